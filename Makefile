@@ -1,0 +1,77 @@
+# Everything runs in .venv, which is made when it is first needed and refreshed when
+# pyproject.toml or requirements.lock change. `make PYTHON=python3.12 ...` picks an interpreter.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCK_VENV := build/lock-venv
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format lock clean
+
+help: ## list what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --no-browser"
+	@$(BIN)/stream-persona demo $(ARGS)
+
+test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## rewrite the sources as `make check` wants them
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+lock: ## choose the newest allowed versions anew and write requirements.lock
+	@rm -rf $(LOCK_VENV) && mkdir -p build
+	@$(call make_venv,$(LOCK_VENV))
+	@echo "Installing the newest allowed versions into $(LOCK_VENV) ..."
+	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev]'
+	@{ echo "# Every version that the dev extra installs; made by \`make lock\`, not by hand."; \
+	   echo "# It constrains an installation: pip install -c requirements.lock -e '.[dev]'"; \
+	   $(LOCK_VENV)/bin/python -m pip freeze --exclude-editable | LC_ALL=C sort -f; \
+	 } > build/requirements.lock
+	@mv build/requirements.lock requirements.lock
+	@rm -rf $(LOCK_VENV)
+	@echo "Wrote requirements.lock: $$(grep -c == requirements.lock) versions"
+
+clean: ## remove .venv and everything that was built or cached
+	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find stream_persona tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps in one environment: the dev extra holds the demo extra, so installing it is both.
+
+$(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing the developer's packages into $(VENV): once, a minute or two ..."
+	@$(PIP) install --quiet -c requirements.lock -e '.[dev]'
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.demo: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing the demo's packages into $(VENV): once, a minute or two ..."
+	@$(PIP) install --quiet -c requirements.lock -e '.[demo]'
+	@touch $@
+
+$(BIN)/python:
+	@$(call make_venv,$(VENV))
+
+# An environment in $(1), or one clear line why there is none.
+define make_venv
+command -v $(PYTHON) >/dev/null || { \
+	echo "No $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), but 3.11 or newer is needed; name one: make PYTHON=python3.12" >&2; \
+	exit 1; }; \
+$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	echo "$(PYTHON) has no venv module: install it (Debian and Ubuntu: apt install python3-venv)" >&2; \
+	exit 1; }; \
+$(PYTHON) -m venv --clear $(1) || { rm -rf $(1); exit 1; }
+endef

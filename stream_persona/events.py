@@ -1,0 +1,169 @@
+"""The typed events that come in and the messages that go out; bytes to event and back.
+
+Reading is strict on what is required and silent on what is unknown: every failure is one
+``DecodeError`` whose ``reason`` is in ``REASONS``. Times become integer epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from stream_persona.errors import DecodeError
+
+#: Most bytes of a customer id (UTF-8) and of any other id.
+MAX_ID_BYTES: Final = 256
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
+Text = Annotated[str, Meta(max_length=1_024)]
+Attributes = Annotated[dict[Text, Text], Meta(max_length=64)]
+
+
+class Item(Struct, frozen=True):
+    """A product, as bought or looked at; ``price`` is that of one piece."""
+
+    product_id: Id
+    category: Text | None = None
+    brand: Text | None = None
+    price: Annotated[float, Meta(ge=0)] | None = None
+    quantity: Annotated[float, Meta(gt=0)] = 1.0
+    attributes: Attributes | None = None
+
+
+class Purchase(Struct, frozen=True):
+    """One order or basket."""
+
+    event_id: Id
+    customer_id: Id
+    occurred_at: Time
+    items: Annotated[tuple[Item, ...], Meta(min_length=1, max_length=1_000)]
+    order_id: Text | None = None
+    attributes: Attributes | None = None
+
+
+class Browse(Struct, frozen=True):
+    """One look at the shop: a view, a search, something put into the cart or taken out."""
+
+    event_id: Id
+    customer_id: Id
+    occurred_at: Time
+    action: Annotated[str, Meta(pattern="^(view|search|add_to_cart|remove_from_cart|wishlist)$")]
+    product: Item | None = None
+    query: Text | None = None
+    attributes: Attributes | None = None
+
+
+class Engagement(Struct, frozen=True):
+    """One reaction to a message or campaign."""
+
+    event_id: Id
+    customer_id: Id
+    occurred_at: Time
+    channel: Annotated[str, Meta(min_length=1, max_length=64)]
+    action: Annotated[str, Meta(min_length=1, max_length=64)]
+    campaign: Text | None = None
+    attributes: Attributes | None = None
+
+
+class Assignment(Struct, frozen=True):
+    """A persona given to a customer by the team; ``persona=None`` withdraws it."""
+
+    assignment_id: Id
+    customer_id: Id
+    occurred_at: Time
+    persona: Annotated[str, Meta(min_length=1, max_length=128)] | None
+    source: Text | None = None
+    expires_at: Time | None = None
+
+
+class Deletion(Struct, frozen=True):
+    """A request to forget a customer, with everything learned from them."""
+
+    request_id: Id
+    customer_id: Id
+    requested_at: Time
+
+
+Behaviour = Purchase | Browse | Engagement
+Event = Behaviour | Assignment | Deletion
+
+#: The kinds of input, in the order of ``Settings.input_topics``. A kind's index is stored.
+KINDS: Final[tuple[type[Event], ...]] = (Purchase, Browse, Engagement, Assignment, Deletion)
+PURCHASE, BROWSE, ENGAGEMENT, ASSIGNMENT, DELETION = range(5)
+
+#: Why a message was put into the dead letters.
+REASONS: Final = frozenset(
+    {"empty", "not_utf8", "not_json", "too_deep", "invalid_field", "invalid_id", "unknown_persona"}
+)
+
+_DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def milliseconds(time: datetime | int) -> int:
+    """Epoch milliseconds of an aware datetime; an integer is taken as it is."""
+    return time if isinstance(time, int) else (time - _EPOCH) // _MILLISECOND
+
+
+def rfc3339(at: int) -> str:
+    """The RFC 3339 text, in UTC to the millisecond, of epoch milliseconds."""
+    text = (_EPOCH + at * _MILLISECOND).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def event_id(event: Event) -> str:
+    """The id that the producer gave: the same on every retry of one event."""
+    if isinstance(event, Assignment):
+        return event.assignment_id
+    return event.request_id if isinstance(event, Deletion) else event.event_id
+
+
+def event_time(event: Event) -> int:
+    """When it happened, in epoch milliseconds of event time."""
+    return milliseconds(event.requested_at if isinstance(event, Deletion) else event.occurred_at)
+
+
+def decode(kind: int, value: bytes | None) -> Event:
+    """The event of ``kind`` (an index into ``KINDS``) in a message's value.
+
+    Raises:
+        DecodeError: whatever the bytes are; nothing else comes out.
+    """
+    if not value:
+        raise DecodeError("empty", "the message has no value")
+    try:
+        event = _DECODERS[kind].decode(value)
+        check_id(event.customer_id)
+        if event_time(event) < 0:
+            raise DecodeError("invalid_field", "the time lies before 1970")
+    except msgspec.ValidationError as error:
+        raise DecodeError("invalid_field", str(error)) from None
+    except UnicodeDecodeError as error:
+        raise DecodeError("not_utf8", str(error)[:200]) from None
+    except msgspec.DecodeError as error:
+        raise DecodeError("not_json", str(error)) from None
+    except RecursionError:
+        raise DecodeError("too_deep", "nested deeper than can be read") from None
+    return event
+
+
+def check_id(customer_id: str) -> None:
+    """Refuse a customer id that could not be a key everywhere.
+
+    Raises:
+        DecodeError: empty, over ``MAX_ID_BYTES`` in UTF-8, or with control characters.
+    """
+    if not customer_id.isprintable():
+        raise DecodeError("invalid_id", "customer_id has characters that cannot be printed")
+    if not 0 < len(customer_id.encode()) <= MAX_ID_BYTES:
+        raise DecodeError("invalid_id", f"customer_id must have 1 to {MAX_ID_BYTES} bytes")
+
+
+def encode(message: Any) -> bytes:
+    """The JSON bytes of an event or of anything made of plain values."""
+    return msgspec.json.encode(message)

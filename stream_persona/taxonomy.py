@@ -1,0 +1,226 @@
+"""The team's personas and how behaviour is read, from one TOML file.
+
+A file of five ``[[persona]]`` names is complete; everything else has defaults. ``load`` reports
+every mistake with its line. A taxonomy's ``version`` is a hash of what it says, not of how it
+is written: comments, order of keys and spelled-out defaults do not change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from datetime import UTC, date, datetime
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stream_persona.errors import TaxonomyError
+
+#: Fields of events that can become tokens, in the order in which they are read.
+FIELDS: Final = (
+    "product", "category", "brand", "price", "quantity", "attributes",
+    "basket_size", "hour", "weekday", "action", "channel", "campaign", "query",
+)  # fmt: skip
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s:][^:\x00-\x1f]*$")]
+Weight = Annotated[float, Field(ge=0, le=64, multiple_of=0.125)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Persona(_Part):
+    """One persona; ``seeds`` maps a feature to values expected of it, before any label exists."""
+
+    name: Name
+    title: str = ""
+    description: str = ""
+    seeds: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
+
+
+class Signals(_Part):
+    """How much one observation counts, in multiples of 1/8; 0 leaves it out.
+
+    ``purchase`` is for one item of a basket; the engagement weights are by action.
+    """
+
+    purchase: Weight = 1.0
+    view: Weight = 0.25
+    search: Weight = 0.25
+    add_to_cart: Weight = 0.5
+    remove_from_cart: Weight = 0.125
+    wishlist: Weight = 0.5
+    engagement: dict[str, Weight] = Field(
+        default_factory=lambda: {"open": 0.125, "click": 0.25, "redeem": 1.0}
+    )
+    other_engagement: Weight = 0.125
+
+
+class Features(_Part):
+    """Which tokens are read from events, and how their weight decays.
+
+    ``fine`` names features of many values (whole fields, or ``attributes.<key>``); they share
+    hashed slots of their own. ``epoch_origin`` is where the epochs of 16 half-lives begin.
+    """
+
+    half_life_days: Annotated[float, Field(gt=0.001, le=3_650)] = 180.0
+    epoch_origin: date = date(1970, 1, 1)
+    fields: tuple[str, ...] = tuple(field for field in FIELDS if field != "product")
+    fine: tuple[str, ...] = ("product", "query", "campaign")
+    category_separator: Annotated[str, Field(min_length=1, max_length=4)] = "/"
+    timezone_offset_hours: Annotated[float, Field(ge=-14, le=14)] = 0.0
+    duplicate_window_seconds: Annotated[float, Field(ge=0, le=604_800)] = 600.0
+
+    @model_validator(mode="after")
+    def _known_fields(self) -> Self:
+        for field in (*self.fields, *self.fine):
+            if field not in FIELDS and not field.startswith("attributes."):
+                message = f"unknown field {field!r}; expected some of {', '.join(FIELDS)}"
+                raise ValueError(message)
+        return self
+
+    @property
+    def half_life_ms(self) -> int:
+        """The half-life in whole milliseconds of event time."""
+        return round(self.half_life_days * 86_400_000)
+
+    @property
+    def origin_ms(self) -> int:
+        """Epoch milliseconds of ``epoch_origin`` (midnight, UTC)."""
+        origin = datetime.combine(self.epoch_origin, datetime.min.time(), UTC)
+        return round(origin.timestamp()) * 1_000
+
+
+class Policy(_Part):
+    """When a persona is named, and when a shift is worth a change event."""
+
+    min_confidence: Share = 0.5
+    min_evidence: Annotated[float, Field(ge=0)] = 1.0
+    switch_margin: Share = 0.05
+    confidence_step: Annotated[float, Field(gt=0, le=1)] = 0.1
+    min_dwell_seconds: Annotated[float, Field(ge=0)] = 0.0
+    candidate_coverage: Share = 0.8
+    reasons: Annotated[int, Field(ge=0, le=20)] = 3
+    seed_customers: Annotated[int, Field(ge=0, le=1_000)] = 5
+    max_future_seconds: Annotated[float, Field(ge=0)] = 86_400.0
+
+
+class Taxonomy(_Part):
+    """Everything that the team decides about personas; immutable."""
+
+    name: Name = "shop"
+    view: Name = "customer_purchases"
+    personas: Annotated[tuple[Persona, ...], Field(alias="persona", min_length=5, max_length=12)]
+    signals: Signals = Field(default_factory=Signals)
+    features: Features = Field(default_factory=Features)
+    policy: Policy = Field(default_factory=Policy)
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        names = [persona.name for persona in self.personas]
+        for name in names:
+            if names.count(name) > 1:
+                message = f"persona {name!r} is defined {names.count(name)} times"
+                raise ValueError(message)
+        return self
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The persona names, in the order of the file."""
+        return tuple(persona.name for persona in self.personas)
+
+    @cached_property
+    def version(self) -> str:
+        """Twelve hexadecimal digits of a hash of the content."""
+        content = self.model_dump_json(by_alias=True)
+        return hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """16 bits of what records depend on: records of another fingerprint can't be read."""
+        facts = f"{self.features.half_life_ms},{self.features.origin_ms}"
+        return int.from_bytes(hashlib.blake2b(facts.encode(), digest_size=2).digest())
+
+
+def shipped(name: str) -> Path:
+    """The path of a taxonomy that comes with the package (``generic-shop``, ``complete-journey``)."""
+    return Path(str(resources.files("stream_persona") / "taxonomies" / f"{name}.toml"))
+
+
+def load(path: Path | None) -> Taxonomy:
+    """The taxonomy in a file; the generic shop's when ``path`` is None.
+
+    Raises:
+        TaxonomyError: the file can't be read, or holds mistakes: each with its line.
+    """
+    path = path or shipped("generic-shop")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaxonomyError(str(path), [(0, f"cannot be read: {error}")]) from None
+    return parse(text, source=str(path))
+
+
+def parse(text: str, source: str = "taxonomy") -> Taxonomy:
+    """The taxonomy in a TOML text.
+
+    Raises:
+        TaxonomyError: with every mistake and its line.
+    """
+    try:
+        return Taxonomy.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        raise TaxonomyError(source, [(line, f"not valid TOML: {error}")]) from None
+    except ValidationError as error:
+        lines = _lines(text)
+        mistakes = [(_line(lines, item["loc"]), _sentence(item)) for item in error.errors()]
+        raise TaxonomyError(source, sorted(mistakes)) from None
+
+
+def _sentence(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"]) or "file"
+    text = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        text = "is not a known key"
+    elif item["type"] == "too_short" and item["loc"] == ("persona",):
+        text = f"5 to 12 [[persona]] tables are needed, found {len(item['input'])}"
+    elif item["type"] == "missing" and item["loc"] == ("persona",):
+        text = "5 to 12 [[persona]] tables are needed, found none"
+    return f"{where}: {text}"
+
+
+def _lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Where each table and key stands: path of names and indices -> line number."""
+    found: dict[tuple[str | int, ...], int] = {}
+    counts: dict[str, int] = {}
+    table: tuple[str | int, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if array := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            counts[array[1]] = counts.get(array[1], -1) + 1
+            table = (array[1], counts[array[1]])
+            found.setdefault((array[1],), number)
+            found[table] = number
+        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            names = header[1].split(".")
+            inner = (names[0], counts[names[0]], *names[1:]) if names[0] in counts else names
+            table = tuple(inner)
+            found[table] = number
+        elif key := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line):
+            found[*table, *key[1].split(".")] = number
+    return found
+
+
+def _line(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
+    """The line of the longest known beginning of ``path``; 1 when nothing of it stands there."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return 1
