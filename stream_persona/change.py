@@ -1,0 +1,193 @@
+"""What to say of a customer, and whether it is worth saying again.
+
+``decide`` is a pure function of what was said last, the posterior and the policy: hysteresis
+and dwell keep a label from flapping, a step keeps small moves of confidence quiet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.confidence import MILLION, candidates, is_ambiguous
+from stream_persona.events import encode, rfc3339
+from stream_persona.records import Posterior, Said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stream_persona.records import Record
+    from stream_persona.taxonomy import Taxonomy
+
+#: Why a change was published; a cause's index is stored.
+CAUSES: Final = ("behaviour", "assignment", "model", "decay", "expiry")
+BEHAVIOUR, ASSIGNMENT, MODEL, DECAY, EXPIRY = range(5)
+
+Reasons = tuple[tuple[str, str, int], ...]
+
+
+@dataclass(slots=True)
+class Belief:
+    """What the model makes of a record: probabilities in the taxonomy's order, and n."""
+
+    distribution: tuple[int, ...]
+    evidence: float
+    model_version: str
+    why: Callable[[str], Reasons]
+
+
+def millionths(row: Sequence[float]) -> tuple[int, ...]:
+    """Probabilities as integers."""
+    return tuple(round(p * MILLION) for p in row)
+
+
+def decide(record: Record, belief: Belief, taxonomy: Taxonomy, now: int) -> Said | None:
+    """The change to publish, or None when nothing shifted enough. ``now``: epoch milliseconds."""
+    said, at = record.said, record.counts.clock
+    current = _current(record, belief, taxonomy)
+    if said is not None and not _shifted(said, current, taxonomy):
+        return None
+    at = max(at, record.label.at if record.label else 0)
+    same = said is not None and said.current.persona == current.persona
+    persona = current.persona or _top(belief.distribution, taxonomy.names)
+    return Said(
+        revision=said.revision + 1 if said else 1,
+        cause=_cause(said, current, record),
+        at=at,
+        published_at=now,
+        since=said.since if said and same else at,
+        evidence=round(belief.evidence * 1_000),
+        personas=taxonomy.names,
+        previous=_aligned(said, taxonomy.names) if said else None,
+        current=current,
+        why=belief.why(persona),
+        model_version=belief.model_version,
+        taxonomy_version=taxonomy.version,
+    )
+
+
+def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
+    label, distribution = record.active_label(), belief.distribution
+    if label in taxonomy.names:
+        return Posterior(label, MILLION, ambiguous=False, assigned=True, distribution=distribution)
+    policy, said = taxonomy.policy, record.said
+    persona = _top(distribution, taxonomy.names)
+    held = said.current.persona if said and not said.current.assigned else None
+    if said is not None and held in taxonomy.names and held != persona:
+        lead = distribution[taxonomy.names.index(persona)]
+        lead -= distribution[taxonomy.names.index(held)]
+        dwelt = record.counts.clock - said.since
+        if lead < policy.switch_margin * MILLION or dwelt < policy.min_dwell_seconds * 1_000:
+            persona = held
+    confidence = distribution[taxonomy.names.index(persona)]
+    named = persona == held
+    ambiguous = is_ambiguous(confidence, belief.evidence, policy, named=named)
+    if ambiguous:
+        confidence = max(distribution)
+    return Posterior(
+        None if ambiguous else persona, confidence, ambiguous, assigned=False,
+        distribution=distribution,
+    )  # fmt: skip
+
+
+def _top(distribution: Sequence[int], personas: Sequence[str]) -> str:
+    return personas[max(range(len(personas)), key=lambda i: (distribution[i], -i))]
+
+
+def _shifted(said: Said, current: Posterior, taxonomy: Taxonomy) -> bool:
+    last = said.current
+    moved = abs(last.confidence - current.confidence)
+    return (
+        (last.persona, last.ambiguous, last.assigned)
+        != (current.persona, current.ambiguous, current.assigned)
+        or moved >= taxonomy.policy.confidence_step * MILLION
+        or said.personas != taxonomy.names
+    )
+
+
+def _cause(said: Said | None, current: Posterior, record: Record) -> int:
+    if current.assigned:
+        return ASSIGNMENT
+    if said is not None and said.current.assigned:
+        label = record.label
+        return EXPIRY if label is not None and label.persona is not None else ASSIGNMENT
+    return BEHAVIOUR
+
+
+def _aligned(said: Said, personas: tuple[str, ...]) -> Posterior:
+    """What was said last, with its distribution in the order of today's personas."""
+    last = said.current
+    if said.personas == personas:
+        return last
+    known = dict(zip(said.personas, last.distribution, strict=True))
+    distribution = tuple(known.get(persona, 0) for persona in personas)
+    return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
+
+
+def change_id(customer_id: str, deleted_at: int, revision: int) -> str:
+    """Unique for a change: revisions begin again when a deleted customer comes back."""
+    text = f"{customer_id}\0{deleted_at}\0{revision}"
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def change_message(customer_id: str, record: Record) -> bytes:
+    """The value of ``persona-changes`` for what the record says; the same bytes every time."""
+    said = record.said
+    if said is None:
+        message = f"nothing was said of {customer_id} yet"
+        raise ValueError(message)
+    return encode({
+        "change_id": change_id(customer_id, record.deleted_at, said.revision),
+        "customer_id": customer_id,
+        "revision": said.revision,
+        "occurred_at": rfc3339(said.at),
+        "published_at": rfc3339(said.published_at),
+        "cause": CAUSES[said.cause],
+        "previous": _plain(said.previous, said.personas) if said.previous else None,
+        "current": _plain(said.current, said.personas),
+        "why": _why(said),
+        "model_version": said.model_version,
+        "taxonomy_version": said.taxonomy_version,
+    })  # fmt: skip
+
+
+def public_record(customer_id: str, said: Said, coverage: float) -> bytes:
+    """The value of ``persona:<customer_id>``: what was said, for anybody to look up."""
+    current = said.current
+    possible = (
+        [current.persona]
+        if current.persona is not None
+        else candidates(said.personas, current.distribution, coverage)
+    )
+    return encode({
+        "customer_id": customer_id,
+        **_plain(current, said.personas),
+        "candidates": possible,
+        "why": _why(said),
+        "evidence": said.evidence / 1_000,
+        "revision": said.revision,
+        "updated_at": rfc3339(said.published_at),
+        "model_version": said.model_version,
+        "taxonomy_version": said.taxonomy_version,
+    })  # fmt: skip
+
+
+def _plain(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
+    return {
+        "persona": posterior.persona,
+        "confidence": posterior.confidence / MILLION,
+        "ambiguous": posterior.ambiguous,
+        "source": "assigned" if posterior.assigned else "predicted",
+        "distribution": {
+            persona: p / MILLION
+            for persona, p in zip(personas, posterior.distribution, strict=True)
+        },
+    }
+
+
+def _why(said: Said) -> list[dict[str, Any]]:
+    return [
+        {"feature": feature, "value": value, "lift": lift / MILLION}
+        for feature, value, lift in said.why
+    ]

@@ -1,0 +1,36 @@
+"""When a persona is named, and which ones remain possible when none is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_persona.taxonomy import Policy
+
+#: Probabilities are stored and published in millionths.
+MILLION = 1_000_000
+
+
+def is_ambiguous(confidence: int, evidence: float, policy: Policy, *, named: bool) -> bool:
+    """Whether to fall back to the baseline: too little confidence, or too little evidence.
+
+    ``confidence`` is in millionths. A shopper who is ``named`` already keeps the name until the
+    confidence has fallen by the switch margin below the threshold, so that it does not flap.
+    """
+    threshold = policy.min_confidence - (policy.switch_margin if named else 0.0)
+    return confidence < threshold * MILLION or evidence < policy.min_evidence
+
+
+def candidates(personas: Sequence[str], distribution: Sequence[int], coverage: float) -> list[str]:
+    """The fewest personas whose probabilities (in millionths) reach ``coverage``."""
+    ranked = sorted(zip(distribution, personas, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    chosen: list[str] = []
+    total = 0
+    for probability, persona in ranked:
+        chosen.append(persona)
+        total += probability
+        if total >= coverage * MILLION:
+            break
+    return chosen

@@ -1,0 +1,258 @@
+"""Decayed feature state that is order-free: forward decay in integers.
+
+Event time is cut into epochs of 16 half-lives, each into 16 * 1,024 granules. An event adds
+``weight * 2**(granule / 1024)``, an integer looked up by its granule, to each of its slots;
+addition commutes, so the same events in any order give the same bytes. A record keeps its newest
+epoch and the one before; what is older weighs less than 2**-16 and is dropped whenever it
+arrives. Decay costs nothing until somebody reads. (Forward decay: Cormode, Shkapenyuk,
+Srivastava, Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems", ICDE 2009.)
+
+A *key* is ``section << 16 | slot``: section 0 is the newest epoch, 1 the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Context
+from functools import cache
+from math import isqrt
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from stream_persona.tokens import COARSE_SLOTS, EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from stream_persona.taxonomy import Features
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+#: Granules of one half-life, and the bits of a granule's number within its epoch.
+GRANULES: Final = 1_024
+EPOCH_BITS: Final = 14
+#: Half-lives of one epoch: how far an older section is shifted when it is read.
+EPOCH_HALF_LIVES: Final = 16
+#: The unit of fixed-point numbers that are summed into a model: 2**-20.
+SCALE: Final = 1 << 20
+#: A shopper counts for at most so many events in a model, however heavy.
+MAX_EVENTS: Final = 100.0
+#: The gain inside the logarithm of a share: p = log(1 + 200 q).
+LOG_GAIN: Final = 200.0
+#: Epoch of a record without events.
+NO_EPOCH: Final = -(1 << 40)
+
+_SECTION = 1 << 16
+_UNITS_BITS = 4
+_WEIGHT_UNIT = 8
+_LOG_STEPS = 2_048
+
+
+@cache
+def granule_weights() -> Ints:
+    """``round(16 * 2**(i / 1024)) << whole half-lives`` for the 16,384 granules of an epoch.
+
+    Built from integer square roots alone, so that every CPU has the same bits.
+    """
+    precision = 120
+    ratio = 2 << precision
+    for _ in range(10):  # 2 ** (1 / 1024)
+        ratio = isqrt(ratio << precision)
+    first: list[int] = []
+    power = 1 << precision
+    for _ in range(GRANULES):
+        first.append(((power << _UNITS_BITS) + (1 << (precision - 1))) >> precision)
+        power = power * ratio >> precision
+    halves = np.arange(EPOCH_HALF_LIVES, dtype=np.int64)
+    return (np.array(first, dtype=np.int64)[None, :] << halves[:, None]).ravel()
+
+
+@cache
+def _log_table() -> Floats:
+    """Natural logarithms of 0.5 + i / 4096, correctly rounded (``decimal``), i = 0 .. 2048."""
+    exact = Context(prec=40)
+    values = [
+        exact.ln(exact.divide(exact.create_decimal(_LOG_STEPS + i), 2 * _LOG_STEPS))
+        for i in range(_LOG_STEPS + 1)
+    ]
+    return np.array([float(value) for value in values])
+
+
+def log_share(share: Floats) -> Floats:
+    """``log(1 + 200 q)`` to 1e-7, in basic arithmetic only: the same bits on every CPU.
+
+    numpy's own ``log1p`` may differ in its last bit between CPU generations, and what is summed
+    into a model has to be subtracted again, perhaps on another machine.
+    """
+    mantissa, exponent = np.frexp(1.0 + LOG_GAIN * share)
+    position = (mantissa - 0.5) * (2 * _LOG_STEPS)
+    index = np.minimum(position.astype(np.int64), _LOG_STEPS - 1)
+    table = _log_table()
+    low = table[index]
+    rest = low + (table[index + 1] - low) * (position - index)
+    return rest - exponent * table[0]  # table[0] is -log(2)
+
+
+def granule(at: int, features: Features) -> int:
+    """The granule of an event time, counted from the origin; ``>> 14`` is its epoch."""
+    return (at - features.origin_ms) * GRANULES // features.half_life_ms
+
+
+@dataclass(slots=True)
+class Counts:
+    """One customer's decayed counts: sorted keys and their integer sums, as of ``clock``."""
+
+    epoch: int
+    clock: int
+    keys: NDArray[np.uint32]
+    values: Ints
+
+    @classmethod
+    def empty(cls) -> Counts:
+        """Of a customer without events."""
+        return cls(NO_EPOCH, 0, np.empty(0, np.uint32), np.empty(0, np.int64))
+
+
+@dataclass(slots=True)
+class Observation:
+    """One event's tokens for the customer in ``row`` of a batch; weights in eighths."""
+
+    row: int
+    at: int
+    tokens: list[tuple[int, int]]
+
+
+def fold(
+    counts: Sequence[Counts], observed: Sequence[Observation], features: Features
+) -> list[Counts]:
+    """New counts with the observations added; ``counts`` stay as they are.
+
+    Pure, and order-free: any order and any split of the observations gives equal results.
+    """
+    rows = np.array([o.row for o in observed], np.int64)
+    granules = np.array([granule(o.at, features) for o in observed], np.int64)
+    epochs = granules >> EPOCH_BITS
+    old = np.array([c.epoch for c in counts], np.int64)
+    newest = old.copy()
+    np.maximum.at(newest, rows, epochs)
+    clocks = np.array([c.clock for c in counts], np.int64)
+    np.maximum.at(clocks, rows, np.array([o.at for o in observed], np.int64))
+    keys, values = _merge(
+        *_carried(counts, newest - old),
+        *_added(observed, rows, newest[rows] - epochs, granules),
+    )
+    bounds = np.searchsorted(keys, np.arange(len(counts) + 1, dtype=np.int64) << 17)
+    local = (keys & (2 * _SECTION - 1)).astype(np.uint32)
+    return [
+        # Copies, since a slice would keep the whole batch's arrays alive in a cache.
+        Counts(int(newest[i]), int(clocks[i]), local[a:b].copy(), values[a:b].copy())
+        for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+    ]
+
+
+def _carried(counts: Sequence[Counts], shift: Ints) -> tuple[Ints, Ints]:
+    """What the rows hold already, moved to older sections where a newer epoch has begun."""
+    sizes = np.array([len(c.keys) for c in counts], np.int64)
+    rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
+    keys = np.concatenate([c.keys for c in counts]).astype(np.int64)
+    values = np.concatenate([c.values for c in counts])
+    section = (keys >> 16) + shift[rows]
+    keys = rows << 17 | section << 16 | (keys & (_SECTION - 1))
+    kept = section <= 1
+    return (keys, values) if kept.all() else (keys[kept], values[kept])
+
+
+def _added(
+    observed: Sequence[Observation], rows: Ints, section: Ints, granules: Ints
+) -> tuple[Ints, Ints]:
+    """The observations' keys and values, sorted and summed; what is too old is left out."""
+    sizes = np.array([len(o.tokens) for o in observed], np.int64)
+    pairs = np.array([pair for o in observed for pair in o.tokens], np.int64).reshape(-1, 2)
+    base = np.repeat(rows << 17 | section << 16, sizes)
+    weight = granule_weights()[granules & ((1 << EPOCH_BITS) - 1)]
+    values = pairs[:, 1] * np.repeat(weight, sizes)
+    kept = np.repeat(section <= 1, sizes)
+    return sum_by_key((base | pairs[:, 0])[kept], values[kept])
+
+
+def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
+    """Sorted distinct keys and the sums of their values."""
+    if not len(keys):
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    return keys[starts], np.add.reduceat(values[order], starts)
+
+
+def _merge(keys: Ints, values: Ints, added: Ints, amounts: Ints) -> tuple[Ints, Ints]:
+    """Two sorted runs of distinct keys as one; the values of equal keys are added."""
+    at = np.searchsorted(keys, added)
+    known = np.zeros(len(added), bool)
+    inside = at < len(keys)
+    known[inside] = keys[at[inside]] == added[inside]
+    values = values.copy()
+    values[at[known]] += amounts[known]
+    fresh = ~known
+    return (
+        np.insert(keys, at[fresh], added[fresh]),
+        np.insert(values, at[fresh], amounts[fresh]),
+    )
+
+
+@dataclass(slots=True)
+class Profiles:
+    """Decayed counts of several customers, each as of its own clock, in rows one after another.
+
+    ``starts`` (rows + 1), ``middles`` (rows; where a row's fine slots begin), ``slots`` and
+    ``shares`` (one per token: q = its count over the number of events), ``events`` (rows: the
+    effective number of events n).
+    """
+
+    starts: Ints
+    middles: Ints
+    slots: Ints
+    shares: Floats
+    events: Floats
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def row(self, i: int) -> Profiles:
+        """The profile of one customer alone."""
+        a, b = self.starts[i], self.starts[i + 1]
+        middle = self.middles[i : i + 1] - a
+        part = self.slots[a:b], self.shares[a:b], self.events[i : i + 1]
+        return Profiles(np.array([0, b - a]), middle, *part)
+
+
+def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
+    """What predictions and contributions are made of; a pure function of the counts."""
+    sizes = np.array([len(c.keys) for c in counts], np.int64)
+    rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
+    keys = np.concatenate([c.keys for c in counts] or [np.empty(0, np.uint32)]).astype(np.int64)
+    values = np.concatenate([c.values for c in counts] or [np.empty(0, np.int64)])
+    section = keys >> 16
+    keys = rows << 16 | (keys & (_SECTION - 1))
+    if section.any():
+        keys, values = sum_by_key(keys, values >> (EPOCH_HALF_LIVES * section))
+    bounds = np.arange(len(counts) + 1, dtype=np.int64) << 16
+    starts = np.searchsorted(keys, bounds)
+    middles = np.searchsorted(keys, bounds[:-1] | COARSE_SLOTS)
+    clocks = np.array([granule(c.clock, features) for c in counts], np.int64)
+    units = granule_weights()[clocks & ((1 << EPOCH_BITS) - 1)] * _WEIGHT_UNIT
+    totals = np.zeros(len(counts), np.int64)
+    filled = starts[1:] > starts[:-1]
+    totals[filled] = values[starts[:-1][filled]]  # slot 0 comes first in its row
+    shares = values / np.repeat(np.maximum(totals, 1), starts[1:] - starts[:-1])
+    return Profiles(starts, middles, keys & (_SECTION - 1), shares, totals / units)
+
+
+__all__ = [
+    "COARSE_SLOTS", "EVENTS", "MAX_EVENTS", "SCALE", "Counts", "Observation", "Profiles",
+    "fold", "granule", "log_share", "profiles",
+]  # fmt: skip

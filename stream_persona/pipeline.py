@@ -1,0 +1,292 @@
+"""The walk: the whole journey of a batch, as one pure function.
+
+``walk`` takes events with their positions, the records of their customers and the model's
+weights, and gives the new records, what to publish and what the model learns. Live workers,
+replay and tests call the same one; it does no I/O and reads no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from stream_persona.change import Belief, change_message, decide, millionths
+from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_time, milliseconds
+from stream_persona.explain import reasons
+from stream_persona.features import Counts, Observation, Profiles, fold, profiles
+from stream_persona.model import Contribution, contribution
+from stream_persona.records import Label, Record, event_hash, trim_recent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stream_persona.events import Event
+    from stream_persona.model import Weights
+    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.tokens import Tokenizer
+
+
+@dataclass(slots=True)
+class Delivery:
+    """An event as it came: its input (kind and partition), offset and arrival on the broker.
+
+    ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files).
+    """
+
+    event: Event
+    kind: int
+    partition: int
+    offset: int
+    arrived_at: int | None = None
+
+    @property
+    def source(self) -> int:
+        """The key of ``Record.positions``."""
+        return self.kind << 16 | self.partition
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What the model learns (``sign`` 1) or unlearns (-1) of a customer."""
+
+    customer_id: str
+    persona: str
+    part: Contribution
+    sign: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch leads to. ``records`` holds the changed ones, ``messages`` are for
+    ``persona-changes`` in order (None: tombstone), ``spoken`` the customers whose public record
+    changes; the counts are for the metrics."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    messages: list[tuple[str, bytes | None]] = field(default_factory=list)
+    spoken: set[str] = field(default_factory=set)
+    lessons: list[Lesson] = field(default_factory=list)
+    causes: list[int] = field(default_factory=list)
+    applied: list[int] = field(default_factory=lambda: [0] * len(KINDS))
+    redelivered: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+
+
+def walk(
+    deliveries: Sequence[Delivery],
+    records: Mapping[str, Record],
+    weights: Weights,
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+    now: int,
+) -> Outcome:
+    """The journey of one batch: apply each event once, fold, learn, predict, decide.
+
+    ``records`` holds the stored record of every known customer among the deliveries; ``now``
+    (epoch milliseconds) only dates what is said. ``tokenizer`` must be of the same taxonomy.
+    """
+    outcome = Outcome()
+    drafts = _drafts(deliveries, records)
+    for delivery in deliveries:
+        drafts[delivery.event.customer_id].apply(delivery, taxonomy, tokenizer, outcome)
+    _fold(list(drafts.values()), taxonomy)
+    changed = [draft for draft in drafts.values() if draft.applied]
+    seen = profiles([draft.record.counts for draft in changed], taxonomy.features)
+    _learn(changed, seen, taxonomy, outcome)
+    _repeat(drafts.values(), outcome)
+    _speak(changed, seen, weights, taxonomy, tokenizer, now, outcome)
+    outcome.records = {draft.customer_id: draft.record for draft in changed}
+    return outcome
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A customer's record while a batch is applied to it."""
+
+    customer_id: str
+    before: Record
+    record: Record
+    clock: int
+    label: Label | None
+    deleted_at: int
+    positions: dict[int, int]
+    recent: dict[int, int]
+    observed: list[tuple[int, list[tuple[int, int]]]] = field(default_factory=list)
+    applied: bool = False
+    repeated: bool = False
+    forgotten: bool = False
+
+    def apply(
+        self, delivery: Delivery, taxonomy: Taxonomy, tokenizer: Tokenizer, outcome: Outcome
+    ) -> None:
+        """Apply an event unless its position says that it was applied before."""
+        if self.positions.get(delivery.source, 0) > delivery.offset:
+            outcome.redelivered += 1
+            self.repeated = True
+            return
+        self.positions[delivery.source] = delivery.offset + 1
+        self.applied = True
+        event, at = delivery.event, _clamped(delivery, taxonomy)
+        outcome.applied[delivery.kind] += 1
+        if isinstance(event, Deletion):
+            self._forget(at)
+        elif at <= self.deleted_at:
+            outcome.dropped += 1
+        elif isinstance(event, Assignment):
+            self._assign(event, at)
+        elif tokens := tokenizer.read(event):
+            if self._is_new(event_id(event), at, taxonomy):
+                self.observed.append((at, tokens))
+            else:
+                outcome.duplicates += 1
+
+    def _forget(self, at: int) -> None:
+        if at <= self.deleted_at:
+            return
+        self.record, self.deleted_at, self.clock = Record(), at, 0
+        self.observed, self.recent, self.forgotten = [], {}, True
+        if self.label is not None and self.label.at <= at:
+            self.label = None
+
+    def _assign(self, event: Assignment, at: int) -> None:
+        label = self.label
+        if label is None or (at, event.assignment_id) > (label.at, label.assignment_id):
+            expires = None if event.expires_at is None else milliseconds(event.expires_at)
+            self.label = Label(at, event.assignment_id, event.persona, expires, event.source)
+
+    def _is_new(self, name: str, at: int, taxonomy: Taxonomy) -> bool:
+        """Whether no event of this id was seen within the window of event time."""
+        window = round(taxonomy.features.duplicate_window_seconds * 1_000)
+        clock, key = max(self.clock, at), event_hash(name)
+        if self.recent.get(key, -1) > clock - window:
+            return False
+        self.recent[key] = at
+        self.clock = clock
+        return True
+
+    def finish(self, counts: Counts, window: int) -> None:
+        """Put the new record together."""
+        self.record = Record(
+            counts, self.label, self.positions,
+            trim_recent(self.recent.items(), self.clock - window), self.deleted_at,
+            None if self.forgotten else self.before.said,
+        )  # fmt: skip
+
+
+def _drafts(deliveries: Iterable[Delivery], records: Mapping[str, Record]) -> dict[str, _Draft]:
+    drafts: dict[str, _Draft] = {}
+    for delivery in deliveries:
+        customer_id = delivery.event.customer_id
+        if customer_id not in drafts:
+            record = records.get(customer_id) or Record()
+            drafts[customer_id] = _Draft(
+                customer_id, record, record, record.counts.clock, record.label,
+                record.deleted_at, dict(record.positions), dict(record.recent),
+            )  # fmt: skip
+    return drafts
+
+
+def _clamped(delivery: Delivery, taxonomy: Taxonomy) -> int:
+    """Event time, at most a day (``policy.max_future_seconds``) after its arrival: one bad clock
+    must not age everything else that is known of a customer."""
+    at = event_time(delivery.event)
+    if delivery.arrived_at is None:
+        return at
+    return min(at, delivery.arrived_at + round(taxonomy.policy.max_future_seconds * 1_000))
+
+
+def _fold(drafts: Sequence[_Draft], taxonomy: Taxonomy) -> None:
+    observed = [
+        Observation(row, at, tokens)
+        for row, draft in enumerate(drafts)
+        for at, tokens in draft.observed
+    ]
+    counts: Sequence[Counts] = [draft.record.counts for draft in drafts]
+    if observed:
+        counts = fold(counts, observed, taxonomy.features)
+    window = round(taxonomy.features.duplicate_window_seconds * 1_000)
+    for draft, new in zip(drafts, counts, strict=True):
+        if draft.applied:
+            draft.finish(new, window)
+
+
+def _learn(
+    drafts: Sequence[_Draft], seen: Profiles, taxonomy: Taxonomy, outcome: Outcome
+) -> None:
+    """A labelled customer's old contribution leaves the model, the new one enters it."""
+    known = [draft for draft in drafts if teaches(draft.before, taxonomy)]
+    old = profiles([draft.before.counts for draft in known], taxonomy.features)
+    for row, draft in enumerate(known):
+        outcome.lessons.append(_lesson(draft.customer_id, draft.before, old.row(row), -1))
+    for row, draft in enumerate(drafts):
+        if teaches(draft.record, taxonomy):
+            outcome.lessons.append(_lesson(draft.customer_id, draft.record, seen.row(row), 1))
+
+
+def teaches(record: Record, taxonomy: Taxonomy) -> bool:
+    """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
+    return len(record.counts.keys) > 0 and record.active_label() in taxonomy.names
+
+
+def _lesson(customer_id: str, record: Record, profile: Profiles, sign: int) -> Lesson:
+    return Lesson(customer_id, record.active_label() or "", contribution(profile), sign)
+
+
+def lessons(
+    records: Mapping[str, Record], taxonomy: Taxonomy
+) -> list[Lesson]:
+    """What the model learns from stored records: the fold that a rebuild does."""
+    known = {name: record for name, record in records.items() if teaches(record, taxonomy)}
+    seen = profiles([record.counts for record in known.values()], taxonomy.features)
+    return [
+        _lesson(name, record, seen.row(row), 1)
+        for row, (name, record) in enumerate(known.items())
+    ]
+
+
+def _repeat(drafts: Iterable[_Draft], outcome: Outcome) -> None:
+    """A redelivered event's change may not have been published: say it again, word for word."""
+    for draft in drafts:
+        if not draft.repeated:
+            continue
+        if draft.before.said is not None:
+            outcome.messages.append(
+                (draft.customer_id, change_message(draft.customer_id, draft.before))
+            )
+        elif draft.before.is_marker:
+            outcome.messages.append((draft.customer_id, None))
+
+
+def _speak(
+    drafts: Sequence[_Draft],
+    seen: Profiles,
+    weights: Weights,
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+    now: int,
+    outcome: Outcome,
+) -> None:
+    """Predict all customers of the batch at once; publish what has shifted."""
+    probabilities = weights.probabilities(seen).tolist()
+    for row, draft in enumerate(drafts):
+        if draft.forgotten:
+            outcome.messages.append((draft.customer_id, None))
+            outcome.spoken.add(draft.customer_id)
+        if not len(draft.record.counts.keys) and draft.record.label is None:
+            continue
+
+        def why(persona: str, row: int = row) -> tuple[tuple[str, str, int], ...]:
+            count = taxonomy.policy.reasons
+            return reasons(weights, seen.row(row), persona, tokenizer.name, count)
+
+        belief = Belief(
+            millionths(probabilities[row]), float(seen.events[row]), weights.version, why
+        )
+        said = decide(draft.record, belief, taxonomy, now)
+        if said is not None:
+            draft.record = replace(draft.record, said=said)
+            outcome.messages.append(
+                (draft.customer_id, change_message(draft.customer_id, draft.record))
+            )
+            outcome.spoken.add(draft.customer_id)
+            outcome.causes.append(said.cause)

@@ -1,0 +1,268 @@
+"""A customer's private record, and its compact bytes.
+
+The *folded* part (counts, label, positions, recent event ids, deletion) is a pure function of the
+set of events; the *said* part is what was last published. Bytes of a record are a head in
+msgpack, then all numbers as varints: the keys as differences, the values without the zeros that
+they all end in. Many records are encoded and decoded at once, without a Python loop over tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from stream_persona.errors import TopologyError
+from stream_persona.features import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+FORMAT: Final = 1
+#: Recent event ids kept per customer, at most.
+MAX_RECENT: Final = 64
+
+
+class Label(Struct, frozen=True, array_like=True):
+    """The newest assignment, in event time; ``persona`` None is a withdrawal."""
+
+    at: int
+    assignment_id: str
+    persona: str | None
+    expires_at: int | None = None
+    source: str | None = None
+
+
+class Posterior(Struct, frozen=True, array_like=True):
+    """What is said of a customer: probabilities in millionths, in the order of ``Said.personas``."""
+
+    persona: str | None
+    confidence: int
+    ambiguous: bool
+    assigned: bool
+    distribution: tuple[int, ...]
+
+
+class Said(Struct, frozen=True, array_like=True):
+    """The last published change of a customer, complete enough to publish it again.
+
+    Times are epoch milliseconds; ``since`` is the event time from which the persona holds.
+    """
+
+    revision: int
+    cause: int
+    at: int
+    published_at: int
+    since: int
+    evidence: int
+    personas: tuple[str, ...]
+    previous: Posterior | None
+    current: Posterior
+    why: tuple[tuple[str, str, int], ...]
+    model_version: str
+    taxonomy_version: str
+
+
+@dataclass(slots=True, frozen=True)
+class Record:
+    """Everything known of one customer; replaced, never changed in place.
+
+    ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent``
+    hashes of event ids to their event times, ``deleted_at`` is the newest deletion (0: none).
+    """
+
+    counts: Counts = field(default_factory=Counts.empty)
+    label: Label | None = None
+    positions: dict[int, int] = field(default_factory=dict)
+    recent: dict[int, int] = field(default_factory=dict)
+    deleted_at: int = 0
+    said: Said | None = None
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether nothing is left but the memory of a deletion."""
+        return bool(self.deleted_at) and not len(self.counts.keys) and self.label is None
+
+    def active_label(self) -> str | None:
+        """The persona assigned as of the record's own clock, if any."""
+        label = self.label
+        if label is None or (label.expires_at is not None and self.counts.clock >= label.expires_at):
+            return None
+        return label.persona
+
+
+class _Head(Struct, frozen=True, array_like=True):
+    format: int
+    fingerprint: int
+    epoch: int
+    clock: int
+    shift: int
+    tokens: int
+    label: Label | None
+    positions: tuple[tuple[int, int], ...]
+    recent: tuple[tuple[int, int], ...]
+    deleted_at: int
+    said: Said | None
+
+
+_head_encoder = msgspec.msgpack.Encoder()
+_head_decoder = msgspec.msgpack.Decoder(_Head)
+_HEAD_BYTES = 4
+
+
+def event_hash(event_id: str) -> int:
+    """32 bits of an event id: enough among the few ids of one customer's recent minutes."""
+    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=4).digest())
+
+
+def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
+    """The bytes of each record; equal records give equal bytes."""
+    counts = [record.counts for record in records]
+    sizes = np.array([len(c.keys) for c in counts], np.int64)
+    keys = np.concatenate([c.keys for c in counts] or [np.empty(0, np.uint32)]).astype(np.int64)
+    values = np.concatenate([c.values for c in counts] or [np.empty(0, np.int64)])
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    shifts = _common_zeros(values, starts)
+    deltas = np.diff(keys, prepend=0)
+    firsts = starts[:-1][sizes > 0]
+    deltas[firsts] = keys[firsts]
+    bodies = _interleave(deltas, values >> np.repeat(shifts, sizes), starts)
+    return [
+        _encode_head(record, fingerprint, int(shift), int(size)) + body
+        for record, shift, size, body in zip(records, shifts, sizes, bodies, strict=True)
+    ]
+
+
+def folded(record: Record, fingerprint: int) -> bytes:
+    """The bytes of the folded part alone: what every run over the same events must end in."""
+    return encode([replace(record, said=None)], fingerprint)[0]
+
+
+def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
+    """The records in ``blobs``.
+
+    Raises:
+        TopologyError: a record was written with another half-life, origin or format.
+    """
+    heads, bodies = [], []
+    for blob in blobs:
+        size = int.from_bytes(blob[:_HEAD_BYTES], "little")
+        heads.append(_decode_head(blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
+        bodies.append(blob[_HEAD_BYTES + size :])
+    sizes = np.array([head.tokens for head in heads], np.int64)
+    numbers = _from_varints(b"".join(bodies))
+    starts = np.concatenate(([0], np.cumsum(2 * sizes)))
+    return [
+        _record(head, numbers[a : a + n], numbers[a + n : a + 2 * n])
+        for head, a, n in zip(heads, starts[:-1], sizes, strict=True)
+    ]
+
+
+def _encode_head(record: Record, fingerprint: int, shift: int, tokens: int) -> bytes:
+    counts = record.counts
+    head = _Head(
+        FORMAT, fingerprint, counts.epoch, counts.clock, shift, tokens, record.label,
+        tuple(sorted(record.positions.items())), tuple(sorted(record.recent.items())),
+        record.deleted_at, record.said,
+    )  # fmt: skip
+    encoded = _head_encoder.encode(head)
+    return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
+
+
+def _decode_head(blob: bytes, fingerprint: int) -> _Head:
+    try:
+        head = _head_decoder.decode(blob)
+    except msgspec.DecodeError as error:
+        message = (
+            f"a stored record cannot be read ({error}): this Redis holds another version's "
+            "records; set STREAM_PERSONA_PREFIX to a new prefix and replay"
+        )
+        raise TopologyError(message) from None
+    if (head.format, head.fingerprint) != (FORMAT, fingerprint):
+        message = (
+            "stored records were folded with another half-life or epoch origin than the "
+            "taxonomy's; set STREAM_PERSONA_PREFIX to a new prefix and replay"
+        )
+        raise TopologyError(message)
+    return head
+
+
+def _record(head: _Head, deltas: NDArray[np.int64], values: NDArray[np.int64]) -> Record:
+    keys = np.cumsum(deltas).astype(np.uint32)
+    return Record(
+        Counts(head.epoch, head.clock, keys, values << head.shift),
+        head.label, dict(head.positions), dict(head.recent), head.deleted_at, head.said,
+    )  # fmt: skip
+
+
+def _common_zeros(values: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Per row, how many zero bits all its values end in (0 for an empty row)."""
+    filled = starts[1:] > starts[:-1]
+    shifts = np.zeros(len(starts) - 1, np.int64)
+    if len(values):
+        bits = np.bitwise_or.reduceat(values, starts[:-1][filled])
+        shifts[filled] = np.frexp((bits & -bits).astype(np.float64))[1] - 1
+    return shifts
+
+
+def _interleave(
+    deltas: NDArray[np.int64], values: NDArray[np.int64], starts: NDArray[np.int64]
+) -> list[bytes]:
+    """Per row the varints of its deltas, then those of its values."""
+    key_bytes, key_ends = _to_varints(deltas)
+    value_bytes, value_ends = _to_varints(values)
+    a, b = key_ends[starts].tolist(), value_ends[starts].tolist()
+    return [
+        key_bytes[a[i] : a[i + 1]] + value_bytes[b[i] : b[i + 1]] for i in range(len(starts) - 1)
+    ]
+
+
+def _to_varints(numbers: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+    """LEB128 of all numbers, and where each begins (one more: the end)."""
+    lengths = np.ones(len(numbers), np.int64)
+    most = int(numbers.max(initial=0))
+    for bits in range(7, max(most.bit_length(), 1), 7):
+        lengths += numbers >= 1 << bits
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    out = np.empty(int(ends[-1]), np.uint8)
+    at, rest = ends[:-1], numbers
+    while len(at):
+        more = rest >= 128  # noqa: PLR2004 - seven bits to a byte
+        out[at] = (rest & 127) | (more << 7)
+        at, rest = at[more] + 1, rest[more] >> 7
+    return out.tobytes(), ends
+
+
+def _from_varints(blob: bytes) -> NDArray[np.int64]:
+    """All numbers of a run of LEB128."""
+    raw = np.frombuffer(blob, np.uint8)
+    ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
+    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
+    numbers = (raw[starts] & 127).astype(np.int64)
+    rows, at, shift = np.flatnonzero(raw[starts] >= 128), starts, 7  # noqa: PLR2004
+    while len(rows):
+        byte = raw[at[rows] + shift // 7]
+        numbers[rows] |= (byte & 127).astype(np.int64) << shift
+        rows, shift = rows[byte >= 128], shift + 7  # noqa: PLR2004
+    return numbers
+
+
+def trim_recent(recent: Iterable[tuple[int, int]], floor: int) -> dict[int, int]:
+    """The ids newer than ``floor``, at most ``MAX_RECENT``: the newest, ties by hash.
+
+    A function of the set alone, so that the order of arrival leaves no trace.
+    """
+    kept = sorted((at, key) for key, at in recent if at > floor)[-MAX_RECENT:]
+    return {key: at for at, key in kept}
+
+
+def builtins(said: Said) -> dict[str, Any]:
+    """A said part as plain values, for people to look at."""
+    names = said.__struct_fields__
+    return {name: msgspec.to_builtins(getattr(said, name)) for name in names}
