@@ -8,7 +8,7 @@ StreamPersonaError
 ├── InputError               what a caller asked is wrong; HTTP 4xx, exit code 2
 │   ├── DecodeError              a message cannot be read: goes to the dead letters
 │   └── QueryError               a query names something that does not exist
-├── ConflictError            another worker wrote this record first: reload and walk again
+├── FencedError              another worker owns this partition now: leave
 └── UnavailableError         broker or Redis stayed away past the retries; exit code 1
 
 Each message says what the reader can do about it.
@@ -70,12 +70,12 @@ class QueryError(InputError):
     """A query names something that does not exist or has the wrong form."""
 
 
-class ConflictError(StreamPersonaError):
-    """Another worker wrote some of these records first; ``customers`` names them."""
+class FencedError(StreamPersonaError):
+    """Another worker has claimed this partition; nothing was written."""
 
-    def __init__(self, customers: Sequence[str]) -> None:
-        self.customers = tuple(customers)
-        super().__init__(f"{len(self.customers)} records were written by another worker")
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        super().__init__(f"partition {partition} belongs to another worker now")
 
 
 class UnavailableError(StreamPersonaError):

@@ -32,7 +32,7 @@ class Metrics:
         self.dead_letters = Counter("dead_letters", "Unreadable, by reason", ["reason"], **prefix)
         self.rerouted = Counter("rerouted", "Events forwarded to their home partition", **prefix)
         self.changes = Counter("changes", "Persona changes published, by cause", ["cause"], **prefix)
-        self.conflicts = Counter("conflicts", "Writes refused: another worker was first", **prefix)
+        self.fenced = Counter("fenced", "Writes refused: another worker owns the partition", **prefix)
         self.batch_seconds = Histogram(
             "batch_seconds", "One batch, from fetch to ack", buckets=_SECONDS, **prefix
         )

@@ -233,23 +233,32 @@ class PersonaClassifier(base.MiniBatchClassifier):
             self._weights = derive(self, sorted((y for y in self.labels()), key=str))
         return self._weights
 
-    def to_bytes(self) -> bytes:
-        """Canonical bytes: equal sums give equal bytes, whatever was learned and unlearned."""
+    def canonical(self) -> bytes:
+        """Equal sums give equal bytes, whatever was learned and unlearned, in any order."""
         parts = []
         for y in sorted(self._sums, key=str):
             sums = self._sums[y]
-            slots = np.flatnonzero(sums.moments.any(axis=0))
+            slots = np.flatnonzero(sums.moments[_COUNT])
             if not (sums.customers or len(slots)):
                 continue
             name = str(y).encode()
             head = np.array([len(name), sums.customers, sums.events, len(slots)], "<i8")
             moments = np.ascontiguousarray(sums.moments[:, slots]).astype("<i8")
             parts += [head.tobytes(), name, slots.astype("<i8").tobytes(), moments.tobytes()]
-        return zlib.compress(b"".join(parts), 1)
+        return b"".join(parts)
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes, compressed."""
+        return self.compress(self.canonical())
+
+    @staticmethod
+    def compress(canonical: bytes) -> bytes:
+        """Canonical bytes, small: ``from_bytes`` reads them."""
+        return zlib.compress(canonical, 1)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> PersonaClassifier:
-        """The model whose canonical bytes these are."""
+        """The model that ``to_bytes`` gave."""
         raw, at, model = zlib.decompress(blob), 0, cls()
         while at < len(raw):
             length, customers, events, count = np.frombuffer(raw, "<i8", 4, at).tolist()
@@ -327,7 +336,7 @@ def derive(
         offsets=offsets,
         log_prior=np.log((total + 1) / (total.sum() + len(total)))[: len(classes)],
         customers=int(customers.sum()),
-        version=hashlib.blake2b(model.to_bytes(), digest_size=6).hexdigest(),
+        version=hashlib.blake2b(model.canonical(), digest_size=6).hexdigest(),
     )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from stream_persona.change import Belief, change_message, decide, millionths
+from stream_persona.change import Belief, Reasons, change_message, decide, millionths
 from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_time, milliseconds
 from stream_persona.explain import reasons
-from stream_persona.features import Counts, Observation, Profiles, fold, profiles
+from stream_persona.features import Counts, Observation, fold, profiles
 from stream_persona.model import Contribution, contribution
 from stream_persona.records import Label, Record, event_hash, trim_recent
 
@@ -71,6 +71,11 @@ class Outcome:
     duplicates: int = 0
     dropped: int = 0
 
+    def say(self, customer_id: str, message: bytes | None) -> None:
+        """Publish a change (None: a tombstone) and renew the public record."""
+        self.messages.append((customer_id, message))
+        self.spoken.add(customer_id)
+
 
 def walk(
     deliveries: Sequence[Delivery],
@@ -80,23 +85,80 @@ def walk(
     tokenizer: Tokenizer,
     now: int,
 ) -> Outcome:
-    """The journey of one batch: apply each event once, fold, learn, predict, decide.
+    """The journey of one batch: what it does to the records, then what is said of them.
 
     ``records`` holds the stored record of every known customer among the deliveries; ``now``
     (epoch milliseconds) only dates what is said. ``tokenizer`` must be of the same taxonomy.
     """
+    outcome = absorb(deliveries, records, taxonomy, tokenizer)
+    speak(outcome, weights, taxonomy, tokenizer, now)
+    return outcome
+
+
+def absorb(
+    deliveries: Sequence[Delivery],
+    records: Mapping[str, Record],
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+) -> Outcome:
+    """Apply each event once, fold, learn; nothing of it depends on what the model knows."""
     outcome = Outcome()
     drafts = _drafts(deliveries, records)
     for delivery in deliveries:
         drafts[delivery.event.customer_id].apply(delivery, taxonomy, tokenizer, outcome)
     _fold(list(drafts.values()), taxonomy)
     changed = [draft for draft in drafts.values() if draft.applied]
-    seen = profiles([draft.record.counts for draft in changed], taxonomy.features)
-    _learn(changed, seen, taxonomy, outcome)
-    _repeat(drafts.values(), outcome)
-    _speak(changed, seen, weights, taxonomy, tokenizer, now, outcome)
     outcome.records = {draft.customer_id: draft.record for draft in changed}
+    before = {draft.customer_id: draft.before for draft in changed}
+    outcome.lessons = [*lessons(before, taxonomy, -1), *lessons(outcome.records, taxonomy)]
+    _repeat(drafts.values(), outcome)
+    for draft in changed:
+        if draft.forgotten:
+            outcome.say(draft.customer_id, None)
     return outcome
+
+
+def speak(
+    outcome: Outcome, weights: Weights, taxonomy: Taxonomy, tokenizer: Tokenizer, now: int
+) -> None:
+    """Predict all customers of ``outcome.records`` at once; say what has shifted enough."""
+    known = {
+        name: record
+        for name, record in outcome.records.items()
+        if len(record.counts.keys) or record.label is not None
+    }
+    if not known:
+        return
+    seen = profiles([record.counts for record in known.values()], taxonomy.features)
+    rows = weights.probabilities(seen).tolist()
+    for row, (name, record) in enumerate(known.items()):
+
+        def why(persona: str, row: int = row) -> Reasons:
+            profile, count = seen.row(row), taxonomy.policy.reasons
+            return reasons(weights, profile, persona, tokenizer.name, count)
+
+        evidence = float(seen.events[row])
+        belief = Belief(millionths(rows[row]), evidence, weights.version, why)
+        said = decide(record, belief, taxonomy, now)
+        if said is not None:
+            outcome.records[name] = record = replace(record, said=said)
+            outcome.say(name, change_message(name, record))
+            outcome.causes.append(said.cause)
+
+
+def teaches(record: Record, taxonomy: Taxonomy) -> bool:
+    """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
+    return len(record.counts.keys) > 0 and record.active_label() in taxonomy.names
+
+
+def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) -> list[Lesson]:
+    """What the model learns from records, or unlearns: the fold that a rebuild does too."""
+    known = {name: record for name, record in records.items() if teaches(record, taxonomy)}
+    seen = profiles([record.counts for record in known.values()], taxonomy.features)
+    return [
+        Lesson(name, record.active_label() or "", contribution(seen.row(row)), sign)
+        for row, (name, record) in enumerate(known.items())
+    ]
 
 
 @dataclass(slots=True)
@@ -210,40 +272,6 @@ def _fold(drafts: Sequence[_Draft], taxonomy: Taxonomy) -> None:
             draft.finish(new, window)
 
 
-def _learn(
-    drafts: Sequence[_Draft], seen: Profiles, taxonomy: Taxonomy, outcome: Outcome
-) -> None:
-    """A labelled customer's old contribution leaves the model, the new one enters it."""
-    known = [draft for draft in drafts if teaches(draft.before, taxonomy)]
-    old = profiles([draft.before.counts for draft in known], taxonomy.features)
-    for row, draft in enumerate(known):
-        outcome.lessons.append(_lesson(draft.customer_id, draft.before, old.row(row), -1))
-    for row, draft in enumerate(drafts):
-        if teaches(draft.record, taxonomy):
-            outcome.lessons.append(_lesson(draft.customer_id, draft.record, seen.row(row), 1))
-
-
-def teaches(record: Record, taxonomy: Taxonomy) -> bool:
-    """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
-    return len(record.counts.keys) > 0 and record.active_label() in taxonomy.names
-
-
-def _lesson(customer_id: str, record: Record, profile: Profiles, sign: int) -> Lesson:
-    return Lesson(customer_id, record.active_label() or "", contribution(profile), sign)
-
-
-def lessons(
-    records: Mapping[str, Record], taxonomy: Taxonomy
-) -> list[Lesson]:
-    """What the model learns from stored records: the fold that a rebuild does."""
-    known = {name: record for name, record in records.items() if teaches(record, taxonomy)}
-    seen = profiles([record.counts for record in known.values()], taxonomy.features)
-    return [
-        _lesson(name, record, seen.row(row), 1)
-        for row, (name, record) in enumerate(known.items())
-    ]
-
-
 def _repeat(drafts: Iterable[_Draft], outcome: Outcome) -> None:
     """A redelivered event's change may not have been published: say it again, word for word."""
     for draft in drafts:
@@ -255,38 +283,3 @@ def _repeat(drafts: Iterable[_Draft], outcome: Outcome) -> None:
             )
         elif draft.before.is_marker:
             outcome.messages.append((draft.customer_id, None))
-
-
-def _speak(
-    drafts: Sequence[_Draft],
-    seen: Profiles,
-    weights: Weights,
-    taxonomy: Taxonomy,
-    tokenizer: Tokenizer,
-    now: int,
-    outcome: Outcome,
-) -> None:
-    """Predict all customers of the batch at once; publish what has shifted."""
-    probabilities = weights.probabilities(seen).tolist()
-    for row, draft in enumerate(drafts):
-        if draft.forgotten:
-            outcome.messages.append((draft.customer_id, None))
-            outcome.spoken.add(draft.customer_id)
-        if not len(draft.record.counts.keys) and draft.record.label is None:
-            continue
-
-        def why(persona: str, row: int = row) -> tuple[tuple[str, str, int], ...]:
-            count = taxonomy.policy.reasons
-            return reasons(weights, seen.row(row), persona, tokenizer.name, count)
-
-        belief = Belief(
-            millionths(probabilities[row]), float(seen.events[row]), weights.version, why
-        )
-        said = decide(draft.record, belief, taxonomy, now)
-        if said is not None:
-            draft.record = replace(draft.record, said=said)
-            outcome.messages.append(
-                (draft.customer_id, change_message(draft.customer_id, draft.record))
-            )
-            outcome.spoken.add(draft.customer_id)
-            outcome.causes.append(said.cause)

@@ -1,0 +1,39 @@
+-- Writes one batch if its writer still owns the partition; all of it or nothing.
+--
+-- KEYS[1]                 persona-owner:<partition>     the owner's token
+-- KEYS[2]                 persona-labelled:<partition>  set of labelled customers
+-- KEYS[3 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*)
+--
+-- ARGV[1]                 the writer's token
+-- ARGV[2], ARGV[3]        how many customers join and leave the labelled set
+-- ARGV[4 ..]              those customers; then, for each of KEYS[3 ..], the value ('' deletes)
+--                         and its time to live in milliseconds ('0': for ever)
+--
+-- Returns 1 when written, 0 when another worker has claimed the partition.
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+
+local next = 4
+for _ = 1, tonumber(ARGV[2]) do
+  redis.call('SADD', KEYS[2], ARGV[next])
+  next = next + 1
+end
+for _ = 1, tonumber(ARGV[3]) do
+  redis.call('SREM', KEYS[2], ARGV[next])
+  next = next + 1
+end
+
+for i = 3, #KEYS do
+  local value, ttl = ARGV[next], ARGV[next + 1]
+  next = next + 2
+  if value == '' then
+    redis.call('DEL', KEYS[i])
+  elseif ttl == '0' then
+    redis.call('SET', KEYS[i], value)
+  else
+    redis.call('SET', KEYS[i], value, 'PX', ttl)
+  end
+end
+return 1

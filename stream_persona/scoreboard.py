@@ -1,0 +1,146 @@
+"""What the demo knows of its shoppers, from the changes it hears: counts, and how right they are.
+
+No I/O and no clock. Synthetic shoppers are counted apart and never judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stream_persona.study import Study
+
+#: Beginning of the ids of synthetic shoppers.
+SYNTHETIC: Final = "SIM-"
+#: Shifts that are kept to be shown, and reasons shown of each.
+_RECENT: Final = 12
+_REASONS: Final = 3
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A customer who got another persona, in words."""
+
+    customer_id: str
+    before: str
+    after: str
+    confidence: float
+    reasons: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How the held-back shoppers that were heard of compare with the study.
+
+    ``accuracy`` takes the most probable persona, ``majority_accuracy`` always the most common
+    one among the assigned; the log-losses (in nats) are those of the distribution and of the
+    shares among the assigned. ``named`` were given a persona, ``named_accuracy`` of them rightly.
+    The figures are None while there is nobody to judge.
+    """
+
+    judged: int
+    accuracy: float | None
+    majority_accuracy: float | None
+    log_loss: float | None
+    prior_log_loss: float | None
+    named: int
+    named_accuracy: float | None
+
+
+class Scoreboard:
+    """The latest of every shopper, by customer id."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._latest: dict[str, Mapping[str, Any]] = {}
+        self.changes: Counter[str] = Counter()
+        self.recent: deque[Shift] = deque(maxlen=_RECENT)
+
+    def hear(self, change: Mapping[str, Any]) -> None:
+        """Take in a change, as published to dashboards."""
+        customer = change["customer_id"]
+        if "current" not in change:  # the customer was deleted
+            self._latest.pop(customer, None)
+            return
+        current = change["current"]
+        self._latest[customer] = current
+        self.changes["synthetic" if customer.startswith(SYNTHETIC) else change["cause"]] += 1
+        before = _name(change["previous"])
+        if change["cause"] != "assignment" and before != _name(current):
+            confidence, reasons = current["confidence"], _reasons(change["why"])
+            self.recent.append(Shift(customer, before, _name(current), confidence, reasons))
+
+    def look_up(self, customer_id: str, record: Mapping[str, Any]) -> None:
+        """Take in a public record: what a lookup returns, whether or not its change was heard."""
+        self._latest[customer_id] = record
+
+    @property
+    def shoppers(self) -> int:
+        """Real shoppers with a record."""
+        return len(self._real())
+
+    @property
+    def synthetic(self) -> int:
+        """Synthetic shoppers with a record."""
+        return len(self._latest) - self.shoppers
+
+    @property
+    def named(self) -> int:
+        """Real shoppers with a persona, assigned or predicted."""
+        return sum(each["persona"] is not None for each in self._real())
+
+    @property
+    def ambiguous(self) -> int:
+        """Real shoppers of whom none is probable enough."""
+        return sum(bool(each["ambiguous"]) for each in self._real())
+
+    def judge(self) -> Judgement:
+        """Compare the held-back shoppers that were heard of with the study."""
+        truths = self._study.held_back
+        known = [(truth, self._latest[who]) for who, truth in truths.items() if who in self._latest]
+        named = [(truth, each) for truth, each in known if each["persona"] is not None]
+        counts = Counter(self._study.assigned.values())
+        prior = {name: counts[name] / max(1, counts.total()) for name in counts}
+        return Judgement(
+            judged=len(known),
+            accuracy=_mean([truth == _top(each["distribution"]) for truth, each in known]),
+            majority_accuracy=_mean([truth == self._study.majority for truth, _ in known]),
+            log_loss=_mean([_loss(each["distribution"], truth) for truth, each in known]),
+            prior_log_loss=_mean([_loss(prior, truth) for truth, _ in known]),
+            named=len(named),
+            named_accuracy=_mean([truth == each["persona"] for truth, each in named]),
+        )
+
+    def _real(self) -> list[Mapping[str, Any]]:
+        return [each for who, each in self._latest.items() if not who.startswith(SYNTHETIC)]
+
+
+def _name(posterior: Mapping[str, Any] | None) -> str:
+    if posterior is None:
+        return "new"
+    return str(posterior["persona"] or "ambiguous")
+
+
+def _reasons(why: list[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{_words(each)} ×{each['lift']:.2g}" for each in why[:_REASONS])
+
+
+def _words(reason: Mapping[str, Any]) -> str:
+    feature = str(reason["feature"]).removeprefix("attributes.")
+    return str(reason["value"]) if feature == "category" else f"{feature} {reason['value']}"
+
+
+def _top(distribution: Mapping[str, float]) -> str:
+    return max(distribution, key=lambda name: distribution[name])
+
+
+def _loss(distribution: Mapping[str, float], truth: str) -> float:
+    # Published probabilities are rounded to millionths.
+    return -math.log(max(distribution.get(truth, 0.0), 1e-6))
+
+
+def _mean(values: list[float] | list[bool]) -> float | None:
+    return sum(values) / len(values) if values else None

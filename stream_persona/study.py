@@ -1,0 +1,152 @@
+"""The demo's team study: which of seven personas each active household of a year's data has.
+
+It is made the way a team would make one: on the purchases of the first half-year, by what a
+household buys more of than others do. Some households are then assigned their persona, the
+others are held back, to be predicted and judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from stream_persona.events import Assignment, milliseconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The study is made on what happened before; what happened from here on is streamed.
+MIDYEAR: Final = datetime(2017, 7, 1, tzinfo=UTC)
+#: Least lines (products of a basket) before and from midyear of an active household.
+ACTIVE_LINES: Final = (30, 100)
+
+
+class Theme(NamedTuple):
+    """What a persona spends on: words within a product's category, or within its department."""
+
+    categories: tuple[str, ...] = ()
+    departments: tuple[str, ...] = ()
+
+
+THEMES: Final[Mapping[str, Theme]] = {
+    "baby_kids": Theme(("BABY", "DIAPER", "INFANT", "KIDS", "JUVENILE", "TOYS")),
+    "pet_owner": Theme(("DOG", "CAT ", "CAT FOOD", "PET", "BIRD")),
+    "fresh_healthy": Theme(
+        ("SALAD", "YOGURT", "NATURAL", "ORGANIC", "VITAMIN"),
+        ("PRODUCE", "NUTRITION", "SEAFOOD"),
+    ),
+    "convenience": Theme(
+        ("FROZEN PIZZA", "FRZN MEAT", "FRZN", "FROZEN", "DINNER", "LUNCH", "DELI", "SANDWICH",
+         "PREPARED"),
+    ),
+    "snacks_soda": Theme(
+        ("SOFT DRINK", "BAG SNACK", "CANDY", "COOKIE", "CRACKER", "POPCORN", "ICE CREAM"),
+    ),
+    "scratch_cook": Theme(
+        ("BEEF", "PORK", "CHICKEN", "BAKING", "SPICE", "FLOUR", "SUGAR", "SHORTENING", "EGG",
+         "DRY BN", "PASTA", "TURKEY"),
+    ),
+    "beauty_home": Theme(
+        ("HAIR", "MAKEUP", "SOAP", "DEODOR", "DETERG", "HOUSEHOLD CLEAN"),
+        ("COSMETICS", "DRUG", "GM"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """Customer id to persona: of those the team assigned, and of those it held back."""
+
+    assigned: Mapping[str, str]
+    held_back: Mapping[str, str]
+
+    @property
+    def majority(self) -> str:
+        """The most common persona among the assigned; of equals the first by name."""
+        counts = Counter(self.assigned.values())
+        return min(counts, key=lambda persona: (-counts[persona], persona))
+
+    def assignments(self) -> list[Assignment]:
+        """The team's messages, as of midyear, by customer id."""
+        at = milliseconds(MIDYEAR)
+        return [
+            Assignment(f"STUDY-{customer}", customer, at, persona, source="study")
+            for customer, persona in sorted(self.assigned.items())
+        ]
+
+
+def customer_id(household: int) -> str:
+    """The customer id of a household's number."""
+    return f"HH-{household}"
+
+
+def before_midyear(lines: pd.DataFrame) -> pd.Series:
+    """Which lines the study may see."""
+    return lines["transaction_timestamp"] < np.datetime64(MIDYEAR.replace(tzinfo=None))
+
+
+def make_study(
+    lines: pd.DataFrame, products: pd.DataFrame, seed: int, assigned_share: float
+) -> Study:
+    """The active households by their strongest theme before midyear, split by ``split``.
+
+    A theme's strength is the z-score, among active households, of the square root of the
+    theme's share of a household's lines. A household is active by ``ACTIVE_LINES``.
+    """
+    before = before_midyear(lines)
+    bought = lines["product_id"].to_numpy()[before]
+    hits = theme_hits(products).reindex(bought, fill_value=False)
+    shares = hits.groupby(lines["household_id"].to_numpy()[before]).mean()
+    roots = shares.loc[_active(lines)] ** 0.5
+    strengths = (roots - roots.mean()) / roots.std()
+    strongest = strengths.fillna(0.0).idxmax(axis="columns")
+    return split(
+        {customer_id(household): str(theme) for household, theme in strongest.items()},
+        seed,
+        assigned_share,
+    )
+
+
+def theme_hits(products: pd.DataFrame) -> pd.DataFrame:
+    """Whether a product belongs to a theme: a row for each product id, a column for each theme."""
+    by_id = products.set_index("product_id")
+    hits = by_id[[]].copy()
+    for name, theme in THEMES.items():
+        category = _has_any(by_id["product_category"], theme.categories)
+        hits[name] = category | _has_any(by_id["department"], theme.departments)
+    return hits
+
+
+def split(personas: Mapping[str, str], seed: int, assigned_share: float) -> Study:
+    """Draw the same share of every persona's customers to be assigned; hold back the others."""
+    generator = np.random.default_rng(seed)
+    assigned: set[str] = set()
+    for name in sorted(set(personas.values())):
+        members = sorted(customer for customer in personas if personas[customer] == name)
+        drawn = generator.permutation(len(members))[: round(assigned_share * len(members))]
+        assigned.update(members[index] for index in drawn)
+    return Study(
+        {customer: name for customer, name in personas.items() if customer in assigned},
+        {customer: name for customer, name in personas.items() if customer not in assigned},
+    )
+
+
+def _active(lines: pd.DataFrame) -> list[int]:
+    """Numbers of the active households, ascending."""
+    before = before_midyear(lines)
+    active: list[set[int]] = []
+    for half, least in zip((before, ~before), ACTIVE_LINES, strict=True):
+        counts = lines["household_id"][half].value_counts()
+        active.append(set(counts.index[counts >= least]))
+    return sorted(set.intersection(*active))
+
+
+def _has_any(texts: pd.Series, words: tuple[str, ...]) -> pd.Series:
+    upper = texts.fillna("").str.upper()
+    # There are a few hundred texts and tens of thousands of products.
+    return upper.map({text: any(word in text for word in words) for text in upper.unique()})

@@ -1,0 +1,312 @@
+"""The Faust transport that hands agents whole fetch batches: ``batched://host:port``.
+
+Faust makes two tasks for every message, which caps a worker at a few thousand events a second.
+Here one Faust message is everything that one fetch brought from one partition: its ``offset`` is
+that of the last record, its ``value`` the list of aiokafka's ``ConsumerRecord``. Assignment,
+rebalancing and agents stay Faust's. Transactions that were aborted are not delivered.
+
+**Commits.** What may be committed of a partition is the end of its prefix of acked batches
+(``CommitPosition``): one entry for each batch that is not acked, whatever the order of the acks
+and the gaps between offsets. When a partition is revoked its agents finish what they have begun,
+that is committed, and the rest is forgotten: its next owner reads it again.
+
+**Nothing read is lost.** Records that arrive while the partitions are being reassigned are put
+back, by moving the position to the first of them in the turn of the loop that took them.
+
+**Memory.** Fetching waits while more than ``PREFETCHED_POLLS`` polls' worth of records are not
+acked. An agent may hold several batches before it acks one, but not that many.
+
+An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events()`` and calls
+``event.ack()`` once the batch's effects are stored. The app is made with ``faust_options``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+import faust
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from faust.transport.consumer import RecordMap, ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message, TopicT
+from faust.types.transports import TPorTopicSet
+from faust.types.tuples import ack_lock
+from mode.supervisors import CrashingSupervisor
+from yarl import URL
+
+from stream_persona.errors import SettingsError
+from stream_persona.settings import Settings
+
+#: The value of an event: what one fetch brought from one partition, in offset order.
+Batch = list[ConsumerRecord]
+
+#: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
+PREFETCHED_POLLS: Final = 8
+
+_UNKNOWN: Final = -1
+
+
+def broker_urls(brokers: str) -> list[URL]:
+    """The brokers of ``host:port,...`` as addresses of this transport.
+
+    Raises:
+        SettingsError: a part is not a host with an optional port.
+    """
+    try:
+        urls = [URL(f"batched://{part.strip()}") for part in brokers.split(",")]
+    except ValueError:
+        urls = []
+    if not urls or any(not url.host or url.path not in {"", "/"} for url in urls):
+        raise SettingsError(
+            f"STREAM_PERSONA_BROKERS: expected `host:port,host:port,...` (got {brokers!r})"
+        )
+    return urls
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """The options with which ``faust.App(**options)`` runs on this transport.
+
+    Topics are not Faust's to declare, so they must exist before a worker starts.
+
+    Raises:
+        SettingsError: the brokers cannot be read.
+    """
+    rebalance = max(60.0, settings.session_timeout)
+    return {
+        "id": settings.group,
+        "broker": broker_urls(settings.brokers),
+        "agent_supervisor": CrashingSupervisor,  # an agent's error ends the worker, exit code 1
+        "broker_commit_interval": settings.commit_interval,
+        "broker_heartbeat_interval": min(3.0, settings.session_timeout / 3),
+        "broker_max_poll_records": settings.max_batch_records,
+        "broker_rebalance_timeout": rebalance,
+        "broker_request_timeout": rebalance + 30.0,  # joining a group lasts as long as that
+        "broker_session_timeout": settings.session_timeout,
+        "consumer_auto_offset_reset": "earliest",
+        "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
+        "store": "memory://",
+        "stream_buffer_maxsize": 2 * PREFETCHED_POLLS * settings.max_batch_records,  # never full
+        "stream_wait_empty": True,  # batches that were begun are acked before a partition goes
+        "table_standby_replicas": 1,  # more than 0 selects the assignor that co-partitions
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+def batch_topic(app: faust.App, *names: str) -> TopicT:
+    """The channel of an agent that reads the batches of all topics in ``names``."""
+    return app.topic(
+        *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+
+
+class _Unacked(NamedTuple):
+    start: int  # where reading goes on if this batch is never acked
+    records: int
+
+
+class CommitPosition:
+    """How far one partition may be committed: the end of its prefix of acked batches.
+
+    A batch is known by the offset of its last record. Offsets may have gaps anywhere. A batch
+    that starts before the end of what was delivered means that somebody sought back: un-acked
+    batches from there on are replaced by what is delivered now.
+    """
+
+    __slots__ = ("_end", "_unacked", "unacked_records")
+
+    def __init__(self) -> None:
+        self._end = _UNKNOWN  # every record before it was delivered
+        self._unacked: OrderedDict[int, _Unacked] = OrderedDict()
+        self.unacked_records = 0
+
+    @property
+    def committable(self) -> int | None:
+        """The offset to commit; ``None`` while no prefix is known to be done."""
+        start = next(iter(self._unacked.values())).start if self._unacked else self._end
+        return start if start > 0 else None
+
+    def deliver(self, first: int, last: int, *, records: int, position: int) -> None:
+        """A batch of offsets ``first`` to ``last`` goes out; ``position`` is read next."""
+        start = self._forget_from(first) if first < self._end else self._end
+        self._unacked[last] = _Unacked(start, records)
+        self._end = max(last + 1, position)
+        self.unacked_records += records
+
+    def ack(self, last: int) -> None:
+        """The batch that ends with offset ``last`` is done; an unknown one changes nothing."""
+        batch = self._unacked.pop(last, None)
+        if batch is not None:
+            self.unacked_records -= batch.records
+
+    def passed(self, position: int) -> None:
+        """No record lies between the last batch and ``position`` (say, a transaction's end)."""
+        self._end = max(self._end, position)
+
+    def _forget_from(self, first: int) -> int:
+        replaced = [last for last in self._unacked if last >= first]
+        starts = [self._unacked[last].start for last in replaced]
+        for last in replaced:
+            self.ack(last)
+        return min([first, *starts])
+
+
+class _Fetched(dict[TP, Batch]):
+    """What one fetch brought, and where each assigned partition is read next."""
+
+    def __init__(self, records: RecordMap, positions: Mapping[TP, int], generation: int) -> None:
+        super().__init__((ensure_TP(tp), batch) for tp, batch in records.items())
+        self.positions = positions
+        self.generation = generation
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The driver's thread; it tells what the partitions' positions are after each fetch."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # The driver reads committed records only if Faust itself writes transactions.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  # the driver's signature
+        max_records: int | None = None,
+    ) -> RecordMap:
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # No await from here on: the positions are still those that this fetch left.
+        if not self.consumer.flow_active:
+            for tp, batch in records.items():
+                consumer.seek(tp, batch[0].offset)
+            return {}
+        return _Fetched(records, _read_positions(consumer), self.app.consumer_generation_id)
+
+
+def _read_positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
+    """Where each assigned partition is read next, without waiting for any that is unknown."""
+    subscription = consumer._subscription.subscription  # noqa: SLF001  # the public way awaits
+    if subscription is None or subscription.assignment is None:
+        return {}
+    consumed = subscription.assignment.all_consumed_offsets()
+    return {ensure_TP(tp): at.offset for tp, at in consumed.items()}
+
+
+class Consumer(driver.Consumer):
+    """The driver's consumer, with one message for each partition and fetch."""
+
+    _positions: dict[TP, CommitPosition]
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _reset_state(self) -> None:
+        super()._reset_state()
+        self._positions = {}
+
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109  # the driver's signature
+    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetch once and yield a message for each partition that had records."""
+        if not await self._has_room(timeout):
+            return
+        fetched, _ = await self._wait_next_records(timeout)
+        if not isinstance(fetched, _Fetched) or not self._is_current(fetched):
+            return
+        for tp in fetched.positions.keys() - fetched.keys():
+            self._position(tp).passed(fetched.positions[tp])
+        for tp, batch in fetched.items():
+            if not self._is_current(fetched):
+                return  # the partitions are being reassigned, which resets what was read
+            yield tp, self._deliver(tp, batch, fetched.positions[tp])
+
+    def _is_current(self, fetched: _Fetched) -> bool:
+        current = fetched.generation == self.app.consumer_generation_id
+        return current and self.flow_active and not self.should_stop
+
+    def _deliver(self, tp: TP, batch: Batch, position: int) -> ConsumerMessage:
+        last = batch[-1].offset
+        self._position(tp).deliver(batch[0].offset, last, records=len(batch), position=position)
+        # Faust looks for duplicates and gaps between messages; between batches there are none.
+        self._read_offset[tp] = None
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        message = self._to_message(tp, batch[-1])
+        message.key, message.value = None, cast("Any", batch)
+        return message
+
+    async def _has_room(self, seconds: float) -> bool:
+        limit = PREFETCHED_POLLS * self.app.conf.broker_max_poll_records
+        if self._unacked_records() < limit:
+            return True
+        self._waiting_for_ack = asyncio.get_running_loop().create_future()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._waiting_for_ack, seconds)
+        return self._unacked_records() < limit
+
+    def _unacked_records(self) -> int:
+        return sum(self._settled(tp).unacked_records for tp in list(self._positions))
+
+    def _position(self, tp: TP) -> CommitPosition:
+        return self._positions.setdefault(tp, CommitPosition())
+
+    def _settled(self, tp: TP) -> CommitPosition:
+        """The partition's position with all acks in it that Faust has noted until now."""
+        with ack_lock:
+            acked = self._acked.pop(tp, [])
+            self._acked_index.pop(tp, None)
+        position = self._position(tp)
+        for last in acked:
+            position.ack(last)
+        return position
+
+    def ack(self, message: Message) -> bool:
+        """Note that a batch is done; one from before the last rebalance is not ours any more."""
+        if message.generation_id != self.app.consumer_generation_id:
+            message.acked = True
+            return False
+        return super().ack(message)
+
+    def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:
+        return (
+            tp
+            for tp in list(self._positions)
+            if topics is None or tp in topics or tp.topic in topics
+        )
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._settled(tp).committable
+
+    async def commit_and_end_transactions(self) -> None:
+        """Commit what is acked by now; a commit that is under way may have begun before."""
+        await self.maybe_wait_for_commit_to_finish()
+        await super().commit_and_end_transactions()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let agents finish, commit, then forget the partitions."""
+        for tp in revoked:
+            self._settled(tp)  # Faust is about to forget these acks
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._positions.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Deliver nothing of the new partitions until Faust has prepared them and resumes."""
+        self.stop_flow()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+class Transport(driver.Transport):
+    """Kafka through aiokafka, a fetch at a time."""
+
+    Consumer = Consumer
