@@ -79,7 +79,7 @@ class LiveView:
 
     def say(self, text: str) -> None:
         """Print above the table."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: Status) -> None:
         """Draw the table anew."""
@@ -106,7 +106,7 @@ class PlainView:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: Status) -> None:
         """Print a line if the last one is some seconds old."""
@@ -164,13 +164,13 @@ def _screen(status: Status) -> RenderableType:
 
 def _line(status: Status) -> str:
     judgement = status.judgement
+    right, majority = _share(judgement.accuracy), _share(judgement.majority_accuracy)
     parts = [
         f"{status.seconds:5.0f} s  {_date(status)}",
         f"{status.events_per_second:,.0f} events/s" + (" (slowed)" if status.slowed else ""),
         f"{status.shoppers:,} shoppers: {status.named:,} named, {status.ambiguous:,} ambiguous",
         f"{status.changes:,} changes",
-        f"held-back right {_share(judgement.accuracy)}"
-        f" (majority {_share(judgement.majority_accuracy)})",
+        f"held-back right {right} (majority {majority})",
     ]
     if status.recent:
         last = status.recent[-1]

@@ -7,7 +7,7 @@ Reading is strict on what is required and silent on what is unknown: every failu
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -164,6 +164,6 @@ def check_id(customer_id: str) -> None:
         raise DecodeError("invalid_id", f"customer_id must have 1 to {MAX_ID_BYTES} bytes")
 
 
-def encode(message: Any) -> bytes:
+def encode(message: object) -> bytes:
     """The JSON bytes of an event or of anything made of plain values."""
     return msgspec.json.encode(message)

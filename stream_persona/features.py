@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Context
 from functools import cache
+from itertools import pairwise
 from math import isqrt
 from typing import TYPE_CHECKING, Final
 
@@ -94,7 +95,7 @@ def log_share(share: Floats) -> Floats:
     table = _log_table()
     low = table[index]
     rest = low + (table[index + 1] - low) * (position - index)
-    return rest - exponent * table[0]  # table[0] is -log(2)
+    return np.asarray(rest - exponent * table[0])  # table[0] is -log(2)
 
 
 def granule(at: int, features: Features) -> int:
@@ -150,7 +151,7 @@ def fold(
     return [
         # Copies, since a slice would keep the whole batch's arrays alive in a cache.
         Counts(int(newest[i]), int(clocks[i]), local[a:b].copy(), values[a:b].copy())
-        for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        for i, (a, b) in enumerate(pairwise(bounds))
     ]
 
 

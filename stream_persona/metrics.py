@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -24,15 +24,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        prefix = {"namespace": "stream_persona", "registry": self.registry}
+        prefix: dict[str, Any] = {"namespace": "stream_persona", "registry": self.registry}
         self.events = Counter("events", "Events applied, by kind", ["kind"], **prefix)
         self.redelivered = Counter("redelivered", "Events seen before, by position", **prefix)
         self.duplicates = Counter("duplicates", "Events seen before, by event id", **prefix)
         self.dropped = Counter("dropped", "Events older than their customer's deletion", **prefix)
         self.dead_letters = Counter("dead_letters", "Unreadable, by reason", ["reason"], **prefix)
         self.rerouted = Counter("rerouted", "Events forwarded to their home partition", **prefix)
-        self.changes = Counter("changes", "Persona changes published, by cause", ["cause"], **prefix)
-        self.fenced = Counter("fenced", "Writes refused: another worker owns the partition", **prefix)
+        self.changes = Counter(
+            "changes", "Persona changes published, by cause", ["cause"], **prefix
+        )
+        self.fenced = Counter(
+            "fenced", "Writes refused: another worker owns the partition", **prefix
+        )
         self.batch_seconds = Histogram(
             "batch_seconds", "One batch, from fetch to ack", buckets=_SECONDS, **prefix
         )
@@ -41,10 +45,15 @@ class Metrics:
             buckets=_SECONDS, **prefix,
         )  # fmt: skip
         self.cached = Gauge("cached_records", "Customer records in memory", **prefix)
-        self.labelled = Gauge("labelled_customers", "Customers in this worker's model part", **prefix)
+        self.labelled = Gauge(
+            "labelled_customers", "Customers in this worker's model part", **prefix
+        )
         self.partitions = Gauge("owned_partitions", "Partitions this worker owns", **prefix)
         self.model_refresh = Histogram(
-            "model_refresh_seconds", "Merging the parts, deriving weights", buckets=_SECONDS, **prefix
+            "model_refresh_seconds",
+            "Merging the parts, deriving weights",
+            buckets=_SECONDS,
+            **prefix,
         )
 
 

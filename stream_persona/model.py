@@ -101,7 +101,7 @@ class Weights:
     def logits(self, profiles: Profiles) -> Floats:
         """Unnormalised log-probabilities, (rows, classes)."""
         views = self._views(profiles)
-        return self.log_prior + np.einsum("vr,vrc->rc", gains(profiles.events), views)
+        return np.asarray(self.log_prior + (gains(profiles.events)[:, :, None] * views).sum(axis=0))
 
     def _views(self, profiles: Profiles) -> Floats:
         """The three views' scores, (3, rows, classes), summed as integers: exact in any order."""

@@ -57,9 +57,11 @@ class Lesson:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a batch leads to. ``records`` holds the changed ones, ``messages`` are for
-    ``persona-changes`` in order (None: tombstone), ``spoken`` the customers whose public record
-    changes; the counts are for the metrics."""
+    """What a batch leads to.
+
+    ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
+    a tombstone), ``spoken`` the customers whose public record changes; the counts are metrics.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
     messages: list[tuple[str, bytes | None]] = field(default_factory=list)
@@ -141,8 +143,8 @@ def speak(
         belief = Belief(millionths(rows[row]), evidence, weights.version, why)
         said = decide(record, belief, taxonomy, now)
         if said is not None:
-            outcome.records[name] = record = replace(record, said=said)
-            outcome.say(name, change_message(name, record))
+            outcome.records[name] = replace(record, said=said)
+            outcome.say(name, change_message(name, outcome.records[name]))
             outcome.causes.append(said.cause)
 
 
@@ -249,8 +251,10 @@ def _drafts(deliveries: Iterable[Delivery], records: Mapping[str, Record]) -> di
 
 
 def _clamped(delivery: Delivery, taxonomy: Taxonomy) -> int:
-    """Event time, at most a day (``policy.max_future_seconds``) after its arrival: one bad clock
-    must not age everything else that is known of a customer."""
+    """Event time, at most ``policy.max_future_seconds`` after its arrival.
+
+    One bad clock must not age everything else that is known of a customer.
+    """
     at = event_time(delivery.event)
     if delivery.arrived_at is None:
         return at

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -40,7 +40,7 @@ class Label(Struct, frozen=True, array_like=True):
 
 
 class Posterior(Struct, frozen=True, array_like=True):
-    """What is said of a customer: probabilities in millionths, in the order of ``Said.personas``."""
+    """What is said of a customer: probabilities in millionths, ordered as ``Said.personas``."""
 
     persona: str | None
     confidence: int
@@ -92,7 +92,9 @@ class Record:
     def active_label(self) -> str | None:
         """The persona assigned as of the record's own clock, if any."""
         label = self.label
-        if label is None or (label.expires_at is not None and self.counts.clock >= label.expires_at):
+        if label is None or (
+            label.expires_at is not None and self.counts.clock >= label.expires_at
+        ):
             return None
         return label.persona
 
@@ -129,7 +131,8 @@ def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
     values = np.concatenate([c.values for c in counts] or [np.empty(0, np.int64)])
     starts = np.concatenate(([0], np.cumsum(sizes)))
     shifts = _common_zeros(values, starts)
-    deltas = np.diff(keys, prepend=0)
+    deltas = keys.copy()
+    deltas[1:] -= keys[:-1]
     firsts = starts[:-1][sizes > 0]
     deltas[firsts] = keys[firsts]
     bodies = _interleave(deltas, values >> np.repeat(shifts, sizes), starts)
@@ -260,9 +263,3 @@ def trim_recent(recent: Iterable[tuple[int, int]], floor: int) -> dict[int, int]
     """
     kept = sorted((at, key) for key, at in recent if at > floor)[-MAX_RECENT:]
     return {key: at for at, key in kept}
-
-
-def builtins(said: Said) -> dict[str, Any]:
-    """A said part as plain values, for people to look at."""
-    names = said.__struct_fields__
-    return {name: msgspec.to_builtins(getattr(said, name)) for name in names}

@@ -29,10 +29,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import (
     AuthenticationError,
-    ConnectionError as RedisConnectionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
@@ -259,7 +263,11 @@ class RedisTables:
 
     async def commit(self, claim: Claim, write: Write) -> None:
         keys = [self._key("owner", claim.partition), self._key("labelled", claim.partition)]
-        args: list[bytes | str | int] = [claim.token, len(write.labelled), len(write.unlabelled)]
+        args: list[bytes | str | int | float] = [
+            claim.token,
+            len(write.labelled),
+            len(write.unlabelled),
+        ]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
@@ -284,7 +292,7 @@ class RedisTables:
             self._key("owner", claim.partition), self._key("labelled", claim.partition),
             self._key("model", claim.partition),
         ]  # fmt: skip
-        args = [claim.token, 0, 0, stamp + part, 0]
+        args: list[bytes | str | int | float] = [claim.token, 0, 0, stamp + part, 0]
         if not await self._patiently(lambda: self._script(keys=keys, args=args)):
             raise FencedError(claim.partition)
 
@@ -350,8 +358,8 @@ class RedisTables:
     async def _many(self, keys: Sequence[str]) -> list[bytes | None]:
         return list(await self._do("MGET", *keys)) if keys else []
 
-    async def _do(self, *command: str | int) -> Any:
-        return await self._patiently(lambda: self._redis.execute_command(*command))
+    async def _do(self, *command: str | int) -> Any:  # noqa: ANN401 - as many kinds as commands
+        return await self._patiently(lambda: self._redis.execute_command(*command))  # type: ignore[no-untyped-call]
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again with backoff while the server is away."""

@@ -14,9 +14,10 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from stream_persona.errors import TaxonomyError
 
@@ -149,7 +150,7 @@ class Taxonomy(_Part):
 
 
 def shipped(name: str) -> Path:
-    """The path of a taxonomy that comes with the package (``generic-shop``, ``complete-journey``)."""
+    """The path of a taxonomy of the package: ``generic-shop`` or ``complete-journey``."""
     return Path(str(resources.files("stream_persona") / "taxonomies" / f"{name}.toml"))
 
 
@@ -185,7 +186,7 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
         raise TaxonomyError(source, sorted(mistakes)) from None
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: ErrorDetails) -> str:
     where = ".".join(str(part) for part in item["loc"]) or "file"
     text = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":

@@ -96,6 +96,7 @@ class Worker:
         self._owned: dict[int, Owned] = {}
         self._others: dict[int, tuple[bytes, PersonaClassifier]] = {}
         self._weights = derive(PersonaClassifier(), taxonomy.names, self._seeds)
+        self._claiming = asyncio.Lock()
         self._affinities_of = ""
         self._affinities_at = 0.0
 
@@ -123,8 +124,8 @@ class Worker:
             for p, owned in self._owned.items()
             if p in partitions and tokens.get(p) == owned.claim.token
         }
-        for partition in sorted(set(partitions) - self._owned.keys()):
-            await self._claim(partition)
+        for partition in sorted(partitions):
+            await self._own(partition)
         self._metrics.partitions.set(len(self._owned))
         await self.refresh()
 
@@ -136,7 +137,7 @@ class Worker:
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
         """
         started, partition = time.perf_counter(), batch[0].partition
-        owned = self._owned.get(partition) or await self._claim(partition)
+        owned = await self._own(partition)
         read = self._read(batch)
         now = time.time_ns() // 1_000_000
         stored = await self._load(owned, read.deliveries)
@@ -199,7 +200,9 @@ class Worker:
             event = decode(kind, raw.value)
             if isinstance(event, Assignment) and event.persona not in {None, *self._taxonomy.names}:
                 known = ", ".join(self._taxonomy.names)
-                detail = f"persona {event.persona!r} is not of the taxonomy; expected one of {known}"
+                detail = (
+                    f"persona {event.persona!r} is not of the taxonomy; expected one of {known}"
+                )
                 raise DecodeError("unknown_persona", detail)  # noqa: TRY301 - one way out
         except DecodeError as error:
             read.letters.append(self._dead_letter(raw, error))
@@ -296,11 +299,18 @@ class Worker:
 
     # --- the model's parts ---
 
+    async def _own(self, partition: int) -> Owned:
+        """The partition as this worker holds it, claimed first when it does not yet."""
+        async with self._claiming:
+            if partition not in self._owned:
+                self._owned[partition] = await self._claim(partition)
+                self._others.pop(partition, None)
+            return self._owned[partition]
+
     async def _claim(self, partition: int) -> Owned:
         """Become the owner, and fold the partition's share of the model from the records."""
         claim = (await self._tables.claim([partition]))[partition]
-        owned = self._owned[partition] = Owned(claim, PersonaClassifier())
-        self._others.pop(partition, None)
+        owned = Owned(claim, PersonaClassifier())
         customers = await self._tables.labelled(partition)
         for start in range(0, len(customers), _REBUILD_CHUNK):
             blobs = await self._tables.load(customers[start : start + _REBUILD_CHUNK])

@@ -1,0 +1,75 @@
+"""The Faust application: assignment, batches and shutdown, wired to the worker; no logic."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import faust
+from faust.streams import Stream
+from mode import Service
+
+from stream_persona import metrics as figures
+from stream_persona.publish import KafkaPublisher
+from stream_persona.settings import Settings
+from stream_persona.tables import RedisTables
+from stream_persona.taxonomy import Taxonomy
+from stream_persona.transport import batch_topic, faust_options
+from stream_persona.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+
+class PersonaApp(faust.App):
+    """A Faust app that starts the worker's connections before it joins the group."""
+
+    settings: Settings
+    taxonomy: Taxonomy
+    worker: Worker
+
+    async def on_first_start(self) -> None:
+        """Connect, read the model, serve metrics; then let Faust join the consumer group."""
+        metrics = figures.Metrics()
+        self._tables = RedisTables.connect(
+            self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
+        )
+        self._publisher = KafkaPublisher(self.settings)
+        await self._publisher.start()
+        self.worker = Worker(self.settings, self.taxonomy, self._tables, self._publisher, metrics)
+        await self.worker.start()
+        _, self._close_metrics = figures.serve(metrics, self.settings.metrics_port)
+        await super().on_first_start()
+
+    async def on_shutdown(self) -> None:
+        """After the last batch was acked and committed: publish the model, disconnect."""
+        await super().on_shutdown()
+        if hasattr(self, "worker"):
+            self._close_metrics()
+            await self.worker.refresh()
+            await self._publisher.stop()
+            await self._tables.close()
+
+
+def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
+    """The application of one worker process; nothing is connected before it starts."""
+    app = PersonaApp(**faust_options(settings))
+    app.settings, app.taxonomy = settings, taxonomy
+
+    @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
+    async def walk(stream: Stream[Any]) -> None:
+        """All customer-keyed topics, one batch after another: one place decides the order."""
+        async for event in stream.noack().events():
+            await app.worker.process(event.value)
+            event.ack()
+
+    @app.on_partitions_assigned.connect
+    async def assigned(_: Any, *assignment: Any, **__: Any) -> None:  # noqa: ANN401 - a signal's
+        await app.worker.assign({tp.partition for partitions in assignment for tp in partitions})
+
+    @app.task
+    async def follow_model() -> None:
+        while not app.should_stop:
+            await Service.sleep(app, settings.model_interval)
+            await app.worker.refresh()
+
+    return app

@@ -1,0 +1,70 @@
+"""The figures that the demo ends with: as a file, and as a table for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+from rich.table import Table
+
+from stream_persona.demo_view import table
+from stream_persona.events import KINDS
+from stream_persona.feed import Feeder
+from stream_persona.playback import Playback
+from stream_persona.scoreboard import Scoreboard
+from stream_persona.settings import Settings
+
+
+@dataclass(frozen=True)
+class Report:
+    """The demo's figures, as in its JSON file.
+
+    ``events`` counts what the worker consumed, all topics together, ``produced`` what was fed,
+    by topic; ``waited_seconds`` is how long the feed stood still for the worker. Shoppers and
+    shares are of real shoppers; ``None`` where there was nobody to judge.
+    """
+
+    events: int
+    events_per_second: float
+    shoppers: int
+    changes: int
+    ambiguous_share: float | None
+    holdout_accuracy: float | None
+    majority_accuracy: float | None
+    seconds_to_first_change: float | None
+    broker: str
+    redis: str
+    holdout_shoppers: int
+    holdout_judged: int
+    holdout_log_loss: float | None
+    prior_log_loss: float | None
+    holdout_named: int
+    holdout_named_accuracy: float | None
+    named: int
+    assigned: int
+    sim_shoppers: int
+    changes_by_cause: dict[str, int]
+    produced: dict[str, int]
+    produced_bytes: int
+    event_days: float
+    days_per_second: float
+    waited_seconds: float
+    seconds: float
+    interrupted: bool
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file, with the folders it needs."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.as_json())
+
+    def as_json(self) -> bytes:
+        """The figures as a JSON object, indented."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+    def as_table(self) -> Table:
+        """The figures for people."""
+        rows = {name.replace("_", " "): value for name, value in asdict(self).items()}
+        for name in ("changes by cause", "produced"):
+            rows[name] = ", ".join(f"{key} {count:,}" for key, count in rows[name].items())
+        return table("The demo's figures", rows)

@@ -1,0 +1,178 @@
+"""Start-up checks: topics, broker and Redis are as they must be, or one clear sentence why not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.settings import Settings
+from stream_persona.tables import RedisTables
+
+logger = logging.getLogger(__name__)
+
+_DEADLINE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as the system needs it."""
+
+    name: str
+    partitions: int
+    compacted: bool = False
+
+    @property
+    def configs(self) -> dict[str, str]:
+        """Its settings on the broker."""
+        return {"cleanup.policy": "compact" if self.compacted else "delete"}
+
+
+def topics(settings: Settings) -> list[Topic]:
+    """Every topic of a deployment. All that are keyed by customer have one partition count."""
+    count = settings.partitions
+    return [
+        *(Topic(name, count) for name in (*settings.input_topics, settings.topic_reroutes)),
+        Topic(settings.topic_changes, count, compacted=True),
+        Topic(settings.topic_dead_letters, count),
+    ]
+
+
+async def prepare(settings: Settings) -> tuple[str, str]:
+    """Declare missing topics, check all of them, and reach Redis.
+
+    Returns:
+        What answered: ``("host:port,... (N brokers)", "Redis 7.0.15")``.
+
+    Raises:
+        TopologyError: something exists but is not as it must be; says what to do.
+        UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
+    """
+    redis = await _check_redis(settings)
+    admin = await _connect(settings)
+    try:
+        cluster = await admin.describe_cluster()
+        if settings.declare_topics:
+            await _declare(admin, topics(settings), settings.replication)
+        await _check_partitions(admin, settings)
+        await _check_policies(admin, settings)
+    except KafkaError as error:
+        message = f"the broker at {settings.brokers} did not answer as expected: {error}"
+        raise UnavailableError(message) from error
+    finally:
+        await admin.close()
+    return f"{settings.brokers} ({len(cluster['brokers'])} brokers)", redis
+
+
+async def _check_redis(settings: Settings) -> str:
+    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+    try:
+        return f"Redis {await tables.ping()}"
+    finally:
+        await tables.close()
+
+
+async def _connect(settings: Settings) -> AIOKafkaAdminClient:
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + settings.retry_seconds, 0.1
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
+        try:
+            await admin.start()
+        except (KafkaError, ValueError) as error:
+            await admin.close()
+            if loop.time() + pause > deadline:
+                message = (
+                    f"no Kafka broker answered at {settings.brokers} for "
+                    f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
+                )
+                raise UnavailableError(message) from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+        else:
+            return admin
+
+
+async def _declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
+    """Create what is missing, where the broker allows it."""
+    existing = set(await admin.list_topics())
+    missing = [topic for topic in wanted if topic.name not in existing]
+    if not missing:
+        return
+    new = [
+        NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs)
+        for topic in missing
+    ]
+    try:
+        response = await admin.create_topics(new)
+    except KafkaError as error:
+        # A broker without the request (the embedded one) makes topics when they are asked for.
+        logger.debug("the broker does not create topics: %s", error)
+        return
+    for name, code, *_ in response.topic_errors:
+        if code not in {0, TopicAlreadyExistsError.errno}:
+            message = f"topic {name} cannot be created: {for_code(code).__name__}"
+            raise TopologyError(f"{message}; create it yourself, or allow the worker to")
+        logger.info("created topic %s", name)
+
+
+async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    wanted = topics(settings)
+    found = await _partitions(admin, [topic.name for topic in wanted])
+    for topic in wanted:
+        count = found.get(topic.name, 0)
+        if not count:
+            message = (
+                f"topic {topic.name} does not exist; create it with {topic.partitions} "
+                "partitions, or set STREAM_PERSONA_DECLARE_TOPICS=true"
+            )
+            raise TopologyError(message)
+        if count != topic.partitions and topic.name != settings.topic_dead_letters:
+            message = (
+                f"topic {topic.name} has {count} partitions and STREAM_PERSONA_PARTITIONS is "
+                f"{topic.partitions}: all customer-keyed topics need the same number; "
+                f"set it to {count}, or create the topic anew"
+            )
+            raise TopologyError(message)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Partition counts of existing topics; waits for those that were created just now."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _DEADLINE_SECONDS
+    while True:
+        found = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in await admin.describe_topics(names)
+            if topic["error_code"] == 0
+        }
+        if len(found) == len(names) or loop.time() > deadline:
+            return found
+        existing = set(await admin.list_topics())
+        if not existing.issuperset(names):
+            return found
+        await asyncio.sleep(0.1)
+
+
+async def _check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Changes must be compacted, or a new consumer would not find every customer's last one."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic_changes)
+    try:
+        answers = await admin.describe_configs([resource])
+    except KafkaError as error:
+        logger.debug("the broker does not tell its topics' settings: %s", error)
+        return
+    for answer in answers:
+        for _, _, _, _, entries in answer.resources:
+            policies = [entry[1] for entry in entries if entry[0] == "cleanup.policy"]
+            if policies and "compact" not in policies[0]:
+                message = (
+                    f"topic {settings.topic_changes} has cleanup.policy={policies[0]}; "
+                    "set it to compact, so that each customer's last change is kept"
+                )
+                raise TopologyError(message)
