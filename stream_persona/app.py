@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.streams import Stream
+from faust.types import TP, StreamT
 from mode import Service
 
 from stream_persona import metrics as figures
@@ -56,15 +57,15 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     app.settings, app.taxonomy = settings, taxonomy
 
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
-    async def walk(stream: Stream[Any]) -> None:
+    async def walk(stream: StreamT[Any]) -> None:
         """All customer-keyed topics, one batch after another: one place decides the order."""
-        async for event in stream.noack().events():
+        async for event in cast("Stream[Any]", stream).noack().events():
             await app.worker.process(event.value)
             event.ack()
 
-    @app.on_partitions_assigned.connect
-    async def assigned(_: Any, *assignment: Any, **__: Any) -> None:  # noqa: ANN401 - a signal's
-        await app.worker.assign({tp.partition for partitions in assignment for tp in partitions})
+    @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
+    async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
+        await app.worker.assign({tp.partition for tp in partitions})
 
     @app.task
     async def follow_model() -> None:

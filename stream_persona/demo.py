@@ -1,7 +1,7 @@
-"""The demo: a whole system on this machine, and a year's second half of real shoppers through it.
+"""The demo: a whole system on this machine, and a half-year of real shoppers through it.
 
 Broker and Redis server are embedded, worker and API are processes of their own. The study's
-assignments are fed first; the held-back households are predicted and judged as the events come.
+assignments are fed first; the held-back households are predicted and judged as events come.
 """
 
 from __future__ import annotations
@@ -15,54 +15,52 @@ import socket
 import sys
 import time
 import webbrowser
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import orjson
 from redis.asyncio import Redis
 from rich.console import Console
 
 from stream_persona import journey as complete_journey
 from stream_persona.children import Child, child
-from stream_persona.demo_view import Status, View, table, view_on
+from stream_persona.demo_report import Report
+from stream_persona.demo_show import Show
+from stream_persona.demo_view import View, view_on
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
-from stream_persona.errors import StreamPersonaError, UnavailableError
-from stream_persona.events import ASSIGNMENT
+from stream_persona.errors import UnavailableError
 from stream_persona.feed import Feeder
+from stream_persona.journey import Journey
 from stream_persona.playback import DAY, Playback
-from stream_persona.scoreboard import Scoreboard
 from stream_persona.settings import Settings, load_settings
 from stream_persona.simulate import Simulator
 from stream_persona.taxonomy import load as load_taxonomy
 from stream_persona.taxonomy import shipped
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 #: Bytes of a partition that may wait for the worker: half of what the embedded broker keeps.
 _LIMIT: Final = 2_500_000
-#: Share of the bounded demo's time that the half-year is to fit in.
+#: The bounded demo plays the half-year in this share of its time, and in no less than the other.
 _PLAYED: Final = 0.8
-#: Seconds that worker and API have to get ready, and the worker to consume the rest at the end.
+_LEAST_PLAYED: Final = 0.3
+#: Seconds to get ready; to consume the rest at the end; to end the worker politely.
 _READY: Final = 60.0
-_DRAIN: Final = 60.0
-#: Seconds without a change after which nothing more is expected, and the most to wait for them.
-_QUIET: Final = 1.0
-_SETTLE: Final = 5.0
-_FRAME: Final = 0.25
-#: Seconds that "events a second" looks back.
-_WINDOW: Final = 5.0
+_REST: Final = 60.0
+_WORKER_END: Final = 10.0
+#: Seconds between two questions whether the API is ready.
+_POLL: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Options:
     """What may be chosen. ``started`` is when the command began, of ``time.monotonic``.
 
-    ``for_seconds`` bounds the demo; ``speed`` is in days of event time a second, by default one,
-    or what lets the half-year fit in the bounded demo. ``shoppers`` are the synthetic ones and
-    ``rate`` is how many events a second they send together.
+    ``for_seconds`` bounds the demo; ``speed`` is in days of event time a second: by default one,
+    or what lets the half-year fit in a bounded demo. ``shoppers`` are the synthetic ones, and
+    ``rate`` is how many events a second they make together.
     """
 
     for_seconds: float | None = None
@@ -76,39 +74,210 @@ class Options:
     started: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True)
-class Report:
-    """The demo's figures, as in its JSON file.
+async def run(options: Options) -> Report | None:
+    """Run the demo until its time is up or Ctrl-C; print its report and write it.
 
-    ``events`` counts what the worker consumed, all topics together, ``produced`` what was fed,
-    by topic; ``waited_seconds`` is how long the feed stood still for the worker. Shoppers and
-    shares are of real shoppers; ``None`` where there was nobody to judge.
+    Returns None when it was ended before anything was fed.
+
+    Raises:
+        ConfigError: the packages of the ``demo`` extra are not installed, or a setting is wrong.
+        UnavailableError: broker, Redis, worker or API did not start, or died.
     """
+    console = Console(stderr=options.json)
+    with _interrupts() as interrupted, EmbeddedBroker() as broker, EmbeddedRedis() as server:
+        settings = _settings(broker.address, server.url)
+        report = await _Demo(options, settings, view_on(console), interrupted).run()
+    if report is not None:
+        report.write(options.report)
+        console.print(report.as_table())
+        if options.json:
+            sys.stdout.buffer.write(report.as_json())
+    return report
 
-    events: int
-    events_per_second: float
-    shoppers: int
-    changes: int
-    ambiguous_share: float | None
-    holdout_accuracy: float | None
-    majority_accuracy: float | None
-    seconds_to_first_change: float | None
-    broker: str
-    redis: str
-    holdout_shoppers: int
-    holdout_judged: int
-    holdout_log_loss: float | None
-    prior_log_loss: float | None
-    holdout_named: int
-    holdout_named_accuracy: float | None
-    named: int
-    assigned: int
-    sim_shoppers: int
-    changes_by_cause: dict[str, int]
-    produced: dict[str, int]
-    produced_bytes: int
-    event_days: float
-    days_per_second: float
-    waited_seconds: float
-    seconds: float
-    interrupted: bool
+
+class _InterruptedError(Exception):
+    """Ctrl-C, or a polite signal."""
+
+
+class _Demo:
+    """One run: its parts, and how they end together."""
+
+    def __init__(
+        self, options: Options, settings: Settings, view: View, interrupted: asyncio.Event
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._view = view
+        self._redis = Redis.from_url(settings.redis_url, socket_timeout=10.0)
+        self._interrupted = interrupted
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> Report | None:
+        """Start everything, play, and end everything whatever happens."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._redis.aclose)
+            await stack.enter_async_context(self._beside(_interruption(self._interrupted)))
+            try:
+                journey = await self._start(stack)
+            except _InterruptedError:
+                return None
+            feeder = await stack.enter_async_context(Feeder(self._settings, limit=_LIMIT))
+            playback = self._playback(journey)
+            show = Show(self._settings, journey.study, feeder, playback, self._options.started)
+            return await self._perform(show, stack)
+
+    async def _start(self, stack: AsyncExitStack) -> Journey:
+        """Worker, API and data, side by side."""
+        view, settings = self._view, self._settings
+        view.say("Starting a worker and the API, reading a year of shopping ...")
+        worker = child("worker", settings, seconds=_WORKER_END)
+        running = [
+            await stack.enter_async_context(each) for each in (worker, child("api", settings))
+        ]
+        await stack.enter_async_context(self._beside(*(each.death() for each in running)))
+        journey = await self._alive(self._ready(*running))
+        address = f"http://{_host(settings)}:{settings.api_port}/"
+        view.say(f"Dashboard: {address}")
+        if self._options.browser and _has_display():
+            await asyncio.to_thread(webbrowser.open, address)
+        return journey
+
+    async def _ready(self, worker: Child, api: Child) -> Journey:
+        reading = asyncio.to_thread(complete_journey.load, seed=self._options.seed)
+        try:
+            async with asyncio.timeout(_READY):
+                journey, *_ = await asyncio.gather(
+                    reading, worker.said("metrics on http"), _api_ready(self._settings)
+                )
+        except TimeoutError:
+            last = "\n".join(line for each in (worker, api) for line in list(each.lines)[-5:])
+            raise UnavailableError(f"not ready within {_READY:g} s; last heard:\n{last}") from None
+        return journey
+
+    def _playback(self, journey: Journey) -> Playback:
+        options, speed = self._options, self._options.speed
+        if speed is None and options.for_seconds is not None:
+            bound = options.for_seconds
+            left = options.started + bound - time.monotonic() - 1.0
+            window = max(min(_PLAYED * bound, left), _LEAST_PLAYED * bound)
+            speed = (journey.end - journey.start) / DAY / window
+        tastes = {name: {"category": best} for name, best in journey.categories.items()}
+        simulator = Simulator(
+            load_taxonomy(self._settings.taxonomy),
+            shoppers=options.shoppers,
+            seed=options.seed,
+            tastes=tastes,
+        )
+        return Playback(journey, simulator, speed=speed or 1.0, rate=options.rate)
+
+    async def _perform(self, show: Show, stack: AsyncExitStack) -> Report:
+        changes = await stack.enter_async_context(self._redis.pubsub())
+        await changes.subscribe(f"{self._settings.prefix}persona-changes")
+        try:
+            with self._view:
+                async with self._beside(show.listen(changes), show.paint(self._view)):
+                    await self._alive(self._bounded(show))
+        except _InterruptedError:
+            self._view.say("Ending the worker, the API, the server and the broker ...")
+            return await show.report(self._redis, interrupted=True)
+        return await show.report(self._redis, interrupted=False)
+
+    async def _bounded(self, show: Show) -> None:
+        """Play; in the bounded form no longer than that, even if the worker hangs."""
+        bound = self._options.for_seconds
+        until = None if bound is None else self._options.started + bound
+        try:
+            async with asyncio.timeout(None if bound is None else bound + _REST):
+                await show.play(until=until, endless=bound is None)
+        except TimeoutError:
+            raise UnavailableError(
+                f"the worker had not consumed everything {_REST:g} s after the end"
+            ) from None
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, *work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """Let these run within the block; each of them ends with an error or never."""
+        tasks = {asyncio.create_task(each) for each in work}
+        self._watchers |= tasks
+        try:
+            yield
+        finally:
+            self._watchers -= tasks
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _alive(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do the work, unless one of the watchers ends before: then raise its error."""
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait([task, *self._watchers], return_when=asyncio.FIRST_COMPLETED)
+            for watcher in self._watchers:
+                if watcher.done():
+                    watcher.result()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _settings(brokers: str, redis_url: str) -> Settings:
+    """As the environment says, but on the demo's own broker, server and taxonomy."""
+    settings = load_settings(
+        brokers=brokers,
+        redis_url=redis_url,
+        taxonomy=shipped("complete-journey"),
+        partitions=PARTITIONS,
+        metrics_port=0,
+        commit_interval=0.25,  # what has been committed is what lets the feed go on
+    )
+    with socket.socket() as probe:
+        if settings.api_port and probe.connect_ex((_host(settings), settings.api_port)):
+            return settings
+    return settings.model_copy(update={"api_port": free_port()})
+
+
+def _host(settings: Settings) -> str:
+    """Where this machine reaches the API."""
+    return "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104
+
+
+async def _api_ready(settings: Settings) -> None:
+    while await asyncio.to_thread(_ask_ready, settings) != http.client.OK:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL)
+
+
+def _ask_ready(settings: Settings) -> int | None:
+    connection = http.client.HTTPConnection(_host(settings), settings.api_port, timeout=2.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[asyncio.Event]:
+    """Signals that ask for an end set the event, instead of breaking off whatever runs."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, event.set)
+    try:
+        yield event
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _interruption(interrupted: asyncio.Event) -> None:
+    await interrupted.wait()
+    raise _InterruptedError
+
+
+def _has_display() -> bool:
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""The figures that the demo ends with: as a file, and as a table for people."""
+"""The figures that the demo ends with: a file for programs, a table for people."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ import orjson
 from rich.table import Table
 
 from stream_persona.demo_view import table
-from stream_persona.events import KINDS
-from stream_persona.feed import Feeder
-from stream_persona.playback import Playback
-from stream_persona.scoreboard import Scoreboard
-from stream_persona.settings import Settings
 
 
 @dataclass(frozen=True)
 class Report:
-    """The demo's figures, as in its JSON file.
+    """The demo's figures.
 
-    ``events`` counts what the worker consumed, all topics together, ``produced`` what was fed,
-    by topic; ``waited_seconds`` is how long the feed stood still for the worker. Shoppers and
-    shares are of real shoppers; ``None`` where there was nobody to judge.
+    ``events`` counts what the worker consumed, of all topics, ``produced`` what was fed by topic;
+    ``waited_seconds`` is how long the feed stood still for the worker. Shoppers and shares are of
+    real shoppers; None stands where there was nobody to judge.
     """
 
     events: int
@@ -59,7 +54,7 @@ class Report:
         path.write_bytes(self.as_json())
 
     def as_json(self) -> bytes:
-        """The figures as a JSON object, indented."""
+        """The figures as a JSON object."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     def as_table(self) -> Table:

@@ -109,7 +109,7 @@ class Feeder:
     ) -> None:
         try:
             if error is None:
-                await self.flush()
+                await self._land()
         finally:
             await self._close()
 
@@ -138,15 +138,7 @@ class Feeder:
         Raises:
             UnavailableError: the broker took some event not.
         """
-        flight, self._flight, self._flying = self._flight, [], 0
-        try:
-            for future, size in flight:
-                sent = await future
-                partition = TopicPartition(sent.topic, sent.partition)
-                if self._limit is not None:
-                    self.backlog.sent(partition, sent.offset, size)
-        except KafkaError as error:
-            raise _refused(error) from error
+        await self._land()
         if self._limit is not None and self.backlog.largest > self._limit:
             await self._wait(self._limit)
 
@@ -168,6 +160,18 @@ class Feeder:
             return  # the next question may be answered; the caller has the deadline
         for partition, committed in offsets.items():
             self.backlog.committed(partition, committed.offset)
+
+    async def _land(self) -> None:
+        """Wait for the broker's answers to what was sent."""
+        flight, self._flight, self._flying = self._flight, [], 0
+        try:
+            for future, size in flight:
+                sent = await future
+                partition = TopicPartition(sent.topic, sent.partition)
+                if self._limit is not None:
+                    self.backlog.sent(partition, sent.offset, size)
+        except KafkaError as error:
+            raise _refused(error) from error
 
     async def _wait(self, limit: int) -> None:
         begin = time.monotonic()

@@ -31,7 +31,7 @@ class Playback:
     ) -> None:
         self._simulator = simulator
         self._start = self.clock = journey.start
-        self._speed, self._rate = speed, rate
+        self.speed, self._rate = speed, rate
         self._synthetic = 0
         self._rest = journey.events()
         self._next = next(self._rest, None)
@@ -48,7 +48,7 @@ class Playback:
 
     def due(self, elapsed: float) -> Iterator[tuple[int, Behaviour]]:
         """Kind and event, in event time, of all that has not been told ``elapsed`` seconds in."""
-        begin, self.clock = self.clock, self._start + round(elapsed * self._speed * DAY)
+        begin, self.clock = self.clock, self._start + round(elapsed * self.speed * DAY)
         count = int(elapsed * self._rate) - self._synthetic
         self._synthetic += count
         times = [begin + (self.clock - begin) * (i + 1) // count for i in range(count)]

@@ -135,7 +135,7 @@ def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
     deltas[1:] -= keys[:-1]
     firsts = starts[:-1][sizes > 0]
     deltas[firsts] = keys[firsts]
-    bodies = _interleave(deltas, values >> np.repeat(shifts, sizes), starts)
+    bodies = _interleave(deltas, np.right_shift(values, np.repeat(shifts, sizes)), starts)
     return [
         _encode_head(record, fingerprint, int(shift), int(size)) + body
         for record, shift, size, body in zip(records, shifts, sizes, bodies, strict=True)

@@ -78,6 +78,11 @@ class Scoreboard:
         self._latest[customer_id] = record
 
     @property
+    def customers(self) -> list[str]:
+        """Everybody heard of."""
+        return list(self._latest)
+
+    @property
     def shoppers(self) -> int:
         """Real shoppers with a record."""
         return len(self._real())

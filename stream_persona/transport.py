@@ -6,8 +6,8 @@ that of the last record, its ``value`` the list of aiokafka's ``ConsumerRecord``
 rebalancing and agents stay Faust's. Transactions that were aborted are not delivered.
 
 **Commits.** What may be committed of a partition is the end of its prefix of acked batches
-(``CommitPosition``): one entry for each batch that is not acked, whatever the order of the acks
-and the gaps between offsets. When a partition is revoked its agents finish what they have begun,
+(``commits.CommitPosition``): one entry for each batch that is not acked, whatever the order of
+the acks and the gaps between offsets. When a partition is revoked its agents finish what they have begun,
 that is committed, and the rest is forgotten: its next owner reads it again.
 
 **Nothing read is lost.** Records that arrive while the partitions are being reassigned are put
@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -38,8 +37,10 @@ from faust.types import TP, ConsumerMessage, Message, TopicT
 from faust.types.transports import TPorTopicSet
 from faust.types.tuples import ack_lock
 from mode.supervisors import CrashingSupervisor
+from mode.utils.futures import notify
 from yarl import URL
 
+from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 
@@ -48,8 +49,6 @@ Batch = list[ConsumerRecord]
 
 #: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
 PREFETCHED_POLLS: Final = 8
-
-_UNKNOWN: Final = -1
 
 
 def broker_urls(brokers: str) -> list[URL]:
@@ -106,57 +105,6 @@ def batch_topic(app: faust.App, *names: str) -> TopicT:
     return app.topic(
         *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-
-
-class _Unacked(NamedTuple):
-    start: int  # where reading goes on if this batch is never acked
-    records: int
-
-
-class CommitPosition:
-    """How far one partition may be committed: the end of its prefix of acked batches.
-
-    A batch is known by the offset of its last record. Offsets may have gaps anywhere. A batch
-    that starts before the end of what was delivered means that somebody sought back: un-acked
-    batches from there on are replaced by what is delivered now.
-    """
-
-    __slots__ = ("_end", "_unacked", "unacked_records")
-
-    def __init__(self) -> None:
-        self._end = _UNKNOWN  # every record before it was delivered
-        self._unacked: OrderedDict[int, _Unacked] = OrderedDict()
-        self.unacked_records = 0
-
-    @property
-    def committable(self) -> int | None:
-        """The offset to commit; ``None`` while no prefix is known to be done."""
-        start = next(iter(self._unacked.values())).start if self._unacked else self._end
-        return start if start > 0 else None
-
-    def deliver(self, first: int, last: int, *, records: int, position: int) -> None:
-        """A batch of offsets ``first`` to ``last`` goes out; ``position`` is read next."""
-        start = self._forget_from(first) if first < self._end else self._end
-        self._unacked[last] = _Unacked(start, records)
-        self._end = max(last + 1, position)
-        self.unacked_records += records
-
-    def ack(self, last: int) -> None:
-        """The batch that ends with offset ``last`` is done; an unknown one changes nothing."""
-        batch = self._unacked.pop(last, None)
-        if batch is not None:
-            self.unacked_records -= batch.records
-
-    def passed(self, position: int) -> None:
-        """No record lies between the last batch and ``position`` (say, a transaction's end)."""
-        self._end = max(self._end, position)
-
-    def _forget_from(self, first: int) -> int:
-        replaced = [last for last in self._unacked if last >= first]
-        starts = [self._unacked[last].start for last in replaced]
-        for last in replaced:
-            self.ack(last)
-        return min([first, *starts])
 
 
 class _Fetched(dict[TP, Batch]):
@@ -272,10 +220,18 @@ class Consumer(driver.Consumer):
 
     def ack(self, message: Message) -> bool:
         """Note that a batch is done; one from before the last rebalance is not ours any more."""
-        if message.generation_id != self.app.consumer_generation_id:
+        with ack_lock:
+            if message.acked:
+                return False
             message.acked = True
-            return False
-        return super().ack(message)
+            self._unacked_messages.discard(message)
+            if message.generation_id == self.app.consumer_generation_id:
+                # Not what Faust's own does: it drops acks below the last commit, and so those
+                # of records that are read again after a commit was refused or somebody sought.
+                self._acked[message.tp].append(message.offset)
+                self._n_acked += 1
+        notify(self._waiting_for_ack)
+        return True
 
     def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:
         return (
@@ -286,6 +242,17 @@ class Consumer(driver.Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._settled(tp).committable
+
+    async def _commit_offsets(
+        self,
+        offsets: Mapping[TP, int],
+        start_new_transaction: bool = True,  # noqa: FBT001, FBT002  # the driver's signature
+    ) -> bool:
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        done = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:  # refused, as the group is rebalancing; Faust takes it for committed
+            self._committed_offset.update(before)
+        return done
 
     async def commit_and_end_transactions(self) -> None:
         """Commit what is acked by now; a commit that is under way may have begun before."""
@@ -299,6 +266,7 @@ class Consumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._positions.pop(tp, None)
+            self._committed_offset.pop(tp, None)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Deliver nothing of the new partitions until Faust has prepared them and resumes."""

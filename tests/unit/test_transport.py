@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from yarl import URL
 
+from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 from stream_persona.transport import (
-    CommitPosition,
     Transport,
     batch_topic,
     broker_urls,
@@ -78,6 +78,20 @@ def test_after_seeking_back_what_comes_again_must_be_acked_again() -> None:
     assert (position.committable, position.unacked_records) == (10, 5)
     position.ack(14)
     assert position.committable == 15
+
+
+def test_seeking_into_an_unacked_batch_commits_nothing_of_it_before_the_next_ack() -> None:
+    position = delivered((0, 9), (10, 19))
+    position.ack(9)
+    position.deliver(15, 24, records=10, position=25)
+    assert (position.committable, position.unacked_records) == (10, 10)
+
+
+def test_a_position_that_went_back_takes_nothing_back() -> None:
+    position = delivered((0, 9))
+    position.ack(9)
+    position.passed(4)
+    assert position.committable == 10
 
 
 @dataclass

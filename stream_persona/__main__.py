@@ -1,0 +1,6 @@
+"""``python -m stream_persona``: the same as the console script ``stream-persona``."""
+
+from stream_persona.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The ``_predict`` query: what may be asked, and the answer. Pure.
+
+A query names a customer, or the behaviour of a hypothetical shopper: then every (feature, value)
+is a token of one event, and a hierarchical category is a token at each of its levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from stream_persona.errors import QueryError
+from stream_persona.events import check_id
+from stream_persona.explain import tree
+from stream_persona.features import Counts, profiles
+from stream_persona.model import profile_of
+from stream_persona.tokens import Tokenizer, price_band, quantity_band, size_band, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from stream_persona.features import Profiles
+    from stream_persona.model import Weights
+    from stream_persona.taxonomy import Taxonomy
+
+#: What ``predict`` may name, and the key of ``where`` that names a customer.
+TARGET: Final = "persona"
+CUSTOMER: Final = "customer_id"
+
+#: Most values of ``where`` for a hypothetical shopper, and most characters of each.
+MAX_VALUES: Final = 1_000
+MAX_TEXT: Final = 1_024
+_MAX_LEVELS = 6
+
+EXAMPLE: Final = {
+    "from": "customer_purchases",
+    "where": {"customer_id": "CUST-04812"},
+    "predict": "persona",
+    "select": ["$p", "$why", "persona"],
+    "limit": 3,
+}
+
+Key = Literal["$p", "$why", "persona", "feature", "$value", "field"]
+
+
+class Query(BaseModel):
+    """A request for the personas of one shopper, the likeliest first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
+
+    view: Annotated[
+        StrictStr | None, Field(alias="from", description="The configured view; the default.")
+    ] = None
+    where: Annotated[
+        dict[str, Any],
+        Field(
+            description="`customer_id`, or what a hypothetical shopper did: "
+            '`{"category": "baby/diapers"}`, a list for several values of a feature.'
+        ),
+    ]
+    predict: Annotated[StrictStr, Field(description="Always `persona`.")] = TARGET
+    select: Annotated[
+        tuple[Key, ...],
+        Field(min_length=1, max_length=16, description="The keys of each hit; all but `$why`."),
+    ] = ("$p", "persona", "feature", "$value", "field")
+    limit: Annotated[StrictInt, Field(ge=0, le=1_000, description="Most hits.")] = 10
+    offset: Annotated[StrictInt, Field(ge=0, le=1_000, description="Hits to leave out.")] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shopper:
+    """What is known of a shopper, as the model reads it; ``name`` gives the token of a slot."""
+
+    profile: Profiles
+    name: Callable[[int], str]
+
+
+def subject(query: Query, taxonomy: Taxonomy) -> str | Shopper:
+    """The customer whom a query asks for, or the hypothetical shopper that it describes.
+
+    Raises:
+        QueryError: names the field that is wrong and what was expected.
+        DecodeError: the customer id could not be one.
+    """
+    if query.view not in {None, taxonomy.view}:
+        raise QueryError(f"from: expected {taxonomy.view!r}, got {_shown(query.view)}")
+    if query.predict != TARGET:
+        raise QueryError(f"predict: expected {TARGET!r}, got {_shown(query.predict)}")
+    if not query.where:
+        raise QueryError(f"where: expected {CUSTOMER}, or at least one of {_known(taxonomy)}")
+    if CUSTOMER not in query.where:
+        return hypothetical(query.where, taxonomy)
+    if len(query.where) > 1:
+        raise QueryError(f"where: expected {CUSTOMER} alone, or features without it")
+    customer_id = query.where[CUSTOMER]
+    if not isinstance(customer_id, str):
+        raise QueryError(f"where.{CUSTOMER}: expected a text, got {_shown(customer_id)}")
+    check_id(customer_id)
+    return customer_id
+
+
+def unknown() -> Shopper:
+    """A shopper of whom nothing is known: the prior speaks alone."""
+    return Shopper(_NOTHING, str)
+
+
+def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
+    """A shopper with one event that holds every value of ``where`` once.
+
+    Raises:
+        QueryError: a feature that the taxonomy does not read, or a value of the wrong kind.
+    """
+    tokenizer = Tokenizer(taxonomy)  # its own, so that no query leaves names behind
+    slots = {
+        tokenizer.slot(feature, token)
+        for feature, value in where.items()
+        for token in _tokens(_feature(feature, taxonomy), value, taxonomy)
+    }
+    profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(slots), 1.0)})
+    return Shopper(profile, tokenizer.name)
+
+
+def answer(query: Query, shopper: Shopper, weights: Weights) -> dict[str, Any]:
+    """The response: hits by falling probability; ties in the order of the taxonomy."""
+    row = weights.probabilities(shopper.profile)[0].tolist()
+    ranked = sorted(range(len(row)), key=lambda i: -row[i])
+    chosen = ranked[query.offset : query.offset + query.limit]
+    return {
+        "offset": query.offset,
+        "total": len(row),
+        "hits": [_hit(query.select, weights.classes[i], row[i], shopper, weights) for i in chosen],
+    }
+
+
+def _hit(
+    select: Sequence[Key], persona: str, probability: float, shopper: Shopper, weights: Weights
+) -> dict[str, Any]:
+    values = {
+        "$p": lambda: probability,
+        "$why": lambda: tree(weights, shopper.profile, persona, shopper.name),
+        "field": lambda: TARGET,
+    }
+    return {key: values.get(key, lambda: persona)() for key in select}
+
+
+def _feature(feature: str, taxonomy: Taxonomy) -> str:
+    """A feature whose tokens the taxonomy reads: a field, or ``attributes.<key>``."""
+    field, dot, key = feature.partition(".")
+    fits = bool(dot and key) if field == "attributes" else not dot
+    if not fits or field not in taxonomy.features.fields:
+        expected = f"{CUSTOMER} or some of {_known(taxonomy)}"
+        raise QueryError(f"where.{_clean(feature)}: expected {expected}")
+    return feature
+
+
+def _known(taxonomy: Taxonomy) -> str:
+    fields = taxonomy.features.fields
+    return ", ".join("attributes.<key>" if f == "attributes" else f for f in fields)
+
+
+def _tokens(feature: str, value: Any, taxonomy: Taxonomy) -> Iterable[str]:
+    """The values of tokens that events with such a value would have."""
+    values = value if isinstance(value, list) else [value]
+    if not 0 < len(values) <= MAX_VALUES:
+        message = f"where.{feature}: expected 1 to {MAX_VALUES:,} values, got {len(values):,}"
+        raise QueryError(message)
+    for each in values:
+        yield from _read(feature, each, taxonomy)
+
+
+def _read(feature: str, value: Any, taxonomy: Taxonomy) -> Iterable[str]:
+    number = None if isinstance(value, bool) or not isinstance(value, int | float) else value
+    if number is not None and feature in _BANDS:
+        if not 0 <= number < float("inf"):
+            raise QueryError(f"where.{feature}: expected a number of at least 0")
+        return (_BANDS[feature](number),)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _clean(value) != value:
+        kind = "a text or a number" if feature in _BANDS else "a text"
+        message = f"where.{feature}: expected {kind}, or a list of such, got {_shown(value)}"
+        raise QueryError(message)
+    if feature == "category":
+        return _levels(value, taxonomy.features.category_separator)
+    return words(value) if feature == "query" else (value,)
+
+
+def _levels(category: str, separator: str) -> Iterable[str]:
+    parts = category.split(separator)[:_MAX_LEVELS]
+    return (separator.join(parts[: i + 1]) for i in range(len(parts)))
+
+
+def _clean(text: str) -> str:
+    """The text without what has no bytes in UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
+def _shown(value: Any) -> str:
+    """A value, short enough for a message."""
+    text = _clean(repr(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
+
+
+#: Features whose tokens are bands of numbers.
+_BANDS: Final[dict[str, Callable[[float], str]]] = {
+    "price": price_band,
+    "quantity": quantity_band,
+    "basket_size": lambda size: size_band(max(1, int(size))),
+}

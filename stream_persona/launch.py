@@ -1,0 +1,88 @@
+"""The two services as processes: logs on stderr, and ends that a supervisor understands.
+
+Exit code 0 after SIGTERM or SIGINT, whenever it comes; otherwise never 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from stream_persona.errors import SettingsError, StreamPersonaError
+
+if TYPE_CHECKING:
+    from stream_persona.settings import Settings
+    from stream_persona.taxonomy import Taxonomy
+
+logger = logging.getLogger(__name__)
+
+
+def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
+    """Check topics, broker and Redis, then work until a signal comes.
+
+    Raises:
+        StreamPersonaError: the worker cannot start, or ended itself because of it.
+        SystemExit: 0 after a signal, 1 after a crash.
+    """
+    import faust  # noqa: PLC0415 - the API has no use for it
+
+    from stream_persona import topology  # noqa: PLC0415 - the same
+    from stream_persona.app import create_app  # noqa: PLC0415 - the same
+
+    log_to_stderr(settings.log_level)
+    end_politely()
+    broker, redis = asyncio.run(topology.prepare(settings))
+    logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = create_app(settings, taxonomy)
+    process = faust.Worker(app, loop=loop, override_logging=False, quiet=True)
+    process.spinner = None
+    try:
+        process.execute_from_commandline()
+    except SystemExit:
+        if isinstance(process.crash_reason, StreamPersonaError):
+            raise process.crash_reason from None
+        raise
+
+
+def api(settings: Settings, taxonomy: Taxonomy) -> None:
+    """Serve HTTP until a signal comes."""
+    from stream_persona.api import serve  # noqa: PLC0415 - an extra
+
+    log_to_stderr(settings.log_level)
+    end_politely()
+    serve(settings, taxonomy)
+
+
+def log_to_stderr(level: str) -> None:
+    """One readable line for each record from ``level`` on.
+
+    Raises:
+        SettingsError: there is no such level.
+    """
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        message = f"STREAM_PERSONA_LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR (got {level!r})"
+        raise SettingsError(message)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=levels[level.upper()],
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        force=True,
+    )
+
+
+def end_politely() -> None:
+    """Let SIGTERM and SIGINT end the process with 0, also before a service handles them itself."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    logger.info("ended by %s", signal.Signals(number).name)
+    raise SystemExit(0)

@@ -1,0 +1,225 @@
+"""The whole path on real servers: events in, personas in Redis, changes on the topic."""
+
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from stream_persona import records
+from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
+from stream_persona.settings import Settings
+from stream_persona.worker import home
+from tests.servers import eventually
+from tests.shop import Shop, WorkerProcess
+
+NOW = 1_764_000_000_000
+CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio", "office/paper", "books")
+PERSONAS = ("parent_of_young_kids", "pet_owner", "home_improver", "gadget_lover")
+
+
+@pytest.fixture
+async def shop(declared_topics: Settings) -> AsyncIterator[Shop]:
+    async with Redis.from_url(declared_topics.redis_url) as redis:
+        yield Shop(declared_topics, redis)
+
+
+@pytest.fixture
+def start_worker(shop: Shop, tmp_path: Path) -> Iterator[Callable[[], WorkerProcess]]:
+    started: list[WorkerProcess] = []
+
+    def start() -> WorkerProcess:
+        started.append(WorkerProcess(shop.settings, tmp_path / f"worker-{len(started)}.log"))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop(signal.SIGKILL)
+
+
+def behaviour(rnd: random.Random, number: int, customer: str) -> Event:
+    category = CATEGORIES[(int(customer[1:]) + rnd.randrange(2)) % len(CATEGORIES)]
+    item = Item(f"p{rnd.randrange(30)}", category, price=rnd.choice([2.5, 9.0, 80.0]))
+    at, name = NOW + rnd.randrange(30) * 86_400_000, f"e{number}"
+    match rnd.randrange(5):
+        case 0:
+            return Purchase(name, customer, at, (item, Item("p0", "books")))
+        case 1:
+            return Engagement(name, customer, at, "email", "click", campaign="spring")
+        case _:
+            return Browse(name, customer, at, "view", item, attributes={"device": "phone"})
+
+
+def busy_shop(seed: int, customers: int, events: int) -> list[Event]:
+    rnd = random.Random(seed)
+    names = [f"c{n}" for n in range(customers)]
+    found = [behaviour(rnd, n, rnd.choice(names)) for n in range(events)]
+    for n, name in enumerate(names[: customers // 2]):
+        found.insert(
+            rnd.randrange(len(found)), Assignment(f"a{n}", name, NOW + n, PERSONAS[n % 4], "study")
+        )
+    for n, name in enumerate(names[: customers // 10]):
+        persona = None if n % 2 else PERSONAS[(n + 1) % 4]
+        found.insert(rnd.randrange(len(found)), Assignment(f"o{n}", name, NOW + 10**6 + n, persona))
+    return found
+
+
+async def changes_of(shop: Shop, customer: str) -> list[dict[str, object] | None]:
+    found = await shop.read(shop.settings.topic_changes)
+    return [
+        None if record.value is None else orjson.loads(record.value)
+        for record in found
+        if record.key == customer.encode()
+    ]
+
+
+async def test_a_new_shopper_gets_a_persona_from_the_first_signals(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    start_worker()
+    diapers = Item("p1", "baby/diapers")
+    for n in range(4):
+        await shop.produce(Purchase(f"e{n}", "CUST-04812", NOW + n, (diapers,)))
+
+    async def named() -> bool:
+        found = await shop.public("CUST-04812")
+        return found is not None and found["persona"] == "parent_of_young_kids"
+
+    await eventually(named, 30, "no persona in Redis")
+    await shop.at_rest()
+    public, change = await shop.public("CUST-04812"), (await changes_of(shop, "CUST-04812"))[-1]
+    assert public
+    assert change
+    assert change["cause"] == "behaviour"
+    assert change["current"] == {key: public[key] for key in change["current"]}  # type: ignore[attr-defined]
+    assert (change["revision"], change["why"]) == (public["revision"], public["why"])
+    assert public["why"][0]["feature"] == "category"  # type: ignore[index]
+
+
+async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_dies(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    events = busy_shop(seed=7, customers=80, events=3_000)
+    first = start_worker()
+    await shop.produce(*events[:1_000])
+    await eventually(lambda: shop.keys("persona-state:*"), 30, "the first worker does nothing")
+    start_worker()
+    await shop.produce(*events[1_000:2_000])
+    first.stop(signal.SIGKILL)
+    await shop.produce(*events[2_000:])
+    await shop.at_rest(90)
+
+    oracle = await shop.oracle()
+    expected = {
+        name: records.folded(record, shop.taxonomy.fingerprint) for name, record in oracle.items()
+    }
+    assert await shop.folded() == expected
+
+    async def model_agrees() -> bool:
+        return await shop.model() == shop.lessons(oracle)
+
+    await eventually(model_agrees, 15, "the published model is not the fold of the records")
+
+
+async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    first = start_worker()
+    events = busy_shop(seed=3, customers=40, events=1_500)
+    await shop.produce(*events[:700])
+    await eventually(lambda: shop.keys("persona:*"), 30)
+    first.stop(signal.SIGKILL)
+    start_worker()
+    await shop.produce(*events[700:])
+    await shop.at_rest(90)
+
+    contents: dict[str, bytes] = {}
+    revisions: dict[str, list[int]] = {}
+    last: dict[str, dict[str, object]] = {}
+    for record in await shop.read(shop.settings.topic_changes):
+        change = orjson.loads(record.value)
+        assert contents.setdefault(change["change_id"], record.value) == record.value
+        revisions.setdefault(change["customer_id"], []).append(change["revision"])
+        last[change["customer_id"]] = change
+    for customer, said in revisions.items():
+        assert sorted(set(said)) == list(range(1, max(said) + 1))
+        public = await shop.public(customer)
+        assert public
+        assert public["revision"] == last[customer]["revision"] == max(said)
+        assert public["distribution"] == last[customer]["current"]["distribution"]  # type: ignore[index]
+
+
+async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    start_worker()
+    events = busy_shop(seed=5, customers=20, events=600)
+    await shop.produce(*events)
+    await shop.at_rest()
+    await shop.produce(Deletion("d1", "c1", NOW + 40 * 86_400_000))
+    await shop.at_rest()
+    await shop.produce(*(e for e in events if isinstance(e, Browse) and e.customer_id == "c1"))
+    await shop.at_rest()
+
+    assert await shop.public("c1") is None
+    assert "c1" not in await shop.folded()
+    assert await shop.keys("*:c1") == [f"{shop.settings.prefix}persona-deleted:c1"]
+    assert (await changes_of(shop, "c1"))[-1] is None
+    others = {name: r for name, r in (await shop.oracle()).items() if name != "c1"}
+
+    async def forgotten() -> bool:
+        return await shop.model() == shop.lessons(others)
+
+    await eventually(forgotten, 15, "the model still knows the deleted customer")
+
+
+async def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_stream_goes_on(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    start_worker()
+    browses = shop.settings.topic_browses
+    bad = [(browses, "c9", b"\xff\xfe"), (browses, "c9", b'{"event_id": 1'), (browses, "c9", b"{}")]
+    await shop.produce_raw(bad)
+    await shop.produce(Assignment("a1", "c9", NOW, "astronaut"))
+    await shop.produce(Browse("e1", "c9", NOW, "view", Item("p", "books")))
+    await shop.at_rest()
+
+    letters = await shop.read(shop.settings.topic_dead_letters)
+    reasons = sorted(dict(letter.headers)["reason"].decode() for letter in letters)
+    assert reasons == ["invalid_field", "not_json", "not_utf8", "unknown_persona"]
+    assert {letter.value for letter in letters} > {value for _, _, value in bad}
+    assert await shop.public("c9") is not None
+
+
+async def test_events_off_their_home_partition_are_rerouted_and_count_once(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    worker = start_worker()
+    elsewhere = (home("c3", shop.settings.partitions) + 1) % shop.settings.partitions
+    here = [Browse(f"e{n}", "c3", NOW + n, "view", Item("p", "tools")) for n in range(5)]
+    away = [Browse(f"x{n}", "c3", NOW + n, "view", Item("p", "books")) for n in range(5)]
+    await shop.produce(*here)
+    await shop.produce(*away, partition=elsewhere)
+    await shop.at_rest()
+    worker.stop()
+    oracle = (await shop.oracle())["c3"]
+    assert (await shop.folded())["c3"] == records.folded(oracle, shop.taxonomy.fingerprint)
+
+
+async def test_sigterm_commits_what_was_begun_and_exits_with_0(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    worker = start_worker()
+    await shop.produce(*busy_shop(seed=1, customers=30, events=2_000))
+    await eventually(lambda: shop.keys("persona-state:*"), 30)
+    assert worker.stop() == 0
+    before = await shop.folded()
+    start_worker()
+    await shop.at_rest()
+    after = await shop.folded()
+    assert before.keys() <= after.keys()
+    oracle = await shop.oracle()
+    assert after == {n: records.folded(r, shop.taxonomy.fingerprint) for n, r in oracle.items()}

@@ -1,0 +1,168 @@
+"""A shop on real servers: produces events, runs worker processes, looks at what they left."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from redis.asyncio import Redis
+
+from stream_persona import pipeline, records, taxonomy
+from stream_persona.errors import DecodeError
+from stream_persona.events import KINDS, Event, decode, encode
+from stream_persona.model import PersonaClassifier
+from stream_persona.pipeline import Delivery
+from stream_persona.records import Record
+from stream_persona.settings import Settings
+from stream_persona.tokens import Tokenizer
+from tests.servers import eventually
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a process these settings."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in values.items()}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
+    return {**inherited, **own}
+
+
+@dataclass
+class WorkerProcess:
+    """``stream-persona worker`` as an operator runs it."""
+
+    settings: Settings
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stream_persona", "worker"],
+                env=environment(self.settings),
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+class Shop:
+    """What tests do to one deployment and ask of it."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.settings = settings
+        self.taxonomy = taxonomy.load(settings.taxonomy)
+        self.redis = redis
+
+    async def produce(self, *events: Event, partition: int | None = None) -> None:
+        raw = [(self._topic(event), event.customer_id, encode(event)) for event in events]
+        await self.produce_raw(raw, partition)
+
+    async def produce_raw(
+        self, messages: Sequence[tuple[str, str, bytes]], partition: int | None = None
+    ) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.settings.brokers) as producer:
+            for topic, key, value in messages:
+                await producer.send(topic, value, key.encode(), partition=partition)
+
+    def _topic(self, event: Event) -> str:
+        return self.settings.input_topics[KINDS.index(type(event))]
+
+    async def at_rest(self, seconds: float = 60) -> None:
+        """Wait until the group has committed everything in the input topics."""
+        names = [*self.settings.input_topics, self.settings.topic_reroutes]
+        tps = [TopicPartition(t, p) for t in names for p in range(self.settings.partitions)]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.brokers,
+            group_id=self.settings.group,
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        consumer.assign(tps)
+
+        async def settled() -> bool:
+            ends = await consumer.end_offsets(tps)
+            done = [(await consumer.committed(tp) or 0) >= ends[tp] for tp in tps if ends[tp]]
+            return all(done)
+
+        try:
+            await eventually(settled, seconds, "the group did not commit to the end")
+        finally:
+            await consumer.stop()
+
+    async def read(self, topic: str) -> list[ConsumerRecord]:
+        """Everything in a topic, in the order of its partitions."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.brokers, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            tps = [TopicPartition(topic, p) for p in range(self.settings.partitions)]
+            consumer.assign(tps)
+            ends = await consumer.end_offsets(tps)
+            found: list[ConsumerRecord] = []
+            await consumer.seek_to_beginning(*tps)
+            for tp in tps:
+                while await consumer.position(tp) < ends[tp]:
+                    found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
+            return found
+        finally:
+            await consumer.stop()
+
+    async def public(self, customer: str) -> dict[str, object] | None:
+        blob = await self.redis.get(f"{self.settings.prefix}persona:{customer}")
+        return None if blob is None else orjson.loads(blob)
+
+    async def keys(self, pattern: str) -> list[str]:
+        prefix = f"{self.settings.prefix}{pattern}"
+        return sorted([key.decode() async for key in self.redis.scan_iter(prefix, count=1_000)])
+
+    async def folded(self) -> dict[str, bytes]:
+        """The folded part of every customer's stored record."""
+        keys = await self.keys("persona-state:*")
+        blobs = await self.redis.mget(keys) if keys else []
+        fingerprint = self.taxonomy.fingerprint
+        return {
+            key.partition("persona-state:")[2]: records.folded(record, fingerprint)
+            for key, record in zip(keys, records.decode(blobs, fingerprint), strict=True)
+        }
+
+    async def model(self) -> bytes:
+        """Canonical bytes of the sum of all published parts."""
+        total = PersonaClassifier()
+        for partition in range(self.settings.partitions):
+            blob = await self.redis.get(f"{self.settings.prefix}persona-model:{partition}")
+            total.merge(PersonaClassifier.from_bytes(blob[8:]))
+        return total.canonical()
+
+    async def oracle(self) -> dict[str, Record]:
+        """The fold of the topics' contents in one process, one topic after another."""
+        stored: dict[str, Record] = {}
+        tokenizer = Tokenizer(self.taxonomy)
+        for kind, topic in enumerate(self.settings.input_topics):
+            deliveries = []
+            for raw in await self.read(topic):
+                try:
+                    event = decode(kind, raw.value)
+                except DecodeError:
+                    continue
+                deliveries.append(Delivery(event, kind, raw.partition, raw.offset, raw.timestamp))
+            stored |= pipeline.absorb(deliveries, stored, self.taxonomy, tokenizer).records
+        return stored
+
+    def lessons(self, stored: dict[str, Record]) -> bytes:
+        """Canonical bytes of the model that records fold to."""
+        model = PersonaClassifier()
+        for lesson in pipeline.lessons(stored, self.taxonomy):
+            model.add(lesson.part, lesson.persona)
+        return model.canonical()
