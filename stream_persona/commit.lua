@@ -2,7 +2,8 @@
 --
 -- KEYS[1]                 persona-owner:<partition>     the owner's token
 -- KEYS[2]                 persona-labelled:<partition>  set of labelled customers
--- KEYS[3 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*)
+-- KEYS[3 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
+--                         persona-pending:<partition>, persona-model:<partition>)
 --
 -- ARGV[1]                 the writer's token
 -- ARGV[2], ARGV[3]        how many customers join and leave the labelled set

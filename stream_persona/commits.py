@@ -20,9 +20,8 @@ class _Unacked(NamedTuple):
 class CommitPosition:
     """How far one partition may be committed: the end of its prefix of acked batches.
 
-    A batch is known by the offset of its last record. Offsets may have gaps anywhere. A batch
-    that starts before the end of what was delivered means that somebody sought back: un-acked
-    batches from there on are replaced by what is delivered now.
+    Offsets may have gaps anywhere. A batch that starts before the end of what was delivered means
+    that somebody sought back: un-acked batches from there on are replaced by what comes now.
     """
 
     __slots__ = ("_end", "_unacked", "unacked_records")

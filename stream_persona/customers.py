@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from stream_persona import records
+from stream_persona.errors import QueryError
 from stream_persona.events import (
     ASSIGNMENT,
     DELETION,
@@ -83,7 +84,7 @@ async def assign(
         UnavailableError: the broker does not answer.
     """
     check_id(customer_id)
-    taxonomy_has(taxonomy, persona)
+    _check_persona(taxonomy, persona)
     now = _now()
     event = Assignment(uuid.uuid4().hex, customer_id, now, persona, source)
     await _send(settings, ASSIGNMENT, event)
@@ -114,3 +115,72 @@ async def delete(settings: Settings, customer_id: str) -> dict[str, Any]:
         "requested_at": rfc3339(now),
         "topic": settings.topic_deletions,
     }
+
+
+def _check_persona(taxonomy: Taxonomy, persona: str | None) -> None:
+    if persona is not None and persona not in taxonomy.names:
+        known = ", ".join(taxonomy.names)
+        raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
+
+
+async def _send(settings: Settings, kind: int, event: Assignment | Deletion) -> None:
+    patience = min(_PATIENCE, settings.retry_seconds)
+    publisher = KafkaPublisher(settings.model_copy(update={"retry_seconds": patience}))
+    await publisher.start()
+    try:
+        key = event.customer_id.encode()
+        await publisher.publish([Message(settings.input_topics[kind], key, encode(event))])
+    finally:
+        await publisher.stop()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _facts(
+    blob: bytes, names: list[tuple[int, str]], settings: Settings, taxonomy: Taxonomy, tokens: int
+) -> dict[str, Any]:
+    """The private record as plain values; token weights are decayed to its own clock."""
+    (record,) = records.decode([blob], taxonomy.fingerprint)
+    (events,) = profiles([record.counts], taxonomy.features).events.tolist()
+    return {
+        "bytes": len(blob),
+        "clock": _time(record.counts.clock),
+        "events": round(events, 3),
+        "label": msgspec.structs.asdict(record.label) if record.label else None,
+        "active_label": record.active_label(),
+        "revision": record.said.revision if record.said else 0,
+        "deleted_at": _time(record.deleted_at),
+        "positions": {_source(key, settings): at for key, at in sorted(record.positions.items())},
+        "tokens": len(record.counts.keys),
+        "heaviest_tokens": _heaviest(record, names, taxonomy, tokens),
+    }
+
+
+def _heaviest(
+    record: Record, names: list[tuple[int, str]], taxonomy: Taxonomy, count: int
+) -> dict[str, float]:
+    profile = profiles([record.counts], taxonomy.features)
+    weights = profile.shares * profile.events[0]
+    known: dict[int, list[str]] = {}
+    for slot, name in names:
+        known.setdefault(slot, []).append(name)
+    heaviest = [i for i in np.argsort(-weights, kind="stable").tolist() if profile.slots[i]][:count]
+    return {
+        " | ".join(known.get(slot := int(profile.slots[i]), [f"slot:{slot}"])): round(
+            float(weights[i]), 3
+        )
+        for i in heaviest
+    }
+
+
+def _source(key: int, settings: Settings) -> str:
+    """Where an applied event came from: ``purchases/3``, or a file that was replayed."""
+    kind, partition = key >> 16, key & 0xFFFF
+    topic = settings.input_topics[kind]
+    return f"{topic}/{partition}" if partition < _FILES else f"{topic}/file-{partition - _FILES:04x}"
+
+
+def _time(at: int) -> str | None:
+    return rfc3339(at) if at else None

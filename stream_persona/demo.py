@@ -68,8 +68,8 @@ class Options:
     browser: bool = True
     json: bool = False
     report: Path = Path("build/reports/demo.json")
-    shoppers: int = 200
-    rate: float = 20.0
+    shoppers: int = 100
+    rate: float = 40.0
     seed: int = 1
     started: float = field(default_factory=time.monotonic)
 
@@ -228,6 +228,7 @@ def _settings(brokers: str, redis_url: str) -> Settings:
         redis_url=redis_url,
         taxonomy=shipped("complete-journey"),
         partitions=PARTITIONS,
+        declare_topics=False,  # the embedded broker makes a topic when it is first named
         metrics_port=0,
         commit_interval=0.25,  # what has been committed is what lets the feed go on
     )

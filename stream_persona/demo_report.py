@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 from rich.table import Table
 
-from stream_persona.demo_view import table
+from stream_persona.demo_view import figure, share, table
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,28 @@ class Report:
 
     def as_table(self) -> Table:
         """The figures for people."""
-        rows = {name.replace("_", " "): value for name, value in asdict(self).items()}
-        for name in ("changes by cause", "produced"):
-            rows[name] = ", ".join(f"{key} {count:,}" for key, count in rows[name].items())
-        return table("The demo's figures", rows)
+        causes = ", ".join(f"{count:,} {cause}" for cause, count in self.changes_by_cause.items())
+        topics = ", ".join(f"{count:,} {topic}" for topic, count in self.produced.items() if count)
+        return table(
+            "The demo's figures",
+            {
+                "events": f"{self.events:,} ({self.events_per_second:,.0f} a second): {topics}",
+                "event time": f"{self.event_days:.1f} days",
+                "the feed waited": f"{self.waited_seconds:.1f} s for the worker",
+                "shoppers": f"{self.shoppers:,}, and {self.sim_shoppers:,} synthetic ones",
+                "with a persona": f"{self.named:,}, {self.assigned:,} of them assigned",
+                "ambiguous": share(self.ambiguous_share),
+                "changes": f"{self.changes:,}: {causes}",
+                "first change": f"{figure(self.seconds_to_first_change)} s after the start",
+                "held-back households": f"{self.holdout_judged:,} of {self.holdout_shoppers:,}",
+                "  right": f"{share(self.holdout_accuracy)}, where always the most common persona"
+                f" is right for {share(self.majority_accuracy)}",
+                "  right where named": f"{share(self.holdout_named_accuracy)}"
+                f" of {self.holdout_named:,}",
+                "  log-loss": f"{figure(self.holdout_log_loss)},"
+                f" of the assigned shares {figure(self.prior_log_loss)}",
+                "broker": self.broker,
+                "Redis": self.redis,
+                "whole time": f"{self.seconds:.1f} s",
+            },
+        )

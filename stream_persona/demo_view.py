@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -120,23 +120,22 @@ def view_on(console: Console) -> View:
     return LiveView(console) if console.is_terminal else PlainView(console)
 
 
-def table(title: str, rows: Mapping[str, Any]) -> Table:
+def table(title: str, rows: Mapping[str, str]) -> Table:
     """A table of names and figures."""
     grid = Table(title=title, title_justify="left", show_header=False)
     for name, value in rows.items():
-        grid.add_row(name, figure(value))
+        grid.add_row(name, value)
     return grid
 
 
-def figure(value: object) -> str:
-    """A figure as people read it."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"  # noqa: PLR2004
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def figure(value: float | None) -> str:
+    """A figure in three digits or so; ``-`` where there is none."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def share(value: float | None) -> str:
+    """A share in per cent; ``-`` where there is none."""
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _screen(status: Status) -> RenderableType:
@@ -150,9 +149,9 @@ def _screen(status: Status) -> RenderableType:
         "ambiguous": f"{status.ambiguous:,}",
         "changes": f"{status.changes:,}",
         "held-back households": f"{judgement.judged:,} judged",
-        "  right": f"{_share(judgement.accuracy)}"
-        f"  (always the most common persona: {_share(judgement.majority_accuracy)})",
-        "  right where named": f"{_share(judgement.named_accuracy)}  ({judgement.named:,} named)",
+        "  right": f"{share(judgement.accuracy)}"
+        f"  (always the most common persona: {share(judgement.majority_accuracy)})",
+        "  right where named": f"{share(judgement.named_accuracy)}  ({judgement.named:,} named)",
     }
     shifts = Table("customer", "shift", "confidence", "because", box=None, expand=True)
     for shift in reversed(status.recent):
@@ -164,7 +163,7 @@ def _screen(status: Status) -> RenderableType:
 
 def _line(status: Status) -> str:
     judgement = status.judgement
-    right, majority = _share(judgement.accuracy), _share(judgement.majority_accuracy)
+    right, majority = share(judgement.accuracy), share(judgement.majority_accuracy)
     parts = [
         f"{status.seconds:5.0f} s  {_date(status)}",
         f"{status.events_per_second:,.0f} events/s" + (" (slowed)" if status.slowed else ""),
@@ -180,7 +179,3 @@ def _line(status: Status) -> str:
 
 def _date(status: Status) -> str:
     return rfc3339(status.clock)[:10]
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

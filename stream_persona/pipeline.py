@@ -113,7 +113,6 @@ def absorb(
     outcome.records = {draft.customer_id: draft.record for draft in changed}
     before = {draft.customer_id: draft.before for draft in changed}
     outcome.lessons = [*lessons(before, taxonomy, -1), *lessons(outcome.records, taxonomy)]
-    _repeat(drafts.values(), outcome)
     for draft in changed:
         if draft.forgotten:
             outcome.say(draft.customer_id, None)
@@ -177,7 +176,6 @@ class _Draft:
     recent: dict[int, int]
     observed: list[tuple[int, list[tuple[int, int]]]] = field(default_factory=list)
     applied: bool = False
-    repeated: bool = False
     forgotten: bool = False
 
     def apply(
@@ -186,7 +184,6 @@ class _Draft:
         """Apply an event unless its position says that it was applied before."""
         if self.positions.get(delivery.source, 0) > delivery.offset:
             outcome.redelivered += 1
-            self.repeated = True
             return
         self.positions[delivery.source] = delivery.offset + 1
         self.applied = True
@@ -274,16 +271,3 @@ def _fold(drafts: Sequence[_Draft], taxonomy: Taxonomy) -> None:
     for draft, new in zip(drafts, counts, strict=True):
         if draft.applied:
             draft.finish(new, window)
-
-
-def _repeat(drafts: Iterable[_Draft], outcome: Outcome) -> None:
-    """A redelivered event's change may not have been published: say it again, word for word."""
-    for draft in drafts:
-        if not draft.repeated:
-            continue
-        if draft.before.said is not None:
-            outcome.messages.append(
-                (draft.customer_id, change_message(draft.customer_id, draft.before))
-            )
-        elif draft.before.is_marker:
-            outcome.messages.append((draft.customer_id, None))

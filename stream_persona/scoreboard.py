@@ -18,6 +18,9 @@ SYNTHETIC: Final = "SIM-"
 #: Shifts that are kept to be shown, and reasons shown of each.
 _RECENT: Final = 12
 _REASONS: Final = 3
+_NEW: Final = "new"
+_AMBIGUOUS: Final = "ambiguous"
+_UNNAMED: Final = {_NEW, _AMBIGUOUS}
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ class Scoreboard:
         current = change["current"]
         self._latest[customer] = current
         self.changes["synthetic" if customer.startswith(SYNTHETIC) else change["cause"]] += 1
-        before = _name(change["previous"])
-        if change["cause"] != "assignment" and before != _name(current):
-            confidence, reasons = current["confidence"], _reasons(change["why"])
-            self.recent.append(Shift(customer, before, _name(current), confidence, reasons))
+        before, after = _name(change["previous"]), _name(current)
+        if change["cause"] != "assignment" and before != after and {before, after} != _UNNAMED:
+            reasons = _reasons(change["why"])
+            self.recent.append(Shift(customer, before, after, current["confidence"], reasons))
 
     def look_up(self, customer_id: str, record: Mapping[str, Any]) -> None:
         """Take in a public record: what a lookup returns, whether or not its change was heard."""
@@ -125,8 +128,8 @@ class Scoreboard:
 
 def _name(posterior: Mapping[str, Any] | None) -> str:
     if posterior is None:
-        return "new"
-    return str(posterior["persona"] or "ambiguous")
+        return _NEW
+    return str(posterior["persona"] or _AMBIGUOUS)
 
 
 def _reasons(why: list[Mapping[str, Any]]) -> str:

@@ -9,6 +9,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-model:<partition>``    the partition's share of the model's sums
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
+``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
 ``persona-changes``              channel: a copy of each published change
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import (
     AuthenticationError,
@@ -63,7 +65,8 @@ class Claim:
 class Write:
     """What one batch changes: customers' values (None: delete), and who is labelled now.
 
-    ``markers`` are memories of deletions, kept for ``marker_ms`` milliseconds.
+    ``markers`` are memories of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
+    the customers whose last change this batch is about to publish.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class Write:
     markers: dict[str, bytes] = field(default_factory=dict)
     labelled: set[str] = field(default_factory=set)
     unlabelled: set[str] = field(default_factory=set)
+    pending: list[str] = field(default_factory=list)
     marker_ms: int = 1
 
 
@@ -99,6 +103,10 @@ class Tables(Protocol):
 
     async def labelled(self, partition: int) -> list[str]:
         """The labelled customers of a partition, sorted."""
+        ...
+
+    async def pending(self, partition: int) -> list[str]:
+        """Whose last changes the partition's last batch wrote, and may not have published."""
         ...
 
     async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
@@ -140,6 +148,7 @@ class MemoryTables:
         self.announced: list[bytes] = []
         self.affinities: dict[str, dict[str, float]] = {}
         self._labelled: dict[int, set[str]] = {}
+        self._pending: dict[int, list[str]] = {}
         self._tokens: dict[int, int] = {}
         self._parts: dict[int, tuple[bytes, bytes]] = {}
         self._names: dict[str, int] = {}
@@ -166,12 +175,17 @@ class MemoryTables:
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled
+        if write.pending:
+            self._pending[claim.partition] = write.pending
 
     async def public(self, customer: str) -> bytes | None:
         return self.public_records.get(customer)
 
     async def labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))
+
+    async def pending(self, partition: int) -> list[str]:
+        return self._pending.get(partition, [])
 
     async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
         self._check(claim)
@@ -276,6 +290,9 @@ class RedisTables:
         for customer, marker in write.markers.items():
             keys.append(self._key("deleted", customer))
             args += [marker, write.marker_ms]
+        if write.pending:
+            keys.append(self._key("pending", claim.partition))
+            args += [orjson.dumps(write.pending), 0]
         if not await self._patiently(lambda: self._script(keys=keys, args=args)):
             raise FencedError(claim.partition)
 
@@ -286,6 +303,10 @@ class RedisTables:
     async def labelled(self, partition: int) -> list[str]:
         members = await self._do("SMEMBERS", self._key("labelled", partition))
         return sorted(member.decode() for member in members)
+
+    async def pending(self, partition: int) -> list[str]:
+        found = await self._do("GET", self._key("pending", partition))
+        return [] if found is None else list(orjson.loads(found))
 
     async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
         keys = [

@@ -7,8 +7,8 @@ rebalancing and agents stay Faust's. Transactions that were aborted are not deli
 
 **Commits.** What may be committed of a partition is the end of its prefix of acked batches
 (``commits.CommitPosition``): one entry for each batch that is not acked, whatever the order of
-the acks and the gaps between offsets. When a partition is revoked its agents finish what they have begun,
-that is committed, and the rest is forgotten: its next owner reads it again.
+the acks and the gaps between offsets. When a partition is revoked its agents finish what they
+have begun, that is committed, and the rest is forgotten: its next owner reads it again.
 
 **Nothing read is lost.** Records that arrive while the partitions are being reassigned are put
 back, by moving the position to the first of them in the turn of the loop that took them.

@@ -19,7 +19,7 @@ from aiokafka.partitioner import murmur2
 
 from stream_persona import pipeline, records
 from stream_persona.affinity import affinities
-from stream_persona.change import CAUSES, public_record
+from stream_persona.change import CAUSES, change_message, public_record
 from stream_persona.errors import DecodeError, FencedError
 from stream_persona.events import KINDS, Assignment, decode, encode
 from stream_persona.model import PersonaClassifier, derive, seeds
@@ -269,16 +269,19 @@ class Worker:
                 said = record.said
                 public = public_record(customer, said, coverage) if said else None
                 write.public[customer] = public
+        write.pending = sorted(outcome.spoken)
         for lesson in outcome.lessons:
             (write.labelled if lesson.sign > 0 else write.unlabelled).add(lesson.customer_id)
         write.unlabelled -= write.labelled
         return write
 
     async def _publish(self, outcome: Outcome, read: _Read) -> None:
-        topic = self._settings.topic_changes
-        changes = [Message(topic, name.encode(), value) for name, value in outcome.messages]
+        changes = [self._change(name, value) for name, value in outcome.messages]
         await self._publisher.publish([*changes, *read.letters, *read.reroutes])
         await self._tables.announce([_copy(name, value) for name, value in outcome.messages])
+
+    def _change(self, customer: str, value: bytes | None) -> Message:
+        return Message(self._settings.topic_changes, customer.encode(), value)
 
     def _count(
         self, outcome: Outcome, read: _Read, batch: Sequence[ConsumerRecord], started: float
@@ -310,6 +313,7 @@ class Worker:
     async def _claim(self, partition: int) -> Owned:
         """Become the owner, and fold the partition's share of the model from the records."""
         claim = (await self._tables.claim([partition]))[partition]
+        await self._publish_pending(partition)
         owned = Owned(claim, PersonaClassifier())
         customers = await self._tables.labelled(partition)
         for start in range(0, len(customers), _REBUILD_CHUNK):
@@ -319,6 +323,21 @@ class Worker:
                 owned.part.add(lesson.part, lesson.persona, lesson.sign)
         logger.info("own partition %d: %d labelled customers", partition, owned.part.customers)
         return owned
+
+    async def _publish_pending(self, partition: int) -> None:
+        """Say once more what the last batch wrote: its writer may have died before it could.
+
+        The record's last change is the outbox, so what is said again is the same to the byte.
+        """
+        customers = await self._tables.pending(partition)
+        blobs = await self._tables.load(customers)
+        stored = records.decode(list(blobs.values()), self._taxonomy.fingerprint)
+        again = {
+            name: change_message(name, record) if record.said else None
+            for name, record in zip(blobs, stored, strict=True)
+        }
+        await self._publisher.publish([self._change(*each) for each in again.items()])
+        await self._tables.announce([_copy(*each) for each in again.items()])
 
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""

@@ -6,79 +6,22 @@ Redis: the one that ``STREAM_PERSONA_TEST_REDIS_URL`` names; else ``redis-server
 else the embedded server. With ``STREAM_PERSONA_TEST_REQUIRE_REAL=1`` an embedded one is an error.
 """
 
-import asyncio
-import base64
-import inspect
 import os
-import re
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
+from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
 from stream_persona.settings import Settings
-
-KAFKA_VERSION = "4.2.0"
-JAVA_VERSION = 17
-START_SECONDS = 60.0
-
-POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>tests</groupId><artifactId>kafka</artifactId><version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
-      <version>{KAFKA_VERSION}</version>
-    </dependency>
-    <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId>
-      <version>{KAFKA_VERSION}</version>
-    </dependency>
-  </dependencies>
-</project>
-"""
-
-# Small internal topics and quick group and cleaner timings: a test waits for all of them.
-PROPERTIES = """process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={directory}/logs
-auto.create.topics.enable=false
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.num.partitions=4
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-log.cleaner.backoff.ms=200
-"""
-
-START = """set -e
-export CLASSPATH="$1/*"
-java kafka.tools.StorageTool format --standalone --cluster-id "$2" --config server.properties
-exec java -Xmx768m kafka.Kafka server.properties
-"""
+from tests.kafka_node import START_SECONDS, RealKafka, answers, can_run_kafka, version
+from tests.waiting import eventually as eventually  # noqa: PLC0414  # tests take it from here
+from tests.waiting import wait_until
 
 
 class Kafka(Protocol):
@@ -132,46 +75,6 @@ class EmbeddedKafka:
         self._broker.close()
 
 
-class RealKafka:
-    """One KRaft node; its start goes on in the background until somebody waits for it."""
-
-    kind: Literal["kafka"] = "kafka"
-    description = f"Apache Kafka {KAFKA_VERSION} (KRaft, one node)"
-
-    def __init__(self) -> None:
-        libraries = kafka_libraries()
-        self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
-        self._log = Path(self._directory.name) / "server.log"
-        port = free_port()
-        self.brokers = f"127.0.0.1:{port}"
-        Path(self._directory.name, "server.properties").write_text(
-            PROPERTIES.format(port=port, controller=free_port(), directory=self._directory.name)
-        )
-        identity = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", START, "sh", str(libraries), identity],
-                cwd=self._directory.name,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def wait_until_ready(self) -> None:
-        def ready_or_dead() -> bool:
-            return self._process.poll() is not None or answers(self.brokers)
-
-        wait_until(ready_or_dead, START_SECONDS, "Kafka did not start")
-        if self._process.poll() is not None:
-            raise RuntimeError(f"Kafka ended at start:\n{self._log.read_text()[-2000:]}")
-
-    def close(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._directory.cleanup()
-
-
 class NamedRedis:
     kind: Literal["named"] = "named"
 
@@ -217,51 +120,6 @@ def start_redis() -> Redis:
 def require_no_real(what: str) -> None:
     if os.environ.get("STREAM_PERSONA_TEST_REQUIRE_REAL") == "1":
         raise RuntimeError(f"STREAM_PERSONA_TEST_REQUIRE_REAL=1, but there is no real {what}")
-
-
-def can_run_kafka() -> bool:
-    if shutil.which("java") is None or not (kafka_cache().exists() or shutil.which("mvn")):
-        return False
-    return int(version("java", "-version").partition(".")[0] or 0) >= JAVA_VERSION
-
-
-def version(*command: str | None) -> str:
-    """The first number with a dot in what a program says of itself."""
-    program, *rest = [part for part in command if part]
-    said = subprocess.run(
-        [program, *(rest or ["--version"])], capture_output=True, text=True, check=False
-    )
-    found = re.search(r"\d+\.[\d.]*\d", said.stdout + said.stderr)
-    return found[0] if found else ""
-
-
-def kafka_cache() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "stream-persona" / f"kafka-{KAFKA_VERSION}"
-
-
-def kafka_libraries() -> Path:
-    """The folder of Kafka's jars, fetched with Maven the first time, whole or not at all."""
-    cache = kafka_cache()
-    if not cache.exists():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache.parent) as unfinished:
-            pom = Path(unfinished, "pom.xml")
-            pom.write_text(POM)
-            target = Path(unfinished, "libraries")
-            goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}"]
-            subprocess.run(["mvn", "-q", "-B", "-f", str(pom), *goal], check=True)
-            with suppress(OSError):  # another run was quicker
-                target.rename(cache)
-    return cache
-
-
-def answers(brokers: str) -> bool:
-    try:
-        AdminClient({"bootstrap.servers": brokers, "log_level": 0}).list_topics(timeout=1.0)
-    except KafkaException:
-        return False
-    return True
 
 
 async def declare_topics(
@@ -321,26 +179,3 @@ def settings_for(kafka: Kafka, redis_url: str, **overrides: object) -> Settings:
 def topics_of(settings: Settings) -> list[str]:
     """Every topic that the settings name."""
     return [getattr(settings, name) for name in Settings.model_fields if name.startswith("topic_")]
-
-
-def wait_until(condition: Callable[[], object], seconds: float, message: str = "") -> None:
-    """Return as soon as ``condition()`` holds; fail with ``message`` after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(message or f"not within {seconds} s")
-        time.sleep(0.02)
-
-
-async def eventually(
-    condition: Callable[[], object | Awaitable[object]], seconds: float, message: str = ""
-) -> None:
-    """``wait_until`` for a running event loop; the condition may be a coroutine function."""
-    deadline = time.monotonic() + seconds
-    while True:
-        holds = condition()
-        if await holds if inspect.isawaitable(holds) else holds:
-            return
-        if time.monotonic() > deadline:
-            raise AssertionError(message or f"not within {seconds} s")
-        await asyncio.sleep(0.02)

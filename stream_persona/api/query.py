@@ -9,20 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
 from stream_persona.errors import QueryError
 from stream_persona.events import check_id
 from stream_persona.explain import tree
-from stream_persona.features import Counts, profiles
+from stream_persona.features import profiles
 from stream_persona.model import profile_of
 from stream_persona.tokens import Tokenizer, price_band, quantity_band, size_band, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from stream_persona.features import Profiles
+    from stream_persona.features import Counts, Profiles
     from stream_persona.model import Weights
     from stream_persona.taxonomy import Taxonomy
 
@@ -35,7 +34,7 @@ MAX_VALUES: Final = 1_000
 MAX_TEXT: Final = 1_024
 _MAX_LEVELS = 6
 
-EXAMPLE: Final = {
+EXAMPLE: Final[dict[str, JsonValue]] = {
     "from": "customer_purchases",
     "where": {"customer_id": "CUST-04812"},
     "predict": "persona",
@@ -102,9 +101,9 @@ def subject(query: Query, taxonomy: Taxonomy) -> str | Shopper:
     return customer_id
 
 
-def unknown() -> Shopper:
-    """A shopper of whom nothing is known: the prior speaks alone."""
-    return Shopper(_NOTHING, str)
+def known(counts: Counts, taxonomy: Taxonomy, name: Callable[[int], str]) -> Shopper:
+    """A customer with these counts; of empty ones nothing is known: the prior speaks alone."""
+    return Shopper(profiles([counts], taxonomy.features), name)
 
 
 def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
@@ -138,12 +137,12 @@ def answer(query: Query, shopper: Shopper, weights: Weights) -> dict[str, Any]:
 def _hit(
     select: Sequence[Key], persona: str, probability: float, shopper: Shopper, weights: Weights
 ) -> dict[str, Any]:
-    values = {
-        "$p": lambda: probability,
-        "$why": lambda: tree(weights, shopper.profile, persona, shopper.name),
-        "field": lambda: TARGET,
-    }
-    return {key: values.get(key, lambda: persona)() for key in select}
+    def value(key: Key) -> object:
+        if key == "$why":
+            return tree(weights, shopper.profile, persona, shopper.name)
+        return {"$p": probability, "field": TARGET}.get(key, persona)
+
+    return {key: value(key) for key in select}
 
 
 def _feature(feature: str, taxonomy: Taxonomy) -> str:
@@ -161,7 +160,7 @@ def _known(taxonomy: Taxonomy) -> str:
     return ", ".join("attributes.<key>" if f == "attributes" else f for f in fields)
 
 
-def _tokens(feature: str, value: Any, taxonomy: Taxonomy) -> Iterable[str]:
+def _tokens(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
     """The values of tokens that events with such a value would have."""
     values = value if isinstance(value, list) else [value]
     if not 0 < len(values) <= MAX_VALUES:
@@ -171,7 +170,7 @@ def _tokens(feature: str, value: Any, taxonomy: Taxonomy) -> Iterable[str]:
         yield from _read(feature, each, taxonomy)
 
 
-def _read(feature: str, value: Any, taxonomy: Taxonomy) -> Iterable[str]:
+def _read(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
     number = None if isinstance(value, bool) or not isinstance(value, int | float) else value
     if number is not None and feature in _BANDS:
         if not 0 <= number < float("inf"):
@@ -196,8 +195,10 @@ def _clean(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """A value, short enough for a message."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
     text = _clean(repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
 

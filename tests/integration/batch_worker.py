@@ -7,6 +7,7 @@ journal goes a line for each record: topic, partition, offset, value. BEHAVIOUR 
 - ``slow``: take 20 ms for each batch,
 - ``swap``: ack batches in pairs, the later one first,
 - ``hold``: never ack a batch that has the record ``hold`` in it,
+- ``never``: ack nothing,
 - ``fail``: raise at a record ``fail``, before the ack,
 - ``crash``: raise in a background task at a record ``crash``.
 """
@@ -47,7 +48,7 @@ class Behaviour:
             raise RuntimeError("asked to fail")
         if asked and self._name == "crash":
             self.alarm.set()
-        if asked and self._name == "hold":
+        if self._name == "never" or (asked and self._name == "hold"):
             return
         if self._name == "slow":
             await asyncio.sleep(0.02)

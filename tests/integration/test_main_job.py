@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from stream_persona import records
 from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
 from stream_persona.settings import Settings
+from stream_persona.topology import prepare
 from stream_persona.worker import home
 from tests.servers import eventually
 from tests.shop import Shop, WorkerProcess
@@ -22,9 +23,10 @@ PERSONAS = ("parent_of_young_kids", "pet_owner", "home_improver", "gadget_lover"
 
 
 @pytest.fixture
-async def shop(declared_topics: Settings) -> AsyncIterator[Shop]:
-    async with Redis.from_url(declared_topics.redis_url) as redis:
-        yield Shop(declared_topics, redis)
+async def shop(settings: Settings) -> AsyncIterator[Shop]:
+    await prepare(settings)
+    async with Redis.from_url(settings.redis_url) as redis:
+        yield Shop(settings, redis)
 
 
 @pytest.fixture
@@ -181,7 +183,11 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_stream_goes_
 ) -> None:
     start_worker()
     browses = shop.settings.topic_browses
-    bad = [(browses, "c9", b"\xff\xfe"), (browses, "c9", b'{"event_id": 1'), (browses, "c9", b"{}")]
+    bad = [
+        (browses, "c9", b'{"event_id": "\xff"}'),
+        (browses, "c9", b'{"event_id'),
+        (browses, "c9", b"{}"),
+    ]
     await shop.produce_raw(bad)
     await shop.produce(Assignment("a1", "c9", NOW, "astronaut"))
     await shop.produce(Browse("e1", "c9", NOW, "view", Item("p", "books")))

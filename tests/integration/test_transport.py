@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from stream_persona.settings import Settings
+from stream_persona.transport import PREFETCHED_POLLS
 from tests.servers import Kafka, create_topics, declare_topics, eventually, settings_for
 
 START_SECONDS = 40.0  # the embedded broker takes its time over a group
@@ -175,6 +176,19 @@ async def test_a_batch_that_is_not_acked_is_not_committed_and_comes_again(
     assert again == set(range(1, 7))
 
 
+async def test_fetching_waits_while_too_much_is_not_acked(
+    shop: Shop, start_worker: Callable[..., Worker]
+) -> None:
+    poll = shop.settings.max_batch_records
+    limit = PREFETCHED_POLLS * poll
+    await shop.send(10 * limit)
+    worker = start_worker("never")
+    await eventually(lambda: len(worker.records()) >= limit, START_SECONDS, "too little was read")
+    await shop.send(limit, topic=shop.settings.topic_browses)  # time in which it could read on
+    assert len(worker.records()) < limit + poll
+    assert not await shop.committed()
+
+
 async def test_sigterm_finishes_what_was_begun_commits_it_and_exits_with_0(
     shop: Shop, start_worker: Callable[..., Worker]
 ) -> None:
@@ -202,6 +216,7 @@ async def test_no_event_is_lost_or_repeated_when_a_worker_joins_and_leaves(
 
     async def has_joined() -> bool:
         await shop.send(shop.settings.partitions)
+        await asyncio.sleep(0.1)  # a trickle that the slow worker can follow
         return second.is_ready()
 
     await eventually(has_joined, START_SECONDS, "the second worker has no assignment")

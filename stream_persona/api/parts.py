@@ -1,0 +1,114 @@
+"""The parts that answer requests, put together from settings, and their life."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from redis.asyncio import Redis
+
+from stream_persona.api.commands import Commands
+from stream_persona.api.overview import Overview
+from stream_persona.api.reader import Reader
+from stream_persona.api.stream import Feed
+from stream_persona.api.telemetry import Figures
+from stream_persona.errors import UnavailableError
+from stream_persona.tables import RedisTables
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from stream_persona.settings import Settings
+    from stream_persona.taxonomy import Taxonomy
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a lookup waits for Redis, at most.
+PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that routes use."""
+
+    taxonomy: Taxonomy
+    tables: RedisTables
+    reader: Reader
+    feed: Feed
+    overview: Overview
+    commands: Commands
+    figures: Figures
+    listening: Redis
+
+    @classmethod
+    def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
+        """The parts, not yet connected to anything.
+
+        Raises:
+            TopologyError: an address in the settings is malformed.
+        """
+        tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
+        overview = Overview(taxonomy.names)
+        listening = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
+        return cls(
+            taxonomy=taxonomy,
+            tables=tables,
+            reader=Reader(settings, taxonomy, tables),
+            feed=Feed(listening, tables.channel, overview.notice),
+            overview=overview,
+            commands=Commands(settings, taxonomy),
+            figures=Figures(),
+            listening=listening,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow Redis and connect to Kafka for as long as the block lasts."""
+        followers = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("model", self.reader.follow()),
+                ("changes", self.feed.follow()),
+                ("kafka", self.commands.connect()),
+            )
+        ]
+        for follower in followers:
+            follower.add_done_callback(_tell)
+        try:
+            yield
+        finally:
+            self.feed.close()
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
+            await self.commands.close()
+            await self.tables.close()
+            await self.listening.aclose()
+
+    async def missing(self) -> list[str]:
+        """What must be there before requests can be answered, and is not."""
+        ready = {
+            "redis": await self._redis_answers(),
+            "model": self.reader.ready,
+            "changes": self.feed.ready,
+            "kafka": self.commands.ready,
+        }
+        for part, there in ready.items():
+            self.figures.ready.labels(part).set(there)
+        return [part for part, there in ready.items() if not there]
+
+    async def _redis_answers(self) -> bool:
+        try:
+            await self.tables.ping()
+        except UnavailableError:
+            return False
+        return True
+
+
+def _tell(follower: asyncio.Task[None]) -> None:
+    """A follower that ends by a mistake must not do so silently; ``/readyz`` then misses it."""
+    if not follower.cancelled() and (error := follower.exception()):
+        logger.error("following %s has ended", follower.get_name(), exc_info=error)

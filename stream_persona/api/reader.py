@@ -1,0 +1,108 @@
+"""Follows what the workers write to Redis: the model's parts, the names of slots, records."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stream_persona import records
+from stream_persona.api import query
+from stream_persona.errors import UnavailableError
+from stream_persona.features import Counts
+from stream_persona.model import PersonaClassifier, derive, seeds
+from stream_persona.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from stream_persona.model import Weights
+    from stream_persona.settings import Settings
+    from stream_persona.tables import Tables
+    from stream_persona.taxonomy import Taxonomy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The weights of all parts together, and the labelled customers of each persona."""
+
+    weights: Weights
+    labelled: dict[str, int] = field(default_factory=dict)
+
+
+class Reader:
+    """The model as the workers last published it, and shoppers as it sees them.
+
+    ``ready`` says whether the last look at Redis succeeded.
+    """
+
+    def __init__(self, settings: Settings, taxonomy: Taxonomy, tables: Tables) -> None:
+        self._partitions = range(settings.partitions)
+        self._interval = settings.model_interval
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._seeds = seeds(taxonomy)
+        self._parts: dict[int, tuple[bytes, bytes]] = {}
+        self._names = Tokenizer(taxonomy)
+        self._names_due = True
+        self.model = Model(derive(PersonaClassifier(), taxonomy.names, self._seeds))
+        self.ready = False
+
+    async def follow(self) -> None:
+        """Refresh for ever; a Redis that is away makes it unready, not ended."""
+        try:
+            while True:
+                await self._try()
+                await asyncio.sleep(self._interval)
+        finally:
+            self.ready = False
+
+    async def refresh(self) -> None:
+        """Read the parts that have moved; derive new weights if any has.
+
+        Raises:
+            UnavailableError: Redis stayed away.
+        """
+        stamps = await self._tables.stamps(self._partitions)
+        moved = [p for p, stamp in stamps.items() if self._parts.get(p, (b"",))[0] != stamp]
+        gone = self._parts.keys() - stamps.keys()
+        if moved or gone:
+            self._parts = {p: part for p, part in self._parts.items() if p in stamps}
+            self._parts |= await self._tables.parts(moved)
+            self.model = await asyncio.to_thread(self._merge, list(self._parts.values()))
+        # A worker writes the names of new slots after its part: one more look brings them.
+        if moved or gone or self._names_due:
+            for slot, token in await self._tables.names():
+                self._names.learn_name(slot, token)
+        self._names_due = bool(moved or gone)
+
+    async def shopper(self, customer_id: str) -> query.Shopper:
+        """A customer, from the private record; of one never heard of nothing is known.
+
+        Raises:
+            UnavailableError: Redis stayed away.
+            TopologyError: the record was folded by another taxonomy's half-life.
+        """
+        blobs = list((await self._tables.load([customer_id])).values())
+        found = records.decode(blobs, self._taxonomy.fingerprint)
+        counts = found[0].counts if found else Counts.empty()
+        return query.known(counts, self._taxonomy, self._names.name)
+
+    async def _try(self) -> None:
+        try:
+            await self.refresh()
+        except UnavailableError as error:
+            if self.ready:
+                logger.warning("the model can't be followed for now: %s", error)
+            self.ready = False
+        else:
+            self.ready = True
+
+    def _merge(self, parts: list[tuple[bytes, bytes]]) -> Model:
+        """One model of all parts; they are kept as bytes, since each unfolds to megabytes."""
+        total = PersonaClassifier()
+        for _, blob in parts:
+            total.merge(PersonaClassifier.from_bytes(blob))
+        weights = derive(total, self._taxonomy.names, self._seeds)
+        return Model(weights, total.labels())

@@ -1,0 +1,84 @@
+"""Runs the API on uvicorn until SIGTERM or SIGINT, which end it in order, listeners and all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from stream_persona import taxonomy
+from stream_persona.api.app import create_api
+from stream_persona.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stream_persona.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that requests in progress get when the process is told to end.
+_GRACE = 5
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal ends it; logs ``listening on http://HOST:PORT`` once it answers.
+
+    Raises:
+        ConfigError: the taxonomy has mistakes, the address can't be had or is malformed.
+    """
+    api = create_api(settings, taxonomy.load(settings.taxonomy))
+    with _bound(settings) as listening:
+        config = uvicorn.Config(
+            api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
+        )
+        server = _Server(config, before_exit=api.state.parts.feed.close)
+        asyncio.run(server.serve(sockets=[listening]))
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens; a signal ends the streams first, since they never end themselves."""
+
+    def __init__(self, config: uvicorn.Config, before_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_exit = before_exit
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or () if self.started else ():
+            host, port = each.getsockname()[:2]
+            logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised again at the end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _end(self) -> None:
+        self.should_exit = True
+        self._before_exit()
+
+
+def _bound(settings: Settings) -> socket.socket:
+    host, port = settings.api_host, settings.api_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        message = (
+            f"STREAM_PERSONA_API_PORT: can't listen on {host}:{port} ({error.strerror or error}); "
+            "name another port, or 0 for any free one"
+        )
+        raise SettingsError(message) from None

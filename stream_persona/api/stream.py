@@ -1,0 +1,171 @@
+"""Changes as server-sent events: one connection to Redis, one ring, any number of listeners.
+
+The ring holds the newest changes once; a listener is nothing but a position in it. One that is
+too slow, so that the ring has run past it, is dropped: it comes back with ``Last-Event-ID`` (a
+``change_id``, the same on every API process) and gets what the ring still holds after it. An id
+that the ring does not hold is answered with an event ``gap`` and everything it holds. So a change
+may arrive twice, with one id. Deletions carry no id of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+logger = logging.getLogger(__name__)
+
+#: Changes that can be caught up on.
+RING: Final = 5_000
+#: Most changes that are sent in one piece.
+PIECE: Final = 200
+#: Seconds of silence after which a listener gets a comment.
+HEARTBEAT: Final = 15.0
+_RETRY_MS: Final = 2_000
+_MOST_PAUSE: Final = 5.0
+_POLL: Final = 5.0
+_GAP: Final = b"event: gap\ndata: {}\n\n"
+
+
+class Ring:
+    """The newest changes, each with a position; positions ascend by one and never come back."""
+
+    def __init__(self, size: int = RING) -> None:
+        self._kept: deque[tuple[str, bytes]] = deque(maxlen=size)
+        self._moved = asyncio.Event()
+        self.end = 0
+
+    @property
+    def start(self) -> int:
+        """The position of the oldest change still held."""
+        return self.end - len(self._kept)
+
+    def add(self, change_id: str, event: bytes) -> None:
+        """Append, and wake whoever waits for it."""
+        self._kept.append((change_id, event))
+        self.end += 1
+        self.wake()
+
+    def wake(self) -> None:
+        """End every wait."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Until something is added, or the time is over."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+        except TimeoutError:
+            return
+
+    def after(self, change_id: str) -> int | None:
+        """The position behind a change's first appearance; None when it is not held."""
+        for index, (held, _) in enumerate(self._kept):
+            if held == change_id:
+                return self.start + index + 1
+        return None
+
+    def read(self, position: int) -> list[bytes]:
+        """What is held from a position on, a piece at most."""
+        first = position - self.start
+        return [self._kept[i][1] for i in range(first, min(first + PIECE, len(self._kept)))]
+
+
+class Feed:
+    """Follows the channel of changes and lets listeners follow it. ``notice`` sees each change."""
+
+    def __init__(
+        self, redis: Redis, channel: str, notice: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._redis = redis
+        self._channel = channel
+        self._notice = notice
+        self._closed = False
+        self.ring = Ring()
+        self.listeners = 0
+        self.ready = False
+
+    async def follow(self) -> None:
+        """Listen for ever; subscribes again whenever Redis was away."""
+        pause = 0.1
+        while True:
+            try:
+                await self._subscribe()
+            except (RedisError, OSError) as error:
+                if self.ready:
+                    logger.warning("changes can't be followed for now: %s", error)
+                    pause = 0.1
+            finally:
+                self.ready = False
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _MOST_PAUSE)
+
+    def close(self) -> None:
+        """End every listener's stream; they may come back to another process."""
+        self._closed = True
+        self.ring.wake()
+
+    def publish(self, data: bytes) -> None:
+        """Take in one message of the channel; what is no change is left out."""
+        try:
+            change = msgspec.json.decode(data)
+            change_id = "" if change.get("deleted") else change["change_id"]
+            self._notice(change)
+            event = _event(change_id, change)
+        except (msgspec.MsgspecError, AttributeError, KeyError, TypeError) as error:
+            logger.warning("a message on %s is no change: %r", self._channel, error)
+            return
+        self.ring.add(change_id, event)
+
+    async def listen(
+        self, last_id: str | None = None, heartbeat: float = HEARTBEAT
+    ) -> AsyncIterator[bytes]:
+        """The stream of one listener, from now on or from behind the event that it saw last."""
+        position = self.ring.end if last_id is None else self.ring.after(last_id)
+        self.listeners += 1
+        try:
+            yield f"retry: {_RETRY_MS}\n\n".encode()
+            if position is None:
+                position = self.ring.start
+                yield _GAP
+            while not self._closed and position >= self.ring.start:
+                if events := self.ring.read(position):
+                    position += len(events)
+                    yield b"".join(events)
+                    continue
+                await self.ring.wait(heartbeat)
+                if position == self.ring.end:
+                    yield b": still here\n\n"
+        finally:
+            self.listeners -= 1
+
+    async def _subscribe(self) -> None:
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(self._channel)
+            self.ready = True
+            silent = False
+            while True:
+                message = await pubsub.get_message(timeout=_POLL)
+                if message is not None and message["type"] == "message":
+                    self.publish(message["data"])
+                if message is None and silent:
+                    raise RedisConnectionError(f"no answer for {_POLL:g} s")
+                silent = message is None
+                if silent:
+                    await pubsub.ping()
+
+
+def _event(change_id: str, change: dict[str, Any]) -> bytes:
+    """One server-sent event, on single lines; without an id the last one stays in force."""
+    head = f"id: {change_id}\n" if change_id.isalnum() else ""
+    return head.encode() + b"data: " + msgspec.json.encode(change) + b"\n\n"

@@ -1,0 +1,126 @@
+"""What a worker and a replay do alike around the walk: read, load, write, fold a model's part."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.partitioner import murmur2
+
+from stream_persona import pipeline, records
+from stream_persona.change import public_record
+from stream_persona.errors import DecodeError
+from stream_persona.events import Assignment, decode
+from stream_persona.model import PersonaClassifier
+from stream_persona.tables import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_persona.events import Event
+    from stream_persona.pipeline import Outcome
+    from stream_persona.records import Record
+    from stream_persona.tables import Claim, Tables
+    from stream_persona.taxonomy import Taxonomy
+
+#: Customers read at a time when a model's part is folded again.
+_REBUILD_CHUNK: Final = 2_000
+
+
+@lru_cache(maxsize=200_000)
+def home(customer_id: str, partitions: int) -> int:
+    """A customer's partition, as Java's and aiokafka's producers choose it."""
+    return (int(murmur2(customer_id.encode())) & 0x7FFFFFFF) % partitions
+
+
+def read(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
+    """The event of ``kind`` in a message's value; an assignment's persona is of the taxonomy.
+
+    Raises:
+        DecodeError: whatever the bytes are; nothing else comes out.
+    """
+    event = decode(kind, value)
+    if isinstance(event, Assignment) and event.persona not in {None, *taxonomy.names}:
+        known = ", ".join(taxonomy.names)
+        detail = f"persona {event.persona!r} is not of the taxonomy; expected one of {known}"
+        raise DecodeError("unknown_persona", detail)
+    return event
+
+
+def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
+    """What an outcome changes in the tables; deletions are remembered for ``marker_days``."""
+    write = Write(marker_ms=round(marker_days * 86_400_000))
+    blobs = records.encode(list(outcome.records.values()), taxonomy.fingerprint)
+    coverage = taxonomy.policy.candidate_coverage
+    for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
+        write.states[customer] = None if record.is_marker else blob
+        if record.is_marker:
+            write.markers[customer] = blob
+        if customer in outcome.spoken:
+            said = record.said
+            write.public[customer] = public_record(customer, said, coverage) if said else None
+    for lesson in outcome.lessons:
+        (write.labelled if lesson.sign > 0 else write.unlabelled).add(lesson.customer_id)
+    write.unlabelled -= write.labelled
+    return write
+
+
+class RecordCache:
+    """The most recently used records. Only who has claimed their partition may trust it."""
+
+    def __init__(self, tables: Tables, fingerprint: int) -> None:
+        self._tables = tables
+        self._fingerprint = fingerprint
+        self._known: OrderedDict[str, Record] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def load(self, customers: Iterable[str]) -> dict[str, Record]:
+        """The records of those customers that have one."""
+        wanted = dict.fromkeys(customers)
+        missing = [customer for customer in wanted if customer not in self._known]
+        self._known.update(await load(self._tables, missing, self._fingerprint))
+        return {c: self._known[c] for c in wanted if c in self._known}
+
+    def keep(self, changed: dict[str, Record], most: int) -> None:
+        """Remember new records; forget the least recently changed beyond ``most``."""
+        for customer, record in changed.items():
+            self._known[customer] = record
+            self._known.move_to_end(customer)
+        while len(self._known) > most:
+            self._known.popitem(last=False)
+
+
+async def load(tables: Tables, customers: list[str], fingerprint: int) -> dict[str, Record]:
+    """The stored records of those customers that have one."""
+    blobs = await tables.load(customers) if customers else {}
+    loaded = records.decode(list(blobs.values()), fingerprint)
+    return dict(zip(blobs, loaded, strict=True))
+
+
+async def fold_part(tables: Tables, partition: int, taxonomy: Taxonomy) -> PersonaClassifier:
+    """A partition's share of the model, folded from the records of its labelled customers."""
+    part, customers = PersonaClassifier(), await tables.labelled(partition)
+    for start in range(0, len(customers), _REBUILD_CHUNK):
+        chunk = customers[start : start + _REBUILD_CHUNK]
+        loaded = await load(tables, chunk, taxonomy.fingerprint)
+        for lesson in pipeline.lessons(loaded, taxonomy):
+            part.add(lesson.part, lesson.persona, lesson.sign)
+    return part
+
+
+async def save_part(tables: Tables, claim: Claim, part: PersonaClassifier) -> bytes:
+    """Publish a partition's share; its stamp, which is equal for equal sums.
+
+    Raises:
+        FencedError: another worker owns the partition now.
+    """
+    canonical = part.canonical()
+    stamp = hashlib.blake2b(canonical, digest_size=8).digest()
+    blob = await asyncio.to_thread(PersonaClassifier.compress, canonical)
+    await tables.save_part(claim, blob, stamp)
+    return stamp

@@ -1,0 +1,237 @@
+"""Replay: events of files or topics through the same walk as live ones, silently.
+
+Records are folded chunk by chunk; at the end the model's parts are folded from them, and each
+customer that was touched is spoken of once, if there is something new to say. Every event has a
+position, so replaying one again changes nothing: those of topics have their own, those of files
+are known by the file's name and the line (``backfill``).
+
+While it runs, a replay owns the partitions that it writes, like a worker: a live worker on them
+would be fenced out, so there must be none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona import pipeline
+from stream_persona.affinity import affinities
+from stream_persona.change import change_message
+from stream_persona.events import KINDS, encode
+from stream_persona.journal import RecordCache, fold_part, home, load, save_part, write_of
+from stream_persona.model import PersonaClassifier, derive, seeds
+from stream_persona.pipeline import Outcome
+from stream_persona.publish import Message
+from stream_persona.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Sequence
+
+    from stream_persona.backfill import Unreadable
+    from stream_persona.model import Weights
+    from stream_persona.pipeline import Delivery
+    from stream_persona.publish import Publisher
+    from stream_persona.records import Record
+    from stream_persona.settings import Settings
+    from stream_persona.tables import Claim, Tables
+    from stream_persona.taxonomy import Taxonomy
+
+#: Customers that are spoken of at a time.
+_SPEAK_CHUNK: Final = 2_000
+
+
+class Publish(StrEnum):
+    """What is published at the end: what has changed, everybody's last change, or nothing."""
+
+    CHANGES = "changes"
+    ALL = "all"
+    NONE = "none"
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of every event that was read; nothing is lost in silence."""
+
+    applied: Counter[str] = field(default_factory=Counter)
+    already_applied: int = 0
+    duplicates: int = 0
+    dropped_by_deletion: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
+    customers: int = 0
+    changes: int = 0
+    published: int = 0
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count what a chunk led to."""
+        for kind, number in zip(KINDS, outcome.applied, strict=True):
+            if number:
+                self.applied[kind.__name__.lower()] += number
+        self.already_applied += outcome.redelivered
+        self.duplicates += outcome.duplicates
+        self.dropped_by_deletion += outcome.dropped
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; ``read`` is the sum of what was applied, known or unreadable."""
+        unreadable = self.unreadable.total()
+        return {
+            "read": self.applied.total() + self.already_applied + unreadable,
+            "applied": dict(self.applied),
+            "already_applied": self.already_applied,
+            "duplicates": self.duplicates,
+            "dropped_by_deletion": self.dropped_by_deletion,
+            "unreadable": dict(self.unreadable),
+            "customers": self.customers,
+            "changes": self.changes,
+            "published": self.published,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Replay:
+    """One replay. ``publisher`` may be None when nothing is to be published."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        publisher: Publisher | None,
+        publish: Publish = Publish.CHANGES,
+    ) -> None:
+        self._settings = settings
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._publisher = publisher
+        self._publish_what = publish if publisher is not None else Publish.NONE
+        self._tokenizer = Tokenizer(taxonomy)
+        self._cache = RecordCache(tables, taxonomy.fingerprint)
+        self._claims: dict[int, Claim] = {}
+        self._touched: dict[int, set[str]] = {}
+        self._forgotten: set[str] = set()
+        self.summary = Summary()
+
+    async def run(
+        self,
+        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        *,
+        unreadable: Callable[[Unreadable], None] = lambda _: None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Summary:
+        """Absorb all chunks, then speak. ``unreadable`` is handed what could not be read.
+
+        Raises:
+            FencedError: a worker has claimed a partition meanwhile; start the replay again.
+            UnavailableError: broker or Redis stayed away; the same.
+        """
+        begin = time.monotonic()
+        for slot, token in await self._tables.names():
+            self._tokenizer.learn_name(slot, token)
+        async for chunk in chunks:
+            deliveries = []
+            for found in chunk:
+                if isinstance(found, pipeline.Delivery):
+                    deliveries.append(found)
+                else:
+                    self.summary.unreadable[found.reason] += 1
+                    unreadable(found)
+            await self._absorb(deliveries)
+            progress(len(chunk))
+        await self._speak(await self._learn())
+        self.summary.seconds = time.monotonic() - begin
+        return self.summary
+
+    async def _absorb(self, deliveries: Sequence[Delivery]) -> None:
+        """Fold a chunk into the records, the customers of one home partition after another's."""
+        homes: dict[int, list[Delivery]] = {}
+        for delivery in deliveries:
+            partition = home(delivery.event.customer_id, self._settings.partitions)
+            homes.setdefault(partition, []).append(delivery)
+        for partition, own in homes.items():
+            claim = await self._claim(partition)
+            stored = await self._cache.load(delivery.event.customer_id for delivery in own)
+            outcome = pipeline.absorb(own, stored, self._taxonomy, self._tokenizer)
+            if outcome.records:
+                await self._tables.commit(claim, self._write(outcome))
+            self._cache.keep(outcome.records, self._settings.cached_customers)
+            self._touched[partition].update(delivery.event.customer_id for delivery in own)
+            self._forgotten |= outcome.spoken  # nothing else is said while absorbing
+            self.summary.add(outcome)
+        fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
+        await self._tables.add_names(fresh)
+
+    async def _claim(self, partition: int) -> Claim:
+        if partition not in self._claims:
+            self._claims |= await self._tables.claim([partition])
+            self._touched[partition] = set()
+        return self._claims[partition]
+
+    def _write(self, outcome: Outcome) -> Any:
+        return write_of(outcome, self._taxonomy, self._settings.deletion_marker_days)
+
+    async def _learn(self) -> Weights:
+        """Fold the touched partitions' parts anew; the weights of all parts together."""
+        for partition, claim in self._claims.items():
+            part = await fold_part(self._tables, partition, self._taxonomy)
+            await save_part(self._tables, claim, part)
+        total = PersonaClassifier()
+        for partition in range(self._settings.partitions):
+            for _, blob in (await self._tables.parts([partition])).values():
+                total.merge(PersonaClassifier.from_bytes(blob))
+        weights = derive(total, self._taxonomy.names, seeds(self._taxonomy))
+        if self._claims:
+            await self._tables.save_affinities(affinities(weights, self._tokenizer.name))
+        return weights
+
+    async def _speak(self, weights: Weights) -> None:
+        """Say what is new of the touched customers: at most one change of each."""
+        for partition, names in self._touched.items():
+            customers = sorted(names)
+            for start in range(0, len(customers), _SPEAK_CHUNK):
+                chunk = customers[start : start + _SPEAK_CHUNK]
+                await self._speak_of(chunk, self._claims[partition], weights)
+        self.summary.customers = sum(map(len, self._touched.values()))
+
+    async def _speak_of(self, customers: list[str], claim: Claim, weights: Weights) -> None:
+        loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
+        outcome, now = Outcome(records=loaded), time.time_ns() // 1_000_000
+        pipeline.speak(outcome, weights, self._taxonomy, self._tokenizer, now)
+        known = outcome.records
+        outcome.records = {name: known[name] for name in known if name in outcome.spoken}
+        if outcome.records:
+            await self._tables.commit(claim, self._write(outcome))
+        self.summary.changes += len(outcome.messages)
+        await self._publish(self._messages(customers, known, outcome))
+
+    def _messages(
+        self, customers: list[str], known: dict[str, Record], outcome: Outcome
+    ) -> list[tuple[str, bytes | None]]:
+        """What is published of these customers; a tombstone comes before what is new."""
+        if self._publish_what is Publish.NONE:
+            return []
+        messages: list[tuple[str, bytes | None]] = [
+            (name, None) for name in customers if name in self._forgotten
+        ]
+        messages += outcome.messages
+        if self._publish_what is Publish.ALL:
+            told = {name for name, _ in messages}
+            for name in (name for name in known if name not in told):
+                if known[name].said is not None:
+                    messages.append((name, change_message(name, known[name])))
+                elif known[name].is_marker:
+                    messages.append((name, None))
+        return messages
+
+    async def _publish(self, messages: list[tuple[str, bytes | None]]) -> None:
+        if self._publisher is None or not messages:
+            return
+        topic = self._settings.topic_changes
+        await self._publisher.publish([Message(topic, n.encode(), value) for n, value in messages])
+        await self._tables.announce([
+            value if value is not None else encode({"customer_id": name, "deleted": True})
+            for name, value in messages
+        ])  # fmt: skip
+        self.summary.published += len(messages)
