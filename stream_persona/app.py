@@ -46,7 +46,8 @@ class PersonaApp(faust.App):
         await super().on_shutdown()
         if hasattr(self, "worker"):
             self._close_metrics()
-            await self.worker.refresh()
+            if self.crash_reason is None:
+                await self.worker.refresh()
             await self._publisher.stop()
             await self._tables.close()
 

@@ -23,6 +23,7 @@ from stream_persona.events import (
 )
 from stream_persona.features import profiles
 from stream_persona.publish import KafkaPublisher, Message
+from stream_persona.replay_files import FILE_BIT
 from stream_persona.tables import RedisTables
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a person at a terminal waits for a broker or a Redis that is away.
 _PATIENCE: Final = 10.0
-#: Sources of files begin here (``replay``); below are partitions of topics.
-_FILES: Final = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -177,9 +176,10 @@ def _heaviest(
 
 def _source(key: int, settings: Settings) -> str:
     """Where an applied event came from: ``purchases/3``, or a file that was replayed."""
-    kind, partition = key >> 16, key & 0xFFFF
-    topic = settings.input_topics[kind]
-    return f"{topic}/{partition}" if partition < _FILES else f"{topic}/file-{partition - _FILES:04x}"
+    topic, partition = settings.input_topics[key >> 16 & 7], key & 0xFFFF
+    if partition & FILE_BIT:
+        return f"{topic}/file-{key >> 19:011x}"
+    return f"{topic}/{partition}"
 
 
 def _time(at: int) -> str | None:

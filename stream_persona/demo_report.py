@@ -43,6 +43,7 @@ class Report:
     produced: dict[str, int]
     produced_bytes: int
     event_days: float
+    journey_days: float
     days_per_second: float
     waited_seconds: float
     seconds: float
@@ -65,7 +66,7 @@ class Report:
             "The demo's figures",
             {
                 "events": f"{self.events:,} ({self.events_per_second:,.0f} a second): {topics}",
-                "event time": f"{self.event_days:.1f} days",
+                "event time": f"{self.event_days:.1f} days; the half-year has {self.journey_days:.1f}",
                 "the feed waited": f"{self.waited_seconds:.1f} s for the worker",
                 "shoppers": f"{self.shoppers:,}, and {self.sim_shoppers:,} synthetic ones",
                 "with a persona": f"{self.named:,}, {self.assigned:,} of them assigned",

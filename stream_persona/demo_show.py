@@ -114,6 +114,7 @@ class Show:
             produced=dict(zip(self._settings.input_topics, feeder.produced, strict=True)),
             produced_bytes=feeder.produced_bytes,
             event_days=playback.days,
+            journey_days=playback.length,
             days_per_second=playback.speed,
             waited_seconds=feeder.waited,
             seconds=time.monotonic() - self._started,

@@ -67,7 +67,9 @@ def log_to_stderr(level: str) -> None:
     """
     levels = logging.getLevelNamesMapping()
     if level.upper() not in levels:
-        message = f"STREAM_PERSONA_LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR (got {level!r})"
+        message = (
+            f"STREAM_PERSONA_LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR (got {level!r})"
+        )
         raise SettingsError(message)
     logging.basicConfig(
         stream=sys.stderr,
@@ -75,6 +77,11 @@ def log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
+    # What libraries tell of each of their inner services is of use to who looks for a fault.
+    chatty = max(levels[level.upper()], logging.WARNING) if level.upper() != "DEBUG" else 0
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(chatty)
+    logging.getLogger("faust.worker").setLevel(levels[level.upper()])
 
 
 def end_politely() -> None:

@@ -31,6 +31,8 @@ class Playback:
     ) -> None:
         self._simulator = simulator
         self._start = self.clock = journey.start
+        #: Days of event time that the journey has.
+        self.length = (journey.end - journey.start) / DAY
         self.speed, self._rate = speed, rate
         self._synthetic = 0
         self._rest = journey.events()

@@ -3,7 +3,7 @@
 Records are folded chunk by chunk; at the end the model's parts are folded from them, and each
 customer that was touched is spoken of once, if there is something new to say. Every event has a
 position, so replaying one again changes nothing: those of topics have their own, those of files
-are known by the file's name and the line (``backfill``).
+are known by the file's name and the line (``replay_files``, ``replay_topics``).
 
 While it runs, a replay owns the partitions that it writes, like a worker: a live worker on them
 would be fenced out, so there must be none.
@@ -30,13 +30,12 @@ from stream_persona.tokens import Tokenizer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
-    from stream_persona.backfill import Unreadable
     from stream_persona.model import Weights
     from stream_persona.pipeline import Delivery
     from stream_persona.publish import Publisher
     from stream_persona.records import Record
     from stream_persona.settings import Settings
-    from stream_persona.tables import Claim, Tables
+    from stream_persona.tables import Claim, Tables, Write
     from stream_persona.taxonomy import Taxonomy
 
 #: Customers that are spoken of at a time.
@@ -49,6 +48,27 @@ class Publish(StrEnum):
     CHANGES = "changes"
     ALL = "all"
     NONE = "none"
+
+
+@dataclass(slots=True, frozen=True)
+class Unreadable:
+    """A line or message that is no event: why, and where it stands (line, row or offset)."""
+
+    reason: str
+    detail: str
+    source: str
+    line: int
+    value: bytes
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; what is not UTF-8 in the value is shown as escapes."""
+        return {
+            "reason": self.reason,
+            "detail": self.detail,
+            "source": self.source,
+            "line": self.line,
+            "value": self.value.decode(errors="backslashreplace").rstrip("\r\n"),
+        }
 
 
 @dataclass(slots=True)
@@ -92,21 +112,21 @@ class Summary:
 
 
 class Replay:
-    """One replay. ``publisher`` may be None when nothing is to be published."""
+    """One replay, on tables that nobody else writes meanwhile."""
 
     def __init__(
         self,
         settings: Settings,
         taxonomy: Taxonomy,
         tables: Tables,
-        publisher: Publisher | None,
+        publisher: Publisher,
         publish: Publish = Publish.CHANGES,
     ) -> None:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
-        self._publish_what = publish if publisher is not None else Publish.NONE
+        self._publish_what = publish
         self._tokenizer = Tokenizer(taxonomy)
         self._cache = RecordCache(tables, taxonomy.fingerprint)
         self._claims: dict[int, Claim] = {}
@@ -169,7 +189,7 @@ class Replay:
             self._touched[partition] = set()
         return self._claims[partition]
 
-    def _write(self, outcome: Outcome) -> Any:
+    def _write(self, outcome: Outcome) -> Write:
         return write_of(outcome, self._taxonomy, self._settings.deletion_marker_days)
 
     async def _learn(self) -> Weights:
@@ -226,7 +246,7 @@ class Replay:
         return messages
 
     async def _publish(self, messages: list[tuple[str, bytes | None]]) -> None:
-        if self._publisher is None or not messages:
+        if not messages:
             return
         topic = self._settings.topic_changes
         await self._publisher.publish([Message(topic, n.encode(), value) for n, value in messages])

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import uuid
 from contextlib import suppress
@@ -133,6 +134,7 @@ def kafka_libraries() -> Path:
     """The folder of Kafka's jars, fetched with Maven the first time, whole or not at all."""
     cache = kafka_cache()
     if not cache.exists():
+        print(f"Fetching Apache Kafka {KAFKA_VERSION} with Maven, once ...", file=sys.__stderr__)
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent) as unfinished:
             pom = Path(unfinished, "pom.xml")

@@ -20,7 +20,7 @@ from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tokens import Tokenizer
-from tests.servers import eventually
+from tests.waiting import eventually
 
 
 def environment(settings: Settings) -> dict[str, str]:

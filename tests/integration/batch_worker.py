@@ -1,5 +1,7 @@
 """A worker on the batched transport that does nothing but note what it was handed.
 
+``Worker`` runs it in a process of its own:
+
 ``python -m tests.integration.batch_worker SETTINGS JOURNAL [BEHAVIOUR]``: settings as JSON; to the
 journal goes a line for each record: topic, partition, offset, value. BEHAVIOUR is one of
 
@@ -14,6 +16,8 @@ journal goes a line for each record: topic, partition, offset, value. BEHAVIOUR 
 
 import asyncio
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,57 @@ from faust.types import TP, EventT, StreamT
 
 from stream_persona.settings import Settings
 from stream_persona.transport import batch_topic, faust_options
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+
+#: Topic, partition, offset.
+Position = tuple[str, int, int]
+
+
+class Worker:
+    """A subprocess that runs this module, and what it noted."""
+
+    def __init__(self, settings: Settings, journal: Path, behaviour: str) -> None:
+        self.journal = journal
+        self.log = journal.with_suffix(".log")
+        command = [sys.executable, "-m", "tests.integration.batch_worker"]
+        arguments = [settings.model_dump_json(), str(journal), behaviour]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def lines(self) -> list[list[str]]:
+        text = self.journal.read_text() if self.journal.exists() else ""
+        return [line.split(" ") for line in text.splitlines()]
+
+    def records(self) -> list[Position]:
+        return [
+            (line[0], int(line[1]), int(line[2]))
+            for line in self.lines()
+            if line[0] not in {"assigned", "revoked"}
+        ]
+
+    def assigned(self) -> set[str]:
+        """The partitions of the last assignment."""
+        owned = [set(line[1:]) for line in self.lines() if line[0] == "assigned"]
+        return owned[-1] if owned else set()
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        return bool(self.assigned())
+
+    async def stop(self) -> int:
+        """SIGTERM, as an operator would; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.exit_code()
+
+    async def exit_code(self) -> int:
+        await eventually(
+            lambda: self.process.poll() is not None, 30, f"still runs: {self.log.read_text()}"
+        )
+        return self.process.wait()
 
 
 class Journal:

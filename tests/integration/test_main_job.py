@@ -14,8 +14,8 @@ from stream_persona.events import Assignment, Browse, Deletion, Engagement, Even
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
 from stream_persona.worker import home
-from tests.servers import eventually
 from tests.shop import Shop, WorkerProcess
+from tests.waiting import eventually
 
 NOW = 1_764_000_000_000
 CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio", "office/paper", "books")

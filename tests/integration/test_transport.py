@@ -1,7 +1,4 @@
 import asyncio
-import signal
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -13,56 +10,10 @@ from aiokafka.structs import TopicPartition
 
 from stream_persona.settings import Settings
 from stream_persona.transport import PREFETCHED_POLLS
+from tests.integration.batch_worker import Position, Worker
 from tests.servers import Kafka, create_topics, declare_topics, eventually, settings_for
 
 START_SECONDS = 40.0  # the embedded broker takes its time over a group
-
-Position = tuple[str, int, int]
-
-
-class Worker:
-    """A subprocess of ``batch_worker``, and what it noted."""
-
-    def __init__(self, settings: Settings, journal: Path, behaviour: str) -> None:
-        self.journal = journal
-        self.log = journal.with_suffix(".log")
-        command = [sys.executable, "-m", "tests.integration.batch_worker"]
-        arguments = [settings.model_dump_json(), str(journal), behaviour]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, *arguments], stdout=log, stderr=subprocess.STDOUT
-            )
-
-    def lines(self) -> list[list[str]]:
-        text = self.journal.read_text() if self.journal.exists() else ""
-        return [line.split(" ") for line in text.splitlines()]
-
-    def records(self) -> list[Position]:
-        return [
-            (line[0], int(line[1]), int(line[2]))
-            for line in self.lines()
-            if line[0] not in {"assigned", "revoked"}
-        ]
-
-    def assigned(self) -> set[str]:
-        """The partitions of the last assignment."""
-        owned = [set(line[1:]) for line in self.lines() if line[0] == "assigned"]
-        return owned[-1] if owned else set()
-
-    def is_ready(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()[-3000:]
-        return bool(self.assigned())
-
-    async def stop(self) -> int:
-        """SIGTERM, as an operator would; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.exit_code()
-
-    async def exit_code(self) -> int:
-        await eventually(
-            lambda: self.process.poll() is not None, 30, f"still runs: {self.log.read_text()}"
-        )
-        return self.process.wait()
 
 
 class Shop:
@@ -291,7 +242,7 @@ async def test_compaction_leaves_gaps_that_are_committed_across(
     await create_topics(real_kafka.brokers, settings.input_topics, settings.partitions, compact)
     shop = Shop(real_kafka, settings)
     await eventually(lambda: has_gaps(shop), 30, "Kafka did not compact")
-    worker = Worker(settings, tmp_path / "journal", "swap")
+    worker = Worker(settings, tmp_path / "journal", "ack")
     try:
         await eventually(shop.is_drained, START_SECONDS, "not everything was committed")
         offsets = [offset for _, _, offset in worker.records()]

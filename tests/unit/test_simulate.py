@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 
@@ -139,5 +140,5 @@ def test_a_shopper_drifts_to_the_next_persona_at_its_nth_event() -> None:
 
 def test_a_session_has_several_events_of_one_shopper() -> None:
     customers = [event.customer_id for _, event in told(1_000, shoppers=20)]
-    repeats = sum(a == b for a, b in zip(customers, customers[1:], strict=False))
+    repeats = sum(a == b for a, b in itertools.pairwise(customers))
     assert repeats > 0.6 * len(customers)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from stream_persona import taxonomy
 from stream_persona.api.app import create_api
 from stream_persona.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from stream_persona.settings import Settings
+    from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +27,14 @@ logger = logging.getLogger(__name__)
 _GRACE = 5
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, taxonomy: Taxonomy) -> None:
     """Serve until a signal ends it; logs ``listening on http://HOST:PORT`` once it answers.
 
     Raises:
-        ConfigError: the taxonomy has mistakes, the address can't be had or is malformed.
+        SettingsError: the address to listen on can't be had.
+        TopologyError: the address of Redis is malformed.
     """
-    api = create_api(settings, taxonomy.load(settings.taxonomy))
+    api = create_api(settings, taxonomy)
     with _bound(settings) as listening:
         config = uvicorn.Config(
             api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
@@ -57,16 +59,14 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but a signal that was obeyed is not raised again at the end."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end)
+        before = {n: signal.signal(n, self._end) for n in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    def _end(self) -> None:
+    def _end(self, _: int, __: FrameType | None) -> None:
         self.should_exit = True
         self._before_exit()
 

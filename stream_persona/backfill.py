@@ -1,0 +1,91 @@
+"""A replay from beginning to end on real servers: checks, source, tables, publisher, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from stream_persona import topology
+from stream_persona.errors import InputError
+from stream_persona.events import encode
+from stream_persona.publish import KafkaPublisher
+from stream_persona.replay import Publish, Replay, Summary, Unreadable
+from stream_persona.replay_files import Files
+from stream_persona.replay_topics import Range, Topics, refuse_live_workers
+from stream_persona.tables import RedisTables
+from stream_persona.terminal import progress
+
+if TYPE_CHECKING:
+    from stream_persona.settings import Settings
+    from stream_persona.taxonomy import Taxonomy
+
+
+#: Everything that a topic holds.
+_ALL: Final = Range()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to replay: ``files`` (all of ``kind``, or of what each line says), else topics.
+
+    ``kinds`` are the input topics to read the ``span`` of, as indices into ``events.KINDS``.
+    Lines that cannot be read are written to ``dead_letters``.
+    """
+
+    files: Sequence[Path] = ()
+    kind: int | None = None
+    kinds: Sequence[int] = ()
+    span: Range = _ALL
+    publish: Publish = Publish.CHANGES
+    dead_letters: Path | None = None
+
+
+async def backfill(settings: Settings, taxonomy: Taxonomy, request: Request) -> Summary:
+    """Replay, with a bar on a terminal.
+
+    Raises:
+        InputError: a file cannot be read, a range leaves out what workers have not consumed.
+        TopologyError: workers are running, or servers are not as they must be.
+        UnavailableError: broker or Redis stayed away.
+    """
+    files = Files(request.files, request.kind, settings, taxonomy) if request.files else None
+    await topology.prepare(settings)
+    await refuse_live_workers(settings)
+    async with AsyncExitStack() as stack:
+        note = stack.enter_context(_writing(request.dead_letters))
+        tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+        stack.push_async_callback(tables.close)
+        publisher = KafkaPublisher(settings)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        source: Files | Topics
+        if files is not None:
+            source = files
+        else:
+            topics = Topics(request.kinds, request.span, settings, taxonomy)
+            source = await stack.enter_async_context(topics)
+        advance = stack.enter_context(progress("events", source.total))
+        replay = Replay(settings, taxonomy, tables, publisher, request.publish)
+        return await replay.run(source.chunks(), unreadable=note, progress=advance)
+
+
+@contextmanager
+def _writing(path: Path | None) -> Iterator[Callable[[Unreadable], None]]:
+    """Writes what cannot be read to a file, a JSON object a line."""
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror or error}"
+        raise InputError(message) from None
+    with file:
+
+        def note(found: Unreadable) -> None:
+            file.write(encode(found.plain()) + b"\n")
+
+        yield note

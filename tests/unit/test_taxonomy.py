@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+
+from stream_persona.errors import TaxonomyError
+from stream_persona.taxonomy import load, parse, shipped
+
+FIVE = "\n".join(f'[[persona]]\nname = "{name}"' for name in "abcde") + "\n"
+
+
+def mistakes(text: str) -> list[tuple[int, str]]:
+    with pytest.raises(TaxonomyError) as caught:
+        parse(text)
+    return list(caught.value.mistakes)
+
+
+def test_five_names_are_a_complete_taxonomy() -> None:
+    taxonomy = parse(FIVE)
+    assert taxonomy.names == ("a", "b", "c", "d", "e")
+    assert taxonomy.features.half_life_days == 180
+
+
+@pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
+def test_shipped_taxonomies_are_valid(name: str) -> None:
+    assert load(shipped(name)).name == name
+
+
+def test_the_generic_shop_is_the_default() -> None:
+    assert load(None) == load(shipped("generic-shop"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "# a note\n" + FIVE,
+        FIVE + "[features]\nhalf_life_days = 180\n",
+        FIVE + "[signals]\nview = 0.25\npurchase = 1\n",
+        FIVE + "[policy]\nreasons = 3\n[signals]\npurchase = 1.0\n",
+    ],
+)
+def test_the_version_is_of_what_a_taxonomy_says(other: str) -> None:
+    assert parse(other).version == parse(FIVE).version
+
+
+def test_the_order_of_keys_does_not_change_the_version() -> None:
+    one = FIVE + 'seeds = { brand = ["x"], category = ["y"] }\n'
+    two = FIVE + 'seeds = { category = ["y"], brand = ["x"] }\n'
+    assert parse(one).version == parse(two).version
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FIVE.replace('"e"', '"f"'),
+        FIVE + "[features]\nhalf_life_days = 90\n",
+        FIVE + '[[persona]]\nname = "f"\n',
+        FIVE + "[policy]\nmin_confidence = 0.6\n",
+    ],
+)
+def test_another_content_is_another_version(other: str) -> None:
+    assert parse(other).version != parse(FIVE).version
+
+
+def test_only_half_life_and_origin_make_records_unreadable() -> None:
+    same = parse(FIVE + "[policy]\nreasons = 1\n[signals]\nview = 1\n")
+    origin = parse(FIVE + "[features]\nepoch_origin = 2020-01-01\n")
+    half_life = parse(FIVE + "[features]\nhalf_life_days = 90\n")
+    mark = parse(FIVE).fingerprint
+    assert same.fingerprint == mark
+    assert mark not in {origin.fingerprint, half_life.fingerprint}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "part"),
+    [
+        (FIVE + "colour = 1\n", 11, "persona.4.colour: is not a known key"),
+        (FIVE + "[policy]\nreasons = 'x'\n", 12, "policy.reasons"),
+        (FIVE + "[policy]\nmin_confidence = 1.5\n", 12, "policy.min_confidence"),
+        (FIVE + "[policy]\nconfidence_step = 0\n", 12, "policy.confidence_step"),
+        (FIVE + "[signals]\nview = 0.3\n", 12, "signals.view"),
+        (FIVE + "[signals]\nview = 65\n", 12, "signals.view"),
+        (FIVE + "[signals.engagement]\nopen = -1\n", 12, "signals.engagement.open"),
+        (FIVE + "[features]\nhalf_life_days = 0\n", 12, "features.half_life_days"),
+        (FIVE + "[features]\nfields = ['colour']\n", 11, "unknown field 'colour'"),
+        (FIVE + "[features]\nhalf_life_days = nan\n", 12, "features.half_life_days"),
+        (FIVE + "[[persona]]\nname = 'a'\n", 1, "persona 'a' is defined 2 times"),
+        (FIVE + "[[persona]]\nname = 'a:b'\n", 12, "persona.5.name"),
+        (FIVE + "[[persona]]\nname = 'f'\nseeds = { brand = [] }\n", 13, "persona.5.seeds.brand"),
+        (FIVE + "[weights]\nx = 1\n", 11, "weights: is not a known key"),
+        ("name = 'shop'\n", 1, "found none"),
+        ("[[persona]]\nname = 'a'\n", 1, "5 to 12 [[persona]] tables are needed, found 1"),
+        (FIVE + "name = \n", 11, "not valid TOML"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(text: str, line: int, part: str) -> None:
+    ((found, sentence),) = mistakes(text)
+    assert found == line
+    assert part in sentence
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    found = mistakes(FIVE + "[policy]\nreasons = 99\n[signals]\nview = -1\nstare = 1\n")
+    assert [line for line, _ in found] == [12, 14, 15]
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(TaxonomyError, match=r"nowhere\.toml"):
+        load(Path("nowhere.toml"))
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(TaxonomyError, match=r"binary\.toml"):
+        load(path)
