@@ -1,0 +1,183 @@
+"""Calibration: how loudly evidence may speak, learned from labelled customers.
+
+A record keeps no prefixes of its own history, so *pseudo-histories* are drawn from it: each
+token's count is thinned to what n' of n events would have left, by a hash of customer and token,
+which makes them a pure function of the record. Independent tokens look like more evidence than
+real, clumped baskets do; a history thinned to n' is therefore taken as one of ``HISTORY_FACTOR``
+times n' events. Each customer is scored by the sums without the customer's own fold, and the six
+numbers of the gains are fitted to minimise log-loss. All of it is derived from stored records, so
+a deletion reaches the calibration as it reaches the sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from scipy.optimize import minimize
+
+from stream_persona.features import Profiles
+from stream_persona.model import DEFAULT_GAINS, derive
+from stream_persona.sums import FOLDS
+from stream_persona.tokens import COARSE_SLOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from stream_persona.model import Gains, Weights
+    from stream_persona.sums import Stacked, Sums
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    Hashes = NDArray[np.uint64]
+
+#: Sizes of pseudo-histories, in events.
+HISTORIES: Final = (1, 3, 10, 30, 100, 300)
+#: A history thinned to n' events is taken as one of so many times n'.
+HISTORY_FACTOR: Final = 3.0
+#: Fewer labelled customers than this keep the default gains.
+MIN_PANEL: Final = 30
+_START: Final = (-1.0, 2.0)
+_RIDGE: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A labelled customer of the calibration panel: hash, fold, label, and profile (one row)."""
+
+    key: int
+    fold: int
+    label: Any
+    profile: Profiles
+
+
+def mixed(values: Hashes) -> Hashes:
+    """64 well-mixed bits of each value (SplitMix64: Steele, Lea, Flood, OOPSLA 2014)."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def histories(member: Member) -> Profiles:
+    """The pseudo-histories of a member, smallest first, and the whole profile last; one per row."""
+    profile = member.profile
+    events, slots = float(profile.events[0]), profile.slots[1:]
+    counts = profile.shares[1:] * events
+    units = np.ceil(counts).astype(np.int64)
+    token = np.repeat(np.arange(len(slots)), units)
+    number = np.arange(len(token)) - np.repeat(np.cumsum(units) - units, units)
+    seed = np.uint64(member.key) ^ (slots[token].astype(np.uint64) << np.uint64(40))
+    drawn = mixed(mixed(seed) + number.astype(np.uint64)) / 2.0**64
+    part = np.minimum(counts[token] - number, 1.0)  # the last unit may be a fraction
+    sizes = [size for size in HISTORIES if size < events]
+    rows = [
+        _row(slots, np.bincount(token[drawn < part * (size / events)], minlength=len(slots)) / size)
+        for size in sizes
+    ]
+    rows.append((profile.slots, profile.shares))
+    return _stack(rows, np.array([*(HISTORY_FACTOR * size for size in sizes), events]))
+
+
+def _row(slots: Ints, shares: Floats) -> tuple[Ints, Floats]:
+    kept = shares > 0
+    return np.concatenate(([0], slots[kept])), np.concatenate(([1.0], shares[kept]))
+
+
+def _stack(rows: Sequence[tuple[Ints, Floats]], events: Floats) -> Profiles:
+    starts = np.concatenate(([0], np.cumsum([len(slots) for slots, _ in rows])))
+    middles = [
+        start + np.searchsorted(slots, COARSE_SLOTS)
+        for start, (slots, _) in zip(starts[:-1], rows, strict=True)
+    ]
+    slots = np.concatenate([slots for slots, _ in rows])
+    shares = np.concatenate([shares for _, shares in rows])
+    return Profiles(starts, np.array(middles), slots, shares, events)
+
+
+def joined(parts: Sequence[Profiles]) -> Profiles:
+    """The rows of all parts, one after another."""
+    ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
+    return Profiles(
+        np.concatenate([[0], *(p.starts[1:] + e for p, e in zip(parts, ends, strict=False))]),
+        np.concatenate([p.middles + e for p, e in zip(parts, ends, strict=False)]),
+        np.concatenate([p.slots for p in parts]),
+        np.concatenate([p.shares for p in parts]),
+        np.concatenate([p.events for p in parts]),
+    )
+
+
+@dataclass(slots=True)
+class Trial:
+    """Cross-fitted scores of histories: ``views`` (3, R, C), ``events`` (R,), ``labels`` (R,)."""
+
+    views: Floats
+    events: Floats
+    labels: Ints
+    whole: NDArray[np.bool_]  # rows that are a customer's whole profile
+
+
+def trial(
+    panel: Sequence[Member], sums: Stacked, classes: Sequence[Any], prior: Sums | None = None
+) -> Trial:
+    """Score the panel's histories by models that have not seen their customers."""
+    parts = []
+    for fold in range(FOLDS):
+        members = [m for m in panel if m.fold == fold and m.label in classes]
+        if members:
+            weights = derive(sums, classes, prior, without_fold=fold)
+            parts.append(_scored(members, weights))
+    return Trial(
+        np.concatenate([part.views for part in parts], axis=1),
+        np.concatenate([part.events for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.whole for part in parts]),
+    )
+
+
+def _scored(members: Sequence[Member], weights: Weights) -> Trial:
+    drawn = [histories(member) for member in members]
+    sizes = np.array([len(part) for part in drawn])
+    rows = joined(drawn)
+    labels = np.array([weights.classes.index(member.label) for member in members])
+    whole = np.zeros(sizes.sum(), bool)
+    whole[np.cumsum(sizes) - 1] = True
+    return Trial(weights.views(rows), rows.events, np.repeat(labels, sizes), whole)
+
+
+def fit(scores: Trial, log_prior: Floats) -> Gains:
+    """The gains of least log-loss over the trial's rows (L-BFGS from a fixed start)."""
+    rows, n = np.arange(len(scores.labels)), scores.events
+
+    def loss(t: Floats) -> tuple[float, Floats]:
+        a, k = np.exp(t[0::2])[:, None], np.exp(t[1::2])[:, None]
+        gain = a * n / (n + k)
+        logits = log_prior + (gain[:, :, None] * scores.views).sum(axis=0)
+        logits -= logits.max(axis=1, keepdims=True)
+        odds = np.exp(logits)
+        p = odds / odds.sum(axis=1, keepdims=True)
+        right = p[rows, scores.labels]
+        error = p
+        error[rows, scores.labels] -= 1.0
+        slope = (error * scores.views).sum(axis=2) / len(rows)
+        gradient = np.stack([(slope * gain).sum(1), -(slope * a * n * k / (n + k) ** 2).sum(1)], 1)
+        value = -np.log(right + 1e-12).mean() + _RIDGE * (t**2).sum()
+        return float(value), gradient.ravel() + 2 * _RIDGE * t
+
+    start = np.array(_START * len(scores.views))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+    return tuple((float(a), float(b)) for a, b in found.reshape(-1, 2))
+
+
+def calibrated(
+    panel: Sequence[Member], sums: Stacked, classes: Sequence[Any], prior: Sums | None = None
+) -> Gains:
+    """The gains for these sums; the defaults while there are too few labelled customers."""
+    known = [member for member in panel if member.label in classes]
+    if len(known) < MIN_PANEL or len({member.label for member in known}) < 2:  # noqa: PLR2004
+        return DEFAULT_GAINS
+    log_prior = derive(sums, classes, prior).log_prior
+    return fit(trial(known, sums, classes, prior), log_prior)

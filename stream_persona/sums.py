@@ -1,0 +1,188 @@
+"""Additive sums over labelled customers, in exact integers: the state of the classifier.
+
+Each labelled customer contributes once, as a bounded profile in units of 2**-20. Integers make
+addition associative: order, split and merge leave no trace, and subtraction is exact. Sums are
+kept apart by fold (a hash of the customer), so that a customer can be judged by a model that has
+not seen it: the whole minus its own fold.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from stream_persona.features import MAX_EVENTS, SCALE, Profiles, log_share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+#: Folds for cross-fitting.
+FOLDS: Final = 5
+#: The five sums of a token: customers that have it; e and its square; p and its square.
+COUNT, E, E2, P, P2 = range(5)
+_MOMENTS: Final = 5
+_SLOT_BITS = 16
+_CLASS_SHIFT = 24
+#: Contributed tokens that wait before they are summed up.
+_MOST_PENDING = 200_000
+
+
+@dataclass(slots=True)
+class Contribution:
+    """What one labelled customer adds: sorted slots and five integers for each."""
+
+    fold: int
+    events: int
+    slots: Ints
+    moments: Ints  # (5, slots)
+
+
+def contribution(profile: Profiles, fold: int = 0) -> Contribution:
+    """The contribution of a profile of one row; a pure function of it.
+
+    With q the share of a token and n the events: e = q * min(n, 100), p = log(1 + 200 q).
+    """
+    events = float(min(profile.events[0], MAX_EVENTS))
+    shares = profile.shares[1:]  # slot 0 counts the events themselves
+    e = np.rint(shares * events * SCALE).astype(np.int64)
+    p = np.rint(log_share(shares) * SCALE).astype(np.int64)
+    moments = np.stack([np.ones_like(e), e, e * e // SCALE, p, p * p // SCALE])
+    return Contribution(fold, round(events * SCALE), profile.slots[1:], moments)
+
+
+@dataclass(slots=True)
+class Stacked:
+    """Sums of some classes as arrays: C classes, F folds, A tokens that any of them has.
+
+    ``customers`` and ``events`` (F, C), ``slots`` (A,), ``moments`` (5, F, C, A): integers,
+    all but ``customers`` and ``moments[COUNT]`` in units of 2**-20.
+    """
+
+    customers: Ints
+    events: Ints
+    slots: Ints
+    moments: Ints
+
+
+class Sums:
+    """The sums of all classes; ``y`` may be anything with a text of its own."""
+
+    def __init__(self) -> None:
+        self._classes: dict[Any, int] = {}
+        self._totals = np.zeros((0, FOLDS, 2), np.int64)  # customers and events
+        self._keys: Ints = np.empty(0, np.int64)
+        self._moments: Ints = np.empty((_MOMENTS, 0), np.int64)
+        self._pending: list[tuple[Ints, Ints]] = []
+        self._waiting = 0
+
+    def add(self, part: Contribution, y: Any, sign: int = 1) -> None:  # noqa: ANN401 - any class
+        """Add a contribution of class ``y``; subtract it with ``sign`` -1."""
+        number = self._class(y)
+        self._totals[number, part.fold] += (sign, sign * part.events)
+        base = number << _CLASS_SHIFT | part.fold << _SLOT_BITS
+        self._enter(base | part.slots, sign * part.moments)
+
+    def merge(self, other: Sums) -> None:
+        """Add another's sums."""
+        numbers = np.array([self._class(y) for y in other._classes], np.int64)
+        for mine, totals in zip(numbers, other._totals, strict=True):
+            self._totals[mine] += totals
+        for keys, moments in ((other._keys, other._moments), *other._pending):
+            own = numbers[keys >> _CLASS_SHIFT] << _CLASS_SHIFT if len(keys) else keys
+            self._enter(own | (keys & ((1 << _CLASS_SHIFT) - 1)), moments)
+
+    def labels(self) -> dict[Any, int]:
+        """Labelled customers of each class that has any."""
+        totals = self._totals[:, :, 0].sum(axis=1).tolist()
+        return {y: totals[number] for y, number in self._classes.items() if totals[number]}
+
+    def stacked(self, classes: Sequence[Any]) -> Stacked:
+        """The sums of ``classes`` as arrays; zeros for one that was never seen."""
+        self._settle()
+        numbers = [self._classes.get(y, -1) for y in classes]
+        column = np.full(len(self._classes) + 1, -1, np.int64)
+        column[numbers] = np.arange(len(numbers))
+        column[-1] = -1  # where classes without any sums have written
+        wanted = column[self._keys >> _CLASS_SHIFT]
+        keys, moments = self._keys[wanted >= 0], self._moments[:, wanted >= 0]
+        slots, position = np.unique(keys & ((1 << _SLOT_BITS) - 1), return_inverse=True)
+        fold = keys >> _SLOT_BITS & ((1 << (_CLASS_SHIFT - _SLOT_BITS)) - 1)
+        full = np.zeros((_MOMENTS, FOLDS, len(classes), len(slots)), np.int64)
+        full[:, fold, wanted[wanted >= 0], position] = moments
+        none = np.zeros((1, FOLDS, 2), np.int64)
+        totals = np.concatenate([self._totals, none])[numbers]
+        return Stacked(totals[:, :, 0].T.copy(), totals[:, :, 1].T.copy(), slots, full)
+
+    def canonical(self) -> bytes:
+        """Equal sums give equal bytes, whatever was added and taken out, in any order."""
+        self._settle()
+        number = self._keys >> _CLASS_SHIFT
+        parts: list[bytes] = []
+        for y, own in sorted(self._classes.items(), key=lambda item: str(item[0])):
+            chosen = number == own
+            if not (self._totals[own].any() or chosen.any()):
+                continue
+            name, keys = str(y).encode(), self._keys[chosen] & ((1 << _CLASS_SHIFT) - 1)
+            head = np.array([len(name), len(keys), *self._totals[own].ravel()], "<i8")
+            moments = np.ascontiguousarray(self._moments[:, chosen]).astype("<i8")
+            parts += [head.tobytes(), name, keys.astype("<i8").tobytes(), moments.tobytes()]
+        return b"".join(parts)
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes, compressed."""
+        return compress(self.canonical())
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> Sums:
+        """The sums that ``to_bytes`` gave; classes are text."""
+        raw, at, sums = zlib.decompress(blob), 0, cls()
+        while at < len(raw):
+            length, count, *totals = np.frombuffer(raw, "<i8", 2 + 2 * FOLDS, at).tolist()
+            at += 8 * (2 + 2 * FOLDS)
+            number = sums._class(raw[at : at + length].decode())
+            at += length
+            numbers = np.frombuffer(raw, "<i8", (1 + _MOMENTS) * count, at)
+            at += 8 * (1 + _MOMENTS) * count
+            sums._totals[number] = np.array(totals).reshape(FOLDS, 2)
+            numbers = numbers.reshape(1 + _MOMENTS, count)
+            sums._enter(numbers[0] | number << _CLASS_SHIFT, numbers[1:])
+        return sums
+
+    def _class(self, y: Any) -> int:  # noqa: ANN401 - any class
+        if y not in self._classes:
+            self._classes[y] = len(self._classes)
+            self._totals = np.concatenate([self._totals, np.zeros((1, FOLDS, 2), np.int64)])
+        return self._classes[y]
+
+    def _enter(self, keys: Ints, moments: Ints) -> None:
+        self._pending.append((keys, moments))
+        self._waiting += len(keys)
+        if self._waiting > _MOST_PENDING:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Sum up what waits; a token that nobody has any more leaves no trace."""
+        if not self._pending:
+            return
+        keys = np.concatenate([self._keys, *(keys for keys, _ in self._pending)])
+        moments = np.concatenate([self._moments, *(part for _, part in self._pending)], axis=1)
+        self._pending, self._waiting = [], 0
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))[: len(keys)]
+        keys, moments = keys[starts], np.add.reduceat(moments[:, order], starts, axis=1)
+        kept = moments[COUNT] != 0
+        self._keys, self._moments = keys[kept], np.ascontiguousarray(moments[:, kept])
+
+
+def compress(canonical: bytes) -> bytes:
+    """Canonical bytes, small: ``Sums.from_bytes`` reads them."""
+    return zlib.compress(canonical, 1)
