@@ -39,7 +39,7 @@ DEFAULT_GAINS: Final = ((-0.4, 0.2), (-1.4, 4.6), (-2.9, 0.1))
 MIN_SUPPORT: Final = 3
 _SMOOTHING: Final = 20.0
 _SEED_SHARE: Final = 0.1
-_MOST_WEIGHT: Final = 4_096.0
+_MOST_WEIGHT: Final = 4096.0
 
 Gains = tuple[tuple[float, float], ...]
 
