@@ -25,7 +25,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -198,8 +197,8 @@ class Consumer(driver.Consumer):
         if self._unacked_records() < limit:
             return True
         self._waiting_for_ack = asyncio.get_running_loop().create_future()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._waiting_for_ack, seconds)
+        # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
+        await asyncio.wait([self._waiting_for_ack], timeout=seconds)
         return self._unacked_records() < limit
 
     def _unacked_records(self) -> int:

@@ -45,7 +45,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 Key = Literal["$p", "$why", "persona", "feature", "$value", "field"]
 
 
-class Query(BaseModel):
+class PersonaQuery(BaseModel):
     """A request for the personas of one shopper, the likeliest first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
@@ -77,7 +77,7 @@ class Shopper:
     name: Callable[[int], str]
 
 
-def subject(query: Query, taxonomy: Taxonomy) -> str | Shopper:
+def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Shopper:
     """The customer whom a query asks for, or the hypothetical shopper that it describes.
 
     Raises:
@@ -122,7 +122,7 @@ def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
     return Shopper(profile, tokenizer.name)
 
 
-def answer(query: Query, shopper: Shopper, weights: Weights) -> dict[str, Any]:
+def answer(query: PersonaQuery, shopper: Shopper, weights: Weights) -> dict[str, Any]:
     """The response: hits by falling probability; ties in the order of the taxonomy."""
     row = weights.probabilities(shopper.profile)[0].tolist()
     ranked = sorted(range(len(row)), key=lambda i: -row[i])
