@@ -141,8 +141,8 @@ class Feed:
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
             if position is None:
-                position = self.ring.start
                 yield _GAP
+                position = self.ring.start
             while not self._closed and position >= self.ring.start:
                 if events := self.ring.read(position):
                     position += len(events)
