@@ -40,7 +40,7 @@ GAINS: Final = ((-0.4, 0.2), (-1.4, 4.6), (-2.9, 0.1))
 MIN_SUPPORT: Final = 3
 _SMOOTHING: Final = 20.0
 _SEED_SHARE: Final = 0.1
-_MOST_WEIGHT: Final = 4_096.0
+_MOST_WEIGHT: Final = 128.0
 #: Rows of a class's sums: customers that have the token, then the four moments.
 _COUNT, _E, _E2, _P, _P2 = range(5)
 
@@ -322,7 +322,7 @@ def derive(
     shares, total = moments[[_COUNT, _E, _E2]], customers
     if prior is not None:
         extra, extra_events, seeded = prior.stacked(classes or ("",))
-        support = support + seeded[_COUNT].sum(axis=0)
+        support = support + MIN_SUPPORT * seeded[_COUNT].sum(axis=0)
         shares, total, events = shares + seeded[:3], customers + extra, events + extra_events
     active = np.flatnonzero(support >= MIN_SUPPORT)
     logs_w, offsets = _discriminants(customers, moments[:, :, active] / SCALE, active)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from stream_persona.taxonomy import Taxonomy
 
 #: Customers that are spoken of at a time.
-_SPEAK_CHUNK: Final = 2_000
+_SPEAK_CHUNK: Final = 500
 
 
 @dataclass(slots=True, frozen=True)

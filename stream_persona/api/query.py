@@ -147,9 +147,10 @@ def _hit(
 
 def _feature(feature: str, taxonomy: Taxonomy) -> str:
     """A feature whose tokens the taxonomy reads: a field, or ``attributes.<key>``."""
-    field, dot, key = feature.partition(".")
-    fits = bool(dot and key) if field == "attributes" else not dot
-    if not fits or field not in taxonomy.features.fields:
+    fields = taxonomy.features.fields
+    is_attribute = feature.startswith("attributes.") and not feature.endswith(".")
+    read = "attributes" if is_attribute and feature not in fields else feature
+    if feature == "attributes" or read not in fields:
         expected = f"{CUSTOMER} or some of {_known(taxonomy)}"
         raise QueryError(f"where.{_clean(feature)}: expected {expected}")
     return feature

@@ -96,7 +96,9 @@ def basket(name: str, customer: str, *categories: str, at: int = NOW) -> Purchas
 @pytest.fixture
 async def hand(settings: Settings) -> AsyncIterator[Hand]:
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    yield Hand(settings, tables)
+    hand = Hand(settings, tables)
+    await hand.worker.assign(range(settings.partitions))
+    yield hand
     await tables.close()
 
 

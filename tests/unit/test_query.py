@@ -218,6 +218,16 @@ def test_attributes_are_named_by_their_key() -> None:
     assert slots_of({"attributes.size": "xl"}) == slots(("attributes.size", "xl"))
 
 
+def test_a_taxonomy_may_read_single_attributes() -> None:
+    features = SHOP.features.model_copy(update={"fields": ("category", "attributes.size")})
+    shop = SHOP.model_copy(update={"features": features})
+    assert len(hypothetical({"attributes.size": "xl"}, shop).profile.slots) == 2
+    with pytest.raises(
+        QueryError, match=r"expected customer_id or some of category, attributes\.size"
+    ):
+        hypothetical({"attributes.colour": "red"}, shop)
+
+
 def test_the_reasons_name_the_evidence_that_was_given() -> None:
     why = asked({"category": "pets"}, select=["$why"], limit=1)["hits"][0]["$why"]
     assert [factor["proposition"] for factor in why["factors"][2:]] == [

@@ -219,7 +219,7 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
     full = PREFETCHED_POLLS * 10
     consumer._position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
     waiting = asyncio.create_task(consumer._has_room(60.0))
-    await eventually(lambda: consumer._waiting_for_ack, 5, "it does not wait")
+    await eventually(lambda: consumer._waiting_for_ack is not None, 5, "it does not wait")
     consumer._waiting_for_ack.set_result(None)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -9,7 +9,7 @@ const FEATURES = {
   campaign: "Campaign", query: "Search",
 };
 const CAUSES = {
-  behaviour: "behaviour", assignment: "assigned by the team", model: "the model has moved",
+  behaviour: "", assignment: "assigned by the team", model: "the model has moved",
   decay: "time has passed", expiry: "the assignment has expired",
 };
 
@@ -165,7 +165,7 @@ function entry(change) {
   const { current, previous } = change;
   const what = make("span", "what", who(change.customer_id));
   if (previous && previous.persona !== current.persona) {
-    what.append(make("span", "arrow", `${title(previous.persona)} → `));
+    what.append(make("span", "arrow", `${title(previous.persona)} →`));
   }
   what.append(dot(current.persona), title(current.persona));
   const reasons = change.why.map((each) => words(each.feature, each.value)).join(" · ");
