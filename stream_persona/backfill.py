@@ -12,7 +12,7 @@ from stream_persona import topology
 from stream_persona.errors import InputError
 from stream_persona.events import encode
 from stream_persona.publish import KafkaPublisher
-from stream_persona.replay import Publish, Replay, Summary, Unreadable
+from stream_persona.replay import Replay, Summary, Unreadable
 from stream_persona.replay_files import Files
 from stream_persona.replay_topics import Range, Topics, refuse_live_workers
 from stream_persona.tables import RedisTables
@@ -39,7 +39,7 @@ class Request:
     kind: int | None = None
     kinds: Sequence[int] = ()
     span: Range = _ALL
-    publish: Publish = Publish.CHANGES
+    publish: bool = True
     dead_letters: Path | None = None
 
 
@@ -68,7 +68,7 @@ async def backfill(settings: Settings, taxonomy: Taxonomy, request: Request) -> 
             topics = Topics(request.kinds, request.span, settings, taxonomy)
             source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
-        replay = Replay(settings, taxonomy, tables, publisher, request.publish)
+        replay = Replay(settings, taxonomy, tables, publisher, publish=request.publish)
         return await replay.run(source.chunks(), unreadable=note, progress=advance)
 
 

@@ -49,14 +49,13 @@ def decide(record: Record, belief: Belief, taxonomy: Taxonomy, now: int) -> Said
     if said is not None and not _shifted(said, current, taxonomy):
         return None
     at = max(at, record.label.at if record.label else 0)
-    same = said is not None and said.current.persona == current.persona
     persona = current.persona or _top(belief.distribution, taxonomy.names)
     return Said(
         revision=said.revision + 1 if said else 1,
-        cause=_cause(said, current, record),
+        cause=_cause(said, current, record, taxonomy.names),
         at=at,
         published_at=now,
-        since=said.since if said and same else at,
+        since=_since(said, current, at),
         evidence=round(belief.evidence * 1_000),
         personas=taxonomy.names,
         previous=_aligned(said, taxonomy.names) if said else None,
@@ -74,21 +73,36 @@ def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
     policy, said = taxonomy.policy, record.said
     persona = _top(distribution, taxonomy.names)
     held = said.current.persona if said and not said.current.assigned else None
-    if said is not None and held in taxonomy.names and held != persona:
+    dwells = held != persona and _dwells(record, taxonomy)
+    if held in taxonomy.names and held is not None:
         lead = distribution[taxonomy.names.index(persona)]
         lead -= distribution[taxonomy.names.index(held)]
-        dwelt = record.counts.clock - said.since
-        if lead < policy.switch_margin * MILLION or dwelt < policy.min_dwell_seconds * 1_000:
-            persona = held
+        if dwells or lead < policy.switch_margin * MILLION:
+            persona, dwells = held, False
     confidence = distribution[taxonomy.names.index(persona)]
     named = persona == held
-    ambiguous = is_ambiguous(confidence, belief.evidence, policy, named=named)
+    ambiguous = dwells or is_ambiguous(confidence, belief.evidence, policy, named=named)
     if ambiguous:
         confidence = max(distribution)
     return Posterior(
         None if ambiguous else persona, confidence, ambiguous, assigned=False,
         distribution=distribution,
     )  # fmt: skip
+
+
+def _dwells(record: Record, taxonomy: Taxonomy) -> bool:
+    """Whether the last name was given so lately that no other may follow, not even after none."""
+    said = record.said
+    if said is None or said.current.assigned:
+        return False
+    return record.counts.clock - said.since < taxonomy.policy.min_dwell_seconds * 1_000
+
+
+def _since(said: Said | None, current: Posterior, at: int) -> int:
+    """The event time of the last naming; 0 before the first."""
+    if said is not None and current.persona in {None, said.current.persona}:
+        return said.since
+    return at if current.persona is not None else 0
 
 
 def _top(distribution: Sequence[int], personas: Sequence[str]) -> str:
@@ -106,7 +120,9 @@ def _shifted(said: Said, current: Posterior, taxonomy: Taxonomy) -> bool:
     )
 
 
-def _cause(said: Said | None, current: Posterior, record: Record) -> int:
+def _cause(said: Said | None, current: Posterior, record: Record, personas: tuple[str, ...]) -> int:
+    if said is not None and said.personas != personas:
+        return MODEL
     if current.assigned:
         return ASSIGNMENT
     if said is not None and said.current.assigned:
@@ -125,9 +141,9 @@ def _aligned(said: Said, personas: tuple[str, ...]) -> Posterior:
     return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
 
 
-def change_id(customer_id: str, deleted_at: int, revision: int) -> str:
-    """Unique for a change: revisions begin again when a deleted customer comes back."""
-    text = f"{customer_id}\0{deleted_at}\0{revision}"
+def change_id(customer_id: str, deleted_at: int, said: Said) -> str:
+    """Unique for a change: revisions begin again when a forgotten customer comes back."""
+    text = f"{customer_id}\0{deleted_at}\0{said.published_at}\0{said.revision}"
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -138,7 +154,7 @@ def change_message(customer_id: str, record: Record) -> bytes:
         message = f"nothing was said of {customer_id} yet"
         raise ValueError(message)
     return encode({
-        "change_id": change_id(customer_id, record.deleted_at, said.revision),
+        "change_id": change_id(customer_id, record.deleted_at, said),
         "customer_id": customer_id,
         "revision": said.revision,
         "occurred_at": rfc3339(said.at),

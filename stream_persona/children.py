@@ -86,7 +86,7 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def child(name: str, settings: Settings, *, seconds: float = 5.0) -> AsyncIterator[Child]:
+async def child(name: str, settings: Settings, *, seconds: float) -> AsyncIterator[Child]:
     """Run ``python -m stream_persona NAME`` within the block; ``seconds`` are its time to end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stream_persona", name,

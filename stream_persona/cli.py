@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ app = typer.Typer(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit; errors made on purpose are a line on standard error."""
+    # Commands say themselves what went wrong; services set up a log of their own.
+    logging.basicConfig(level=logging.CRITICAL)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(given or ["--help"], prog_name="stream-persona", standalone_mode=False)

@@ -120,7 +120,7 @@ def show(
         print_json(found)
         return
     print_facts(found.public or {"persona": None}, "Public record")
-    print_facts(found.private or {"record": None}, "Private record")
+    print_facts(found.private, "Private record")
 
 
 @group.command(
@@ -194,11 +194,8 @@ def replay(
         int | None, typer.Option(parser=moment, metavar="TIME", help="Up to before this arrival.")
     ] = None,
     publish: Annotated[
-        Literal["changes", "all", "none"],
-        typer.Option(
-            help="At the end: what has changed, everybody's last change (after a replay that was "
-            "broken off), or nothing."
-        ),
+        Literal["changes", "none"],
+        typer.Option(help="Publish one change of each customer whose persona shifted, or none."),
     ] = "changes",
     dead_letters: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write what cannot be read.")
@@ -218,7 +215,6 @@ def replay(
     The exit code is 3 when some lines could not be read; all others were replayed.
     """
     from stream_persona.backfill import Request, backfill
-    from stream_persona.replay import Publish
     from stream_persona.replay_files import KIND_NAMES
     from stream_persona.replay_topics import Range
 
@@ -233,7 +229,7 @@ def replay(
         kind=KIND_NAMES.index(kind) if kind else None,
         kinds=_kinds(topic or list(settings.input_topics), settings),
         span=span,
-        publish=Publish(publish),
+        publish=publish == "changes",
         dead_letters=dead_letters,
     )
     summary = asyncio.run(backfill(settings, taxonomy, request))

@@ -11,20 +11,22 @@ import msgspec
 import numpy as np
 
 from stream_persona import records
-from stream_persona.errors import QueryError
+from stream_persona.errors import DecodeError, QueryError
 from stream_persona.events import (
     ASSIGNMENT,
     DELETION,
     Assignment,
     Deletion,
     check_id,
+    decode,
     encode,
     rfc3339,
 )
-from stream_persona.features import profiles
+from stream_persona.features import EVENTS, profiles
 from stream_persona.publish import KafkaPublisher, Message
 from stream_persona.replay_files import FILE_BIT
 from stream_persona.tables import RedisTables
+from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from stream_persona.records import Record
@@ -41,13 +43,15 @@ class Stored:
 
     customer_id: str
     public: dict[str, Any] | None
-    private: dict[str, Any] | None
+    private: dict[str, Any]
 
 
 async def find(
     settings: Settings, taxonomy: Taxonomy, customer_id: str, tokens: int
 ) -> Stored | None:
     """Everything stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
+
+    A customer who was deleted is unknown, too.
 
     Raises:
         DecodeError: nobody can have this id.
@@ -59,13 +63,20 @@ async def find(
     try:
         public = await tables.public(customer_id)
         blob = (await tables.load([customer_id])).get(customer_id)
-        names = await tables.names() if blob else []
+        tokenizer = Tokenizer(taxonomy)
+        for slot, token in await tables.names() if blob else ():
+            tokenizer.learn_name(slot, token)
     finally:
         await tables.close()
-    if public is None and blob is None:
+    if blob is None:
         return None
-    private = _facts(blob, names, settings, taxonomy, tokens) if blob else None
-    return Stored(customer_id, msgspec.json.decode(public) if public else None, private)
+    (record,) = records.decode([blob], taxonomy.fingerprint)
+    if record.is_marker:
+        return None
+    said = msgspec.json.decode(public) if public else None
+    facts = _facts(record, settings)
+    facts |= {"bytes": len(blob), **_behaviour(record, taxonomy, tokenizer, tokens)}
+    return Stored(customer_id, said, facts)
 
 
 async def assign(
@@ -123,12 +134,17 @@ def _check_persona(taxonomy: Taxonomy, persona: str | None) -> None:
 
 
 async def _send(settings: Settings, kind: int, event: Assignment | Deletion) -> None:
+    try:
+        value = encode(event)
+        decode(kind, value)  # as a worker will
+    except UnicodeEncodeError as error:
+        raise DecodeError("not_utf8", str(error)) from None
     patience = min(_PATIENCE, settings.retry_seconds)
     publisher = KafkaPublisher(settings.model_copy(update={"retry_seconds": patience}))
     await publisher.start()
     try:
         key = event.customer_id.encode()
-        await publisher.publish([Message(settings.input_topics[kind], key, encode(event))])
+        await publisher.publish([Message(settings.input_topics[kind], key, value)])
     finally:
         await publisher.stop()
 
@@ -137,40 +153,32 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _facts(
-    blob: bytes, names: list[tuple[int, str]], settings: Settings, taxonomy: Taxonomy, tokens: int
-) -> dict[str, Any]:
-    """The private record as plain values; token weights are decayed to its own clock."""
-    (record,) = records.decode([blob], taxonomy.fingerprint)
-    (events,) = profiles([record.counts], taxonomy.features).events.tolist()
+def _facts(record: Record, settings: Settings) -> dict[str, Any]:
     return {
-        "bytes": len(blob),
         "clock": _time(record.counts.clock),
-        "events": round(events, 3),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
         "active_label": record.active_label(),
         "revision": record.said.revision if record.said else 0,
         "deleted_at": _time(record.deleted_at),
         "positions": {_source(key, settings): at for key, at in sorted(record.positions.items())},
-        "tokens": len(record.counts.keys),
-        "heaviest_tokens": _heaviest(record, names, taxonomy, tokens),
     }
 
 
-def _heaviest(
-    record: Record, names: list[tuple[int, str]], taxonomy: Taxonomy, count: int
-) -> dict[str, float]:
+def _behaviour(
+    record: Record, taxonomy: Taxonomy, tokenizer: Tokenizer, count: int
+) -> dict[str, Any]:
+    """The evidence and the heaviest tokens, decayed to the record's own clock."""
     profile = profiles([record.counts], taxonomy.features)
-    weights = profile.shares * profile.events[0]
-    known: dict[int, list[str]] = {}
-    for slot, name in names:
-        known.setdefault(slot, []).append(name)
-    heaviest = [i for i in np.argsort(-weights, kind="stable").tolist() if profile.slots[i]][:count]
+    (evidence,) = profile.events.tolist()
+    weights = profile.shares * evidence
+    heaviest = np.argsort(-weights, kind="stable").tolist()
+    named = [i for i in heaviest if profile.slots[i] != EVENTS][:count]
     return {
-        " | ".join(known.get(slot := int(profile.slots[i]), [f"slot:{slot}"])): round(
-            float(weights[i]), 3
-        )
-        for i in heaviest
+        "evidence": round(evidence, 3),
+        "tokens": len(record.counts.keys),
+        "heaviest_tokens": {
+            tokenizer.name(int(profile.slots[i])): round(float(weights[i]), 3) for i in named
+        },
     }
 
 

@@ -41,15 +41,16 @@ from stream_persona.taxonomy import shipped
 
 _T = TypeVar("_T")
 
-#: Bytes of a partition that may wait for the worker: half of what the embedded broker keeps.
-_LIMIT: Final = 2_500_000
+#: Bytes of a partition that may wait for the worker: well below what the embedded broker keeps.
+_LIMIT: Final = 1_500_000
 #: The bounded demo plays the half-year in this share of its time, and in no less than the other.
 _PLAYED: Final = 0.8
 _LEAST_PLAYED: Final = 0.3
-#: Seconds to get ready; to consume the rest at the end; to end the worker politely.
+#: Seconds to get ready; to consume the rest at the end; to end the worker, and the API, politely.
 _READY: Final = 60.0
 _REST: Final = 60.0
-_WORKER_END: Final = 10.0
+_WORKER_END: Final = 8.0
+_API_END: Final = 3.0
 #: Seconds between two questions whether the API is ready.
 _POLL: Final = 0.1
 
@@ -131,9 +132,8 @@ class _Demo:
         view, settings = self._view, self._settings
         view.say("Starting a worker and the API, reading a year of shopping ...")
         worker = child("worker", settings, seconds=_WORKER_END)
-        running = [
-            await stack.enter_async_context(each) for each in (worker, child("api", settings))
-        ]
+        api = child("api", settings, seconds=_API_END)
+        running = [await stack.enter_async_context(each) for each in (worker, api)]
         await stack.enter_async_context(self._beside(*(each.death() for each in running)))
         journey = await self._alive(self._ready(*running))
         address = f"http://{_host(settings)}:{settings.api_port}/"
@@ -176,22 +176,28 @@ class _Demo:
         try:
             with self._view:
                 async with self._beside(show.listen(changes), show.paint(self._view)):
-                    await self._alive(self._bounded(show))
+                    await self._alive(self._play(show))
         except _InterruptedError:
             self._view.say("Ending the worker, the API, the server and the broker ...")
             return await show.report(self._redis, interrupted=True)
         return await show.report(self._redis, interrupted=False)
 
-    async def _bounded(self, show: Show) -> None:
-        """Play; in the bounded form no longer than that, even if the worker hangs."""
+    async def _play(self, show: Show) -> None:
+        """Assign, then play; in the bounded form no longer than that, even if the worker hangs."""
         bound = self._options.for_seconds
-        until = None if bound is None else self._options.started + bound
+        until = None
         try:
+            async with asyncio.timeout(_READY):
+                await show.assign()
+            if bound is not None:
+                least = time.monotonic() + _LEAST_PLAYED * bound
+                until = max(self._options.started + bound, least)
             async with asyncio.timeout(None if bound is None else bound + _REST):
                 await show.play(until=until, endless=bound is None)
         except TimeoutError:
             raise UnavailableError(
-                f"the worker had not consumed everything {_REST:g} s after the end"
+                f"the worker fell behind: it had {_READY:g} s to learn the assignments, and"
+                f" {_REST:g} s after the end for the rest"
             ) from None
 
     @contextlib.asynccontextmanager
@@ -232,10 +238,17 @@ def _settings(brokers: str, redis_url: str) -> Settings:
         metrics_port=0,
         commit_interval=0.25,  # what has been committed is what lets the feed go on
     )
-    with socket.socket() as probe:
-        if settings.api_port and probe.connect_ex((_host(settings), settings.api_port)):
-            return settings
+    if settings.api_port and not _is_taken(settings):
+        return settings
     return settings.model_copy(update={"api_port": free_port()})
+
+
+def _is_taken(settings: Settings) -> bool:
+    try:
+        with socket.create_connection((_host(settings), settings.api_port), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 def _host(settings: Settings) -> str:
@@ -263,7 +276,9 @@ def _ask_ready(settings: Settings) -> int | None:
 def _interrupts() -> Iterator[asyncio.Event]:
     """Signals that ask for an end set the event, instead of breaking off whatever runs."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        numbers.append(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, event.set)
     try:

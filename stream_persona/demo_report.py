@@ -66,7 +66,7 @@ class Report:
             "The demo's figures",
             {
                 "events": f"{self.events:,} ({self.events_per_second:,.0f} a second): {topics}",
-                "event time": f"{self.event_days:.1f} days; the half-year has {self.journey_days:.1f}",
+                "event time": f"{self.event_days:.1f} of {self.journey_days:.1f} days",
                 "the feed waited": f"{self.waited_seconds:.1f} s for the worker",
                 "shoppers": f"{self.shoppers:,}, and {self.sim_shoppers:,} synthetic ones",
                 "with a persona": f"{self.named:,}, {self.assigned:,} of them assigned",

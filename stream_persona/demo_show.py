@@ -54,12 +54,15 @@ class Show:
         self._last_change = self._fed_at
         self._past: deque[tuple[float, int, float]] = deque()
 
-    async def play(self, *, until: float | None, endless: bool) -> None:
-        """Assign, wait until that is learned, play, and wait until all of it is consumed."""
+    async def assign(self) -> None:
+        """Feed the study's assignments, and wait until they are learned."""
         self._fed_at = time.monotonic()
         for assignment in self._study.assignments():
             await self._feeder.send(ASSIGNMENT, assignment)
         await self._feeder.drained()
+
+    async def play(self, *, until: float | None, endless: bool) -> None:
+        """Play what ``Playback.run`` says, and wait until all of it is consumed."""
         await self._playback.run(self._feeder, until=until, endless=endless)
         await self._feeder.drained()
         self._consumed_at = time.monotonic()

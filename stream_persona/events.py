@@ -17,8 +17,11 @@ from stream_persona.errors import DecodeError
 #: Most bytes of a customer id (UTF-8) and of any other id.
 MAX_ID_BYTES: Final = 256
 
+#: Where the year 10000 begins.
+_END: Final = 253_402_300_800_000
+
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
-Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
+Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=_END)]
 Text = Annotated[str, Meta(max_length=1_024)]
 Attributes = Annotated[dict[Text, Text], Meta(max_length=64)]
 
@@ -51,7 +54,7 @@ class Browse(Struct, frozen=True):
     event_id: Id
     customer_id: Id
     occurred_at: Time
-    action: Annotated[str, Meta(pattern="^(view|search|add_to_cart|remove_from_cart|wishlist)$")]
+    action: Annotated[str, Meta(pattern=r"\A(view|search|add_to_cart|remove_from_cart|wishlist)\Z")]
     product: Item | None = None
     query: Text | None = None
     attributes: Attributes | None = None
@@ -139,8 +142,8 @@ def decode(kind: int, value: bytes | None) -> Event:
     try:
         event = _DECODERS[kind].decode(value)
         check_id(event.customer_id)
-        if event_time(event) < 0:
-            raise DecodeError("invalid_field", "the time lies before 1970")
+        if not 0 <= event_time(event) < _END:
+            raise DecodeError("invalid_field", "the time lies before 1970 or after 9999, in UTC")
     except msgspec.ValidationError as error:
         raise DecodeError("invalid_field", str(error)) from None
     except UnicodeDecodeError as error:

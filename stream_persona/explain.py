@@ -7,7 +7,7 @@ for this persona against its prior-weighted mean over all personas.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+#: Bound of the sum of all log-lifts in a tree: their product stays a number.
+_MOST_LOG: Final = 300.0
+
+
 def log_lifts(weights: Weights, profile: Profiles) -> tuple[NDArray[np.int64], Floats]:
     """Slots of a profile of one row, and each token's log-lift (tokens, classes)."""
     slots, added = weights.evidence(profile)
     prior = np.exp(weights.log_prior)
-    mean = np.log((np.exp(added) * (prior / prior.sum())).sum(axis=1, keepdims=True))
+    most = added.max(axis=1, keepdims=True)  # so that no exponential overflows
+    mean = most + np.log((np.exp(added - most) * (prior / prior.sum())).sum(axis=1, keepdims=True))
     return slots, added - mean
 
 
@@ -65,7 +70,10 @@ def tree(
     probability = float(weights.probabilities(profile)[0, column])
     prior = float(np.exp(weights.log_prior[column]))
     slots, lifts = log_lifts(weights, profile)
-    lift = np.exp(lifts[:, column])
+    logs = lifts[:, column]
+    # The product of all must be a number; overwhelming lifts are shown in proportion.
+    logs = logs * min(1.0, _MOST_LOG / max(float(np.abs(logs).sum()), 1e-9))
+    lift = np.exp(logs)
     factors = [
         {
             "type": "relatedPropositionLift",

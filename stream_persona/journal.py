@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.partitioner import murmur2
 
 from stream_persona import pipeline, records
-from stream_persona.change import public_record
+from stream_persona.change import change_message, public_record
 from stream_persona.errors import DecodeError
-from stream_persona.events import Assignment, decode
+from stream_persona.events import Assignment, decode, encode
 from stream_persona.model import PersonaClassifier
 from stream_persona.tables import Write
 
@@ -62,6 +62,7 @@ def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
         if customer in outcome.spoken:
             said = record.said
             write.public[customer] = public_record(customer, said, coverage) if said else None
+    write.pending = sorted(outcome.spoken)
     for lesson in outcome.lessons:
         (write.labelled if lesson.sign > 0 else write.unlabelled).add(lesson.customer_id)
     write.unlabelled -= write.labelled
@@ -100,6 +101,25 @@ async def load(tables: Tables, customers: list[str], fingerprint: int) -> dict[s
     blobs = await tables.load(customers) if customers else {}
     loaded = records.decode(list(blobs.values()), fingerprint)
     return dict(zip(blobs, loaded, strict=True))
+
+
+async def unpublished(
+    tables: Tables, partition: int, taxonomy: Taxonomy
+) -> dict[str, bytes | None]:
+    """The changes (None: tombstones) of a partition's last write, the same to the byte.
+
+    Its writer may have died before it could publish them: the next owner does.
+    """
+    pending = await load(tables, await tables.pending(partition), taxonomy.fingerprint)
+    return {
+        name: change_message(name, record) if record.said else None
+        for name, record in pending.items()
+    }
+
+
+def copy_of(customer_id: str, change: bytes | None) -> bytes:
+    """The pub/sub copy of a change; that of a tombstone says whom it is for."""
+    return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
 
 
 async def fold_part(tables: Tables, partition: int, taxonomy: Taxonomy) -> PersonaClassifier:

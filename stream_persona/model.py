@@ -39,7 +39,7 @@ DEFAULT_GAINS: Final = ((-0.4, 0.2), (-1.4, 4.6), (-2.9, 0.1))
 MIN_SUPPORT: Final = 3
 _SMOOTHING: Final = 20.0
 _SEED_SHARE: Final = 0.1
-_MOST_WEIGHT: Final = 4096.0
+_MOST_WEIGHT: Final = 128.0
 
 Gains = tuple[tuple[float, float], ...]
 
@@ -272,7 +272,7 @@ def _with_prior(
     shares[:, :, at] += extra[: E2 + 1]
     total_support = np.zeros(len(union), np.int64)
     total_support[np.searchsorted(union, slots)] = support
-    total_support[at] += extra[COUNT].sum(axis=0)
+    total_support[at] += MIN_SUPPORT * extra[COUNT].sum(axis=0)
     return (
         union, total_support, wide, shares, customers + extra_customers, events + extra_events
     )  # fmt: skip

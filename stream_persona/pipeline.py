@@ -15,7 +15,7 @@ from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_t
 from stream_persona.explain import reasons
 from stream_persona.features import Counts, Observation, fold, profiles
 from stream_persona.model import Contribution, contribution
-from stream_persona.records import Label, Record, event_hash, trim_recent
+from stream_persona.records import Label, Recent, Record, event_hash, with_recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -169,11 +169,10 @@ class _Draft:
     customer_id: str
     before: Record
     record: Record
-    clock: int
     label: Label | None
     deleted_at: int
     positions: dict[int, int]
-    recent: dict[int, int]
+    recent: dict[int, Recent]
     observed: list[tuple[int, list[tuple[int, int]]]] = field(default_factory=list)
     applied: bool = False
     forgotten: bool = False
@@ -191,20 +190,21 @@ class _Draft:
         outcome.applied[delivery.kind] += 1
         if isinstance(event, Deletion):
             self._forget(at)
-        elif at <= self.deleted_at:
+        elif self.deleted_at and at <= self.deleted_at:
             outcome.dropped += 1
         elif isinstance(event, Assignment):
             self._assign(event, at)
         elif tokens := tokenizer.read(event):
-            if self._is_new(event_id(event), at, taxonomy):
+            if self._is_new(delivery, at, taxonomy):
                 self.observed.append((at, tokens))
             else:
                 outcome.duplicates += 1
 
     def _forget(self, at: int) -> None:
+        at = max(at, 1)  # 0 stands for no deletion
         if at <= self.deleted_at:
             return
-        self.record, self.deleted_at, self.clock = Record(), at, 0
+        self.record, self.deleted_at = Record(), at
         self.observed, self.recent, self.forgotten = [], {}, True
         if self.label is not None and self.label.at <= at:
             self.label = None
@@ -215,21 +215,19 @@ class _Draft:
             expires = None if event.expires_at is None else milliseconds(event.expires_at)
             self.label = Label(at, event.assignment_id, event.persona, expires, event.source)
 
-    def _is_new(self, name: str, at: int, taxonomy: Taxonomy) -> bool:
-        """Whether no event of this id was seen within the window of event time."""
+    def _is_new(self, delivery: Delivery, at: int, taxonomy: Taxonomy) -> bool:
+        """Whether its input had no event of this id lately, within the window of event time."""
         window = round(taxonomy.features.duplicate_window_seconds * 1_000)
-        clock, key = max(self.clock, at), event_hash(name)
-        if self.recent.get(key, -1) > clock - window:
-            return False
-        self.recent[key] = at
-        self.clock = clock
-        return True
+        last, key = self.recent.get(delivery.source, ()), event_hash(event_id(delivery.event))
+        recent = with_recent(last, key, at, window)
+        if recent is not None:
+            self.recent[delivery.source] = recent
+        return recent is not None
 
-    def finish(self, counts: Counts, window: int) -> None:
+    def finish(self, counts: Counts) -> None:
         """Put the new record together."""
         self.record = Record(
-            counts, self.label, self.positions,
-            trim_recent(self.recent.items(), self.clock - window), self.deleted_at,
+            counts, self.label, self.positions, self.recent, self.deleted_at,
             None if self.forgotten else self.before.said,
         )  # fmt: skip
 
@@ -241,7 +239,7 @@ def _drafts(deliveries: Iterable[Delivery], records: Mapping[str, Record]) -> di
         if customer_id not in drafts:
             record = records.get(customer_id) or Record()
             drafts[customer_id] = _Draft(
-                customer_id, record, record, record.counts.clock, record.label,
+                customer_id, record, record, record.label,
                 record.deleted_at, dict(record.positions), dict(record.recent),
             )  # fmt: skip
     return drafts
@@ -267,7 +265,6 @@ def _fold(drafts: Sequence[_Draft], taxonomy: Taxonomy) -> None:
     counts: Sequence[Counts] = [draft.record.counts for draft in drafts]
     if observed:
         counts = fold(counts, observed, taxonomy.features)
-    window = round(taxonomy.features.duplicate_window_seconds * 1_000)
     for draft, new in zip(drafts, counts, strict=True):
         if draft.applied:
-            draft.finish(new, window)
+            draft.finish(new)

@@ -63,13 +63,15 @@ class Playback:
         While the feeder waits for the workers this clock stands still. ``endless`` goes on with
         the synthetic shoppers when the journey is over.
         """
-        begin = time.monotonic() - feeder.waited
+        begin, told = time.monotonic() - feeder.waited, 0.0
         while (endless or not self.over) and (until is None or time.monotonic() < until):
             elapsed = time.monotonic() - feeder.waited - begin
-            for kind, event in self.due(elapsed):
+            # A day of events at most, however far behind: the end may come at any time.
+            told = min(elapsed, told + 1 / self.speed)
+            for kind, event in self.due(told):
                 await feeder.send(kind, event)
             await feeder.flush()
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(_TICK if told == elapsed else 0)
 
     def _until(self, horizon: int) -> Iterator[tuple[int, Behaviour]]:
         while self._next is not None and event_time(self._next[1]) <= horizon:

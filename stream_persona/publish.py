@@ -45,7 +45,6 @@ class KafkaPublisher:
             bootstrap_servers=settings.brokers,
             acks="all",
             enable_idempotence=True,
-            linger_ms=2,
             max_request_size=8_388_608,
             request_timeout_ms=round(1_000 * min(settings.retry_seconds, 30.0)),
         )

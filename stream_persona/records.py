@@ -20,13 +20,16 @@ from stream_persona.errors import TopologyError
 from stream_persona.features import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-FORMAT: Final = 1
-#: Recent event ids kept per customer, at most.
-MAX_RECENT: Final = 64
+FORMAT: Final = 2
+#: Recent event ids kept per customer and input, at most.
+MAX_RECENT: Final = 16
+
+#: Hashes of an input's last event ids and their event times, in the order of its offsets.
+Recent = tuple[tuple[int, int], ...]
 
 
 class Label(Struct, frozen=True, array_like=True):
@@ -80,7 +83,7 @@ class Record:
     counts: Counts = field(default_factory=Counts.empty)
     label: Label | None = None
     positions: dict[int, int] = field(default_factory=dict)
-    recent: dict[int, int] = field(default_factory=dict)
+    recent: dict[int, Recent] = field(default_factory=dict)
     deleted_at: int = 0
     said: Said | None = None
 
@@ -108,7 +111,7 @@ class _Head(Struct, frozen=True, array_like=True):
     tokens: int
     label: Label | None
     positions: tuple[tuple[int, int], ...]
-    recent: tuple[tuple[int, int], ...]
+    recent: tuple[tuple[int, Recent], ...]
     deleted_at: int
     said: Said | None
 
@@ -256,10 +259,13 @@ def _from_varints(blob: bytes) -> NDArray[np.int64]:
     return numbers
 
 
-def trim_recent(recent: Iterable[tuple[int, int]], floor: int) -> dict[int, int]:
-    """The ids newer than ``floor``, at most ``MAX_RECENT``: the newest, ties by hash.
+def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None:
+    """The last ids of an input with one more; None when it is among them: a producer's retry.
 
-    A function of the set alone, so that the order of arrival leaves no trace.
+    An input keeps its order on every run, so what is forgotten here does not depend on the others.
     """
-    kept = sorted((at, key) for key, at in recent if at > floor)[-MAX_RECENT:]
-    return {key: at for at, key in kept}
+    newest = max([at, *(time for _, time in recent)])
+    kept = tuple(pair for pair in recent if pair[1] > newest - window)
+    if any(known == key for known, _ in kept):
+        return None
+    return (*kept, (key, at))[-MAX_RECENT:] if at > newest - window else kept

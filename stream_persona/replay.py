@@ -1,9 +1,11 @@
 """Replay: events of files or topics through the same walk as live ones, silently.
 
 Records are folded chunk by chunk; at the end the model's parts are folded from them, and each
-customer that was touched is spoken of once, if there is something new to say. Every event has a
-position, so replaying one again changes nothing: those of topics have their own, those of files
-are known by the file's name and the line (``replay_files``, ``replay_topics``).
+customer that was touched is spoken of once, if there is something new to say. Deletions alone are
+published as they come.
+
+Every event has a position, so replaying one again changes nothing: those of topics have their
+own, those of files are made of the file's name and the line (``replay_topics``, ``replay_files``).
 
 While it runs, a replay owns the partitions that it writes, like a worker: a live worker on them
 would be fenced out, so there must be none.
@@ -14,14 +16,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona import pipeline
 from stream_persona.affinity import affinities
-from stream_persona.change import change_message
-from stream_persona.events import KINDS, encode
-from stream_persona.journal import RecordCache, fold_part, home, load, save_part, write_of
+from stream_persona.events import KINDS
+from stream_persona.journal import (
+    RecordCache,
+    copy_of,
+    fold_part,
+    home,
+    load,
+    save_part,
+    unpublished,
+    write_of,
+)
 from stream_persona.model import PersonaClassifier, derive, seeds
 from stream_persona.pipeline import Outcome
 from stream_persona.publish import Message
@@ -33,21 +42,12 @@ if TYPE_CHECKING:
     from stream_persona.model import Weights
     from stream_persona.pipeline import Delivery
     from stream_persona.publish import Publisher
-    from stream_persona.records import Record
     from stream_persona.settings import Settings
-    from stream_persona.tables import Claim, Tables, Write
+    from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
 
 #: Customers that are spoken of at a time.
-_SPEAK_CHUNK: Final = 2_000
-
-
-class Publish(StrEnum):
-    """What is published at the end: what has changed, everybody's last change, or nothing."""
-
-    CHANGES = "changes"
-    ALL = "all"
-    NONE = "none"
+_SPEAK_CHUNK: Final = 500
 
 
 @dataclass(slots=True, frozen=True)
@@ -120,18 +120,18 @@ class Replay:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
-        publish: Publish = Publish.CHANGES,
+        *,
+        publish: bool = True,
     ) -> None:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
-        self._publish_what = publish
+        self._publishes = publish
         self._tokenizer = Tokenizer(taxonomy)
         self._cache = RecordCache(tables, taxonomy.fingerprint)
         self._claims: dict[int, Claim] = {}
         self._touched: dict[int, set[str]] = {}
-        self._forgotten: set[str] = set()
         self.summary = Summary()
 
     async def run(
@@ -174,11 +174,9 @@ class Replay:
             claim = await self._claim(partition)
             stored = await self._cache.load(delivery.event.customer_id for delivery in own)
             outcome = pipeline.absorb(own, stored, self._taxonomy, self._tokenizer)
-            if outcome.records:
-                await self._tables.commit(claim, self._write(outcome))
+            await self._commit(claim, outcome)
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
-            self._forgotten |= outcome.spoken  # nothing else is said while absorbing
             self.summary.add(outcome)
         fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
         await self._tables.add_names(fresh)
@@ -187,10 +185,18 @@ class Replay:
         if partition not in self._claims:
             self._claims |= await self._tables.claim([partition])
             self._touched[partition] = set()
+            again = await unpublished(self._tables, partition, self._taxonomy)
+            await self._publish(list(again.items()))
         return self._claims[partition]
 
-    def _write(self, outcome: Outcome) -> Write:
-        return write_of(outcome, self._taxonomy, self._settings.deletion_marker_days)
+    async def _commit(self, claim: Claim, outcome: Outcome) -> None:
+        """Write, then publish what is new; while absorbing, that is tombstones alone."""
+        if outcome.records:
+            write = write_of(outcome, self._taxonomy, self._settings.deletion_marker_days)
+            if not self._publishes:
+                write.pending = []
+            await self._tables.commit(claim, write)
+        await self._publish(outcome.messages)
 
     async def _learn(self) -> Weights:
         """Fold the touched partitions' parts anew; the weights of all parts together."""
@@ -219,39 +225,14 @@ class Replay:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
         outcome, now = Outcome(records=loaded), time.time_ns() // 1_000_000
         pipeline.speak(outcome, weights, self._taxonomy, self._tokenizer, now)
-        known = outcome.records
-        outcome.records = {name: known[name] for name in known if name in outcome.spoken}
-        if outcome.records:
-            await self._tables.commit(claim, self._write(outcome))
+        outcome.records = {name: outcome.records[name] for name in outcome.spoken}
+        await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
-        await self._publish(self._messages(customers, known, outcome))
 
-    def _messages(
-        self, customers: list[str], known: dict[str, Record], outcome: Outcome
-    ) -> list[tuple[str, bytes | None]]:
-        """What is published of these customers; a tombstone comes before what is new."""
-        if self._publish_what is Publish.NONE:
-            return []
-        messages: list[tuple[str, bytes | None]] = [
-            (name, None) for name in customers if name in self._forgotten
-        ]
-        messages += outcome.messages
-        if self._publish_what is Publish.ALL:
-            told = {name for name, _ in messages}
-            for name in (name for name in known if name not in told):
-                if known[name].said is not None:
-                    messages.append((name, change_message(name, known[name])))
-                elif known[name].is_marker:
-                    messages.append((name, None))
-        return messages
-
-    async def _publish(self, messages: list[tuple[str, bytes | None]]) -> None:
-        if not messages:
+    async def _publish(self, messages: Sequence[tuple[str, bytes | None]]) -> None:
+        if not messages or not self._publishes:
             return
         topic = self._settings.topic_changes
         await self._publisher.publish([Message(topic, n.encode(), value) for n, value in messages])
-        await self._tables.announce([
-            value if value is not None else encode({"customer_id": name, "deleted": True})
-            for name, value in messages
-        ])  # fmt: skip
+        await self._tables.announce([copy_of(*message) for message in messages])
         self.summary.published += len(messages)

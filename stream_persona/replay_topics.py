@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CHUNK: Final = 4_000
 
 _POLL_MS: Final = 500
+_PAUSE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,23 +218,37 @@ async def refuse_live_workers(settings: Settings) -> None:
         TopologyError: the group has live members.
         UnavailableError: the broker does not answer.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
-    try:
-        await admin.start()
-        responses = await admin.describe_consumer_groups([settings.group])
-    except IncompatibleBrokerVersion:
-        return  # the embedded broker knows no such request; a live worker would be fenced out
-    except KafkaError as error:
-        raise _unavailable(error) from error
-    finally:
-        await admin.close()
-    members = sum(len(group[5]) for response in responses for group in response.groups)
+    members = await _members(settings)
     if members:
         message = (
             f"{members} workers of group {settings.group} are running, and a replay would fence "
             "them out: stop them first"
         )
         raise TopologyError(message)
+
+
+async def _members(settings: Settings) -> int:
+    """How many workers are in the group; waits for a broker that still looks for its groups."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.retry_seconds
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
+    try:
+        await admin.start()
+        while True:
+            try:
+                responses = await admin.describe_consumer_groups([settings.group])
+            except IncompatibleBrokerVersion:
+                return 0  # the embedded broker cannot tell; a live worker would be fenced out
+            except KafkaError as error:
+                if not error.retriable or loop.time() > deadline:
+                    raise
+            else:
+                return sum(len(group[5]) for found in responses for group in found.groups)
+            await asyncio.sleep(_PAUSE)
+    except KafkaError as error:
+        raise _unavailable(error) from error
+    finally:
+        await admin.close()
 
 
 def _unavailable(error: KafkaError) -> UnavailableError:

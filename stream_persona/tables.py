@@ -23,6 +23,7 @@ worker that lost its partition and wakes up late is refused (``FencedError``) an
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -143,7 +144,7 @@ class MemoryTables:
 
     def __init__(self) -> None:
         self.states: dict[str, bytes] = {}
-        self.markers: dict[str, bytes] = {}
+        self._markers: dict[str, tuple[float, bytes]] = {}
         self.public_records: dict[str, bytes] = {}
         self.announced: list[bytes] = []
         self.affinities: dict[str, dict[str, float]] = {}
@@ -152,6 +153,12 @@ class MemoryTables:
         self._tokens: dict[int, int] = {}
         self._parts: dict[int, tuple[bytes, bytes]] = {}
         self._names: dict[str, int] = {}
+
+    @property
+    def markers(self) -> dict[str, bytes]:
+        """The memories of deletions that have not expired."""
+        now = time.monotonic()
+        return {customer: m for customer, (gone, m) in self._markers.items() if gone > now}
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
         claims = {}
@@ -164,14 +171,16 @@ class MemoryTables:
         return {p: self._tokens[p] for p in partitions if p in self._tokens}
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
-        stored = {c: self.states.get(c) or self.markers.get(c) for c in customers}
+        markers = self.markers
+        stored = {c: self.states.get(c) or markers.get(c) for c in customers}
         return {customer: blob for customer, blob in stored.items() if blob is not None}
 
     async def commit(self, claim: Claim, write: Write) -> None:
         self._check(claim)
         _apply(self.states, write.states)
         _apply(self.public_records, write.public)
-        self.markers.update(write.markers)
+        gone = time.monotonic() + write.marker_ms / 1_000
+        self._markers.update({customer: (gone, m) for customer, m in write.markers.items()})
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled
@@ -347,13 +356,13 @@ class RedisTables:
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         async def write() -> None:
-            pipeline = self._redis.pipeline(transaction=False)
             for persona, own in lifts.items():
                 key = self._key("affinity", persona)
+                pipeline = self._redis.pipeline(transaction=True)  # a reader sees one or the other
                 pipeline.delete(key)
                 if own:
                     pipeline.hset(key, mapping={name: repr(lift) for name, lift in own.items()})
-            await pipeline.execute()
+                await pipeline.execute()
 
         await self._patiently(write)
 

@@ -8,6 +8,7 @@ is written: comments, order of keys and spelled-out defaults do not change it.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tomllib
 from datetime import UTC, date, datetime
@@ -139,7 +140,7 @@ class Taxonomy(_Part):
     @cached_property
     def version(self) -> str:
         """Twelve hexadecimal digits of a hash of the content."""
-        content = self.model_dump_json(by_alias=True)
+        content = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
 
     @cached_property
@@ -182,8 +183,17 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
         raise TaxonomyError(source, [(line, f"not valid TOML: {error}")]) from None
     except ValidationError as error:
         lines = _lines(text)
-        mistakes = [(_line(lines, item["loc"]), _sentence(item)) for item in error.errors()]
+        mistakes = [
+            (_line(lines, item["loc"]), _sentence(item))
+            for item in error.errors()
+            if not _follows(item)
+        ]
         raise TaxonomyError(source, sorted(mistakes)) from None
+
+
+def _follows(item: ErrorDetails) -> bool:
+    """Whether too few personas are left only because some of them have mistakes."""
+    return item["type"] == "too_short" and item["loc"] == ("persona",) and bool(item["input"][4:])
 
 
 def _sentence(item: ErrorDetails) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.events import Browse, Engagement, Purchase, event_time
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from stream_persona.taxonomy import Taxonomy
 
 #: Slots of coarse and of fine tokens; a slot is a 16-bit number.
-COARSE_SLOTS: Final = 16_384
+COARSE_SLOTS: Final = 57_344
 FINE_SLOTS: Final = 8_192
 SLOTS: Final = COARSE_SLOTS + FINE_SLOTS
 #: The slot that counts events.
@@ -31,6 +30,8 @@ EVENTS: Final = 0
 
 #: Most distinct values that a cache of one field holds before it is emptied.
 _CACHE = 100_000
+#: Most fields that have one, before all are emptied: attributes have any names.
+_CACHED_FIELDS = 1_000
 _MAX_LEVELS = 6
 _MAX_WORDS = 16
 _HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
@@ -114,6 +115,8 @@ class Tokenizer:
         """The slot of ``field:value``."""
         cache = self._slots.get(field)
         if cache is None:
+            if len(self._slots) >= _CACHED_FIELDS:
+                self._slots.clear()
             cache = self._slots[field] = {}
         found = cache.get(value)
         if found is None:
@@ -178,11 +181,12 @@ class Tokenizer:
         """The event itself, when it happened, and its free attributes."""
         slots = [EVENTS]
         if "hour" in self._fields or "weekday" in self._fields:
-            local = datetime.fromtimestamp((event_time(event) + self._shift_ms) // 1000, UTC)
+            hours = (event_time(event) + self._shift_ms) // 3_600_000
             if "hour" in self._fields:
-                slots.append(self.slot("hour", _HOURS[_HOUR_BAND[local.hour]]))
+                slots.append(self.slot("hour", _HOURS[_HOUR_BAND[hours % 24]]))
             if "weekday" in self._fields:
-                slots.append(self.slot("weekday", "weekend" if local.weekday() > 4 else "weekday"))  # noqa: PLR2004
+                day = (hours // 24 + 3) % 7  # 1 January 1970 was a Thursday; 0 is Monday
+                slots.append(self.slot("weekday", "weekend" if day > 4 else "weekday"))  # noqa: PLR2004
         return slots + self._attributes(event.attributes)
 
     def _item(self, item: Item) -> list[int]:
@@ -212,6 +216,11 @@ class Tokenizer:
         return found
 
     def _attributes(self, attributes: dict[str, str] | None) -> list[int]:
-        if not attributes or "attributes" not in self._fields:
+        if not attributes:
             return []
-        return [self.slot(f"attributes.{key}", value) for key, value in attributes.items()]
+        whole = "attributes" in self._fields
+        return [
+            self.slot(field, value)
+            for field, value in ((f"attributes.{key}", value) for key, value in attributes.items())
+            if whole or field in self._fields
+        ]

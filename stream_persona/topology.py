@@ -17,6 +17,7 @@ from stream_persona.tables import RedisTables
 logger = logging.getLogger(__name__)
 
 _DEADLINE_SECONDS = 30.0
+_FORWARDED_BYTES = 8_388_608
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +26,21 @@ class Topic:
 
     name: str
     partitions: int
-    compacted: bool = False
-
-    @property
-    def configs(self) -> dict[str, str]:
-        """Its settings on the broker."""
-        return {"cleanup.policy": "compact" if self.compacted else "delete"}
+    configs: dict[str, str]
 
 
 def topics(settings: Settings) -> list[Topic]:
     """Every topic of a deployment. All that are keyed by customer have one partition count."""
     count = settings.partitions
+    # Arrival on the broker's clock: a wrong producer's clock must not vouch for its own events.
+    arrived = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+    # A message that was just within the limit gets headers on its way here.
+    roomy = {**arrived, "max.message.bytes": str(_FORWARDED_BYTES)}
     return [
-        *(Topic(name, count) for name in (*settings.input_topics, settings.topic_reroutes)),
-        Topic(settings.topic_changes, count, compacted=True),
-        Topic(settings.topic_dead_letters, count),
+        *(Topic(name, count, arrived) for name in settings.input_topics),
+        Topic(settings.topic_reroutes, count, roomy),
+        Topic(settings.topic_changes, count, {"cleanup.policy": "compact"}),
+        Topic(settings.topic_dead_letters, count, roomy),
     ]
 
 

@@ -25,17 +25,18 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message, TopicT
 from faust.types.transports import TPorTopicSet
 from faust.types.tuples import ack_lock
+from mode import Service
 from mode.supervisors import CrashingSupervisor
 from mode.utils.futures import notify
 from yarl import URL
@@ -49,6 +50,9 @@ Batch = list[ConsumerRecord]
 
 #: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
 PREFETCHED_POLLS: Final = 8
+
+#: How many errors of the consumer group end a worker that has no assignment in between.
+GROUP_ATTEMPTS: Final = 5
 
 
 def broker_urls(brokers: str) -> list[URL]:
@@ -125,6 +129,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
 
+    async def check_group(self) -> None:
+        """Raise what went wrong between this worker and its group since the last call."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  # as `getmany` does
+        if coordinator is not None:
+            coordinator.check_errors()
+
     async def _fetch_records(
         self,
         consumer: AIOKafkaConsumer,
@@ -154,9 +164,29 @@ class Consumer(driver.Consumer):
     """The driver's consumer, with one message for each partition and fetch."""
 
     _positions: dict[TP, CommitPosition]
+    _thread: ConsumerThread
+
+    _group_errors = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @Service.task
+    async def _watch_group(self) -> None:
+        """Let aiokafka join again after an error, and end the worker when that does not help.
+
+        Faust does not ask for these errors, so aiokafka would wait for ever until somebody does.
+        """
+        while not self.should_stop:
+            await self.sleep(1.0)
+            try:
+                await self._thread.call_thread(self._thread.check_group)
+            except KafkaError as error:
+                self._group_errors += 1
+                self.log.warning("The consumer group refused this worker: %r", error)
+                if self._group_errors >= GROUP_ATTEMPTS:
+                    await self.crash(error)
+                    return
 
     def _reset_state(self) -> None:
         super()._reset_state()
@@ -198,8 +228,8 @@ class Consumer(driver.Consumer):
         if self._unacked_records() < limit:
             return True
         self._waiting_for_ack = asyncio.get_running_loop().create_future()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._waiting_for_ack, seconds)
+        # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
+        await asyncio.wait([self._waiting_for_ack], timeout=seconds)
         return self._unacked_records() < limit
 
     def _unacked_records(self) -> int:
@@ -270,6 +300,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Deliver nothing of the new partitions until Faust has prepared them and resumes."""
+        self._group_errors = 0
         self.stop_flow()
         await super().on_partitions_assigned(assigned, generation_id)
 

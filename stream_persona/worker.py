@@ -137,7 +137,9 @@ class Worker:
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
         """
         started, partition = time.perf_counter(), batch[0].partition
-        owned = await self._own(partition)
+        owned = self._owned.get(partition)
+        if owned is None:
+            raise FencedError(partition)
         read = self._read(batch)
         now = time.time_ns() // 1_000_000
         stored = await self._load(owned, read.deliveries)
@@ -190,13 +192,9 @@ class Worker:
 
     def _delivery(self, raw: ConsumerRecord, read: _Read) -> Delivery | None:
         """The event of a message, at the position where it first arrived."""
-        topic, partition, offset, arrived = raw.topic, raw.partition, raw.offset, raw.timestamp
-        if topic == self._settings.topic_reroutes:
-            origin = {name: value.decode() for name, value in raw.headers}
-            topic, partition = origin["topic"], int(origin["partition"])
-            offset, arrived = int(origin["offset"]), int(origin["timestamp"])
-        kind = self._kinds[topic]
         try:
+            topic, partition, offset, arrived = self._origin(raw)
+            kind = self._kinds[topic]
             event = decode(kind, raw.value)
             if isinstance(event, Assignment) and event.persona not in {None, *self._taxonomy.names}:
                 known = ", ".join(self._taxonomy.names)
@@ -207,7 +205,21 @@ class Worker:
         except DecodeError as error:
             read.letters.append(self._dead_letter(raw, error))
             return None
-        return Delivery(event, kind, partition, offset, arrived)
+        return Delivery(event, kind, partition, offset, arrived if arrived >= 0 else None)
+
+    def _origin(self, raw: ConsumerRecord) -> tuple[str, int, int, int]:
+        """Topic, partition, offset and arrival where a message first came in."""
+        if raw.topic != self._settings.topic_reroutes:
+            return raw.topic, raw.partition, raw.offset, raw.timestamp
+        origin = dict(raw.headers)
+        try:
+            numbers = [int(origin[name]) for name in ("partition", "offset", "timestamp")]
+            topic = origin["topic"].decode()
+            self._kinds[topic]
+            partition, offset, arrived = numbers
+        except (KeyError, ValueError):
+            raise DecodeError("invalid_field", "the headers do not say where it came in") from None
+        return topic, partition, offset, arrived
 
     def _dead_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
         self._metrics.dead_letters.labels(error.reason).inc()
@@ -223,7 +235,7 @@ class Worker:
             ("topic", self._settings.input_topics[delivery.kind].encode()),
             ("partition", str(delivery.partition).encode()),
             ("offset", str(delivery.offset).encode()),
-            ("timestamp", str(delivery.arrived_at).encode()),
+            ("timestamp", str(raw.timestamp).encode()),
         )
         key = delivery.event.customer_id.encode()
         return Message(self._settings.topic_reroutes, key, raw.value, headers, partition)
@@ -346,7 +358,8 @@ class Worker:
         for partition in gone:
             del self._others[partition]
         for partition, (stamp, blob) in (await self._tables.parts(moved)).items():
-            self._others[partition] = (stamp, PersonaClassifier.from_bytes(blob))
+            if partition not in self._owned:  # claimed while we were reading
+                self._others[partition] = (stamp, PersonaClassifier.from_bytes(blob))
         return bool(moved or gone)
 
     async def _save_part(self, owned: Owned) -> None:

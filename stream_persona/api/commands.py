@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -41,10 +42,12 @@ class Commands:
             publisher = KafkaPublisher(self._settings)
             try:
                 await publisher.start()
+                self._publisher = publisher
             except UnavailableError as error:
                 logger.warning("assignments and deletions can't be sent yet: %s", error)
-            else:
-                self._publisher = publisher
+            except asyncio.CancelledError:
+                await publisher.stop()
+                raise
 
     async def close(self) -> None:
         """Flush and disconnect."""

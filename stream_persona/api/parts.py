@@ -19,7 +19,7 @@ from stream_persona.errors import UnavailableError
 from stream_persona.tables import RedisTables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from stream_persona.settings import Settings
     from stream_persona.taxonomy import Taxonomy
@@ -81,9 +81,7 @@ class Parts:
             yield
         finally:
             self.feed.close()
-            for follower in followers:
-                follower.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+            await _end(followers)
             await self.commands.close()
             await self.tables.close()
             await self.listening.aclose()
@@ -106,6 +104,15 @@ class Parts:
         except UnavailableError:
             return False
         return True
+
+
+async def _end(followers: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until it helps: a client that is just connecting may lose a cancellation."""
+    pending = set(followers)
+    while pending:
+        for follower in pending:
+            follower.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
 def _tell(follower: asyncio.Task[None]) -> None:

@@ -45,7 +45,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 Key = Literal["$p", "$why", "persona", "feature", "$value", "field"]
 
 
-class Query(BaseModel):
+class PersonaQuery(BaseModel):
     """A request for the personas of one shopper, the likeliest first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
@@ -77,7 +77,7 @@ class Shopper:
     name: Callable[[int], str]
 
 
-def subject(query: Query, taxonomy: Taxonomy) -> str | Shopper:
+def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Shopper:
     """The customer whom a query asks for, or the hypothetical shopper that it describes.
 
     Raises:
@@ -122,7 +122,7 @@ def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
     return Shopper(profile, tokenizer.name)
 
 
-def answer(query: Query, shopper: Shopper, weights: Weights) -> dict[str, Any]:
+def answer(query: PersonaQuery, shopper: Shopper, weights: Weights) -> dict[str, Any]:
     """The response: hits by falling probability; ties in the order of the taxonomy."""
     row = weights.probabilities(shopper.profile)[0].tolist()
     ranked = sorted(range(len(row)), key=lambda i: -row[i])
@@ -147,9 +147,10 @@ def _hit(
 
 def _feature(feature: str, taxonomy: Taxonomy) -> str:
     """A feature whose tokens the taxonomy reads: a field, or ``attributes.<key>``."""
-    field, dot, key = feature.partition(".")
-    fits = bool(dot and key) if field == "attributes" else not dot
-    if not fits or field not in taxonomy.features.fields:
+    fields = taxonomy.features.fields
+    is_attribute = feature.startswith("attributes.") and not feature.endswith(".")
+    read = "attributes" if is_attribute and feature not in fields else feature
+    if feature == "attributes" or read not in fields:
         expected = f"{CUSTOMER} or some of {_known(taxonomy)}"
         raise QueryError(f"where.{_clean(feature)}: expected {expected}")
     return feature

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,7 +47,7 @@ class Reader:
         self._seeds = seeds(taxonomy)
         self._parts: dict[int, tuple[bytes, bytes]] = {}
         self._names = Tokenizer(taxonomy)
-        self._names_due = True
+        self._names_at = -math.inf
         self.model = Model(derive(PersonaClassifier(), taxonomy.names, self._seeds))
         self.ready = False
 
@@ -71,11 +73,7 @@ class Reader:
             self._parts = {p: part for p, part in self._parts.items() if p in stamps}
             self._parts |= await self._tables.parts(moved)
             self.model = await asyncio.to_thread(self._merge, list(self._parts.values()))
-        # A worker writes the names of new slots after its part: one more look brings them.
-        if moved or gone or self._names_due:
-            for slot, token in await self._tables.names():
-                self._names.learn_name(slot, token)
-        self._names_due = bool(moved or gone)
+            await self._read_names()
 
     async def shopper(self, customer_id: str) -> query.Shopper:
         """A customer, from the private record; of one never heard of nothing is known.
@@ -87,7 +85,21 @@ class Reader:
         blobs = list((await self._tables.load([customer_id])).values())
         found = records.decode(blobs, self._taxonomy.fingerprint)
         counts = found[0].counts if found else Counts.empty()
-        return query.known(counts, self._taxonomy, self._names.name)
+        shopper = query.known(counts, self._taxonomy, self._names.name)
+        if self._lacks_names(shopper) and time.monotonic() - self._names_at > self._interval:
+            await self._read_names()
+        return shopper
+
+    def _lacks_names(self, shopper: query.Shopper) -> bool:
+        """Whether something that speaks for or against has no name yet: workers find new ones."""
+        slots = shopper.profile.slots
+        speaking = slots[self.model.weights.index[slots] >= 0].tolist()
+        return any(slot not in self._names.names for slot in speaking)
+
+    async def _read_names(self) -> None:
+        self._names_at = time.monotonic()
+        for slot, token in await self._tables.names():
+            self._names.learn_name(slot, token)
 
     async def _try(self) -> None:
         try:

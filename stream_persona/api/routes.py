@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Body, Header
+from fastapi import APIRouter, Body, Header, Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from stream_persona.api.query import EXAMPLE, Query, answer, subject
+from stream_persona.api.query import EXAMPLE, PersonaQuery, answer, subject
 from stream_persona.events import check_id, encode
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def queries(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["queries"])
 
     @router.post("/api/v1/_predict", summary="The personas of a shopper, and why")
-    async def predict(query: Annotated[Query, Body(examples=[EXAMPLE])]) -> Response:
+    async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
         """Rank all personas for a customer, or for what a hypothetical shopper did."""
         asked = subject(query, parts.taxonomy)
         shopper = await parts.reader.shopper(asked) if isinstance(asked, str) else asked
@@ -83,10 +83,16 @@ def queries(parts: Parts) -> APIRouter:
         })  # fmt: skip
 
     @router.get("/v1/changes", summary="Changes as they happen (server-sent events)")
-    async def changes(last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
-        """Stream changes; with `Last-Event-ID`, from behind the change of this id."""
+    async def changes(
+        last_event_id: Annotated[str | None, Header()] = None,
+        recent: Annotated[int, Query(ge=0, le=200)] = 0,
+    ) -> StreamingResponse:
+        """Stream changes: from behind the one of `Last-Event-ID`, else from now on.
+
+        `recent` asks for that many of the newest ones to begin with.
+        """
         return StreamingResponse(
-            parts.feed.listen(last_event_id),
+            parts.feed.listen(last_event_id, recent),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

@@ -128,16 +128,21 @@ class Feed:
         self.ring.add(change_id, event)
 
     async def listen(
-        self, last_id: str | None = None, heartbeat: float = HEARTBEAT
+        self, last_id: str | None = None, recent: int = 0, heartbeat: float = HEARTBEAT
     ) -> AsyncIterator[bytes]:
-        """The stream of one listener, from now on or from behind the event that it saw last."""
-        position = self.ring.end if last_id is None else self.ring.after(last_id)
+        """The stream of one listener: from behind the event that it saw last, or from now on.
+
+        Without a last event, so many ``recent`` ones come first.
+        """
+        position: int | None = max(self.ring.start, self.ring.end - recent)
+        if last_id is not None:
+            position = self.ring.after(last_id)
         self.listeners += 1
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
             if position is None:
-                position = self.ring.start
                 yield _GAP
+                position = self.ring.start
             while not self._closed and position >= self.ring.start:
                 if events := self.ring.read(position):
                     position += len(events)

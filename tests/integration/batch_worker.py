@@ -7,7 +7,7 @@ journal goes a line for each record: topic, partition, offset, value. BEHAVIOUR 
 
 - ``ack``: ack each batch (the default),
 - ``slow``: take 20 ms for each batch,
-- ``swap``: ack batches in pairs, the later one first,
+- ``reverse``: ack the batches of every 50 ms, the last one first,
 - ``hold``: never ack a batch that has the record ``hold`` in it,
 - ``never``: ack nothing,
 - ``fail``: raise at a record ``fail``, before the ack,
@@ -107,10 +107,16 @@ class Behaviour:
             return
         if self._name == "slow":
             await asyncio.sleep(0.02)
+        if self._name != "reverse":
+            event.ack()
+            return
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(0.05, self._ack_in_reverse)
         self._waiting.append(event)
-        if self._name != "swap" or len(self._waiting) > 1:
-            while self._waiting:
-                self._waiting.pop().ack()
+
+    def _ack_in_reverse(self) -> None:
+        while self._waiting:
+            self._waiting.pop().ack()
 
 
 def create_app(settings: Settings, journal: Journal, behaviour: Behaviour) -> faust.App:

@@ -148,10 +148,10 @@ def test_a_process_that_dies_ends_the_demo_with_its_last_words(folder: Path) -> 
 
 
 def test_with_json_a_program_reads_nothing_but_the_report(folder: Path) -> None:
-    command = [sys.executable, "-m", "stream_persona", "demo", "--for", "8s", "--json"]
+    command = [sys.executable, "-m", "stream_persona", "demo", "--for", "8s", "--speed", "1"]
     report = folder / "reports" / "demo.json"
     done = subprocess.run(
-        [*command, "--no-browser", "--report", str(report)],
+        [*command, "--json", "--no-browser", "--report", str(report)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,

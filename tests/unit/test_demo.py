@@ -7,17 +7,17 @@ import pytest
 from aiokafka import TopicPartition
 from rich.console import Console
 
+from stream_persona.children import environment
 from stream_persona.demo_report import Report
 from stream_persona.demo_view import LiveView, PlainView, Status, view_on
 from stream_persona.events import PURCHASE, Purchase, event_time
 from stream_persona.feed import Backlog
 from stream_persona.playback import DAY, Playback
 from stream_persona.scoreboard import Judgement, Scoreboard
+from stream_persona.settings import load_settings
 from stream_persona.simulate import Simulator
 from stream_persona.study import Study
 from stream_persona.taxonomy import load, shipped
-
-pd = pytest.importorskip("pandas")
 
 P0, P1 = TopicPartition("purchases", 0), TopicPartition("purchases", 1)
 STUDY = Study({"HH-1": "a", "HH-2": "a", "HH-3": "b"}, {"HH-4": "a", "HH-5": "b", "HH-6": "b"})
@@ -73,6 +73,21 @@ def test_the_fullest_partition_counts() -> None:
     backlog.sent(P0, 0, 10)
     backlog.sent(P1, 0, 30)
     assert (backlog.largest, set(backlog.partitions)) == (30, {P0, P1})
+
+
+# --- what the processes are told ---
+
+
+def test_a_process_is_told_every_setting_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STREAM_PERSONA_GROUP", "another")
+    given = load_settings(
+        brokers="b:1", group="demo", taxonomy=shipped("complete-journey"), declare_topics=False
+    )
+    for name, value in environment(given).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == given
 
 
 # --- what is due ---

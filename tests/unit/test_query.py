@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stream_persona import taxonomy as taxonomies
-from stream_persona.api.query import EXAMPLE, Query, Shopper, answer, hypothetical, known, subject
+from stream_persona.api.query import (
+    EXAMPLE,
+    PersonaQuery,
+    Shopper,
+    answer,
+    hypothetical,
+    known,
+    subject,
+)
 from stream_persona.errors import InputError, QueryError
 from stream_persona.features import Counts, Observation, fold
 from stream_persona.model import PersonaClassifier, Weights, derive, profile_of, seeds
@@ -22,8 +30,8 @@ TOKENS = [f"category:{name}" for name in ("baby", "toys", "office", "tools", "pe
 DAY = 86_400_000
 
 
-def query(**parts: Any) -> Query:
-    return Query.model_validate({"where": {"customer_id": "CUST-1"}, **parts})
+def query(**parts: Any) -> PersonaQuery:
+    return PersonaQuery.model_validate({"where": {"customer_id": "CUST-1"}, **parts})
 
 
 def weights_of(model: PersonaClassifier | None = None) -> Weights:
@@ -52,7 +60,7 @@ def nobody() -> Shopper:
 
 
 def test_the_seed_query_is_understood_as_it_stands() -> None:
-    assert subject(Query.model_validate(EXAMPLE), SHOP) == "CUST-04812"
+    assert subject(PersonaQuery.model_validate(EXAMPLE), SHOP) == "CUST-04812"
 
 
 def test_from_and_predict_default_to_those_of_the_seed_query() -> None:
@@ -210,6 +218,16 @@ def test_attributes_are_named_by_their_key() -> None:
     assert slots_of({"attributes.size": "xl"}) == slots(("attributes.size", "xl"))
 
 
+def test_a_taxonomy_may_read_single_attributes() -> None:
+    features = SHOP.features.model_copy(update={"fields": ("category", "attributes.size")})
+    shop = SHOP.model_copy(update={"features": features})
+    assert len(hypothetical({"attributes.size": "xl"}, shop).profile.slots) == 2
+    with pytest.raises(
+        QueryError, match=r"expected customer_id or some of category, attributes\.size"
+    ):
+        hypothetical({"attributes.colour": "red"}, shop)
+
+
 def test_the_reasons_name_the_evidence_that_was_given() -> None:
     why = asked({"category": "pets"}, select=["$why"], limit=1)["hits"][0]["$why"]
     assert [factor["proposition"] for factor in why["factors"][2:]] == [
@@ -254,7 +272,8 @@ def test_the_law_holds_for_every_folded_record(
 ) -> None:
     model = PersonaClassifier()
     for i, persona in enumerate(SHOP.names * 3):
-        model.learn_one({"events": 4.0, **{k * 61 + i: 1.0 + k % 3 for k in range(1, 200)}}, persona)
+        coarse = {k * 61 + i: 1.0 + k % 3 for k in range(1, 200)}
+        model.learn_one({"events": 4.0, **coarse}, persona)
         model.learn_one({"events": 9.0, COARSE_SLOTS + i % 5: 3.0}, persona)
     rows = [Observation(0, at, [(0, 8), *tokens]) for at, tokens in events]
     counts = fold([Counts.empty()], rows, SHOP.features)[0] if rows else Counts.empty()

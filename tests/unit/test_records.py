@@ -15,7 +15,6 @@ from stream_persona.records import (
     encode,
     event_hash,
     folded,
-    trim_recent,
 )
 from tests.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
 
@@ -35,7 +34,6 @@ SAID = st.builds(
     st.lists(TEXT, max_size=12).map(tuple), st.none() | POSTERIORS, POSTERIORS,
     st.lists(st.tuples(TEXT, TEXT, MILLIONTHS), max_size=3).map(tuple), TEXT, TEXT,
 )  # fmt: skip
-RECENT = st.dictionaries(st.integers(0, 2**32 - 1), TIMES, max_size=5)
 POSITIONS = st.dictionaries(st.integers(0, 2**18), st.integers(0, 2**60), max_size=5)
 
 
@@ -151,12 +149,3 @@ def test_a_withdrawal_is_a_label_of_nobody() -> None:
 def test_event_ids_are_hashed_alike_everywhere() -> None:
     assert event_hash("e-1") == event_hash("e-1") != event_hash("e-2")
     assert 0 <= event_hash("") < 2**32
-
-
-@given(RECENT, st.randoms(use_true_random=False))
-def test_what_is_kept_of_recent_ids_depends_on_the_set_alone(recent, rng) -> None:  # noqa: ANN001
-    items = list(recent.items())
-    rng.shuffle(items)
-    kept = trim_recent(items, 10)
-    assert kept == trim_recent(recent.items(), 10)
-    assert all(at > 10 for at in kept.values())

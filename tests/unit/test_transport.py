@@ -1,8 +1,10 @@
+import asyncio
 import itertools
 from dataclasses import dataclass, field
 
 import faust
 import pytest
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -12,11 +14,13 @@ from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 from stream_persona.transport import (
+    PREFETCHED_POLLS,
     Transport,
     batch_topic,
     broker_urls,
     faust_options,
 )
+from tests.waiting import eventually
 
 
 def delivered(*batches: tuple[int, int]) -> CommitPosition:
@@ -207,3 +211,16 @@ async def test_faust_hands_the_value_on_as_it_is(value: list[str]) -> None:
     )  # fmt: skip
     event = await topic.decode(message)
     assert event.value is value
+
+
+async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> None:
+    settings = Settings(_env_file=None, max_batch_records=10)
+    consumer = faust.App(**faust_options(settings)).consumer
+    full = PREFETCHED_POLLS * 10
+    consumer._position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
+    waiting = asyncio.create_task(consumer._has_room(60.0))
+    await eventually(lambda: consumer._waiting_for_ack is not None, 5, "it does not wait")
+    consumer._waiting_for_ack.set_result(None)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

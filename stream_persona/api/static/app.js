@@ -9,7 +9,7 @@ const FEATURES = {
   campaign: "Campaign", query: "Search",
 };
 const CAUSES = {
-  behaviour: "behaviour", assignment: "assigned by the team", model: "the model has moved",
+  behaviour: "", assignment: "assigned by the team", model: "the model has moved",
   decay: "time has passed", expiry: "the assignment has expired",
 };
 
@@ -67,7 +67,7 @@ async function ask(path, options) {
 }
 
 function follow() {
-  const source = new EventSource("/v1/changes");
+  const source = new EventSource(`/v1/changes?recent=${at("feed").children.length ? 0 : 40}`);
   source.onopen = () => trouble("stream", "");
   source.onmessage = (event) => take(JSON.parse(event.data));
   source.onerror = () => {
@@ -145,7 +145,7 @@ function draw() {
 function who(customer) {
   const button = make("button", "link who", customer);
   button.type = "button";
-  button.addEventListener("click", () => open(customer));
+  button.addEventListener("click", () => show(customer));
   return button;
 }
 
@@ -165,7 +165,7 @@ function entry(change) {
   const { current, previous } = change;
   const what = make("span", "what", who(change.customer_id));
   if (previous && previous.persona !== current.persona) {
-    what.append(make("span", "arrow", `${title(previous.persona)} → `));
+    what.append(make("span", "arrow", `${title(previous.persona)} →`));
   }
   what.append(dot(current.persona), title(current.persona));
   const reasons = change.why.map((each) => words(each.feature, each.value)).join(" · ");
@@ -193,7 +193,7 @@ at("pause").addEventListener("click", (event) => {
 
 let asked = 0;
 
-async function open(customer) {
+async function show(customer) {
   const mine = ++asked;
   at("customer").value = customer;
   history.replaceState(null, "", `#${encodeURIComponent(customer)}`);
@@ -272,7 +272,6 @@ function reason(factor, most) {
   const side = make("span", factor.log > 0 ? "for" : "against");
   side.style.width = `${(50 * Math.abs(factor.log)) / most}%`;
   const name = make("span", "name", words(feature, value));
-  name.title = name.textContent;
   const value_ = make("span", "value", times(factor.value));
   return make("li", "", name, make("span", "signed", side), value_);
 }
@@ -280,9 +279,9 @@ function reason(factor, most) {
 at("search").addEventListener("submit", (event) => {
   event.preventDefault();
   const customer = at("customer").value.trim();
-  if (customer) open(customer);
+  if (customer) show(customer);
 });
 
-overview();
+await overview(); // the titles of personas first
 follow();
-if (location.hash.length > 1) open(decodeURIComponent(location.hash.slice(1)));
+if (location.hash.length > 1) show(decodeURIComponent(location.hash.slice(1)));

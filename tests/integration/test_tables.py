@@ -1,0 +1,285 @@
+"""What tables promise, kept by those in memory and those in Redis alike."""
+
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.tables import MemoryTables, RedisTables, Tables, Write
+from tests.servers import Redis as Server
+from tests.waiting import eventually
+
+Make = Callable[[str], Tables]
+
+
+@pytest.fixture
+async def redis(redis_server: Server) -> AsyncIterator[Redis]:
+    client = Redis.from_url(redis_server.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
+    """Tables of a deployment of this name; the same name, the same contents."""
+    made: dict[str, Tables] = {}
+    prefix = f"{request.node.name}-{time.time_ns()}:"
+
+    def of(name: str) -> Tables:
+        if name not in made:
+            made[name] = connected(request, prefix + name)
+        return made[name]
+
+    yield of
+    for tables in made.values():
+        if isinstance(tables, RedisTables):
+            await tables.close()
+
+
+def connected(request: pytest.FixtureRequest, prefix: str) -> Tables:
+    if request.param == "memory":
+        return MemoryTables()
+    url = request.getfixturevalue("redis_server").url
+    return RedisTables.connect(url, prefix, retry_seconds=2)
+
+
+@pytest.fixture
+def tables(make: Make) -> Tables:
+    return make("shop:")
+
+
+async def test_what_was_written_is_read(tables: Tables) -> None:
+    claim = (await tables.claim([3]))[3]
+    states: dict[str, bytes | None] = {"a": b"\x00state", "é b": b"other"}
+    await tables.commit(claim, Write(states=states, public={"a": b"{}"}))
+    assert await tables.load(["é b", "nobody", "a"]) == {"a": b"\x00state", "é b": b"other"}
+    assert await tables.public("a") == b"{}"
+    assert await tables.public("é b") is None
+    assert await tables.load([]) == {}
+
+
+async def test_what_is_written_as_nothing_is_gone(tables: Tables) -> None:
+    claim = (await tables.claim([3]))[3]
+    await tables.commit(claim, Write(states={"a": b"1"}, public={"a": b"2"}))
+    await tables.commit(claim, Write(states={"a": None, "b": None}, public={"a": None}))
+    assert await tables.load(["a", "b"]) == {}
+    assert await tables.public("a") is None
+
+
+async def test_a_claim_fences_all_older_ones(tables: Tables) -> None:
+    old = (await tables.claim([1, 2]))[1]
+    new = (await tables.claim([1]))[1]
+    with pytest.raises(FencedError) as caught:
+        await tables.commit(old, Write(states={"a": b"old"}))
+    assert caught.value.partition == 1
+    await tables.commit(new, Write(states={"a": b"new"}))
+    assert await tables.load(["a"]) == {"a": b"new"}
+
+
+async def test_a_claim_of_another_partition_fences_nothing(tables: Tables) -> None:
+    claims = await tables.claim([1, 2])
+    await tables.claim([2])
+    await tables.commit(claims[1], Write(states={"a": b"1"}))
+    assert await tables.load(["a"]) == {"a": b"1"}
+
+
+async def test_owners_are_the_newest_claims(tables: Tables) -> None:
+    assert await tables.owners([1, 2]) == {}
+    await tables.claim([1])
+    newest = (await tables.claim([1]))[1]
+    assert await tables.owners([1, 2]) == {1: newest.token}
+
+
+async def test_a_refused_commit_writes_nothing(tables: Tables) -> None:
+    old = (await tables.claim([1]))[1]
+    await tables.claim([1])
+    write = Write(
+        states={"a": b"1"}, public={"a": b"2"}, markers={"b": b"3"}, labelled={"a"},
+        pending=["a"], marker_ms=60_000,
+    )  # fmt: skip
+    with pytest.raises(FencedError):
+        await tables.commit(old, write)
+    assert await tables.load(["a", "b"]) == {}
+    assert await tables.public("a") is None
+    assert await tables.labelled(1) == []
+    assert await tables.pending(1) == []
+    with pytest.raises(FencedError):
+        await tables.save_part(old, b"part", b"12345678")
+    assert await tables.stamps([1]) == {}
+
+
+async def test_a_marker_is_loaded_until_the_customer_is_back(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    write = Write(states={"a": None}, markers={"a": b"deleted"}, marker_ms=60_000)
+    await tables.commit(claim, write)
+    assert await tables.load(["a"]) == {"a": b"deleted"}
+    await tables.commit(claim, Write(states={"a": b"back"}))
+    assert await tables.load(["a"]) == {"a": b"back"}
+
+
+async def test_a_marker_expires(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    await tables.commit(claim, Write(markers={"a": b"deleted"}, marker_ms=20))
+
+    async def gone() -> bool:
+        return await tables.load(["a"]) == {}
+
+    await eventually(gone, 5, "the marker did not expire")
+
+
+async def test_labelled_customers_join_and_leave_their_partitions_set(tables: Tables) -> None:
+    claims = await tables.claim([1, 2])
+    await tables.commit(claims[1], Write(labelled={"b", "a", "é"}))
+    await tables.commit(claims[1], Write(labelled={"a"}, unlabelled={"b", "nobody"}))
+    assert await tables.labelled(1) == ["a", "é"]
+    assert await tables.labelled(2) == []
+
+
+async def test_the_last_changes_are_pending_until_others_are(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    await tables.commit(claim, Write(pending=["a", "é"]))
+    await tables.commit(claim, Write(states={"a": b"1"}))
+    assert await tables.pending(1) == ["a", "é"]
+    await tables.commit(claim, Write(pending=["b"]))
+    assert await tables.pending(1) == ["b"]
+    assert await tables.pending(2) == []
+
+
+async def test_parts_and_their_stamps(tables: Tables) -> None:
+    claims = await tables.claim([1, 2])
+    await tables.save_part(claims[1], b"\x00part", b"stamp--1")
+    await tables.save_part(claims[1], b"newer", b"stamp--2")
+    await tables.save_part(claims[2], b"", b"stamp--3")
+    assert await tables.stamps([0, 1, 2]) == {1: b"stamp--2", 2: b"stamp--3"}
+    assert await tables.parts([0, 1, 2]) == {1: (b"stamp--2", b"newer"), 2: (b"stamp--3", b"")}
+    assert await tables.parts([]) == {}
+    assert await tables.stamps([]) == {}
+
+
+async def test_names_are_kept_with_their_slots(tables: Tables) -> None:
+    await tables.add_names([(9, "query:é"), (2, "brand:b")])
+    await tables.add_names([(2, "brand:b"), (2, "brand:a")])
+    await tables.add_names([])
+    assert await tables.names() == [(2, "brand:a"), (2, "brand:b"), (9, "query:é")]
+
+
+async def test_affinities_are_replaced(tables: Tables, request: pytest.FixtureRequest) -> None:
+    await tables.save_affinities({"parent": {"a:b": 1.5, "c:d": 0.25}, "gamer": {"x:y": 2.0}})
+    await tables.save_affinities({"parent": {"a:b": 3.0}})
+    assert await affinities(tables, request, "parent") == {"a:b": 3.0}
+    assert await affinities(tables, request, "gamer") == {"x:y": 2.0}
+
+
+async def affinities(
+    tables: Tables, request: pytest.FixtureRequest, persona: str
+) -> dict[str, float]:
+    if isinstance(tables, MemoryTables):
+        return tables.affinities[persona]
+    assert isinstance(tables, RedisTables)
+    key = tables.channel.removesuffix("persona-changes") + f"persona-affinity:{persona}"
+    async with Redis.from_url(request.getfixturevalue("redis_server").url) as client:
+        found = await client.hgetall(key)
+    return {name.decode(): float(lift) for name, lift in found.items()}
+
+
+async def test_a_prefix_keeps_deployments_apart(make: Make) -> None:
+    one, two = make("one:"), make("two:")
+    claim = (await one.claim([1]))[1]
+    await one.commit(claim, Write(states={"a": b"1"}, public={"a": b"2"}, labelled={"a"}))
+    await one.save_part(claim, b"part", b"stamp--1")
+    await one.add_names([(1, "a:b")])
+    assert await two.load(["a"]) == {}
+    assert await two.public("a") is None
+    assert (await two.labelled(1), await two.names()) == ([], [])
+    assert (await two.stamps([1]), await two.owners([1])) == ({}, {})
+    await two.claim([1])
+    await one.commit(claim, Write(states={"a": b"3"}))
+
+
+async def test_a_batch_of_thousands_is_one_commit(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    names = [f"c{i}" for i in range(5_000)]
+    write = Write(states=dict.fromkeys(names, b"s"), public=dict.fromkeys(names, b"p"))
+    write.labelled = set(names)
+    await tables.commit(claim, write)
+    assert len(await tables.load(names)) == 5_000
+    assert len(await tables.labelled(1)) == 5_000
+
+
+# --- what only a server can do ---
+
+
+@pytest.fixture
+async def stored(redis_server: Server, redis: Redis) -> AsyncIterator[RedisTables]:
+    tables = RedisTables.connect(redis_server.url, f"own-{time.time_ns()}:", retry_seconds=2)
+    yield tables
+    await tables.close()
+
+
+async def test_keys_are_those_of_the_contract(stored: RedisTables, redis: Redis) -> None:
+    claim = (await stored.claim([7]))[7]
+    write = Write(
+        states={"a": b"1"}, public={"a": b"2"}, markers={"b": b"3"}, labelled={"a"}, pending=["a"],
+        marker_ms=60_000,
+    )  # fmt: skip
+    await stored.commit(claim, write)
+    await stored.save_part(claim, b"part", b"stamp--1")
+    prefix = stored.channel.removesuffix("persona-changes")
+    found = {key.decode().removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")}
+    assert found == {
+        "persona:a", "persona-state:a", "persona-deleted:b", "persona-model:7",
+        "persona-labelled:7", "persona-owner:7", "persona-pending:7",
+    }  # fmt: skip
+    assert 0 < await redis.pttl(f"{prefix}persona-deleted:b") <= 60_000
+    assert await redis.pttl(f"{prefix}persona-state:a") == -1
+
+
+async def test_a_flushed_script_is_loaded_again(stored: RedisTables, redis: Redis) -> None:
+    claim = (await stored.claim([1]))[1]
+    await stored.commit(claim, Write(states={"a": b"1"}))
+    await redis.script_flush()
+    await stored.commit(claim, Write(states={"a": b"2"}))
+    assert await stored.load(["a"]) == {"a": b"2"}
+
+
+async def test_announcements_are_heard(stored: RedisTables, redis: Redis) -> None:
+    async with redis.pubsub() as listener:
+        await listener.subscribe(stored.channel)
+        await listener.get_message(timeout=5)
+        await stored.announce([json.dumps({"n": n}).encode() for n in range(2)])
+        heard = [await listener.get_message(timeout=5) for _ in range(2)]
+    assert [message and message["data"] for message in heard] == [b'{"n": 0}', b'{"n": 1}']
+
+
+async def test_a_server_tells_its_version(stored: RedisTables) -> None:
+    assert (await stored.ping())[0].isdigit()
+
+
+async def test_an_unavailable_server_is_an_error_after_the_retries() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        tables = RedisTables.connect(url, retry_seconds=0.5)
+        started = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"0\.5 s"):
+            await tables.load(["a"])
+        assert time.monotonic() - started < 3
+        await tables.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://host:port/0", ""])
+def test_a_wrong_address_is_told_at_once(url: str) -> None:
+    with pytest.raises(TopologyError, match="STREAM_PERSONA_REDIS_URL"):
+        RedisTables.connect(url)
+
+
+async def test_a_wrong_password_is_told_at_once(redis_server: Server) -> None:
+    address = redis_server.url.partition("://")[2].rpartition("@")[2]
+    tables = RedisTables.connect(f"redis://nobody:wrong@{address}", retry_seconds=30)
+    with pytest.raises(TopologyError, match="STREAM_PERSONA_REDIS_URL"):
+        await tables.ping()
+    await tables.close()

@@ -1,0 +1,39 @@
+import pytest
+
+from stream_persona.confidence import candidates, is_ambiguous
+from stream_persona.taxonomy import Policy
+
+POLICY = Policy(min_confidence=0.5, switch_margin=0.05, min_evidence=2.0)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "evidence", "named", "expected"),
+    [
+        (500_000, 2.0, False, False),
+        (499_999, 9.0, False, True),
+        (900_000, 1.9, False, True),
+        (450_000, 2.0, True, False),
+        (449_999, 9.0, True, True),
+        (900_000, 1.9, True, True),
+    ],
+)
+def test_little_confidence_or_little_evidence_is_ambiguous(
+    confidence: int, evidence: float, named: bool, expected: bool
+) -> None:
+    assert is_ambiguous(confidence, evidence, POLICY, named=named) is expected
+
+
+@pytest.mark.parametrize(
+    ("distribution", "coverage", "expected"),
+    [
+        ((600_000, 300_000, 100_000), 0.8, ["a", "b"]),
+        ((100_000, 300_000, 600_000), 0.5, ["c"]),
+        ((333_333, 333_333, 333_333), 0.5, ["a", "b"]),
+        ((333_333, 333_333, 333_333), 1.0, ["a", "b", "c"]),
+        ((600_000, 300_000, 100_000), 0.0, ["a"]),
+    ],
+)
+def test_candidates_are_the_fewest_that_reach_the_coverage(
+    distribution: tuple[int, ...], coverage: float, expected: list[str]
+) -> None:
+    assert candidates("abc", distribution, coverage) == expected

@@ -1,0 +1,210 @@
+"""The stream of changes without a server: the ring, its listeners, the figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from stream_persona.api.overview import Overview
+from stream_persona.api.stream import PIECE, Feed, Ring
+
+Change = dict[str, Any]
+
+
+def change(number: int, persona: str | None = "student", customer: str | None = None) -> Change:
+    return {
+        "change_id": f"{number:024x}",
+        "customer_id": customer or f"c{number}",
+        "current": {"persona": persona},
+    }
+
+
+def feed_of(size: int = 100) -> Feed:
+    """A feed that hears what it is told alone: its Redis is never asked."""
+    feed = Feed(Redis(), "channel", lambda _: None)
+    feed.ring = Ring(size)
+    return feed
+
+
+def publish(feed: Feed, *changes: Change) -> None:
+    for each in changes:
+        feed.publish(orjson.dumps(each))
+
+
+async def following(feed: Feed, last_id: str | None = None) -> AsyncIterator[bytes]:
+    """A listener that has been greeted."""
+    stream = feed.listen(last_id)
+    assert (await anext(stream)).startswith(b"retry:")
+    return stream
+
+
+def heard(piece: bytes) -> list[Change]:
+    lines = piece.splitlines()
+    return [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
+
+
+async def test_a_listener_hears_what_happens_from_now_on() -> None:
+    feed = feed_of()
+    publish(feed, change(1))
+    stream = await following(feed)
+    publish(feed, change(2), change(3))
+    piece = await anext(stream)
+    assert heard(piece) == [change(2), change(3)]
+    assert piece.startswith(f"id: {2:024x}\ndata: ".encode())
+    assert piece.endswith(b"\n\n")
+
+
+async def test_a_waiting_listener_is_woken() -> None:
+    feed = feed_of()
+    stream = await following(feed)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    publish(feed, change(1))
+    assert heard(await waiting) == [change(1)]
+
+
+async def test_the_last_event_id_brings_what_was_missed_and_no_more() -> None:
+    feed = feed_of()
+    publish(feed, *map(change, range(5)))
+    stream = await following(feed, last_id=change(2)["change_id"])
+    assert heard(await anext(stream)) == [change(3), change(4)]
+
+
+@pytest.mark.parametrize(("recent", "first"), [(1, 5), (3, 3), (100, 2)])
+async def test_a_new_listener_may_ask_for_recent_changes_first(recent: int, first: int) -> None:
+    feed = feed_of(size=4)
+    publish(feed, *map(change, range(6)))
+    stream = feed.listen(recent=recent)
+    await anext(stream)
+    assert heard(await anext(stream)) == [change(number) for number in range(first, 6)]
+
+
+async def test_an_id_published_twice_is_caught_up_on_from_its_first_appearance() -> None:
+    feed = feed_of()
+    publish(feed, change(1), change(2), change(1), change(3))
+    stream = await following(feed, last_id=change(1)["change_id"])
+    assert heard(await anext(stream)) == [change(2), change(1), change(3)]
+
+
+async def test_an_id_no_longer_held_is_answered_with_a_gap_and_everything_held() -> None:
+    feed = feed_of(size=2)
+    publish(feed, *map(change, range(5)))
+    stream = await following(feed, last_id=change(0)["change_id"])
+    assert (await anext(stream)).startswith(b"event: gap")
+    assert heard(await anext(stream)) == [change(3), change(4)]
+
+
+async def test_a_listener_that_the_ring_has_run_past_is_dropped() -> None:
+    feed = feed_of(size=3)
+    stream = await following(feed)
+    publish(feed, *map(change, range(4)))
+    assert [piece async for piece in stream] == []
+    assert feed.listeners == 0
+
+
+async def test_much_is_sent_in_pieces() -> None:
+    feed = feed_of(size=3 * PIECE)
+    stream = await following(feed)
+    publish(feed, *map(change, range(PIECE + 1)))
+    assert [len(heard(await anext(stream))) for _ in range(2)] == [PIECE, 1]
+
+
+async def test_silence_is_broken_by_comments() -> None:
+    stream = feed_of().listen(heartbeat=0.01)
+    await anext(stream)
+    assert (await anext(stream)).startswith(b":")
+
+
+async def test_closing_ends_every_stream() -> None:
+    feed = feed_of()
+    streams = [await following(feed) for _ in range(3)]
+    waiting = [asyncio.ensure_future(anext(stream, None)) for stream in streams]
+    await asyncio.sleep(0)
+    feed.close()
+    for each in waiting:
+        assert not heard(await each or b"")
+    assert [piece for stream in streams async for piece in stream] == []
+    assert feed.listeners == 0
+
+
+async def test_listeners_are_counted_while_they_listen() -> None:
+    feed = feed_of()
+    async with aclosing(feed.listen()) as stream:
+        await anext(stream)
+        assert feed.listeners == 1
+    assert feed.listeners == 0
+
+
+async def test_a_deletion_arrives_and_leaves_the_last_id_in_force() -> None:
+    feed = feed_of()
+    stream = await following(feed)
+    publish(feed, {"customer_id": "c1", "deleted": True})
+    assert await anext(stream) == b'data: {"customer_id":"c1","deleted":true}\n\n'
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"change_id": 3}', b"\xff"])
+def test_what_is_no_change_reaches_nobody(data: bytes) -> None:
+    feed = Feed(Redis(), "channel", Overview(["student"]).notice)
+    feed.publish(data)
+    assert feed.ring.end == 0
+
+
+def test_a_change_on_many_lines_becomes_one() -> None:
+    feed = feed_of()
+    feed.publish(orjson.dumps(change(1), option=orjson.OPT_INDENT_2))
+    assert feed.ring.read(0)[0].count(b"\n") == 3
+
+
+# --- figures ---
+
+
+def test_the_figures_tell_who_is_what_now() -> None:
+    seen = Overview(["student", "pet_owner"])
+    for each in (
+        change(1, "student", "a"), change(2, None, "b"), change(3, "pet_owner", "a"),
+        change(4, "student", "c"),
+    ):  # fmt: skip
+        seen.notice(each)
+    assert seen.figures() == {
+        "changes_per_minute": 4,
+        "shoppers": 3,
+        "ambiguous": 1,
+        "ambiguous_share": 1 / 3,
+        "mix": {"student": 1, "pet_owner": 1},
+    }
+
+
+def test_a_deleted_shopper_is_in_no_figure() -> None:
+    seen = Overview(["student"])
+    seen.notice(change(1, "student", "a"))
+    seen.notice({"customer_id": "a", "deleted": True})
+    seen.notice({"customer_id": "never heard of", "deleted": True})
+    assert (seen.figures()["shoppers"], seen.figures()["mix"]) == (0, {"student": 0})
+
+
+def test_changes_are_counted_over_the_last_minute() -> None:
+    now = 1_000.0
+    seen = Overview(["student"], lambda: now)
+    seen.notice(change(1))
+    now = 1_030.0
+    seen.notice(change(2))
+    seen.notice(change(3))
+    assert seen.figures()["changes_per_minute"] == 3
+    now = 1_061.0
+    assert seen.figures()["changes_per_minute"] == 2
+    now = 1_200.0
+    assert seen.figures()["changes_per_minute"] == 0
+
+
+def test_the_shopper_longest_unheard_of_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_persona.api.overview.MOST_SHOPPERS", 2)
+    seen = Overview(["student", "pet_owner"])
+    for number, customer in enumerate("abac"):
+        seen.notice(change(number, "pet_owner" if customer == "b" else "student", customer))
+    assert seen.figures()["mix"] == {"student": 2, "pet_owner": 0}
