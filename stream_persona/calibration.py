@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from stream_persona.features import Profiles
-from stream_persona.model import DEFAULT_GAINS, derive
+from stream_persona.model import DEFAULT_GAINS, derive_from
 from stream_persona.sums import FOLDS
 from stream_persona.tokens import COARSE_SLOTS
 
@@ -128,7 +128,7 @@ def trial(
     for fold in range(FOLDS):
         members = [m for m in panel if m.fold == fold and m.label in classes]
         if members:
-            weights = derive(sums, classes, prior, without_fold=fold)
+            weights = derive_from(sums, classes, prior, fold)
             parts.append(_scored(members, weights))
     return Trial(
         np.concatenate([part.views for part in parts], axis=1),
@@ -179,5 +179,5 @@ def calibrated(
     known = [member for member in panel if member.label in classes]
     if len(known) < MIN_PANEL or len({member.label for member in known}) < 2:  # noqa: PLR2004
         return DEFAULT_GAINS
-    log_prior = derive(sums, classes, prior).log_prior
+    log_prior = derive_from(sums, classes, prior).log_prior
     return fit(trial(known, sums, classes, prior), log_prior)

@@ -13,7 +13,8 @@ exp(a) * n / (n + exp(b)); the six numbers are the calibration (``calibration``)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -66,7 +67,9 @@ class Weights:
     def logits(self, profiles: Profiles) -> Floats:
         """Unnormalised log-probabilities, (rows, classes)."""
         views = self.views(profiles)
-        return np.asarray(self.log_prior + (gains_at(self.gains, profiles.events)[:, :, None] * views).sum(axis=0))
+        return np.asarray(
+            self.log_prior + (gains_at(self.gains, profiles.events)[:, :, None] * views).sum(axis=0)
+        )
 
     def views(self, profiles: Profiles) -> Floats:
         """The three views' scores, (3, rows, classes), summed as integers: exact in any order."""
@@ -122,8 +125,8 @@ def _running(values: Ints) -> Ints:
     return np.concatenate((np.zeros((1, values.shape[1]), np.int64), np.cumsum(values, axis=0)))
 
 
-class PersonaClassifier(base.MiniBatchClassifier):
-    """An additive classifier over decayed token counts; a River estimator.
+class PersonaClassifier(Sums, base.MiniBatchClassifier):
+    """The additive sums as a classifier over decayed token counts; a River estimator.
 
     ``x`` maps tokens (``field:value``) or slots to decayed counts; the key ``events`` holds the
     effective number of events (the largest count when it is missing).
@@ -138,16 +141,16 @@ class PersonaClassifier(base.MiniBatchClassifier):
     """
 
     def __init__(self) -> None:
-        self.sums = Sums()
+        super().__init__()
         self._weights: Weights | None = None
 
     def learn_one(self, x: Mapping[Any, float], y: Any, **_: Any) -> None:
         """Add one customer."""
-        self._add(x, y, 1)
+        self.add(contribution(profile_of(x)), y)
 
     def unlearn_one(self, x: Mapping[Any, float], y: Any) -> None:
         """Take one customer out again, exactly."""
-        self._add(x, y, -1)
+        self.add(contribution(profile_of(x)), y, -1)
 
     def learn_many(self, X: Any, y: Any) -> None:  # noqa: N803 - River's name
         """Add the customers in the rows of a DataFrame."""
@@ -156,9 +159,8 @@ class PersonaClassifier(base.MiniBatchClassifier):
 
     def predict_proba_one(self, x: Mapping[Any, float], **_: Any) -> dict[Any, float]:
         """The posterior over the classes seen; empty before the first."""
-        if self._weights is None:
-            classes = sorted(self.sums.labels(), key=str)
-            self._weights = derive(self.sums.stacked(classes), classes)
+        if self._weights is None or self._changed:
+            self._weights, self._changed = derive(self, sorted(self.labels(), key=str)), False
         if not self._weights.classes:
             return {}
         row = self._weights.probabilities(profile_of(x))[0]
@@ -168,10 +170,6 @@ class PersonaClassifier(base.MiniBatchClassifier):
         """The posteriors of the rows of a DataFrame."""
         rows = [self.predict_proba_one(row) for row in X.to_dict("records")]
         return type(X)(rows, index=X.index)
-
-    def _add(self, x: Mapping[Any, float], y: Any, sign: int) -> None:
-        self.sums.add(contribution(profile_of(x)), y, sign)
-        self._weights = None
 
 
 def profile_of(x: Mapping[Any, float]) -> Profiles:
@@ -209,18 +207,24 @@ def seeds(taxonomy: Taxonomy, fine: Iterable[str] = ()) -> Sums:
 
 
 def derive(
+    model: Sums,
+    classes: Sequence[Any],
+    prior: Sums | None = None,
+    gains: Gains = DEFAULT_GAINS,
+) -> Weights:
+    """Weights over ``classes`` from a model's sums; ``prior`` adds pseudo-counts (``seeds``)."""
+    weights = derive_from(model.stacked(classes), classes, prior)
+    version = hashlib.blake2b(model.canonical(), digest_size=6).hexdigest()
+    return replace(weights, gains=gains, version=version)
+
+
+def derive_from(
     sums: Stacked,
     classes: Sequence[Any],
     prior: Sums | None = None,
-    *,
     without_fold: int | None = None,
-    gains: Gains = DEFAULT_GAINS,
-    version: str = "",
 ) -> Weights:
-    """Weights over ``classes`` from their stacked sums.
-
-    ``prior`` adds pseudo-counts (``seeds``); ``without_fold`` leaves a fold's customers out.
-    """
+    """Weights from stacked sums; ``without_fold`` leaves a fold's customers out."""
     support = sums.moments[COUNT].sum(axis=(0, 1))
     customers, events, moments = _reduced(sums, without_fold)
     shares, total, slots = moments[: E2 + 1], customers, sums.slots
@@ -241,8 +245,6 @@ def derive(
         offsets=offsets,
         log_prior=np.log((total + 1) / (total.sum() + max(len(total), 1))),
         customers=int(customers.sum()),
-        version=version,
-        gains=gains,
     )
 
 

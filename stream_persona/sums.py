@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -82,6 +82,7 @@ class Sums:
         self._moments: Ints = np.empty((_MOMENTS, 0), np.int64)
         self._pending: list[tuple[Ints, Ints]] = []
         self._waiting = 0
+        self._changed = False
 
     def add(self, part: Contribution, y: Any, sign: int = 1) -> None:  # noqa: ANN401 - any class
         """Add a contribution of class ``y``; subtract it with ``sign`` -1."""
@@ -99,10 +100,16 @@ class Sums:
             own = numbers[keys >> _CLASS_SHIFT] << _CLASS_SHIFT if len(keys) else keys
             self._enter(own | (keys & ((1 << _CLASS_SHIFT) - 1)), moments)
 
+    @property
+    def customers(self) -> int:
+        """Labelled customers learned."""
+        return int(self._totals[:, :, 0].sum())
+
     def labels(self) -> dict[Any, int]:
         """Labelled customers of each class that has any."""
         totals = self._totals[:, :, 0].sum(axis=1).tolist()
-        return {y: totals[number] for y, number in self._classes.items() if totals[number]}
+        present = [y for y, number in self._classes.items() if totals[number]]
+        return {y: totals[self._classes[y]] for y in sorted(present, key=str)}
 
     def stacked(self, classes: Sequence[Any]) -> Stacked:
         """The sums of ``classes`` as arrays; zeros for one that was never seen."""
@@ -138,10 +145,15 @@ class Sums:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes, compressed."""
-        return compress(self.canonical())
+        return self.compress(self.canonical())
+
+    @staticmethod
+    def compress(canonical: bytes) -> bytes:
+        """Canonical bytes, small: ``from_bytes`` reads them."""
+        return zlib.compress(canonical, 1)
 
     @classmethod
-    def from_bytes(cls, blob: bytes) -> Sums:
+    def from_bytes(cls, blob: bytes) -> Self:
         """The sums that ``to_bytes`` gave; classes are text."""
         raw, at, sums = zlib.decompress(blob), 0, cls()
         while at < len(raw):
@@ -163,6 +175,7 @@ class Sums:
         return self._classes[y]
 
     def _enter(self, keys: Ints, moments: Ints) -> None:
+        self._changed = True
         self._pending.append((keys, moments))
         self._waiting += len(keys)
         if self._waiting > _MOST_PENDING:
@@ -181,8 +194,3 @@ class Sums:
         keys, moments = keys[starts], np.add.reduceat(moments[:, order], starts, axis=1)
         kept = moments[COUNT] != 0
         self._keys, self._moments = keys[kept], np.ascontiguousarray(moments[:, kept])
-
-
-def compress(canonical: bytes) -> bytes:
-    """Canonical bytes, small: ``Sums.from_bytes`` reads them."""
-    return zlib.compress(canonical, 1)
