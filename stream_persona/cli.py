@@ -94,7 +94,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run a whole system on this machine, with real shoppers, and judge it as they shop."""
-    from stream_persona.demo import Options, run
+    from stream_persona.demo.run import Options, run
 
     options = Options(
         for_seconds=bound,

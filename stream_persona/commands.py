@@ -214,9 +214,9 @@ def replay(
 
     The exit code is 3 when some lines could not be read; all others were replayed.
     """
-    from stream_persona.backfill import Request, backfill
-    from stream_persona.replay_files import KIND_NAMES
-    from stream_persona.replay_topics import Range
+    from stream_persona.replay.files import KIND_NAMES
+    from stream_persona.replay.run import Request, backfill
+    from stream_persona.replay.topics import Range
 
     span = Range(from_offset, from_time, to_offset, to_time)
     if files and (topic or span != Range()):
@@ -239,7 +239,7 @@ def replay(
 
 
 def _kinds(topics: list[str], settings: Settings) -> list[int]:
-    from stream_persona.replay_files import KIND_NAMES
+    from stream_persona.replay.files import KIND_NAMES
 
     known = {name: kind for kind, name in enumerate(KIND_NAMES)}
     known |= {name: kind for kind, name in enumerate(settings.input_topics)}

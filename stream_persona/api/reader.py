@@ -48,6 +48,7 @@ class Reader:
         self._parts: dict[int, tuple[bytes, bytes]] = {}
         self._names = Tokenizer(taxonomy)
         self._names_at = -math.inf
+        self._nameless: set[int] = set()
         self.model = Model(derive(PersonaClassifier(), taxonomy.names, self._seeds))
         self.ready = False
 
@@ -86,15 +87,18 @@ class Reader:
         found = records.decode(blobs, self._taxonomy.fingerprint)
         counts = found[0].counts if found else Counts.empty()
         shopper = query.known(counts, self._taxonomy, self._names.name)
-        if self._lacks_names(shopper) and time.monotonic() - self._names_at > self._interval:
-            await self._read_names()
+        await self._find_names(shopper)
         return shopper
 
-    def _lacks_names(self, shopper: query.Shopper) -> bool:
-        """Whether something that speaks for or against has no name yet: workers find new ones."""
+    async def _find_names(self, shopper: query.Shopper) -> None:
+        """Look for names that workers have found meanwhile; not again and again for the same."""
         slots = shopper.profile.slots
-        speaking = slots[self.model.weights.index[slots] >= 0].tolist()
-        return any(slot not in self._names.names for slot in speaking)
+        speaking = set(slots[self.model.weights.index[slots] >= 0].tolist())
+        missing = speaking - self._names.names.keys()
+        due = time.monotonic() - self._names_at > self._interval
+        if missing and (due or missing - self._nameless):
+            await self._read_names()
+            self._nameless = missing - self._names.names.keys()
 
     async def _read_names(self) -> None:
         self._names_at = time.monotonic()

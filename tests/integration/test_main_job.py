@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from stream_persona import records
 from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
+from stream_persona.journal import home
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
-from stream_persona.worker import home
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually
 

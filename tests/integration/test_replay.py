@@ -9,10 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona import records
-from stream_persona.backfill import Request, backfill
 from stream_persona.errors import InputError, TopologyError
 from stream_persona.events import KINDS, Assignment, Browse, Deletion, Event, Item, Purchase, encode
-from stream_persona.replay_topics import Range
+from stream_persona.replay.run import Request, backfill
+from stream_persona.replay.topics import Range
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
 from tests.shop import Shop, WorkerProcess

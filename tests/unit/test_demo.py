@@ -7,16 +7,16 @@ import pytest
 from aiokafka import TopicPartition
 from rich.console import Console
 
-from stream_persona.children import environment
-from stream_persona.demo_report import Report
-from stream_persona.demo_view import LiveView, PlainView, Status, view_on
+from stream_persona.demo.children import environment
+from stream_persona.demo.playback import DAY, Playback
+from stream_persona.demo.report import Report
+from stream_persona.demo.scoreboard import Judgement, Scoreboard
+from stream_persona.demo.study import Study
+from stream_persona.demo.view import LiveView, PlainView, Status, view_on
 from stream_persona.events import PURCHASE, Purchase, event_time
 from stream_persona.feed import Backlog
-from stream_persona.playback import DAY, Playback
-from stream_persona.scoreboard import Judgement, Scoreboard
 from stream_persona.settings import load_settings
 from stream_persona.simulate import Simulator
-from stream_persona.study import Study
 from stream_persona.taxonomy import load, shipped
 
 P0, P1 = TopicPartition("purchases", 0), TopicPartition("purchases", 1)

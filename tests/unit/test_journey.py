@@ -6,7 +6,9 @@ from statistics import mean, stdev
 
 import pytest
 
-from stream_persona import journey
+from stream_persona.demo import journey
+from stream_persona.demo.journey import received, redeemed, slug, tell
+from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, THEMES, make_study, split
 from stream_persona.errors import ConfigError
 from stream_persona.events import (
     ENGAGEMENT,
@@ -19,8 +21,6 @@ from stream_persona.events import (
     milliseconds,
     rfc3339,
 )
-from stream_persona.journey import received, redeemed, slug, tell
-from stream_persona.study import ACTIVE_LINES, MIDYEAR, THEMES, make_study, split
 
 pd = pytest.importorskip("pandas")
 

@@ -222,9 +222,7 @@ def test_a_taxonomy_may_read_single_attributes() -> None:
     features = SHOP.features.model_copy(update={"fields": ("category", "attributes.size")})
     shop = SHOP.model_copy(update={"features": features})
     assert len(hypothetical({"attributes.size": "xl"}, shop).profile.slots) == 2
-    with pytest.raises(
-        QueryError, match=r"expected customer_id or some of category, attributes\.size"
-    ):
+    with pytest.raises(QueryError, match=r"expected .* category, attributes\.size"):
         hypothetical({"attributes.colour": "red"}, shop)
 
 

@@ -16,8 +16,8 @@ from stream_persona.errors import FencedError, InputError
 from stream_persona.events import Event, encode
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
-from stream_persona.replay import Replay, Summary, Unreadable
-from stream_persona.replay_files import CHUNK, KIND_NAMES, Files, file_partition
+from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
+from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.tables import MemoryTables
 from stream_persona.tokens import Tokenizer

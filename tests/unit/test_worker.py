@@ -13,10 +13,11 @@ from aiokafka.structs import ConsumerRecord
 from stream_persona import pipeline, records
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.events import Event, encode
+from stream_persona.journal import home
 from stream_persona.model import PersonaClassifier
 from stream_persona.tables import MemoryTables
 from stream_persona.tokens import slot_of
-from stream_persona.worker import Worker, home
+from stream_persona.worker import Worker
 from tests.builders import (
     DAY,
     NOW,

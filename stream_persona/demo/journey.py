@@ -20,6 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from stream_persona.demo.study import (
+    MIDYEAR,
+    Study,
+    before_midyear,
+    customer_id,
+    make_study,
+    theme_hits,
+)
 from stream_persona.errors import ConfigError
 from stream_persona.events import (
     ENGAGEMENT,
@@ -31,7 +39,6 @@ from stream_persona.events import (
     event_time,
     milliseconds,
 )
-from stream_persona.study import MIDYEAR, Study, before_midyear, customer_id, make_study, theme_hits
 
 if TYPE_CHECKING:
     import pandas as pd

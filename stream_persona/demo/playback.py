@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from stream_persona.demo.journey import Journey
 from stream_persona.events import Behaviour, event_time
 from stream_persona.feed import Feeder
-from stream_persona.journey import Journey
 from stream_persona.simulate import Simulator
 
 #: Milliseconds of a day.

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 from rich.table import Table
 
-from stream_persona.demo_view import figure, share, table
+from stream_persona.demo.view import figure, share, table
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,16 @@ from typing import Any, Final, TypeVar
 from redis.asyncio import Redis
 from rich.console import Console
 
-from stream_persona import journey as complete_journey
-from stream_persona.children import Child, child
-from stream_persona.demo_report import Report
-from stream_persona.demo_show import Show
-from stream_persona.demo_view import View, view_on
+from stream_persona.demo import journey as complete_journey
+from stream_persona.demo.children import Child, child
+from stream_persona.demo.journey import Journey
+from stream_persona.demo.playback import DAY, Playback
+from stream_persona.demo.report import Report
+from stream_persona.demo.show import Show
+from stream_persona.demo.view import View, view_on
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.feed import Feeder
-from stream_persona.journey import Journey
-from stream_persona.playback import DAY, Playback
 from stream_persona.settings import Settings, load_settings
 from stream_persona.simulate import Simulator
 from stream_persona.taxonomy import load as load_taxonomy

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stream_persona.study import Study
+from stream_persona.demo.study import Study
 
 #: Beginning of the ids of synthetic shoppers.
 SYNTHETIC: Final = "SIM-"

@@ -17,7 +17,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
 from stream_persona.journal import read
 from stream_persona.pipeline import Delivery
-from stream_persona.replay import Unreadable
+from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord

@@ -12,9 +12,9 @@ from stream_persona import topology
 from stream_persona.errors import InputError
 from stream_persona.events import encode
 from stream_persona.publish import KafkaPublisher
-from stream_persona.replay import Replay, Summary, Unreadable
-from stream_persona.replay_files import Files
-from stream_persona.replay_topics import Range, Topics, refuse_live_workers
+from stream_persona.replay.files import Files
+from stream_persona.replay.fold import Replay, Summary, Unreadable
+from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.tables import RedisTables
 from stream_persona.terminal import progress
 

@@ -24,7 +24,7 @@ from stream_persona.errors import ConfigError, DecodeError, InputError
 from stream_persona.events import encode
 from stream_persona.journal import read
 from stream_persona.pipeline import Delivery
-from stream_persona.replay import Unreadable
+from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

@@ -1,0 +1,95 @@
+"""From a fetched batch to deliveries: what can't be read, and what belongs elsewhere, set aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stream_persona import journal
+from stream_persona.errors import DecodeError
+from stream_persona.pipeline import Delivery
+from stream_persona.publish import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiokafka import ConsumerRecord
+
+    from stream_persona.settings import Settings
+    from stream_persona.taxonomy import Taxonomy
+
+
+@dataclass(slots=True)
+class Read:
+    """What a batch holds: events at home here, dead letters, and events of other partitions."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    letters: list[Message] = field(default_factory=list)
+    reroutes: list[Message] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
+class Inbox:
+    """Reads the batches of all input topics."""
+
+    def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
+        self._settings = settings
+        self._taxonomy = taxonomy
+        self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
+
+    def read(self, batch: Sequence[ConsumerRecord]) -> Read:
+        """Nothing of the batch is lost: each message becomes one of three."""
+        read = Read()
+        for raw in batch:
+            try:
+                delivery = self._delivery(raw)
+            except DecodeError as error:
+                read.letters.append(self._dead_letter(raw, error))
+                read.reasons.append(error.reason)
+                continue
+            at_home = journal.home(delivery.event.customer_id, self._settings.partitions)
+            if at_home == raw.partition:
+                read.deliveries.append(delivery)
+            else:
+                read.reroutes.append(self._reroute(raw, delivery, at_home))
+        return read
+
+    def _delivery(self, raw: ConsumerRecord) -> Delivery:
+        """The event of a message, at the position where it first arrived."""
+        topic, partition, offset, arrived = self._origin(raw)
+        kind = self._kinds[topic]
+        event = journal.read(kind, raw.value, self._taxonomy)
+        return Delivery(event, kind, partition, offset, arrived if arrived >= 0 else None)
+
+    def _origin(self, raw: ConsumerRecord) -> tuple[str, int, int, int]:
+        """Topic, partition, offset and arrival where a message first came in."""
+        if raw.topic != self._settings.topic_reroutes:
+            return raw.topic, raw.partition, raw.offset, raw.timestamp
+        origin = dict(raw.headers)
+        try:
+            partition, offset, arrived = (
+                int(origin[name]) for name in ("partition", "offset", "timestamp")
+            )
+            topic = origin["topic"].decode()
+            self._kinds[topic]
+        except (KeyError, ValueError):
+            raise DecodeError("invalid_field", "the headers do not say where it came in") from None
+        return topic, partition, offset, arrived
+
+    def _dead_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
+        headers = (
+            ("reason", error.reason.encode()), ("detail", error.detail.encode()),
+            ("topic", raw.topic.encode()), ("partition", str(raw.partition).encode()),
+            ("offset", str(raw.offset).encode()),
+        )  # fmt: skip
+        return Message(self._settings.topic_dead_letters, raw.key, raw.value, headers)
+
+    def _reroute(self, raw: ConsumerRecord, delivery: Delivery, partition: int) -> Message:
+        headers = (
+            ("topic", self._settings.input_topics[delivery.kind].encode()),
+            ("partition", str(delivery.partition).encode()),
+            ("offset", str(delivery.offset).encode()),
+            ("timestamp", str(raw.timestamp).encode()),
+        )
+        key = delivery.event.customer_id.encode()
+        return Message(self._settings.topic_reroutes, key, raw.value, headers, partition)

@@ -1,0 +1,1 @@
+"""Backfill: files or topic ranges through the same walk, silently (``run.backfill``)."""
