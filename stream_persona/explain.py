@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Bound of the sum of all log-lifts in a tree: their product stays a number.
 _MOST_LOG: Final = 300.0
+#: Bound of a published log-lift: a million says enough.
+_MOST_LIFT: Final = 13.8
 
 
 def log_lifts(weights: Weights, profile: Profiles) -> tuple[NDArray[np.int64], Floats]:
@@ -53,7 +55,7 @@ def reasons(
     column = lifts[:, weights.classes.index(persona)]
     order = np.argsort(-column, kind="stable")[:count]
     return tuple(
-        (*split(name(int(slots[i]))), round(float(np.exp(column[i])) * MILLION))
+        (*split(name(int(slots[i]))), round(float(np.exp(min(column[i], _MOST_LIFT))) * MILLION))
         for i in order
         if column[i] > 0
     )

@@ -227,11 +227,13 @@ def derive_from(
     """Weights from stacked sums; ``without_fold`` leaves a fold's customers out."""
     support = sums.moments[COUNT].sum(axis=(0, 1))
     customers, events, moments = _reduced(sums, without_fold)
-    shares, total, slots = moments[: E2 + 1], customers, sums.slots
+    shares, slots = moments[: E2 + 1], sums.slots
+    total, exposure = customers, np.repeat(events[:, None], len(slots), axis=1)
     if prior is not None and prior.labels():
-        slots, support, moments, shares, total, events = _with_prior(
-            prior.stacked(classes), slots, support, moments, customers, events
-        )
+        wide = _Wide(prior.stacked(classes), slots)
+        slots, support, moments = wide.slots, wide.support(support), wide.spread(moments)
+        shares, exposure = wide.shares(moments), wide.exposure(events)
+        total = customers + wide.customers
     active = support >= MIN_SUPPORT
     slots = slots[active]
     logs_w, offsets = _discriminants(customers, moments[:, :, active] / SCALE, slots)
@@ -240,7 +242,7 @@ def derive_from(
     return Weights(
         classes=tuple(classes),
         index=index,
-        shares_w=_fixed(_multinomial(total, events, shares[:, :, active] / SCALE)),
+        shares_w=_fixed(_multinomial(total, exposure[:, active], shares[:, :, active] / SCALE)),
         logs_w=_fixed(logs_w),
         offsets=offsets,
         log_prior=np.log((total + 1) / (total.sum() + max(len(total), 1))),
@@ -248,49 +250,71 @@ def derive_from(
     )
 
 
-def _reduced(sums: Stacked, without_fold: int | None) -> tuple[Floats, Floats, Ints]:
+def _reduced(sums: Stacked, without_fold: int | None = None) -> tuple[Floats, Floats, Ints]:
     """Customers (C,), events (C,) and moments (5, C, A) over all folds but one."""
-    if without_fold is None:
-        customers, events = sums.customers.sum(axis=0), sums.events.sum(axis=0)
-        moments = sums.moments.sum(axis=1)
-    else:
-        customers, events = (
-            part.sum(axis=0) - part[without_fold] for part in (sums.customers, sums.events)
-        )
-        moments = sums.moments.sum(axis=1) - sums.moments[:, without_fold]
+    customers, events = sums.customers.sum(axis=0), sums.events.sum(axis=0)
+    moments = sums.moments.sum(axis=1)
+    if without_fold is not None:
+        customers = customers - sums.customers[without_fold]
+        events = events - sums.events[without_fold]
+        moments = moments - sums.moments[:, without_fold]
     return customers.astype(np.float64), events / SCALE, moments
 
 
-def _with_prior(
-    prior: Stacked, slots: Ints, support: Ints, moments: Ints, customers: Floats, events: Floats
-) -> tuple[Ints, Ints, Ints, Ints, Floats, Floats]:
-    """Everything over the tokens of both; pseudo-counts enter shares, never the discriminants."""
-    union = np.union1d(slots, prior.slots)
-    wide = np.zeros((*moments.shape[:2], len(union)), np.int64)
-    wide[:, :, np.searchsorted(union, slots)] = moments
-    extra_customers, extra_events, extra = _reduced(prior, None)
-    shares = wide[: E2 + 1].copy()
-    at = np.searchsorted(union, prior.slots)
-    shares[:, :, at] += extra[: E2 + 1]
-    total_support = np.zeros(len(union), np.int64)
-    total_support[np.searchsorted(union, slots)] = support
-    total_support[at] += MIN_SUPPORT * extra[COUNT].sum(axis=0)
-    return (
-        union, total_support, wide, shares, customers + extra_customers, events + extra_events
-    )  # fmt: skip
+class _Wide:
+    """Sums and seeds over the tokens of both.
+
+    Seeds are pseudo-counts of the shares: they never enter the discriminants, since they know
+    nothing of spread, and their events count only where a seed could have been seen. A weekday
+    that nobody seeded is no weekday that seeded personas never shop on.
+    """
+
+    def __init__(self, seeds: Stacked, slots: Ints) -> None:
+        self.slots = np.union1d(slots, seeds.slots)
+        self._own = np.searchsorted(self.slots, slots)
+        self._seeded = np.searchsorted(self.slots, seeds.slots)
+        self.customers, self._events, self._moments = _reduced(seeds)
+
+    def support(self, support: Ints) -> Ints:
+        """Labelled customers of each token; one that is seeded has enough of them."""
+        wide = np.zeros(len(self.slots), np.int64)
+        wide[self._own] = support
+        wide[self._seeded] += MIN_SUPPORT * self._moments[COUNT].sum(axis=0)
+        return wide
+
+    def spread(self, moments: Ints) -> Ints:
+        """Moments (5, C, tokens of both)."""
+        wide = np.zeros((*moments.shape[:2], len(self.slots)), np.int64)
+        wide[:, :, self._own] = moments
+        return wide
+
+    def shares(self, moments: Ints) -> Ints:
+        """The moments of the shares, with the seeds'."""
+        shares = moments[: E2 + 1].copy()
+        shares[:, :, self._seeded] += self._moments[: E2 + 1]
+        return shares
+
+    def exposure(self, events: Floats) -> Floats:
+        """Events (C, tokens) in which each token could have been seen."""
+        wide = np.repeat(events[:, None], len(self.slots), axis=1)
+        wide[:, self._seeded] += self._events[:, None]
+        return wide
 
 
 def _fixed(weights: Floats) -> Ints:
     return np.ascontiguousarray(np.rint(weights.T * SCALE).astype(np.int64))
 
 
-def _multinomial(customers: Floats, events: Floats, moments: Floats) -> Floats:
-    """Shrunken log-ratios of each class's smoothed share to the common one, (C, tokens)."""
+def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats:
+    """Shrunken log-ratios of each class's smoothed share to the common one, (C, tokens).
+
+    ``exposure`` (C, tokens): the events in which a token could have been seen.
+    """
     e, e2 = moments[E], moments[E2]
     if not customers.sum():
         return np.zeros_like(e)
-    common = (e.sum(axis=0) + 0.5) / (events.sum() + 1.0)
-    ratio = np.log((e + _SMOOTHING * common) / (events[:, None] + _SMOOTHING) / common)
+    common = (e.sum(axis=0) + 0.5) / (exposure.sum(axis=0) + 1.0)
+    ratio = np.log((e + _SMOOTHING * common) / (exposure + _SMOOTHING) / common)
     number = np.maximum(customers, 1)[:, None]
     mean = e / number
     variance = np.maximum(e2 / number - mean**2, 1e-12)
