@@ -10,7 +10,7 @@ LOCK_VENV := build/lock-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test bench check format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --n
 
 test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev ## bytes of a shopper, and what hashed slots cost
+	@$(BIN)/python -m tests.benchmarks.state
 
 check: $(VENV)/.dev ## lint, formatting and types
 	@$(BIN)/ruff check .

@@ -84,8 +84,8 @@ def demo(
         float | None,
         typer.Option(min=0.001, help="Days of event time a second; fits the time by default."),
     ] = None,
-    shoppers: Annotated[int, typer.Option(min=1, help="Synthetic shoppers beside the real.")] = 200,
-    rate: Annotated[float, typer.Option(min=0, help="Their events a second.")] = 20.0,
+    shoppers: Annotated[int, typer.Option(min=1, help="Synthetic shoppers beside the real.")] = 100,
+    rate: Annotated[float, typer.Option(min=0, help="Their events a second.")] = 40.0,
     seed: Annotated[int, typer.Option(help="Draws who is held back, and what they do.")] = 1,
     report: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path(
         "build/reports/demo.json"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stream_persona.tokens import COARSE_SLOTS, EVENTS
+from stream_persona.tokens import COARSE_SLOTS, EVENTS, WEIGHT_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +48,13 @@ LOG_GAIN: Final = 200.0
 NO_EPOCH: Final = -(1 << 40)
 
 _SECTION = 1 << 16
-_UNITS_BITS = 4
-_WEIGHT_UNIT = 8
+_UNITS_BITS = 3
 _LOG_STEPS = 2_048
 
 
 @cache
 def granule_weights() -> Ints:
-    """``round(16 * 2**(i / 1024)) << whole half-lives`` for the 16,384 granules of an epoch.
+    """``round(8 * 2**(i / 1024)) << whole half-lives`` for the 16,384 granules of an epoch.
 
     Built from integer square roots alone, so that every CPU has the same bits.
     """
@@ -120,7 +119,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Observation:
-    """One event's tokens for the customer in ``row`` of a batch; weights in eighths."""
+    """One event's tokens for the customer in ``row`` of a batch; weights in quarters."""
 
     row: int
     at: int
@@ -245,7 +244,7 @@ def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     starts = np.searchsorted(keys, bounds)
     middles = np.searchsorted(keys, bounds[:-1] | COARSE_SLOTS)
     clocks = np.array([granule(c.clock, features) for c in counts], np.int64)
-    units = granule_weights()[clocks & ((1 << EPOCH_BITS) - 1)] * _WEIGHT_UNIT
+    units = granule_weights()[clocks & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
     totals = np.zeros(len(counts), np.int64)
     filled = starts[1:] > starts[:-1]
     totals[filled] = values[starts[:-1][filled]]  # slot 0 comes first in its row

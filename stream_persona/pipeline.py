@@ -14,8 +14,8 @@ from stream_persona.change import Belief, Reasons, change_message, decide, milli
 from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_time, milliseconds
 from stream_persona.explain import reasons
 from stream_persona.features import Counts, Observation, fold, profiles
-from stream_persona.model import Contribution, contribution
 from stream_persona.records import Label, Recent, Record, event_hash, with_recent
+from stream_persona.sums import Contribution, contribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -3,7 +3,8 @@
 The *folded* part (counts, label, positions, recent event ids, deletion) is a pure function of the
 set of events; the *said* part is what was last published. Bytes of a record are a head in
 msgpack, then all numbers as varints: the keys as differences, the values without the zeros that
-they all end in. Many records are encoded and decoded at once, without a Python loop over tokens.
+all of their section end in. Many records are encoded and decoded at once, without a Python loop
+over tokens.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 #: Recent event ids kept per customer and input, at most.
 MAX_RECENT: Final = 16
 
@@ -107,7 +108,7 @@ class _Head(Struct, frozen=True, array_like=True):
     fingerprint: int
     epoch: int
     clock: int
-    shift: int
+    shifts: tuple[int, int]
     tokens: int
     label: Label | None
     positions: tuple[tuple[int, int], ...]
@@ -133,15 +134,19 @@ def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
     keys = np.concatenate([c.keys for c in counts] or [np.empty(0, np.uint32)]).astype(np.int64)
     values = np.concatenate([c.values for c in counts] or [np.empty(0, np.int64)])
     starts = np.concatenate(([0], np.cumsum(sizes)))
-    shifts = _common_zeros(values, starts)
+    sections = _section_starts(keys >> 16, starts)
+    shifts = _common_zeros(values, sections)
     deltas = keys.copy()
     deltas[1:] -= keys[:-1]
     firsts = starts[:-1][sizes > 0]
     deltas[firsts] = keys[firsts]
-    bodies = _interleave(deltas, np.right_shift(values, np.repeat(shifts, sizes)), starts)
+    shifted = np.right_shift(values, np.repeat(shifts, np.diff(sections)))
+    bodies = _interleave(deltas, shifted, starts)
     return [
-        _encode_head(record, fingerprint, int(shift), int(size)) + body
-        for record, shift, size, body in zip(records, shifts, sizes, bodies, strict=True)
+        _encode_head(record, fingerprint, (a, b), size) + body
+        for record, (a, b), size, body in zip(
+            records, shifts.reshape(-1, 2).tolist(), sizes.tolist(), bodies, strict=True
+        )
     ]
 
 
@@ -170,10 +175,10 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
     ]
 
 
-def _encode_head(record: Record, fingerprint: int, shift: int, tokens: int) -> bytes:
+def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], tokens: int) -> bytes:
     counts = record.counts
     head = _Head(
-        FORMAT, fingerprint, counts.epoch, counts.clock, shift, tokens, record.label,
+        FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
         tuple(sorted(record.positions.items())), tuple(sorted(record.recent.items())),
         record.deleted_at, record.said,
     )  # fmt: skip
@@ -202,13 +207,20 @@ def _decode_head(blob: bytes, fingerprint: int) -> _Head:
 def _record(head: _Head, deltas: NDArray[np.int64], values: NDArray[np.int64]) -> Record:
     keys = np.cumsum(deltas).astype(np.uint32)
     return Record(
-        Counts(head.epoch, head.clock, keys, values << head.shift),
+        Counts(head.epoch, head.clock, keys, values << np.array(head.shifts)[keys >> 16]),
         head.label, dict(head.positions), dict(head.recent), head.deleted_at, head.said,
     )  # fmt: skip
 
 
+def _section_starts(section: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each row's two sections begin, one after another; the end last."""
+    older = np.concatenate(([0], np.cumsum(section)))
+    middles = starts[1:] - (older[starts[1:]] - older[starts[:-1]])
+    return np.append(np.stack([starts[:-1], middles], axis=1).ravel(), starts[-1])
+
+
 def _common_zeros(values: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Per row, how many zero bits all its values end in (0 for an empty row)."""
+    """Per section, how many zero bits all its values end in (0 for an empty one)."""
     filled = starts[1:] > starts[:-1]
     shifts = np.zeros(len(starts) - 1, np.int64)
     if len(values):

@@ -29,7 +29,7 @@ FIELDS: Final = (
 )  # fmt: skip
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s:][^:\x00-\x1f]*$")]
-Weight = Annotated[float, Field(ge=0, le=64, multiple_of=0.125)]
+Weight = Annotated[float, Field(ge=0, le=64, multiple_of=0.25)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -47,7 +47,7 @@ class Persona(_Part):
 
 
 class Signals(_Part):
-    """How much one observation counts, in multiples of 1/8; 0 leaves it out.
+    """How much one observation counts, in multiples of 1/4; 0 leaves it out.
 
     ``purchase`` is for one item of a basket; the engagement weights are by action.
     """
@@ -56,12 +56,12 @@ class Signals(_Part):
     view: Weight = 0.25
     search: Weight = 0.25
     add_to_cart: Weight = 0.5
-    remove_from_cart: Weight = 0.125
+    remove_from_cart: Weight = 0.25
     wishlist: Weight = 0.5
     engagement: dict[str, Weight] = Field(
-        default_factory=lambda: {"open": 0.125, "click": 0.25, "redeem": 1.0}
+        default_factory=lambda: {"open": 0.25, "click": 0.5, "redeem": 1.0}
     )
-    other_engagement: Weight = 0.125
+    other_engagement: Weight = 0.25
 
 
 class Features(_Part):

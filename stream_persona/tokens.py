@@ -28,6 +28,9 @@ SLOTS: Final = COARSE_SLOTS + FINE_SLOTS
 #: The slot that counts events.
 EVENTS: Final = 0
 
+#: Weights of signals are whole multiples of 1 / WEIGHT_UNITS.
+WEIGHT_UNITS: Final = 4
+
 #: Most distinct values that a cache of one field holds before it is emptied.
 _CACHE = 100_000
 #: Most fields that have one, before all are emptied: attributes have any names.
@@ -131,7 +134,7 @@ class Tokenizer:
         return found
 
     def read(self, event: Behaviour) -> list[tuple[int, int]]:
-        """``(slot, weight)`` of every token, the weight in eighths; slot 0 first.
+        """``(slot, weight)`` of every token, the weight in quarters; slot 0 first.
 
         Empty when the taxonomy gives the signal no weight.
         """
@@ -140,7 +143,7 @@ class Tokenizer:
         return self._browse(event) if isinstance(event, Browse) else self._engagement(event)
 
     def _purchase(self, event: Purchase) -> list[tuple[int, int]]:
-        weight = round(8 * self._signals.purchase)
+        weight = round(WEIGHT_UNITS * self._signals.purchase)
         if not weight:
             return []
         total = weight * len(event.items)
@@ -152,7 +155,7 @@ class Tokenizer:
         return tokens
 
     def _browse(self, event: Browse) -> list[tuple[int, int]]:
-        weight = round(8 * getattr(self._signals, event.action))
+        weight = round(WEIGHT_UNITS * getattr(self._signals, event.action))
         if not weight:
             return []
         slots = self._context(event)
@@ -166,7 +169,9 @@ class Tokenizer:
 
     def _engagement(self, event: Engagement) -> list[tuple[int, int]]:
         signals = self._signals
-        weight = round(8 * signals.engagement.get(event.action, signals.other_engagement))
+        weight = round(
+            WEIGHT_UNITS * signals.engagement.get(event.action, signals.other_engagement)
+        )
         if not weight:
             return []
         slots = self._context(event)

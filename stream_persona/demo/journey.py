@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,7 +23,7 @@ import numpy as np
 from stream_persona.demo.study import (
     MIDYEAR,
     Study,
-    before_midyear,
+    before,
     customer_id,
     make_study,
     theme_hits,
@@ -135,8 +135,8 @@ class Journey:
         )
 
 
-def load(*, seed: int = 1, assigned_share: float = 0.7) -> Journey:
-    """Read the data and make the study.
+def load(*, seed: int = 1, assigned_share: float = 0.7, since: datetime = MIDYEAR) -> Journey:
+    """Read the data and make the study; the journey tells what came after ``since``.
 
     Raises:
         ConfigError: the packages of the ``demo`` extra are not installed.
@@ -150,19 +150,23 @@ def load(*, seed: int = 1, assigned_share: float = 0.7) -> Journey:
     )
     coupons = redeemed(pandas.read_parquet(folder / "coupon_redemptions.parquet"))
     study = make_study(lines, products, seed, assigned_share)
-    return tell(study, lines, products, mails + coupons)
+    return tell(study, lines, products, mails + coupons, since)
 
 
 def tell(
-    study: Study, lines: pd.DataFrame, products: pd.DataFrame, engagements: Sequence[Engagement]
+    study: Study,
+    lines: pd.DataFrame,
+    products: pd.DataFrame,
+    engagements: Sequence[Engagement],
+    since: datetime = MIDYEAR,
 ) -> Journey:
-    """The journey from midyear on, of data in the columns of the package's tables."""
-    later = lines[~before_midyear(lines)]
+    """The journey from ``since`` on, of data in the columns of the package's tables."""
+    later = lines[~before(lines, since)]
     later = later.sort_values(["transaction_timestamp", "basket_id", "product_id"], kind="stable")
     numbers, rows = np.unique(later["product_id"].to_numpy(), return_inverse=True)
     catalogue = _catalogue(products.set_index("product_id").reindex(numbers))
     baskets = _baskets(later, rows)
-    start = milliseconds(MIDYEAR)
+    start = milliseconds(since)
     reactions = [engagement for engagement in engagements if event_time(engagement) >= start]
     reactions.sort(key=lambda engagement: (event_time(engagement), engagement.event_id))
     last = [*baskets.moment[-1:].tolist(), *(event_time(each) for each in reactions[-1:])]

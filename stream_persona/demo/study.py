@@ -85,9 +85,9 @@ def customer_id(household: int) -> str:
     return f"HH-{household}"
 
 
-def before_midyear(lines: pd.DataFrame) -> pd.Series:
-    """Which lines the study may see."""
-    return lines["transaction_timestamp"] < np.datetime64(MIDYEAR.replace(tzinfo=None))
+def before(lines: pd.DataFrame, moment: datetime = MIDYEAR) -> pd.Series:
+    """Which lines are older than ``moment``; older than midyear is what the study may see."""
+    return lines["transaction_timestamp"] < np.datetime64(moment.replace(tzinfo=None))
 
 
 def make_study(
@@ -98,10 +98,10 @@ def make_study(
     A theme's strength is the z-score, among active households, of the square root of the
     theme's share of a household's lines. A household is active by ``ACTIVE_LINES``.
     """
-    before = before_midyear(lines)
-    bought = lines["product_id"].to_numpy()[before]
+    early = before(lines)
+    bought = lines["product_id"].to_numpy()[early]
     hits = theme_hits(products).reindex(bought, fill_value=False)
-    shares = hits.groupby(lines["household_id"].to_numpy()[before]).mean()
+    shares = hits.groupby(lines["household_id"].to_numpy()[early]).mean()
     roots = shares.loc[_active(lines)] ** 0.5
     strengths = (roots - roots.mean()) / roots.std()
     strongest = strengths.fillna(0.0).idxmax(axis="columns")
@@ -138,9 +138,9 @@ def split(personas: Mapping[str, str], seed: int, assigned_share: float) -> Stud
 
 def _active(lines: pd.DataFrame) -> list[int]:
     """Numbers of the active households, ascending."""
-    before = before_midyear(lines)
+    early = before(lines)
     active: list[set[int]] = []
-    for half, least in zip((before, ~before), ACTIVE_LINES, strict=True):
+    for half, least in zip((early, ~early), ACTIVE_LINES, strict=True):
         counts = lines["household_id"][half].value_counts()
         active.append(set(counts.index[counts >= least]))
     return sorted(set.intersection(*active))

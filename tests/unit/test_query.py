@@ -273,7 +273,7 @@ def test_the_law_holds_for_every_folded_record(
         coarse = {k * 61 + i: 1.0 + k % 3 for k in range(1, 200)}
         model.learn_one({"events": 4.0, **coarse}, persona)
         model.learn_one({"events": 9.0, COARSE_SLOTS + i % 5: 3.0}, persona)
-    rows = [Observation(0, at, [(0, 8), *tokens]) for at, tokens in events]
+    rows = [Observation(0, at, [(0, 4), *tokens]) for at, tokens in events]
     counts = fold([Counts.empty()], rows, SHOP.features)[0] if rows else Counts.empty()
     assert_law(known(counts, SHOP, str), weights_of(model))
 

@@ -66,9 +66,9 @@ def test_each_level_of_a_category_is_a_token() -> None:
 
 def test_a_basket_counts_once_for_each_item() -> None:
     tokens = read(purchase("p", categories=["a", "a", "b"]))
-    assert tokens["slot:0"] == 24
-    assert tokens["basket_size:2-3"] == 24
-    assert tokens["category:b"] == 8
+    assert tokens["slot:0"] == 12
+    assert tokens["basket_size:2-3"] == 12
+    assert tokens["category:b"] == 4
 
 
 def test_slot_zero_comes_first_and_counts_the_event() -> None:

@@ -1,0 +1,231 @@
+"""``make bench``: what a shopper costs in bytes, and what hashed slots cost in quality.
+
+The whole Complete Journey year goes through the walk and into a real Redis. Bytes are those of the
+private records and, by ``MEMORY USAGE``, of all keys. For quality, the study's personas (made on
+the first half-year) are predicted from the second, on customer-disjoint splits, with tokens in
+hashed slots, in slots of their own (no collision), in fewer fine slots, and without fine tokens.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from redis.asyncio import Redis
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from stream_persona import journal, pipeline, records, taxonomy, tokens
+from stream_persona.demo import journey
+from stream_persona.demo.study import MIDYEAR
+from stream_persona.features import Counts, profiles
+from stream_persona.model import derive
+from stream_persona.pipeline import Delivery, Outcome
+from stream_persona.records import Record
+from stream_persona.sums import Sums, contribution
+from stream_persona.tables import RedisTables
+from stream_persona.tokens import COARSE_SLOTS, Tokenizer
+from tests.servers import start_redis
+
+REPORT = Path("build/reports/bench.json")
+TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
+BATCH = 500
+SPLITS = 10
+PARTITIONS = 8
+
+
+@dataclass
+class Year:
+    """All households' records at the end, and what the worker would have written."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    model: Sums = field(default_factory=Sums)
+
+    def walk(self, deliveries: Sequence[Delivery], tokenizer: Tokenizer) -> Outcome:
+        weights = derive(self.model, TAXONOMY.names)
+        outcome = pipeline.walk(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
+        self.records |= outcome.records
+        for lesson in outcome.lessons:
+            self.model.add(lesson.part, lesson.persona, lesson.sign)
+        return outcome
+
+
+def batches(story: journey.Journey) -> Iterator[list[Delivery]]:
+    """The story in batches, preceded by the study's assignments."""
+    assigned = [Delivery(a, 3, 0, i) for i, a in enumerate(story.study.assignments())]
+    yield assigned
+    batch: list[Delivery] = []
+    for offset, (kind, event) in enumerate(story.events()):
+        batch.append(Delivery(event, kind, 0, offset))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+async def bytes_of_state() -> dict[str, float]:
+    """The whole year's records through the walk into Redis, and what they weigh there."""
+    story = journey.load(since=datetime(2017, 1, 1, tzinfo=UTC))
+    year, tokenizer, server = Year(), Tokenizer(TAXONOMY), start_redis()
+    spoken: set[str] = set()
+    total = story.size // BATCH + 2
+    for batch in track(
+        batches(story), "folding the year", total=total, console=Console(stderr=True)
+    ):
+        spoken |= year.walk(batch, tokenizer).spoken
+    try:
+        async with Redis.from_url(server.url) as redis:
+            before = await used(redis)
+            await store(year, spoken, server.url)
+            keys = [key async for key in redis.scan_iter(count=1_000)]
+            weights = [await redis.memory_usage(key, samples=0) for key in keys]
+            grown = await used(redis) - before
+    finally:
+        server.close()
+    sizes = [
+        len(blob) for blob in records.encode(list(year.records.values()), TAXONOMY.fingerprint)
+    ]
+    known = len(year.records)
+    return {
+        "customers": known,
+        "record_median_bytes": float(np.median(sizes)),
+        "record_p99_bytes": float(np.percentile(sizes, 99)),
+        "tokens_median": float(np.median([len(r.counts.keys) for r in year.records.values()])),
+        "redis_bytes_per_customer": sum(weights) / known,
+        "redis_used_memory_per_customer": grown / known,
+    }
+
+
+async def used(redis: Redis) -> int:
+    info = await redis.info("memory")
+    return int(info["used_memory"])
+
+
+async def store(year: Year, spoken: set[str], url: str) -> None:
+    """Write the records as a worker would: state, public record, labelled set, model parts."""
+    tables = RedisTables.connect(url)
+    claims = await tables.claim(range(PARTITIONS))
+    for partition, claim in claims.items():
+        own = {n: r for n, r in year.records.items() if journal.home(n, PARTITIONS) == partition}
+        outcome = Outcome(records=own, spoken=spoken & own.keys())
+        outcome.lessons = pipeline.lessons(own, TAXONOMY)
+        write = journal.write_of(outcome, TAXONOMY, 30)
+        write.pending = []
+        await tables.commit(claim, write)
+        part = await journal.fold_part(tables, partition, TAXONOMY)
+        await journal.save_part(tables, claim, part)
+    await tables.close()
+
+
+def own_slots() -> Callable[..., int]:
+    """Slots without a collision: numbered as they come."""
+    known: dict[tuple[str, bool], int] = {}
+    counts = {True: COARSE_SLOTS, False: 1}
+
+    def slot(token: str, *, fine: bool) -> int:
+        if (token, fine) not in known:
+            known[token, fine] = counts[fine]
+            counts[fine] += 1
+        return known[token, fine]
+
+    return slot
+
+
+def fewer_fine_slots(number: int) -> Callable[..., int]:
+    hashed = tokens.slot_of
+
+    def slot(token: str, *, fine: bool) -> int:
+        found = hashed(token, fine=fine)
+        return COARSE_SLOTS + found % number if fine else found
+
+    return slot
+
+
+def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = True) -> np.ndarray:
+    """Log-loss on each split, with tokens in the slots that ``slot`` gives."""
+    with patch.object(tokens, "slot_of", slot):
+        year, tokenizer = Year(), Tokenizer(TAXONOMY)
+        for batch in batches(story):
+            year.records |= pipeline.absorb(batch, year.records, TAXONOMY, tokenizer).records
+    personas = {**story.study.assigned, **story.study.held_back}
+    known = sorted(personas.keys() & year.records.keys())
+    counts = [without_fine(year.records[name].counts, fine=fine) for name in known]
+    labels = np.array([TAXONOMY.names.index(personas[name]) for name in known])
+    seen = profiles(counts, TAXONOMY.features)
+    split = StratifiedShuffleSplit(SPLITS, test_size=0.3, random_state=0).split(labels, labels)
+    losses = []
+    for train, test in split:
+        sums = Sums()
+        for row in train:
+            sums.add(contribution(seen.row(row)), TAXONOMY.names[labels[row]])
+        held = profiles([counts[row] for row in test], TAXONOMY.features)
+        p = derive(sums, TAXONOMY.names).probabilities(held)[np.arange(len(test)), labels[test]]
+        losses.append(-np.log(p).mean())
+    return np.array(losses)
+
+
+def without_fine(counts: Counts, *, fine: bool) -> Counts:
+    if fine:
+        return counts
+    kept = (counts.keys & 0xFFFF) < COARSE_SLOTS
+    return Counts(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
+
+
+def cost_of_slots() -> dict[str, dict[str, float]]:
+    """Log-loss of each way to keep tokens, and its difference to slots without collisions."""
+    story = journey.load(since=MIDYEAR)
+    ways = {
+        "own slots, no collision": (own_slots(), True),
+        "hashed (what is used)": (tokens.slot_of, True),
+        "hashed, 1,024 fine slots": (fewer_fine_slots(1_024), True),
+        "no fine tokens": (tokens.slot_of, False),
+    }
+    console = Console(stderr=True)
+    losses = {
+        name: quality(story, slot, fine=fine)
+        for name, (slot, fine) in track(ways.items(), "judging slots", console=console)
+    }
+    exact = losses["own slots, no collision"]
+    return {
+        name: {
+            "log_loss": float(loss.mean()),
+            "cost": float((loss - exact).mean()),
+            "cost_spread": float((loss - exact).std()),
+        }
+        for name, loss in losses.items()
+    }
+
+
+def show(state: dict[str, float], slots: dict[str, dict[str, float]]) -> None:
+    table = Table(title="A shopper's state at the end of the Complete Journey year")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for name, value in state.items():
+        table.add_row(name.replace("_", " "), f"{value:,.0f}")
+    print_to = Console()
+    print_to.print(table)
+    table = Table(title=f"What slots cost: log-loss of seven personas, {SPLITS} splits")
+    for column in ("tokens in", "log-loss", "cost", "± over splits"):
+        table.add_column(column, justify="left" if column == "tokens in" else "right")
+    for name, row in slots.items():
+        cells = (f"{row['log_loss']:.4f}", f"{row['cost']:+.4f}", f"{row['cost_spread']:.4f}")
+        table.add_row(name, *cells)
+    print_to.print(table)
+
+
+def main() -> None:
+    report = {"memory": asyncio.run(bytes_of_state()), "slots": cost_of_slots()}
+    show(report["memory"], report["slots"])
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    Console().print(f"Written to {REPORT}")
+
+
+if __name__ == "__main__":
+    main()
