@@ -33,11 +33,12 @@ from stream_persona.events import (
     encode,
     event_time,
 )
+from stream_persona.journal import home
 from stream_persona.metrics import Metrics
 from stream_persona.publish import Message
 from stream_persona.settings import Settings
 from stream_persona.tables import RedisTables
-from stream_persona.worker import Worker, home
+from stream_persona.worker import Worker
 from tests.servers import eventually, wait_until
 from tests.shop import Shop, environment
 
