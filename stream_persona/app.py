@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, cast
 
 import faust
@@ -73,5 +74,14 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
         while not app.should_stop:
             await Service.sleep(app, settings.model_interval)
             await app.worker.refresh()
+
+    @app.task
+    async def sweep() -> None:
+        """At most ``sweep_rate`` shoppers a second: live events come first."""
+        while settings.sweep_rate and not app.should_stop:
+            began = time.monotonic()
+            scored = await app.worker.sweep()
+            rest = scored / settings.sweep_rate - (time.monotonic() - began)
+            await Service.sleep(app, max(rest, 0.001) if scored else settings.model_interval)
 
     return app

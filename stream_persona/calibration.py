@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from stream_persona.features import Profiles
-from stream_persona.model import DEFAULT_GAINS, derive_from
+from stream_persona.model import DEFAULT_GAINS, derive_from, gains_at
 from stream_persona.sums import FOLDS
 from stream_persona.tokens import COARSE_SLOTS
 
@@ -44,14 +44,28 @@ _START: Final = (-1.0, 2.0)
 _RIDGE: Final = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
-    """A labelled customer of the calibration panel: hash, fold, label, and profile (one row)."""
+    """A labelled customer of the calibration panel: hash, fold, label, and profile (one row).
+
+    ``drawn`` keeps the pseudo-histories once they have been drawn.
+    """
 
     key: int
     fold: int
     label: Any
     profile: Profiles
+    drawn: Profiles | None = None
+
+    def same(self, other: Member) -> bool:
+        """Whether the other says the same of the same customer."""
+        mine, yours = self.profile, other.profile
+        return (
+            (self.key, self.label) == (other.key, other.label)
+            and np.array_equal(mine.events, yours.events)
+            and np.array_equal(mine.slots, yours.slots)
+            and np.array_equal(mine.shares, yours.shares)
+        )
 
 
 def mixed(values: Hashes) -> Hashes:
@@ -64,6 +78,8 @@ def mixed(values: Hashes) -> Hashes:
 
 def histories(member: Member) -> Profiles:
     """The pseudo-histories of a member, smallest first, and the whole profile last; one per row."""
+    if member.drawn is not None:
+        return member.drawn
     profile = member.profile
     events, slots = float(profile.events[0]), profile.slots[1:]
     counts = profile.shares[1:] * events
@@ -79,7 +95,8 @@ def histories(member: Member) -> Profiles:
         for size in sizes
     ]
     rows.append((profile.slots, profile.shares))
-    return _stack(rows, np.array([*(HISTORY_FACTOR * size for size in sizes), events]))
+    member.drawn = _stack(rows, np.array([*(HISTORY_FACTOR * size for size in sizes), events]))
+    return member.drawn
 
 
 def _row(slots: Ints, shares: Floats) -> tuple[Ints, Floats]:
@@ -172,12 +189,71 @@ def fit(scores: Trial, log_prior: Floats) -> Gains:
     return tuple((float(a), float(b)) for a, b in found.reshape(-1, 2))
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What labelled customers say of the model's confidence.
+
+    ``threshold``: the least confidence at which naming a persona has been right in the target's
+    share of the cases (more than 1 where it never is). ``candidate_mass``: the probability that
+    the candidates must reach together to hold the true persona in the stated share. Both None
+    while there are too few labelled customers.
+    """
+
+    gains: Gains = DEFAULT_GAINS
+    threshold: float | None = None
+    candidate_mass: float | None = None
+
+
 def calibrated(
-    panel: Sequence[Member], sums: Stacked, classes: Sequence[Any], prior: Sums | None = None
-) -> Gains:
-    """The gains for these sums; the defaults while there are too few labelled customers."""
-    known = [member for member in panel if member.label in classes]
+    panel: Sequence[Member],
+    sums: Stacked,
+    classes: Sequence[Any],
+    prior: Sums | None = None,
+    *,
+    precision: float = 0.8,
+    coverage: float = 0.9,
+) -> Calibration:
+    """The calibration for these sums; a pure function of them and of the panel's set."""
+    known = sorted((m for m in panel if m.label in classes), key=lambda member: member.key)
     if len(known) < MIN_PANEL or len({member.label for member in known}) < 2:  # noqa: PLR2004
-        return DEFAULT_GAINS
+        return Calibration()
     log_prior = derive_from(sums, classes, prior).log_prior
-    return fit(trial(known, sums, classes, prior), log_prior)
+    scores = trial(known, sums, classes, prior)
+    gains = fit(scores, log_prior)
+    probabilities = posterior(scores, gains, log_prior)
+    return Calibration(
+        gains,
+        naming_threshold(probabilities, scores.labels, precision),
+        conformal_mass(probabilities, scores.labels, coverage),
+    )
+
+
+def posterior(scores: Trial, gains: Gains, log_prior: Floats) -> Floats:
+    """Cross-fitted probabilities of the trial's rows, (R, C)."""
+    gain = gains_at(gains, scores.events)[:, :, None]
+    logits = log_prior + (gain * scores.views).sum(axis=0)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def naming_threshold(probabilities: Floats, labels: Ints, precision: float) -> float:
+    """The least confidence from which on the most likely persona is right often enough."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    order = np.argsort(-confidence, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero((share >= precision) & (np.arange(len(order)) >= MIN_PANEL))
+    return float(confidence[order[enough[-1]]]) if len(enough) else 2.0
+
+
+def conformal_mass(probabilities: Floats, labels: Ints, coverage: float) -> float:
+    """The mass at which the likeliest personas together hold the true one often enough.
+
+    Adaptive prediction sets, split-conformal (Romano, Sesia, Candes, NeurIPS 2020), without
+    their randomisation: a set holds the true persona when the mass before it is too little.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    mass = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
+    score = mass[np.arange(len(labels)), (order == labels[:, None]).argmax(axis=1)]
+    rank = min(int(np.ceil((len(score) + 1) * coverage)), len(score))
+    return float(np.sort(score)[rank - 1])

@@ -35,6 +35,8 @@ class Belief:
     evidence: float
     model_version: str
     why: Callable[[str], Reasons]
+    threshold: float | None = None
+    candidate_mass: float | None = None
 
 
 def millionths(row: Sequence[float]) -> tuple[int, ...]:
@@ -42,7 +44,9 @@ def millionths(row: Sequence[float]) -> tuple[int, ...]:
     return tuple(round(p * MILLION) for p in row)
 
 
-def decide(record: Record, belief: Belief, taxonomy: Taxonomy, now: int) -> Said | None:
+def decide(
+    record: Record, belief: Belief, taxonomy: Taxonomy, now: int, cause: int = BEHAVIOUR
+) -> Said | None:
     """The change to publish, or None when nothing shifted enough. ``now``: epoch milliseconds."""
     said, at = record.said, record.counts.clock
     current = _current(record, belief, taxonomy)
@@ -52,11 +56,12 @@ def decide(record: Record, belief: Belief, taxonomy: Taxonomy, now: int) -> Said
     persona = current.persona or _top(belief.distribution, taxonomy.names)
     return Said(
         revision=said.revision + 1 if said else 1,
-        cause=_cause(said, current, record, taxonomy.names),
+        cause=_cause(said, current, record, taxonomy.names, cause),
         at=at,
         published_at=now,
         since=_since(said, current, at),
         evidence=round(belief.evidence * 1_000),
+        candidate_mass=_mass(belief, taxonomy),
         personas=taxonomy.names,
         previous=_aligned(said, taxonomy.names) if said else None,
         current=current,
@@ -71,6 +76,7 @@ def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
     if label in taxonomy.names:
         return Posterior(label, MILLION, ambiguous=False, assigned=True, distribution=distribution)
     policy, said = taxonomy.policy, record.said
+    threshold = policy.min_confidence if belief.threshold is None else belief.threshold
     persona = _top(distribution, taxonomy.names)
     held = said.current.persona if said and not said.current.assigned else None
     dwells = held != persona and _dwells(record, taxonomy)
@@ -81,7 +87,7 @@ def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
             persona, dwells = held, False
     confidence = distribution[taxonomy.names.index(persona)]
     named = persona == held
-    ambiguous = dwells or is_ambiguous(confidence, belief.evidence, policy, named=named)
+    ambiguous = dwells or is_ambiguous(confidence, belief.evidence, threshold, policy, named=named)
     if ambiguous:
         confidence = max(distribution)
     return Posterior(
@@ -105,6 +111,11 @@ def _since(said: Said | None, current: Posterior, at: int) -> int:
     return at if current.persona is not None else 0
 
 
+def _mass(belief: Belief, taxonomy: Taxonomy) -> int:
+    measured = belief.candidate_mass
+    return round(MILLION * (taxonomy.policy.candidate_coverage if measured is None else measured))
+
+
 def _top(distribution: Sequence[int], personas: Sequence[str]) -> str:
     return personas[max(range(len(personas)), key=lambda i: (distribution[i], -i))]
 
@@ -120,7 +131,13 @@ def _shifted(said: Said, current: Posterior, taxonomy: Taxonomy) -> bool:
     )
 
 
-def _cause(said: Said | None, current: Posterior, record: Record, personas: tuple[str, ...]) -> int:
+def _cause(
+    said: Said | None,
+    current: Posterior,
+    record: Record,
+    personas: tuple[str, ...],
+    cause: int,
+) -> int:
     if said is not None and said.personas != personas:
         return MODEL
     if current.assigned:
@@ -128,7 +145,7 @@ def _cause(said: Said | None, current: Posterior, record: Record, personas: tupl
     if said is not None and said.current.assigned:
         label = record.label
         return EXPIRY if label is not None and label.persona is not None else ASSIGNMENT
-    return BEHAVIOUR
+    return cause
 
 
 def _aligned(said: Said, personas: tuple[str, ...]) -> Posterior:
@@ -168,13 +185,13 @@ def change_message(customer_id: str, record: Record) -> bytes:
     })  # fmt: skip
 
 
-def public_record(customer_id: str, said: Said, coverage: float) -> bytes:
+def public_record(customer_id: str, said: Said) -> bytes:
     """The value of ``persona:<customer_id>``: what was said, for anybody to look up."""
     current = said.current
     possible = (
         [current.persona]
         if current.persona is not None
-        else candidates(said.personas, current.distribution, coverage)
+        else candidates(said.personas, current.distribution, said.candidate_mass)
     )
     return encode({
         "customer_id": customer_id,

@@ -153,3 +153,4 @@ def simulate(
 
 app.add_typer(commands.group)
 app.add_typer(commands.taxonomies, name="taxonomy")
+app.add_typer(commands.models, name="model")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer()
 taxonomies = typer.Typer(help="Work on the file that says which personas there are.")
+models = typer.Typer(help="Work on what learns personas from behaviour.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
@@ -97,6 +98,46 @@ def check(
         "personas": taxonomy.names,
     }
     show_facts(facts, as_json=as_json)
+
+
+@models.command(
+    epilog="Example: stream-persona model compare --challenger river.naive_bayes:ComplementNB\n\n"
+    "Example: stream-persona model compare --challenger 'river.forest:ARFClassifier(n_models=5)'"
+)
+def compare(
+    challenger: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:CLASS",
+            help="A River classifier, several times for several; those of the settings by default.",
+        ),
+    ] = None,
+    in_time: Annotated[
+        bool,
+        typer.Option("--in-time", help="Judge in the order of assignments, not in five folds."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge the model and River's classifiers on all labelled customers, beside the class prior.
+
+    Each is judged on customers that it has not learned, on the records as they are stored now.
+    """
+    from dataclasses import asdict
+
+    from stream_persona import compare as comparison
+    from stream_persona.classifiers import specifications
+    from stream_persona.terminal import print_json, progress
+
+    settings, taxonomy = configured()
+    rivals = challenger or specifications(settings.challengers) or comparison.USUAL
+    models = comparison.contestants([settings.model, *rivals], taxonomy)
+    known = asyncio.run(comparison.stored(settings, taxonomy))
+    with progress("customers judged", len(known) * len(models)) as advance:
+        rows = comparison.compared(known, models, taxonomy, advance, in_time=in_time)
+    if as_json:
+        print_json({"customers": len(known), "models": [asdict(row) for row in rows]})
+    else:
+        comparison.show(rows)
 
 
 @group.command(epilog="Example: stream-persona show C-1017 --tokens 10")

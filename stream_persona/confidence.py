@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 MILLION = 1_000_000
 
 
-def is_ambiguous(confidence: int, evidence: float, policy: Policy, *, named: bool) -> bool:
+def is_ambiguous(
+    confidence: int, evidence: float, threshold: float, policy: Policy, *, named: bool
+) -> bool:
     """Whether to fall back to the baseline: too little confidence, or too little evidence.
 
     ``confidence`` is in millionths. A shopper who is ``named`` already keeps the name until the
     confidence has fallen by the switch margin below the threshold, so that it does not flap.
     """
-    threshold = policy.min_confidence - (policy.switch_margin if named else 0.0)
-    return confidence < threshold * MILLION or evidence < policy.min_evidence
+    least = threshold - (policy.switch_margin if named else 0.0)
+    return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def candidates(personas: Sequence[str], distribution: Sequence[int], coverage: float) -> list[str]:
-    """The fewest personas whose probabilities (in millionths) reach ``coverage``."""
+def candidates(personas: Sequence[str], distribution: Sequence[int], mass: int) -> list[str]:
+    """The fewest personas whose probabilities reach ``mass`` together (all in millionths)."""
     ranked = sorted(zip(distribution, personas, strict=True), key=lambda pair: (-pair[0], pair[1]))
     chosen: list[str] = []
     total = 0
     for probability, persona in ranked:
         chosen.append(persona)
         total += probability
-        if total >= coverage * MILLION:
+        if total >= mass:
             break
     return chosen

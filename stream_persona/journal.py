@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
+import heapq
 from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from stream_persona import pipeline, records
+from stream_persona import learned, pipeline, records
 from stream_persona.change import change_message, public_record
 from stream_persona.errors import DecodeError
 from stream_persona.events import Assignment, decode, encode
 from stream_persona.model import PersonaClassifier
+from stream_persona.sums import customer_key
 from stream_persona.tables import Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_persona.events import Event
-    from stream_persona.pipeline import Outcome
+    from stream_persona.pipeline import Lesson, Outcome
     from stream_persona.records import Record
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
@@ -54,14 +54,13 @@ def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
     """What an outcome changes in the tables; deletions are remembered for ``marker_days``."""
     write = Write(marker_ms=round(marker_days * 86_400_000))
     blobs = records.encode(list(outcome.records.values()), taxonomy.fingerprint)
-    coverage = taxonomy.policy.candidate_coverage
     for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
         write.states[customer] = None if record.is_marker else blob
         if record.is_marker:
             write.markers[customer] = blob
         if customer in outcome.spoken:
             said = record.said
-            write.public[customer] = public_record(customer, said, coverage) if said else None
+            write.public[customer] = public_record(customer, said) if said else None
     write.pending = sorted(outcome.spoken)
     for lesson in outcome.lessons:
         (write.labelled if lesson.sign > 0 else write.unlabelled).add(lesson.customer_id)
@@ -86,6 +85,12 @@ class RecordCache:
         missing = [customer for customer in wanted if customer not in self._known]
         self._known.update(await load(self._tables, missing, self._fingerprint))
         return {c: self._known[c] for c in wanted if c in self._known}
+
+    async def peek(self, customers: list[str]) -> dict[str, Record]:
+        """The same, without remembering who was not known: for a look at everybody in turn."""
+        missing = [customer for customer in customers if customer not in self._known]
+        found = await load(self._tables, missing, self._fingerprint)
+        return {c: self._known[c] for c in customers if c in self._known} | found
 
     def keep(self, changed: dict[str, Record], most: int) -> None:
         """Remember new records; forget the least recently changed beyond ``most``."""
@@ -122,25 +127,54 @@ def copy_of(customer_id: str, change: bytes | None) -> bytes:
     return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
 
 
-async def fold_part(tables: Tables, partition: int, taxonomy: Taxonomy) -> PersonaClassifier:
-    """A partition's share of the model, folded from the records of its labelled customers."""
-    part, customers = PersonaClassifier(), await tables.labelled(partition)
+async def fold_part(
+    tables: Tables, partition: int, taxonomy: Taxonomy
+) -> tuple[PersonaClassifier, dict[str, int]]:
+    """A partition's sums, folded from its labelled customers' records; these with their keys."""
+    sums, taught = PersonaClassifier(), dict[str, int]()
+    customers = await tables.labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
         loaded = await load(tables, chunk, taxonomy.fingerprint)
-        for lesson in pipeline.lessons(loaded, taxonomy):
-            part.add(lesson.part, lesson.persona, lesson.sign)
-    return part
+        teach(sums, taught, pipeline.lessons(loaded, taxonomy))
+    return sums, taught
 
 
-async def save_part(tables: Tables, claim: Claim, part: PersonaClassifier) -> bytes:
-    """Publish a partition's share; its stamp, which is equal for equal sums.
+def teach(sums: PersonaClassifier, taught: dict[str, int], lessons: Iterable[Lesson]) -> None:
+    """Learn and unlearn; ``taught`` are the customers whose contribution is in the sums."""
+    for lesson in lessons:
+        sums.add(lesson.part, lesson.persona, lesson.sign)
+        if lesson.sign > 0:
+            taught[lesson.customer_id] = customer_key(lesson.customer_id)
+        else:
+            taught.pop(lesson.customer_id, None)
+
+
+async def panel(
+    tables: Tables, taught: dict[str, int], most: int, taxonomy: Taxonomy
+) -> list[tuple[int, str, Record]]:
+    """Key, label and record of the ``most`` taught customers of the lowest keys."""
+    names = heapq.nsmallest(most, taught, key=taught.__getitem__)
+    loaded = await load(tables, names, taxonomy.fingerprint)
+    return [
+        (taught[name], record.active_label() or "", record)
+        for name, record in loaded.items()
+        if pipeline.teaches(record, taxonomy)
+    ]
+
+
+async def save_part(
+    tables: Tables,
+    claim: Claim,
+    sums: PersonaClassifier,
+    known: list[tuple[int, str, Record]],
+    taxonomy: Taxonomy,
+) -> bytes:
+    """Publish a partition's share; its stamp, which is equal for equal content.
 
     Raises:
         FencedError: another worker owns the partition now.
     """
-    canonical = part.canonical()
-    stamp = hashlib.blake2b(canonical, digest_size=8).digest()
-    blob = await asyncio.to_thread(PersonaClassifier.compress, canonical)
+    blob, stamp = learned.pack(sums, known, taxonomy)
     await tables.save_part(claim, blob, stamp)
     return stamp

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_persona.quality import Quality
+
 logger = logging.getLogger(__name__)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -55,6 +57,54 @@ class Metrics:
             buckets=_SECONDS,
             **prefix,
         )
+        self.ambiguity_threshold = Gauge(
+            "ambiguity_threshold", "Confidence from which a persona is named", **prefix
+        )
+        self.candidate_mass = Gauge(
+            "candidate_mass", "Probability that candidates must reach together", **prefix
+        )
+        self.oldest_record_age = Gauge(
+            "oldest_record_age_seconds",
+            "How far the oldest public record is behind the model", **prefix,
+        )  # fmt: skip
+        self.sweep_position = Gauge(
+            "sweep_position",
+            "Share of its customers that the running sweep has looked at",
+            **prefix,
+        )
+        self.swept = Counter("swept", "Customers scored again because the model moved", **prefix)
+        by_model: dict[str, Any] = {"labelnames": ["model"], **prefix}
+        self.trials = Counter(
+            "trials", "Assignments that a model's prediction was judged on", **by_model
+        )
+        self.drift_alarms = Counter(
+            "drift_alarms", "Times that a model's log-loss has risen for good", **by_model
+        )
+        self.log_loss = Gauge("log_loss", "Prequential log-loss over all trials", **by_model)
+        self.recent_log_loss = Gauge(
+            "recent_log_loss", "Prequential log-loss over the last 500 trials", **by_model
+        )
+        self.prior_log_loss = Gauge(
+            "prior_log_loss", "Log-loss of the class shares on the same trials", **by_model
+        )
+        self.accuracy = Gauge("accuracy", "Prequential accuracy over all trials", **by_model)
+        self.recent_accuracy = Gauge(
+            "recent_accuracy", "Prequential accuracy over the last 500 trials", **by_model
+        )
+        self.macro_f1 = Gauge("macro_f1", "Prequential macro-F1 over all trials", **by_model)
+        self.calibration_error = Gauge(
+            "calibration_error", "Expected calibration error over all trials", **by_model
+        )
+
+    def judged(self, model: str, quality: Quality) -> None:
+        """Show how good a model's predictions of assignments were: ``current``, or a name."""
+        self.log_loss.labels(model).set(quality.log_loss)
+        self.recent_log_loss.labels(model).set(quality.recent_log_loss)
+        self.prior_log_loss.labels(model).set(quality.prior_log_loss)
+        self.accuracy.labels(model).set(quality.accuracy)
+        self.recent_accuracy.labels(model).set(quality.recent_accuracy)
+        self.macro_f1.labels(model).set(quality.macro_f1)
+        self.calibration_error.labels(model).set(quality.ece)
 
 
 def serve(metrics: Metrics, port: int) -> tuple[int, Callable[[], None]]:

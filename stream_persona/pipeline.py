@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from stream_persona.change import Belief, Reasons, change_message, decide, millionths
+from stream_persona.change import BEHAVIOUR, Belief, Reasons, change_message, decide, millionths
 from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_time, milliseconds
 from stream_persona.explain import reasons
-from stream_persona.features import Counts, Observation, fold, profiles
+from stream_persona.features import Counts, Observation, Profiles, fold, profiles
 from stream_persona.records import Label, Recent, Record, event_hash, with_recent
-from stream_persona.sums import Contribution, contribution
+from stream_persona.sums import FOLDS, Contribution, contribution, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +56,19 @@ class Lesson:
 
 
 @dataclass(slots=True)
+class Trial:
+    """A customer who was assigned a persona, as predicted before the model learned of it.
+
+    ``profile`` has one row; ``probabilities`` are in the taxonomy's order.
+    """
+
+    customer_id: str
+    persona: str
+    profile: Profiles
+    probabilities: tuple[float, ...]
+
+
+@dataclass(slots=True)
 class Outcome:
     """What a batch leads to.
 
@@ -68,6 +81,8 @@ class Outcome:
     spoken: set[str] = field(default_factory=set)
     lessons: list[Lesson] = field(default_factory=list)
     causes: list[int] = field(default_factory=list)
+    assigned: set[str] = field(default_factory=set)
+    trials: list[Trial] = field(default_factory=list)
     applied: list[int] = field(default_factory=lambda: [0] * len(KINDS))
     redelivered: int = 0
     duplicates: int = 0
@@ -116,13 +131,24 @@ def absorb(
     for draft in changed:
         if draft.forgotten:
             outcome.say(draft.customer_id, None)
+        label = draft.record.active_label()
+        if label != draft.before.active_label() and teaches(draft.record, taxonomy):
+            outcome.assigned.add(draft.customer_id)
     return outcome
 
 
 def speak(
-    outcome: Outcome, weights: Weights, taxonomy: Taxonomy, tokenizer: Tokenizer, now: int
+    outcome: Outcome,
+    weights: Weights,
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+    now: int,
+    cause: int = BEHAVIOUR,
 ) -> None:
-    """Predict all customers of ``outcome.records`` at once; say what has shifted enough."""
+    """Predict all customers of ``outcome.records`` at once; say what has shifted enough.
+
+    ``cause`` is why they are looked at; a label that came or went is a cause of its own.
+    """
     known = {
         name: record
         for name, record in outcome.records.items()
@@ -138,9 +164,14 @@ def speak(
             profile, count = seen.row(row), taxonomy.policy.reasons
             return reasons(weights, profile, persona, tokenizer.name, count)
 
-        evidence = float(seen.events[row])
-        belief = Belief(millionths(rows[row]), evidence, weights.version, why)
-        said = decide(record, belief, taxonomy, now)
+        if name in outcome.assigned:
+            persona = record.active_label() or ""
+            outcome.trials.append(Trial(name, persona, seen.row(row), tuple(rows[row])))
+        belief = Belief(
+            millionths(rows[row]), float(seen.events[row]), weights.version, why,
+            weights.threshold, weights.candidate_mass,
+        )  # fmt: skip
+        said = decide(record, belief, taxonomy, now, cause)
         if said is not None:
             outcome.records[name] = replace(record, said=said)
             outcome.say(name, change_message(name, outcome.records[name]))
@@ -157,9 +188,13 @@ def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) ->
     known = {name: record for name, record in records.items() if teaches(record, taxonomy)}
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
     return [
-        Lesson(name, record.active_label() or "", contribution(seen.row(row)), sign)
+        Lesson(name, record.active_label() or "", _contribution(name, seen.row(row)), sign)
         for row, (name, record) in enumerate(known.items())
     ]
+
+
+def _contribution(customer_id: str, profile: Profiles) -> Contribution:
+    return contribution(profile, customer_key(customer_id) % FOLDS)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 #: Recent event ids kept per customer and input, at most.
 MAX_RECENT: Final = 16
 
@@ -65,6 +65,7 @@ class Said(Struct, frozen=True, array_like=True):
     published_at: int
     since: int
     evidence: int
+    candidate_mass: int
     personas: tuple[str, ...]
     previous: Posterior | None
     current: Posterior

@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     model_interval: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="seconds between two refreshes of the model's weights"
     )
+    model: str = Field(
+        "additive", description="`additive`, or `module:Class` of a River classifier as the model"
+    )
+    challengers: str = Field(
+        "", description="River classifiers judged beside the model, `module:Class,...`"
+    )
+    sweep_rate: Annotated[float, Field(ge=0)] = Field(
+        5_000.0, description="shoppers a second that a worker scores again when the model moved"
+    )
     session_timeout: Annotated[float, Field(ge=1, le=1800)] = Field(
         30.0, description="seconds after which the group gives up on a silent worker"
     )

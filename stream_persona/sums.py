@@ -8,6 +8,7 @@ not seen it: the whole minus its own fold.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Folds for cross-fitting.
 FOLDS: Final = 5
+#: The hash of a customer: its fold, its place in the calibration panel, its pseudo-histories.
+KEY_BYTES: Final = 8
 #: The five sums of a token: customers that have it; e and its square; p and its square.
 COUNT, E, E2, P, P2 = range(5)
 _MOMENTS: Final = 5
@@ -43,6 +46,11 @@ class Contribution:
     events: int
     slots: Ints
     moments: Ints  # (5, slots)
+
+
+def customer_key(customer_id: str) -> int:
+    """64 bits of a customer id, the same everywhere."""
+    return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=KEY_BYTES).digest())
 
 
 def contribution(profile: Profiles, fold: int = 0) -> Contribution:

@@ -23,6 +23,7 @@ worker that lost its partition and wakes up late is refused (``FencedError``) an
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass, field
 from importlib import resources
@@ -100,6 +101,10 @@ class Tables(Protocol):
 
     async def public(self, customer: str) -> bytes | None:
         """A customer's public record."""
+        ...
+
+    async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        """About ``count`` known customers from ``cursor`` on, and the next cursor (0: all seen)."""
         ...
 
     async def labelled(self, partition: int) -> list[str]:
@@ -189,6 +194,11 @@ class MemoryTables:
 
     async def public(self, customer: str) -> bytes | None:
         return self.public_records.get(customer)
+
+    async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        known = sorted(self.states)
+        end = cursor + count
+        return (end if end < len(known) else 0), known[cursor:end]
 
     async def labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))
@@ -309,6 +319,11 @@ class RedisTables:
         found: bytes | None = await self._do("GET", self._key("", customer))
         return found
 
+    async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        start = self._key("state", "")
+        found = await self._do("SCAN", cursor, "MATCH", f"{_escaped(start)}*", "COUNT", count)
+        return int(found[0]), [key.decode()[len(start) :] for key in found[1]]
+
     async def labelled(self, partition: int) -> list[str]:
         members = await self._do("SMEMBERS", self._key("labelled", partition))
         return sorted(member.decode() for member in members)
@@ -410,3 +425,8 @@ class RedisTables:
                 raise UnavailableError(message) from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
+
+
+def _escaped(text: str) -> str:
+    """The text as a pattern that matches itself alone."""
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

@@ -100,14 +100,21 @@ class Features(_Part):
 
 
 class Policy(_Part):
-    """When a persona is named, and when a shift is worth a change event."""
+    """When a persona is named, and when a shift is worth a change event.
 
+    A persona is named from the confidence on at which names have been right in
+    ``target_precision`` of the cases, and candidates are as many as hold the true persona in
+    ``candidate_coverage`` of them, both measured on labelled customers; ``min_confidence`` serves
+    while there are too few.
+    """
+
+    target_precision: Share = 0.8
     min_confidence: Share = 0.5
     min_evidence: Annotated[float, Field(ge=0)] = 1.0
     switch_margin: Share = 0.05
     confidence_step: Annotated[float, Field(gt=0, le=1)] = 0.1
     min_dwell_seconds: Annotated[float, Field(ge=0)] = 0.0
-    candidate_coverage: Share = 0.8
+    candidate_coverage: Share = 0.9
     reasons: Annotated[int, Field(ge=0, le=20)] = 3
     seed_customers: Annotated[int, Field(ge=0, le=1_000)] = 5
     max_future_seconds: Annotated[float, Field(ge=0)] = 86_400.0

@@ -12,15 +12,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stream_persona import journal, pipeline
+from stream_persona import change, journal, pipeline
 from stream_persona.affinity import affinities
-from stream_persona.change import CAUSES
 from stream_persona.errors import FencedError
 from stream_persona.events import KINDS
+from stream_persona.follow import Follower
 from stream_persona.inbox import Inbox
 from stream_persona.journal import RecordCache
-from stream_persona.model import PersonaClassifier, derive, seeds
+from stream_persona.learned import Part, members, panel_share, unpack
+from stream_persona.pipeline import Outcome
 from stream_persona.publish import Message
+from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from stream_persona.inbox import Read
     from stream_persona.metrics import Metrics
     from stream_persona.model import Weights
-    from stream_persona.pipeline import Outcome
     from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
@@ -45,10 +46,14 @@ _AFFINITY_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Owned:
-    """What a worker holds of a partition: its claim, its share of the model, recent records."""
+    """What a worker holds of a partition: its claim, its share of the model, recent records.
+
+    ``taught`` are the customers whose contribution is in the share's sums, with their keys.
+    """
 
     claim: Claim
-    part: PersonaClassifier
+    part: Part
+    taught: dict[str, int]
     cache: RecordCache
     stamp: bytes = b""
     changed: bool = True
@@ -72,18 +77,19 @@ class Worker:
         self._metrics = metrics
         self._inbox = Inbox(settings, taxonomy)
         self._tokenizer = Tokenizer(taxonomy)
-        self._seeds = seeds(taxonomy)
+        self._follower = Follower(taxonomy)
         self._owned: dict[int, Owned] = {}
-        self._others: dict[int, tuple[bytes, PersonaClassifier]] = {}
-        self._weights = derive(PersonaClassifier(), taxonomy.names, self._seeds)
+        self._others: dict[int, tuple[bytes, Part]] = {}
         self._assigning = asyncio.Lock()
+        self._walking = asyncio.Lock()
+        self._sweep = Sweep(tables, settings.partitions)
         self._affinities_of = ""
         self._affinities_at = 0.0
 
     @property
     def weights(self) -> Weights:
         """The weights in use."""
-        return self._weights
+        return self._follower.weights
 
     @property
     def owned(self) -> frozenset[int]:
@@ -120,16 +126,40 @@ class Worker:
         """
         started = time.perf_counter()
         owned = await self._owner(batch[0].partition)
-        read = self._inbox.read(batch)
-        customers = [delivery.event.customer_id for delivery in read.deliveries]
-        stored = await owned.cache.load(customers)
-        now = time.time_ns() // 1_000_000
-        outcome = pipeline.walk(
-            read.deliveries, stored, self._weights, self._taxonomy, self._tokenizer, now
-        )
-        await self._commit(owned, outcome)
-        await self._say(outcome.messages, [*read.letters, *read.reroutes])
+        async with self._walking:
+            read = self._inbox.read(batch)
+            customers = [delivery.event.customer_id for delivery in read.deliveries]
+            stored = await owned.cache.load(customers)
+            outcome = pipeline.walk(
+                read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now()
+            )
+            await self._commit(owned, outcome)
+            await self._say(outcome.messages, [*read.letters, *read.reroutes])
         self._count(outcome, read, batch, started)
+
+    async def sweep(self) -> int:
+        """Score the next idle shoppers again if the model has moved; how many."""
+        version = self.weights.version
+        scored = await self._sweep.step(version, self.owned, self._score_again)
+        self._metrics.oldest_record_age.set(self._sweep.age(self.weights.version))
+        self._metrics.swept.inc(scored)
+        return scored
+
+    async def _score_again(self, partition: int, customers: list[str]) -> None:
+        """Say what the model's move has changed; nothing else of a record moves."""
+        async with self._walking:
+            owned = self._owned.get(partition)
+            if owned is None:
+                return
+            outcome = Outcome(records=await owned.cache.peek(customers))
+            pipeline.speak(
+                outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
+            )
+            outcome.records = {name: outcome.records[name] for name in outcome.spoken}
+            await self._commit(owned, outcome)
+            await self._say(outcome.messages)
+        for cause in outcome.causes:
+            self._metrics.changes.labels(change.CAUSES[cause]).inc()
 
     async def refresh(self) -> None:
         """Publish our parts, read the others', derive new weights when anything has changed."""
@@ -142,10 +172,11 @@ class Worker:
                 await self._save_part(owned)
         fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
         await self._tables.add_names(fresh)
-        if changed:
-            self._weights = derive(self._total(), self._taxonomy.names, self._seeds)
+        parts = [own.part for own in self._owned.values()]
+        parts += [part for _, part in self._others.values()]
+        if await self._follower.follow(parts, changed=changed):
             self._metrics.model_refresh.observe(time.perf_counter() - started)
-        self._metrics.labelled.set(sum(own.part.customers for own in self._owned.values()))
+        self._metrics.labelled.set(sum(len(own.taught) for own in self._owned.values()))
         self._metrics.cached.set(sum(len(own.cache) for own in self._owned.values()))
         await self._save_affinities()
 
@@ -161,9 +192,10 @@ class Worker:
         claim = (await self._tables.claim([partition]))[partition]
         pending = await journal.unpublished(self._tables, partition, self._taxonomy)
         await self._say(list(pending.items()))
-        part = await journal.fold_part(self._tables, partition, self._taxonomy)
-        logger.info("own partition %d: %d labelled customers", partition, part.customers)
-        return Owned(claim, part, RecordCache(self._tables, self._taxonomy.fingerprint))
+        sums, taught = await journal.fold_part(self._tables, partition, self._taxonomy)
+        logger.info("own partition %d: %d labelled customers", partition, len(taught))
+        cache = RecordCache(self._tables, self._taxonomy.fingerprint)
+        return Owned(claim, Part(sums), taught, cache)
 
     async def _commit(self, owned: Owned, outcome: Outcome) -> None:
         """One atomic write, then what it means in memory."""
@@ -176,9 +208,8 @@ class Worker:
                 self._metrics.fenced.inc()
                 self._owned.pop(owned.claim.partition, None)
                 raise
-        for lesson in outcome.lessons:
-            owned.part.add(lesson.part, lesson.persona, lesson.sign)
-            owned.changed = True
+        journal.teach(owned.part.sums, owned.taught, outcome.lessons)
+        owned.changed |= bool(outcome.lessons)
         most = self._settings.cached_customers // max(1, len(self._owned))
         owned.cache.keep(outcome.records, max(1, most))
 
@@ -199,7 +230,7 @@ class Worker:
             if number:
                 metrics.events.labels(KINDS[kind].__name__.lower()).inc(number)
         for cause in outcome.causes:
-            metrics.changes.labels(CAUSES[cause]).inc()
+            metrics.changes.labels(change.CAUSES[cause]).inc()
         for reason in read.reasons:
             metrics.dead_letters.labels(reason).inc()
         metrics.redelivered.inc(outcome.redelivered)
@@ -210,14 +241,6 @@ class Worker:
         if outcome.causes:
             metrics.change_seconds.observe(max(0.0, time.time() - batch[-1].timestamp / 1_000))
 
-    def _total(self) -> PersonaClassifier:
-        total = PersonaClassifier()
-        for part in (own.part for own in self._owned.values()):
-            total.merge(part)
-        for _, part in self._others.values():
-            total.merge(part)
-        return total
-
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""
         moved = [p for p, stamp in stamps.items() if self._others.get(p, (b"",))[0] != stamp]
@@ -226,19 +249,30 @@ class Worker:
             del self._others[partition]
         for partition, (stamp, blob) in (await self._tables.parts(moved)).items():
             if partition not in self._owned:  # claimed while we were reading
-                self._others[partition] = (stamp, PersonaClassifier.from_bytes(blob))
+                before = self._others.get(partition, (b"", None))[1]
+                self._others[partition] = (stamp, unpack(blob, self._taxonomy, before))
         return bool(moved or gone)
 
     async def _save_part(self, owned: Owned) -> None:
         owned.changed = False
+        share, part = panel_share(self._settings.partitions), owned.part
+        known = await journal.panel(self._tables, owned.taught, share, self._taxonomy)
+        part.panel = members(known, self._taxonomy, part.panel)
         try:
-            owned.stamp = await journal.save_part(self._tables, owned.claim, owned.part)
+            owned.stamp = await journal.save_part(
+                self._tables, owned.claim, part.sums, known, self._taxonomy
+            )
         except FencedError:
             self._owned.pop(owned.claim.partition, None)
 
     async def _save_affinities(self) -> None:
         """The owner of the first partition keeps the affinities fresh."""
         due = time.monotonic() - self._affinities_at > _AFFINITY_SECONDS
-        if 0 in self._owned and due and self._affinities_of != self._weights.version:
-            await self._tables.save_affinities(affinities(self._weights, self._tokenizer.name))
-            self._affinities_of, self._affinities_at = self._weights.version, time.monotonic()
+        if 0 in self._owned and due and self._affinities_of != self.weights.version:
+            await self._tables.save_affinities(affinities(self.weights, self._tokenizer.name))
+            self._affinities_of, self._affinities_at = self.weights.version, time.monotonic()
+
+
+def _now() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -12,9 +12,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from redis.asyncio import Redis
 
-from stream_persona import pipeline, records, taxonomy
+from stream_persona import journal, pipeline, records, taxonomy
 from stream_persona.errors import DecodeError
 from stream_persona.events import KINDS, Event, decode, encode
+from stream_persona.journal import home
+from stream_persona.learned import Learned, Part, members, merged, panel_share, unpack
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
@@ -29,6 +31,12 @@ def environment(settings: Settings) -> dict[str, str]:
     own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in values.items()}
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
     return {**inherited, **own}
+
+
+def version_of(parts: list[Part], of: taxonomy.Taxonomy) -> str:
+    model = Learned(of)
+    model.update(*merged(parts), calibrate=True)
+    return model.weights.version
 
 
 @dataclass
@@ -142,8 +150,28 @@ class Shop:
         total = PersonaClassifier()
         for partition in range(self.settings.partitions):
             blob = await self.redis.get(f"{self.settings.prefix}persona-model:{partition}")
-            total.merge(PersonaClassifier.from_bytes(blob[8:]))
+            total.merge(unpack(blob[8:], self.taxonomy).sums)
         return total.canonical()
+
+    async def weights(self) -> str:
+        """The version of the weights that the published parts give, calibration included."""
+        keys = [f"{self.settings.prefix}persona-model:{p}" for p in range(self.settings.partitions)]
+        blobs = await self.redis.mget(keys)
+        return version_of([unpack(blob[8:], self.taxonomy) for blob in blobs], self.taxonomy)
+
+    def weights_of(self, stored: dict[str, Record]) -> str:
+        """The version of the weights that records give, folded in one process."""
+        parts = []
+        for partition in range(self.settings.partitions):
+            own = {
+                n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
+            }
+            sums, taught = PersonaClassifier(), dict[str, int]()
+            journal.teach(sums, taught, pipeline.lessons(own, self.taxonomy))
+            lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
+            known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
+            parts.append(Part(sums, members(known, self.taxonomy)))
+        return version_of(parts, self.taxonomy)
 
     async def oracle(self) -> dict[str, Record]:
         """The fold of the topics' contents in one process, one topic after another."""

@@ -13,7 +13,8 @@ from stream_persona import records
 from stream_persona.api import query
 from stream_persona.errors import UnavailableError
 from stream_persona.features import Counts
-from stream_persona.model import PersonaClassifier, derive, seeds
+from stream_persona.follow import Follower
+from stream_persona.learned import Part, unpack
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ class Reader:
         self._interval = settings.model_interval
         self._taxonomy = taxonomy
         self._tables = tables
-        self._seeds = seeds(taxonomy)
-        self._parts: dict[int, tuple[bytes, bytes]] = {}
+        self._parts: dict[int, tuple[bytes, Part]] = {}
+        self._follower = Follower(taxonomy)
         self._names = Tokenizer(taxonomy)
         self._names_at = -math.inf
         self._nameless: set[int] = set()
-        self.model = Model(derive(PersonaClassifier(), taxonomy.names, self._seeds))
+        self.model = Model(self._follower.weights)
         self.ready = False
 
     async def follow(self) -> None:
@@ -71,10 +72,14 @@ class Reader:
         moved = [p for p, stamp in stamps.items() if self._parts.get(p, (b"",))[0] != stamp]
         gone = self._parts.keys() - stamps.keys()
         if moved or gone:
+            for partition, (stamp, blob) in (await self._tables.parts(moved)).items():
+                before = self._parts.get(partition, (b"", None))[1]
+                self._parts[partition] = (stamp, unpack(blob, self._taxonomy, before))
             self._parts = {p: part for p, part in self._parts.items() if p in stamps}
-            self._parts |= await self._tables.parts(moved)
-            self.model = await asyncio.to_thread(self._merge, list(self._parts.values()))
             await self._read_names()
+        parts = [part for _, part in self._parts.values()]
+        if await self._follower.follow(parts, changed=bool(moved or gone)):
+            self.model = Model(self._follower.weights, self._follower.labelled)
 
     async def shopper(self, customer_id: str) -> query.Shopper:
         """A customer, from the private record; of one never heard of nothing is known.
@@ -114,11 +119,3 @@ class Reader:
             self.ready = False
         else:
             self.ready = True
-
-    def _merge(self, parts: list[tuple[bytes, bytes]]) -> Model:
-        """One model of all parts; they are kept as bytes, since each unfolds to megabytes."""
-        total = PersonaClassifier()
-        for _, blob in parts:
-            total.merge(PersonaClassifier.from_bytes(blob))
-        weights = derive(total, self._taxonomy.names, self._seeds)
-        return Model(weights, total.labels())

@@ -13,6 +13,7 @@ would be fenced out, so there must be none.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,11 +28,12 @@ from stream_persona.journal import (
     fold_part,
     home,
     load,
+    panel,
     save_part,
     unpublished,
     write_of,
 )
-from stream_persona.model import PersonaClassifier, derive, seeds
+from stream_persona.learned import Learned, merged, panel_share, unpack
 from stream_persona.pipeline import Outcome
 from stream_persona.publish import Message
 from stream_persona.tokens import Tokenizer
@@ -201,13 +203,15 @@ class Replay:
     async def _learn(self) -> Weights:
         """Fold the touched partitions' parts anew; the weights of all parts together."""
         for partition, claim in self._claims.items():
-            part = await fold_part(self._tables, partition, self._taxonomy)
-            await save_part(self._tables, claim, part)
-        total = PersonaClassifier()
-        for partition in range(self._settings.partitions):
-            for _, blob in (await self._tables.parts([partition])).values():
-                total.merge(PersonaClassifier.from_bytes(blob))
-        weights = derive(total, self._taxonomy.names, seeds(self._taxonomy))
+            sums, taught = await fold_part(self._tables, partition, self._taxonomy)
+            share = panel_share(self._settings.partitions)
+            known = await panel(self._tables, taught, share, self._taxonomy)
+            await save_part(self._tables, claim, sums, known, self._taxonomy)
+        stored = await self._tables.parts(range(self._settings.partitions))
+        parts = [unpack(blob, self._taxonomy) for _, blob in stored.values()]
+        model = Learned(self._taxonomy)
+        await asyncio.to_thread(model.update, *merged(parts), calibrate=True)
+        weights = model.weights
         if self._claims:
             await self._tables.save_affinities(affinities(weights, self._tokenizer.name))
         return weights

@@ -25,6 +25,7 @@ from stream_persona import journal, pipeline, records, taxonomy, tokens
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
 from stream_persona.features import Counts, profiles
+from stream_persona.learned import panel_share
 from stream_persona.model import derive
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.records import Record
@@ -118,8 +119,9 @@ async def store(year: Year, spoken: set[str], url: str) -> None:
         write = journal.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
-        part = await journal.fold_part(tables, partition, TAXONOMY)
-        await journal.save_part(tables, claim, part)
+        sums, taught = await journal.fold_part(tables, partition, TAXONOMY)
+        known = await journal.panel(tables, taught, panel_share(PARTITIONS), TAXONOMY)
+        await journal.save_part(tables, claim, sums, known, TAXONOMY)
     await tables.close()
 
 

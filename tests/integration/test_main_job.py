@@ -124,6 +124,7 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
         return await shop.model() == shop.lessons(oracle)
 
     await eventually(model_agrees, 15, "the published model is not the fold of the records")
+    assert await shop.weights() == shop.weights_of(oracle)
 
 
 async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(

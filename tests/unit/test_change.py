@@ -76,8 +76,9 @@ def test_another_persona_needs_a_margin() -> None:
 
 
 def test_little_confidence_is_said_as_nobody_with_its_candidates() -> None:
-    record = said(at(NOW), belief(0.4, 0.35))
-    public = json.loads(public_record("c", last(record), 0.7))
+    taxonomy = shop(policy={**POLICY, "candidate_coverage": 0.7})
+    record = said(at(NOW), belief(0.4, 0.35), taxonomy)
+    public = json.loads(public_record("c", last(record)))
     assert (public["persona"], public["ambiguous"]) == (None, True)
     assert public["candidates"] == ["parent", "student"]
     assert public["confidence"] == 0.4
@@ -181,7 +182,7 @@ def test_since_is_when_the_persona_began() -> None:
 def test_a_change_and_its_public_record_say_the_same() -> None:
     record = said(at(NOW), belief(0.7))
     change = json.loads(change_message("c", record))
-    public = json.loads(public_record("c", last(record), 0.8))
+    public = json.loads(public_record("c", last(record)))
     assert change_message("c", record) == change_message("c", record)
     for key in ("persona", "confidence", "ambiguous", "source", "distribution"):
         assert change["current"][key] == public[key]

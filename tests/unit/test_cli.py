@@ -20,7 +20,8 @@ from stream_persona.commands import moment
 from stream_persona.terminal import duration
 
 COMMANDS = (
-    "worker", "api", "demo", "simulate", "replay", "taxonomy check", "show", "assign", "delete"
+    "worker", "api", "demo", "simulate", "replay", "taxonomy check", "model compare",
+    "show", "assign", "delete",
 )  # fmt: skip
 FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))
 
@@ -104,6 +105,8 @@ WRONG = {
     "taxonomy": "Missing command; see stream-persona taxonomy --help",
     "show": "Missing argument 'CUSTOMER'; see stream-persona show --help",
     "show C-1 --colour": "No such option: --colour",
+    "model compare --challenger nonsense": "'nonsense' is no River classifier that can be run: "
+    "write module:Class or module:Class(name=value, ...)",
     "show 'a\tb'": "invalid_id: customer_id has characters that cannot be printed",
     "show ''": "invalid_id: customer_id must have 1 to 256 bytes",
     "assign C-1": "give either a PERSONA or --withdraw",
@@ -149,7 +152,8 @@ def test_a_wrong_setting_is_named(
 
 
 @pytest.mark.parametrize(
-    "line", ["show C-1", "assign C-1 student", "delete C-1 --yes", "worker", "replay"]
+    "line",
+    ["show C-1", "assign C-1 student", "delete C-1 --yes", "worker", "replay", "model compare"],
 )
 def test_servers_that_are_away_end_a_command_with_1_and_a_sentence(line: str) -> None:
     ended = subprocess.run(

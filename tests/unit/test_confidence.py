@@ -20,7 +20,7 @@ POLICY = Policy(min_confidence=0.5, switch_margin=0.05, min_evidence=2.0)
 def test_little_confidence_or_little_evidence_is_ambiguous(
     confidence: int, evidence: float, named: bool, expected: bool
 ) -> None:
-    assert is_ambiguous(confidence, evidence, POLICY, named=named) is expected
+    assert is_ambiguous(confidence, evidence, 0.5, POLICY, named=named) is expected
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_little_confidence_or_little_evidence_is_ambiguous(
 def test_candidates_are_the_fewest_that_reach_the_coverage(
     distribution: tuple[int, ...], coverage: float, expected: list[str]
 ) -> None:
-    assert candidates("abc", distribution, coverage) == expected
+    assert candidates("abc", distribution, round(coverage * 1_000_000)) == expected

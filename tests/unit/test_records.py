@@ -31,6 +31,7 @@ POSTERIORS = st.builds(
 )  # fmt: skip
 SAID = st.builds(
     Said, st.integers(1, 2**40), st.integers(0, 4), TIMES, TIMES, TIMES, TIMES,
+    st.integers(0, 10**6),
     st.lists(TEXT, max_size=12).map(tuple), st.none() | POSTERIORS, POSTERIORS,
     st.lists(st.tuples(TEXT, TEXT, MILLIONTHS), max_size=3).map(tuple), TEXT, TEXT,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stream_persona import pipeline, records
 from stream_persona.errors import FencedError, InputError
 from stream_persona.events import Event, encode
+from stream_persona.learned import unpack
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
@@ -126,7 +127,7 @@ async def test_the_parts_of_the_model_are_the_fold_of_the_records(tmp_path: Path
     for lesson in outcome.lessons:
         expected.add(lesson.part, lesson.persona, lesson.sign)
     for _, part in (await tables.parts(range(SETTINGS.partitions))).values():
-        published.merge(PersonaClassifier.from_bytes(part))
+        published.merge(unpack(part, TAXONOMY).sums)
     assert expected.customers
     assert published.canonical() == expected.canonical()
 

@@ -14,6 +14,7 @@ from stream_persona import pipeline, records
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.events import Event, encode
 from stream_persona.journal import home
+from stream_persona.learned import unpack
 from stream_persona.model import PersonaClassifier
 from stream_persona.tables import MemoryTables
 from stream_persona.tokens import slot_of
@@ -64,7 +65,7 @@ def sum_of(tables: MemoryTables) -> bytes:
 async def parts_of(tables: MemoryTables, partitions: int = 1) -> bytes:
     total = PersonaClassifier()
     for _, blob in (await tables.parts(range(partitions))).values():
-        total.merge(PersonaClassifier.from_bytes(blob))
+        total.merge(unpack(blob, SHOP).sums)
     return total.canonical()
 
 

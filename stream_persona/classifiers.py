@@ -1,0 +1,229 @@
+"""Any River classifier over customers' profiles: named in text, taught, and asked.
+
+A *specification* is ``module:Class``, with constructor arguments if need be, which are literals:
+``river.forest:ARFClassifier(n_models=5)``. It may also name an estimator that a module of your own
+holds ready, such as a pipeline, which is cloned: ``my_shop.models:pipeline``. ``additive`` is the
+package's own classifier. Nothing that is no River estimator is ever called.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+
+from river import base, compose, multiclass, naive_bayes
+
+from stream_persona.errors import SettingsError
+from stream_persona.features import SCALE
+from stream_persona.model import PersonaClassifier
+from stream_persona.sums import E, P, contribution, customer_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stream_persona.features import Profiles
+
+#: The specification of the package's own classifier.
+ADDITIVE: Final = "additive"
+#: Drawn from where a specification sets no seed: every process must learn the same.
+_SEED: Final = 1
+_FORM: Final = "write module:Class or module:Class(name=value, ...)"
+_COUNTING: Final = (naive_bayes.MultinomialNB, naive_bayes.ComplementNB, naive_bayes.BernoulliNB)
+
+Form = Literal["counts", "logs", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A labelled customer: the persona, when it was assigned, and the profile (one row)."""
+
+    customer_id: str
+    persona: str
+    profile: Profiles
+    assigned_at: int = 0
+
+
+class Classifier(Protocol):
+    """What is used of a River classifier, or of a pipeline that ends in one."""
+
+    def learn_one(self, x: dict[Any, float], y: str) -> None:
+        """Learn one customer."""
+        ...
+
+    def predict_proba_one(self, x: dict[Any, float]) -> Mapping[Any, float]:
+        """Probabilities of the classes seen."""
+        ...
+
+    def clone(self) -> Classifier:
+        """One of the same parameters that has learned nothing."""
+        ...
+
+
+class Learner:
+    """A River classifier that learns examples and answers in the order of ``personas``.
+
+    ``classifier`` is a pattern and stays as it is.
+    """
+
+    def __init__(self, classifier: Classifier, personas: Sequence[str]) -> None:
+        # What is cloned must never have learned: some keep what they count in their parameters.
+        self._untaught = classifier
+        self._classifier = classifier.clone()
+        self._personas = tuple(personas)
+        self._form = form_of(classifier)
+
+    def fresh(self) -> Learner:
+        """The same, having learned nothing."""
+        return Learner(self._untaught, self._personas)
+
+    def learn(self, persona: str, profile: Profiles) -> None:
+        """Learn that a customer of this profile (one row) is of ``persona``."""
+        self._classifier.learn_one(features_of(profile, self._form), persona)
+
+    def probabilities(self, profile: Profiles) -> tuple[float, ...]:
+        """The posterior for a profile of one row; sums to 1."""
+        found = self._classifier.predict_proba_one(features_of(profile, self._form))
+        return normalised([found.get(persona, 0.0) for persona in self._personas])
+
+
+def refolded(learner: Learner, examples: Iterable[Example]) -> Learner:
+    """One that has learned exactly these, in the order of ``in_order``: a function of the set."""
+    fresh = learner.fresh()
+    for example in in_order(examples):
+        fresh.learn(example.persona, example.profile)
+    return fresh
+
+
+def in_order(examples: Iterable[Example]) -> list[Example]:
+    """Examples by a hash of their customers' ids: an order that depends on the set alone.
+
+    Ids themselves may come in groups (by country, by age), which misleads whoever learns in steps.
+    """
+    return sorted(examples, key=lambda e: (customer_key(e.customer_id), e.customer_id))
+
+
+def form_of(classifier: object) -> Form:
+    """In which form a classifier is told of a customer (``features_of``)."""
+    last = _last(classifier)
+    if isinstance(last, PersonaClassifier):
+        return "whole"
+    return "counts" if isinstance(last, _COUNTING) else "logs"
+
+
+def features_of(profile: Profiles, form: Form) -> dict[Any, float]:
+    """A profile of one row as River takes it, keyed by slots in their order.
+
+    ``counts``, for the naive Bayes family, are the decayed counts of tokens, of at most 100 events:
+    a heavy shopper is no louder to them than in our own sums. ``logs``, for everything else (linear
+    models, trees, neighbours), are log(1 + 200 q) of the shares q: from 0 to about 5, however much
+    somebody buys. Both are exactly what a customer contributes to the sums, so whoever follows
+    those knows when to fold again. ``whole`` has the unbounded counts and the number of events, for
+    ``PersonaClassifier``.
+    """
+    if form == "whole":
+        events = float(profile.events[0])
+        counts = (profile.shares[1:] * events).tolist()
+        return {"events": events, **dict(zip(profile.slots[1:].tolist(), counts, strict=True))}
+    part = contribution(profile)
+    values = (part.moments[E if form == "counts" else P] / SCALE).tolist()
+    return dict(zip(part.slots.tolist(), values, strict=True))
+
+
+def normalised(row: Sequence[float]) -> tuple[float, ...]:
+    """Probabilities that sum to 1; uniform where a classifier knows nothing, or no number."""
+    kept = [p if math.isfinite(p) and p > 0 else 0.0 for p in map(float, row)]
+    total = sum(kept)
+    if not 0 < total < math.inf:
+        return tuple(1 / len(kept) for _ in kept)
+    return tuple(p / total for p in kept)
+
+
+def specifications(text: str) -> tuple[str, ...]:
+    """The specifications in a list separated by commas; those in parentheses separate nothing."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def classifier(specification: str) -> Classifier:
+    """The River classifier that a specification names; one of two classes is run one-vs-rest.
+
+    Raises:
+        SettingsError: there is none; one sentence says why.
+    """
+    if specification.strip() == ADDITIVE:
+        return cast("Classifier", PersonaClassifier())
+    path, name, arguments = _parsed(specification)
+    try:
+        found = getattr(importlib.import_module(path), name)
+    except Exception as error:  # noqa: BLE001 - a module may fail in any way when it is imported
+        raise _wrong(specification, f"it cannot be imported ({_told(error)})") from None
+    made = _made(found, arguments, specification)
+    last = _last(made)
+    if last._multiclass or isinstance(last, PersonaClassifier):  # noqa: SLF001 - River's own mark
+        return cast("Classifier", made)
+    return cast("Classifier", multiclass.OneVsRestClassifier(made))
+
+
+def _parsed(specification: str) -> tuple[str, str, dict[str, Any]]:
+    """Module, name and arguments."""
+    found = re.fullmatch(r"([\w.]+):(\w+)(\(.*\))?", specification.strip(), re.DOTALL)
+    if found is None:
+        raise _wrong(specification, _FORM)
+    try:
+        call = ast.parse(f"it{found[3] or '()'}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise _wrong(specification, _FORM)
+        given = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
+        if len(given) != len(call.keywords):
+            raise _wrong(specification, _FORM)
+    except (ValueError, SyntaxError, TypeError, MemoryError):
+        raise _wrong(specification, _FORM) from None
+    return found[1], found[2], given
+
+
+def _made(found: object, arguments: dict[str, Any], specification: str) -> Any:  # noqa: ANN401
+    """A new classifier of what was found, if that is one."""
+    is_class = inspect.isclass(found) and issubclass(found, base.Classifier)
+    if not is_class and not isinstance(found, base.Classifier | compose.Pipeline):
+        raise _wrong(specification, "neither a class nor an estimator for classes bears this name")
+    try:
+        made: Any = (
+            cast("Any", found)(**_seeded(found, arguments)) if is_class
+            else cast("Any", found).clone(arguments)
+        )  # fmt: skip
+        last = _last(made)
+    except Exception as error:  # noqa: BLE001 - a constructor may fail in any way
+        raise _wrong(specification, f"it cannot be made ({_told(error)})") from None
+    if not isinstance(last, base.Classifier):
+        raise _wrong(specification, f"the pipeline ends in a {type(last).__name__}")
+    if type(last).predict_proba_one is base.Classifier.predict_proba_one:
+        raise _wrong(specification, "it has no probabilities, only predictions")
+    return made
+
+
+def _seeded(found: object, arguments: dict[str, Any]) -> dict[str, Any]:
+    stochastic = "seed" in inspect.signature(cast("Any", found)).parameters
+    return {"seed": _SEED, **arguments} if stochastic else arguments
+
+
+def _last(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such base
+    return list(made.steps.values())[-1] if isinstance(made, compose.Pipeline) else made
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _wrong(specification: str, why: str) -> SettingsError:
+    return SettingsError(f"{specification!r} is no River classifier that can be run: {why}")

@@ -1,0 +1,56 @@
+"""All labelled customers as examples, from their stored records: what classifiers fold from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stream_persona import journal, pipeline
+from stream_persona.classifiers import Example, in_order
+from stream_persona.features import profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stream_persona.records import Record
+    from stream_persona.tables import Tables
+    from stream_persona.taxonomy import Taxonomy
+
+_CHUNK: Final = 2_000
+
+
+async def read(
+    tables: Tables,
+    partitions: int,
+    taxonomy: Taxonomy,
+    tell: Callable[[int], None] = lambda _: None,
+) -> list[Example]:
+    """The labelled customers of all partitions who have behaviour, in their order.
+
+    ``tell`` hears of each number of customers read.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    found: list[Example] = []
+    for partition in range(partitions):
+        customers = await tables.labelled(partition)
+        for start in range(0, len(customers), _CHUNK):
+            chunk = customers[start : start + _CHUNK]
+            found += examples(await journal.load(tables, chunk, taxonomy.fingerprint), taxonomy)
+            tell(len(chunk))
+    return in_order(found)
+
+
+def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
+    """The records that teach something, each with its profile as of its own clock."""
+    known = {c: record for c, record in records.items() if pipeline.teaches(record, taxonomy)}
+    seen = profiles([record.counts for record in known.values()], taxonomy.features)
+    return [
+        Example(
+            customer,
+            record.active_label() or "",
+            seen.row(row),
+            record.label.at if record.label else 0,
+        )
+        for row, (customer, record) in enumerate(known.items())
+    ]

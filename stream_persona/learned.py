@@ -1,0 +1,133 @@
+"""What all parts of the model know together: merged sums, calibration, weights.
+
+A part is one partition's share: its sums, and its members of the calibration panel, which are the
+labelled customers of the lowest hashes. All of it is a pure function of the labelled customers'
+records, so every worker and the API derive the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stream_persona import records
+from stream_persona.calibration import Calibration, Member, calibrated
+from stream_persona.features import profiles
+from stream_persona.model import PersonaClassifier, derive_from, seeds
+from stream_persona.records import Record
+from stream_persona.sums import FOLDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream_persona.model import Weights
+    from stream_persona.taxonomy import Taxonomy
+
+#: Labelled customers of all partitions together in the calibration panel.
+PANEL: Final = 640
+
+_packed = msgspec.msgpack.Decoder(tuple[bytes, list[tuple[int, str, bytes]]])
+
+
+@dataclass(slots=True)
+class Part:
+    """One partition's share of the model: sums, and panel members by customer."""
+
+    sums: PersonaClassifier = field(default_factory=PersonaClassifier)
+    panel: dict[int, Member] = field(default_factory=dict)
+
+
+def panel_share(partitions: int) -> int:
+    """Members of one partition: of labelled customers, those of the lowest keys."""
+    return -(-PANEL // partitions)
+
+
+def members(
+    known: Sequence[tuple[int, str, Record]],
+    taxonomy: Taxonomy,
+    before: Mapping[int, Member] | None = None,
+) -> dict[int, Member]:
+    """Panel members, by key, of ``(key, label, record)``; those of ``before`` stay if the same."""
+    before = before or {}
+    seen = profiles([record.counts for _, _, record in known], taxonomy.features)
+    found = {}
+    for row, (key, label, _) in enumerate(known):
+        member = Member(key, key % FOLDS, label, seen.row(row))
+        found[key] = before[key] if key in before and before[key].same(member) else member
+    return found
+
+
+def pack(
+    sums: PersonaClassifier, known: Sequence[tuple[int, str, Record]], taxonomy: Taxonomy
+) -> tuple[bytes, bytes]:
+    """The bytes of a part with a panel of ``(key, label, record)``, and their stamp."""
+    ordered = sorted(known, key=lambda entry: entry[0])
+    bare = [Record(counts=record.counts) for _, _, record in ordered]
+    blobs = records.encode(bare, taxonomy.fingerprint)
+    entries = [(k, label, blob) for (k, label, _), blob in zip(ordered, blobs, strict=True)]
+    canonical = sums.canonical()
+    stamp = hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
+    return msgspec.msgpack.encode((sums.compress(canonical), entries)), stamp
+
+
+def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
+    """The part that ``pack`` gave; members of ``before`` stay if they are the same."""
+    sums, entries = _packed.decode(blob)
+    stored = records.decode([counts for _, _, counts in entries], taxonomy.fingerprint)
+    known = [(k, label, record) for (k, label, _), record in zip(entries, stored, strict=True)]
+    panel = members(known, taxonomy, before.panel if before else None)
+    return Part(PersonaClassifier.from_bytes(sums), panel)
+
+
+class Learned:
+    """The weights of all parts together; the calibration may lag behind, and ``settled`` tells."""
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self._taxonomy = taxonomy
+        self._seeds = seeds(taxonomy)
+        self._calibration = Calibration()
+        self._calibrated_for = ""
+        self._sums_version = ""
+        self.labelled: dict[str, int] = {}
+        self.weights = self._derive(PersonaClassifier(), [])
+
+    @property
+    def settled(self) -> bool:
+        """Whether the calibration belongs to the present sums."""
+        return self._calibrated_for == self._sums_version
+
+    def update(self, total: PersonaClassifier, panel: Sequence[Member], *, calibrate: bool) -> None:
+        """New weights; heavy, so call it in a thread, with sums that nobody else touches."""
+        self.weights = self._derive(total, panel if calibrate else None)
+        self.labelled = total.labels()
+
+    def _derive(self, total: PersonaClassifier, panel: Sequence[Member] | None) -> Weights:
+        taxonomy, policy = self._taxonomy, self._taxonomy.policy
+        stacked = total.stacked(taxonomy.names)
+        self._sums_version = hashlib.blake2b(total.canonical(), digest_size=8).hexdigest()
+        if panel is not None:
+            self._calibration = calibrated(
+                panel, stacked, taxonomy.names, self._seeds,
+                precision=policy.target_precision, coverage=policy.candidate_coverage,
+            )  # fmt: skip
+            self._calibrated_for = self._sums_version
+        now = self._calibration
+        text = f"{self._sums_version} {now!r}"
+        return replace(
+            derive_from(stacked, taxonomy.names, self._seeds),
+            gains=now.gains,
+            threshold=now.threshold,
+            candidate_mass=now.candidate_mass,
+            version=hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
+        )
+
+
+def merged(parts: Sequence[Part]) -> tuple[PersonaClassifier, list[Member]]:
+    """The sums of all parts, and the members of all their panels."""
+    total = PersonaClassifier()
+    for part in parts:
+        total.merge(part.sums)
+    return total, [member for part in parts for member in part.panel.values()]

@@ -1,0 +1,155 @@
+"""How good predictions are: prequentially, over assignments, score first and learn after.
+
+Whoever is assigned a persona was predicted a moment before, by weights that did not know the
+answer yet (A. P. Dawid, "Statistical theory: the prequential approach", JRSS A, 1984). The figures
+are River's, and so is the detector of drift (ADWIN: Bifet, Gavaldà, SDM 2007). Detectors and
+running means can't be unlearned: they hold numbers of trials and nothing of any customer, they
+may raise an alarm, and no prediction depends on them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from river import drift, metrics, utils
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Equal bins of confidence in which calibration is measured.
+BINS: Final = 10
+#: Trials that the recent figures look back on.
+WINDOW: Final = 500
+_MILLION: Final = 1_000_000
+#: For the detector a loss is at most so many times that of a uniform guess: it expects a bound.
+_MOST_LOSS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Trials whose confidence fell into one bin: how many, how many right, confidence summed.
+
+    All are counts; ``confidence`` is in millionths.
+    """
+
+    trials: int = 0
+    right: int = 0
+    confidence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Figures over all trials so far; those of no trials are NaN.
+
+    Losses are in nats; a probability of 0 counts as 1e-15. ``prior_log_loss`` is that of the
+    class shares seen before each trial. ``ece`` is the expected calibration error over ``bins``.
+    ``recent`` figures are over the last ``WINDOW`` trials, ``last_alarm_at_trial`` is 0 when there
+    was no alarm.
+    """
+
+    trials: int
+    log_loss: float
+    accuracy: float
+    macro_f1: float
+    ece: float
+    recent_log_loss: float
+    recent_accuracy: float
+    prior_log_loss: float
+    alarms: int
+    last_alarm_at_trial: int
+    bins: tuple[Bin, ...]
+
+
+class Prequential:
+    """Judges the predictions of one model, assignment by assignment.
+
+    >>> judged = Prequential(["parent", "student"])
+    >>> judged.judge("parent", [0.8, 0.2])
+    False
+    >>> judged.judge("student", [0.6, 0.4])
+    False
+    >>> figures = judged.snapshot()
+    >>> figures.trials, figures.accuracy, round(figures.log_loss, 3), round(figures.ece, 3)
+    (2, 0.5, 0.57, 0.4)
+    """
+
+    def __init__(self, personas: Sequence[str]) -> None:
+        self._personas = tuple(personas)
+        self._seen = dict.fromkeys(self._personas, 0)
+        self._loss = metrics.CrossEntropy()
+        self._accuracy = metrics.Accuracy()
+        self._macro_f1 = metrics.MacroF1()
+        self._recent_loss: Any = utils.Rolling(metrics.CrossEntropy, WINDOW)
+        self._recent_accuracy: Any = utils.Rolling(metrics.Accuracy, WINDOW)
+        self._prior_loss = metrics.CrossEntropy()
+        self._bins = [Bin()] * BINS
+        self._detector = drift.ADWIN()
+        self._worst = _MOST_LOSS * math.log(max(2, len(self._personas)))
+        self._alarms = self._last_alarm = 0
+
+    @property
+    def trials(self) -> int:
+        """How many predictions were judged."""
+        return sum(self._seen.values())
+
+    def judge(self, persona: str, probabilities: Sequence[float]) -> bool:
+        """Score one prediction against the truth; whether that raises an alarm of drift.
+
+        ``probabilities`` are in the order of the personas.
+        """
+        row = dict(zip(self._personas, map(float, probabilities), strict=True))
+        named = max(row, key=row.__getitem__)
+        total = self.trials + len(self._personas)
+        self._prior_loss.update(persona, {p: (n + 1) / total for p, n in self._seen.items()})
+        self._seen[persona] += 1
+        self._loss.update(persona, row)
+        self._recent_loss.update(persona, row)
+        self._accuracy.update(persona, named)
+        self._recent_accuracy.update(persona, named)
+        self._macro_f1.update(persona, named)
+        self._place(row[named], right=named == persona)
+        return self._alarmed(row[persona])
+
+    def snapshot(self) -> Quality:
+        """The figures as they are now."""
+        any_trial = self.trials > 0
+        return Quality(
+            trials=self.trials,
+            log_loss=self._loss.get() if any_trial else math.nan,
+            accuracy=self._accuracy.get() if any_trial else math.nan,
+            macro_f1=self._macro_f1.get() if any_trial else math.nan,
+            ece=calibration_error(self._bins),
+            recent_log_loss=self._recent_loss.get() if any_trial else math.nan,
+            recent_accuracy=self._recent_accuracy.get() if any_trial else math.nan,
+            prior_log_loss=self._prior_loss.get() if any_trial else math.nan,
+            alarms=self._alarms,
+            last_alarm_at_trial=self._last_alarm,
+            bins=tuple(self._bins),
+        )
+
+    def _place(self, confidence: float, *, right: bool) -> None:
+        number = min(int(confidence * BINS), BINS - 1)
+        last = self._bins[number]
+        self._bins[number] = Bin(
+            last.trials + 1, last.right + right, last.confidence + round(confidence * _MILLION)
+        )
+
+    def _alarmed(self, probability: float) -> bool:
+        """Whether the loss has risen; that a model gets better is drift, but no alarm."""
+        before = self._detector.estimation
+        loss = -math.log(max(probability, 1e-15))
+        self._detector.update(min(loss / self._worst, 1.0))
+        if not self._detector.drift_detected or self._detector.estimation <= before:
+            return False
+        self._alarms, self._last_alarm = self._alarms + 1, self.trials
+        return True
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: the bins' gaps between confidence and accuracy, weighted."""
+    trials = sum(each.trials for each in bins)
+    if not trials:
+        return math.nan
+    return sum(abs(each.confidence / _MILLION - each.right) for each in bins) / trials

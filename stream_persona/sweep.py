@@ -1,0 +1,75 @@
+"""Nobody is left behind: shoppers who send nothing are scored again when the model has moved.
+
+A sweep walks over all stored customers in small steps, between the batches of live events, and
+says what has shifted with the cause ``model``. It goes on where it was after a rebalance, since a
+step only looks for customers of the partitions that are owned then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from stream_persona import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from stream_persona.tables import Tables
+
+#: Customers scored in one go: live events wait no longer than that takes.
+CHUNK: Final = 200
+_SCAN: Final = 1_000
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One walk over everybody: the model it began with, and whose customers it has seen."""
+
+    version: str
+    owned: frozenset[int]
+    began: float
+
+
+class Sweep:
+    """The position of a worker's sweep, and how far the oldest record is behind the model."""
+
+    def __init__(self, tables: Tables, partitions: int) -> None:
+        self._tables = tables
+        self._partitions = partitions
+        self._cursor = 0
+        self._under_way: _Pass | None = None
+        self._done = _Pass("", frozenset(), time.monotonic())
+
+    def age(self, version: str) -> float:
+        """Seconds by which the oldest public record may be behind the model of ``version``."""
+        return 0.0 if self._done.version == version else time.monotonic() - self._done.began
+
+    async def step(
+        self,
+        version: str,
+        owned: frozenset[int],
+        score: Callable[[int, list[str]], Awaitable[None]],
+    ) -> int:
+        """Look at the next customers with the model of ``version``; how many were scored."""
+        if self._under_way is None:
+            if self._done.version == version and owned <= self._done.owned:
+                return 0
+            self._under_way = _Pass(version, owned, time.monotonic())
+        # What was not ours all the time may have been passed by: the next pass is for it.
+        self._under_way.owned &= owned
+        self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
+        mine: dict[int, list[str]] = defaultdict(list)
+        for customer in customers:
+            mine[journal.home(customer, self._partitions)].append(customer)
+        scored = 0
+        for partition in mine.keys() & owned:
+            for start in range(0, len(mine[partition]), CHUNK):
+                chunk = mine[partition][start : start + CHUNK]
+                await score(partition, chunk)
+                scored += len(chunk)
+        if not self._cursor:
+            self._done, self._under_way = self._under_way, None
+        return scored
