@@ -40,6 +40,10 @@ HISTORIES: Final = (1, 3, 10, 30, 100, 300)
 HISTORY_FACTOR: Final = 3.0
 #: Fewer labelled customers than this keep the default gains.
 MIN_PANEL: Final = 30
+#: Fewer named customers than this can't tell how often names are right.
+MIN_NAMED: Final = 10
+#: A threshold that no confidence reaches.
+NEVER: Final = 2.0
 _START: Final = (-1.0, 2.0)
 _RIDGE: Final = 1e-4
 
@@ -194,14 +198,14 @@ class Calibration:
     """What labelled customers say of the model's confidence.
 
     ``threshold``: the least confidence at which naming a persona has been right in the target's
-    share of the cases (more than 1 where it never is). ``candidate_mass``: the probability that
-    the candidates must reach together to hold the true persona in the stated share. Both None
-    while there are too few labelled customers.
+    share of the cases (more than 1 where it never is). ``candidate_floor``: the probability from
+    which on a persona is a candidate, so that the candidates hold the true one in the stated
+    share. Both None while there are too few labelled customers.
     """
 
     gains: Gains = DEFAULT_GAINS
     threshold: float | None = None
-    candidate_mass: float | None = None
+    candidate_floor: float | None = None
 
 
 def calibrated(
@@ -220,11 +224,13 @@ def calibrated(
     log_prior = derive_from(sums, classes, prior).log_prior
     scores = trial(known, sums, classes, prior)
     gains = fit(scores, log_prior)
-    probabilities = posterior(scores, gains, log_prior)
+    # Judged as they are: pseudo-histories would stand for a mix of shoppers that nobody has.
+    probabilities = posterior(scores, gains, log_prior)[scores.whole]
+    labels = scores.labels[scores.whole]
     return Calibration(
         gains,
-        naming_threshold(probabilities, scores.labels, precision),
-        conformal_mass(probabilities, scores.labels, coverage),
+        naming_threshold(probabilities, labels, precision),
+        conformal_floor(probabilities, labels, coverage),
     )
 
 
@@ -237,23 +243,28 @@ def posterior(scores: Trial, gains: Gains, log_prior: Floats) -> Floats:
 
 
 def naming_threshold(probabilities: Floats, labels: Ints, precision: float) -> float:
-    """The least confidence from which on the most likely persona is right often enough."""
+    """The least confidence from which on the most likely persona is right often enough.
+
+    Often enough is judged by a lower bound (Wilson, 1927, one standard error), since the least of
+    many thresholds is the one that was lucky. More than 1 when there is none.
+    """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     order = np.argsort(-confidence, kind="stable")
-    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero((share >= precision) & (np.arange(len(order)) >= MIN_PANEL))
-    return float(confidence[order[enough[-1]]]) if len(enough) else 2.0
+    n = np.arange(1, len(order) + 1)
+    share = np.cumsum(right[order]) / n
+    spread = np.sqrt(share * (1 - share) / n + 1 / (4 * n**2))
+    least = (share + 1 / (2 * n) - spread) / (1 + 1 / n)
+    enough = np.flatnonzero((least >= precision) & (n >= MIN_NAMED))
+    return float(confidence[order[enough[-1]]]) if len(enough) else NEVER
 
 
-def conformal_mass(probabilities: Floats, labels: Ints, coverage: float) -> float:
-    """The mass at which the likeliest personas together hold the true one often enough.
+def conformal_floor(probabilities: Floats, labels: Ints, coverage: float) -> float:
+    """The probability that the true persona has at least in ``coverage`` of the cases.
 
-    Adaptive prediction sets, split-conformal (Romano, Sesia, Candes, NeurIPS 2020), without
-    their randomisation: a set holds the true persona when the mass before it is too little.
+    Split-conformal sets of least average size: all personas of that probability or more (Sadinle,
+    Lei, Wasserman, "Least Ambiguous Set-Valued Classifiers with Bounded Error Levels", JASA 2019).
     """
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    mass = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-    score = mass[np.arange(len(labels)), (order == labels[:, None]).argmax(axis=1)]
-    rank = min(int(np.ceil((len(score) + 1) * coverage)), len(score))
-    return float(np.sort(score)[rank - 1])
+    true = np.sort(probabilities[np.arange(len(labels)), labels])
+    rank = int(np.floor((len(true) + 1) * (1.0 - coverage)))
+    return float(true[rank - 1]) if rank else 0.0

@@ -36,7 +36,7 @@ class Belief:
     model_version: str
     why: Callable[[str], Reasons]
     threshold: float | None = None
-    candidate_mass: float | None = None
+    candidate_floor: float | None = None
 
 
 def millionths(row: Sequence[float]) -> tuple[int, ...]:
@@ -61,7 +61,7 @@ def decide(
         published_at=now,
         since=_since(said, current, at),
         evidence=round(belief.evidence * 1_000),
-        candidate_mass=_mass(belief, taxonomy),
+        candidate_floor=_floor(belief, taxonomy),
         personas=taxonomy.names,
         previous=_aligned(said, taxonomy.names) if said else None,
         current=current,
@@ -111,9 +111,12 @@ def _since(said: Said | None, current: Posterior, at: int) -> int:
     return at if current.persona is not None else 0
 
 
-def _mass(belief: Belief, taxonomy: Taxonomy) -> int:
-    measured = belief.candidate_mass
-    return round(MILLION * (taxonomy.policy.candidate_coverage if measured is None else measured))
+def _floor(belief: Belief, taxonomy: Taxonomy) -> int:
+    """In millionths; unmeasured: all that are left out add up to less than the share allowed."""
+    measured = belief.candidate_floor
+    if measured is None:
+        measured = (1.0 - taxonomy.policy.candidate_coverage) / len(taxonomy.names)
+    return round(MILLION * measured)
 
 
 def _top(distribution: Sequence[int], personas: Sequence[str]) -> str:
@@ -191,7 +194,7 @@ def public_record(customer_id: str, said: Said) -> bytes:
     possible = (
         [current.persona]
         if current.persona is not None
-        else candidates(said.personas, current.distribution, said.candidate_mass)
+        else candidates(said.personas, current.distribution, said.candidate_floor)
     )
     return encode({
         "customer_id": customer_id,

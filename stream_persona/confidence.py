@@ -25,14 +25,8 @@ def is_ambiguous(
     return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def candidates(personas: Sequence[str], distribution: Sequence[int], mass: int) -> list[str]:
-    """The fewest personas whose probabilities reach ``mass`` together (all in millionths)."""
+def candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:
+    """The personas of at least ``floor`` (in millionths); the likeliest always is one."""
     ranked = sorted(zip(distribution, personas, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    chosen: list[str] = []
-    total = 0
-    for probability, persona in ranked:
-        chosen.append(persona)
-        total += probability
-        if total >= mass:
-            break
-    return chosen
+    likely = [persona for probability, persona in ranked if probability >= floor]
+    return likely or [ranked[0][1]]

@@ -120,7 +120,7 @@ class Learned:
             derive_from(stacked, taxonomy.names, self._seeds),
             gains=now.gains,
             threshold=now.threshold,
-            candidate_mass=now.candidate_mass,
+            candidate_floor=now.candidate_floor,
             version=hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
         )
 

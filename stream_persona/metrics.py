@@ -60,8 +60,8 @@ class Metrics:
         self.ambiguity_threshold = Gauge(
             "ambiguity_threshold", "Confidence from which a persona is named", **prefix
         )
-        self.candidate_mass = Gauge(
-            "candidate_mass", "Probability that candidates must reach together", **prefix
+        self.candidate_floor = Gauge(
+            "candidate_floor", "Probability from which on a persona is a candidate", **prefix
         )
         self.oldest_record_age = Gauge(
             "oldest_record_age_seconds",

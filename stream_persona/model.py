@@ -52,8 +52,8 @@ class Weights:
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
     2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
     constants for coarse and fine tokens, ``log_prior`` (classes,). ``threshold`` is the
-    confidence from which a persona is named and ``candidate_mass`` the probability that candidates
-    must reach together, where the calibration has measured them.
+    confidence from which a persona is named and ``candidate_floor`` the probability from which on
+    one is a candidate, where the calibration has measured them.
     """
 
     classes: tuple[str, ...]
@@ -66,7 +66,7 @@ class Weights:
     version: str = ""
     gains: Gains = DEFAULT_GAINS
     threshold: float | None = None
-    candidate_mass: float | None = None
+    candidate_floor: float | None = None
 
     def logits(self, profiles: Profiles) -> Floats:
         """Unnormalised log-probabilities, (rows, classes)."""

@@ -169,7 +169,7 @@ def speak(
             outcome.trials.append(Trial(name, persona, seen.row(row), tuple(rows[row])))
         belief = Belief(
             millionths(rows[row]), float(seen.events[row]), weights.version, why,
-            weights.threshold, weights.candidate_mass,
+            weights.threshold, weights.candidate_floor,
         )  # fmt: skip
         said = decide(record, belief, taxonomy, now, cause)
         if said is not None:

@@ -65,7 +65,7 @@ class Said(Struct, frozen=True, array_like=True):
     published_at: int
     since: int
     evidence: int
-    candidate_mass: int
+    candidate_floor: int
     personas: tuple[str, ...]
     previous: Posterior | None
     current: Posterior

@@ -76,7 +76,7 @@ def test_another_persona_needs_a_margin() -> None:
 
 
 def test_little_confidence_is_said_as_nobody_with_its_candidates() -> None:
-    taxonomy = shop(policy={**POLICY, "candidate_coverage": 0.7})
+    taxonomy = shop(policy={**POLICY, "candidate_coverage": 0.2})
     record = said(at(NOW), belief(0.4, 0.35), taxonomy)
     public = json.loads(public_record("c", last(record)))
     assert (public["persona"], public["ambiguous"]) == (None, True)

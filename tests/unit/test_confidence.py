@@ -24,16 +24,16 @@ def test_little_confidence_or_little_evidence_is_ambiguous(
 
 
 @pytest.mark.parametrize(
-    ("distribution", "coverage", "expected"),
+    ("distribution", "floor", "expected"),
     [
-        ((600_000, 300_000, 100_000), 0.8, ["a", "b"]),
-        ((100_000, 300_000, 600_000), 0.5, ["c"]),
-        ((333_333, 333_333, 333_333), 0.5, ["a", "b"]),
-        ((333_333, 333_333, 333_333), 1.0, ["a", "b", "c"]),
-        ((600_000, 300_000, 100_000), 0.0, ["a"]),
+        ((600_000, 300_000, 100_000), 200_000, ["a", "b"]),
+        ((100_000, 300_000, 600_000), 300_000, ["c", "b"]),
+        ((333_333, 333_333, 333_333), 333_333, ["a", "b", "c"]),
+        ((600_000, 300_000, 100_000), 700_000, ["a"]),
+        ((600_000, 300_000, 100_000), 0, ["a", "b", "c"]),
     ],
 )
-def test_candidates_are_the_fewest_that_reach_the_coverage(
-    distribution: tuple[int, ...], coverage: float, expected: list[str]
+def test_candidates_are_the_personas_that_remain_possible_the_likeliest_first(
+    distribution: tuple[int, ...], floor: int, expected: list[str]
 ) -> None:
-    assert candidates("abc", distribution, round(coverage * 1_000_000)) == expected
+    assert candidates("abc", distribution, floor) == expected
