@@ -76,6 +76,12 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
             await app.worker.refresh()
 
     @app.task
+    async def challenge() -> None:
+        while not app.should_stop:
+            await Service.sleep(app, settings.model_interval)
+            await app.worker.challenge()
+
+    @app.task
     async def sweep() -> None:
         """At most ``sweep_rate`` shoppers a second: live events come first."""
         while settings.sweep_rate and not app.should_stop:

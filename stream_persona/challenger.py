@@ -103,7 +103,7 @@ class Challenger:
 class Panel:
     """The model in use and its challengers, judged on the same assignments.
 
-    A worker calls ``judge`` after each commit and ``work`` now and then, from one task.
+    A worker calls ``judge`` after each commit, and ``work`` now and then, in a task of its own.
     """
 
     def __init__(
@@ -125,6 +125,7 @@ class Panel:
         self._metrics = metrics
         self._pace = pace or Pace(_REFOLD_SECONDS)
         self._waiting: deque[Trial] = deque(maxlen=_MOST_WAITING)
+        self._working = asyncio.Lock()
         self._stale = True  # a worker that starts anew has forgotten all
         self._known = 0  # labelled customers at the last fold
 
@@ -137,11 +138,11 @@ class Panel:
         if not self.challengers:
             return
         gone = departed(lessons)
-        self._waiting = deque(
-            (t for t in self._waiting if t.customer_id not in gone), maxlen=_MOST_WAITING
-        )
+        if gone:
+            kept = (trial for trial in self._waiting if trial.customer_id not in gone)
+            self._waiting = deque(kept, maxlen=_MOST_WAITING)
+            self._stale = True
         self._waiting.extend(trials)
-        self._stale |= bool(gone)
 
     async def work(self, tables: Tables, customers: int) -> None:
         """Judge the challengers on what waits; fold those again whose customers have left.
@@ -153,15 +154,16 @@ class Panel:
         """
         if not self.challengers:
             return
-        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        for challenger in self.challengers:
-            await asyncio.to_thread(self._judge, challenger, waiting)
-        stale = self._stale or customers > self._known * _GROWTH
-        if stale and self._pace.due():
-            await self._refold(tables, customers)
+        async with self._working:
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            for challenger in self.challengers:
+                await asyncio.to_thread(self._judge, challenger, waiting)
+            stale = self._stale or customers > self._known * _GROWTH
+            if stale and self._pace.due():
+                await self._refold(tables, customers)
 
     async def _refold(self, tables: Tables, customers: int) -> None:
-        self._pace.start()
+        self._pace.begin()
         self._stale = False  # whoever leaves from here on makes it so again
         known = await examples.read(tables, self._partitions, self._taxonomy)
         for challenger in self.challengers:

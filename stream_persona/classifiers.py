@@ -170,7 +170,7 @@ def classifier(specification: str) -> Classifier:
         raise _wrong(specification, f"it cannot be imported ({_told(error)})") from None
     made = _made(found, arguments, specification)
     last = _last(made)
-    if last._multiclass or isinstance(last, PersonaClassifier):  # noqa: SLF001 - River's own mark
+    if last._multiclass:  # noqa: SLF001 - River's own mark
         return cast("Classifier", made)
     return cast("Classifier", multiclass.OneVsRestClassifier(made))
 

@@ -8,7 +8,6 @@ records as they are stored now, with what happened after the assignment.
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -20,7 +19,7 @@ from stream_persona import examples
 from stream_persona.calibration import Member, joined
 from stream_persona.classifiers import ADDITIVE, Example, Learner, classifier
 from stream_persona.errors import InputError
-from stream_persona.learned import Learned
+from stream_persona.learned import PANEL, Learned
 from stream_persona.model import PersonaClassifier
 from stream_persona.quality import Prequential
 from stream_persona.sums import FOLDS, contribution, customer_key
@@ -122,6 +121,7 @@ class Additive:
             key = customer_key(example.customer_id)
             self._sums.add(contribution(example.profile, key % FOLDS), example.persona)
             self._panel.append(Member(key, key % FOLDS, example.persona, example.profile))
+        self._panel = sorted(self._panel, key=lambda member: member.key)[:PANEL]
         if known:
             self._learned.update(self._sums, self._panel, calibrate=True)
 
@@ -288,14 +288,10 @@ def show(rows: Sequence[Row]) -> None:
     for row in rows:
         figures = (f"{x:.3f}" for x in (row.log_loss, row.accuracy, row.ece))
         times = (f"{x:,.1f}" for x in (row.learn_us, row.predict_us))
-        table.add_row(_short(row.model), f"{row.trials:,}", *figures, *times)
+        name = row.model.partition(":")[2] or row.model  # without its module
+        table.add_row(name, f"{row.trials:,}", *figures, *times)
     console = Console()
     console.print(table)
     for row in rows:
         if row.failure:
             console.print(f"{row.model} failed: {row.failure}", markup=False)
-
-
-def _short(specification: str) -> str:
-    """A specification without its module."""
-    return re.sub(r"^[\w.]+:", "", specification)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import OrderedDict
 from functools import lru_cache
@@ -175,6 +176,6 @@ async def save_part(
     Raises:
         FencedError: another worker owns the partition now.
     """
-    blob, stamp = learned.pack(sums, known, taxonomy)
+    blob, stamp = await asyncio.to_thread(learned.pack, sums.canonical(), known, taxonomy)
     await tables.save_part(claim, blob, stamp)
     return stamp

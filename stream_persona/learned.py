@@ -61,16 +61,15 @@ def members(
 
 
 def pack(
-    sums: PersonaClassifier, known: Sequence[tuple[int, str, Record]], taxonomy: Taxonomy
+    canonical: bytes, known: Sequence[tuple[int, str, Record]], taxonomy: Taxonomy
 ) -> tuple[bytes, bytes]:
-    """The bytes of a part with a panel of ``(key, label, record)``, and their stamp."""
+    """The bytes of a part, and their stamp: canonical sums, panel of ``(key, label, record)``."""
     ordered = sorted(known, key=lambda entry: entry[0])
     bare = [Record(counts=record.counts) for _, _, record in ordered]
     blobs = records.encode(bare, taxonomy.fingerprint)
     entries = [(k, label, blob) for (k, label, _), blob in zip(ordered, blobs, strict=True)]
-    canonical = sums.canonical()
     stamp = hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
-    return msgspec.msgpack.encode((sums.compress(canonical), entries)), stamp
+    return msgspec.msgpack.encode((PersonaClassifier.compress(canonical), entries)), stamp
 
 
 def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:

@@ -67,11 +67,6 @@ class Metrics:
             "oldest_record_age_seconds",
             "How far the oldest public record is behind the model", **prefix,
         )  # fmt: skip
-        self.sweep_position = Gauge(
-            "sweep_position",
-            "Share of its customers that the running sweep has looked at",
-            **prefix,
-        )
         self.swept = Counter("swept", "Customers scored again because the model moved", **prefix)
         by_model: dict[str, Any] = {"labelnames": ["model"], **prefix}
         self.trials = Counter(

@@ -144,6 +144,8 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
     >>> model.unlearn_one({"events": 3, "category:baby": 3}, "parent")
     """
 
+    _multiclass = True
+
     def __init__(self) -> None:
         super().__init__()
         self._weights: Weights | None = None

@@ -1,58 +1,57 @@
-"""Keeps a foreign model's weights up to date: folded again when the labelled customers moved."""
+"""A River classifier as the model, folded again when the labelled customers have moved."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import examples
+from stream_persona.classifiers import ADDITIVE
+from stream_persona.follow import Follower
 from stream_persona.foreign import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from stream_persona.foreign import ForeignWeights
+    from stream_persona.learned import Part
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
     from stream_persona.taxonomy import Taxonomy
-
-logger = logging.getLogger(__name__)
 
 #: A fold may take this share of the time at most: one of 10 s is followed by 90 s of rest.
 _MOST_SHARE: Final = 0.1
 
 
 class Pace:
-    """When a costly fold may be made again, so that it takes a bounded share of the time."""
+    """When a costly fold may be made again: not within ``seconds``, nor most of the time."""
 
     def __init__(self, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._started = 0.0
-        self._next = 0.0
+        self._began = self._next = clock()
 
     def due(self) -> bool:
         """Whether enough time has passed since the last fold."""
         return self._clock() >= self._next
 
-    def start(self) -> None:
+    def begin(self) -> None:
         """A fold begins."""
-        self._started = self._clock()
+        self._began = self._clock()
 
-    def end(self) -> float:
-        """It has ended; the seconds that it took."""
-        took = self._clock() - self._started
-        self._next = self._clock() + max(self._seconds, took * (1 / _MOST_SHARE - 1))
-        return took
+    def end(self) -> None:
+        """It has ended; the next one has to wait."""
+        now = self._clock()
+        self._next = now + max(self._seconds, (now - self._began) * (1 / _MOST_SHARE - 1))
 
 
-class ForeignModel:
-    """The weights of the River classifier in ``settings.model``, for a worker or the API.
+class ForeignFollower:
+    """The weights of the River classifier in ``settings.model``; used as a ``Follower`` is.
 
-    Workers go on summing and publishing their parts: the parts' stamps say when somebody's
-    contribution has changed, and only then is there anything to fold again.
+    The parts go on being summed and published: they tell everybody when a labelled customer has
+    moved, and only then is there anything to fold again.
     """
 
     def __init__(
@@ -68,28 +67,39 @@ class ForeignModel:
         self._taxonomy = taxonomy
         self._tables = tables
         self._pace = pace or Pace()
-        self._stamps: dict[int, bytes] = {}
+        self._moved = False
         self.weights: ForeignWeights = fit(self._specification, (), taxonomy.names)
+        self.labelled: dict[str, int] = {}
 
-    async def refresh(self, stamps: Mapping[int, bytes]) -> bool:
-        """Fold again if the parts' stamps have moved and it is time; whether weights are new.
+    async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:  # noqa: ARG002
+        """Fold again if the parts have changed and it is time; whether the weights are new.
 
-        ``stamps`` must have been read before this call: what is folded is then at least as new, and
-        once nothing moves any more everybody has folded the same.
+        What is folded is at least as new as the parts that the caller has looked at, so once
+        nothing moves any more everybody has folded the same.
 
         Raises:
             UnavailableError: Redis stayed away.
             SettingsError: the classifier can't learn these customers.
         """
-        if dict(stamps) == self._stamps or not self._pace.due():
+        self._moved |= changed
+        if not self._moved or not self._pace.due():
             return False
-        self._pace.start()
+        self._pace.begin()
         known = await examples.read(self._tables, self._partitions, self._taxonomy)
-        names = self._taxonomy.names
-        weights = await asyncio.to_thread(fit, self._specification, known, names)
-        logger.debug("%s folded %d customers anew", self._specification, len(known))
+        before, names = self.weights.version, self._taxonomy.names
+        self.weights = await asyncio.to_thread(fit, self._specification, known, names)
+        self.labelled = dict(sorted(Counter(example.persona for example in known).items()))
+        self._moved = False
         self._pace.end()
-        self._stamps = dict(stamps)
-        moved = weights.version != self.weights.version
-        self.weights = weights
-        return moved
+        return self.weights.version != before
+
+
+def following(settings: Settings, taxonomy: Taxonomy, tables: Tables) -> Follower | ForeignFollower:
+    """What keeps the weights of the model in the settings up to date.
+
+    Raises:
+        SettingsError: there is no such model.
+    """
+    if settings.model == ADDITIVE:
+        return Follower(taxonomy)
+    return ForeignFollower(settings, taxonomy, tables)

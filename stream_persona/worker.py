@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream_persona import change, journal, pipeline
 from stream_persona.affinity import affinities
+from stream_persona.challenger import Panel
 from stream_persona.errors import FencedError
 from stream_persona.events import KINDS
-from stream_persona.follow import Follower
 from stream_persona.inbox import Inbox
 from stream_persona.journal import RecordCache
 from stream_persona.learned import Part, members, panel_share, unpack
 from stream_persona.pipeline import Outcome
 from stream_persona.publish import Message
+from stream_persona.refit import following
 from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two publications of a part that keeps moving.
+_SAVE_SECONDS = 2.0
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS = 5.0
 
@@ -48,7 +52,8 @@ _AFFINITY_SECONDS = 5.0
 class Owned:
     """What a worker holds of a partition: its claim, its share of the model, recent records.
 
-    ``taught`` are the customers whose contribution is in the share's sums, with their keys.
+    ``taught`` are the customers whose contribution is in the share's sums, with their keys;
+    ``moved`` tells whether the sums have since the last refresh, ``unsaved`` since the last save.
     """
 
     claim: Claim
@@ -56,7 +61,9 @@ class Owned:
     taught: dict[str, int]
     cache: RecordCache
     stamp: bytes = b""
-    changed: bool = True
+    moved: bool = False
+    unsaved: bool = True
+    next_save: float = 0.0
 
 
 class Worker:
@@ -77,7 +84,8 @@ class Worker:
         self._metrics = metrics
         self._inbox = Inbox(settings, taxonomy)
         self._tokenizer = Tokenizer(taxonomy)
-        self._follower = Follower(taxonomy)
+        self._follower = following(settings, taxonomy, tables)
+        self._panel = Panel(settings, taxonomy, metrics)
         self._owned: dict[int, Owned] = {}
         self._others: dict[int, tuple[bytes, Part]] = {}
         self._assigning = asyncio.Lock()
@@ -134,8 +142,13 @@ class Worker:
                 read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now()
             )
             await self._commit(owned, outcome)
+            self._panel.judge(outcome.trials, outcome.lessons)
             await self._say(outcome.messages, [*read.letters, *read.reroutes])
         self._count(outcome, read, batch, started)
+
+    async def challenge(self) -> None:
+        """Let the challengers learn again what they can't unlearn."""
+        await self._panel.work(self._tables, self.weights.customers)
 
     async def sweep(self) -> int:
         """Score the next idle shoppers again if the model has moved; how many."""
@@ -167,15 +180,22 @@ class Worker:
         stamps = await self._tables.stamps(list(range(self._settings.partitions)))
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in self._owned})
         for partition, owned in list(self._owned.items()):
-            if owned.changed or stamps.get(partition) != owned.stamp:
-                changed |= owned.changed
+            changed |= owned.moved
+            due = not owned.moved or time.monotonic() >= owned.next_save
+            if owned.moved and due:  # a part that keeps moving is not published every time
+                owned.next_save = time.monotonic() + _SAVE_SECONDS
+            owned.moved = False
+            if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
                 await self._save_part(owned)
+                changed = True  # the panel has moved with it
         fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
         await self._tables.add_names(fresh)
         parts = [own.part for own in self._owned.values()]
         parts += [part for _, part in self._others.values()]
         if await self._follower.follow(parts, changed=changed):
             self._metrics.model_refresh.observe(time.perf_counter() - started)
+            self._metrics.ambiguity_threshold.set(self.weights.threshold or math.nan)
+            self._metrics.candidate_floor.set(self.weights.candidate_floor or math.nan)
         self._metrics.labelled.set(sum(len(own.taught) for own in self._owned.values()))
         self._metrics.cached.set(sum(len(own.cache) for own in self._owned.values()))
         await self._save_affinities()
@@ -209,7 +229,8 @@ class Worker:
                 self._owned.pop(owned.claim.partition, None)
                 raise
         journal.teach(owned.part.sums, owned.taught, outcome.lessons)
-        owned.changed |= bool(outcome.lessons)
+        if outcome.lessons:
+            owned.moved = owned.unsaved = True
         most = self._settings.cached_customers // max(1, len(self._owned))
         owned.cache.keep(outcome.records, max(1, most))
 
@@ -254,7 +275,7 @@ class Worker:
         return bool(moved or gone)
 
     async def _save_part(self, owned: Owned) -> None:
-        owned.changed = False
+        owned.unsaved = False
         share, part = panel_share(self._settings.partitions), owned.part
         known = await journal.panel(self._tables, owned.taught, share, self._taxonomy)
         part.panel = members(known, self._taxonomy, part.panel)

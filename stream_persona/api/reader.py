@@ -13,8 +13,8 @@ from stream_persona import records
 from stream_persona.api import query
 from stream_persona.errors import UnavailableError
 from stream_persona.features import Counts
-from stream_persona.follow import Follower
 from stream_persona.learned import Part, unpack
+from stream_persona.refit import following
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Reader:
         self._taxonomy = taxonomy
         self._tables = tables
         self._parts: dict[int, tuple[bytes, Part]] = {}
-        self._follower = Follower(taxonomy)
+        self._follower = following(settings, taxonomy, tables)
         self._names = Tokenizer(taxonomy)
         self._names_at = -math.inf
         self._nameless: set[int] = set()

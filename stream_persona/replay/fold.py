@@ -13,7 +13,6 @@ would be fenced out, so there must be none.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -33,9 +32,10 @@ from stream_persona.journal import (
     unpublished,
     write_of,
 )
-from stream_persona.learned import Learned, merged, panel_share, unpack
+from stream_persona.learned import panel_share, unpack
 from stream_persona.pipeline import Outcome
 from stream_persona.publish import Message
+from stream_persona.refit import following
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -209,9 +209,9 @@ class Replay:
             await save_part(self._tables, claim, sums, known, self._taxonomy)
         stored = await self._tables.parts(range(self._settings.partitions))
         parts = [unpack(blob, self._taxonomy) for _, blob in stored.values()]
-        model = Learned(self._taxonomy)
-        await asyncio.to_thread(model.update, *merged(parts), calibrate=True)
-        weights = model.weights
+        follower = following(self._settings, self._taxonomy, self._tables)
+        await follower.follow(parts, changed=True)
+        weights = follower.weights
         if self._claims:
             await self._tables.save_affinities(affinities(weights, self._tokenizer.name))
         return weights

@@ -73,18 +73,18 @@ def test_a_deleted_customer_has_no_influence_on_the_calibration_either() -> None
 def test_a_part_survives_its_bytes() -> None:
     records = labelled()
     part = part_of(records)
-    blob, stamp = pack(part.sums, known(records), SHOP)
+    blob, stamp = pack(part.sums.canonical(), known(records), SHOP)
     again = unpack(blob, SHOP)
     assert again.sums.canonical() == part.sums.canonical()
     assert again.panel.keys() == part.panel.keys()
     assert all(again.panel[key].same(part.panel[key]) for key in part.panel)
     backwards = dict(itertools.islice(reversed(records.items()), None))
-    assert pack(part.sums, known(backwards), SHOP) == (blob, stamp)
+    assert pack(part.sums.canonical(), known(backwards), SHOP) == (blob, stamp)
 
 
 def test_members_that_did_not_change_keep_their_histories() -> None:
     records = labelled(2)
-    blob, _ = pack(part_of(records).sums, known(records), SHOP)
+    blob, _ = pack(part_of(records).sums.canonical(), known(records), SHOP)
     first = unpack(blob, SHOP)
     second = unpack(blob, SHOP, first)
     assert all(second.panel[key] is first.panel[key] for key in first.panel)
@@ -92,7 +92,7 @@ def test_members_that_did_not_change_keep_their_histories() -> None:
 
 def test_too_few_labels_leave_the_thresholds_to_the_policy() -> None:
     weights = learned([part_of(labelled(2))]).weights
-    assert (weights.threshold, weights.candidate_mass) == (None, None)
+    assert (weights.threshold, weights.candidate_floor) == (None, None)
 
 
 def test_the_panel_is_shared_among_the_partitions() -> None:

@@ -1,0 +1,127 @@
+"""Prequential figures: River's, calibration as counts, and alarms only when a model gets worse."""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from river import metrics
+
+from stream_persona.quality import BINS, WINDOW, Bin, Prequential, calibration_error
+
+NAMES = tuple("abcdefg")
+
+Trials = list[tuple[str, list[float]]]
+
+
+def shoppers(seed: int, count: int, *, sharpness: float = 1.5, until: float = math.inf) -> Trials:
+    """Trials of a calibrated model; from ``until`` on the truth has nothing to do with it."""
+    rng = random.Random(seed)
+    made = []
+    for number in range(count):
+        odds = [math.exp(rng.gauss(0, sharpness)) for _ in NAMES]
+        row = [each / sum(odds) for each in odds]
+        truth = rng.choices(NAMES, row if number < until else None)[0]
+        made.append((truth, row))
+    return made
+
+
+def judged(trials: Trials, names: Sequence[str] = NAMES) -> Prequential:
+    quality = Prequential(names)
+    for persona, row in trials:
+        quality.judge(persona, row)
+    return quality
+
+
+def alarms(trials: Trials) -> Iterator[int]:
+    """Trials, counted from 1, that raised an alarm."""
+    quality = Prequential(NAMES)
+    for number, (persona, row) in enumerate(trials, 1):
+        if quality.judge(persona, row):
+            assert quality.snapshot().last_alarm_at_trial == number
+            yield number
+
+
+def test_before_the_first_trial_nothing_is_claimed() -> None:
+    figures = Prequential(NAMES).snapshot()
+    assert (figures.trials, figures.alarms, figures.last_alarm_at_trial) == (0, 0, 0)
+    for figure in (figures.log_loss, figures.accuracy, figures.ece, figures.prior_log_loss):
+        assert math.isnan(figure)
+
+
+def test_the_figures_are_rivers() -> None:
+    trials = shoppers(1, 300)
+    loss, right, macro = metrics.CrossEntropy(), metrics.Accuracy(), metrics.MacroF1()
+    for persona, row in trials:
+        named = NAMES[row.index(max(row))]
+        loss.update(persona, dict(zip(NAMES, row, strict=True)))
+        right.update(persona, named)
+        macro.update(persona, named)
+    figures = judged(trials).snapshot()
+    assert figures.trials == 300
+    assert (figures.log_loss, figures.accuracy) == (loss.get(), right.get())
+    assert figures.macro_f1 == macro.get()
+
+
+def test_recent_figures_forget_what_is_long_ago() -> None:
+    bad, good = ("a", [0.1, *[0.15] * 6]), ("a", [0.94, *[0.01] * 6])
+    figures = judged([bad] * WINDOW + [good] * WINDOW).snapshot()
+    assert figures.accuracy == pytest.approx(0.5)
+    assert figures.recent_accuracy == pytest.approx(1.0)
+    assert figures.recent_log_loss == pytest.approx(-math.log(0.94))
+    assert figures.log_loss == pytest.approx(-(math.log(0.94) + math.log(0.1)) / 2)
+
+
+def test_the_prior_beside_it_knows_only_the_shares_seen_before() -> None:
+    figures = judged([("a", [0.5, 0.5]), ("a", [0.5, 0.5]), ("b", [0.5, 0.5])], "ab").snapshot()
+    expected = -(math.log(1 / 2) + math.log(2 / 3) + math.log(1 / 4)) / 3
+    assert figures.prior_log_loss == pytest.approx(expected)
+
+
+def test_a_calibrated_model_has_a_small_calibration_error_and_a_boastful_one_a_large() -> None:
+    trials = shoppers(2, 3_000)
+    boastful = [(p, [0.94 if x == max(row) else 0.01 for x in row]) for p, row in trials]
+    assert judged(trials).snapshot().ece < 0.03
+    assert judged(boastful).snapshot().ece > 0.2
+
+
+def test_reliability_is_kept_as_counts() -> None:
+    figures = judged([("a", [0.75, 0.25]), ("b", [0.7, 0.3]), ("b", [0.0, 1.0])], "ab").snapshot()
+    assert len(figures.bins) == BINS
+    assert figures.bins[7] == Bin(trials=2, right=1, confidence=1_450_000)
+    assert figures.bins[9] == Bin(trials=1, right=1, confidence=1_000_000)
+    assert figures.ece == pytest.approx(0.45 / 3)
+
+
+@given(st.permutations(range(12)))
+def test_calibration_does_not_depend_on_the_order_of_trials(order: list[int]) -> None:
+    trials = shoppers(3, 12)
+    mixed = judged([trials[i] for i in order]).snapshot()
+    assert mixed.bins == judged(trials).snapshot().bins
+
+
+def test_no_bins_have_no_error() -> None:
+    assert math.isnan(calibration_error([]))
+
+
+def test_a_certain_mistake_costs_much_but_a_number() -> None:
+    figures = judged([("a", [0.0, 1.0])], "ab").snapshot()
+    assert figures.log_loss == pytest.approx(-math.log(1e-15))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_that_stays_good_raises_no_alarm(seed: int) -> None:
+    assert not list(alarms(shoppers(seed, 2_000)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_whose_shoppers_change_raises_one_within_a_hundred_trials(seed: int) -> None:
+    first = next(alarms(shoppers(seed, 1_200, until=1_000)))
+    assert 1_000 < first <= 1_100
+
+
+def test_a_model_that_learns_raises_no_alarm() -> None:
+    blind = [(persona, [1 / 7] * 7) for persona, _ in shoppers(4, 800)]
+    assert not list(alarms(blind + shoppers(5, 800, sharpness=3.0)))
