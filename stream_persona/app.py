@@ -39,7 +39,9 @@ class PersonaApp(faust.App):
         await self._publisher.start()
         self.worker = Worker(self.settings, self.taxonomy, self._tables, self._publisher, metrics)
         await self.worker.start()
-        _, self._close_metrics = figures.serve(metrics, self.settings.metrics_port)
+        _, self._close_metrics = figures.serve(
+            metrics, self.settings.metrics_host, self.settings.metrics_port
+        )
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:

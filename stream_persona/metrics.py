@@ -102,20 +102,20 @@ class Metrics:
         self.calibration_error.labels(model).set(quality.ece)
 
 
-def serve(metrics: Metrics, port: int) -> tuple[int, Callable[[], None]]:
+def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], None]]:
     """Serve ``/metrics`` on ``port``, or on a free one when it is taken; the port and a closer."""
     try:
-        server, thread = start_http_server(port, "127.0.0.1", registry=metrics.registry)
+        server, thread = start_http_server(port, host, registry=metrics.registry)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         logger.warning("metrics port %d is taken, using a free one", port)
-        server, thread = start_http_server(0, "127.0.0.1", registry=metrics.registry)
+        server, thread = start_http_server(0, host, registry=metrics.registry)
 
     def close() -> None:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
 
-    logger.info("metrics on http://127.0.0.1:%d/metrics", server.server_port)
+    logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
     return server.server_port, close

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         8000, description="port of the API; 0 means any free one"
     )
+    metrics_host: str = Field("127.0.0.1", description="address of the worker's metrics")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         9464, description="port of the worker's metrics; a taken one moves to a free one"
     )
