@@ -43,6 +43,11 @@ class Sweep:
         self._under_way: _Pass | None = None
         self._done = _Pass("", frozenset(), time.monotonic())
 
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody is still to be looked at."""
+        return self._under_way is not None
+
     def age(self, version: str) -> float:
         """Seconds by which the oldest public record may be behind the model of ``version``."""
         return 0.0 if self._done.version == version else time.monotonic() - self._done.began

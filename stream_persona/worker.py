@@ -146,6 +146,16 @@ class Worker:
             await self._say(outcome.messages, [*read.letters, *read.reroutes])
         self._count(outcome, read, batch, started)
 
+    @property
+    def sweeping(self) -> bool:
+        """Whether the sweep has begun and not ended."""
+        return self._sweep.under_way
+
+    @property
+    def age(self) -> float:
+        """Seconds by which the oldest public record may be behind the model."""
+        return self._sweep.age(self.weights.version)
+
     async def challenge(self) -> None:
         """Let the challengers learn again what they can't unlearn."""
         await self._panel.work(self._tables, self.weights.customers)
@@ -154,7 +164,7 @@ class Worker:
         """Score the next idle shoppers again if the model has moved; how many."""
         version = self.weights.version
         scored = await self._sweep.step(version, self.owned, self._score_again)
-        self._metrics.oldest_record_age.set(self._sweep.age(self.weights.version))
+        self._metrics.oldest_record_age.set(self.age)
         self._metrics.swept.inc(scored)
         return scored
 

@@ -1,0 +1,62 @@
+"""The laws of the model on a real year: the households of the Complete Journey."""
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pytest
+
+from stream_persona import pipeline, taxonomy
+from stream_persona.demo import journey
+from stream_persona.model import PersonaClassifier
+from stream_persona.pipeline import Delivery, Lesson
+from stream_persona.records import Record
+from stream_persona.tokens import Tokenizer
+
+TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
+BATCH = 1_000
+
+
+@pytest.fixture(scope="module")
+def year() -> dict[str, Record]:
+    """All households after all events of the year, 1,616 of them labelled."""
+    story = journey.load(assigned_share=0.999, since=datetime(2017, 1, 1, tzinfo=UTC))
+    records: dict[str, Record] = {}
+    tokenizer, batch = Tokenizer(TAXONOMY), list[Delivery]()
+    batch += [Delivery(a, 3, 0, n) for n, a in enumerate(story.study.assignments())]
+    for offset, (kind, event) in enumerate(story.events()):
+        batch.append(Delivery(event, kind, 0, offset))
+        if len(batch) >= BATCH:
+            records |= pipeline.absorb(batch, records, TAXONOMY, tokenizer).records
+            batch = []
+    return records | pipeline.absorb(batch, records, TAXONOMY, tokenizer).records
+
+
+def learned(lessons: Iterable[Lesson]) -> PersonaClassifier:
+    model = PersonaClassifier()
+    for lesson in lessons:
+        model.add(lesson.part, lesson.persona)
+    return model
+
+
+@pytest.mark.timeout(300)
+def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record]) -> None:
+    rng, lessons = random.Random(4), pipeline.lessons(year, TAXONOMY)
+    assert len(lessons) > 1_600
+    kept, gone = lessons[::2], lessons[1::2]
+    model = learned(rng.sample(lessons, len(lessons)))
+    for lesson in rng.sample(gone, len(gone)):
+        model.add(lesson.part, lesson.persona, -1)
+    assert model.canonical() == learned(kept).canonical()
+
+
+@pytest.mark.timeout(300)
+def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
+    rng, lessons = random.Random(5), pipeline.lessons(year, TAXONOMY)
+    shares: list[list[Lesson]] = [[] for _ in range(7)]
+    for lesson in lessons:
+        rng.choice(shares).append(lesson)
+    total = PersonaClassifier()
+    for share in rng.sample(shares, len(shares)):
+        total.merge(PersonaClassifier.from_bytes(learned(share).to_bytes()))
+    assert total.canonical() == learned(lessons).canonical()
