@@ -1,5 +1,6 @@
 """A shop on real servers: produces events, runs worker processes, looks at what they left."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -126,6 +127,16 @@ class Shop:
             return found
         finally:
             await consumer.stop()
+
+    async def run(self, *command: str) -> bytes:
+        """What ``stream-persona`` prints, with this shop's settings."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "stream_persona", *command,
+            env=environment(self.settings), stdout=subprocess.PIPE,
+        )  # fmt: skip
+        printed, _ = await asyncio.wait_for(process.communicate(), 90)
+        assert process.returncode == 0
+        return printed
 
     async def public(self, customer: str) -> dict[str, object] | None:
         blob = await self.redis.get(f"{self.settings.prefix}persona:{customer}")

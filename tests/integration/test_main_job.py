@@ -9,7 +9,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona import records
+from stream_persona import pipeline, records
 from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
 from stream_persona.journal import home
 from stream_persona.settings import Settings
@@ -214,6 +214,21 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
     worker.stop()
     oracle = (await shop.oracle())["c3"]
     assert (await shop.folded())["c3"] == records.folded(oracle, shop.taxonomy.fingerprint)
+
+
+async def test_models_are_compared_on_the_stored_assignments(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    start_worker()
+    await shop.produce(*busy_shop(seed=11, customers=120, events=1_500))
+    await shop.at_rest()
+    naive = "river.naive_bayes:MultinomialNB"
+    command = ["model", "compare", "--challenger", naive, "--json"]
+    told = orjson.loads(await shop.run(*command))
+    stored = pipeline.lessons(await shop.oracle(), shop.taxonomy)
+    assert told["customers"] == len(stored) > 40
+    assert {row["model"] for row in told["models"]} >= {"additive", naive}
+    assert {row["trials"] for row in told["models"]} == {len(stored)}
 
 
 async def test_sigterm_commits_what_was_begun_and_exits_with_0(
