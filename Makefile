@@ -10,10 +10,10 @@ LOCK_VENV := build/lock-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench check format lock clean
+.PHONY: help demo test bench bench-model bench-sweep check format lock clean
 
 help: ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --no-browser"
 	@$(BIN)/stream-persona demo $(ARGS)
@@ -23,6 +23,12 @@ test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
 
 bench: $(VENV)/.dev ## bytes of a shopper, and what hashed slots cost
 	@$(BIN)/python -m tests.benchmarks.state
+
+bench-model: $(VENV)/.dev ## the model beside others on real households: ARGS="--splits 3"
+	@$(BIN)/python -m tests.benchmarks.model $(ARGS)
+
+bench-sweep: $(VENV)/.dev ## a million idle shoppers follow the model: ARGS="--shoppers 100000"
+	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)
 
 check: $(VENV)/.dev ## lint, formatting and types
 	@$(BIN)/ruff check .

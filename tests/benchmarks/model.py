@@ -1,0 +1,183 @@
+"""``make bench-model``: the classifier beside others, on real households and under drift.
+
+Four sets of labels of the Complete Journey's households (``tasks``), customer-disjoint stratified
+splits of 70/30, test households scored after n events: ours with its calibration fitted on all
+training households, ours with default gains, the class prior, River's classifiers, and the best of
+batch-trained logistic regressions, boosted trees and their average (``peers``). Then labels that
+arrive by calendar (``prequential``), and drift on a synthetic stream (``drift``).
+"""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from tests.benchmarks import drift, peers, prequential, report, targets, tasks
+from tests.benchmarks.peers import Result, Split
+from tests.benchmarks.scores import Score, Sheet, score
+from tests.benchmarks.tasks import Task
+
+REPORT = Path("build/reports/bench-model.json")
+TEST_SHARE = 0.3
+#: Labelled households from which the learning curve is drawn.
+LABELS = (20, 50, 100, 200, 400, 800)
+
+#: One model on one split: its scores by time, and its costs.
+Judged = dict[str, tuple[dict[str, Score], Result]]
+Sheets = dict[str, dict[str, Sheet]]
+
+
+def splits(task: Task, number: int) -> Iterator[Split]:
+    """Customer-disjoint, stratified by class."""
+    drawn = StratifiedShuffleSplit(number, test_size=TEST_SHARE, random_state=0)
+    for seed, (train, test) in enumerate(drawn.split(task.labels, task.labels)):
+        yield Split(train, test, seed)
+
+
+def judge(job: tuple[Task, Split]) -> tuple[str, Judged]:
+    """All models on one split of a task."""
+    task, split = job
+    labels, found = task.labels[split.test], {}
+    results = peers.ours(task, split)
+    for name in peers.RIVER:
+        results |= peers.river(name, task, split)
+    bounds = peers.batch(task, split)
+    results |= {f"batch_bound/{name}": result for name, result in bounds.items()}
+    results |= curve(task, split)
+    for name, result in results.items():
+        by_time = {time: score(p, labels) for time, p in result.probabilities.items()}
+        found[name] = (by_time, replace(result, probabilities={}))
+    return task.name, found
+
+
+def curve(task: Task, split: Split) -> dict[str, Result]:
+    """Ours and the prior at the end, with fewer labels: ``labels/<number>/<model>``."""
+    order = np.random.default_rng(split.seed).permutation(split.train)
+    found = {}
+    for number in LABELS:
+        if number < len(order):
+            results = peers.ours(task, Split(order[:number], split.test, split.seed))
+            for name in ("ours", "prior"):
+                end = {"end": results[name].probabilities["end"]}
+                found[f"labels/{number}/{name}"] = Result(end)
+    return found
+
+
+def collect(judged: Iterator[tuple[str, Judged]]) -> Sheets:
+    """The sheets of all models by task, over the splits."""
+    sheets: Sheets = {}
+    for task, found in judged:
+        for name, (by_time, result) in found.items():
+            sheet = sheets.setdefault(task, {}).setdefault(name, Sheet())
+            for time, scored in by_time.items():
+                sheet.add(time, scored)
+            for cost in ("learn_us", "predict_us", "single_us", "bytes"):
+                if value := getattr(result, cost):
+                    getattr(sheet, cost).append(value)
+    return sheets
+
+
+def bounded(models: dict[str, Sheet]) -> tuple[dict[str, Sheet], dict[str, Any]]:
+    """The models with the best candidate as ``batch_bound``; and what is told apart of them."""
+    candidates = {
+        name.partition("/")[2]: models[name] for name in models if name.startswith("batch_bound/")
+    }
+    best = min(candidates, key=lambda name: candidates[name].mean("log_loss", "end"))
+    kept = {name: sheet for name, sheet in models.items() if "/" not in name}
+    told = {"best": best, "candidates": {
+        name: sheet.mean("log_loss", "end") for name, sheet in candidates.items()
+    }}  # fmt: skip
+    return {**kept, "batch_bound": candidates[best]}, {
+        "bound": told,
+        "by_labels": by_labels(models),
+    }
+
+
+def by_labels(models: dict[str, Sheet]) -> dict[str, Any]:
+    """Of ours and the prior at the end, by the number of labels."""
+    found: dict[str, Any] = {}
+    for name, sheet in models.items():
+        if name.startswith("labels/"):
+            _, number, model = name.split("/")
+            figures = {each: sheet.mean(each, "end") for each in ("log_loss", "accuracy")}
+            found.setdefault(number, {})[model] = figures
+    return found
+
+
+def jobs(prepared: Sequence[Task], number: int) -> list[tuple[Task, Split]]:
+    """Every split of every task, the largest first."""
+    return [(task, split) for task in prepared for split in splits(task, number)]
+
+
+def run_tasks(pool: Pool, names: Sequence[str], number: int, console: Console) -> Sheets:
+    """All splits of the tasks, over the processes."""
+    groups = [group for group in tasks.GROUPS if set(group) & set(names)]
+    console.print("folding the households' events ...")
+    prepared = [task for group in pool.map(tasks.prepare, groups, chunksize=1) for task in group]
+    todo = jobs([task for task in prepared if task.name in names], number)
+    judged = pool.imap_unordered(judge, todo)
+    return collect(track(judged, "splits of the tasks", total=len(todo), console=console))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The classifier beside others.")
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tasks", default="B7,L4,L2,L6", help="names, by commas")
+    return parser.parse_args()
+
+
+def plain(value: Any) -> Any:
+    """The same without what JSON can't say: no flip at all is null."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def main() -> None:
+    given, progress = arguments(), Console(stderr=True)
+    # The processes share the cores already.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    with get_context("spawn").Pool(given.processes) as pool:
+        sheets = run_tasks(pool, given.tasks.split(","), given.splits, progress)
+        progress.print("labels by calendar ...")
+        calendar = dict(
+            zip(prequential.TASKS, pool.map(prequential.run, prequential.TASKS), strict=True)
+        )
+        progress.print("drift ...")
+        drifts = drift.run(pool)
+    parts = {task: bounded(models) for task, models in sheets.items()}
+    models = {task: kept for task, (kept, _) in parts.items()}
+    wanted = [*targets.of_tasks(models), *targets.of_drift(drifts)]
+    written = {
+        "tasks": {
+            task: {name: sheet.report() for name, sheet in kept.items()}
+            for task, kept in models.items()
+        },
+        "tasks_more": {task: more for task, (_, more) in parts.items()},
+        "prequential": calendar,
+        "drift": drifts,
+        "targets": [each.report() for each in wanted],
+        "worse_than_prior": targets.worse_than_prior(models),
+    }
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(plain(written), indent=2), encoding="utf-8")
+    report.show(written, Console())
+    Console().print(f"Written to {REPORT}")
+
+
+if __name__ == "__main__":
+    main()
