@@ -3,10 +3,10 @@
 A record keeps no prefixes of its own history, so *pseudo-histories* are drawn from it: each
 token's count is thinned to what n' of n events would have left, by a hash of customer and token,
 which makes them a pure function of the record. Independent tokens look like more evidence than
-real, clumped baskets do; a history thinned to n' is therefore taken as one of ``HISTORY_FACTOR``
-times n' events. Each customer is scored by the sums without the customer's own fold, and the six
-numbers of the gains are fitted to minimise log-loss. All of it is derived from stored records, so
-a deletion reaches the calibration as it reaches the sums.
+real, clumped baskets do; a history thinned to n' is therefore taken as one of a few times n'
+events (``HISTORY_FACTORS``). Each customer is scored by the sums without the customer's own fold,
+and the six numbers of the gains are fitted to minimise log-loss. All of it is derived from stored
+records, so a deletion reaches the calibration as it reaches the sums.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.optimize import minimize
 
-from stream_persona.features import Profiles
-from stream_persona.model import DEFAULT_GAINS, derive_from, gains_at
+from stream_persona.features import Profiles, log_share
+from stream_persona.model import DEFAULT_GAINS, Spread, derive_from, gains_at
 from stream_persona.sums import FOLDS
 from stream_persona.tokens import COARSE_SLOTS
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Sizes of pseudo-histories, in events.
 HISTORIES: Final = (1, 3, 10, 30, 100, 300)
 #: A history thinned to n' events is taken as one of so many times n'.
-HISTORY_FACTOR: Final = 3.0
+HISTORY_FACTORS: Final = (3.0, 4.0, 4.0, 4.0, 4.0, 4.0)
 #: Fewer labelled customers than this keep the default gains.
 MIN_PANEL: Final = 30
 #: Fewer named customers than this can't tell how often names are right.
@@ -99,7 +99,8 @@ def histories(member: Member) -> Profiles:
         for size in sizes
     ]
     rows.append((profile.slots, profile.shares))
-    member.drawn = _stack(rows, np.array([*(HISTORY_FACTOR * size for size in sizes), events]))
+    taken = [f * size for f, size in zip(HISTORY_FACTORS, sizes, strict=False)]
+    member.drawn = _stack(rows, np.array([*taken, events]))
     return member.drawn
 
 
@@ -142,14 +143,18 @@ class Trial:
 
 
 def trial(
-    panel: Sequence[Member], sums: Stacked, classes: Sequence[Any], prior: Sums | None = None
+    panel: Sequence[Member],
+    sums: Stacked,
+    classes: Sequence[Any],
+    prior: Sums | None = None,
+    spread: Spread | None = None,
 ) -> Trial:
     """Score the panel's histories by models that have not seen their customers."""
     parts = []
     for fold in range(FOLDS):
         members = [m for m in panel if m.fold == fold and m.label in classes]
         if members:
-            weights = derive_from(sums, classes, prior, fold)
+            weights = derive_from(sums, classes, prior, fold, spread)
             parts.append(_scored(members, weights))
     return Trial(
         np.concatenate([part.views for part in parts], axis=1),
@@ -221,11 +226,12 @@ def calibrated(
     known = sorted((m for m in panel if m.label in classes), key=lambda member: member.key)
     if len(known) < MIN_PANEL or len({member.label for member in known}) < 2:  # noqa: PLR2004
         return Calibration()
-    log_prior = derive_from(sums, classes, prior).log_prior
-    scores = trial(known, sums, classes, prior)
+    spread = spread_of(known, classes)
+    whole = derive_from(sums, classes, prior)
+    scores, log_prior = trial(known, sums, classes, prior, spread), whole.log_prior
     gains = fit(scores, log_prior)
     # Judged as they are: pseudo-histories would stand for a mix of shoppers that nobody has.
-    probabilities = posterior(scores, gains, log_prior)[scores.whole]
+    probabilities = posterior(scores, gains, log_prior, whole.loudness)[scores.whole]
     labels = scores.labels[scores.whole]
     return Calibration(
         gains,
@@ -234,9 +240,24 @@ def calibrated(
     )
 
 
-def posterior(scores: Trial, gains: Gains, log_prior: Floats) -> Floats:
+def spread_of(panel: Sequence[Member], classes: Sequence[Any]) -> Spread | None:
+    """The coarse tokens of the panel, in the order of its keys."""
+    known = sorted((m for m in panel if m.label in classes), key=lambda member: member.key)
+    if not known:
+        return None
+    rows = [m.profile for m in known]
+    slots = np.unique(np.concatenate([p.slots[1 : p.middles[0]] for p in rows]))
+    logs = np.zeros((len(rows), len(slots)))
+    for row, p in enumerate(rows):
+        part = slice(1, p.middles[0])
+        logs[row, np.searchsorted(slots, p.slots[part])] = log_share(p.shares[part])
+    personas = np.array([list(classes).index(m.label) for m in known])
+    return Spread(slots, logs, personas, np.array([m.fold for m in known]))
+
+
+def posterior(scores: Trial, gains: Gains, log_prior: Floats, loudness: float = 1.0) -> Floats:
     """Cross-fitted probabilities of the trial's rows, (R, C)."""
-    gain = gains_at(gains, scores.events)[:, :, None]
+    gain = loudness * gains_at(gains, scores.events)[:, :, None]
     logits = log_prior + (gain * scores.views).sum(axis=0)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream_persona import records
-from stream_persona.calibration import Calibration, Member, calibrated
+from stream_persona.calibration import Calibration, Member, calibrated, spread_of
 from stream_persona.features import profiles
-from stream_persona.model import PersonaClassifier, derive_from, seeds
+from stream_persona.model import PersonaClassifier, Spread, derive_from, seeds
 from stream_persona.records import Record
 from stream_persona.sums import FOLDS
 
@@ -88,6 +88,7 @@ class Learned:
         self._taxonomy = taxonomy
         self._seeds = seeds(taxonomy)
         self._calibration = Calibration()
+        self._spread: Spread | None = None
         self._calibrated_for = ""
         self._sums_version = ""
         self.labelled: dict[str, int] = {}
@@ -112,11 +113,13 @@ class Learned:
                 panel, stacked, taxonomy.names, self._seeds,
                 precision=policy.target_precision, coverage=policy.candidate_coverage,
             )  # fmt: skip
+            fitted = self._calibration.threshold is not None
+            self._spread = spread_of(panel, taxonomy.names) if fitted else None
             self._calibrated_for = self._sums_version
         now = self._calibration
         text = f"{self._sums_version} {now!r}"
         return replace(
-            derive_from(stacked, taxonomy.names, self._seeds),
+            derive_from(stacked, taxonomy.names, self._seeds, spread=self._spread),
             gains=now.gains,
             threshold=now.threshold,
             candidate_floor=now.candidate_floor,

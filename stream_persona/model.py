@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from river import base
+from scipy.sparse import csr_array
 
 from stream_persona.features import MAX_EVENTS, SCALE, Profiles, log_share
 from stream_persona.sums import COUNT, E2, P2, Contribution, E, P, Stacked, Sums, contribution
@@ -39,8 +40,17 @@ DEFAULT_GAINS: Final = ((-0.4, 0.2), (-1.4, 4.6), (-2.9, 0.1))
 #: A token counts once so many labelled customers have it.
 MIN_SUPPORT: Final = 3
 _SMOOTHING: Final = 20.0
+#: So many labelled customers are believed by half; what the team has seeded counts for more.
+_QUIET: Final = 20.0
+_SEEDED: Final = 80.0
 _SEED_SHARE: Final = 0.1
 _MOST_WEIGHT: Final = 128.0
+#: Of the correlations of coarse tokens, at most this share is believed, half of it when so many
+#: customers of the panel speak; of the median variance, this much is added to every variance
+#: (regularised discriminant analysis: Friedman, JASA 1989).
+_CORRELATED: Final = 0.3
+_HALF_BELIEVED: Final = 450.0
+_RIDGE: Final = 0.5
 
 Gains = tuple[tuple[float, float], ...]
 
@@ -51,9 +61,10 @@ class Weights:
 
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
     2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
-    constants for coarse and fine tokens, ``log_prior`` (classes,). ``threshold`` is the
-    confidence from which a persona is named and ``candidate_floor`` the probability from which on
-    one is a candidate, where the calibration has measured them.
+    constants for coarse and fine tokens, ``log_prior`` (classes,). ``loudness`` turns all evidence
+    down where few customers were learned. ``threshold`` is the confidence from which a persona is
+    named and ``candidate_floor`` the probability from which on one is a candidate, where the
+    calibration has measured them.
     """
 
     classes: tuple[str, ...]
@@ -65,6 +76,7 @@ class Weights:
     customers: int
     version: str = ""
     gains: Gains = DEFAULT_GAINS
+    loudness: float = 1.0
     threshold: float | None = None
     candidate_floor: float | None = None
 
@@ -72,26 +84,28 @@ class Weights:
         """Unnormalised log-probabilities, (rows, classes)."""
         views = self.views(profiles)
         return np.asarray(
-            self.log_prior + (gains_at(self.gains, profiles.events)[:, :, None] * views).sum(axis=0)
+            self.log_prior + (self._gain(profiles.events)[:, :, None] * views).sum(axis=0)
         )
 
+    def _gain(self, events: Floats) -> Floats:
+        return self.loudness * gains_at(self.gains, events)
+
     def views(self, profiles: Profiles) -> Floats:
-        """The three views' scores, (3, rows, classes), summed as integers: exact in any order."""
+        """The three views' scores, (3, rows, classes), each summed in the order of its slots."""
         position = self.index[profiles.slots]
         kept = position >= 0
         before = np.concatenate(([0], np.cumsum(kept)))
         starts, middles = before[profiles.starts], before[profiles.middles]
         shares, position = profiles.shares[kept], position[kept]
-        q = np.rint(shares * SCALE).astype(np.int64)[:, None]
-        p = np.rint(log_share(shares) * SCALE).astype(np.int64)[:, None]
-        first = _running(q * self.shares_w[position])
-        second = _running(p * self.logs_w[position])
-        unit = float(SCALE) ** 2
-        return np.stack([
-            (first[starts[1:]] - first[starts[:-1]]) / unit,
-            (second[middles] - second[starts[:-1]]) / unit + self.offsets[0],
-            (second[starts[1:]] - second[middles]) / unit + self.offsets[1],
-        ])  # fmt: skip
+        rows, tokens, unit = len(profiles), len(self.shares_w), float(SCALE) ** 2
+        halves = np.empty(2 * rows + 1, np.int64)
+        halves[0::2], halves[1::2] = starts, middles
+        q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
+        # Whole numbers below 2**53, summed row by row in the order of slots.
+        first = csr_array((q, position, starts), shape=(rows, tokens)) @ self.shares_w
+        second = csr_array((p, position, halves), shape=(2 * rows, tokens)) @ self.logs_w
+        coarse, fine = second[0::2] / unit, second[1::2] / unit
+        return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
 
     def probabilities(self, profiles: Profiles) -> Floats:
         """Posterior over ``classes``, (rows, classes); each row sums to 1."""
@@ -104,7 +118,7 @@ class Weights:
         position = self.index[profile.slots]
         kept = position >= 0
         slots, shares, position = profile.slots[kept], profile.shares[kept], position[kept]
-        gain = gains_at(self.gains, profile.events)[:, 0]
+        gain = self._gain(profile.events)[:, 0]
         q = np.rint(shares * SCALE)[:, None] / SCALE
         p = np.rint(log_share(shares) * SCALE)[:, None] / SCALE
         view = np.where(slots < COARSE_SLOTS, gain[1], gain[2])[:, None]
@@ -115,8 +129,34 @@ class Weights:
 
     def constants(self, profile: Profiles) -> Floats:
         """What the discriminants' constants add to the logits of a profile of one row."""
-        gain = gains_at(self.gains, profile.events)[:, 0]
+        gain = self._gain(profile.events)[:, 0]
         return np.asarray(gain[1] * self.offsets[0] + gain[2] * self.offsets[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How coarse tokens vary together within a persona, seen on the calibration panel.
+
+    ``slots`` (A,), ``logs`` (members, A): log(1 + 200 q); ``personas`` and ``folds`` (members,).
+    """
+
+    slots: Ints
+    logs: Floats
+    personas: Ints
+    folds: Ints
+
+    def residuals(self, slots: Ints, without_fold: int | None) -> Floats:
+        """Around each persona's mean, (members, slots); their squares sum to the variances."""
+        chosen = self.folds != (-1 if without_fold is None else without_fold)
+        logs, personas = self.logs[chosen], self.personas[chosen]
+        found = np.zeros((len(logs), len(slots)))
+        at = np.searchsorted(self.slots, slots)
+        known = at < len(self.slots)
+        known[known] = self.slots[at[known]] == slots[known]
+        found[:, known] = logs[:, at[known]]
+        for persona in np.unique(personas):
+            found[personas == persona] -= found[personas == persona].mean(axis=0)
+        return np.asarray(found / np.sqrt(max(len(found) - len(np.unique(personas)), 1)))
 
 
 def gains_at(gains: Gains, events: Floats) -> Floats:
@@ -229,6 +269,7 @@ def derive_from(
     classes: Sequence[Any],
     prior: Sums | None = None,
     without_fold: int | None = None,
+    spread: Spread | None = None,
 ) -> Weights:
     """Weights from stacked sums; ``without_fold`` leaves a fold's customers out."""
     support = sums.moments[COUNT].sum(axis=(0, 1))
@@ -242,7 +283,10 @@ def derive_from(
         total = customers + wide.customers
     active = support >= MIN_SUPPORT
     slots = slots[active]
-    logs_w, offsets = _discriminants(customers, moments[:, :, active] / SCALE, slots)
+    together = (
+        None if spread is None else spread.residuals(slots[slots < COARSE_SLOTS], without_fold)
+    )
+    logs_w, offsets = _discriminants(customers, moments[:, :, active] / SCALE, slots, together)
     index = np.full(SLOTS, -1, np.int32)
     index[slots] = np.arange(len(slots), dtype=np.int32)
     return Weights(
@@ -253,7 +297,13 @@ def derive_from(
         offsets=offsets,
         log_prior=np.log((total + 1) / (total.sum() + max(len(total), 1))),
         customers=int(customers.sum()),
+        loudness=_loudness(float(customers.sum()), seeded=total is not customers),
     )
+
+
+def _loudness(customers: float, *, seeded: bool) -> float:
+    known = customers + (_SEEDED if seeded else 0.0)
+    return known / (known + _QUIET)
 
 
 def _reduced(sums: Stacked, without_fold: int | None = None) -> tuple[Floats, Floats, Ints]:
@@ -308,7 +358,7 @@ class _Wide:
 
 
 def _fixed(weights: Floats) -> Ints:
-    return np.ascontiguousarray(np.rint(weights.T * SCALE).astype(np.int64))
+    return np.ascontiguousarray(np.rint(weights.T * SCALE))
 
 
 def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats:
@@ -329,7 +379,9 @@ def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats
     return np.where(customers[:, None] > 0, shrunk, 0.0)
 
 
-def _discriminants(customers: Floats, moments: Floats, slots: Ints) -> tuple[Floats, Floats]:
+def _discriminants(
+    customers: Floats, moments: Floats, slots: Ints, residuals: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Weights (C, tokens) and constants (2, C) of the linear discriminants on log(1 + 200 q)."""
     p, p2 = moments[P], moments[P2]
     total, classes = customers.sum(), int((customers > 0).sum())
@@ -351,4 +403,30 @@ def _discriminants(customers: Floats, moments: Floats, slots: Ints) -> tuple[Flo
     # Bounded, so that integer scores can't overflow where a token never varies.
     weights = np.clip(shift / spread**2, -_MOST_WEIGHT, _MOST_WEIGHT)
     constant = weights * (mean + shift / 2)
+    if residuals is not None and len(residuals) and coarse.any():
+        noise = np.maximum(1 / number - 1 / total, 1e-9)
+        distance = np.where(customers[:, None] > 0, (centre - mean)[:, coarse], 0.0)
+        weights[:, coarse], constant[:, coarse] = _together(
+            distance, mean[coarse], deviation[coarse] ** 2, noise, residuals
+        )
     return weights, -np.stack([constant[:, view].sum(axis=1) for view in (coarse, ~coarse)])
+
+
+def _together(
+    distance: Floats, mean: Floats, variance: Floats, noise: Floats, residuals: Floats
+) -> tuple[Floats, Floats]:
+    """Weights and constants (C, tokens) against a covariance: correlations shrunk, variances up.
+
+    The covariance is a diagonal and a matrix of the panel's rank: inverted by Woodbury's identity.
+    """
+    scale = np.sqrt(variance + _RIDGE * np.median(variance))
+    shift = distance / scale
+    shift = shift * np.maximum(0.0, 1.0 - noise / np.maximum(shift**2, 1e-18))
+    believed = _CORRELATED / (1.0 + (_HALF_BELIEVED / len(residuals)) ** 2)
+    z = residuals / scale * np.sqrt(believed)
+    rest = np.maximum(1.0 - (z**2).sum(axis=0), 0.5)
+    small = np.eye(len(z)) + (z / rest) @ z.T
+    own = shift / rest
+    solved = own - np.linalg.solve(small, z @ own.T).T @ z / rest
+    weights = np.clip(solved / scale, -_MOST_WEIGHT, _MOST_WEIGHT)
+    return weights, weights * mean + shift * solved / 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_persona.calibration import (
     HISTORIES,
-    HISTORY_FACTOR,
+    HISTORY_FACTORS,
     MIN_PANEL,
     Member,
     Trial,
@@ -111,7 +111,10 @@ def test_the_last_history_is_the_whole_profile(events: float) -> None:
 def test_a_history_stands_for_so_many_times_its_events() -> None:
     drawn = histories(Member(5, 0, "student", customer(random.Random(3), 1, 60.0)))
     sizes = [size for size in HISTORIES if size < 60]
-    assert drawn.events.tolist() == [*(HISTORY_FACTOR * size for size in sizes), 60.0]
+    assert drawn.events.tolist() == [
+        *(f * size for f, size in zip(HISTORY_FACTORS, sizes, strict=False)),
+        60.0,
+    ]
 
 
 def counts(drawn: Profiles, row: int, size: float) -> np.ndarray:
