@@ -11,7 +11,7 @@ records, so a deletion reaches the calibration as it reaches the sums.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -205,12 +205,23 @@ class Calibration:
     ``threshold``: the least confidence at which naming a persona has been right in the target's
     share of the cases (more than 1 where it never is). ``candidate_floor``: the probability from
     which on a persona is a candidate, so that the candidates hold the true one in the stated
-    share. Both None while there are too few labelled customers.
+    share. ``spread``: how coarse tokens vary together within a persona. All None while there are
+    too few labelled customers.
     """
 
     gains: Gains = DEFAULT_GAINS
     threshold: float | None = None
     candidate_floor: float | None = None
+    spread: Spread | None = field(default=None, repr=False, compare=False)
+
+    def weights(self, sums: Stacked, classes: Sequence[Any], prior: Sums | None = None) -> Weights:
+        """The weights of these sums, speaking as calibrated."""
+        return replace(
+            derive_from(sums, classes, prior, spread=self.spread),
+            gains=self.gains,
+            threshold=self.threshold,
+            candidate_floor=self.candidate_floor,
+        )
 
 
 def calibrated(
@@ -237,6 +248,7 @@ def calibrated(
         gains,
         naming_threshold(probabilities, labels, precision),
         conformal_floor(probabilities, labels, coverage),
+        spread,
     )
 
 

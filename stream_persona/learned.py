@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream_persona import records
-from stream_persona.calibration import Calibration, Member, calibrated, spread_of
+from stream_persona.calibration import Calibration, Member, calibrated
 from stream_persona.features import profiles
-from stream_persona.model import PersonaClassifier, Spread, derive_from, seeds
+from stream_persona.model import PersonaClassifier, seeds
 from stream_persona.records import Record
 from stream_persona.sums import FOLDS
 
@@ -88,7 +88,6 @@ class Learned:
         self._taxonomy = taxonomy
         self._seeds = seeds(taxonomy)
         self._calibration = Calibration()
-        self._spread: Spread | None = None
         self._calibrated_for = ""
         self._sums_version = ""
         self.labelled: dict[str, int] = {}
@@ -113,18 +112,12 @@ class Learned:
                 panel, stacked, taxonomy.names, self._seeds,
                 precision=policy.target_precision, coverage=policy.candidate_coverage,
             )  # fmt: skip
-            fitted = self._calibration.threshold is not None
-            self._spread = spread_of(panel, taxonomy.names) if fitted else None
             self._calibrated_for = self._sums_version
         now = self._calibration
         text = f"{self._sums_version} {now!r}"
-        return replace(
-            derive_from(stacked, taxonomy.names, self._seeds, spread=self._spread),
-            gains=now.gains,
-            threshold=now.threshold,
-            candidate_floor=now.candidate_floor,
-            version=hashlib.blake2b(text.encode(), digest_size=6).hexdigest(),
-        )
+        weights = now.weights(stacked, taxonomy.names, self._seeds)
+        version = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        return replace(weights, version=version)
 
 
 def merged(parts: Sequence[Part]) -> tuple[PersonaClassifier, list[Member]]:

@@ -25,7 +25,7 @@ from stream_persona.calibration import Member, calibrated
 from stream_persona.change import Belief, decide, millionths
 from stream_persona.events import Item, Purchase
 from stream_persona.features import Counts, Observation, fold, profiles
-from stream_persona.model import Weights, derive
+from stream_persona.model import Weights
 from stream_persona.records import Record
 from stream_persona.sums import Sums, contribution
 from stream_persona.taxonomy import Taxonomy
@@ -123,8 +123,8 @@ def learned(told: Taxonomy, rng: np.random.Generator) -> Weights:
         key, part = key_and_fold(f"customer-{row}")
         panel.append(Member(key, part, told.names[persona], seen.row(row)))
         sums.add(contribution(seen.row(row), part), told.names[persona])
-    gains = calibrated(panel, sums.stacked(told.names), told.names).gains
-    return replace(derive(sums, told.names), gains=gains)
+    stacked = sums.stacked(told.names)
+    return calibrated(panel, stacked, told.names).weights(stacked, told.names)
 
 
 def predicted(streams: Streams, told: Taxonomy, weights: Weights) -> Iterator[Floats]:

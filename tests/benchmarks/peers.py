@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from stream_persona.calibration import calibrated
 from stream_persona.features import LOG_GAIN, Profiles
+from stream_persona.learned import PANEL
 from stream_persona.model import DEFAULT_GAINS, Weights, derive
 from stream_persona.sums import Sums, contribution
 from stream_persona.tokens import COARSE_SLOTS, SLOTS
@@ -84,8 +85,9 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
     train = split.train.tolist()
     sums, learning = timed(lambda: taught(task, train))
     weights = derive(sums, task.classes)
-    gains = calibrated(task.members(train), sums.stacked(task.classes), task.classes).gains
-    fitted = replace(weights, gains=gains)
+    panel = sorted(task.members(train), key=lambda member: member.key)[:PANEL]
+    stacked = sums.stacked(task.classes)
+    fitted = calibrated(panel, stacked, task.classes).weights(stacked, task.classes)
     size = len(sums.to_bytes())
     prior = np.exp(weights.log_prior)[None, :] / np.exp(weights.log_prior).sum()
     by_time = {name: prior.repeat(len(split.test), axis=0) for name in TIMES}

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from stream_persona import pipeline
-from stream_persona.calibration import Member, calibrated
+from stream_persona.calibration import Calibration, Member, calibrated
 from stream_persona.events import KINDS, Assignment, Event, event_time
 from stream_persona.features import profiles
+from stream_persona.learned import PANEL
 from stream_persona.model import Weights, derive_from
 from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
@@ -60,6 +61,7 @@ class Stream:
         self.records: dict[str, Record] = {}
         self.labelled: dict[str, str] = {}
         self.sums = Sums()
+        self.calibration = Calibration()
         self.weights = derive_from(self.sums.stacked(self.classes), self.classes)
         self.offsets = [0] * len(KINDS)
 
@@ -86,19 +88,20 @@ class Stream:
 
     def refresh(self, *, calibrate: bool) -> None:
         """New weights from the sums."""
-        gains = self._gains() if calibrate else self.weights.gains
-        self.weights: Weights = replace(
-            derive_from(self.sums.stacked(self.classes), self.classes), gains=gains
-        )
+        if calibrate:
+            self.calibration = self._calibrated()
+        stacked = self.sums.stacked(self.classes)
+        self.weights: Weights = self.calibration.weights(stacked, self.classes)
 
-    def _gains(self) -> Any:
+    def _calibrated(self) -> Calibration:
         known = sorted(name for name in self.labelled if pipeline_knows(self.records.get(name)))
         seen = profiles([self.records[name].counts for name in known], FEATURES)
         panel = [
             Member(*key_and_fold(name), self.labelled[name], seen.row(row))
             for row, name in enumerate(known)
         ]
-        return calibrated(panel, self.sums.stacked(self.classes), self.classes).gains
+        panel = sorted(panel, key=lambda member: member.key)[:PANEL]
+        return calibrated(panel, self.sums.stacked(self.classes), self.classes)
 
 
 def pipeline_knows(record: Record | None) -> bool:
