@@ -16,13 +16,13 @@ from stream_persona.publish import KafkaPublisher
 from stream_persona.settings import Settings
 from stream_persona.tables import RedisTables
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.transport import batch_topic, faust_options
+from stream_persona.transport import BatchApp, batch_topic, faust_options
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 
-class PersonaApp(faust.App):
+class PersonaApp(BatchApp):
     """A Faust app that starts the worker's connections before it joins the group."""
 
     settings: Settings

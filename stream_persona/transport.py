@@ -23,7 +23,9 @@ An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events(
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -44,6 +46,9 @@ from yarl import URL
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
+
+#: Seconds that a crashed app may take to stop.
+CRASH_SECONDS: Final = 15.0
 
 #: The value of an event: what one fetch brought from one partition, in offset order.
 Batch = list[ConsumerRecord]
@@ -102,6 +107,21 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "web_enabled": False,
         "worker_redirect_stdouts": False,
     }
+
+
+class BatchApp(faust.App):
+    """An app whose process ends after a crash, also when something in it never stops.
+
+    Stopping waits for services that may have lost their cancellation in the crash. Nothing is
+    acked by then, so a process that is ended hard loses nothing, and its supervisor starts it
+    again; one that lingers keeps its partitions from everybody.
+    """
+
+    def _crash(self, reason: BaseException) -> None:
+        super()._crash(reason)
+        last = threading.Timer(CRASH_SECONDS, os._exit, [1])
+        last.daemon = True
+        last.start()
 
 
 def batch_topic(app: faust.App, *names: str) -> TopicT:

@@ -26,7 +26,7 @@ import faust
 from faust.types import TP, EventT, StreamT
 
 from stream_persona.settings import Settings
-from stream_persona.transport import batch_topic, faust_options
+from stream_persona.transport import BatchApp, batch_topic, faust_options
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +74,7 @@ class Worker:
         return await self.exit_code()
 
     async def exit_code(self) -> int:
-        await eventually(
-            lambda: self.process.poll() is not None, 30, f"still runs: {self.log.read_text()}"
-        )
+        await eventually(lambda: self.process.poll() is not None, 30, f"still runs, see {self.log}")
         return self.process.wait()
 
 
@@ -120,7 +118,7 @@ class Behaviour:
 
 
 def create_app(settings: Settings, journal: Journal, behaviour: Behaviour) -> faust.App:
-    app = faust.App(**faust_options(settings))
+    app = BatchApp(**faust_options(settings))
 
     @app.agent(batch_topic(app, *settings.input_topics))
     async def note_batches(stream: StreamT[Any]) -> None:
