@@ -11,7 +11,7 @@ from stream_persona.features import SCALE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_persona.model import Weights
+    from stream_persona.weights import Weights
 
 
 def affinities(weights: Weights, name: Callable[[int], str]) -> dict[str, dict[str, float]]:

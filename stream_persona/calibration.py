@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.optimize import minimize
 
+from stream_persona.estimate import Spread, derive_from
 from stream_persona.features import Profiles, log_share
-from stream_persona.model import DEFAULT_GAINS, Spread, derive_from, gains_at
 from stream_persona.sums import FOLDS
 from stream_persona.tokens import COARSE_SLOTS
+from stream_persona.weights import DEFAULT_GAINS, gains_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.model import Gains, Weights
     from stream_persona.sums import Stacked, Sums
+    from stream_persona.weights import Gains, Weights
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]

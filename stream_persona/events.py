@@ -2,10 +2,28 @@
 
 Reading is strict on what is required and silent on what is unknown: every failure is one
 ``DecodeError`` whose ``reason`` is in ``REASONS``. Times become integer epoch milliseconds.
+
+**Limits.** What is beyond one of them is refused, so that no message costs more than any other of
+its size, and the same ones are refused on every run, machine and Python:
+
+=====================  ===========================================================================
+a message              1,000,000 bytes; 256 levels of nesting, in unknown fields too
+``customer_id``        1 to 256 bytes, all printable: it is part of keys, and of addresses
+other ids              1 to 256 characters, any but lone surrogates
+texts, attributes      1,024 characters; 64 attributes of an event or item, with any text as key
+a persona              1 to 128 characters, and of the taxonomy
+channel, action        1 to 64 characters
+items of a purchase    1 to 1,000, with 4,096 attributes together
+price, quantity        finite; at least 0, and more than 0
+times                  from 1970 to 9999; far in the future they are clamped (``pipeline``)
+=====================  ===========================================================================
+
+Of a key that an object has twice the last one counts.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -14,8 +32,16 @@ from msgspec import Meta, Struct
 
 from stream_persona.errors import DecodeError
 
-#: Most bytes of a customer id (UTF-8) and of any other id.
+#: Most bytes of a message: what is read can be forwarded with headers on any broker's defaults.
+MAX_BYTES: Final = 1_000_000
+#: Most levels of nesting. A deeper one would be readable or not by how deep our own stack is.
+MAX_DEPTH: Final = 256
+#: Most bytes of a customer id (UTF-8); most characters of any other id.
 MAX_ID_BYTES: Final = 256
+#: Most items of a purchase, most attributes of one of these, and of all of them together.
+MAX_ITEMS: Final = 1_000
+MAX_ATTRIBUTES: Final = 64
+MAX_ITEM_ATTRIBUTES: Final = 4_096
 
 #: Where the year 10000 begins.
 _END: Final = 253_402_300_800_000
@@ -23,7 +49,7 @@ _END: Final = 253_402_300_800_000
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=_END)]
 Text = Annotated[str, Meta(max_length=1_024)]
-Attributes = Annotated[dict[Text, Text], Meta(max_length=64)]
+Attributes = Annotated[dict[Text, Text], Meta(max_length=MAX_ATTRIBUTES)]
 
 
 class Item(Struct, frozen=True):
@@ -43,7 +69,7 @@ class Purchase(Struct, frozen=True):
     event_id: Id
     customer_id: Id
     occurred_at: Time
-    items: Annotated[tuple[Item, ...], Meta(min_length=1, max_length=1_000)]
+    items: Annotated[tuple[Item, ...], Meta(min_length=1, max_length=MAX_ITEMS)]
     order_id: Text | None = None
     attributes: Attributes | None = None
 
@@ -100,12 +126,21 @@ PURCHASE, BROWSE, ENGAGEMENT, ASSIGNMENT, DELETION = range(5)
 
 #: Why a message was put into the dead letters.
 REASONS: Final = frozenset(
-    {"empty", "not_utf8", "not_json", "too_deep", "invalid_field", "invalid_id", "unknown_persona"}
-)
+    {
+        "empty", "too_large", "not_utf8", "not_json", "too_deep",
+        "invalid_field", "invalid_id", "unknown_persona",
+    }
+)  # fmt: skip
+
+#: A shorter message is within the limits of nesting and of attributes, whatever it holds.
+_SHORT: Final = 2 * MAX_DEPTH
 
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(set(range(256)) - set(b"{}[]"))
 
 
 def milliseconds(time: datetime | int) -> int:
@@ -140,19 +175,53 @@ def decode(kind: int, value: bytes | None) -> Event:
     if not value:
         raise DecodeError("empty", "the message has no value")
     try:
+        if len(value) >= _SHORT:
+            _check_size(value)
         event = _DECODERS[kind].decode(value)
         check_id(event.customer_id)
-        if not 0 <= event_time(event) < _END:
-            raise DecodeError("invalid_field", "the time lies before 1970 or after 9999, in UTC")
+        _check_times(event)
+        if len(value) >= _SHORT and isinstance(event, Purchase):
+            _check_items(event)
     except msgspec.ValidationError as error:
         raise DecodeError("invalid_field", str(error)) from None
     except UnicodeDecodeError as error:
-        raise DecodeError("not_utf8", str(error)[:200]) from None
+        raise DecodeError("not_utf8", str(error)) from None
     except msgspec.DecodeError as error:
         raise DecodeError("not_json", str(error)) from None
     except RecursionError:
         raise DecodeError("too_deep", "nested deeper than can be read") from None
     return event
+
+
+def _check_size(value: bytes) -> None:
+    if len(value) > MAX_BYTES:
+        detail = f"the message has {len(value):,} bytes; at most {MAX_BYTES:,} are read"
+        raise DecodeError("too_large", detail)
+    if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _is_deep(value):
+        raise DecodeError("too_deep", f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _is_deep(value: bytes) -> bool:
+    """Whether well-formed JSON is nested too deep; of anything else, no matter what."""
+    brackets = _STRING.sub(b"", value).translate(_BRACKETS, _OTHERS)
+    for _ in range(MAX_DEPTH):  # each time, the innermost levels are taken away
+        brackets = brackets.replace(b"[]", b"")
+    return b"[]" in brackets
+
+
+def _check_times(event: Event) -> None:
+    times = [event_time(event)]
+    if isinstance(event, Assignment) and event.expires_at is not None:
+        times.append(milliseconds(event.expires_at))
+    if not all(0 <= time < _END for time in times):
+        raise DecodeError("invalid_field", "a time lies before 1970 or after 9999, in UTC")
+
+
+def _check_items(event: Purchase) -> None:
+    attributes = sum(len(item.attributes) for item in event.items if item.attributes)
+    if attributes > MAX_ITEM_ATTRIBUTES:
+        detail = f"the items have {attributes:,} attributes; at most {MAX_ITEM_ATTRIBUTES:,} are read"
+        raise DecodeError("invalid_field", detail)
 
 
 def check_id(customer_id: str) -> None:

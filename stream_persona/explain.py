@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.features import Profiles
-    from stream_persona.model import Weights
+    from stream_persona.weights import Weights
 
     Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_persona.learned import Part
-    from stream_persona.model import Weights
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
 
 #: A calibration may take one part in so many of the time while the model keeps moving.
 _REST: Final = 8.0

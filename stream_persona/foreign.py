@@ -17,8 +17,10 @@ import numpy as np
 
 from stream_persona.classifiers import Learner, classifier, in_order, refolded
 from stream_persona.errors import SettingsError
-from stream_persona.model import PersonaClassifier, Weights, derive
+from stream_persona.estimate import derive
+from stream_persona.model import PersonaClassifier
 from stream_persona.sums import contribution
+from stream_persona.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

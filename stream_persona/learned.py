@@ -23,8 +23,8 @@ from stream_persona.sums import FOLDS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_persona.model import Weights
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
 
 #: Labelled customers of all partitions together in the calibration panel.
 PANEL: Final = 640

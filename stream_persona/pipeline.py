@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from stream_persona.events import Event
-    from stream_persona.model import Weights
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
+    from stream_persona.weights import Weights
 
 
 @dataclass(slots=True)

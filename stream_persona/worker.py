@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from stream_persona.inbox import Read
     from stream_persona.metrics import Metrics
-    from stream_persona.model import Weights
     from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_persona import events, pipeline, records
 from stream_persona.errors import UnavailableError
+from stream_persona.estimate import derive
 from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
 from stream_persona.features import Profiles, profiles
 from stream_persona.metrics import Metrics
-from stream_persona.model import PersonaClassifier, Weights, derive
+from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.publish import Message
 from stream_persona.records import Record
@@ -20,6 +21,7 @@ from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
 from stream_persona.taxonomy import Taxonomy
 from stream_persona.tokens import Tokenizer
+from stream_persona.weights import Weights
 from stream_persona.worker import Worker
 
 #: A moment in event time, and units of it, in milliseconds.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from stream_persona.features import Counts, Profiles
-    from stream_persona.model import Weights
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
 
 #: What ``predict`` may name, and the key of ``where`` that names a customer.
 TARGET: Final = "persona"

@@ -18,10 +18,10 @@ from stream_persona.refit import following
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from stream_persona.model import Weights
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
 
 logger = logging.getLogger(__name__)
 

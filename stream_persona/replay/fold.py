@@ -41,12 +41,12 @@ from stream_persona.tokens import Tokenizer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
-    from stream_persona.model import Weights
     from stream_persona.pipeline import Delivery
     from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
 
 #: Customers that are spoken of at a time.
 _SPEAK_CHUNK: Final = 500

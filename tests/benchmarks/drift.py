@@ -25,11 +25,11 @@ from stream_persona.calibration import Member, calibrated
 from stream_persona.change import Belief, decide, millionths
 from stream_persona.events import Item, Purchase
 from stream_persona.features import Counts, Observation, fold, profiles
-from stream_persona.model import Weights
 from stream_persona.records import Record
 from stream_persona.sums import Sums, contribution
 from stream_persona.taxonomy import Taxonomy
 from stream_persona.tokens import Tokenizer
+from stream_persona.weights import Weights
 from tests.benchmarks.tasks import key_and_fold
 
 Floats = NDArray[np.float64]

@@ -24,9 +24,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from stream_persona import journal, pipeline, records, taxonomy, tokens
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
+from stream_persona.estimate import derive
 from stream_persona.features import Counts, profiles
 from stream_persona.learned import panel_share
-from stream_persona.model import derive
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.records import Record
 from stream_persona.sums import Sums, contribution

@@ -19,8 +19,9 @@ from rich.table import Table
 
 from stream_persona import pipeline, records, taxonomy
 from stream_persona.change import public_record
+from stream_persona.estimate import derive
 from stream_persona.metrics import Metrics
-from stream_persona.model import PersonaClassifier, derive
+from stream_persona.model import PersonaClassifier
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator

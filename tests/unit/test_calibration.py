@@ -19,10 +19,12 @@ from stream_persona.calibration import (
     posterior,
     trial,
 )
+from stream_persona.estimate import derive_from
 from stream_persona.features import Profiles
-from stream_persona.model import DEFAULT_GAINS, derive_from, profile_of
+from stream_persona.model import profile_of
 from stream_persona.sums import FOLDS, Stacked, Sums, contribution
 from stream_persona.tokens import COARSE_SLOTS, SLOTS
+from stream_persona.weights import DEFAULT_GAINS
 from tests.builders import PERSONAS
 
 CUSTOMERS = 160

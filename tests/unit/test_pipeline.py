@@ -10,8 +10,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona import pipeline, records
+from stream_persona.estimate import derive
 from stream_persona.events import DELETION, Event, encode, event_time
-from stream_persona.model import PersonaClassifier, derive
+from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
 from stream_persona.taxonomy import Taxonomy

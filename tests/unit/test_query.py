@@ -21,9 +21,11 @@ from stream_persona.api.query import (
     subject,
 )
 from stream_persona.errors import InputError, QueryError
+from stream_persona.estimate import derive
 from stream_persona.features import Counts, Observation, fold
-from stream_persona.model import PersonaClassifier, Weights, derive, profile_of, seeds
+from stream_persona.model import PersonaClassifier, profile_of, seeds
 from stream_persona.tokens import COARSE_SLOTS, SLOTS, Tokenizer
+from stream_persona.weights import Weights
 
 SHOP = taxonomies.load(None)
 TOKENS = [f"category:{name}" for name in ("baby", "toys", "office", "tools", "pets", "books")]

@@ -1,0 +1,117 @@
+"""What predictions need: weights of tokens, and how loudly each view of them speaks.
+
+Scores are integer sums over tokens, so a prediction does not depend on the order of anything, on
+the split over workers or on the company it is computed in.
+
+Three views of the same tokens speak: shares of all tokens against a smoothed multinomial with
+shrunken log-ratios, and a linear discriminant with shrunken centroids on log(1 + 200 q), for
+coarse and for fine tokens apart (``estimate`` has the formulas). How loudly each speaks after n
+events is its *gain*, exp(a) * n / (n + exp(b)); the six numbers are the calibration
+(``calibration``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from stream_persona.features import SCALE, Profiles, log_share
+from stream_persona.tokens import COARSE_SLOTS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+#: (a, b) of each view, used until there are labelled customers enough to fit them.
+DEFAULT_GAINS: Final = ((-0.4, 0.2), (-1.4, 4.6), (-2.9, 0.1))
+
+Gains = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What predictions need, derived from a model's sums; immutable.
+
+    ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
+    2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
+    constants for coarse and fine tokens, ``log_prior`` (classes,). ``loudness`` turns all evidence
+    down where few customers were learned. ``threshold`` is the confidence from which a persona is
+    named and ``candidate_floor`` the probability from which on one is a candidate, where the
+    calibration has measured them.
+    """
+
+    classes: tuple[str, ...]
+    index: NDArray[np.int32]
+    shares_w: Ints
+    logs_w: Ints
+    offsets: Floats
+    log_prior: Floats
+    customers: int
+    version: str = ""
+    gains: Gains = DEFAULT_GAINS
+    loudness: float = 1.0
+    threshold: float | None = None
+    candidate_floor: float | None = None
+
+    def logits(self, profiles: Profiles) -> Floats:
+        """Unnormalised log-probabilities, (rows, classes)."""
+        views = self.views(profiles)
+        return np.asarray(
+            self.log_prior + (self._gain(profiles.events)[:, :, None] * views).sum(axis=0)
+        )
+
+    def _gain(self, events: Floats) -> Floats:
+        return self.loudness * gains_at(self.gains, events)
+
+    def views(self, profiles: Profiles) -> Floats:
+        """The three views' scores, (3, rows, classes), each summed in the order of its slots."""
+        position = self.index[profiles.slots]
+        kept = position >= 0
+        before = np.concatenate(([0], np.cumsum(kept)))
+        starts, middles = before[profiles.starts], before[profiles.middles]
+        shares, position = profiles.shares[kept], position[kept]
+        rows, tokens, unit = len(profiles), len(self.shares_w), float(SCALE) ** 2
+        halves = np.empty(2 * rows + 1, np.int64)
+        halves[0::2], halves[1::2] = starts, middles
+        q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
+        # Whole numbers below 2**53, summed row by row in the order of slots.
+        first = csr_array((q, position, starts), shape=(rows, tokens)) @ self.shares_w
+        second = csr_array((p, position, halves), shape=(2 * rows, tokens)) @ self.logs_w
+        coarse, fine = second[0::2] / unit, second[1::2] / unit
+        return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
+
+    def probabilities(self, profiles: Profiles) -> Floats:
+        """Posterior over ``classes``, (rows, classes); each row sums to 1."""
+        logits = self.logits(profiles)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def evidence(self, profile: Profiles) -> tuple[Ints, Floats]:
+        """Of a profile of one row, its slots and what each adds to the logits (tokens, classes)."""
+        position = self.index[profile.slots]
+        kept = position >= 0
+        slots, shares, position = profile.slots[kept], profile.shares[kept], position[kept]
+        gain = self._gain(profile.events)[:, 0]
+        q = np.rint(shares * SCALE)[:, None] / SCALE
+        p = np.rint(log_share(shares) * SCALE)[:, None] / SCALE
+        view = np.where(slots < COARSE_SLOTS, gain[1], gain[2])[:, None]
+        return slots, (
+            gain[0] * q * (self.shares_w[position] / SCALE)
+            + view * p * (self.logs_w[position] / SCALE)
+        )
+
+    def constants(self, profile: Profiles) -> Floats:
+        """What the discriminants' constants add to the logits of a profile of one row."""
+        gain = self._gain(profile.events)[:, 0]
+        return np.asarray(gain[1] * self.offsets[0] + gain[2] * self.offsets[1])
+
+
+def gains_at(gains: Gains, events: Floats) -> Floats:
+    """How loudly each view speaks after n events, (3, rows)."""
+    a, b = np.exp(np.array(gains)).T[:, :, None]
+    return np.asarray(a * events / (events + b))
