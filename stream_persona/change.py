@@ -10,12 +10,16 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from stream_persona.confidence import MILLION, candidates, is_ambiguous
 from stream_persona.events import encode, rfc3339
 from stream_persona.records import Posterior, Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from stream_persona.records import Record
     from stream_persona.taxonomy import Taxonomy
@@ -39,9 +43,9 @@ class Belief:
     candidate_floor: float | None = None
 
 
-def millionths(row: Sequence[float]) -> tuple[int, ...]:
-    """Probabilities as integers."""
-    return tuple(round(p * MILLION) for p in row)
+def millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
+    """Probabilities (rows, personas) as integers."""
+    return [tuple(row) for row in np.rint(rows * MILLION).astype(np.int64).tolist()]
 
 
 def decide(
@@ -120,7 +124,7 @@ def _floor(belief: Belief, taxonomy: Taxonomy) -> int:
 
 
 def _top(distribution: Sequence[int], personas: Sequence[str]) -> str:
-    return personas[max(range(len(personas)), key=lambda i: (distribution[i], -i))]
+    return personas[distribution.index(max(distribution))]
 
 
 def _shifted(said: Said, current: Posterior, taxonomy: Taxonomy) -> bool:

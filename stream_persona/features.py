@@ -97,9 +97,9 @@ def log_share(share: Floats) -> Floats:
     return np.asarray(rest - exponent * table[0])  # table[0] is -log(2)
 
 
-def granule(at: int, features: Features) -> int:
-    """The granule of an event time, counted from the origin; ``>> 14`` is its epoch."""
-    return (at - features.origin_ms) * GRANULES // features.half_life_ms
+def granules_of(times: Ints, features: Features) -> Ints:
+    """The granules of event times, counted from the origin; ``>> 14`` is their epoch."""
+    return (times - features.origin_ms) * GRANULES // features.half_life_ms
 
 
 @dataclass(slots=True)
@@ -134,13 +134,14 @@ def fold(
     Pure, and order-free: any order and any split of the observations gives equal results.
     """
     rows = np.array([o.row for o in observed], np.int64)
-    granules = np.array([granule(o.at, features) for o in observed], np.int64)
+    times = np.array([o.at for o in observed], np.int64)
+    granules = granules_of(times, features)
     epochs = granules >> EPOCH_BITS
     old = np.array([c.epoch for c in counts], np.int64)
     newest = old.copy()
     np.maximum.at(newest, rows, epochs)
     clocks = np.array([c.clock for c in counts], np.int64)
-    np.maximum.at(clocks, rows, np.array([o.at for o in observed], np.int64))
+    np.maximum.at(clocks, rows, times)
     keys, values = _merge(
         *_carried(counts, newest - old),
         *_added(observed, rows, newest[rows] - epochs, granules),
@@ -243,7 +244,7 @@ def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     bounds = np.arange(len(counts) + 1, dtype=np.int64) << 16
     starts = np.searchsorted(keys, bounds)
     middles = np.searchsorted(keys, bounds[:-1] | COARSE_SLOTS)
-    clocks = np.array([granule(c.clock, features) for c in counts], np.int64)
+    clocks = granules_of(np.array([c.clock for c in counts], np.int64), features)
     units = granule_weights()[clocks & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
     totals = np.zeros(len(counts), np.int64)
     filled = starts[1:] > starts[:-1]
@@ -254,5 +255,5 @@ def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
 
 __all__ = [
     "COARSE_SLOTS", "EVENTS", "MAX_EVENTS", "SCALE", "Counts", "Observation", "Profiles",
-    "fold", "granule", "log_share", "profiles",
+    "fold", "granules_of", "log_share", "profiles",
 ]  # fmt: skip

@@ -157,7 +157,8 @@ def speak(
     if not known:
         return
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
-    rows = weights.probabilities(seen).tolist()
+    probabilities = weights.probabilities(seen)
+    whole, evidence = millionths(probabilities), seen.events.tolist()
     for row, (name, record) in enumerate(known.items()):
 
         def why(persona: str, row: int = row) -> Reasons:
@@ -166,9 +167,10 @@ def speak(
 
         if name in outcome.assigned:
             persona = record.active_label() or ""
-            outcome.trials.append(Trial(name, persona, seen.row(row), tuple(rows[row])))
+            trial = Trial(name, persona, seen.row(row), tuple(probabilities[row].tolist()))
+            outcome.trials.append(trial)
         belief = Belief(
-            millionths(rows[row]), float(seen.events[row]), weights.version, why,
+            whole[row], evidence[row], weights.version, why,
             weights.threshold, weights.candidate_floor,
         )  # fmt: skip
         said = decide(record, belief, taxonomy, now, cause)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Ints = NDArray[np.int64]
+
 FORMAT: Final = 4
 #: Recent event ids kept per customer and input, at most.
 MAX_RECENT: Final = 16
@@ -169,11 +171,30 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
         bodies.append(blob[_HEAD_BYTES + size :])
     sizes = np.array([head.tokens for head in heads], np.int64)
     numbers = _from_varints(b"".join(bodies))
-    starts = np.concatenate(([0], np.cumsum(2 * sizes)))
+    keys, values = _halves(numbers, sizes)
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    keys = _undone_deltas(keys, starts)
+    shifts = np.array([head.shifts for head in heads], np.int64).reshape(-1, 2)
+    values <<= shifts[np.repeat(np.arange(len(heads)), sizes), keys >> 16]
+    bounds = starts.tolist()
+    narrow = keys.astype(np.uint32)
     return [
-        _record(head, numbers[a : a + n], numbers[a + n : a + 2 * n])
-        for head, a, n in zip(heads, starts[:-1], sizes, strict=True)
+        # Copies, since a slice would keep all arrays of the call alive in a cache.
+        _record(head, narrow[a:b].copy(), values[a:b].copy())
+        for head, a, b in zip(heads, bounds[:-1], bounds[1:], strict=True)
     ]
+
+
+def _halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+    """Of rows of so many deltas and as many values, one after another, the two apart."""
+    kind = np.repeat(np.tile([False, True], len(sizes)), np.repeat(sizes, 2))
+    return numbers[~kind], numbers[kind]
+
+
+def _undone_deltas(deltas: Ints, starts: Ints) -> Ints:
+    """Keys from their differences, row by row."""
+    summed = np.concatenate(([0], np.cumsum(deltas)))
+    return np.asarray(summed[1:] - np.repeat(summed[starts[:-1]], np.diff(starts)))
 
 
 def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], tokens: int) -> bytes:
@@ -205,22 +226,21 @@ def _decode_head(blob: bytes, fingerprint: int) -> _Head:
     return head
 
 
-def _record(head: _Head, deltas: NDArray[np.int64], values: NDArray[np.int64]) -> Record:
-    keys = np.cumsum(deltas).astype(np.uint32)
+def _record(head: _Head, keys: NDArray[np.uint32], values: Ints) -> Record:
     return Record(
-        Counts(head.epoch, head.clock, keys, values << np.array(head.shifts)[keys >> 16]),
-        head.label, dict(head.positions), dict(head.recent), head.deleted_at, head.said,
+        Counts(head.epoch, head.clock, keys, values), head.label, dict(head.positions),
+        dict(head.recent), head.deleted_at, head.said,
     )  # fmt: skip
 
 
-def _section_starts(section: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _section_starts(section: Ints, starts: Ints) -> Ints:
     """Where each row's two sections begin, one after another; the end last."""
     older = np.concatenate(([0], np.cumsum(section)))
     middles = starts[1:] - (older[starts[1:]] - older[starts[:-1]])
     return np.append(np.stack([starts[:-1], middles], axis=1).ravel(), starts[-1])
 
 
-def _common_zeros(values: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _common_zeros(values: Ints, starts: Ints) -> Ints:
     """Per section, how many zero bits all its values end in (0 for an empty one)."""
     filled = starts[1:] > starts[:-1]
     shifts = np.zeros(len(starts) - 1, np.int64)
@@ -230,9 +250,7 @@ def _common_zeros(values: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArr
     return shifts
 
 
-def _interleave(
-    deltas: NDArray[np.int64], values: NDArray[np.int64], starts: NDArray[np.int64]
-) -> list[bytes]:
+def _interleave(deltas: Ints, values: Ints, starts: Ints) -> list[bytes]:
     """Per row the varints of its deltas, then those of its values."""
     key_bytes, key_ends = _to_varints(deltas)
     value_bytes, value_ends = _to_varints(values)
@@ -242,7 +260,7 @@ def _interleave(
     ]
 
 
-def _to_varints(numbers: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+def _to_varints(numbers: Ints) -> tuple[bytes, Ints]:
     """LEB128 of all numbers, and where each begins (one more: the end)."""
     lengths = np.ones(len(numbers), np.int64)
     most = int(numbers.max(initial=0))
@@ -258,7 +276,7 @@ def _to_varints(numbers: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
     return out.tobytes(), ends
 
 
-def _from_varints(blob: bytes) -> NDArray[np.int64]:
+def _from_varints(blob: bytes) -> Ints:
     """All numbers of a run of LEB128."""
     raw = np.frombuffer(blob, np.uint8)
     ends = np.flatnonzero(raw < 128)  # noqa: PLR2004

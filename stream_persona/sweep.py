@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stream_persona.tables import Tables
 
 #: Customers scored in one go: live events wait no longer than that takes.
-CHUNK: Final = 200
+CHUNK: Final = 500
 _SCAN: Final = 1_000
 
 

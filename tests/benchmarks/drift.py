@@ -143,7 +143,7 @@ def labels(posteriors: Sequence[Floats], told: Taxonomy) -> Ints:
     for stream in range(len(found)):
         record = Record()
         for event, p in enumerate(posteriors):
-            belief = Belief(millionths(p[stream].tolist()), event + 1.0, "", lambda _: ())
+            belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "", lambda _: ())
             said = decide(record, belief, told, 0)
             record = record if said is None else replace(record, said=said)
             found[stream, event] = number[record.said.current.persona]

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from stream_persona.change import (
@@ -31,7 +32,8 @@ def at(clock: int, record: Record | None = None) -> Record:
 def belief(*shares: float, evidence: float = 9.0) -> Belief:
     rest = (1 - sum(shares)) / (len(PERSONAS) - len(shares)) if len(shares) < 5 else 0
     row = [*shares, *[rest] * (len(PERSONAS) - len(shares))]
-    return Belief(millionths(row), evidence, "m", lambda persona: (("category", persona, 1),))
+    whole = millionths(np.array([row]))[0]
+    return Belief(whole, evidence, "m", lambda persona: (("category", persona, 1),))
 
 
 def said(record: Record, held: Belief, taxonomy: Taxonomy = SHOP) -> Record:

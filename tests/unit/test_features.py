@@ -13,8 +13,8 @@ from stream_persona.features import (
     Counts,
     Observation,
     fold,
-    granule,
     granule_weights,
+    granules_of,
     log_share,
     profiles,
 )
@@ -98,7 +98,7 @@ def test_what_is_two_epochs_old_is_dropped_whenever_it_arrives(epochs: int) -> N
 
 
 def test_an_epoch_boundary_is_crossed_without_a_jump() -> None:
-    boundary = (granule(NOW, FEATURES) >> EPOCH_BITS) * EPOCH + FEATURES.origin_ms
+    boundary = int(granules_of(np.array(NOW), FEATURES) >> EPOCH_BITS) * EPOCH + FEATURES.origin_ms
     before, after = boundary - 1, boundary + 1
     counts = folded((before, [(0, 4), (7, 4)]), (after, [(0, 4), (9, 4)]))
     assert share(counts, 7) == pytest.approx(share(counts, 9), rel=0.05)
