@@ -111,16 +111,19 @@ async def load(tables: Tables, customers: list[str], fingerprint: int) -> dict[s
 
 async def unpublished(
     tables: Tables, partition: int, taxonomy: Taxonomy
-) -> dict[str, bytes | None]:
+) -> list[tuple[str, bytes | None]]:
     """The changes (None: tombstones) of a partition's last write, the same to the byte.
 
     Its writer may have died before it could publish them: the next owner does.
     """
     pending = await load(tables, await tables.pending(partition), taxonomy.fingerprint)
-    return {
-        name: change_message(name, record) if record.said else None
-        for name, record in pending.items()
-    }
+    found: list[tuple[str, bytes | None]] = []
+    for name, record in pending.items():
+        if record.deleted_at and (record.said is None or record.said.revision == 1):
+            found.append((name, None))  # before the first change since
+        if record.said is not None:
+            found.append((name, change_message(name, record)))
+    return found
 
 
 def copy_of(customer_id: str, change: bytes | None) -> bytes:

@@ -7,8 +7,9 @@ replay and tests call the same one; it does no I/O and reads no clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from stream_persona.change import BEHAVIOUR, Belief, Reasons, change_message, decide, millionths
 from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_time, milliseconds
@@ -18,12 +19,18 @@ from stream_persona.records import Label, Recent, Record, event_hash, with_recen
 from stream_persona.sums import FOLDS, Contribution, contribution, customer_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
-    from stream_persona.events import Event
+    from stream_persona.events import Browse, Engagement, Event, Purchase
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
     from stream_persona.weights import Weights
+
+
+#: Kinds of events that are folded into counts.
+_BEHAVIOUR = frozenset(
+    kind for kind, event in enumerate(KINDS) if event not in {Assignment, Deletion}
+)
 
 
 @dataclass(slots=True)
@@ -43,6 +50,11 @@ class Delivery:
     def source(self) -> int:
         """The key of ``Record.positions``."""
         return self.kind << 16 | self.partition
+
+
+#: By customer, what was applied of them before, in the order of its inputs' offsets.
+Histories = Mapping[str, Sequence[Delivery]]
+_NONE: Histories = {}
 
 
 @dataclass(slots=True)
@@ -66,6 +78,17 @@ class Trial:
     persona: str
     profile: Profiles
     probabilities: tuple[float, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Overtaken:
+    """A deletion that newer events were folded before: their times and where they came in.
+
+    ``since`` is the deletion's time in epoch milliseconds, ``positions`` the record's.
+    """
+
+    since: int
+    positions: Mapping[int, int]
 
 
 @dataclass(slots=True)
@@ -101,13 +124,15 @@ def walk(
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
     now: int,
+    histories: Histories = _NONE,
 ) -> Outcome:
     """The journey of one batch: what it does to the records, then what is said of them.
 
     ``records`` holds the stored record of every known customer among the deliveries; ``now``
-    (epoch milliseconds) only dates what is said. ``tokenizer`` must be of the same taxonomy.
+    (epoch milliseconds) only dates what is said. ``tokenizer`` must be of the same taxonomy,
+    ``histories`` hold what ``overtaken`` asks for.
     """
-    outcome = absorb(deliveries, records, taxonomy, tokenizer)
+    outcome = absorb(deliveries, records, taxonomy, tokenizer, histories)
     speak(outcome, weights, taxonomy, tokenizer, now)
     return outcome
 
@@ -117,10 +142,11 @@ def absorb(
     records: Mapping[str, Record],
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
+    histories: Histories = _NONE,
 ) -> Outcome:
     """Apply each event once, fold, learn; nothing of it depends on what the model knows."""
     outcome = Outcome()
-    drafts = _drafts(deliveries, records)
+    drafts = _drafts(deliveries, records, histories)
     for delivery in deliveries:
         drafts[delivery.event.customer_id].apply(delivery, taxonomy, tokenizer, outcome)
     _fold(list(drafts.values()), taxonomy)
@@ -135,6 +161,23 @@ def absorb(
         if label != draft.before.active_label() and teaches(draft.record, taxonomy):
             outcome.assigned.add(draft.customer_id)
     return outcome
+
+
+def overtaken(
+    deliveries: Iterable[Delivery], records: Mapping[str, Record], taxonomy: Taxonomy
+) -> dict[str, Overtaken]:
+    """The customers of whom ``absorb`` needs the events that were applied before."""
+    found: dict[str, Overtaken] = {}
+    for delivery in deliveries:
+        record = records.get(delivery.event.customer_id)
+        if record is None or not isinstance(delivery.event, Deletion):
+            continue
+        at, known = _clamped(delivery, taxonomy), found.get(delivery.event.customer_id)
+        is_new = record.positions.get(delivery.source, 0) <= delivery.offset
+        if is_new and record.deleted_at < at < record.counts.clock:
+            since = at if known is None else min(at, known.since)
+            found[delivery.event.customer_id] = Overtaken(since, record.positions)
+    return found
 
 
 def speak(
@@ -210,6 +253,7 @@ class _Draft:
     deleted_at: int
     positions: dict[int, int]
     recent: dict[int, Recent]
+    heard: list[Delivery]
     observed: list[tuple[int, list[tuple[int, int]]]] = field(default_factory=list)
     applied: bool = False
     forgotten: bool = False
@@ -226,18 +270,28 @@ class _Draft:
         event, at = delivery.event, _clamped(delivery, taxonomy)
         outcome.applied[delivery.kind] += 1
         if isinstance(event, Deletion):
-            self._forget(at)
+            self._forget(at, taxonomy, tokenizer)
         elif self.deleted_at and at <= self.deleted_at:
             outcome.dropped += 1
         elif isinstance(event, Assignment):
             self._assign(event, at)
-        elif tokens := tokenizer.read(event):
-            if self._is_new(delivery, at, taxonomy):
-                self.observed.append((at, tokens))
-            else:
-                outcome.duplicates += 1
+        else:
+            self.heard.append(delivery)
+            outcome.duplicates += not self._observe(delivery, at, taxonomy, tokenizer)
 
-    def _forget(self, at: int) -> None:
+    def _observe(
+        self, delivery: Delivery, at: int, taxonomy: Taxonomy, tokenizer: Tokenizer
+    ) -> bool:
+        """Note what an event says; False for a producer's retry."""
+        tokens = tokenizer.read(cast("Purchase | Browse | Engagement", delivery.event))
+        if tokens and not self._is_new(delivery, at, taxonomy):
+            return False
+        if tokens:
+            self.observed.append((at, tokens))
+        return True
+
+    def _forget(self, at: int, taxonomy: Taxonomy, tokenizer: Tokenizer) -> None:
+        """Begin again with what is newer: as if the deletion had come before everything."""
         at = max(at, 1)  # 0 stands for no deletion
         if at <= self.deleted_at:
             return
@@ -245,6 +299,9 @@ class _Draft:
         self.observed, self.recent, self.forgotten = [], {}, True
         if self.label is not None and self.label.at <= at:
             self.label = None
+        for past in self.heard:
+            if (when := _clamped(past, taxonomy)) > at:
+                self._observe(past, when, taxonomy, tokenizer)
 
     def _assign(self, event: Assignment, at: int) -> None:
         label = self.label
@@ -269,7 +326,9 @@ class _Draft:
         )  # fmt: skip
 
 
-def _drafts(deliveries: Iterable[Delivery], records: Mapping[str, Record]) -> dict[str, _Draft]:
+def _drafts(
+    deliveries: Iterable[Delivery], records: Mapping[str, Record], histories: Histories
+) -> dict[str, _Draft]:
     drafts: dict[str, _Draft] = {}
     for delivery in deliveries:
         customer_id = delivery.event.customer_id
@@ -278,6 +337,7 @@ def _drafts(deliveries: Iterable[Delivery], records: Mapping[str, Record]) -> di
             drafts[customer_id] = _Draft(
                 customer_id, record, record, record.label,
                 record.deleted_at, dict(record.positions), dict(record.recent),
+                [past for past in histories.get(customer_id, ()) if past.kind in _BEHAVIOUR],
             )  # fmt: skip
     return drafts
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stream_persona import change, journal, pipeline
@@ -22,7 +22,6 @@ from stream_persona.inbox import Inbox
 from stream_persona.journal import RecordCache
 from stream_persona.learned import Part, members, panel_share, unpack
 from stream_persona.pipeline import Outcome
-from stream_persona.publish import Message
 from stream_persona.refit import following
 from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
@@ -32,9 +31,10 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+    from stream_persona.history import History
     from stream_persona.inbox import Read
     from stream_persona.metrics import Metrics
-    from stream_persona.publish import Publisher
+    from stream_persona.publish import Change, Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 _SAVE_SECONDS = 2.0
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS = 5.0
+#: Seconds after which the fence of a partition's changes is raised anew: the broker forgets
+#: producers that were silent for a day, and what it forgot it can't refuse.
+_FENCE_SECONDS = 43_200.0
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Owned:
     moved: bool = False
     unsaved: bool = True
     next_save: float = 0.0
+    fenced_at: float = field(default_factory=time.monotonic)
 
 
 class Worker:
@@ -75,12 +79,14 @@ class Worker:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
+        history: History,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
+        self._history = history
         self._metrics = metrics
         self._inbox = Inbox(settings, taxonomy)
         self._tokenizer = Tokenizer(taxonomy)
@@ -113,15 +119,17 @@ class Worker:
     async def assign(self, partitions: Collection[int]) -> None:
         """Own exactly these partitions: keep what is still ours, claim and fold the rest."""
         async with self._assigning:
-            tokens = await self._tables.owners(list(partitions))
+            before, tokens = self._owned.keys(), await self._tables.owners(list(partitions))
             self._owned = {
                 p: owned
                 for p, owned in self._owned.items()
                 if p in partitions and tokens.get(p) == owned.claim.token
             }
-            for partition in sorted(set(partitions) - self._owned.keys()):
-                self._owned[partition] = await self._claim(partition)
-                self._others.pop(partition, None)
+            await self._publisher.disown(before - self._owned.keys())
+            fresh = sorted(set(partitions) - self._owned.keys())
+            for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
+                self._owned[owned.claim.partition] = owned
+                self._others.pop(owned.claim.partition, None)
         self._metrics.partitions.set(len(self._owned))
         await self.refresh()
 
@@ -138,12 +146,16 @@ class Worker:
             read = self._inbox.read(batch)
             customers = [delivery.event.customer_id for delivery in read.deliveries]
             stored = await owned.cache.load(customers)
+            overtaken = pipeline.overtaken(read.deliveries, stored, self._taxonomy)
+            histories = await self._history.read(overtaken) if overtaken else {}
             outcome = pipeline.walk(
-                read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now()
-            )
+                read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now(),
+                histories,
+            )  # fmt: skip
             await self._commit(owned, outcome)
             self._panel.judge(outcome.trials, outcome.lessons)
-            await self._say(outcome.messages, [*read.letters, *read.reroutes])
+            await self._publisher.publish([*read.letters, *read.reroutes])
+            await self._say(owned, outcome.messages)
         self._count(outcome, read, batch, started)
 
     @property
@@ -180,7 +192,7 @@ class Worker:
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
             await self._commit(owned, outcome)
-            await self._say(outcome.messages)
+            await self._say(owned, outcome.messages)
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
 
@@ -190,6 +202,8 @@ class Worker:
         stamps = await self._tables.stamps(list(range(self._settings.partitions)))
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in self._owned})
         for partition, owned in list(self._owned.items()):
+            if time.monotonic() - owned.fenced_at > _FENCE_SECONDS:
+                await self._fence_again(owned)
             changed |= owned.moved
             due = not owned.moved or time.monotonic() >= owned.next_save
             if owned.moved and due:  # a part that keeps moving is not published every time
@@ -221,7 +235,8 @@ class Worker:
         """Become the owner, publish what the last one could not, fold the share of the model."""
         claim = (await self._tables.claim([partition]))[partition]
         pending = await journal.unpublished(self._tables, partition, self._taxonomy)
-        await self._say(list(pending.items()))
+        await self._publisher.own(partition, pending)
+        await self._tables.announce([journal.copy_of(*change) for change in pending])
         sums, taught = await journal.fold_part(self._tables, partition, self._taxonomy)
         logger.info("own partition %d: %d labelled customers", partition, len(taught))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
@@ -235,8 +250,7 @@ class Worker:
                 write = journal.write_of(outcome, self._taxonomy, days)
                 await self._tables.commit(owned.claim, write)
             except FencedError:
-                self._metrics.fenced.inc()
-                self._owned.pop(owned.claim.partition, None)
+                self._lose(owned)
                 raise
         journal.teach(owned.part.sums, owned.taught, outcome.lessons)
         if outcome.lessons:
@@ -244,14 +258,33 @@ class Worker:
         most = self._settings.cached_customers // max(1, len(self._owned))
         owned.cache.keep(outcome.records, max(1, most))
 
-    async def _say(
-        self, changes: Sequence[tuple[str, bytes | None]], others: Sequence[Message] = ()
-    ) -> None:
-        """Changes to the broker, with whatever else has to be there before the ack; copies."""
-        topic = self._settings.topic_changes
-        messages = [Message(topic, name.encode(), value) for name, value in changes]
-        await self._publisher.publish([*messages, *others])
+    async def _say(self, owned: Owned, changes: Sequence[Change]) -> None:
+        """Changes to the broker, then copies to whoever listens."""
+        try:
+            await self._publisher.change(owned.claim.partition, changes)
+        except FencedError:
+            self._lose(owned)
+            raise
         await self._tables.announce([journal.copy_of(*change) for change in changes])
+
+    async def _fence_again(self, owned: Owned) -> None:
+        """Raise the fence before the broker forgets it; who has lost the claim takes no one's."""
+        partition = owned.claim.partition
+        async with self._walking:
+            for fence in (True, False):
+                tokens = await self._tables.owners([partition])
+                if tokens.get(partition) != owned.claim.token:
+                    self._lose(owned)
+                    raise FencedError(partition)
+                if fence:
+                    await self._publisher.own(partition, [])
+        owned.fenced_at = time.monotonic()
+
+    def _lose(self, owned: Owned) -> None:
+        """Forget a partition that is another worker's now."""
+        self._metrics.fenced.inc()
+        if self._owned.get(owned.claim.partition) is owned:
+            del self._owned[owned.claim.partition]
 
     def _count(
         self, outcome: Outcome, read: Read, batch: Sequence[ConsumerRecord], started: float
@@ -294,7 +327,7 @@ class Worker:
                 self._tables, owned.claim, part.sums, known, self._taxonomy
             )
         except FencedError:
-            self._owned.pop(owned.claim.partition, None)
+            self._lose(owned)
 
     async def _save_affinities(self) -> None:
         """The owner of the first partition keeps the affinities fresh."""

@@ -2,7 +2,8 @@
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -14,8 +15,8 @@ from stream_persona.events import Assignment, Browse, Deletion, Engagement, Even
 from stream_persona.features import Profiles, profiles
 from stream_persona.metrics import Metrics
 from stream_persona.model import PersonaClassifier
-from stream_persona.pipeline import Delivery, Outcome
-from stream_persona.publish import Message
+from stream_persona.pipeline import Delivery, Histories, Outcome, Overtaken
+from stream_persona.publish import Change, Message
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
@@ -80,17 +81,11 @@ def delivered(*happened: Event, partition: int = 0, first: int = 0) -> list[Deli
     return [Delivery(e, kind_of(e), partition, next(offsets[kind_of(e)])) for e in happened]
 
 
-def interleaved(
-    inputs: Sequence[Sequence[Delivery]],
-    rng: random.Random,
-    may_follow: Callable[[Delivery, set[int]], bool] = lambda _delivery, _seen: True,
-) -> list[Delivery]:
+def interleaved(inputs: Sequence[Sequence[Delivery]], rng: random.Random) -> list[Delivery]:
     """One order of all deliveries in which each input keeps its own."""
-    rest, order, seen = [list(run) for run in inputs if run], [], set[int]()
+    rest, order = [list(run) for run in inputs if run], []
     while rest:
-        run = rng.choice([run for run in rest if may_follow(run[0], seen)])
-        order.append(run.pop(0))
-        seen.add(order[-1].kind)
+        order.append(rng.choice(rest).pop(0))
         rest = [run for run in rest if run]
     return order
 
@@ -117,9 +112,15 @@ def absorbed(
 ) -> dict[str, bytes]:
     """The folded bytes of each customer after batches, each by a worker that starts anew."""
     known, mark = dict(stored), taxonomy.fingerprint
+    told: dict[tuple[int, int], Delivery] = {}
     for run in runs:
         before = dict(zip(known, records.decode(list(known.values()), mark), strict=True))
-        outcome = pipeline.absorb(run, before, taxonomy, Tokenizer(taxonomy))
+        histories = {
+            name: [d for d in told.values() if d.event.customer_id == name]
+            for name in pipeline.overtaken(run, before, taxonomy)
+        }
+        outcome = pipeline.absorb(run, before, taxonomy, Tokenizer(taxonomy), histories)
+        told |= {(d.source, d.offset): d for d in run if (d.source, d.offset) not in told}
         known |= {c: records.folded(record, mark) for c, record in outcome.records.items()}
     return known
 
@@ -130,10 +131,11 @@ def walked(
     stored: Mapping[str, Record] = {},
     weights: Weights | None = None,
     now: int = NOW,
+    histories: Histories = MappingProxyType({}),
 ) -> Outcome:
     """What a batch leads to; the model knows nothing unless ``weights`` are given."""
-    known = weights or derive(PersonaClassifier(), taxonomy.names)
-    return pipeline.walk(deliveries, stored, known, taxonomy, Tokenizer(taxonomy), now)
+    known, tokenizer = weights or derive(PersonaClassifier(), taxonomy.names), Tokenizer(taxonomy)
+    return pipeline.walk(deliveries, stored, known, taxonomy, tokenizer, now, histories)
 
 
 def record_of(*happened: Event, taxonomy: Taxonomy) -> Record:
@@ -186,8 +188,34 @@ class Outbox:
             raise Crash
         self.sent += messages
 
+    async def own(self, partition: int, changes: Sequence[Change]) -> None:
+        await self.change(partition, changes)
+
+    async def change(self, partition: int, changes: Sequence[Change]) -> None:
+        topic = Settings.model_fields["topic_changes"].default
+        sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
+        await self.publish(sent)
+
+    async def disown(self, partitions: Collection[int]) -> None:
+        """Nobody else publishes here."""
+
     def values(self, topic: str) -> list[bytes | None]:
         return [message.value for message in self.sent if message.topic == topic]
+
+
+class Log:
+    """A history of what a test says that the topics hold."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+
+    async def read(self, wanted: Mapping[str, Overtaken]) -> dict[str, list[Delivery]]:
+        found: dict[str, list[Delivery]] = {name: [] for name in wanted}
+        for delivery in self.deliveries:
+            overtaken = wanted.get(delivery.event.customer_id)
+            if overtaken and delivery.offset < overtaken.positions.get(delivery.source, 0):
+                found[delivery.event.customer_id].append(delivery)
+        return found
 
 
 class CrashingTables(MemoryTables):
@@ -218,9 +246,14 @@ def worker_settings(partitions: int = 1, **values: Any) -> Settings:
 
 
 def worker(
-    tables: MemoryTables, outbox: Outbox, taxonomy: Taxonomy, settings: Settings | None = None
+    tables: MemoryTables,
+    outbox: Outbox,
+    taxonomy: Taxonomy,
+    settings: Settings | None = None,
+    log: Log | None = None,
 ) -> Worker:
-    return Worker(settings or worker_settings(), taxonomy, tables, outbox, Metrics())
+    settings = settings or worker_settings()
+    return Worker(settings, taxonomy, tables, outbox, log or Log(), Metrics())
 
 
 def raw(

@@ -14,14 +14,14 @@ import posixpath
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from stream_persona.errors import ConfigError, DecodeError, InputError
-from stream_persona.events import encode
+from stream_persona.events import KINDS, Deletion, encode
 from stream_persona.journal import read
 from stream_persona.pipeline import Delivery
 from stream_persona.replay.fold import Unreadable
@@ -90,10 +90,19 @@ class Files:
             raise InputError(message) from None
 
     async def chunks(self) -> AsyncIterator[list[Delivery | Unreadable]]:
-        """Everything in the files, some thousand events at a time."""
-        found = (each for path in self._paths for each in self._events(path))
+        """Everything in the files, some thousand events at a time; deletions come first.
+
+        Nothing can be read again of a file, and what is dropped need not be forgotten later.
+        """
+        deletions = (each for path in self._paths for each in self._deletions(path))
+        others = (each for path in self._paths for each in self._events(path))
+        found = chain(deletions, (each for each in others if not _is_deletion(each)))
         while chunk := list(islice(found, CHUNK)):
             yield chunk
+
+    def _deletions(self, path: Path) -> Iterator[Delivery | Unreadable]:
+        if self._kind in {None, KINDS.index(Deletion)}:
+            yield from filter(_is_deletion, self._events(path))
 
     def _events(self, path: Path) -> Iterator[Delivery | Unreadable]:
         name = posixpath.normpath(path.as_posix())
@@ -123,6 +132,10 @@ class Files:
             detail = f"expected one of {known} in the field topic (or --kind), got {topic!r:.80}"
             raise DecodeError("invalid_field", detail)
         return self._kinds[topic]
+
+
+def _is_deletion(found: Delivery | Unreadable) -> bool:
+    return isinstance(found, Delivery) and isinstance(found.event, Deletion)
 
 
 def _is_parquet(path: Path) -> bool:

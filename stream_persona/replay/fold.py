@@ -34,15 +34,15 @@ from stream_persona.journal import (
 )
 from stream_persona.learned import panel_share, unpack
 from stream_persona.pipeline import Outcome
-from stream_persona.publish import Message
 from stream_persona.refit import following
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
+    from stream_persona.history import History
     from stream_persona.pipeline import Delivery
-    from stream_persona.publish import Publisher
+    from stream_persona.publish import Change, Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
@@ -122,6 +122,7 @@ class Replay:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
+        history: History,
         *,
         publish: bool = True,
     ) -> None:
@@ -129,6 +130,7 @@ class Replay:
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
+        self._history = history
         self._publishes = publish
         self._tokenizer = Tokenizer(taxonomy)
         self._cache = RecordCache(tables, taxonomy.fingerprint)
@@ -175,7 +177,9 @@ class Replay:
         for partition, own in homes.items():
             claim = await self._claim(partition)
             stored = await self._cache.load(delivery.event.customer_id for delivery in own)
-            outcome = pipeline.absorb(own, stored, self._taxonomy, self._tokenizer)
+            overtaken = pipeline.overtaken(own, stored, self._taxonomy)
+            histories = await self._history.read(overtaken) if overtaken else {}
+            outcome = pipeline.absorb(own, stored, self._taxonomy, self._tokenizer, histories)
             await self._commit(claim, outcome)
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
@@ -187,8 +191,10 @@ class Replay:
         if partition not in self._claims:
             self._claims |= await self._tables.claim([partition])
             self._touched[partition] = set()
-            again = await unpublished(self._tables, partition, self._taxonomy)
-            await self._publish(list(again.items()))
+            if self._publishes:
+                again = await unpublished(self._tables, partition, self._taxonomy)
+                await self._publisher.own(partition, again)
+                await self._announce(again)
         return self._claims[partition]
 
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
@@ -198,7 +204,9 @@ class Replay:
             if not self._publishes:
                 write.pending = []
             await self._tables.commit(claim, write)
-        await self._publish(outcome.messages)
+        if self._publishes:
+            await self._publisher.change(claim.partition, outcome.messages)
+            await self._announce(outcome.messages)
 
     async def _learn(self) -> Weights:
         """Fold the touched partitions' parts anew; the weights of all parts together."""
@@ -233,10 +241,6 @@ class Replay:
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
 
-    async def _publish(self, messages: Sequence[tuple[str, bytes | None]]) -> None:
-        if not messages or not self._publishes:
-            return
-        topic = self._settings.topic_changes
-        await self._publisher.publish([Message(topic, n.encode(), value) for n, value in messages])
-        await self._tables.announce([copy_of(*message) for message in messages])
-        self.summary.published += len(messages)
+    async def _announce(self, changes: Sequence[Change]) -> None:
+        await self._tables.announce([copy_of(*change) for change in changes])
+        self.summary.published += len(changes)

@@ -7,13 +7,22 @@ from pathlib import Path
 
 import orjson
 import pytest
-from redis.asyncio import Redis
 
 from stream_persona import pipeline, records
-from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
+from stream_persona.events import (
+    Assignment,
+    Browse,
+    Deletion,
+    Engagement,
+    Event,
+    Item,
+    Purchase,
+    event_time,
+)
 from stream_persona.journal import home
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
+from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually
 
@@ -25,7 +34,7 @@ PERSONAS = ("parent_of_young_kids", "pet_owner", "home_improver", "gadget_lover"
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     await prepare(settings)
-    async with Redis.from_url(settings.redis_url) as redis:
+    async with client_of(settings.redis_url) as redis:
         yield Shop(settings, redis)
 
 
@@ -188,6 +197,35 @@ async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
         return await shop.model() == shop.lessons(others)
 
     await eventually(forgotten, 15, "the model still knows the deleted customer")
+
+
+async def test_a_deletion_that_comes_late_forgets_what_is_older_and_nothing_else(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    start_worker()
+    events = busy_shop(seed=9, customers=20, events=800)
+    await shop.produce(*events)
+    await shop.at_rest()
+    deleted = NOW + 15 * 86_400_000
+    await shop.produce(*(Deletion(f"d{n}", f"c{n}", deleted) for n in range(6)))
+    await shop.produce(Browse("x", "c1", deleted + 1, "view", Item("p", "books")))
+    await shop.at_rest()
+
+    oracle, mark = await shop.oracle(), shop.taxonomy.fingerprint
+    assert await shop.folded() == {n: records.folded(r, mark) for n, r in oracle.items()}
+    newer = [e for e in events if e.customer_id == "c1" and event_time(e) > deleted]
+    told = [e for e in newer if not isinstance(e, Assignment)]
+    assert 0 < len(told) < sum(e.customer_id == "c1" for e in events) - 1
+    assert oracle["c1"].counts.clock == max(event_time(e) for e in told)
+    changes = await changes_of(shop, "c1")
+    since = changes[len(changes) - changes[::-1].index(None) :]
+    assert since
+    assert [change and change["revision"] for change in since] == list(range(1, len(since) + 1))
+
+    async def forgotten() -> bool:
+        return await shop.model() == shop.lessons(oracle)
+
+    await eventually(forgotten, 15, "the model still knows what was forgotten")
 
 
 async def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_stream_goes_on(

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream_persona import pipeline, records
 from stream_persona.estimate import derive
-from stream_persona.events import DELETION, Event, encode, event_time
+from stream_persona.events import Event, encode, event_time
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
@@ -78,16 +79,10 @@ def any_orders(
     inputs: Sequence[Sequence[Delivery]], rng: random.Random, taxonomy: Taxonomy = SHOP
 ) -> set[bytes]:
     """What several deliveries of the same inputs end in: order, batches, copies at random."""
-
-    def may_follow(delivery: Delivery, seen: set[int]) -> bool:
-        # A deletion forgets what it finds: what is newer than it comes after it.
-        return DELETION in seen or event_time(delivery.event) <= DELETED
-
-    deletes = any(run[0].kind == DELETION for run in inputs)
     found = set()
     for _ in range(4):
-        order = interleaved(inputs, rng, may_follow) if deletes else interleaved(inputs, rng)
-        ended = absorbed(batches(redelivered(order, rng), rng), taxonomy)
+        order = redelivered(interleaved(inputs, rng), rng)
+        ended = absorbed(batches(order, rng), taxonomy)
         found.add(b"|".join(ended[customer] for customer in sorted(ended)))
     return found
 
@@ -101,17 +96,53 @@ def test_order_batches_and_redeliveries_leave_no_trace(seed: int) -> None:
 
 
 @given(SEEDS)
+@hypothesis(max_examples=100)
+def test_deletions_among_older_and_newer_events_leave_no_trace_of_order(seed: int) -> None:
+    rng = random.Random(seed)
+    inputs = inputs_of(rng, happenings(rng, "x", NOW - 12 * HOUR, NOW))
+    times = [rng.randint(NOW - 13 * HOUR, NOW + HOUR) for _ in range(rng.randint(1, 3))]
+    inputs.append(delivered(*(deletion(f"d{at}", at, "x") for at in times)))
+    assert len(any_orders(inputs, rng)) == 1
+
+
+@given(SEEDS)
 @hypothesis(max_examples=60)
-def test_a_deletion_among_older_and_newer_events_leaves_no_trace_of_order(seed: int) -> None:
+def test_a_deletion_leaves_what_is_left_when_nothing_older_ever_was(seed: int) -> None:
     rng = random.Random(seed)
     old = happenings(rng, "x", DELETED - 8 * HOUR, DELETED)
-    new = happenings(rng, "x", DELETED + 1, NOW)
-    inputs = [*inputs_of(rng, old), *inputs_of(rng, new)]
-    for run, source in zip(inputs, range(len(inputs)), strict=True):
-        for delivery in run:
-            delivery.partition = source
-    inputs.append(delivered(deletion("d", DELETED, "x")))
-    assert len(any_orders(inputs, rng)) == 1
+    inputs = inputs_of(rng, [*old, *happenings(rng, "x", DELETED + 1, NOW)])
+    told = delivered(deletion("d", DELETED, "x"))
+    order = interleaved([*inputs, told], rng)
+    ended = absorbed(batches(order, rng), SHOP)
+    newer = [d for d in order if event_time(d.event) > DELETED]
+    never = absorbed([[*told, *newer]], SHOP)
+    assert bare(ended["x"]) == bare(never["x"])
+
+
+def bare(folded: bytes) -> bytes:
+    """The folded bytes without positions: those tell how far the inputs were read."""
+    (record,) = records.decode([folded], SHOP.fingerprint)
+    return records.folded(replace(record, positions={}), SHOP.fingerprint)
+
+
+def test_a_deletion_asks_for_what_was_applied_only_when_newer_events_were() -> None:
+    record = walked(delivered(purchase("p", NOW)), SHOP).records["c"]
+    stored = {"c": record}
+    for at, asks in ((NOW - 1, True), (NOW, False), (NOW + 1, False)):
+        found = pipeline.overtaken(delivered(deletion("d", at)), stored, SHOP)
+        assert bool(found) is asks
+    (known,) = pipeline.overtaken(delivered(deletion("d", NOW - 1)), stored, SHOP).values()
+    assert (known.since, known.positions) == (NOW - 1, record.positions)
+
+
+def test_who_lives_on_after_a_deletion_is_forgotten_first_and_named_anew() -> None:
+    first = walked(delivered(purchase("p"), purchase("q", NOW + 1)), shop())
+    log = delivered(purchase("p"), purchase("q", NOW + 1))
+    said = walked(delivered(deletion("d", NOW)), shop(), first.records, histories={"c": log})
+    (name, tombstone), (again, change) = said.messages
+    assert (name, tombstone, again) == ("c", None, "c")
+    assert json.loads(change or b"")["revision"] == 1
+    assert said.spoken == {"c"}
 
 
 @given(SEEDS)

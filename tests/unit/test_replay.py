@@ -25,6 +25,7 @@ from stream_persona.tokens import Tokenizer
 from tests.builders import (
     NOW,
     Crash,
+    Log,
     Outbox,
     assignment,
     browse,
@@ -67,7 +68,7 @@ async def replayed(
     settings: Settings = SETTINGS,
     letters: list[Unreadable] | None = None,
 ) -> Summary:
-    replay = Replay(settings, TAXONOMY, tables, outbox or Outbox(), publish=publish)
+    replay = Replay(settings, TAXONOMY, tables, outbox or Outbox(), Log(), publish=publish)
     note = (letters if letters is not None else []).append
     files = Files(paths, kind, settings, TAXONOMY)
     return await replay.run(files.chunks(), unreadable=note)
@@ -115,7 +116,7 @@ async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
             yield chunk
 
     settings = worker_settings(partitions=4, cached_customers=cached)
-    await Replay(settings, TAXONOMY, tables, Outbox()).run(found())
+    await Replay(settings, TAXONOMY, tables, Outbox(), Log()).run(found())
     assert folded(tables) == oracle(run)
 
 
@@ -287,7 +288,7 @@ async def test_a_worker_that_claims_a_partition_ends_the_replay() -> None:
         yield run[60:]
 
     with pytest.raises(FencedError):
-        await Replay(SETTINGS, TAXONOMY, tables, Outbox()).run(found())
+        await Replay(SETTINGS, TAXONOMY, tables, Outbox(), Log()).run(found())
 
 
 async def test_names_of_tokens_are_kept_and_affinities_written(tmp_path: Path) -> None:

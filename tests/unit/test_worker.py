@@ -25,11 +25,13 @@ from tests.builders import (
     PERSONAS,
     Crash,
     CrashingTables,
+    Log,
     LostTables,
     Outbox,
     assignment,
     browse,
     deletion,
+    delivered,
     fetched,
     purchase,
     raw,
@@ -205,6 +207,25 @@ async def test_a_tombstone_survives_a_crash() -> None:
     assert changes(outbox)[-1] is None
     assert await tables.public("c") is None
     assert "c" not in tables.states
+
+
+async def test_a_crash_between_a_tombstone_and_the_first_change_since_leaves_both() -> None:
+    tables, outbox, log = CrashingTables(), Outbox(), Log()
+    log.deliveries = delivered(purchase("p"), purchase("q", NOW + 1))
+    await processed(fetched(purchase("p"), purchase("q", NOW + 1)), tables=tables)
+    dying = worker(tables, outbox, SHOP, log=log)
+    await dying.assign([0])
+    tables.crash = "after"
+    with pytest.raises(Crash):
+        await dying.process(fetched(deletion("d", NOW)))
+    told = len(outbox.sent)
+    await worker(tables, outbox, SHOP).assign([0])
+    tombstone, change = changes(outbox)[told:]
+    assert tombstone is None
+    assert change["revision"] == 1
+    public = json.loads(await tables.public("c") or b"")
+    assert public["revision"] == 1
+    assert public["evidence"] < 1.1  # one of the two purchases
 
 
 async def test_a_worker_that_lost_its_partition_is_refused_and_writes_nothing() -> None:

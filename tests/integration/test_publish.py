@@ -1,0 +1,80 @@
+"""Changes reach the broker once their publisher owns the partition, and never after it lost it."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from stream_persona.errors import FencedError
+from stream_persona.publish import Change, KafkaPublisher
+from stream_persona.settings import Settings
+from tests.servers import Kafka, declare_topics
+from tests.shop import Shop
+
+Start = Callable[[], KafkaPublisher]
+
+
+@pytest.fixture
+async def topics(settings: Settings, kafka: Kafka) -> Settings:
+    await declare_topics(kafka, [settings.topic_changes], settings.partitions)
+    return settings
+
+
+@pytest.fixture
+async def publishers(topics: Settings) -> AsyncIterator[list[KafkaPublisher]]:
+    started = [KafkaPublisher(topics), KafkaPublisher(topics)]
+    for publisher in started:
+        await publisher.start()
+    yield started
+    for publisher in started:
+        await publisher.stop()
+
+
+def said(*values: str) -> list[Change]:
+    return [("c", value.encode()) for value in values]
+
+
+async def read(settings: Settings, partition: int) -> list[bytes | None]:
+    shop = Shop(settings, None)  # type: ignore[arg-type]  # it asks Kafka only
+    found = await shop.read(settings.topic_changes)
+    return [record.value for record in found if record.partition == partition]
+
+
+async def test_an_owner_says_what_was_left_over_first(
+    topics: Settings, publishers: list[KafkaPublisher]
+) -> None:
+    publisher = publishers[0]
+    await publisher.own(1, said("left over", "over"))
+    await publisher.change(1, [*said("new"), ("c", None)])
+    await publisher.own(2, [])
+    await publisher.change(2, said("elsewhere"))
+    assert await read(topics, 1) == [b"left over", b"over", b"new", None]
+    assert await read(topics, 2) == [b"elsewhere"]
+
+
+async def test_who_lost_a_partition_cannot_have_the_last_word(
+    real_kafka: Kafka, topics: Settings, publishers: list[KafkaPublisher]
+) -> None:
+    assert real_kafka.brokers == topics.brokers
+    old, new = publishers
+    await old.own(1, [])
+    await old.own(2, [])
+    await old.change(1, said("1"))
+    await new.own(1, [])
+    with pytest.raises(FencedError):
+        await old.change(1, said("late"))
+    await new.change(1, said("2"))
+    await old.change(2, said("still its own"))
+    assert await read(topics, 1) == [b"1", b"2"]
+    assert await read(topics, 2) == [b"still its own"]
+
+
+async def test_who_owns_nothing_may_say_nothing(
+    topics: Settings, publishers: list[KafkaPublisher]
+) -> None:
+    with pytest.raises(FencedError):
+        await publishers[0].change(1, said("mine"))
+    await publishers[0].own(1, [])
+    await publishers[0].disown([1])
+    with pytest.raises(FencedError):
+        await publishers[0].change(1, said("mine"))
+    assert await read(topics, 1) == []
