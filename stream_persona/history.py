@@ -60,7 +60,7 @@ class KafkaHistory:
         for overtaken in wanted.values():
             for source, end in overtaken.positions.items():
                 kind, partition = source >> 16, source & 0xFFFF
-                if kind < len(self._settings.input_topics) and partition < self._partitions:
+                if kind < len(self._settings.input_topics):  # a file's numbers are larger
                     tp = TopicPartition(self._settings.input_topics[kind], partition)
                     ends[tp] = max(end, ends.get(tp, 0))
         # An event may say to be so much newer than its arrival.
@@ -71,10 +71,6 @@ class KafkaHistory:
             if delivery is not None:
                 found[delivery.event.customer_id].append(delivery)
         return found
-
-    @property
-    def _partitions(self) -> int:
-        return self._settings.partitions
 
     def _delivery(self, record: ConsumerRecord, wanted: Mapping[str, Overtaken]) -> Delivery | None:
         """The event, if it is of a customer in ``wanted`` and was applied to its record."""

@@ -12,11 +12,11 @@ milliseconds each: they go out under the same producer id and epoch as an idempo
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from stream_persona.errors import FencedError, UnavailableError
 
@@ -108,7 +108,22 @@ class KafkaPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send all; in order per key."""
-        await _sent(self._producer, messages)
+        try:
+            await _sent(self._producer, messages)
+        except UnavailableError as error:
+            if not _is_too_large(error):
+                raise
+            for message in messages:
+                await self._publish_alone(message)
+
+    async def _publish_alone(self, message: Message) -> None:
+        try:
+            await _sent(self._producer, [message])
+        except UnavailableError as error:
+            is_letter = message.topic == self._settings.topic_dead_letters
+            if not (is_letter and _is_too_large(error)):
+                raise
+            await _sent(self._producer, [_without_value(message)])
 
     async def own(self, partition: int, changes: Sequence[Change]) -> None:
         """Fence, then publish; tried again as a whole while the broker is away."""
@@ -174,6 +189,16 @@ class KafkaPublisher:
             pause = min(2 * pause, 2.0)
 
 
+def _is_too_large(error: UnavailableError) -> bool:
+    return isinstance(error.__cause__, MessageSizeTooLargeError)
+
+
+def _without_value(letter: Message) -> Message:
+    """A dead letter that fits: its headers say where the value still is."""
+    size = str(len(letter.value or b"")).encode()
+    return replace(letter, value=None, headers=(*letter.headers, ("omitted_bytes", size)))
+
+
 async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
     """Send all and wait for the broker.
 
@@ -193,5 +218,5 @@ async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None
     except ProducerFenced:
         raise
     except KafkaError as error:
-        message = f"Kafka did not take {len(messages)} messages: {error}"
+        message = f"Kafka did not take {len(messages)} messages: {error!r}"
         raise UnavailableError(message) from error

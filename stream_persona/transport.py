@@ -97,6 +97,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_request_timeout": rebalance + 30.0,  # joining a group lasts as long as that
         "broker_session_timeout": settings.session_timeout,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": 30_000,  # how long new partitions go unnoticed
         "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
         "store": "memory://",
         "stream_buffer_maxsize": 2 * PREFETCHED_POLLS * settings.max_batch_records,  # never full

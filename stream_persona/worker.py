@@ -116,9 +116,15 @@ class Worker:
             self._tokenizer.learn_name(slot, token)
         await self.refresh()
 
-    async def assign(self, partitions: Collection[int]) -> None:
-        """Own exactly these partitions: keep what is still ours, claim and fold the rest."""
+    async def assign(
+        self, partitions: Collection[int], repartitioned: Collection[str] = ()
+    ) -> None:
+        """Own exactly these partitions: keep what is still ours, claim and fold the rest.
+
+        All events of topics that were ``repartitioned`` are forwarded to their home.
+        """
         async with self._assigning:
+            self._inbox.repartitioned = repartitioned
             before, tokens = self._owned.keys(), await self._tables.owners(list(partitions))
             self._owned = {
                 p: owned
@@ -141,6 +147,9 @@ class Worker:
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
         """
         started = time.perf_counter()
+        if batch[0].topic in self._inbox.repartitioned:
+            await self._forward(batch)
+            return
         owned = await self._owner(batch[0].partition)
         async with self._walking:
             read = self._inbox.read(batch)
@@ -157,6 +166,12 @@ class Worker:
             await self._publisher.publish([*read.letters, *read.reroutes])
             await self._say(owned, outcome.messages)
         self._count(outcome, read, batch, started)
+
+    async def _forward(self, batch: Sequence[ConsumerRecord]) -> None:
+        """Send a batch's events to where their customers are at home."""
+        started, read = time.perf_counter(), self._inbox.read(batch)
+        await self._publisher.publish([*read.letters, *read.reroutes])
+        self._count(Outcome(), read, batch, started)
 
     @property
     def sweeping(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from stream_persona.errors import FencedError
-from stream_persona.publish import Change, KafkaPublisher
+from stream_persona.publish import Change, KafkaPublisher, Message
 from stream_persona.settings import Settings
 from tests.servers import Kafka, declare_topics
 from tests.shop import Shop
@@ -78,3 +78,22 @@ async def test_who_owns_nothing_may_say_nothing(
     with pytest.raises(FencedError):
         await publishers[0].change(1, said("mine"))
     assert await read(topics, 1) == []
+
+
+async def test_a_dead_letter_that_does_not_fit_says_where_its_value_is(
+    real_kafka: Kafka, settings: Settings
+) -> None:
+    small = {"max.message.bytes": "20000"}
+    await declare_topics(real_kafka, [settings.topic_dead_letters], settings.partitions, small)
+    where = (("reason", b"not_json"), ("topic", b"browses"), ("offset", b"7"))
+    big = Message(settings.topic_dead_letters, b"k", b"x" * 50_000, where, 0)
+    fits = Message(settings.topic_dead_letters, b"k", b"y", where, 0)
+    publisher = KafkaPublisher(settings)
+    await publisher.start()
+    await publisher.publish([big, fits])
+    await publisher.stop()
+    shop = Shop(settings, None)  # type: ignore[arg-type]  # it asks Kafka only
+    first, second = await shop.read(settings.topic_dead_letters)
+    assert (first.key, first.value) == (b"k", None)
+    assert tuple(first.headers) == (*where, ("omitted_bytes", b"50000"))
+    assert second.value == b"y"
