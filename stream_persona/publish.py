@@ -107,23 +107,16 @@ class KafkaPublisher:
         await self._producer.stop()
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send all; in order per key."""
-        try:
-            await _sent(self._producer, messages)
-        except UnavailableError as error:
-            if not _is_too_large(error):
-                raise
-            for message in messages:
-                await self._publish_alone(message)
-
-    async def _publish_alone(self, message: Message) -> None:
-        try:
-            await _sent(self._producer, [message])
-        except UnavailableError as error:
-            is_letter = message.topic == self._settings.topic_dead_letters
-            if not (is_letter and _is_too_large(error)):
-                raise
-            await _sent(self._producer, [_without_value(message)])
+        """Send all; in order per key. A dead letter that is too large goes without its value."""
+        too_large = await _sent(self._producer, messages)
+        if not too_large:
+            return
+        letters = [m for m in too_large if m.topic == self._settings.topic_dead_letters]
+        if len(letters) < len(too_large) or await _sent(
+            self._producer, [_without_value(letter) for letter in letters]
+        ):
+            topics = ", ".join(sorted({message.topic for message in too_large}))
+            raise UnavailableError(f"messages are larger than max.message.bytes of {topics}")
 
     async def own(self, partition: int, changes: Sequence[Change]) -> None:
         """Fence, then publish; tried again as a whole while the broker is away."""
@@ -136,9 +129,12 @@ class KafkaPublisher:
         if not changes:
             return
         try:
-            await _sent(self._fenced[partition], self._messages(partition, changes))
+            too_large = await _sent(self._fenced[partition], self._messages(partition, changes))
         except (ProducerFenced, KeyError) as error:
             raise FencedError(partition) from error
+        if too_large:
+            topic = self._settings.topic_changes
+            raise UnavailableError(f"changes are larger than max.message.bytes of {topic}")
 
     async def disown(self, partitions: Collection[int]) -> None:
         """Disconnect."""
@@ -189,34 +185,40 @@ class KafkaPublisher:
             pause = min(2 * pause, 2.0)
 
 
-def _is_too_large(error: UnavailableError) -> bool:
-    return isinstance(error.__cause__, MessageSizeTooLargeError)
-
-
 def _without_value(letter: Message) -> Message:
     """A dead letter that fits: its headers say where the value still is."""
     size = str(len(letter.value or b"")).encode()
     return replace(letter, value=None, headers=(*letter.headers, ("omitted_bytes", size)))
 
 
-async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
-    """Send all and wait for the broker.
+async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Message]:
+    """Send all and wait for the broker; those that it found too large.
 
     Raises:
         ProducerFenced: a newer producer has the same transactional id.
         UnavailableError: the broker did not take them.
     """
-    try:
-        sent = [
-            await producer.send(
-                m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers)
-            )
-            for m in messages
-        ]
-        if sent:
-            await asyncio.gather(*sent)
-    except ProducerFenced:
-        raise
-    except KafkaError as error:
-        message = f"Kafka did not take {len(messages)} messages: {error!r}"
+    sent = await asyncio.gather(
+        *[await _future(producer, message) for message in messages], return_exceptions=True
+    )
+    failed = [error for error in sent if isinstance(error, BaseException)]
+    for error in failed:
+        if isinstance(error, MessageSizeTooLargeError):
+            continue
+        if not isinstance(error, KafkaError) or isinstance(error, ProducerFenced):
+            raise error
+        message = f"Kafka did not take {len(failed)} of {len(messages)} messages: {error!r}"
         raise UnavailableError(message) from error
+    return [m for m, result in zip(messages, sent, strict=True) if isinstance(result, KafkaError)]
+
+
+async def _future(producer: AIOKafkaProducer, m: Message) -> Awaitable[object]:
+    """What becomes of a message; also a refusal before it is sent is an answer like others."""
+    try:
+        return await producer.send(  # type: ignore[no-any-return]
+            m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers)
+        )
+    except KafkaError as error:
+        refused = asyncio.get_running_loop().create_future()
+        refused.set_exception(error)
+        return refused
