@@ -12,9 +12,11 @@ from faust.types import TP, StreamT
 from mode import Service
 
 from stream_persona import metrics as figures
+from stream_persona import topology
+from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
+from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
-from stream_persona.tables import RedisTables
 from stream_persona.taxonomy import Taxonomy
 from stream_persona.transport import BatchApp, batch_topic, faust_options
 from stream_persona.worker import Worker
@@ -37,7 +39,10 @@ class PersonaApp(BatchApp):
         )
         self._publisher = KafkaPublisher(self.settings)
         await self._publisher.start()
-        self.worker = Worker(self.settings, self.taxonomy, self._tables, self._publisher, metrics)
+        history = KafkaHistory(self.settings, self.taxonomy)
+        self.worker = Worker(
+            self.settings, self.taxonomy, self._tables, self._publisher, history, metrics
+        )
         await self.worker.start()
         _, self._close_metrics = figures.serve(
             metrics, self.settings.metrics_host, self.settings.metrics_port
@@ -69,7 +74,9 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
-        await app.worker.assign({tp.partition for tp in partitions})
+        repartitioned = await topology.repartitioned(settings)
+        homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
+        await app.worker.assign(homes, repartitioned)
 
     @app.task
     async def follow_model() -> None:

@@ -22,8 +22,8 @@ from stream_persona.errors import InputError
 from stream_persona.learned import PANEL, Learned
 from stream_persona.model import PersonaClassifier
 from stream_persona.quality import Prequential
+from stream_persona.redis_tables import RedisTables
 from stream_persona.sums import FOLDS, contribution, customer_key
-from stream_persona.tables import RedisTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -24,8 +24,8 @@ from stream_persona.events import (
 )
 from stream_persona.features import EVENTS, profiles
 from stream_persona.publish import KafkaPublisher, Message
+from stream_persona.redis_tables import RedisTables
 from stream_persona.replay.files import FILE_BIT
-from stream_persona.tables import RedisTables
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:

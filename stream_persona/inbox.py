@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stream_persona import journal
 from stream_persona.errors import DecodeError
@@ -11,12 +11,17 @@ from stream_persona.pipeline import Delivery
 from stream_persona.publish import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from aiokafka import ConsumerRecord
 
     from stream_persona.settings import Settings
     from stream_persona.taxonomy import Taxonomy
+
+#: Most characters of a dead letter's detail: what was wrong may be of any size.
+MAX_DETAIL: Final = 500
+#: Where a reroute says that its event first came in, and the bounds of each number.
+_ORIGIN: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp": (-1, 1 << 62)}
 
 
 @dataclass(slots=True)
@@ -36,6 +41,8 @@ class Inbox:
         self._settings = settings
         self._taxonomy = taxonomy
         self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
+        #: Topics of another number of partitions: none of their partitions is anybody's home.
+        self.repartitioned: Collection[str] = ()
 
     def read(self, batch: Sequence[ConsumerRecord]) -> Read:
         """Nothing of the batch is lost: each message becomes one of three."""
@@ -48,7 +55,7 @@ class Inbox:
                 read.reasons.append(error.reason)
                 continue
             at_home = journal.home(delivery.event.customer_id, self._settings.partitions)
-            if at_home == raw.partition:
+            if at_home == raw.partition and raw.topic not in self.repartitioned:
                 read.deliveries.append(delivery)
             else:
                 read.reroutes.append(self._reroute(raw, delivery, at_home))
@@ -67,29 +74,35 @@ class Inbox:
             return raw.topic, raw.partition, raw.offset, raw.timestamp
         origin = dict(raw.headers)
         try:
-            partition, offset, arrived = (
-                int(origin[name]) for name in ("partition", "offset", "timestamp")
-            )
+            partition, offset, arrived = (_within(origin[name], *_ORIGIN[name]) for name in _ORIGIN)
             topic = origin["topic"].decode()
             self._kinds[topic]
-        except (KeyError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):  # a header may have no value
             raise DecodeError("invalid_field", "the headers do not say where it came in") from None
         return topic, partition, offset, arrived
 
     def _dead_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
         headers = (
-            ("reason", error.reason.encode()), ("detail", error.detail.encode()),
+            ("reason", error.reason.encode()), ("detail", error.detail[:MAX_DETAIL].encode()),
             ("topic", raw.topic.encode()), ("partition", str(raw.partition).encode()),
             ("offset", str(raw.offset).encode()),
         )  # fmt: skip
         return Message(self._settings.topic_dead_letters, raw.key, raw.value, headers)
 
     def _reroute(self, raw: ConsumerRecord, delivery: Delivery, partition: int) -> Message:
+        arrived = -1 if delivery.arrived_at is None else delivery.arrived_at
         headers = (
             ("topic", self._settings.input_topics[delivery.kind].encode()),
             ("partition", str(delivery.partition).encode()),
             ("offset", str(delivery.offset).encode()),
-            ("timestamp", str(raw.timestamp).encode()),
+            ("timestamp", str(arrived).encode()),
         )
         key = delivery.event.customer_id.encode()
         return Message(self._settings.topic_reroutes, key, raw.value, headers, partition)
+
+
+def _within(digits: bytes, low: int, end: int) -> int:
+    number = int(digits)
+    if not low <= number < end:
+        raise ValueError(digits)
+    return number

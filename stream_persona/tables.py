@@ -1,4 +1,4 @@
-"""Where customers, the model's parts and the public records live.
+"""Where customers, the model's parts and the public records live: the port, and a twin in memory.
 
 Keyspace, each key behind the deployment's prefix:
 
@@ -15,44 +15,24 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-changes``              channel: a copy of each published change
 ===============================  ===============================================================
 
+On a Redis Cluster the owner's and the pending key are one hash, and there are fences beside them:
+``redis_cluster`` says why.
+
 A worker *claims* a partition before it reads it; every write is conditional on the claim, so a
 worker that lost its partition and wakes up late is refused (``FencedError``) and changes nothing.
-``RedisTables`` and ``MemoryTables`` pass the same contract suite.
+``RedisTables``, on one server or on a Cluster, and ``MemoryTables`` pass the same contract suite.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
 from dataclasses import dataclass, field
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-import orjson
-from redis.asyncio import Redis
-from redis.exceptions import (
-    AuthenticationError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
-
-from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.errors import FencedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
-T = TypeVar("T")
-
-#: What may pass by itself: tried again until the deadline.
-_PASSING = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +60,18 @@ class Write:
     marker_ms: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """The names of a deployment's keys."""
+
+    prefix: str = ""
+
+    def of(self, kind: str, name: str | int | None = None) -> str:
+        """The key of a kind ("" for public records) and a name; without one, the kind's own."""
+        table = f"{self.prefix}persona-{kind}" if kind else f"{self.prefix}persona"
+        return table if name is None else f"{table}:{name}"
+
+
 class Tables(Protocol):
     """The port; every method may raise ``UnavailableError``."""
 
@@ -96,7 +88,10 @@ class Tables(Protocol):
         ...
 
     async def commit(self, claim: Claim, write: Write) -> None:
-        """Write all of a batch, or raise ``FencedError`` and write nothing."""
+        """Write all of a batch, or raise ``FencedError`` and change nothing.
+
+        On a Cluster "nothing" is nothing that the partition's next owner has not written as well.
+        """
         ...
 
     async def public(self, customer: str) -> bytes | None:
@@ -239,194 +234,3 @@ def _apply(table: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None
             table.pop(customer, None)
         else:
             table[customer] = value
-
-
-class RedisTables:
-    """The tables in Redis. ``retry_seconds`` is how long the server may stay away."""
-
-    def __init__(self, redis: Redis, prefix: str = "", retry_seconds: float = 60.0) -> None:
-        self._redis = redis
-        self._prefix = prefix
-        self._seconds = retry_seconds
-        self._script = redis.register_script(
-            resources.files("stream_persona").joinpath("commit.lua").read_text()
-        )
-
-    @classmethod
-    def connect(cls, url: str, prefix: str = "", retry_seconds: float = 60.0) -> RedisTables:
-        """Tables on the server at ``url``; connects when first used.
-
-        Raises:
-            TopologyError: the address is malformed.
-        """
-        try:
-            redis = Redis.from_url(url, socket_timeout=10.0, socket_connect_timeout=5.0)
-        except ValueError as error:
-            message = f"STREAM_PERSONA_REDIS_URL: {error} (got {url!r})"
-            raise TopologyError(message) from None
-        return cls(redis, prefix, retry_seconds)
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._redis.aclose()
-
-    async def ping(self) -> str:
-        """The server's version; waits for a server that is still starting."""
-        info = await self._patiently(lambda: self._redis.info("server"))
-        return str(info.get("valkey_version") or info["redis_version"])
-
-    async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
-        claims = {}
-        for partition in partitions:
-            key = self._key("owner", partition)
-            claims[partition] = Claim(partition, int(await self._do("INCR", key)))
-        return claims
-
-    async def owners(self, partitions: Sequence[int]) -> dict[int, int]:
-        found = await self._many([self._key("owner", p) for p in partitions])
-        return {p: int(token) for p, token in zip(partitions, found, strict=True) if token}
-
-    async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
-        keys = [self._key("state", customer) for customer in customers]
-        keys += [self._key("deleted", customer) for customer in customers]
-        found = await self._many(keys)
-        size = len(customers)
-        stored = {c: found[i] or found[size + i] for i, c in enumerate(customers)}
-        return {customer: blob for customer, blob in stored.items() if blob is not None}
-
-    async def commit(self, claim: Claim, write: Write) -> None:
-        keys = [self._key("owner", claim.partition), self._key("labelled", claim.partition)]
-        args: list[bytes | str | int | float] = [
-            claim.token,
-            len(write.labelled),
-            len(write.unlabelled),
-        ]
-        args += [*sorted(write.labelled), *sorted(write.unlabelled)]
-        for kind, values in (("state", write.states), ("", write.public)):
-            for customer, value in values.items():
-                keys.append(self._key(kind, customer))
-                args += [value or b"", 0]
-        for customer, marker in write.markers.items():
-            keys.append(self._key("deleted", customer))
-            args += [marker, write.marker_ms]
-        if write.pending:
-            keys.append(self._key("pending", claim.partition))
-            args += [orjson.dumps(write.pending), 0]
-        if not await self._patiently(lambda: self._script(keys=keys, args=args)):
-            raise FencedError(claim.partition)
-
-    async def public(self, customer: str) -> bytes | None:
-        found: bytes | None = await self._do("GET", self._key("", customer))
-        return found
-
-    async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        start = self._key("state", "")
-        found = await self._do("SCAN", cursor, "MATCH", f"{_escaped(start)}*", "COUNT", count)
-        return int(found[0]), [key.decode()[len(start) :] for key in found[1]]
-
-    async def labelled(self, partition: int) -> list[str]:
-        members = await self._do("SMEMBERS", self._key("labelled", partition))
-        return sorted(member.decode() for member in members)
-
-    async def pending(self, partition: int) -> list[str]:
-        found = await self._do("GET", self._key("pending", partition))
-        return [] if found is None else list(orjson.loads(found))
-
-    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
-        keys = [
-            self._key("owner", claim.partition), self._key("labelled", claim.partition),
-            self._key("model", claim.partition),
-        ]  # fmt: skip
-        args: list[bytes | str | int | float] = [claim.token, 0, 0, stamp + part, 0]
-        if not await self._patiently(lambda: self._script(keys=keys, args=args)):
-            raise FencedError(claim.partition)
-
-    async def stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
-        async def read() -> list[bytes]:
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in partitions:
-                pipeline.getrange(self._key("model", partition), 0, 7)
-            return list(await pipeline.execute())
-
-        found = await self._patiently(read)
-        return {p: stamp for p, stamp in zip(partitions, found, strict=True) if stamp}
-
-    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
-        found = await self._many([self._key("model", p) for p in partitions])
-        return {p: (b[:8], b[8:]) for p, b in zip(partitions, found, strict=True) if b}
-
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        async def write() -> None:
-            pipeline = self._redis.pipeline(transaction=False)
-            for slot, token in names:
-                pipeline.hsetnx(self._key("names"), token, str(slot))
-            await pipeline.execute()
-
-        if names:
-            await self._patiently(write)
-
-    async def names(self) -> list[tuple[int, str]]:
-        found = await self._do("HGETALL", self._key("names"))
-        return sorted((int(slot), token.decode()) for token, slot in found.items())
-
-    async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
-        async def write() -> None:
-            for persona, own in lifts.items():
-                key = self._key("affinity", persona)
-                pipeline = self._redis.pipeline(transaction=True)  # a reader sees one or the other
-                pipeline.delete(key)
-                if own:
-                    pipeline.hset(key, mapping={name: repr(lift) for name, lift in own.items()})
-                await pipeline.execute()
-
-        await self._patiently(write)
-
-    async def announce(self, messages: Sequence[bytes]) -> None:
-        async def send() -> None:
-            pipeline = self._redis.pipeline(transaction=False)
-            for message in messages:
-                pipeline.publish(self.channel, message)
-            await pipeline.execute()
-
-        if messages:
-            await self._patiently(send)
-
-    @property
-    def channel(self) -> str:
-        """The pub/sub channel of changes."""
-        return f"{self._prefix}persona-changes"
-
-    def _key(self, kind: str, name: str | int | None = None) -> str:
-        table = f"{self._prefix}persona-{kind}" if kind else f"{self._prefix}persona"
-        return table if name is None else f"{table}:{name}"
-
-    async def _many(self, keys: Sequence[str]) -> list[bytes | None]:
-        return list(await self._do("MGET", *keys)) if keys else []
-
-    async def _do(self, *command: str | int) -> Any:  # noqa: ANN401 - as many kinds as commands
-        return await self._patiently(lambda: self._redis.execute_command(*command))  # type: ignore[no-untyped-call]
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's result, tried again with backoff while the server is away."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._seconds, 0.05
-        while True:
-            try:
-                return await call()
-            except AuthenticationError as error:
-                message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({error})"
-                raise TopologyError(message) from None
-            except _PASSING as error:
-                if loop.time() + pause > deadline:
-                    message = f"Redis was not usable for {self._seconds:g} s: {error}"
-                    raise UnavailableError(message) from error
-            except RedisError as error:
-                message = f"Redis refused a command: {error}"
-                raise UnavailableError(message) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-
-def _escaped(text: str) -> str:
-    """The text as a pattern that matches itself alone."""
-    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

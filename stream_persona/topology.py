@@ -11,8 +11,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
-from stream_persona.tables import RedisTables
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,26 @@ async def prepare(settings: Settings) -> tuple[str, str]:
     finally:
         await admin.close()
     return f"{settings.brokers} ({len(cluster['brokers'])} brokers)", redis
+
+
+async def repartitioned(settings: Settings) -> frozenset[str]:
+    """The input topics that have more partitions than the deployment.
+
+    Raises:
+        TopologyError: an input topic is gone.
+        UnavailableError: the broker did not answer.
+    """
+    admin = await _connect(settings)
+    try:
+        found = await _partitions(admin, list(settings.input_topics), _DEADLINE_SECONDS)
+    except KafkaError as error:
+        message = f"the broker at {settings.brokers} did not answer as expected: {error}"
+        raise UnavailableError(message) from error
+    finally:
+        await admin.close()
+    if gone := set(settings.input_topics) - found.keys():
+        raise TopologyError(f"topic {min(gone)} does not exist any more; create it again")
+    return frozenset(name for name, count in found.items() if count > settings.partitions)
 
 
 async def _check_redis(settings: Settings) -> str:
@@ -135,6 +155,12 @@ async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> N
                 "partitions, or set STREAM_PERSONA_DECLARE_TOPICS=true"
             )
             raise TopologyError(message)
+        if topic.name in settings.input_topics and count > topic.partitions:
+            logger.warning(
+                "topic %s has %d partitions where the deployment has %d: all its events take the "
+                "detour over %s", topic.name, count, topic.partitions, settings.topic_reroutes,
+            )  # fmt: skip
+            continue
         if count != topic.partitions and topic.name != settings.topic_dead_letters:
             message = (
                 f"topic {topic.name} has {count} partitions and STREAM_PERSONA_PARTITIONS is "

@@ -1,16 +1,19 @@
 """Fixtures that all tests share: a Kafka, a Redis, and settings that disturb no other test."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
 from stream_persona.settings import Settings
+from tests.redis_cluster import RedisCluster
 from tests.servers import (
     Kafka,
     Redis,
     declare_topics,
     settings_for,
+    start_cluster,
     start_kafka,
     start_redis,
     topics_of,
@@ -94,6 +97,17 @@ def redis_server(request: pytest.FixtureRequest) -> Redis:
     server = request.config.stash[SERVERS].redis
     assert server is not None
     return server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
+    """A Redis Cluster of three masters, ready: ``.url``, ``.nodes``; the run's own if it is one."""
+    server = request.config.stash[SERVERS].redis
+    if isinstance(server, RedisCluster):
+        yield server
+        return
+    with start_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

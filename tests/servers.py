@@ -2,8 +2,9 @@
 
 Kafka: the one that ``STREAM_PERSONA_TEST_BROKERS`` names; else, where Java and Maven are, a real
 Apache Kafka, fetched once and kept in the cache folder; else the embedded broker.
-Redis: the one that ``STREAM_PERSONA_TEST_REDIS_URL`` names; else ``redis-server`` on the PATH;
-else the embedded server. With ``STREAM_PERSONA_TEST_REQUIRE_REAL=1`` an embedded one is an error.
+Redis: the one that ``STREAM_PERSONA_TEST_REDIS_URL`` names; else ``redis-server`` on the PATH, or
+a Cluster of three of it with ``STREAM_PERSONA_TEST_REDIS=cluster``; else the embedded server. With
+``STREAM_PERSONA_TEST_REQUIRE_REAL=1`` an embedded one is an error.
 """
 
 import os
@@ -17,10 +18,14 @@ from typing import Literal, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
+from redis import Redis as SyncRedis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
 from stream_persona.settings import Settings
 from tests.kafka_node import START_SECONDS, RealKafka, answers, can_run_kafka, version
+from tests.redis_cluster import RedisCluster
 from tests.waiting import eventually as eventually  # noqa: PLC0414  # tests take it from here
 from tests.waiting import wait_until
 
@@ -40,7 +45,7 @@ class Kafka(Protocol):
 class Redis(Protocol):
     """A Redis server that is there until ``close``."""
 
-    kind: Literal["redis", "named", "embedded"]
+    kind: Literal["redis", "cluster", "named", "embedded"]
     url: str
     description: str
 
@@ -113,10 +118,31 @@ def start_redis() -> Redis:
     """The best Redis that this machine can have, ready."""
     if url := os.environ.get("STREAM_PERSONA_TEST_REDIS_URL"):
         return NamedRedis(url)
+    if os.environ.get("STREAM_PERSONA_TEST_REDIS") == "cluster":
+        return start_cluster()
     binary = shutil.which("redis-server")
     if binary is None:
         require_no_real("Redis: it takes redis-server, or STREAM_PERSONA_TEST_REDIS_URL")
     return LocalRedis(binary)
+
+
+def start_cluster(replicas: int = 0) -> RedisCluster:
+    """A Redis Cluster of three masters, ready; of ``redis-server``, else of the embedded one."""
+    return RedisCluster(shutil.which("redis-server"), replicas=replicas)
+
+
+class ClusterClient(AsyncRedisCluster):
+    """A client of a Cluster that reads keys of many slots as that of one server does."""
+
+    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await self.mget_nonatomic(keys)
+
+
+def client_of(url: str) -> AsyncRedis | ClusterClient:
+    """A client of a server or a Cluster, for looking at what was written."""
+    with SyncRedis.from_url(url) as server:
+        clustered = server.info("cluster").get("cluster_enabled")
+    return ClusterClient.from_url(url) if clustered else AsyncRedis.from_url(url)
 
 
 def require_no_real(what: str) -> None:

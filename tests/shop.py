@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from redis.asyncio import Redis
 
 from stream_persona import journal, pipeline, records, taxonomy
 from stream_persona.errors import DecodeError
-from stream_persona.events import KINDS, Event, decode, encode
+from stream_persona.events import DELETION, KINDS, Event, encode
 from stream_persona.journal import home
 from stream_persona.learned import Learned, Part, members, merged, panel_share, unpack
 from stream_persona.model import PersonaClassifier
@@ -23,6 +24,7 @@ from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tokens import Tokenizer
+from stream_persona.weights import Weights
 from tests.waiting import eventually
 
 
@@ -34,10 +36,11 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**inherited, **own}
 
 
-def version_of(parts: list[Part], of: taxonomy.Taxonomy) -> str:
+def learned(parts: list[Part], of: taxonomy.Taxonomy) -> Weights:
+    """The weights that all parts give, calibration included."""
     model = Learned(of)
     model.update(*merged(parts), calibrate=True)
-    return model.weights.version
+    return model.weights
 
 
 @dataclass
@@ -90,11 +93,12 @@ class Shop:
     async def at_rest(self, seconds: float = 60) -> None:
         """Wait until the group has committed everything in the input topics."""
         names = [*self.settings.input_topics, self.settings.topic_reroutes]
-        tps = [TopicPartition(t, p) for t in names for p in range(self.settings.partitions)]
+        tps = await self._partitions(*names)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.brokers,
             group_id=self.settings.group,
             enable_auto_commit=False,
+            isolation_level="read_committed",
         )
         await consumer.start()
         consumer.assign(tps)
@@ -109,24 +113,42 @@ class Shop:
         finally:
             await consumer.stop()
 
-    async def read(self, topic: str) -> list[ConsumerRecord]:
-        """Everything in a topic, in the order of its partitions."""
+    async def _partitions(self, *topics: str) -> list[TopicPartition]:
+        async with AIOKafkaProducer(bootstrap_servers=self.settings.brokers) as asked:
+            return [TopicPartition(t, p) for t in topics for p in await asked.partitions_for(t)]
+
+    @asynccontextmanager
+    async def _looking_at(
+        self, topic: str
+    ) -> AsyncIterator[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
+        """A consumer of what is committed in a topic, and where its partitions end."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.brokers, auto_offset_reset="earliest"
+            bootstrap_servers=self.settings.brokers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         await consumer.start()
         try:
-            tps = [TopicPartition(topic, p) for p in range(self.settings.partitions)]
+            tps = await self._partitions(topic)
             consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
-            found: list[ConsumerRecord] = []
-            await consumer.seek_to_beginning(*tps)
-            for tp in tps:
-                while await consumer.position(tp) < ends[tp]:
-                    found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
-            return found
+            yield consumer, await consumer.end_offsets(tps)
         finally:
             await consumer.stop()
+
+    async def size(self, topic: str) -> int:
+        """The end offsets of a topic's partitions, added up."""
+        async with self._looking_at(topic) as (_, ends):
+            return sum(ends.values())
+
+    async def read(self, topic: str) -> list[ConsumerRecord]:
+        """Everything committed in a topic, in the order of its partitions."""
+        async with self._looking_at(topic) as (consumer, ends):
+            found: list[ConsumerRecord] = []
+            await consumer.seek_to_beginning(*ends)
+            for tp, end in ends.items():
+                while await consumer.position(tp) < end:
+                    found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
+            return found
 
     async def run(self, *command: str) -> bytes:
         """What ``stream-persona`` prints, with this shop's settings."""
@@ -161,17 +183,23 @@ class Shop:
         total = PersonaClassifier()
         for partition in range(self.settings.partitions):
             blob = await self.redis.get(f"{self.settings.prefix}persona-model:{partition}")
-            total.merge(unpack(blob[8:], self.taxonomy).sums)
+            if blob:
+                total.merge(unpack(blob[8:], self.taxonomy).sums)
         return total.canonical()
 
     async def weights(self) -> str:
         """The version of the weights that the published parts give, calibration included."""
         keys = [f"{self.settings.prefix}persona-model:{p}" for p in range(self.settings.partitions)]
         blobs = await self.redis.mget(keys)
-        return version_of([unpack(blob[8:], self.taxonomy) for blob in blobs], self.taxonomy)
+        parts = [unpack(blob[8:], self.taxonomy) for blob in blobs if blob]
+        return learned(parts, self.taxonomy).version
 
     def weights_of(self, stored: dict[str, Record]) -> str:
         """The version of the weights that records give, folded in one process."""
+        return self.learned(stored).version
+
+    def learned(self, stored: dict[str, Record]) -> Weights:
+        """The weights that records give, folded in one process."""
         parts = []
         for partition in range(self.settings.partitions):
             own = {
@@ -182,17 +210,18 @@ class Shop:
             lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
             known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
             parts.append(Part(sums, members(known, self.taxonomy)))
-        return version_of(parts, self.taxonomy)
+        return learned(parts, self.taxonomy)
 
     async def oracle(self) -> dict[str, Record]:
-        """The fold of the topics' contents in one process, one topic after another."""
+        """The fold of the topics' contents: deletions first, then one topic after another."""
         stored: dict[str, Record] = {}
         tokenizer = Tokenizer(self.taxonomy)
-        for kind, topic in enumerate(self.settings.input_topics):
+        topics = list(enumerate(self.settings.input_topics))
+        for kind, topic in [topics[DELETION], *topics[:DELETION]]:
             deliveries = []
             for raw in await self.read(topic):
                 try:
-                    event = decode(kind, raw.value)
+                    event = journal.read(kind, raw.value, self.taxonomy)
                 except DecodeError:
                     continue
                 deliveries.append(Delivery(event, kind, raw.partition, raw.offset, raw.timestamp))

@@ -16,7 +16,7 @@ from stream_persona.api.reader import Reader
 from stream_persona.api.stream import Feed
 from stream_persona.api.telemetry import Figures
 from stream_persona.errors import UnavailableError
-from stream_persona.tables import RedisTables
+from stream_persona.redis_tables import RedisTables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from stream_persona import topology
 from stream_persona.errors import InputError
 from stream_persona.events import encode
+from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
+from stream_persona.redis_tables import RedisTables
 from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
-from stream_persona.tables import RedisTables
 from stream_persona.terminal import progress
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ async def backfill(settings: Settings, taxonomy: Taxonomy, request: Request) -> 
             topics = Topics(request.kinds, request.span, settings, taxonomy)
             source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
-        replay = Replay(settings, taxonomy, tables, publisher, publish=request.publish)
+        history = KafkaHistory(settings, taxonomy)
+        replay = Replay(settings, taxonomy, tables, publisher, history, publish=request.publish)
         return await replay.run(source.chunks(), unreadable=note, progress=advance)
 
 

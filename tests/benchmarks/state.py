@@ -29,8 +29,8 @@ from stream_persona.features import Counts, profiles
 from stream_persona.learned import panel_share
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.records import Record
+from stream_persona.redis_tables import RedisTables
 from stream_persona.sums import Sums, contribution
-from stream_persona.tables import RedisTables
 from stream_persona.tokens import COARSE_SLOTS, Tokenizer
 from tests.servers import start_redis
 

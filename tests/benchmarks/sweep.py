@@ -23,12 +23,12 @@ from stream_persona.estimate import derive
 from stream_persona.metrics import Metrics
 from stream_persona.model import PersonaClassifier
 from stream_persona.records import Record
+from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
-from stream_persona.tables import RedisTables
 from stream_persona.tokens import Tokenizer
 from stream_persona.worker import Worker
-from tests.builders import Outbox
+from tests.builders import Log, Outbox
 from tests.servers import start_redis
 
 REPORT = Path("build/reports/bench-sweep.json")
@@ -98,7 +98,7 @@ async def swept(worker: Worker, rate: float) -> dict[str, float]:
 async def measure(number: int, url: str) -> dict[str, dict[str, float]]:
     settings = Settings(_env_file=None, redis_url=url)
     tables = RedisTables.connect(url)
-    worker = Worker(settings, TAXONOMY, tables, Outbox(), Metrics())
+    worker = Worker(settings, TAXONOMY, tables, Outbox(), Log(), Metrics())
     async with Redis.from_url(url) as redis:
         await fill(redis, number)
     await worker.assign(range(settings.partitions))

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,10 @@ from stream_persona.events import (
 )
 from stream_persona.journal import home
 from stream_persona.metrics import Metrics
-from stream_persona.publish import Message
+from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
-from stream_persona.tables import RedisTables
 from stream_persona.worker import Worker
+from tests.builders import Log, Outbox
 from tests.servers import eventually, wait_until
 from tests.shop import Shop, environment
 
@@ -53,19 +53,12 @@ SEED_QUERY = {
 }
 
 
-class Sink:
-    """A publisher whose messages nobody reads."""
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Take them."""
-
-
 class Hand:
     """A worker on real tables that is fed by hand."""
 
     def __init__(self, settings: Settings, tables: RedisTables) -> None:
         self.taxonomy = taxonomies.load(settings.taxonomy)
-        self.worker = Worker(settings, self.taxonomy, tables, Sink(), Metrics())
+        self.worker = Worker(settings, self.taxonomy, tables, Outbox(), Log(), Metrics())
         self._settings = settings
         self._offset = 0
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 import pytest
-from redis.asyncio import Redis
 
 from stream_persona.events import Item, Purchase, encode
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
+from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess, environment
 from tests.waiting import eventually
 
@@ -23,7 +23,7 @@ NOW = 1_764_000_000_000
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     await prepare(settings)
-    async with Redis.from_url(settings.redis_url) as redis:
+    async with client_of(settings.redis_url) as redis:
         yield Shop(settings, redis)
 
 

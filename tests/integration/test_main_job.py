@@ -7,9 +7,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from stream_persona import pipeline, records
 from stream_persona.events import (
+    BROWSE,
     Assignment,
     Browse,
     Deletion,
@@ -22,7 +24,7 @@ from stream_persona.events import (
 from stream_persona.journal import home
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
-from tests.servers import client_of
+from tests.servers import Kafka, client_of
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually
 
@@ -263,6 +265,33 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
     worker.stop()
     oracle = (await shop.oracle())["c3"]
     assert (await shop.folded())["c3"] == records.folded(oracle, shop.taxonomy.fingerprint)
+
+
+@pytest.mark.timeout(240)
+async def test_a_topic_with_more_partitions_than_before_takes_the_detour_and_stays_correct(
+    real_kafka: Kafka, shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    assert real_kafka.brokers == shop.settings.brokers
+    start_worker()
+    events = busy_shop(seed=13, customers=40, events=900)
+    await shop.produce(*events[:300])
+    await shop.at_rest()
+    more = shop.settings.partitions + 3
+    admin = AdminClient({"bootstrap.servers": shop.settings.brokers})
+    for done in admin.create_partitions(
+        [NewPartitions(shop.settings.topic_browses, more)]
+    ).values():
+        done.result(30)
+    second = start_worker()  # it notices, and so does the first when they share the work anew
+    await shop.produce(*events[300:600])
+    second.stop()
+    await shop.produce(*events[600:])
+    await shop.at_rest(120)
+
+    oracle = await shop.oracle()
+    assert any(p >> 16 == BROWSE and p & 0xFFFF >= 8 for r in oracle.values() for p in r.positions)
+    mark = shop.taxonomy.fingerprint
+    assert await shop.folded() == {n: records.folded(r, mark) for n, r in oracle.items()}
 
 
 async def test_models_are_compared_on_the_stored_assignments(

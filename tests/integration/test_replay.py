@@ -6,7 +6,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from redis.asyncio import Redis
 
 from stream_persona import records
 from stream_persona.errors import InputError, TopologyError
@@ -15,6 +14,7 @@ from stream_persona.replay.run import Request, backfill
 from stream_persona.replay.topics import Range
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
+from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually
 
@@ -27,7 +27,7 @@ EVERYTHING = Request(kinds=range(len(KINDS)))
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     await prepare(settings)
-    async with Redis.from_url(settings.redis_url) as redis:
+    async with client_of(settings.redis_url) as redis:
         yield Shop(settings, redis)
 
 

@@ -1,4 +1,4 @@
-"""What tables promise, kept by those in memory and those in Redis alike."""
+"""What tables promise, kept alike by those in memory, in a Redis and in a Redis Cluster."""
 
 import json
 import socket
@@ -9,8 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
-from stream_persona.tables import MemoryTables, RedisTables, Tables, Write
+from stream_persona.redis_tables import RedisTables
+from stream_persona.tables import MemoryTables, Tables, Write
 from tests.servers import Redis as Server
+from tests.servers import client_of
 from tests.waiting import eventually
 
 Make = Callable[[str], Tables]
@@ -23,7 +25,7 @@ async def redis(redis_server: Server) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     """Tables of a deployment of this name; the same name, the same contents."""
     made: dict[str, Tables] = {}
@@ -43,8 +45,15 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
 def connected(request: pytest.FixtureRequest, prefix: str) -> Tables:
     if request.param == "memory":
         return MemoryTables()
-    url = request.getfixturevalue("redis_server").url
-    return RedisTables.connect(url, prefix, retry_seconds=2)
+    return RedisTables.connect(server_of(request, request.param), prefix, retry_seconds=5)
+
+
+def server_of(request: pytest.FixtureRequest, kind: str) -> str:
+    server = request.getfixturevalue("redis_server" if kind == "redis" else "redis_cluster")
+    if kind == "redis" and server.kind == "cluster":
+        pytest.skip("the Redis of this run is a Cluster")
+    url: str = server.url
+    return url
 
 
 @pytest.fixture
@@ -181,7 +190,8 @@ async def affinities(
         return tables.affinities[persona]
     assert isinstance(tables, RedisTables)
     key = tables.channel.removesuffix("persona-changes") + f"persona-affinity:{persona}"
-    async with Redis.from_url(request.getfixturevalue("redis_server").url) as client:
+    kind = request.node.callspec.params["make"]
+    async with client_of(server_of(request, kind)) as client:
         found = await client.hgetall(key)
     return {name.decode(): float(lift) for name, lift in found.items()}
 
@@ -210,11 +220,34 @@ async def test_a_batch_of_thousands_is_one_commit(tables: Tables) -> None:
     assert len(await tables.labelled(1)) == 5_000
 
 
+async def everybody(tables: Tables, count: int) -> tuple[set[str], int]:
+    seen: set[str] = set()
+    cursor, calls = 0, 0
+    while cursor or not calls:
+        cursor, found = await tables.scan(cursor, count)
+        seen, calls = seen | set(found), calls + 1
+    return seen, calls
+
+
+async def test_a_scan_sees_every_customer_and_nobody_else(make: Make) -> None:
+    tables, others = make("[*]:"), make("x:")
+    names = {f"c{i}" for i in range(500)} | {"é {b}"}
+    claims = [(await each.claim([1]))[1] for each in (tables, others)]
+    await tables.commit(claims[0], Write(states=dict.fromkeys(names, b"1"), public={"p": b"2"}))
+    await others.commit(claims[1], Write(states={"stranger": b"1"}))
+    seen, calls = await everybody(tables, 50)
+    assert seen == names
+    assert calls > 3
+    assert (await everybody(make("nobody:"), 10_000))[0] == set()
+
+
 # --- what only a server can do ---
 
 
 @pytest.fixture
 async def stored(redis_server: Server, redis: Redis) -> AsyncIterator[RedisTables]:
+    if redis_server.kind == "cluster":
+        pytest.skip("the Redis of this run is a Cluster")
     tables = RedisTables.connect(redis_server.url, f"own-{time.time_ns()}:", retry_seconds=2)
     yield tables
     await tables.close()

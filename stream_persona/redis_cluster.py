@@ -1,0 +1,191 @@
+"""The writer's side on a Redis Cluster, where no script may touch keys of two hash slots.
+
+A batch's keys are in hundreds of slots, so one script can't write them all. It is whole all the
+same, since it is *announced* before it is done:
+
+1. One script on the owner's key compares the token and stores the whole write there, as one
+   value: the redo log. From here on the batch counts as written.
+2. One script for each slot writes the slot's share. They come in any order.
+3. One script takes the announcement away.
+
+Whoever claims the partition gets, in the script that makes its token, what its predecessor
+announced and did not finish, and does all of it (again): writing the same values twice changes
+nothing. Until then, so for as long as nobody owns the partition, readers may see a part of a batch.
+
+**A writer that wakes up late.** Stopped between 1 and 2, it would later write over what its
+successor has written since. So before a successor does the announced write again, it puts a *fence*
+into each of the slots concerned, and step 2 obeys fences: ``persona-fence:<partition>:{tag}``, with
+a tag that hashes to the slot, holds the oldest writer who may still write there. Slots that the
+announcement doesn't name need no fence, for step 1 refuses all later batches.
+
+**A message that comes late.** After a connection breaks, nobody knows whether a command was done,
+is still on its way, or is lost. It is tried again as a new *turn* of the same owner, and fences go
+up for the turns before. So a writer is a pair of token and turn.
+
+**Fences need not stay.** Step 1 brings the time of the owner's server, and step 2 is refused, by
+the clock of the server concerned, more than ``_VALID_SECONDS`` after it. Fences live longer than
+that by half a day, which is how far clocks may be apart. They are only put up by claims that find
+an unfinished write, and by retries: without crashes there are none.
+
+**The owner's key** is a hash of token, turn, announced write and pending names. Its tag hashes to
+the slot of the partition's share of the model, so one script compares the token and writes the
+share, as on a single server. Tokens are times: none is given twice, not even when a failover has
+forgotten one.
+
+While a slot is moved from one master to another, commands on several of its keys are refused
+(``TRYAGAIN``). Batches wait until the slot has arrived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import orjson
+from redis.crc import key_slot
+
+from stream_persona.redis_nodes import Nodes, Script
+from stream_persona.tables import Claim, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from redis.asyncio import RedisCluster
+
+    from stream_persona.tables import Keyspace
+
+#: Seconds after its announcement in which a write may be done.
+_VALID_SECONDS: Final = 43_200
+_FENCE_SECONDS: Final = 86_400
+
+
+@dataclass(slots=True)
+class _Owner:
+    """What a partition's owner is at: its turn, and the write that it could not finish."""
+
+    token: int
+    turn: int = 0
+    unfinished: Write | None = None
+
+
+@dataclass(slots=True)
+class _Share:
+    """What a write does in one hash slot: its keys, the first of them the fence, and triples."""
+
+    keys: list[str]
+    triples: list[bytes | str | int]
+
+    def add(self, name: str, key: str, value: bytes | str) -> None:
+        """One more command; those on one key come in a row."""
+        if self.keys[-1] != key:
+            self.keys.append(key)
+        self.triples += (name, len(self.keys), value)
+
+
+class Cluster(Nodes):
+    """A Redis Cluster. A claim is committed under by the object that made it, and by no other."""
+
+    def __init__(self, cluster: RedisCluster, keys: Keyspace) -> None:
+        self._claim, self._intend, self._write, self._finish, self._part = scripts = [
+            Script.named(f"cluster_{name}")
+            for name in ("claim", "intend", "write", "finish", "part")
+        ]
+        super().__init__(cluster, keys, scripts)
+        self._owners: dict[int, _Owner] = {}
+
+    async def claim(self, partition: int) -> int:
+        """The token; what the owner before has left undone is done when this returns."""
+        call = self._claim.call([self._owner_key(partition)])
+        ((token, now, redo),) = await self.run(call)
+        if redo is not None:
+            left = msgspec.msgpack.decode(redo, type=Write)
+            claim = Claim(partition, token)
+            # Refused, this claim is not the newest any more: the newest does it.
+            if await self._do(claim, 0, left, now, fenced=True):
+                await self._done(claim, 0)
+        return int(token)
+
+    async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
+        return await self.run(*(("HGET", self._owner_key(p), "token") for p in partitions))
+
+    async def pending(self, partition: int) -> bytes | None:
+        found: bytes | None
+        (found,) = await self.run(("HGET", self._owner_key(partition), "pending"))
+        return found
+
+    async def commit(self, claim: Claim, write: Write) -> bool:
+        owner = self._owners.get(claim.partition)
+        if owner is None or owner.token < claim.token:
+            owner = self._owners[claim.partition] = _Owner(claim.token)
+        elif owner.token > claim.token:
+            return False
+        left = owner.unfinished
+        if left is not None and left is not write and not await self._turn(claim, owner, left):
+            return False
+        return await self._turn(claim, owner, write)
+
+    async def save_part(self, claim: Claim, blob: bytes) -> bool:
+        keys = [self._owner_key(claim.partition), self._keys.of("model", claim.partition)]
+        (saved,) = await self.run(self._part.call(keys, claim.token, blob))
+        return bool(saved)
+
+    async def _turn(self, claim: Claim, owner: _Owner, write: Write) -> bool:
+        """Announce, do, finish. An error on the way leaves the write unfinished: to be retried."""
+        again = owner.unfinished is not None
+        owner.unfinished = write
+        owner.turn += 1
+        now = await self._announce(claim, owner.turn, write)
+        done = now > 0 and await self._do(claim, owner.turn, write, now, fenced=again)
+        if done:
+            await self._done(claim, owner.turn)
+        owner.unfinished = None
+        return done
+
+    async def _announce(self, claim: Claim, turn: int, write: Write) -> int:
+        pending = orjson.dumps(write.pending) if write.pending else b""
+        redo = msgspec.msgpack.encode(write)
+        key = self._owner_key(claim.partition)
+        (now,) = await self.run(self._intend.call([key], claim.token, turn, redo, pending))
+        return int(now)
+
+    async def _do(self, claim: Claim, turn: int, write: Write, now: int, *, fenced: bool) -> bool:
+        """Write each slot's share; whether all of it was let pass."""
+        writer = f"{claim.token:016d}{turn:016d}"
+        fence = _FENCE_SECONDS if fenced else 0
+        terms = f"{writer} {now + _VALID_SECONDS} {fence} {write.marker_ms}"
+        shares = self._shares(claim.partition, write)
+        answers = await self.run(
+            *(self._write.call(share.keys, terms, *share.triples) for share in shares)
+        )
+        return all(answers)
+
+    async def _done(self, claim: Claim, turn: int) -> None:
+        await self.run(self._finish.call([self._owner_key(claim.partition)], claim.token, turn))
+
+    def _shares(self, partition: int, write: Write) -> list[_Share]:
+        shares: dict[int, _Share] = {}
+        for name, key, value in self._effects(partition, write):
+            slot = key_slot(key.encode())
+            if slot not in shares:
+                shares[slot] = _Share([self._tagged("fence", partition, slot)], [])
+            shares[slot].add(name, key, value)
+        return list(shares.values())
+
+    def _effects(self, partition: int, write: Write) -> Iterator[tuple[str, str, bytes | str]]:
+        """The commands that a write consists of: name, key, value."""
+        of = self._keys.of
+        for kind, values in (("state", write.states), ("", write.public)):
+            for customer, value in values.items():
+                yield "SET" if value else "DEL", of(kind, customer), value or b""
+        for customer, marker in write.markers.items():
+            yield "PSETEX", of("deleted", customer), marker
+        labelled = of("labelled", partition)
+        for customer in sorted(write.labelled):
+            yield "SADD", labelled, customer
+        for customer in sorted(write.unlabelled):
+            yield "SREM", labelled, customer
+
+    def _owner_key(self, partition: int) -> str:
+        slot = key_slot(self._keys.of("model", partition).encode())
+        return self._tagged("owner", partition, slot)

@@ -1,0 +1,159 @@
+"""What tables need of Redis, and the same from one server: a batch is one atomic script there."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from redis.asyncio import Redis
+
+    from stream_persona.tables import Claim, Keyspace, Write
+
+#: A command's name, its key and its other arguments.
+Command = tuple[bytes | str | int | float, ...]
+
+
+class Store(Protocol):
+    """One Redis server or a Redis Cluster; any method may raise what their client raises."""
+
+    async def version(self) -> str:
+        """Version, and whatever else tells which kind of store this is."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
+    async def run(self, *commands: Command) -> list[Any]:
+        """The answers of commands, each of them on one key. All together are not atomic."""
+        ...
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values of keys."""
+        ...
+
+    async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        """The values of the first keys of pairs; where there is none, of the second."""
+        ...
+
+    async def replace(self, key: str, fields: Mapping[str, str]) -> None:
+        """Make a hash of these fields alone; a reader sees the old one or the new one."""
+        ...
+
+    async def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:
+        """About ``count`` keys of a pattern from ``cursor`` on, and the next cursor."""
+        ...
+
+    async def claim(self, partition: int) -> int:
+        """A new owner's token; whoever held an older one is refused from now on."""
+        ...
+
+    async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
+        """The tokens of the partitions' owners."""
+        ...
+
+    async def pending(self, partition: int) -> bytes | None:
+        """JSON of ``Write.pending`` of the last write that had any."""
+        ...
+
+    async def commit(self, claim: Claim, write: Write) -> bool:
+        """Write a batch; False if the claim is not the newest one. May be tried again."""
+        ...
+
+    async def save_part(self, claim: Claim, blob: bytes) -> bool:
+        """Write a part of the model; False if the claim is not the newest one."""
+        ...
+
+
+class OneServer:
+    """A single Redis server."""
+
+    def __init__(self, redis: Redis, keys: Keyspace) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._script = redis.register_script(script("commit"))
+
+    async def version(self) -> str:
+        return version_in(await self._redis.info("server"))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def run(self, *commands: Command) -> list[Any]:
+        if len(commands) == 1:
+            return [await self._redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(await pipeline.execute())
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        found: list[bytes | None] = (await self.run(("MGET", *keys)))[0] if keys else []
+        return found
+
+    async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        found = await self.get([first for first, _ in keys] + [second for _, second in keys])
+        return [one or other for one, other in zip(found, found[len(keys) :], strict=False)]
+
+    async def replace(self, key: str, fields: Mapping[str, str]) -> None:
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(key)
+        if fields:
+            pipeline.hset(key, items=[part for field in fields.items() for part in field])
+        await pipeline.execute()
+
+    async def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:
+        (found,) = await self.run(("SCAN", cursor, "MATCH", pattern, "COUNT", count))
+        return int(found[0]), list(found[1])
+
+    async def claim(self, partition: int) -> int:
+        return int(await self._redis.incr(self._keys.of("owner", partition)))
+
+    async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
+        return await self.get([self._keys.of("owner", p) for p in partitions])
+
+    async def pending(self, partition: int) -> bytes | None:
+        (found,) = await self.get([self._keys.of("pending", partition)])
+        return found
+
+    async def commit(self, claim: Claim, write: Write) -> bool:
+        of = self._keys.of
+        keys = [of("owner", claim.partition), of("labelled", claim.partition)]
+        args: list[bytes | str | int | float] = [
+            claim.token,
+            len(write.labelled),
+            len(write.unlabelled),
+        ]
+        args += [*sorted(write.labelled), *sorted(write.unlabelled)]
+        for kind, values in (("state", write.states), ("", write.public)):
+            for customer, value in values.items():
+                keys.append(of(kind, customer))
+                args += [value or b"", 0]
+        for customer, marker in write.markers.items():
+            keys.append(of("deleted", customer))
+            args += [marker, write.marker_ms]
+        if write.pending:
+            keys.append(of("pending", claim.partition))
+            args += [orjson.dumps(write.pending), 0]
+        return bool(await self._script(keys=keys, args=args))
+
+    async def save_part(self, claim: Claim, blob: bytes) -> bool:
+        of, partition = self._keys.of, claim.partition
+        keys = [of("owner", partition), of("labelled", partition), of("model", partition)]
+        args: list[bytes | str | int | float] = [claim.token, 0, 0, blob, 0]
+        return bool(await self._script(keys=keys, args=args))
+
+
+def script(name: str) -> str:
+    """The text of one of the package's Lua scripts."""
+    return resources.files("stream_persona").joinpath(f"{name}.lua").read_text()
+
+
+def version_in(info: Mapping[str, Any]) -> str:
+    """The server's version, from its ``INFO server``."""
+    return str(info.get("valkey_version") or info["redis_version"])

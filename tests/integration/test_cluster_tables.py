@@ -1,0 +1,468 @@
+"""On a Redis Cluster a batch is written in steps; whatever stops between them, it becomes whole."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+
+import pytest
+import redis as sync
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from stream_persona import redis_cluster as protocol
+from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.redis_cluster import Cluster
+from stream_persona.redis_server import Command
+from stream_persona.redis_tables import RedisTables
+from stream_persona.tables import Claim, Keyspace, Write
+from tests.redis_cluster import RedisCluster, port_of
+from tests.servers import ClusterClient, start_cluster
+from tests.waiting import eventually
+
+Tables = Callable[..., RedisTables]
+NAMES = [f"c{n}" for n in range(8)]
+#: Announcing, one script for each of the slots of ``batch``, finishing.
+STEPS = 1 + 8 + 8 + 1 + 1
+
+
+def batch(number: int) -> Write:
+    """A write with everything in it; of another number, one that says otherwise throughout."""
+    states: dict[str, bytes | None] = {name: b"s%d-%s" % (number, name.encode()) for name in NAMES}
+    public: dict[str, bytes | None] = dict.fromkeys(NAMES, b"p%d" % number)
+    gone = NAMES[number]
+    states[gone] = public[gone] = None
+    return Write(
+        states, public, {gone: b"m%d" % number}, {NAMES[number - 1]}, {NAMES[number + 1]},
+        sorted(set(NAMES[number:])), 60_000,
+    )  # fmt: skip
+
+
+class Unsteady(Cluster):
+    """A Cluster whose user is stopped after so many commands, by ``stop``; then goes on."""
+
+    def __init__(self, connected: Cluster, left: int, stop: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(connected._cluster, connected._keys)
+        self._left = left
+        self._stop = stop
+
+    async def run(self, *commands: Command) -> list[object]:
+        before, after = commands[: self._left], commands[self._left :]
+        self._left -= len(before)
+        answers = await super().run(*before)
+        if after:
+            self._left = 1_000
+            await self._stop()
+            answers += await super().run(*after)
+        return answers
+
+
+class Sleep:
+    """A pause that lasts until ``wake``; it begins at the ``begun``."""
+
+    def __init__(self) -> None:
+        self.begun, self._over = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.begun.set()
+        await self._over.wait()
+
+    def wake(self) -> None:
+        self._over.set()
+
+
+class KilledError(Exception):
+    pass
+
+
+async def die() -> None:
+    raise KilledError
+
+
+@pytest.fixture
+async def tables(redis_cluster: RedisCluster) -> AsyncIterator[Tables]:
+    """Tables of one deployment, as many as wanted; with a number, those that are stopped."""
+    made: list[RedisTables] = []
+    keys = Keyspace(f"cluster-{time.time_ns()}:")
+
+    def of(left: int | None = None, stop: Callable[[], Awaitable[None]] = die) -> RedisTables:
+        async def connected() -> Cluster:
+            cluster = Cluster.connect(redis_cluster.url, keys)
+            return cluster if left is None else Unsteady(cluster, left, stop)
+
+        made.append(RedisTables(connected, keys, 20))
+        return made[-1]
+
+    yield of
+    for one in made:
+        await one.close()
+
+
+@pytest.fixture
+async def look(
+    redis_cluster: RedisCluster, tables: Tables
+) -> AsyncIterator[Callable[[], Awaitable[dict[str, object]]]]:
+    """What callers may see: every key and its content, but for those of the protocol itself."""
+    prefix = tables().channel.removesuffix("persona-changes")
+    async with ClusterClient.from_url(redis_cluster.url, decode_responses=True) as client:
+
+        async def found() -> dict[str, object]:
+            seen: dict[str, object] = {}
+            async for key in client.scan_iter(f"{prefix}*", count=1_000):
+                name = key.removeprefix(prefix)
+                if name.startswith("persona-labelled:"):
+                    seen[name] = set(await client.smembers(key))
+                elif not name.startswith(("persona-owner:", "persona-fence:")):
+                    seen[name] = await client.get(key)
+            return seen
+
+        yield found
+
+
+Look = Callable[[], Awaitable[dict[str, object]]]
+
+
+def after(*numbers: int) -> dict[str, object]:
+    """The contents of a Cluster that has seen these batches."""
+    seen: dict[str, object] = {}
+    labelled: set[str] = set()
+    for write in map(batch, numbers):
+        for kind, values in (("persona-state", write.states), ("persona", write.public)):
+            seen |= {f"{kind}:{name}": value and value.decode() for name, value in values.items()}
+        seen |= {f"persona-deleted:{name}": m.decode() for name, m in write.markers.items()}
+        labelled = (labelled | write.labelled) - write.unlabelled
+    seen["persona-labelled:1"] = labelled
+    return {name: value for name, value in seen.items() if value is not None}
+
+
+async def fences(redis_cluster: RedisCluster, tables: Tables) -> list[int]:
+    """The seconds that each fence will still stand."""
+    pattern = tables().channel.removesuffix("persona-changes") + "persona-fence:*"
+    async with ClusterClient.from_url(redis_cluster.url) as client:
+        return [await client.ttl(key) async for key in client.scan_iter(pattern, count=1_000)]
+
+
+@pytest.mark.parametrize("step", range(STEPS + 1))
+async def test_a_batch_that_was_begun_is_whole_after_the_next_claim(
+    tables: Tables, look: Look, step: int
+) -> None:
+    first = tables()
+    claim = (await first.claim([1]))[1]
+    await first.commit(claim, batch(1))
+    dying = tables(step)
+    with suppress(KilledError):
+        await dying.commit(claim, batch(2))
+    await tables().claim([1])
+    assert await look() == (after(1, 2) if step else after(1))
+    assert await tables().pending(1) == batch(2 if step else 1).pending
+    with pytest.raises(FencedError):
+        await dying.commit(claim, batch(3))
+    assert await look() == (after(1, 2) if step else after(1))
+
+
+@pytest.mark.parametrize("step", range(1, STEPS + 1, 3))
+async def test_a_claim_that_dies_while_it_repairs_leaves_it_to_the_next(
+    tables: Tables, look: Look, step: int
+) -> None:
+    claim = (await tables().claim([1]))[1]
+    with pytest.raises(KilledError):
+        await tables(5).commit(claim, batch(1))
+    with suppress(KilledError):
+        await tables(step).claim([1])
+    await tables().claim([1])
+    assert await look() == after(1)
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+async def test_a_writer_that_wakes_up_late_changes_nothing(
+    tables: Tables, look: Look, step: int
+) -> None:
+    sleep, ours = Sleep(), tables()
+    zombie = tables(step, sleep)
+    claim = (await ours.claim([1]))[1]
+    late = asyncio.create_task(zombie.commit(claim, batch(1)))
+    await sleep.begun.wait()
+    newest = (await ours.claim([1]))[1]
+    await ours.commit(newest, batch(2))
+    before = await look()
+    assert before == (after(1, 2) if step else after(2))
+    sleep.wake()
+    if step < STEPS - 1:  # after that only the announcement was to be taken away
+        with pytest.raises(FencedError):
+            await late
+    await asyncio.wait([late])
+    with pytest.raises(FencedError):
+        await zombie.commit(claim, batch(3))
+    assert await look() == before
+
+
+async def test_a_claim_that_wakes_up_late_undoes_nothing(tables: Tables, look: Look) -> None:
+    first = (await tables().claim([1]))[1]
+    with pytest.raises(KilledError):
+        await tables(4).commit(first, batch(1))
+    sleep = Sleep()
+    slow = tables(3, sleep)
+    late = asyncio.create_task(slow.claim([1]))
+    await sleep.begun.wait()
+    ours = tables()
+    newest = (await ours.claim([1]))[1]
+    await ours.commit(newest, batch(2))
+    sleep.wake()
+    stale = (await late)[1]
+    assert await look() == after(1, 2)
+    with pytest.raises(FencedError):
+        await slow.commit(stale, batch(3))
+
+
+async def broken() -> None:
+    raise RedisConnectionError
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+async def test_an_owner_whose_connection_breaks_completes_its_batch(
+    tables: Tables, look: Look, step: int
+) -> None:
+    ours = tables(step, broken)
+    await ours.commit(await claim_of(tables, 1), batch(1))
+    assert await look() == after(1)
+
+
+async def claim_of(tables: Tables, partition: int) -> Claim:
+    return (await tables().claim([partition]))[partition]
+
+
+async def test_a_message_that_was_held_up_and_sent_again_does_not_come_back(
+    redis_cluster: RedisCluster, tables: Tables, look: Look
+) -> None:
+    held: list[Command] = []
+
+    class Slow(Cluster):
+        async def run(self, *commands: Command) -> list[object]:
+            if len(commands) > 1 and not held:
+                held.extend(commands)
+                raise RedisConnectionError
+            return await super().run(*commands)
+
+    keys = Keyspace(tables().channel.removesuffix("persona-changes"))
+    cluster = Cluster.connect(redis_cluster.url, keys)
+    slow = Slow(cluster._cluster, keys)
+
+    async def connected() -> Slow:
+        return slow
+
+    ours = RedisTables(connected, keys, 20)
+    claim = await claim_of(tables, 1)
+    await ours.commit(claim, batch(1))
+    await ours.commit(claim, batch(2))
+    assert await cluster.run(*held) == [0] * len(held)
+    assert await look() == after(1, 2)
+    await ours.close()
+
+
+async def test_a_cancelled_commit_is_completed_before_the_next(tables: Tables, look: Look) -> None:
+    sleep = Sleep()
+    ours = tables(6, sleep)
+    claim = await claim_of(tables, 1)
+    cancelled = asyncio.create_task(ours.commit(claim, batch(1)))
+    await sleep.begun.wait()
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    only = Write(states={"other": b"x"})
+    await ours.commit(claim, only)
+    assert await look() == after(1) | {"persona-state:other": "x"}
+
+
+async def test_an_old_claim_used_late_does_not_disturb_the_newest_of_the_same_process(
+    tables: Tables, look: Look
+) -> None:
+    ours = tables()
+    old, newest = (await ours.claim([1]))[1], (await ours.claim([1]))[1]
+    for number in (1, 2):
+        await ours.commit(newest, batch(number))
+        with pytest.raises(FencedError):
+            await ours.commit(old, batch(4))
+    assert await look() == after(1, 2)
+
+
+async def test_no_token_is_given_twice_even_when_a_failover_forgets_one(
+    redis_cluster: RedisCluster, tables: Tables
+) -> None:
+    lost = (await tables().claim([1]))[1].token
+    async with ClusterClient.from_url(redis_cluster.url) as client:
+        pattern = tables().channel.removesuffix("persona-changes") + "persona-owner:*"
+        for key in [key async for key in client.scan_iter(pattern)]:
+            await client.delete(key)
+    assert (await tables().claim([1]))[1].token > lost
+
+
+async def test_without_crashes_there_are_no_fences_and_those_there_are_do_not_stay(
+    redis_cluster: RedisCluster, tables: Tables
+) -> None:
+    ours = tables()
+    await ours.commit((await ours.claim([1]))[1], batch(1))
+    claim = (await ours.claim([1]))[1]
+    assert await fences(redis_cluster, tables) == []
+    with pytest.raises(KilledError):
+        await tables(3).commit(claim, batch(2))
+    await ours.claim([1])
+    stand = await fences(redis_cluster, tables)
+    assert len(stand) > 10
+    assert 0 < min(stand) <= max(stand) <= protocol._FENCE_SECONDS
+
+
+async def test_no_write_outlives_the_fences_against_it(
+    tables: Tables, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert protocol._VALID_SECONDS < protocol._FENCE_SECONDS
+    claim = await claim_of(tables, 1)
+    monkeypatch.setattr(protocol, "_VALID_SECONDS", -60)
+    with pytest.raises(FencedError):
+        await tables().commit(claim, batch(1))
+    assert await look() == {}
+
+
+async def test_keys_of_customers_with_braces_share_a_slot_and_a_script(
+    tables: Tables,
+) -> None:
+    ours = tables()
+    claim = (await ours.claim([1]))[1]
+    names = ["{a}1", "{a}2", "x{a}", "}{", "a}b{c", "{}"]
+    states: dict[str, bytes | None] = {name: name.encode() for name in names}
+    await ours.commit(claim, Write(states=states, public=states))
+    assert await ours.load(names) == states
+
+
+async def test_a_prefix_may_put_a_deployment_into_one_slot_but_must_not_break_tags(
+    redis_cluster: RedisCluster,
+) -> None:
+    one = RedisTables.connect(redis_cluster.url, f"{{one-{time.time_ns()}}}:", 5)
+    await one.commit((await one.claim([1]))[1], batch(1))
+    assert len(await one.load(NAMES)) == len(NAMES)
+    await one.close()
+    for prefix in ("a{b:", "{}:", "a{"):
+        wrong = RedisTables.connect(redis_cluster.url, prefix, 5)
+        with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
+            await wrong.ping()
+
+
+async def test_a_cluster_has_no_databases(redis_cluster: RedisCluster) -> None:
+    tables = RedisTables.connect(redis_cluster.url.removesuffix("0") + "3", "", 5)
+    with pytest.raises(UnavailableError, match="SELECT is not allowed in cluster mode"):
+        await tables.ping()
+
+
+# --- a Cluster that changes ---
+
+
+@pytest.fixture
+def replicated() -> Iterator[RedisCluster]:
+    with start_cluster(replicas=1) as cluster:
+        yield cluster
+
+
+async def count_up(
+    tables: RedisTables, claim: Claim, names: list[str], until: asyncio.Event
+) -> int:
+    """Write one number after the other, the same for all names; the last one."""
+    number = 0
+    while not until.is_set():
+        number += 1
+        values: dict[str, bytes | None] = dict.fromkeys(names, b"%d" % number)
+        await tables.commit(claim, Write(states=values, public=values))
+    return number
+
+
+async def test_a_slot_that_moves_while_it_is_written_loses_nothing(
+    redis_cluster: RedisCluster, tables: Tables
+) -> None:
+    ours, stop = tables(), asyncio.Event()
+    names = [f"{{moving}}{n}" for n in range(20)] + NAMES
+    claim = (await ours.claim([1]))[1]
+    counting = asyncio.create_task(count_up(ours, claim, names, stop))
+    slot = key_slot(b"moving")
+    source = redis_cluster.owner_of(slot)
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    await asyncio.to_thread(move, redis_cluster, slot, source, target)
+    assert redis_cluster.owner_of(slot) is target
+    number = await ours.load(["{moving}0"])
+
+    async def goes_on() -> bool:
+        return await ours.load(["{moving}0"]) != number
+
+    await eventually(goes_on, 10, "nothing is written after the move")
+    stop.set()
+    last = await counting
+    assert await tables().load(names) == dict.fromkeys(names, b"%d" % last)
+
+
+async def test_a_scan_begins_again_when_slots_have_moved(
+    redis_cluster: RedisCluster, tables: Tables
+) -> None:
+    ours = tables()
+    names = {f"{{wandering}}{n}" for n in range(20)} | {f"c{n}" for n in range(300)}
+    await ours.commit(await claim_of(tables, 1), Write(states=dict.fromkeys(names, b"1")))
+    slot, seen, cursor = key_slot(b"wandering"), set[str](), 0
+    source = redis_cluster.owner_of(slot)
+    for _ in range(4):
+        cursor, found = await ours.scan(cursor, 30)
+        seen |= set(found)
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    await asyncio.to_thread(move, redis_cluster, slot, source, target)
+    assert len(await ours.load(sorted(names))) == len(names)  # and so hears of the move
+    seen.clear()
+    while cursor:
+        cursor, found = await ours.scan(cursor, 30)
+        seen |= set(found)
+    assert seen == names
+
+
+def move(cluster: RedisCluster, slot: int, source: sync.Redis, target: sync.Redis) -> None:
+    """A slot to another master, one key after the other, as ``redis-cli --cluster`` does."""
+    target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(source))
+    source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(target))
+    while keys := source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 5):
+        for key in keys:
+            source.migrate("127.0.0.1", port_of(target), key, 0, 5_000)
+        time.sleep(0.02)  # writers find the slot half here and half there
+    for node in (target, source, *cluster.nodes):
+        node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", cluster.id_of(target))
+
+
+async def test_writing_goes_on_when_a_replica_takes_over_from_a_master(
+    replicated: RedisCluster,
+) -> None:
+    first, second = replicated.nodes[:2]
+    tables = RedisTables.connect(f"redis://127.0.0.1:{port_of(second)}/0", "over:", 30)
+    claim, stop = (await tables.claim([1]))[1], asyncio.Event()
+    names = [f"c{n}" for n in range(50)]
+    counting = asyncio.create_task(count_up(tables, claim, names, stop))
+    lost = next(name for name in names if replicated.owner_of(slot_of(name)) is first)
+    await eventually(lambda: tables.load([lost]), 5)
+    os.kill(replicated.pid_of(first), signal.SIGKILL)
+    number = await tables.load([lost])  # once the replica answers for it
+
+    async def goes_on() -> bool:
+        return await tables.load([lost]) != number
+
+    await eventually(goes_on, 30, "nothing is written after the take-over")
+    stop.set()
+    last = await counting
+    assert await tables.load(list(names)) == dict.fromkeys(names, b"%d" % last)
+    await tables.close()
+
+
+def slot_of(customer: str) -> int:
+    return key_slot(f"over:persona-state:{customer}".encode())
+
+
+async def test_a_master_that_stays_away_is_an_error_after_the_retries() -> None:
+    with start_cluster() as cluster:
+        tables = RedisTables.connect(cluster.url, "", 3)
+        claim = (await tables.claim([1]))[1]
+        os.kill(cluster.pid_of(cluster.nodes[1]), signal.SIGKILL)
+        with pytest.raises(UnavailableError, match="3 s"):
+            await tables.commit(claim, batch(1))
+        await tables.close()
