@@ -1,6 +1,5 @@
 """A Redis Cluster of real servers on loopback, each with its own files in a folder that goes."""
 
-from types import TracebackType
 from typing import Final, Literal, Self
 
 import redis
@@ -46,12 +45,7 @@ class RedisCluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def id_of(self, node: redis.Redis) -> str:
