@@ -4,9 +4,11 @@ A record keeps no prefixes of its own history, so *pseudo-histories* are drawn f
 token's count is thinned to what n' of n events would have left, by a hash of customer and token,
 which makes them a pure function of the record. Independent tokens look like more evidence than
 real, clumped baskets do; a history thinned to n' is therefore taken as one of a few times n'
-events (``HISTORY_FACTORS``). Each customer is scored by the sums without the customer's own fold,
-and the six numbers of the gains are fitted to minimise log-loss. All of it is derived from stored
-records, so a deletion reaches the calibration as it reaches the sums.
+events (``HISTORY_FACTORS``), but of the fewer the more of the record is left. Each customer is
+scored by the sums without the customer's own fold, and the six numbers of the gains are fitted to
+minimise log-loss; how much of all evidence is believed is what it gained over the prior
+(``heard``). All of it is derived from stored records, so a deletion reaches the calibration as it
+reaches the sums.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
 
 #: Sizes of pseudo-histories, in events.
 HISTORIES: Final = (1, 3, 10, 30, 100, 300)
-#: A history thinned to n' events is taken as one of so many times n'.
+#: A history thinned to n' events is taken as one of so many times n', where n' is a small part of
+#: n. Events of clumped baskets vary f times as much as independent ones: shares of the record by
+#: f / n, and thinning adds 1 / n' - 1 / n. That is what f / (1 + (f - 1) n' / n) times n' real
+#: events would vary by; all of the record is no more than itself.
 HISTORY_FACTORS: Final = (3.0, 4.0, 4.0, 4.0, 4.0, 4.0)
 #: Fewer labelled customers than this keep the default gains.
 MIN_PANEL: Final = 30
@@ -45,6 +50,8 @@ MIN_PANEL: Final = 30
 MIN_NAMED: Final = 10
 #: A threshold that no confidence reaches.
 NEVER: Final = 2.0
+#: Nats by which a fit flatters itself: taken off what it gained over the prior.
+_FLATTERY: Final = 1.0
 _START: Final = (-1.0, 2.0)
 _RIDGE: Final = 1e-4
 
@@ -100,7 +107,10 @@ def histories(member: Member) -> Profiles:
         for size in sizes
     ]
     rows.append((profile.slots, profile.shares))
-    taken = [f * size for f, size in zip(HISTORY_FACTORS, sizes, strict=False)]
+    taken = [
+        f * size / (1.0 + (f - 1.0) * size / events)
+        for f, size in zip(HISTORY_FACTORS, sizes, strict=False)
+    ]
     member.drawn = _stack(rows, np.array([*taken, events]))
     return member.drawn
 
@@ -199,10 +209,25 @@ def fit(scores: Trial, log_prior: Floats) -> Gains:
     return tuple((float(a), float(b)) for a, b in found.reshape(-1, 2))
 
 
+def heard(scores: Trial, gains: Gains, log_prior: Floats) -> float:
+    """How much of all evidence to believe, by what it gained over the prior, 0 to 1.
+
+    The positive part of 1 - c / G (James and Stein, 1961): G is the log-likelihood gained on
+    customers whom the sums had not seen, each counted once however many histories it has. Few
+    labels that gain nothing leave the prior as it is; many drown c.
+    """
+    each = np.arange(len(scores.labels))
+    found = posterior(scores, gains, log_prior)[each, scores.labels]
+    ratio = np.log(found + 1e-12) - log_prior[scores.labels]
+    gained = float(ratio.mean() * scores.whole.sum())
+    return max(0.0, 1.0 - _FLATTERY / gained) if gained > 0 else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What labelled customers say of the model's confidence.
 
+    ``loudness``: how much of the evidence is believed.
     ``threshold``: the least confidence at which naming a persona has been right in the target's
     share of the cases (more than 1 where it never is). ``candidate_floor``: the probability from
     which on a persona is a candidate, so that the candidates hold the true one in the stated
@@ -211,15 +236,18 @@ class Calibration:
     """
 
     gains: Gains = DEFAULT_GAINS
+    loudness: float | None = None
     threshold: float | None = None
     candidate_floor: float | None = None
     spread: Spread | None = field(default=None, repr=False, compare=False)
 
     def weights(self, sums: Stacked, classes: Sequence[Any], prior: Sums | None = None) -> Weights:
         """The weights of these sums, speaking as calibrated."""
+        derived = derive_from(sums, classes, prior, spread=self.spread)
         return replace(
-            derive_from(sums, classes, prior, spread=self.spread),
+            derived,
             gains=self.gains,
+            loudness=derived.loudness if self.loudness is None else self.loudness,
             threshold=self.threshold,
             candidate_floor=self.candidate_floor,
         )
@@ -239,14 +267,16 @@ def calibrated(
     if len(known) < MIN_PANEL or len({member.label for member in known}) < 2:  # noqa: PLR2004
         return Calibration()
     spread = spread_of(known, classes)
-    whole = derive_from(sums, classes, prior)
-    scores, log_prior = trial(known, sums, classes, prior, spread), whole.log_prior
+    log_prior = derive_from(sums, classes, prior).log_prior
+    scores = trial(known, sums, classes, prior, spread)
     gains = fit(scores, log_prior)
+    loudness = heard(scores, gains, log_prior)
     # Judged as they are: pseudo-histories would stand for a mix of shoppers that nobody has.
-    probabilities = posterior(scores, gains, log_prior, whole.loudness)[scores.whole]
+    probabilities = posterior(scores, gains, log_prior, loudness)[scores.whole]
     labels = scores.labels[scores.whole]
     return Calibration(
         gains,
+        loudness,
         naming_threshold(probabilities, labels, precision),
         conformal_floor(probabilities, labels, coverage),
         spread,

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 #: A token counts once so many labelled customers have it.
 MIN_SUPPORT: Final = 3
 _SMOOTHING: Final = 20.0
-#: So many labelled customers are believed by half; what the team has seeded counts for more.
-_QUIET: Final = 20.0
-_SEEDED: Final = 80.0
+#: Before there is a calibration, half of what so many labelled customers say is believed, and
+#: next to nothing of what a few dozen do; what the team has seeded counts as so many.
+_QUIET: Final = 150.0
+_SEEDED: Final = 300.0
 _MOST_WEIGHT: Final = 128.0
 #: Of the correlations of coarse tokens, at most this share is believed, half of it when so many
 #: customers of the panel speak; of the median variance, this much is added to every variance
@@ -118,7 +119,7 @@ def derive_from(
 
 def _loudness(customers: float, *, seeded: bool) -> float:
     known = customers + (_SEEDED if seeded else 0.0)
-    return known / (known + _QUIET)
+    return known**2 / (known**2 + _QUIET**2)
 
 
 def _reduced(sums: Stacked, without_fold: int | None = None) -> tuple[Floats, Floats, Ints]:

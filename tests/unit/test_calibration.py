@@ -110,13 +110,18 @@ def test_the_last_history_is_the_whole_profile(events: float) -> None:
     assert as_bytes(drawn.row(len(drawn) - 1)) == as_bytes(profile.row(0))
 
 
-def test_a_history_stands_for_so_many_times_its_events() -> None:
-    drawn = histories(Member(5, 0, "student", customer(random.Random(3), 1, 60.0)))
-    sizes = [size for size in HISTORIES if size < 60]
-    assert drawn.events.tolist() == [
-        *(f * size for f, size in zip(HISTORY_FACTORS, sizes, strict=False)),
-        60.0,
-    ]
+def test_a_small_part_of_a_record_stands_for_so_many_times_its_events() -> None:
+    drawn = histories(Member(5, 0, "student", customer(random.Random(3), 1, 40_000.0)))
+    taken = [f * size for f, size in zip(HISTORY_FACTORS, HISTORIES, strict=True)]
+    assert drawn.events.tolist() == pytest.approx([*taken, 40_000.0], rel=0.03)
+
+
+@pytest.mark.parametrize("events", [2.0, 31.0, 60.0, 301.0])
+def test_no_part_of_a_record_stands_for_more_events_than_the_record_has(events: float) -> None:
+    drawn = histories(Member(5, 0, "student", customer(random.Random(3), 1, events)))
+    sizes = [size for size in HISTORIES if size < events]
+    assert (np.diff(drawn.events) > 0).all()
+    assert (drawn.events[:-1] >= sizes).all()
 
 
 def counts(drawn: Profiles, row: int, size: float) -> np.ndarray:
@@ -183,6 +188,25 @@ def test_a_panel_too_small_keeps_the_default_gains() -> None:
     few = PANEL[: MIN_PANEL - 1]
     assert calibrated(few, stacked(few), PERSONAS).gains == DEFAULT_GAINS
     assert calibrated([], stacked([]), PERSONAS).gains == DEFAULT_GAINS
+
+
+def shuffled_labels(members: Sequence[Member], seed: int) -> list[Member]:
+    labels = [member.label for member in members]
+    random.Random(seed).shuffle(labels)
+    pairs = zip(members, labels, strict=True)
+    return [Member(m.key, m.fold, label, m.profile) for m, label in pairs]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_that_mean_nothing_are_hardly_believed(seed: int) -> None:
+    noise = shuffled_labels(PANEL, seed)
+    assert (calibrated(noise, stacked(noise), PERSONAS).loudness or 0.0) < 0.5
+    assert (calibrated(PANEL, stacked(PANEL), PERSONAS).loudness or 0.0) > 0.9
+
+
+def test_a_few_labelled_customers_are_hardly_believed_without_a_calibration() -> None:
+    few = PANEL[: MIN_PANEL - 1]
+    assert calibrated(few, stacked(few), PERSONAS).weights(stacked(few), PERSONAS).loudness < 0.05
 
 
 def test_a_panel_of_one_persona_keeps_the_default_gains() -> None:
