@@ -10,10 +10,10 @@ LOCK_VENV := build/lock-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-model bench-sweep check format lock clean
+.PHONY: help demo test bench bench-model bench-sweep chaos check format lock clean
 
 help: ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --no-browser"
 	@$(BIN)/stream-persona demo $(ARGS)
@@ -21,14 +21,23 @@ demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --n
 test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
 	@$(BIN)/python -m pytest $(ARGS)
 
+fuzz: $(VENV)/.fuzz ## mutated bytes through the whole path: ARGS="-runs=1000000"
+	@$(BIN)/python -m tests.fuzz.fuzz_events $(ARGS)
+
 bench: $(VENV)/.dev ## bytes of a shopper, and what hashed slots cost
 	@$(BIN)/python -m tests.benchmarks.state
+
+bench-backpressure: $(VENV)/.dev ## a worker's memory and pace before slow servers: ARGS="--events 30000"
+	@$(BIN)/python -m tests.benchmarks.backpressure $(ARGS)
 
 bench-model: $(VENV)/.dev ## the model beside others on real households: ARGS="--splits 3"
 	@$(BIN)/python -m tests.benchmarks.model $(ARGS)
 
 bench-sweep: $(VENV)/.dev ## a million idle shoppers follow the model: ARGS="--shoppers 100000"
 	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)
+
+chaos: $(VENV)/.dev ## workers, broker and Redis die on a busy shop: ARGS="--seeds 3 --events 200000"
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
 
 check: $(VENV)/.dev ## lint, formatting and types
 	@$(BIN)/ruff check .
@@ -43,8 +52,8 @@ lock: ## choose the newest allowed versions anew and write requirements.lock
 	@rm -rf $(LOCK_VENV) && mkdir -p build
 	@$(call make_venv,$(LOCK_VENV))
 	@echo "Installing the newest allowed versions into $(LOCK_VENV) ..."
-	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev]'
-	@{ echo "# Every version that the dev extra installs; made by \`make lock\`, not by hand."; \
+	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev,fuzz]'
+	@{ echo "# Every version that the dev and fuzz extras install; made by \`make lock\`, not by hand."; \
 	   echo "# It constrains an installation: pip install -c requirements.lock -e '.[dev]'"; \
 	   $(LOCK_VENV)/bin/python -m pip freeze --exclude-editable | LC_ALL=C sort -f; \
 	 } > build/requirements.lock
@@ -62,6 +71,11 @@ $(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing the developer's packages into $(VENV): once, a minute or two ..."
 	@$(PIP) install --quiet -c requirements.lock -e '.[dev]'
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo "Installing the fuzzer into $(VENV), once ..."
+	@$(PIP) install --quiet -c requirements.lock -e '.[dev,fuzz]'
+	@touch $@
 
 $(VENV)/.demo: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing the demo's packages into $(VENV): once, a minute or two ..."

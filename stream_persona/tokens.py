@@ -13,7 +13,15 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.events import Browse, Engagement, Purchase, event_time
+from stream_persona.events import (
+    MAX_ATTRIBUTES,
+    MAX_ITEM_ATTRIBUTES,
+    MAX_ITEMS,
+    Browse,
+    Engagement,
+    Purchase,
+    event_time,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +39,12 @@ EVENTS: Final = 0
 #: Weights of signals are whole multiples of 1 / WEIGHT_UNITS.
 WEIGHT_UNITS: Final = 4
 
-#: Most distinct values that a cache of one field holds before it is emptied.
+#: Most values that the caches of all fields hold together before all are emptied, and most
+#: characters of a value that is kept: attributes have any names and any values.
 _CACHE = 100_000
-#: Most fields that have one, before all are emptied: attributes have any names.
-_CACHED_FIELDS = 1_000
+_CACHED_LENGTH = 64
+#: Most characters of a token's name; the rest of a longer one is not shown.
+MAX_NAME: Final = 256
 _MAX_LEVELS = 6
 _MAX_WORDS = 16
 _HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
@@ -43,6 +53,11 @@ _HOUR_BAND = tuple(
     for hour in range(24)
 )
 _WORD = re.compile(r"\w{2,32}")
+#: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
+_ITEM_TOKENS = _MAX_LEVELS + 4
+
+#: Most tokens of one event: a purchase that is as large as it may be, with its context.
+MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM_TOKENS
 
 
 def slot_of(token: str, *, fine: bool) -> int:
@@ -94,6 +109,7 @@ class Tokenizer:
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
         self._slots: dict[str, dict[str, int]] = {}
         self._categories: dict[str, tuple[int, ...]] = {}
+        self._cached = 0
         self._names: dict[int, tuple[str, ...]] = {}
         self.fresh: list[tuple[int, str]] = []
 
@@ -117,26 +133,36 @@ class Tokenizer:
     def slot(self, field: str, value: str) -> int:
         """The slot of ``field:value``."""
         cache = self._slots.get(field)
-        if cache is None:
-            if len(self._slots) >= _CACHED_FIELDS:
-                self._slots.clear()
-            cache = self._slots[field] = {}
-        found = cache.get(value)
-        if found is None:
-            token = f"{field}:{value}"
-            fine = field in self._fine or field.partition(".")[0] in self._fine
-            found = slot_of(token, fine=fine)
-            if len(cache) >= _CACHE:
-                cache.clear()
-            cache[value] = found
-            if self.learn_name(found, token):
-                self.fresh.append((found, token))
+        found = None if cache is None else cache.get(value)
+        return self._computed(field, value) if found is None else found
+
+    def _computed(self, field: str, value: str) -> int:
+        token = f"{field}:{value}"
+        fine = field in self._fine or field.partition(".")[0] in self._fine
+        found = slot_of(token, fine=fine)
+        name = token if len(token) <= MAX_NAME else f"{token[: MAX_NAME - 1]}…"
+        if self.learn_name(found, name):
+            self.fresh.append((found, name))
+        if self._has_room(field, value):
+            self._slots.setdefault(field, {})[value] = found
         return found
+
+    def _has_room(self, field: str, value: str) -> bool:
+        """Whether a value may be cached; empties the caches when they are full."""
+        if len(field) > _CACHED_LENGTH or len(value) > _CACHED_LENGTH:
+            return False
+        self._cached += 1
+        if self._cached > _CACHE:
+            self._slots.clear()
+            self._categories.clear()
+            self._cached = 1
+        return True
 
     def read(self, event: Behaviour) -> list[tuple[int, int]]:
         """``(slot, weight)`` of every token, the weight in quarters; slot 0 first.
 
-        Empty when the taxonomy gives the signal no weight.
+        At most ``MAX_TOKENS``, with repetitions; empty when the taxonomy gives the signal no
+        weight.
         """
         if isinstance(event, Purchase):
             return self._purchase(event)
@@ -215,9 +241,8 @@ class Tokenizer:
             parts = category.split(self._separator, _MAX_LEVELS)[:_MAX_LEVELS]
             paths = [self._separator.join(parts[: i + 1]) for i in range(len(parts))]
             found = tuple(self.slot("category", path) for path in paths)
-            if len(self._categories) >= _CACHE:
-                self._categories.clear()
-            self._categories[category] = found
+            if self._has_room("category", category):
+                self._categories[category] = found
         return found
 
     def _attributes(self, attributes: dict[str, str] | None) -> list[int]:

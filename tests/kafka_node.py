@@ -44,10 +44,11 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={directory}/logs
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
@@ -70,7 +71,12 @@ exec java -Xmx768m kafka.Kafka server.properties
 
 
 class RealKafka:
-    """One KRaft node; its start goes on in the background until somebody waits for it."""
+    """One KRaft node; its start goes on in the background until somebody waits for it.
+
+    A client is told to go on where its listener is advertised. Those that begin at ``brokers``
+    stay there; those that reach the listener on port ``proxied`` are sent to port ``proxy``, where
+    a test may put something between (``SlowProxy.of_kafka``).
+    """
 
     kind: Literal["kafka"] = "kafka"
     description = f"Apache Kafka {KAFKA_VERSION} (KRaft, one node)"
@@ -79,10 +85,12 @@ class RealKafka:
         libraries = kafka_libraries()
         self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
         self._log = Path(self._directory.name) / "server.log"
-        port = free_port()
-        self.brokers = f"127.0.0.1:{port}"
+        names = ("port", "proxied", "proxy", "controller")
+        ports = {name: free_port() for name in names}
+        self.brokers = f"127.0.0.1:{ports['port']}"
+        self.proxied, self.proxy = ports["proxied"], ports["proxy"]
         Path(self._directory.name, "server.properties").write_text(
-            PROPERTIES.format(port=port, controller=free_port(), directory=self._directory.name)
+            PROPERTIES.format(directory=self._directory.name, **ports)
         )
         identity = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         with self._log.open("wb") as log:

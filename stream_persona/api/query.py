@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TARGET: Final = "persona"
 CUSTOMER: Final = "customer_id"
 
-#: Most values of ``where`` for a hypothetical shopper, and most characters of each.
+#: Most values of ``where`` for a hypothetical shopper, and most characters of a value or feature.
 MAX_VALUES: Final = 1_000
 MAX_TEXT: Final = 1_024
 _MAX_LEVELS = 6
@@ -112,6 +112,9 @@ def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
     Raises:
         QueryError: a feature that the taxonomy does not read, or a value of the wrong kind.
     """
+    number = sum(len(value) if isinstance(value, list) else 1 for value in where.values())
+    if number > MAX_VALUES:
+        raise QueryError(f"where: expected at most {MAX_VALUES:,} values, got {number:,}")
     tokenizer = Tokenizer(taxonomy)  # its own, so that no query leaves names behind
     slots = {
         tokenizer.slot(feature, token)
@@ -150,9 +153,10 @@ def _feature(feature: str, taxonomy: Taxonomy) -> str:
     fields = taxonomy.features.fields
     is_attribute = feature.startswith("attributes.") and not feature.endswith(".")
     read = "attributes" if is_attribute and feature not in fields else feature
-    if feature == "attributes" or read not in fields:
+    is_text = len(feature) <= MAX_TEXT and _clean(feature) == feature
+    if feature == "attributes" or read not in fields or not is_text:
         expected = f"{CUSTOMER} or some of {_known(taxonomy)}"
-        raise QueryError(f"where.{_clean(feature)}: expected {expected}")
+        raise QueryError(f"where.{_short(_clean(feature))}: expected {expected}")
     return feature
 
 
@@ -164,9 +168,8 @@ def _known(taxonomy: Taxonomy) -> str:
 def _tokens(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
     """The values of tokens that events with such a value would have."""
     values = value if isinstance(value, list) else [value]
-    if not 0 < len(values) <= MAX_VALUES:
-        message = f"where.{feature}: expected 1 to {MAX_VALUES:,} values, got {len(values):,}"
-        raise QueryError(message)
+    if not values:
+        raise QueryError(f"where.{_short(feature)}: expected 1 to {MAX_VALUES:,} values, got 0")
     for each in values:
         yield from _read(feature, each, taxonomy)
 
@@ -179,8 +182,8 @@ def _read(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
         return (_BANDS[feature](number),)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _clean(value) != value:
         kind = "a text or a number" if feature in _BANDS else "a text"
-        message = f"where.{feature}: expected {kind}, or a list of such, got {_shown(value)}"
-        raise QueryError(message)
+        expected = f"expected {kind}, or a list of such, got {_shown(value)}"
+        raise QueryError(f"where.{_short(feature)}: {expected}")
     if feature == "category":
         return _levels(value, taxonomy.features.category_separator)
     return words(value) if feature == "query" else (value,)
@@ -200,7 +203,10 @@ def _shown(value: object) -> str:
     """A value, short enough for a message."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
-    text = _clean(repr(value))
+    return _short(_clean(repr(value)))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
 
 

@@ -1,0 +1,74 @@
+"""``_predict`` of every customer at rest: Redis gives what the oracle gives, bit for bit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from stream_persona.api import create_api
+from stream_persona.api.query import PersonaQuery, answer, known
+from stream_persona.api.reader import Reader
+from stream_persona.records import Record
+from stream_persona.redis_tables import RedisTables
+from stream_persona.tokens import Tokenizer
+from stream_persona.weights import Weights
+from tests.chaos.verdict import Verdict
+from tests.shop import Shop
+from tests.waiting import eventually
+
+#: Customers who are asked for over HTTP as well.
+ASKED = 10
+
+
+async def predictions(shop: Shop, oracle: Mapping[str, Record], verdict: Verdict) -> None:
+    """``_predict`` of every customer, from Redis as the API reads it, is the oracle's, bit for bit.
+
+    A few are asked for over HTTP too.
+    """
+    tables = RedisTables.connect(shop.settings.redis_url, shop.settings.prefix)
+    reader = Reader(shop.settings, shop.taxonomy, tables)
+    await reader.refresh()
+    weights, nobody = shop.learned(dict(oracle)), Tokenizer(shop.taxonomy).name
+    for name, record in oracle.items():
+        query = PersonaQuery(where={"customer_id": name})
+        found = answer(query, await reader.shopper(name), reader.model.weights)
+        shopper = known(record.counts, shop.taxonomy, nobody)
+        expected = answer(query, shopper, weights)
+        if found != expected:
+            verdict.add("predict", name, unlike(found, expected))
+    await tables.close()
+    await over_http(shop, oracle, weights, verdict)
+
+
+def unlike(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """The probabilities that two answers differ in, as they are."""
+    ours = {hit["persona"]: hit["$p"] for hit in found["hits"]}
+    pairs = [(hit["persona"], ours.get(hit["persona"]), hit["$p"]) for hit in expected["hits"]]
+    told = [f"{name} {mine!r}, not {other!r}" for name, mine, other in pairs if mine != other]
+    return "; ".join(told[:2]) or "another order"
+
+
+async def over_http(
+    shop: Shop, oracle: Mapping[str, Record], weights: Weights, verdict: Verdict
+) -> None:
+    """The same from ``POST /api/v1/_predict``."""
+    api, nobody = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).name
+    async with (
+        api.router.lifespan_context(api),
+        httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://api") as client,
+    ):
+
+        async def ready() -> bool:
+            version = api.state.parts.reader.model.weights.version
+            return (await client.get("/readyz")).status_code == 200 and version == weights.version
+
+        try:
+            await eventually(ready, 30)
+        except AssertionError:
+            verdict.add("predict", "", "the API never had the oracle's model")
+        for name in sorted(oracle)[:: max(1, len(oracle) // ASKED)]:
+            query = {"from": "customer_purchases", "where": {"customer_id": name}}
+            found = (await client.post("/api/v1/_predict", json=query)).json()
+            shopper = known(oracle[name].counts, shop.taxonomy, nobody)
+            if found != answer(PersonaQuery(where=query["where"]), shopper, weights):
+                verdict.add("predict", name, "another answer over HTTP")

@@ -1,0 +1,67 @@
+"""What happens to messages on their way: twice, unreadable, or on a partition not their home.
+
+Delays and the order across topics are the shop's (``shopfloor``). All of it is drawn from a seed,
+so the stream of one seed is the same to the byte on every run.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from stream_persona.events import ASSIGNMENT, Assignment, encode
+from stream_persona.journal import home
+from tests.chaos.shopfloor import Sent
+
+#: Shares of messages that are sent twice, that go elsewhere, and after which one is unreadable.
+TWICE, ELSEWHERE, UNREADABLE = 0.03, 0.015, 0.003
+#: How much later a copy is sent, at most, as a share of the shop's time.
+SOON = 0.002
+
+BROKEN: tuple[bytes | None, ...] = (
+    None, b"", b"{", b'{"event_id": "\xff"}', b"[]", b"{}", b"[" * 2_000,
+    b'{"event_id": "e", "customer_id": "", "occurred_at": 1}',
+    b'{"event_id": "e", "customer_id": "c", "occurred_at": "yesterday"}',
+)  # fmt: skip
+
+
+def carried(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
+    """The messages as they reach the broker, in order; ``note`` names what befell each."""
+    rnd = random.Random(f"carrier {seed}")
+    found: list[Sent] = []
+    for sent in messages:
+        message = sent
+        if rnd.random() < ELSEWHERE:
+            away = (home(message.customer, partitions) + rnd.randrange(1, partitions)) % partitions
+            message = replace(message, partition=away, note="elsewhere")
+        found.append(message)
+        if rnd.random() < TWICE:  # a retry goes to the same partition
+            later = message.sent + rnd.uniform(0, SOON)
+            found.append(replace(message, sent=later, note="duplicate"))
+        if rnd.random() < UNREADABLE:
+            found.append(_unreadable(message, rnd))
+    return sorted(found, key=lambda message: message.sent)
+
+
+def _unreadable(beside: Sent, rnd: random.Random) -> Sent:
+    if rnd.random() < 0.1:
+        value = Assignment(f"u{rnd.random()}", beside.customer, 1, "astronaut")
+        return replace(beside, kind=ASSIGNMENT, value=encode(value), note="unreadable")
+    return replace(beside, value=rnd.choice(BROKEN), note="unreadable")
+
+
+def notes(messages: Sequence[Sent]) -> Counter[str]:
+    """How many messages something befell, by what it was; how many came late."""
+    counted = Counter(message.note for message in messages if message.note)
+    counted["delayed"] = sum(message.sent - message.happened > 0.001 for message in messages)
+    counted["out_of_order"] = sum(_overtaken(messages))
+    return counted
+
+
+def _overtaken(messages: Sequence[Sent]) -> Iterator[bool]:
+    """For each message, whether one of its customer that happened later was sent before it."""
+    newest: dict[str, float] = {}
+    for message in messages:
+        last = newest.get(message.customer, 0.0)
+        yield message.happened < last
+        newest[message.customer] = max(last, message.happened)

@@ -1,0 +1,112 @@
+"""The broker and the Redis of a trial: real servers that are killed, paused and started again.
+
+Each comes back on its own port with its own data, as a machine would. A killed process loses
+nothing that it has handed to the kernel, so a broker's acknowledged records survive. Redis keeps
+what it has acknowledged only with ``appendfsync always``: with ``everysec`` its append-only file
+may lag behind its replies, and a batch that a worker has acked could be gone with the server.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stream_persona.embedded import free_port
+from tests.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
+from tests.waiting import wait_until
+
+START_AGAIN = """export CLASSPATH="$1/*"
+exec java -Xmx768m kafka.Kafka server.properties
+"""
+
+
+class Broker(RealKafka):
+    """A Kafka that can end and come back."""
+
+    def end(self, number: signal.Signals) -> None:
+        """Send SIGTERM or SIGKILL, and wait for the end."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+        self._process.wait(timeout=60)
+
+    def start_again(self) -> None:
+        """On the same directory and port; ready when it returns."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", START_AGAIN, "sh", str(kafka_libraries())],
+                cwd=self._directory.name,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.wait_until_ready()
+
+    def pause(self) -> None:
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def is_up(self) -> bool:
+        return self._process.poll() is None and answers(self.brokers)
+
+
+class Store:
+    """A Redis with an append-only file."""
+
+    def __init__(self) -> None:
+        binary = shutil.which("redis-server")
+        assert binary, "redis-server must be on the PATH"
+        self._binary = binary
+        self._directory = TemporaryDirectory(prefix="stream-persona-redis-")
+        self._log = Path(self._directory.name) / "server.log"
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start_again()
+
+    @staticmethod
+    def description() -> str:
+        return f"redis-server {version(shutil.which('redis-server'))}, appendfsync always"
+
+    def start_again(self) -> None:
+        """With the data that it had; ready, its file read, when it returns."""
+        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binary, "--bind", "127.0.0.1", "--port", str(self._port), *options],
+                cwd=self._directory.name,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(lambda: self._says("PING") == "+PONG", START_SECONDS, "Redis did not start")
+
+    def end(self, *, politely: bool) -> None:
+        """SIGKILL, or ``SHUTDOWN`` as an operator would; waits for the end."""
+        if politely:
+            self._says("SHUTDOWN")
+        else:
+            self._process.kill()
+        self._process.wait(timeout=60)
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._directory.cleanup()
+
+    def _says(self, command: str) -> str:
+        """The first word of the reply; nothing while nobody answers."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 5) as there:
+            there.sendall(command.encode() + b"\r\n")
+            return there.recv(64).decode().split()[0] if command != "SHUTDOWN" else ""
+        return ""

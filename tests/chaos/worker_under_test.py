@@ -1,0 +1,100 @@
+"""The real worker in a process that kills or stops itself at a step, when it is ordered to.
+
+``python -m tests.chaos.worker_under_test ORDER``: settings come from the environment, as they do
+for ``stream-persona worker``. An order is a file that the trial puts at ORDER: ``SIGKILL write 3``
+is a SIGKILL the third time from then on that a write has been done. The worker takes the file away
+when it obeys, and leaves at ORDER.done which step it was and which partition's.
+
+No hook is in the product: the worker is given tables and a publisher that are wrapped.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stream_persona import app, launch, settings, taxonomy, worker
+
+#: The step that is reached when a method returns.
+TABLES = {"claim": "claim", "load": "load", "commit": "write", "save_part": "part"}
+PUBLISHER = {"own": "fence", "publish": "forward", "change": "publish"}
+
+
+class Orders:
+    """Looks for an order at every step, and obeys."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text, self._reached = "", 0
+        self.partition = -1
+
+    def reached(self, step: str) -> None:
+        """Count the step if an order is about it; on its n-th time, send the signal."""
+        with suppress(FileNotFoundError):
+            text = self._path.read_text()
+            if text != self._text:
+                self._text, self._reached = text, 0
+            number, wanted, nth = text.split()
+            if step == wanted:
+                self._reached += 1
+                if self._reached >= int(nth):
+                    self._obey(signal.Signals[number], step)
+
+    def _obey(self, number: signal.Signals, step: str) -> None:
+        done = self._path.with_suffix(".done")
+        done.with_suffix(".new").write_text(f"{step} {self.partition}")
+        done.with_suffix(".new").rename(done)
+        self._path.unlink()
+        os.kill(os.getpid(), number)
+
+
+class Watched:
+    """Stands for a collaborator; a step is reached when one of its ``steps`` methods returns."""
+
+    def __init__(self, real: Any, steps: dict[str, str], orders: Orders) -> None:
+        self._real, self._steps, self._orders = real, steps, orders
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        return self._noting(found, self._steps[name]) if name in self._steps else found
+
+    def _noting(
+        self, method: Callable[..., Awaitable[Any]], step: str
+    ) -> Callable[..., Awaitable[Any]]:
+        async def noting(*args: Any, **kwargs: Any) -> Any:
+            found = await method(*args, **kwargs)
+            self._orders.reached(step)
+            return found
+
+        return noting
+
+
+def watched_worker(orders: Orders) -> type[worker.Worker]:
+    class WatchedWorker(worker.Worker):
+        """Says whose batch it has; all is done but the ack when ``process`` returns."""
+
+        def __init__(
+            self, settings: Any, taxonomy: Any, tables: Any, publisher: Any, *others: Any
+        ) -> None:
+            watched = Watched(tables, TABLES, orders), Watched(publisher, PUBLISHER, orders)
+            super().__init__(settings, taxonomy, *watched, *others)
+
+        async def process(self, batch: Sequence[Any]) -> None:
+            orders.partition = batch[0].partition
+            await super().process(batch)
+            orders.reached("ack")
+
+    return WatchedWorker
+
+
+def main(order: str) -> None:
+    app.Worker = watched_worker(Orders(Path(order)))  # type: ignore[misc]
+    own = settings.load_settings()
+    launch.worker(own, taxonomy.load(own.taxonomy))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

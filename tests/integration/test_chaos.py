@@ -1,0 +1,37 @@
+"""A short form of ``make chaos``: one seed, every kind of fault once, on servers of its own."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import schedule, trial
+from tests.chaos.trial import Size
+from tests.chaos.verdict import told
+from tests.kafka_node import can_run_kafka
+from tests.servers import require_no_real
+
+SIZE = Size(events=12_000, customers=300, session=4.0)
+SEED = 1
+
+
+@pytest.fixture
+def restartable() -> None:
+    """Skip where no real servers can be started: others' may not be restarted."""
+    if not can_run_kafka() or shutil.which("redis-server") is None:
+        require_no_real("Kafka and Redis that may be restarted: Java 17, Maven, redis-server")
+        pytest.skip("needs a Kafka and a Redis that it may restart")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_nothing_is_lost_or_counted_twice_whatever_dies(
+    restartable: None, tmp_path: Path
+) -> None:
+    plan = schedule.plan(SEED, SIZE.events, len(schedule.SHORT))
+    result = await trial.run(plan, SIZE, tmp_path, print)
+    assert told(result.verdict.mismatches) == []
+    assert set(result.injected) == set(schedule.SHORT)
+    assert result.verdict.figures["deleted"] > 0
+    assert result.befell["duplicate"] > 0
+    assert result.verdict.figures["dead_letters"] > 0

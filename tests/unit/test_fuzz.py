@@ -1,0 +1,210 @@
+"""Laws of whatever comes in: arbitrary bytes, arbitrary JSON, and events with something wrong."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from stream_persona import events
+from stream_persona.api.query import PersonaQuery, answer, known, subject
+from stream_persona.errors import DecodeError, QueryError
+from stream_persona.estimate import derive
+from stream_persona.events import REASONS
+from stream_persona.features import Counts
+from stream_persona.taxonomy import FIELDS
+from tests.builders import model_of, shop, tastes
+from tests.fuzz.laws import EVENT, Path, examples
+
+EXAMPLES = examples()
+OUTCOMES = REASONS | {EVENT}
+KIND = st.integers(0, len(events.KINDS) - 1)
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    return Path()
+
+
+def texts(**options: Any) -> st.SearchStrategy[str]:
+    """Any text, lone surrogates included, with those that are of use to somebody."""
+    return st.text(**options) | st.sampled_from(
+        ["", "c", "parent", "view", "email", "1969-12-31T23:59:59.999Z", "9999-12-31T23:59:60Z",
+         "0001-01-01T00:00:00+14:00", "2024-02-30T00:00:00Z", "a/b/c/d/e/f/g", "\0", "\ud800",
+         "x" * 300, "x" * 2_000]
+    )  # fmt: skip
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**40), 10**40)
+    | st.floats()
+    | texts(max_size=30)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(texts(max_size=9), inner, max_size=5)
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> tuple[int, bytes]:
+    """An event's kind and JSON with a few parts dropped, replaced, copied or of another type."""
+    kind, value = draw(st.sampled_from(EXAMPLES))
+    fields = json.loads(value)
+    for _ in range(draw(st.integers(1, 3))):
+        _mutate(draw, fields)
+    return draw(st.just(kind) | KIND), json.dumps(fields).encode()
+
+
+def _mutate(draw: st.DrawFn, fields: dict[str, Any]) -> None:
+    target: Any = draw(st.sampled_from(_containers(fields)))
+    if isinstance(target, list):
+        target.extend(draw(st.lists(JSON | st.just(target[0] if target else None), max_size=4)))
+        return
+    key = draw(st.sampled_from([*target, "expires_at", "attributes"]))
+    match draw(st.sampled_from(["drop", "replace", "wrap", "text"])):
+        case "drop":
+            target.pop(key, None)
+        case "replace":
+            target[key] = draw(JSON)
+        case "wrap":
+            target[key] = [target.get(key)]
+        case _:
+            target[key] = str(target.get(key))
+
+
+def _containers(value: Any) -> list[Any]:
+    """All objects and lists in a value, itself first."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    own = [value] if isinstance(value, dict | list) else []
+    return own + [found for each in inner for found in _containers(each)]
+
+
+@given(KIND, st.binary(max_size=300))
+@hypothesis(max_examples=600)
+def test_arbitrary_bytes_are_an_event_or_a_dead_letter(path: Path, kind: int, value: bytes) -> None:
+    assert path.follow(kind, value) in OUTCOMES
+
+
+@given(KIND, JSON)
+@hypothesis(max_examples=200)
+def test_arbitrary_json_is_an_event_or_a_dead_letter(path: Path, kind: int, value: object) -> None:
+    assert path.follow(kind, json.dumps(value).encode()) in OUTCOMES
+
+
+@given(mutants())
+@hypothesis(max_examples=350)
+def test_an_event_with_wrong_parts_is_an_event_or_a_dead_letter(
+    path: Path, mutant: tuple[int, bytes]
+) -> None:
+    assert path.follow(*mutant) in OUTCOMES
+
+
+@given(st.sampled_from(EXAMPLES), st.data())
+@hypothesis(max_examples=400)
+def test_flipped_bytes_make_an_event_or_a_dead_letter(
+    path: Path, example: tuple[int, bytes], data: st.DataObject
+) -> None:
+    kind, value = example
+    damaged = bytearray(value)
+    for at in data.draw(st.lists(st.integers(0, len(value) - 1), min_size=1, max_size=4)):
+        damaged[at] ^= data.draw(st.integers(1, 255))
+    assert path.follow(kind, bytes(damaged)) in OUTCOMES
+
+
+@pytest.mark.parametrize(("kind", "value"), EXAMPLES)
+def test_what_is_left_of_a_truncated_event_is_a_dead_letter(
+    path: Path, kind: int, value: bytes
+) -> None:
+    assert path.follow(kind, value) == EVENT
+    cut = {path.follow(kind, value[:size]) for size in range(len(value))}
+    assert cut <= {"empty", "not_json", "invalid_field"}
+
+
+# --- what the API is asked ---
+
+SHOP = shop(features={"fields": FIELDS})
+WEIGHTS = derive(model_of(tastes(SHOP), SHOP), SHOP.names)
+
+
+def some_of(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return values | st.lists(values, min_size=1, max_size=4)
+
+
+WORDS = some_of(st.text(st.characters(codec="utf-8"), min_size=1, max_size=9))
+NUMBERS = some_of(st.floats(0, allow_infinity=False) | st.integers(0, 10**400))
+READABLE = ("product", "category", "query", "hour", "attributes.a", "attributes.\0")
+EVIDENCE = st.fixed_dictionaries(
+    {"brand": WORDS},
+    optional=dict.fromkeys(READABLE, WORDS)
+    | dict.fromkeys(("price", "quantity", "basket_size"), NUMBERS | WORDS),
+)
+WRONG = st.dictionaries(
+    st.sampled_from(["brand", "price", "attributes", "attributes.", "customer_id"]) | texts(),
+    JSON,
+    max_size=4,
+)
+ASKED = st.fixed_dictionaries(
+    {"where": EVIDENCE | st.fixed_dictionaries({"customer_id": texts(max_size=9)})},
+    optional={
+        "from": st.just("customer_purchases"), "predict": st.just("persona"),
+        "select": st.lists(st.sampled_from(["$p", "$why", "persona", "$value"]), min_size=1),
+        "limit": st.integers(0, 12), "offset": st.integers(0, 12),
+    },
+)  # fmt: skip
+PLACES = st.sampled_from(["from", "where", "predict", "select", "limit", "offset", "other"])
+QUERIES = ASKED | st.builds(
+    lambda query, at, what: {**query, at: what}, ASKED, PLACES, JSON | WRONG
+)
+
+
+def asked(body: object) -> str:
+    """What a query comes to; only these errors are turned into an answer of status 400."""
+    try:
+        query = PersonaQuery.model_validate(body)
+        shopper = subject(query, SHOP)
+    except (ValidationError, QueryError, DecodeError) as error:
+        return "refused" if len(str(error)) < 5_000 else "refused at length"
+    if isinstance(shopper, str):
+        shopper = known(Counts.empty(), SHOP, str)
+    found = answer(query, shopper, WEIGHTS)
+    assert json.dumps(found, allow_nan=False)
+    assert len(found["hits"]) == max(0, min(query.limit, 5 - query.offset))
+    return "answered"
+
+
+@given(QUERIES)
+@hypothesis(max_examples=250)
+def test_a_query_is_answered_or_refused(body: object) -> None:
+    assert asked(body) in {"answered", "refused"}
+
+
+@given(JSON)
+@hypothesis(max_examples=100)
+def test_any_json_as_a_query_is_answered_or_refused(body: object) -> None:
+    assert asked(body) in {"answered", "refused"}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"attributes." + "x" * 100_000: "v"},
+        {"x" * 100_000: "v"},
+        {"category": "x" * 100_000},
+        {"attributes.a": ["v"] * 600, "attributes.b": ["v"] * 600},
+        {f"attributes.{i}": "v" for i in range(2_000)},
+        {"attributes.\ud800": "v"},
+    ],
+    ids=["attribute", "feature", "value", "values", "features", "surrogate"],
+)
+def test_a_query_that_is_too_large_is_refused_in_a_sentence(where: dict[str, Any]) -> None:
+    assert asked({"where": where}) == "refused"
