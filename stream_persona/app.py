@@ -33,7 +33,7 @@ class PersonaApp(BatchApp):
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
-        metrics = figures.Metrics()
+        self._metrics = metrics = figures.Metrics()
         self._tables = RedisTables.connect(
             self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
         )
@@ -48,6 +48,15 @@ class PersonaApp(BatchApp):
             metrics, self.settings.metrics_host, self.settings.metrics_port
         )
         await super().on_first_start()
+
+    def expired(self, tp: TP, first: int, number: int) -> None:
+        """Events are lost to us, which the worker can't help: say so, and go on."""
+        super().expired(tp, first, number)
+        self._metrics.expired_events.inc(number)
+
+    async def repartitioned(self) -> frozenset[str]:
+        """The input topics with more partitions than the deployment; all are who they were."""
+        return await topology.repartitioned(self.settings, self._tables)
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
@@ -64,6 +73,7 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     """The application of one worker process; nothing is connected before it starts."""
     app = PersonaApp(**faust_options(settings))
     app.settings, app.taxonomy = settings, taxonomy
+    app.retry_seconds = settings.retry_seconds
 
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
     async def walk(stream: StreamT[Any]) -> None:
@@ -74,7 +84,7 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
-        repartitioned = await topology.repartitioned(settings)
+        repartitioned = await app.repartitioned()
         homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
         await app.worker.assign(homes, repartitioned)
 

@@ -9,16 +9,20 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from stream_persona.errors import SettingsError, StreamPersonaError
+from stream_persona.errors import SettingsError, StreamPersonaError, UnavailableError
 
 if TYPE_CHECKING:
     from stream_persona.settings import Settings
     from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two equal lines of a library that writes one at each of its attempts.
+_SELDOM_SECONDS: Final = 10.0
 
 
 def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
@@ -29,6 +33,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
         SystemExit: 0 after a signal, 1 after a crash.
     """
     import faust  # noqa: PLC0415 - the API has no use for it
+    from aiokafka.errors import KafkaError  # noqa: PLC0415 - the same
 
     from stream_persona import topology  # noqa: PLC0415 - the same
     from stream_persona.app import create_app  # noqa: PLC0415 - the same
@@ -45,8 +50,11 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     try:
         process.execute_from_commandline()
     except SystemExit:
-        if isinstance(process.crash_reason, StreamPersonaError):
-            raise process.crash_reason from None
+        reason = process.crash_reason
+        if isinstance(reason, KafkaError):
+            reason = UnavailableError(f"Kafka did not do as asked: {reason!r}")
+        if isinstance(reason, StreamPersonaError):
+            raise reason from None
         raise
 
 
@@ -82,6 +90,35 @@ def log_to_stderr(level: str) -> None:
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(chatty)
     logging.getLogger("faust.worker").setLevel(levels[level.upper()])
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_Seldom())
+        handler.addFilter(_said_at_the_end)
+
+
+class _Seldom(logging.Filter):
+    """Lets aiokafka complain of the same thing every ten seconds, not sixty times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
+            return True
+        said, now = (record.name, record.lineno), time.monotonic()
+        if now < self._next.get(said, now):
+            return False
+        self._next[said] = now + _SELDOM_SECONDS
+        return True
+
+
+def _said_at_the_end(record: logging.LogRecord) -> bool:
+    """An error made on purpose is the process's last line; its way through Faust is no news."""
+    if record.levelno < logging.ERROR or record.name.startswith("stream_persona.api"):
+        return True
+    told = (*(record.exc_info or ()), *(record.args if isinstance(record.args, tuple) else ()))
+    return not any(isinstance(each, StreamPersonaError) for each in told)
 
 
 def end_politely() -> None:

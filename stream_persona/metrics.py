@@ -32,6 +32,9 @@ class Metrics:
         self.duplicates = Counter("duplicates", "Events seen before, by event id", **prefix)
         self.dropped = Counter("dropped", "Events older than their customer's deletion", **prefix)
         self.dead_letters = Counter("dead_letters", "Unreadable, by reason", ["reason"], **prefix)
+        self.expired_events = Counter(
+            "expired_events", "Events that their topic dropped before they were read", **prefix
+        )
         self.rerouted = Counter("rerouted", "Events forwarded to their home partition", **prefix)
         self.changes = Counter(
             "changes", "Persona changes published, by cause", ["cause"], **prefix

@@ -63,8 +63,10 @@ class Nodes:
         self._stale = False
 
     @classmethod
-    def connect(cls, url: str, keys: Keyspace) -> Self:
+    def connect(cls, url: str, keys: Keyspace, seconds: float = 10.0) -> Self:
         """The Cluster that the server at ``url`` belongs to; connects when first used.
+
+        A single answer may take ``seconds``.
 
         Raises:
             TopologyError: the prefix breaks the hash tags behind it.
@@ -74,7 +76,7 @@ class Nodes:
             raise TopologyError(f"{message} (got {keys.prefix!r})")
         never = Retry(NoBackoff(), 0)
         cluster = RedisCluster.from_url(
-            url, socket_timeout=10.0, socket_connect_timeout=5.0, retry=never
+            url, socket_timeout=seconds, socket_connect_timeout=min(seconds, 5.0), retry=never
         )
         return cls(cluster, keys)
 
@@ -86,6 +88,10 @@ class Nodes:
 
     async def close(self) -> None:
         await self._cluster.aclose()
+
+    async def leave(self) -> None:
+        """Who is who is asked again, which is enough: a Cluster names each server."""
+        self._stale = True
 
     async def run(self, *commands: Command) -> list[Any]:
         """The answers, in order; raises the first error once every command has been tried."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -27,6 +28,10 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give the connections back."""
+        ...
+
+    async def leave(self) -> None:
+        """Begin what comes next on new connections: the servers may have changed their roles."""
         ...
 
     async def run(self, *commands: Command) -> list[Any]:
@@ -77,6 +82,7 @@ class OneServer:
         self._redis = redis
         self._keys = keys
         self._script = redis.register_script(script("commit"))
+        self._turns = count(1)
 
     async def version(self) -> str:
         return version_in(await self._redis.info("server"))
@@ -84,13 +90,20 @@ class OneServer:
     async def close(self) -> None:
         await self._redis.aclose()
 
+    async def leave(self) -> None:
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
+
     async def run(self, *commands: Command) -> list[Any]:
         if len(commands) == 1:
             return [await self._redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return list(await pipeline.execute())
+        answers = list(await pipeline.execute(raise_on_error=False))
+        for answer in answers:
+            if isinstance(answer, Exception):  # as it is: the client would put the command before
+                raise answer
+        return answers
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = (await self.run(("MGET", *keys)))[0] if keys else []
@@ -105,7 +118,9 @@ class OneServer:
         pipeline.delete(key)
         if fields:
             pipeline.hset(key, items=[part for field in fields.items() for part in field])
-        await pipeline.execute()
+        for answer in await pipeline.execute(raise_on_error=False):
+            if isinstance(answer, Exception):
+                raise answer
 
     async def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:
         (found,) = await self.run(("SCAN", cursor, "MATCH", pattern, "COUNT", count))
@@ -123,9 +138,10 @@ class OneServer:
 
     async def commit(self, claim: Claim, write: Write) -> bool:
         of = self._keys.of
-        keys = [of("owner", claim.partition), of("labelled", claim.partition)]
+        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "turn")]
         args: list[bytes | str | int | float] = [
             claim.token,
+            next(self._turns),
             len(write.labelled),
             len(write.unlabelled),
         ]
@@ -144,8 +160,8 @@ class OneServer:
 
     async def save_part(self, claim: Claim, blob: bytes) -> bool:
         of, partition = self._keys.of, claim.partition
-        keys = [of("owner", partition), of("labelled", partition), of("model", partition)]
-        args: list[bytes | str | int | float] = [claim.token, 0, 0, blob, 0]
+        keys = [of(kind, partition) for kind in ("owner", "labelled", "turn", "model")]
+        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, blob, 0]
         return bool(await self._script(keys=keys, args=args))
 
 

@@ -2,11 +2,16 @@
 
 Which of the two it is, is asked of the server with the first command (``INFO cluster``), so that
 one setting serves for both and a service may start before its Redis does.
+
+**Errors.** What may pass by itself is tried again with backoff, on new connections, for as long as
+``retry_seconds``: a server that is away, slow, starting, read-only, full, without a disk, busy or
+failing over. A refused login and a key that somebody else uses do not pass, and are told at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +22,10 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import (
     AskError,
     AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
     ClusterError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -44,12 +52,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 #: What may pass by itself: tried again until the deadline. A Cluster that moves slots or replaces
-#: a master is among it.
+#: a master is among it; ``LOADING`` is a connection's error, ``MASTERDOWN`` and ``CLUSTERDOWN`` are
+#: the Cluster's.
 _PASSING = (
     RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, ClusterError,
     RedisClusterException, AskError, TryAgainError,
 )  # fmt: skip
+#: The same, of errors that the client knows by their text alone: no disk, no replicas, a script
+#: that does not end.
+_PASSING_CODES = re.compile(r"(^|caused error: )(MISCONF|NOREPLICAS|BUSY) ")
+#: The login, or what it may do.
+_REFUSED = (
+    AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError,
+    NoPermissionError,
+)  # fmt: skip
+#: Seconds that a single answer may take, at most; less if that is more than half of the retries.
+_ANSWER_SECONDS = 10.0
 
 
 class RedisTables:
@@ -69,6 +90,7 @@ class RedisTables:
         self._seconds = retry_seconds
         self._store: Store | None = None
         self._opening = asyncio.Lock()
+        self._usable = True
 
     @classmethod
     def connect(cls, url: str, prefix: str = "", retry_seconds: float = 60.0) -> RedisTables:
@@ -83,7 +105,8 @@ class RedisTables:
             message = f"STREAM_PERSONA_REDIS_URL: {error} (got {url!r})"
             raise TopologyError(message) from None
         keys = Keyspace(prefix)
-        return cls(partial(_found, url, keys), keys, retry_seconds)
+        open_store = partial(_found, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
+        return cls(open_store, keys, retry_seconds)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -153,6 +176,13 @@ class RedisTables:
         (found,) = await self._run(("HGETALL", self._keys.of("names")))
         return sorted((int(slot), token.decode()) for token, slot in found.items())
 
+    async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
+        """The ids of the topics that records hold positions of; new ones are remembered."""
+        key = self._keys.of("topics")
+        await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))
+        (known,) = await self._run(("HGETALL", key))
+        return {kind.decode(): topic.decode() for kind, topic in known.items()}
+
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         async def write(store: Store) -> None:
             for persona, own in lifts.items():
@@ -182,29 +212,64 @@ class RedisTables:
             return self._store
 
     async def _ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """The call's result, tried again with backoff while Redis is away."""
+        """The call's result, tried again with backoff while Redis is not usable.
+
+        Raises:
+            TopologyError: the server refuses the login, or a key is somebody else's.
+            UnavailableError: it stayed unusable.
+        """
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + self._seconds, 0.05
         while True:
             try:
-                return await call(await self._opened())
-            except AuthenticationError as error:
-                message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({error})"
-                raise TopologyError(message) from None
-            except _PASSING as error:
+                answer = await call(await self._opened())
+            except (RedisError, RedisClusterException) as error:
+                _raise_lasting(error)
                 if loop.time() + pause > deadline:
                     message = f"Redis was not usable for {self._seconds:g} s: {error}"
                     raise UnavailableError(message) from error
-            except RedisError as error:
-                message = f"Redis refused a command: {error}"
-                raise UnavailableError(message) from error
+                await self._begin_anew(error)
+            else:
+                self._tell_usable()
+                return answer
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
 
+    async def _begin_anew(self, error: Exception) -> None:
+        """Leave idle connections: their address may be another server's by now."""
+        if self._usable:
+            self._usable = False
+            logger.warning("Redis is not usable, trying for %g s: %s", self._seconds, error)
+        if self._store is not None:
+            await self._store.leave()
 
-async def _found(url: str, keys: Keyspace) -> Store:
-    """The store at ``url``, of the kind that it says it is."""
-    redis = Redis.from_url(url, socket_timeout=10.0, socket_connect_timeout=5.0)
+    def _tell_usable(self) -> None:
+        if not self._usable:
+            self._usable = True
+            logger.info("Redis is usable again")
+
+
+def _raise_lasting(error: Exception) -> None:
+    """Raise what no waiting will change; return when the error may pass.
+
+    Raises:
+        TopologyError: the login is refused, or a key is of a type that is not ours.
+        UnavailableError: Redis refuses for a reason that is not known to pass.
+    """
+    text = str(error)
+    if isinstance(error, _REFUSED):
+        message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
+        raise TopologyError(message) from None
+    if text.startswith("WRONGTYPE"):
+        message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
+        raise TopologyError(f"{message} to a name of its own ({text})") from None
+    if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
+        raise UnavailableError(f"Redis refused a command: {text}") from error
+
+
+async def _found(url: str, keys: Keyspace, seconds: float) -> Store:
+    """The store at ``url``, of the kind that it says it is; answers may take ``seconds``."""
+    redis = Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=min(seconds, 5.0))
     try:
         clustered = (await redis.info("cluster")).get("cluster_enabled")
     except BaseException:
@@ -213,7 +278,7 @@ async def _found(url: str, keys: Keyspace) -> Store:
     if not clustered:
         return OneServer(redis, keys)
     await redis.aclose()
-    return Cluster.connect(url, keys)
+    return Cluster.connect(url, keys, seconds)
 
 
 def _escaped(text: str) -> str:

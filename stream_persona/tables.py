@@ -9,8 +9,10 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-model:<partition>``    the partition's share of the model's sums
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
+``persona-turn:<partition>``     its last write's number: older ones may be still on their way
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
+``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
 ``persona-changes``              channel: a copy of each published change
 ===============================  ===============================================================

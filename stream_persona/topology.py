@@ -11,13 +11,22 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.events import KINDS
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
+from stream_persona.topic_ids import topic_ids
 
 logger = logging.getLogger(__name__)
 
 _DEADLINE_SECONDS = 30.0
 _FORWARDED_BYTES = 8_388_608
+
+#: What to do about an input topic without its past: offsets begin again in a new log, and records
+#: would take its events for known.
+_ANEW = (
+    "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
+    "topics hold is folded again from their beginning"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,15 @@ async def prepare(settings: Settings) -> tuple[str, str]:
         TopologyError: something exists but is not as it must be; says what to do.
         UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
     """
-    redis = await _check_redis(settings)
+    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+    try:
+        redis = f"Redis {await tables.ping()}"
+        return await _prepare_topics(settings, tables), redis
+    finally:
+        await tables.close()
+
+
+async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     admin = await _connect(settings)
     try:
         cluster = await admin.describe_cluster()
@@ -62,40 +79,35 @@ async def prepare(settings: Settings) -> tuple[str, str]:
             await _declare(admin, topics(settings), settings.replication)
         await _check_partitions(admin, settings)
         await _check_policies(admin, settings)
+        await _check_identities(admin, settings, tables)
     except KafkaError as error:
         message = f"the broker at {settings.brokers} did not answer as expected: {error}"
         raise UnavailableError(message) from error
     finally:
         await admin.close()
-    return f"{settings.brokers} ({len(cluster['brokers'])} brokers)", redis
+    return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
 
 
-async def repartitioned(settings: Settings) -> frozenset[str]:
+async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
     """The input topics that have more partitions than the deployment.
 
     Raises:
-        TopologyError: an input topic is gone.
+        TopologyError: an input topic is gone, or is another one by now.
         UnavailableError: the broker did not answer.
     """
     admin = await _connect(settings)
     try:
-        found = await _partitions(admin, list(settings.input_topics), _DEADLINE_SECONDS)
+        seconds = min(_DEADLINE_SECONDS, settings.retry_seconds)
+        found = await _partitions(admin, list(settings.input_topics), seconds)
+        if gone := set(settings.input_topics) - found.keys():
+            raise TopologyError(f"topic {min(gone)} does not exist any more; {_ANEW}")
+        await _check_identities(admin, settings, tables)
     except KafkaError as error:
         message = f"the broker at {settings.brokers} did not answer as expected: {error}"
         raise UnavailableError(message) from error
     finally:
         await admin.close()
-    if gone := set(settings.input_topics) - found.keys():
-        raise TopologyError(f"topic {min(gone)} does not exist any more; create it again")
     return frozenset(name for name, count in found.items() if count > settings.partitions)
-
-
-async def _check_redis(settings: Settings) -> str:
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
-    try:
-        return f"Redis {await tables.ping()}"
-    finally:
-        await tables.close()
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
@@ -185,6 +197,23 @@ async def _partitions(
         if len(found) == len(names) or loop.time() > deadline:
             return found
         await asyncio.sleep(0.1)
+
+
+async def _check_identities(
+    admin: AIOKafkaAdminClient, settings: Settings, tables: RedisTables
+) -> None:
+    """Positions in records are of the same logs as those of the topics."""
+    found = await topic_ids(admin, settings.input_topics)
+    named = {
+        kind.__name__.lower(): topic
+        for kind, topic in zip(KINDS, settings.input_topics, strict=True)
+    }
+    ids = {kind: found[topic] for kind, topic in named.items() if topic in found}
+    known = await tables.topic_ids(ids) if ids else {}
+    for kind, identity in ids.items():
+        if known[kind] != identity:
+            message = f"topic {named[kind]} is not the one that records hold positions of"
+            raise TopologyError(f"{message} (deleted and made anew?); {_ANEW}")
 
 
 async def _check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:

@@ -23,16 +23,21 @@ An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events(
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message, TopicT
@@ -44,8 +49,10 @@ from mode.utils.futures import notify
 from yarl import URL
 
 from stream_persona.commits import CommitPosition
-from stream_persona.errors import SettingsError
+from stream_persona.errors import SettingsError, TopologyError, UnavailableError
 from stream_persona.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a crashed app may take to stop.
 CRASH_SECONDS: Final = 15.0
@@ -55,6 +62,9 @@ Batch = list[ConsumerRecord]
 
 #: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
 PREFETCHED_POLLS: Final = 8
+
+#: Seconds between two looks at whether any broker answers.
+_LOOK_SECONDS: Final = 2.0
 
 #: How many errors of the consumer group end a worker that has no assignment in between.
 GROUP_ATTEMPTS: Final = 5
@@ -96,7 +106,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_rebalance_timeout": rebalance,
         "broker_request_timeout": rebalance + 30.0,  # joining a group lasts as long as that
         "broker_session_timeout": settings.session_timeout,
-        "consumer_auto_offset_reset": "earliest",
+        "consumer_auto_offset_reset": "none",  # see `ConsumerThread`
         "consumer_metadata_max_age_ms": 30_000,  # how long new partitions go unnoticed
         "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
         "store": "memory://",
@@ -118,11 +128,27 @@ class BatchApp(faust.App):
     again; one that lingers keeps its partitions from everybody.
     """
 
+    #: Seconds for which no broker may answer.
+    retry_seconds = 60.0
+
+    def expired(self, tp: TP, first: int, number: int) -> None:
+        """Retention has dropped events that were never read, up to offset ``first``."""
+        logger.error(
+            "%s/%d: %d events were dropped by retention before they were read; going on at %d",
+            tp.topic, tp.partition, number, first,
+        )  # fmt: skip
+
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        last = threading.Timer(CRASH_SECONDS, os._exit, [1])
+        last = threading.Timer(CRASH_SECONDS, _end_hard, [reason])
         last.daemon = True
         last.start()
+
+
+def _end_hard(reason: BaseException) -> None:
+    sys.stderr.write(f"{reason}\n")
+    sys.stderr.flush()
+    os._exit(getattr(reason, "exit_code", 1))
 
 
 def batch_topic(app: faust.App, *names: str) -> TopicT:
@@ -142,7 +168,18 @@ class _Fetched(dict[TP, Batch]):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The driver's thread; it tells what the partitions' positions are after each fetch."""
+    """The driver's thread; it tells what the partitions' positions are after each fetch.
+
+    A position that the log does not have is never reset in silence. Before the log's beginning,
+    retention was quicker than we: that is told, and reading goes on. Behind its end, it is another
+    log than the position is of: that ends the worker. Who has no position begins at the beginning.
+    """
+
+    _answered: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._answered = time.monotonic()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -156,6 +193,26 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if coordinator is not None:
             coordinator.check_errors()
 
+    async def on_thread_stop(self) -> None:
+        """Tasks of a consumer whose broker is away may let their cancellation out."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
+    def silence(self) -> float:
+        """Seconds since any broker has answered anything."""
+        answered = [self._answered, *(conn._last_action for conn in self._connections())]  # noqa: SLF001
+        self._answered = max(answered)
+        return time.monotonic() - self._answered
+
+    def _connections(self) -> list[AIOKafkaConnection]:
+        return list(self._consumer._client._conns.values()) if self._consumer else []  # noqa: SLF001
+
+    def ask_brokers(self) -> None:
+        """Let a broker answer who has nothing else to say, say while others join the group."""
+        if self._consumer is not None:
+            ask = self._consumer._client.force_metadata_update  # noqa: SLF001
+            self.thread_loop.call_soon_threadsafe(ask)
+
     async def _fetch_records(
         self,
         consumer: AIOKafkaConsumer,
@@ -163,13 +220,42 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109  # the driver's signature
         max_records: int | None = None,
     ) -> RecordMap:
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        try:
+            records = await super()._fetch_records(
+                consumer, active_partitions, timeout, max_records
+            )
+        except NoOffsetForPartitionError as error:
+            await consumer.seek_to_beginning(*error.args)
+            return {}
+        except OffsetOutOfRangeError as error:
+            await self._find_way(consumer, *error.args)
+            return {}
         # No await from here on: the positions are still those that this fetch left.
         if not self.consumer.flow_active:
             for tp, batch in records.items():
                 consumer.seek(tp, batch[0].offset)
             return {}
         return _Fetched(records, _read_positions(consumer), self.app.consumer_generation_id)
+
+    async def _find_way(
+        self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
+    ) -> None:
+        """Go on where a log begins that no longer has what was to be read next.
+
+        Raises:
+            TopologyError: it never had that.
+        """
+        first = await consumer.beginning_offsets(list(positions))
+        for tp, position in positions.items():
+            if position > first[tp]:
+                raise TopologyError(
+                    f"topic {tp.topic} was deleted and made anew, or has lost events: partition "
+                    f"{tp.partition} ends before offset {position}, which was read next; go on "
+                    "under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the topics "
+                    "hold is folded again from their beginning"
+                )
+            cast("BatchApp", self.app).expired(ensure_TP(tp), first[tp], first[tp] - position)
+            consumer.seek(tp, first[tp])
 
 
 def _read_positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
@@ -206,8 +292,26 @@ class Consumer(driver.Consumer):
                 self._group_errors += 1
                 self.log.warning("The consumer group refused this worker: %r", error)
                 if self._group_errors >= GROUP_ATTEMPTS:
-                    await self.crash(error)
+                    message = f"the consumer group refuses this worker: {error!r}"
+                    await self.crash(UnavailableError(message))
                     return
+
+    @Service.task
+    async def _watch_brokers(self) -> None:
+        """End a worker that has no broker, as one ends that has no Redis; also one that idles.
+
+        aiokafka would try the addresses that it knew for ever, without telling anybody.
+        """
+        patience = cast("BatchApp", self.app).retry_seconds
+        while not self.should_stop:
+            await self.sleep(min(_LOOK_SECONDS, patience / 4))
+            silence = self._thread.silence()
+            if silence > patience:
+                message = f"no Kafka broker answered for {patience:g} s; see that they run"
+                await self.crash(UnavailableError(message))
+                return
+            if silence > patience / 2:
+                self._thread.ask_brokers()
 
     def _reset_state(self) -> None:
         super()._reset_state()

@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.redis_server import OneServer
 from stream_persona.redis_tables import RedisTables
-from stream_persona.tables import MemoryTables, Tables, Write
+from stream_persona.tables import Claim, Keyspace, MemoryTables, Tables, Write
 from tests.servers import Redis as Server
 from tests.servers import client_of
 from tests.waiting import eventually
@@ -266,9 +267,24 @@ async def test_keys_are_those_of_the_contract(stored: RedisTables, redis: Redis)
     assert found == {
         "persona:a", "persona-state:a", "persona-deleted:b", "persona-model:7",
         "persona-labelled:7", "persona-owner:7", "persona-pending:7",
+        "persona-turn:7",
     }  # fmt: skip
     assert 0 < await redis.pttl(f"{prefix}persona-deleted:b") <= 60_000
     assert await redis.pttl(f"{prefix}persona-state:a") == -1
+
+
+async def test_a_commit_that_was_given_up_cannot_come_back_over_a_newer_one(
+    redis_server: Server, redis: Redis
+) -> None:
+    keys = Keyspace(f"turns-{time.time_ns()}:")
+    late, store = OneServer(redis, keys), OneServer(redis, keys)
+    claim = Claim(1, await store.claim(1))
+    await store.commit(claim, Write(states={"a": b"1"}))
+    assert await store.commit(claim, Write(states={"a": b"2"}))
+    assert not await late.commit(claim, Write(states={"a": b"1"}))  # as on its first turn
+    assert await redis.get(keys.of("state", "a")) == b"2"
+    newer = Claim(1, await store.claim(1))
+    assert await late.commit(newer, Write(states={"a": b"3"}))
 
 
 async def test_a_flushed_script_is_loaded_again(stored: RedisTables, redis: Redis) -> None:

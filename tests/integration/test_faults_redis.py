@@ -1,0 +1,383 @@
+"""Redis fails while events come in: a worker waits or ends, and nothing is lost or counted twice.
+
+All tests share one deployment, on a Redis of its own with an append-only file, and a worker that
+goes from one fault to the next for as long as none of them ends it.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from stream_persona.events import Assignment
+from tests.chaos.machines import Store
+from tests.faults import NOW, PERSONAS, Trouble, api, trouble
+from tests.servers import Kafka, require_no_real, settings_for
+from tests.slow_proxy import SlowProxy
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: For how long a worker waits here.
+RETRY = 6.0
+
+
+@dataclass
+class Place:
+    """The deployment, its Redis, and the proxy between the two."""
+
+    shop: Trouble
+    store: Store
+    proxy: SlowProxy
+    redis: Redis
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    if shutil.which("redis-server") is None:
+        require_no_real("Redis that may be restarted: redis-server")
+        pytest.skip("needs a Redis that it may restart")
+    store = Store()
+    yield store
+    store.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(
+    kafka: Kafka, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Place]:
+    async with (
+        SlowProxy("127.0.0.1", port_of(store.url)) as proxy,
+        Redis.from_url(store.url) as redis,
+    ):
+        settings = settings_for(kafka, store.url, retry_seconds=RETRY)
+        behind = settings.model_copy(update={"redis_url": f"redis://{proxy.address}/0"})
+        async with trouble(behind, redis, tmp_path_factory.mktemp("redis")) as shop:
+            yield Place(shop, store, proxy, redis)
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])
+
+
+Undo = Callable[[], Awaitable[object]]
+Fault = Callable[[Place], Awaitable[Undo]]
+
+
+async def away(place: Place) -> Undo:
+    place.store.end(politely=False)
+
+    async def undo() -> None:
+        place.store.start_again()
+
+    return undo
+
+
+async def silent(place: Place) -> Undo:
+    place.proxy.freeze()
+
+    async def undo() -> None:
+        place.proxy.unfreeze()
+
+    return undo
+
+
+async def read_only(place: Place) -> Undo:
+    await place.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    return partial(place.redis.execute_command, "REPLICAOF", "NO", "ONE")
+
+
+async def stale(place: Place) -> Undo:
+    await place.redis.config_set("replica-serve-stale-data", "no")
+    return await read_only(place)
+
+
+async def full(place: Place) -> Undo:
+    await place.redis.config_set("maxmemory", "1mb")
+    return partial(place.redis.config_set, "maxmemory", "0")
+
+
+async def without_replicas(place: Place) -> Undo:
+    await place.redis.config_set("min-replicas-to-write", "1")
+    return partial(place.redis.config_set, "min-replicas-to-write", "0")
+
+
+async def without_disk(place: Place) -> Undo:
+    """Snapshots fail, since a directory has their file's name."""
+    await place.redis.config_set("save", "3600 1")
+    dump = Path((await place.redis.config_get("dir"))["dir"], "dump.rdb")
+    dump.mkdir()
+    await snapshot(place.redis, "err")
+
+    async def undo() -> None:
+        dump.rmdir()
+        await snapshot(place.redis, "ok")
+        await place.redis.config_set("save", "")
+
+    return undo
+
+
+async def snapshot(redis: Redis, status: str) -> None:
+    await redis.bgsave()
+
+    async def done() -> bool:
+        return bool((await redis.info("persistence"))["rdb_last_bgsave_status"] == status)
+
+    await eventually(done, 10, "no snapshot was tried")
+
+
+async def busy(place: Place) -> Undo:
+    """Somebody's script does not end."""
+    await place.redis.config_set("busy-reply-threshold", "50")
+    endless = asyncio.ensure_future(place.redis.eval("while true do end", 0))
+
+    async def undo() -> None:
+        await place.redis.script_kill()
+        await asyncio.gather(endless, return_exceptions=True)
+
+    return undo
+
+
+@asynccontextmanager
+async def befallen(place: Place, fault: Fault) -> AsyncIterator[None]:
+    """A fault, for as long as the block lasts."""
+    undo = await fault(place)
+    try:
+        yield
+    finally:
+        await undo()
+
+
+#: What a server in trouble answers, and whether the worker's log says it.
+PASSING: dict[str, tuple[Fault, str]] = {
+    "away": (away, "onnect"),
+    "silent": (silent, "Timeout"),
+    "read-only": (read_only, "read only replica"),
+    "a replica without its master": (stale, "MASTER is down"),
+    "out of memory": (full, "maxmemory"),
+    "without a disk": (without_disk, "MISCONF"),
+    "without replicas": (without_replicas, "NOREPLICAS"),
+    "busy with a script": (busy, "BUSY"),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING)
+async def test_a_redis_in_trouble_for_less_than_the_retries_is_waited_for(
+    place: Place, fault: str
+) -> None:
+    befalls, text = PASSING[fault]
+    worker = await place.shop.worker()
+    async with place.shop.flowing():
+        async with befallen(place, befalls):
+            await worker.says("Redis is not usable")
+            assert text in worker.told().splitlines()[0]
+            await place.shop.more(100)
+        await worker.says("Redis is usable again")
+    await place.shop.exact()
+    assert worker.goes_on()
+
+
+@pytest.mark.parametrize("fault", ["away", "out of memory"])
+async def test_a_redis_that_stays_in_trouble_ends_the_worker_and_the_next_one_goes_on(
+    place: Place, fault: str
+) -> None:
+    worker = await place.shop.worker()
+    async with place.shop.flowing():
+        async with befallen(place, PASSING[fault][0]):
+            await worker.ends(f"Redis was not usable for {RETRY:g} s")
+        place.shop.start()
+    await place.shop.exact()
+
+
+async def test_a_redis_that_reads_its_file_is_waited_for(place: Place, tmp_path: Path) -> None:
+    worker = await place.shop.worker()
+    noise = place.redis.pipeline(transaction=False)
+    for number in range(10_000):
+        noise.set(f"noise:{number}", "x")
+    await noise.execute()
+    slow = tmp_path / "slow-redis-server"
+    slow.write_text(f'#!/bin/sh\nexec {place.store._binary} "$@" --key-load-delay 250\n')
+    slow.chmod(0o755)
+
+    async with place.shop.flowing():
+        place.store.end(politely=False)
+        usual, place.store._binary = place.store._binary, str(slow)
+        slow_start = asyncio.ensure_future(asyncio.to_thread(place.store.start_again))
+        await eventually(partial(is_loading, place.redis), 10, "the server does not say LOADING")
+        await slow_start
+        place.store._binary = usual
+        await worker.says("Redis is usable again")
+    await place.shop.exact()
+    assert worker.goes_on()
+
+
+async def is_loading(redis: Redis) -> bool:
+    try:
+        await redis.ping()
+    except BusyLoadingError:
+        return True
+    except RedisConnectionError:
+        pass
+    return False
+
+
+async def test_a_slow_redis_makes_the_worker_slow_and_nothing_else(place: Place) -> None:
+    worker = await place.shop.worker()
+    async with place.shop.flowing(rate=50):
+        place.proxy.delay = 0.3
+        await place.shop.more(50)
+        before = await place.shop.shop.folded()
+
+        async def progress() -> bool:
+            return await place.shop.shop.folded() != before
+
+        await eventually(progress, 20, "nothing is applied any more")
+        assert "not usable" not in worker.told()
+        place.proxy.delay = 0.0
+    await place.shop.exact()
+    assert worker.goes_on()
+
+
+async def test_connections_that_break_and_scripts_that_are_flushed_are_not_noticed(
+    place: Place,
+) -> None:
+    worker = await place.shop.worker()
+    async with place.shop.flowing():
+        for _ in range(5):
+            place.proxy.cut()
+            await place.redis.script_flush()
+            await place.shop.more(50)
+    await place.shop.exact()
+    assert worker.goes_on()
+
+
+async def test_a_failover_to_a_replica_in_sync_behind_one_address_keeps_everything(
+    place: Place,
+) -> None:
+    worker = await place.shop.worker()
+    await place.redis.config_set("repl-diskless-sync-delay", "0")
+    second = Store()
+    async with Redis.from_url(second.url) as replica, place.shop.flowing():
+        try:
+            await promote(replica, place.redis)
+            place.proxy._target = ("127.0.0.1", port_of(second.url))
+            await worker.says("Redis is usable again")
+            await place.shop.more(100)
+            await promote(place.redis, replica)
+            place.proxy._target = ("127.0.0.1", port_of(place.store.url))
+            await worker.says("Redis is usable again")
+        finally:
+            await place.redis.execute_command("REPLICAOF", "NO", "ONE")
+            second.close()
+    await place.shop.exact()
+    assert worker.goes_on()
+
+
+async def promote(replica: Redis, master: Redis) -> None:
+    """Let a replica, once in sync, and its master change roles."""
+    ports = [str(node.connection_pool.connection_kwargs["port"]) for node in (master, replica)]
+
+    async def in_sync() -> bool:
+        state = await replica.info("replication")
+        return bool(state.get("master_link_status") == "up")
+
+    async def done() -> bool:
+        return bool((await replica.info("replication"))["role"] == "master")
+
+    if not await in_sync():
+        await replica.execute_command("REPLICAOF", "127.0.0.1", ports[0])
+    await eventually(in_sync, 10, "the replica does not come into sync")
+    await master.execute_command("FAILOVER", "TO", "127.0.0.1", ports[1])
+    await eventually(done, 10, "no failover")
+
+
+async def locked(place: Place) -> Undo:
+    await place.redis.config_set("requirepass", "secret")
+    place.proxy.cut()
+    return partial(place.redis.config_set, "requirepass", "")
+
+
+async def without_rights(place: Place) -> Undo:
+    await place.redis.execute_command("ACL", "SETUSER", "default", "-evalsha")
+    return partial(place.redis.execute_command, "ACL", "SETUSER", "default", "+evalsha")
+
+
+async def used_by_others(place: Place) -> Undo:
+    """The sets of labelled customers are strings."""
+    prefix = f"{place.shop.settings.prefix}persona-labelled:"
+    ours = [f"{prefix}{partition}" for partition in range(place.shop.settings.partitions)]
+    for key in ours:
+        with suppress(ResponseError):  # nobody in it
+            await place.redis.rename(key, f"kept:{key}")
+        await place.redis.set(key, "theirs")
+
+    async def undo() -> None:
+        await place.redis.delete(*ours)
+        for key in ours:
+            with suppress(ResponseError):
+                await place.redis.rename(f"kept:{key}", key)
+
+    return undo
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (locked, "STREAM_PERSONA_REDIS_URL: the server refuses the login"),
+        (without_rights, "STREAM_PERSONA_REDIS_URL: the server refuses the login"),
+        (used_by_others, "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"),
+    ],
+)
+async def test_what_does_not_pass_by_itself_ends_the_worker_at_once(
+    place: Place, fault: Fault, sentence: str
+) -> None:
+    worker = await place.shop.worker()
+    async with place.shop.flowing():
+        async with befallen(place, fault):
+            await worker.ends(sentence, code=2)
+        place.shop.start()
+    await place.shop.exact()
+
+
+async def test_an_api_without_redis_says_so_and_goes_on_when_it_is_back(
+    place: Place, tmp_path: Path
+) -> None:
+    await place.shop.worker()
+    await place.shop.send(200)
+    await place.shop.shop.at_rest()
+    path = "/v1/customers/c1/persona"
+    async with (
+        api(place.shop.settings, tmp_path / "api.log") as client,
+        client.stream("GET", "/v1/changes") as changes,
+    ):
+
+        async def answers(status: int) -> bool:
+            return (await client.get(path)).status_code == status
+
+        async def is_ready() -> bool:
+            return (await client.get("/readyz")).status_code == 200
+
+        await eventually(partial(answers, 200), 20, "no lookups")
+        for fault in (silent, away):
+            async with befallen(place, fault):
+                refused = await client.get(path)
+                assert (refused.status_code, list(refused.json())) == (503, ["message"])
+                assert refused.json()["message"].startswith("Redis was not usable for")
+                assert refused.elapsed.total_seconds() < 5
+                assert (await client.get("/healthz")).status_code == 200
+                assert "redis" in (await client.get("/readyz")).json()["missing"]
+            await eventually(partial(answers, 200), 20, "lookups did not come back")
+            await eventually(is_ready, 20, "the API did not become ready again")
+        await place.shop.worker()
+        await place.shop.shop.produce(Assignment("news", "c900", NOW, PERSONAS[0], "study"))
+        async with asyncio.timeout(30):
+            assert await anext(line async for line in changes.aiter_lines() if "c900" in line)
