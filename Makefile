@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCK_VENV := build/lock-venv
+BENCH_VENV := build/bench-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-model bench-sweep chaos check format lock clean
+.PHONY: help demo test bench bench-state bench-model bench-sweep chaos check format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +25,11 @@ test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
 fuzz: $(VENV)/.fuzz ## mutated bytes through the whole path: ARGS="-runs=1000000"
 	@$(BIN)/python -m tests.fuzz.fuzz_events $(ARGS)
 
-bench: $(VENV)/.dev ## bytes of a shopper, and what hashed slots cost
-	@$(BIN)/python -m tests.benchmarks.state
+bench: $(VENV)/.dev $(BENCH_VENV)/.peers ## a worker beside a ceiling and other frameworks: ARGS="--only systems"
+	@$(BIN)/python -m tests.benchmarks.speed.run $(ARGS)
+
+bench-state: $(VENV)/.dev ## of these, bytes of a shopper and what hashed slots cost
+	@$(BIN)/python -m tests.benchmarks.speed.run --only state
 
 bench-backpressure: $(VENV)/.dev ## a worker's memory and pace before slow servers: ARGS="--events 30000"
 	@$(BIN)/python -m tests.benchmarks.backpressure $(ARGS)
@@ -80,6 +84,15 @@ $(VENV)/.fuzz: $(VENV)/.dev
 $(VENV)/.demo: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing the demo's packages into $(VENV): once, a minute or two ..."
 	@$(PIP) install --quiet -c requirements.lock -e '.[demo]'
+	@touch $@
+
+# The frameworks that ours is compared with ask for other versions than the lock has of these.
+$(BENCH_VENV)/.peers: tests/benchmarks/speed/peers.txt requirements.lock
+	@$(call make_venv,$(BENCH_VENV))
+	@echo "Installing the frameworks to compare with into $(BENCH_VENV): once, a minute or two ..."
+	@grep -viE '^(confluent-kafka|pydantic|pydantic_core|pydantic-settings)==' requirements.lock > $(BENCH_VENV)/constraints.txt
+	@$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+		-c $(BENCH_VENV)/constraints.txt -e . -r tests/benchmarks/speed/peers.txt
 	@touch $@
 
 $(BIN)/python:

@@ -15,6 +15,7 @@ _UNKNOWN: Final = -1
 class _Unacked(NamedTuple):
     start: int  # where reading goes on if this batch is never acked
     records: int
+    size: int
 
 
 class CommitPosition:
@@ -24,12 +25,13 @@ class CommitPosition:
     that somebody sought back: un-acked batches from there on are replaced by what comes now.
     """
 
-    __slots__ = ("_end", "_unacked", "unacked_records")
+    __slots__ = ("_end", "_unacked", "unacked_bytes", "unacked_records")
 
     def __init__(self) -> None:
         self._end = _UNKNOWN  # every record before it was delivered
         self._unacked: OrderedDict[int, _Unacked] = OrderedDict()
         self.unacked_records = 0
+        self.unacked_bytes = 0
 
     @property
     def committable(self) -> int | None:
@@ -37,18 +39,23 @@ class CommitPosition:
         start = next(iter(self._unacked.values())).start if self._unacked else self._end
         return start if start > 0 else None
 
-    def deliver(self, first: int, last: int, *, records: int, position: int) -> None:
-        """A batch of offsets ``first`` to ``last`` goes out; ``position`` is read next."""
+    def deliver(self, first: int, last: int, *, records: int, position: int, size: int = 0) -> None:
+        """A batch of offsets ``first`` to ``last`` goes out; ``position`` is read next.
+
+        ``size`` is the bytes of its values.
+        """
         start = self._forget_from(first) if first < self._end else self._end
-        self._unacked[last] = _Unacked(start, records)
+        self._unacked[last] = _Unacked(start, records, size)
         self._end = max(last + 1, position)
         self.unacked_records += records
+        self.unacked_bytes += size
 
     def ack(self, last: int) -> None:
         """The batch that ends with offset ``last`` is done; an unknown one changes nothing."""
         batch = self._unacked.pop(last, None)
         if batch is not None:
             self.unacked_records -= batch.records
+            self.unacked_bytes -= batch.size
 
     def passed(self, position: int) -> None:
         """No record lies between the last batch and ``position`` (say, a transaction's end)."""

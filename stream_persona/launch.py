@@ -39,6 +39,8 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     from stream_persona.app import create_app  # noqa: PLC0415 - the same
 
     log_to_stderr(settings.log_level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_Once())
     end_politely()
     broker, redis = asyncio.run(topology.prepare(settings))
     logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
@@ -49,12 +51,12 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     process.spinner = None
     try:
         process.execute_from_commandline()
-    except SystemExit:
-        reason = process.crash_reason
-        if isinstance(reason, KafkaError):
-            reason = UnavailableError(f"Kafka did not do as asked: {reason!r}")
-        if isinstance(reason, StreamPersonaError):
-            raise reason from None
+    except BaseException:  # whatever stopping made of it
+        if isinstance(app.fault, KafkaError):
+            message = f"Kafka did not do as asked: {app.fault!r}"
+            raise UnavailableError(message) from None
+        if isinstance(app.fault, StreamPersonaError):
+            raise app.fault from None
         raise
 
 
@@ -92,7 +94,6 @@ def log_to_stderr(level: str) -> None:
     logging.getLogger("faust.worker").setLevel(levels[level.upper()])
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Seldom())
-        handler.addFilter(_said_at_the_end)
 
 
 class _Seldom(logging.Filter):
@@ -113,12 +114,18 @@ class _Seldom(logging.Filter):
         return True
 
 
-def _said_at_the_end(record: logging.LogRecord) -> bool:
-    """An error made on purpose is the process's last line; its way through Faust is no news."""
-    if record.levelno < logging.ERROR or record.name.startswith("stream_persona.api"):
-        return True
-    told = (*(record.exc_info or ()), *(record.args if isinstance(record.args, tuple) else ()))
-    return not any(isinstance(each, StreamPersonaError) for each in told)
+class _Once(logging.Filter):
+    """An error made on purpose is the process's last line; what its way out breaks is no news."""
+
+    _ending = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if record.levelno < logging.ERROR:
+            return True
+        told = (*(record.exc_info or ()), *(record.args if isinstance(record.args, tuple) else ()))
+        self._ending |= any(isinstance(each, StreamPersonaError) for each in told)
+        return not self._ending
 
 
 def end_politely() -> None:

@@ -343,14 +343,15 @@ def _drafts(
 
 
 def _clamped(delivery: Delivery, taxonomy: Taxonomy) -> int:
-    """Event time, at most ``policy.max_future_seconds`` after its arrival.
+    """Event time; the arrival where it claims to be over ``policy.max_future_seconds`` later.
 
-    One bad clock must not age everything else that is known of a customer.
+    One bad clock must not age everything else that is known of a customer. A clock that is so
+    wrong tells nothing: half believed, its assignment or deletion would outlast later ones.
     """
-    at = event_time(delivery.event)
-    if delivery.arrived_at is None:
+    at, arrived = event_time(delivery.event), delivery.arrived_at
+    if arrived is None or at <= arrived + round(taxonomy.policy.max_future_seconds * 1_000):
         return at
-    return min(at, delivery.arrived_at + round(taxonomy.policy.max_future_seconds * 1_000))
+    return arrived
 
 
 def _fold(drafts: Sequence[_Draft], taxonomy: Taxonomy) -> None:

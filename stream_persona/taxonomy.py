@@ -117,7 +117,7 @@ class Policy(_Part):
     candidate_coverage: Share = 0.9
     reasons: Annotated[int, Field(ge=0, le=20)] = 3
     seed_customers: Annotated[int, Field(ge=0, le=1_000)] = 5
-    max_future_seconds: Annotated[float, Field(ge=0)] = 86_400.0
+    max_future_seconds: Annotated[float, Field(ge=0, le=3_153_600_000)] = 86_400.0
 
 
 class Taxonomy(_Part):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -15,18 +17,14 @@ from stream_persona.events import KINDS
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.topic_ids import topic_ids
+from stream_persona.transport import WITHOUT_PAST
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 _DEADLINE_SECONDS = 30.0
 _FORWARDED_BYTES = 8_388_608
-
-#: What to do about an input topic without its past: offsets begin again in a new log, and records
-#: would take its events for known.
-_ANEW = (
-    "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
-    "topics hold is folded again from their beginning"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +70,16 @@ async def prepare(settings: Settings) -> tuple[str, str]:
 
 
 async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
-    admin = await _connect(settings)
-    try:
+    async def prepared(admin: AIOKafkaAdminClient) -> str:
         cluster = await admin.describe_cluster()
         if settings.declare_topics:
             await _declare(admin, topics(settings), settings.replication)
         await _check_partitions(admin, settings)
         await _check_policies(admin, settings)
         await _check_identities(admin, settings, tables)
-    except KafkaError as error:
-        message = f"the broker at {settings.brokers} did not answer as expected: {error}"
-        raise UnavailableError(message) from error
-    finally:
-        await admin.close()
-    return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
+        return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
+
+    return await _asked(settings, prepared)
 
 
 async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
@@ -95,19 +89,38 @@ async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[st
         TopologyError: an input topic is gone, or is another one by now.
         UnavailableError: the broker did not answer.
     """
-    admin = await _connect(settings)
-    try:
+
+    async def found(admin: AIOKafkaAdminClient) -> dict[str, int]:
         seconds = min(_DEADLINE_SECONDS, settings.retry_seconds)
         found = await _partitions(admin, list(settings.input_topics), seconds)
         if gone := set(settings.input_topics) - found.keys():
-            raise TopologyError(f"topic {min(gone)} does not exist any more; {_ANEW}")
+            raise TopologyError(f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}")
         await _check_identities(admin, settings, tables)
-    except KafkaError as error:
-        message = f"the broker at {settings.brokers} did not answer as expected: {error}"
-        raise UnavailableError(message) from error
-    finally:
-        await admin.close()
-    return frozenset(name for name, count in found.items() if count > settings.partitions)
+        return found
+
+    counts = await _asked(settings, found)
+    return frozenset(name for name, count in counts.items() if count > settings.partitions)
+
+
+async def _asked(settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+    """What the brokers answer; asked again while the one that was asked is just dying.
+
+    Raises:
+        UnavailableError: none answered in ``settings.retry_seconds``, or not as expected.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.retry_seconds
+    while True:
+        admin = await _connect(settings)
+        try:
+            return await ask(admin)
+        except KafkaError as error:
+            if not error.retriable or loop.time() > deadline:
+                message = f"the broker at {settings.brokers} did not answer as expected: {error}"
+                raise UnavailableError(message) from error
+        finally:
+            await admin.close()
+        await asyncio.sleep(0.5)
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
@@ -213,7 +226,7 @@ async def _check_identities(
     for kind, identity in ids.items():
         if known[kind] != identity:
             message = f"topic {named[kind]} is not the one that records hold positions of"
-            raise TopologyError(f"{message} (deleted and made anew?); {_ANEW}")
+            raise TopologyError(f"{message} (deleted and made anew?); {WITHOUT_PAST}")
 
 
 async def _check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:

@@ -37,6 +37,7 @@ from typing import Any, Final, cast
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer.fetcher import OffsetResetStrategy
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -62,6 +63,15 @@ Batch = list[ConsumerRecord]
 
 #: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
 PREFETCHED_POLLS: Final = 8
+#: How many bytes of values may wait for their ack before fetching waits, however few the records.
+PREFETCHED_BYTES: Final = 64 << 20
+
+#: What to do about an input topic without its past: offsets begin again in a new log, and records
+#: would take its events for known.
+WITHOUT_PAST: Final = (
+    "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
+    "topics hold is folded again from their beginning"
+)
 
 #: Seconds between two looks at whether any broker answers.
 _LOOK_SECONDS: Final = 2.0
@@ -130,6 +140,8 @@ class BatchApp(faust.App):
 
     #: Seconds for which no broker may answer.
     retry_seconds = 60.0
+    #: What it crashed of first: stopping may crash of more.
+    fault: BaseException | None = None
 
     def expired(self, tp: TP, first: int, number: int) -> None:
         """Retention has dropped events that were never read, up to offset ``first``."""
@@ -140,7 +152,8 @@ class BatchApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        last = threading.Timer(CRASH_SECONDS, _end_hard, [reason])
+        self.fault = self.fault or reason
+        last = threading.Timer(CRASH_SECONDS, _end_hard, [self.fault])
         last.daemon = True
         last.start()
 
@@ -207,6 +220,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _connections(self) -> list[AIOKafkaConnection]:
         return list(self._consumer._client._conns.values()) if self._consumer else []  # noqa: SLF001
 
+    def missing_topics(self) -> set[str]:
+        """Topics that are to be read and that no broker has."""
+        if self._consumer is None:
+            return set()
+        cluster = self._consumer._client.cluster  # noqa: SLF001
+        wanted = self._consumer.subscription()
+        return {topic for topic in wanted if not cluster.partitions_for_topic(topic)}
+
     def ask_brokers(self) -> None:
         """Let a broker answer who has nothing else to say, say while others join the group."""
         if self._consumer is not None:
@@ -225,7 +246,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer, active_partitions, timeout, max_records
             )
         except NoOffsetForPartitionError as error:
-            await consumer.seek_to_beginning(*error.args)
+            _begin(consumer, *error.args)
             return {}
         except OffsetOutOfRangeError as error:
             await self._find_way(consumer, *error.args)
@@ -250,12 +271,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if position > first[tp]:
                 raise TopologyError(
                     f"topic {tp.topic} was deleted and made anew, or has lost events: partition "
-                    f"{tp.partition} ends before offset {position}, which was read next; go on "
-                    "under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the topics "
-                    "hold is folded again from their beginning"
+                    f"{tp.partition} ends before offset {position}, which was read next; "
+                    f"{WITHOUT_PAST}"
                 )
             cast("BatchApp", self.app).expired(ensure_TP(tp), first[tp], first[tp] - position)
             consumer.seek(tp, first[tp])
+
+
+def _begin(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
+    """Read a partition, and all others without a committed position, from the beginning.
+
+    All at once, and without waiting: each reset waits for the fetches that are under way.
+    """
+    fetcher, subscription = consumer._fetcher, consumer._subscription  # noqa: SLF001
+    errors = {found: getattr(kept, "_error", None) for found, kept in fetcher._records.items()}  # noqa: SLF001
+    lacking = {f for f, error in errors.items() if isinstance(error, NoOffsetForPartitionError)}
+    assigned = [each for each in lacking | {tp} if subscription.is_assigned(each)]
+    if assigned:
+        fetcher.request_offset_reset(assigned, OffsetResetStrategy.EARLIEST)
 
 
 def _read_positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
@@ -300,17 +333,22 @@ class Consumer(driver.Consumer):
     async def _watch_brokers(self) -> None:
         """End a worker that has no broker, as one ends that has no Redis; also one that idles.
 
-        aiokafka would try the addresses that it knew for ever, without telling anybody.
+        aiokafka would try the addresses that it knew for ever, without telling anybody. And it
+        would commit to a topic that was deleted for ever, which keeps the group from sharing anew.
         """
         patience = cast("BatchApp", self.app).retry_seconds
+        complete = time.monotonic()
         while not self.should_stop:
             await self.sleep(min(_LOOK_SECONDS, patience / 4))
-            silence = self._thread.silence()
+            silence, gone = self._thread.silence(), self._thread.missing_topics()
+            complete = complete if gone else time.monotonic()
             if silence > patience:
                 message = f"no Kafka broker answered for {patience:g} s; see that they run"
                 await self.crash(UnavailableError(message))
-                return
-            if silence > patience / 2:
+            elif time.monotonic() - complete > patience:
+                message = f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}"
+                await self.crash(TopologyError(message))
+            elif gone or silence > patience / 2:
                 self._thread.ask_brokers()
 
     def _reset_state(self) -> None:
@@ -324,7 +362,11 @@ class Consumer(driver.Consumer):
         """Fetch once and yield a message for each partition that had records."""
         if not await self._has_room(timeout):
             return
-        fetched, _ = await self._wait_next_records(timeout)
+        try:
+            fetched, _ = await self._wait_next_records(timeout)
+        except (KafkaError, TopologyError) as error:  # raised, it would end the fetcher alone
+            await self.crash(error)
+            return
         if not isinstance(fetched, _Fetched) or not self._is_current(fetched):
             return
         for tp in fetched.positions.keys() - fetched.keys():
@@ -340,7 +382,10 @@ class Consumer(driver.Consumer):
 
     def _deliver(self, tp: TP, batch: Batch, position: int) -> ConsumerMessage:
         last = batch[-1].offset
-        self._position(tp).deliver(batch[0].offset, last, records=len(batch), position=position)
+        size = sum(record.serialized_value_size for record in batch)
+        self._position(tp).deliver(
+            batch[0].offset, last, records=len(batch), position=position, size=size
+        )
         # Faust looks for duplicates and gaps between messages; between batches there are none.
         self._read_offset[tp] = None
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
@@ -349,16 +394,21 @@ class Consumer(driver.Consumer):
         return message
 
     async def _has_room(self, seconds: float) -> bool:
-        limit = PREFETCHED_POLLS * self.app.conf.broker_max_poll_records
-        if self._unacked_records() < limit:
+        if self._holds_little():
             return True
         self._waiting_for_ack = asyncio.get_running_loop().create_future()
         # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
         await asyncio.wait([self._waiting_for_ack], timeout=seconds)
-        return self._unacked_records() < limit
+        return self._holds_little()
 
-    def _unacked_records(self) -> int:
-        return sum(self._settled(tp).unacked_records for tp in list(self._positions))
+    def _holds_little(self) -> bool:
+        """Whether what is not acked leaves room for another fetch."""
+        held = [self._settled(tp) for tp in list(self._positions)]
+        most = PREFETCHED_POLLS * self.app.conf.broker_max_poll_records
+        return (
+            sum(position.unacked_records for position in held) < most
+            and sum(position.unacked_bytes for position in held) < PREFETCHED_BYTES
+        )
 
     def _position(self, tp: TP) -> CommitPosition:
         return self._positions.setdefault(tp, CommitPosition())

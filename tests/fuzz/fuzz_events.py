@@ -1,11 +1,12 @@
 """``make fuzz``: mutated bytes through the whole path, guided by coverage (Atheris, libFuzzer).
 
 The first byte of an input chooses the kind, the rest is the message; ``laws.Path`` follows it.
-A mutator changes the JSON's structure as often as the bytes. Options of libFuzzer are taken as
+A mutator changes the JSON's structure more often than the bytes. Options of libFuzzer are taken as
 they are: ``make fuzz ARGS="-runs=1000000 -seed=7"``. An input that breaks a law, takes longer than
 10 seconds or a gigabyte ends the run, and is written to ``build/fuzz/``.
 """
 
+import copy
 import json
 import os
 import random
@@ -37,8 +38,9 @@ STEP = 100
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1e308, 5e-324, 1 << 63, -(1 << 63), 10**40, float("nan"), "", "\0", "\ud800",
     "x" * 257, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 253_402_300_799_999,
-    [], {}, [[]], {"": ""}, "view", "parent", "a/b/c/d/e/f/g/h",
+    [], {}, [[]], {"": ""}, {"\0": "\0"}, {"a": "b"}, "view", "parent", "a/b/c/d/e/f/g/h",
 )  # fmt: skip
+NAMES = ("product", "items", "attributes", "expires_at", "quantity", "price", "category", "query")
 
 
 def containers(value: Any) -> list[Any]:
@@ -49,23 +51,46 @@ def containers(value: Any) -> list[Any]:
 
 
 def restructured(message: bytes, rng: random.Random) -> bytes:
-    """The JSON of a message with one part dropped, copied or replaced; raises ``ValueError``."""
+    """The JSON of a message with a few parts dropped, copied, renamed or replaced.
+
+    Raises ``ValueError`` where it is no JSON, or nothing is left to change.
+    """
     value = json.loads(message)
-    parts = containers(value)
-    if not parts:
-        raise ValueError(message)
-    target = rng.choice(parts)
-    key = rng.choice(list(target)) if isinstance(target, dict) else rng.randrange(len(target))
+    for _ in range(rng.randint(1, 3)):
+        parts = containers(value)
+        if not parts:
+            raise ValueError(message)
+        target = rng.choice(parts)
+        odd = copy.deepcopy(rng.choice((*ODD, rng.choice(parts))))
+        change = change_list if isinstance(target, list) else change_object
+        change(target, odd, rng)
+    return json.dumps(value).encode()
+
+
+def change_list(target: list[Any], odd: Any, rng: random.Random) -> None:
+    at = rng.randrange(len(target))
     match rng.randrange(4):
         case 0:
-            del target[key]
-        case 1 if isinstance(target, list):
+            del target[at]
+        case 1:
             target.extend(target[:16])
+        case _:
+            target[at] = odd
+
+
+def change_object(target: dict[str, Any], odd: Any, rng: random.Random) -> None:
+    key = rng.choice(list(target))
+    match rng.randrange(6):
+        case 0:
+            del target[key]
         case 1:
             target[key + rng.choice("abc")] = target[key]
+        case 2:
+            target[rng.choice((*NAMES, str(odd)[:300]))] = target.pop(key)
+        case 3:
+            target[rng.choice(NAMES)] = odd
         case _:
-            target[key] = rng.choice((*ODD, rng.choice(parts)))
-    return json.dumps(value).encode()
+            target[key] = odd
 
 
 class Target:
@@ -91,7 +116,7 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
     import atheris
 
     rng = random.Random(seed)
-    if data and rng.random() < 0.5:
+    if data and rng.random() < 0.7:
         try:
             return (data[:1] + restructured(data[1:], rng))[:most]
         except (ValueError, RecursionError):

@@ -376,3 +376,24 @@ def test_without_an_arrival_a_clock_is_taken_as_it_is_until_the_customer_is_dele
         delivered(deletion("d", NOW), purchase("r", NOW + DAY), first=9), SHOP, {"c": record}
     ).records["c"]
     assert forgotten.counts.clock == NOW + DAY
+
+
+async def test_a_correction_right_after_an_assignment_of_the_year_9999_holds() -> None:
+    wrong = arrived(assignment("a", YEAR_9999, persona="gamer"), NOW, 0)
+    right = arrived(assignment("b", NOW + 1, persona="parent"), NOW + 1, 1)
+    tables, _ = await left_by([wrong, right])
+    assert stored(tables).active_label() == "parent"
+
+
+async def test_what_comes_right_after_a_deletion_of_the_year_9999_counts() -> None:
+    wrong = arrived(deletion("d", YEAR_9999), NOW, 0)
+    tables, _ = await left_by([wrong, arrived(purchase("p", NOW + 1), NOW + 1, 0)])
+    assert len(stored(tables).counts.keys)
+
+
+async def test_a_retry_is_still_found_out_after_an_event_of_the_year_9999() -> None:
+    wrong = arrived(purchase("p", YEAR_9999), NOW, 0)
+    twice = [arrived(purchase("q", NOW + 1), NOW + 1, offset) for offset in (1, 2)]
+    once, _ = await left_by([wrong, twice[0]])
+    tables, _ = await left_by([wrong, *twice])
+    assert stored(tables).counts.values.tolist() == stored(once).counts.values.tolist()

@@ -14,6 +14,7 @@ from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 from stream_persona.transport import (
+    PREFETCHED_BYTES,
     PREFETCHED_POLLS,
     Transport,
     batch_topic,
@@ -224,3 +225,12 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_fetching_waits_while_few_but_large_records_are_not_acked() -> None:
+    consumer = faust.App(**faust_options(Settings(_env_file=None))).consumer
+    tp = TP("purchases", 0)
+    consumer._position(tp).deliver(0, 9, records=10, position=10, size=PREFETCHED_BYTES)
+    assert not await consumer._has_room(0.01)
+    consumer._position(tp).ack(9)
+    assert await consumer._has_room(0.01)
