@@ -1,0 +1,85 @@
+"""The open-loop producer of the latency benchmark: at a fixed rate, whatever the worker does.
+
+It is a process of its own, so that it and whoever looks at the answers don't wait for each other.
+The job's events go out evenly, but for its assignments: whoever is labelled was so before. Every so
+many, an assignment of somebody new is a probe. A probe
+counts from when it was due, on the machine's monotonic clock, and so a producer that is behind
+counts against the latency and not for it.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from itertools import count
+
+from confluent_kafka import Producer
+
+from stream_persona.events import ASSIGNMENT
+from stream_persona.settings import Settings, load_settings
+from tests.benchmarks.speed.job import BEGAN, Job, Sent, assignment, producer
+
+#: Seconds between two looks at the clock.
+_TICK = 0.002
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser()
+    made.add_argument("--rate", type=float, required=True, help="events a second")
+    made.add_argument("--seconds", type=float, required=True)
+    made.add_argument("--probes", type=float, required=True, help="probes a second")
+    made.add_argument("--first", type=int, required=True, help="the number of the first probe")
+    made.add_argument("--customers", type=int, required=True)
+    made.add_argument("--personas", type=int, required=True)
+    return made
+
+
+def probes(options: argparse.Namespace) -> Iterator[Sent]:
+    """Assignments of customers that nobody has heard of."""
+    return (probe(number, options.personas) for number in count(options.first))
+
+
+def probe(number: int, personas: int) -> Sent:
+    at = BEGAN + number
+    return assignment(number, f"P{number:07d}", f"persona-{number % personas}", at)
+
+
+def prepared(options: argparse.Namespace) -> list[Sent]:
+    """Everything that will be sent: probes evenly among the job's events."""
+    total = round(options.rate * options.seconds)
+    every = max(1, round(options.rate / options.probes))
+    job = Job(events=total, customers=options.customers, personas=options.personas,
+              seed=options.first + 2)  # fmt: skip
+    events = (sent for sent in job.messages() if sent[0] != ASSIGNMENT)
+    new = probes(options)
+    sources = (events if index % every else new for index in range(total))
+    return [sent for source in sources if (sent := next(source, None))]
+
+
+def send(messages: list[Sent], rate: float, to: Producer, settings: Settings) -> dict[str, float]:
+    """When each probe was due, by customer, in seconds of the monotonic clock."""
+    topics, due = settings.input_topics, {}
+    began, sent = time.monotonic(), 0
+    while sent < len(messages):
+        until = min(len(messages), int(rate * (time.monotonic() - began)) + 1)
+        for number in range(sent, until):
+            kind, name, value = messages[number]
+            if kind == ASSIGNMENT and name.startswith("P"):
+                due[name] = began + number / rate
+            to.produce(topics[kind], value, name)
+        to.poll(0)
+        sent = until
+        time.sleep(_TICK)
+    to.flush()
+    return due
+
+
+def main() -> None:
+    options, settings = parser().parse_args(), load_settings()
+    messages = prepared(options)
+    to = producer(settings, linger_ms=1)
+    print(json.dumps(send(messages, options.rate, to, settings)))
+
+
+if __name__ == "__main__":
+    main()

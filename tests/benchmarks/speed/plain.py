@@ -1,0 +1,116 @@
+"""The same job for one event at a time, on our own pure functions, for frameworks that do that.
+
+Decode, walk with one delivery, learn into sums in process; weights are derived again from them at
+the worker's interval, calibration included. What is left out makes it cheaper than ours: no claim
+and no fence, no order of commit, publish and ack, no detour for events off their home, no dead
+letters, no parts for other workers, no copy to pub/sub, no sweep.
+"""
+
+import heapq
+import time
+from dataclasses import dataclass, field
+
+from stream_persona import journal, pipeline
+from stream_persona.change import public_record
+from stream_persona.learned import Learned, Part, members, merged, panel_share
+from stream_persona.pipeline import Delivery, Outcome
+from stream_persona.records import Record, decode, encode
+from stream_persona.settings import Settings
+from stream_persona.taxonomy import Taxonomy
+from stream_persona.tokens import Tokenizer
+
+#: As the worker's follower: a calibration may take one part in so many of the time.
+REST = 8.0
+
+
+@dataclass
+class Came:
+    """A message and where it came in; ``timestamp`` in epoch milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes
+
+
+@dataclass
+class Said:
+    """What an event leads to: the new record; None where nothing new is said."""
+
+    customer: str
+    record: Record
+    public: bytes | None = None
+    change: bytes | None = None
+
+
+@dataclass
+class Plain:
+    """One process's tokenizer, sums and weights."""
+
+    settings: Settings
+    taxonomy: Taxonomy
+    part: Part = field(default_factory=Part)
+    taught: dict[str, int] = field(default_factory=dict)
+    labelled: dict[str, Record] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._kinds = {topic: kind for kind, topic in enumerate(self.settings.input_topics)}
+        self._tokenizer = Tokenizer(self.taxonomy)
+        self._learned = Learned(self.taxonomy)
+        self._moved = False
+        self._next_look = 0.0
+        self._next_calibration = 0.0
+
+    def walk(self, came: Came, record: Record | None) -> Said:
+        """The whole journey of one event; the customer's stored record is given."""
+        kind = self._kinds[came.topic]
+        event = journal.read(kind, came.value, self.taxonomy)
+        name = event.customer_id
+        delivery = Delivery(event, kind, came.partition, came.offset, came.timestamp)
+        stored = {} if record is None else {name: record}
+        now, weights = time.time_ns() // 1_000_000, self._learned.weights
+        outcome = pipeline.walk([delivery], stored, weights, self.taxonomy, self._tokenizer, now)
+        self._learn(outcome)
+        new = outcome.records.get(name, record or Record())
+        said = Said(name, new)
+        if name in outcome.spoken and new.said is not None:
+            said.public, said.change = public_record(name, new.said), outcome.messages[-1][1]
+        return said
+
+    def encode(self, record: Record) -> bytes:
+        return encode([record], self.taxonomy.fingerprint)[0]
+
+    def decode(self, blob: bytes | None) -> Record | None:
+        return None if blob is None else decode([blob], self.taxonomy.fingerprint)[0]
+
+    def _learn(self, outcome: Outcome) -> None:
+        if not outcome.lessons:
+            return
+        journal.teach(self.part.sums, self.taught, outcome.lessons)
+        self.labelled |= {n: r for n, r in outcome.records.items() if n in self.taught}
+        self._moved = True
+
+    def follow(self) -> None:
+        """New weights if the interval is over and something was learned, as a worker has them."""
+        began = time.monotonic()
+        if began < self._next_look:
+            return
+        self._next_look = began + self.settings.model_interval
+        calibrate = (self._moved or not self._learned.settled) and began >= self._next_calibration
+        if not (self._moved or calibrate):
+            return
+        self._moved = False
+        self._learned.update(*merged([self._share()]), calibrate=calibrate)
+        if calibrate:
+            ended = time.monotonic()
+            self._next_calibration = ended + REST * (ended - began)
+
+    def _share(self) -> Part:
+        lowest = heapq.nsmallest(panel_share(1), self.taught, key=self.taught.__getitem__)
+        known = [
+            (self.taught[n], self.labelled[n].active_label() or "", self.labelled[n])
+            for n in lowest
+        ]
+        self.part.panel = members(known, self.taxonomy, self.part.panel)
+        return self.part

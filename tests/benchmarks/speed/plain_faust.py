@@ -1,0 +1,74 @@
+"""Plain Faust: an ordinary agent that handles an event at a time, as Faust's guide shows it.
+
+The stock aiokafka transport, one agent over all customer-keyed topics, ``async for event in
+stream.events()``; a GET of the record before the walk, one MSET of record and public record after
+it, ``topic.send`` for a change. Faust commits on its own, at the interval of ours. An agent's
+``concurrency`` stays at 1: more would let two events of a customer overtake each other.
+"""
+
+import faust
+from redis.asyncio import Redis
+
+from stream_persona import launch, taxonomy
+from stream_persona.settings import Settings, load_settings
+from tests.benchmarks.speed.meter import Meter
+from tests.benchmarks.speed.plain import Came, Plain
+
+
+def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
+    app = faust.App(
+        settings.group,
+        broker=f"kafka://{settings.brokers}",
+        broker_commit_interval=settings.commit_interval,
+        consumer_auto_offset_reset="earliest",
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw"}
+    topic = app.topic(*settings.input_topics, **raw, value_serializer="raw")
+    changes = app.topic(settings.topic_changes, **raw, value_serializer="raw")
+    redis = Redis.from_url(settings.redis_url)
+    prefix = settings.prefix
+
+    @app.agent(topic)
+    async def walk(stream):  # noqa: ANN001, ANN202 - as the guide has it
+        async for event in stream.events():
+            meter.begin()
+            message = event.message
+            key = f"{prefix}persona-state:{message.key.decode()}"
+            stored = plain.decode(await redis.get(key))
+            came = Came(
+                message.topic, message.partition, message.offset,
+                round(1_000 * message.timestamp), message.value,
+            )  # fmt: skip
+            said = plain.walk(came, stored)
+            written = {key: plain.encode(said.record)}
+            if said.public is not None:
+                written[f"{prefix}persona:{said.customer}"] = said.public
+            await redis.mset(written)
+            if said.change is not None:
+                await changes.send(key=message.key, value=said.change)
+            if meter.add(1):
+                meter.stop()
+
+    @app.timer(settings.model_interval)
+    async def follow() -> None:
+        plain.follow()
+
+    return app
+
+
+def main() -> None:
+    settings, meter = load_settings(), Meter.of_arguments()
+    launch.log_to_stderr("WARNING")
+    plain = Plain(settings, taxonomy.load(settings.taxonomy))
+    worker = faust.Worker(app_of(settings, plain, meter), override_logging=False, quiet=True)
+    worker.spinner = None
+    worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

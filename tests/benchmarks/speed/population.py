@@ -1,0 +1,90 @@
+"""Customers that are known already: records in Redis as a worker left them, to start from.
+
+Some hundred shoppers of the job, folded in process, stand for all: their records are stored under
+every customer's name. Positions are forgotten, since the records' events are in no topic.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from redis import Redis
+
+from stream_persona import journal, pipeline, records
+from stream_persona.change import public_record
+from stream_persona.estimate import derive
+from stream_persona.model import PersonaClassifier
+from stream_persona.pipeline import Delivery
+from stream_persona.records import Record
+from stream_persona.tokens import Tokenizer
+from tests.benchmarks.speed.job import BEGAN, Job, assignment
+
+#: Different shoppers, and events of each on average.
+KINDS, EVENTS = 500, 20
+_WRITE = 2_000
+
+
+@dataclass
+class Stored:
+    """A shopper's values in Redis; ``said`` makes the public one for a name."""
+
+    blob: bytes
+    record: Record
+
+
+def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
+    """Records of shoppers of the job: those with a label, or those without."""
+    some = replace(job, customers=KINDS, events=KINDS * EVENTS)
+    told, tokenizer = list(some.messages()), Tokenizer(job.taxonomy)
+    if labelled:
+        told += [given(some, number) for number in range(KINDS)]
+    deliveries = [
+        Delivery(journal.read(kind, value, job.taxonomy), kind, 0, offset)
+        for offset, (kind, _, value) in enumerate(told)
+    ]
+    outcome = pipeline.absorb(deliveries, {}, job.taxonomy, tokenizer)
+    weights = derive(PersonaClassifier(), job.taxonomy.names)
+    pipeline.speak(outcome, weights, job.taxonomy, tokenizer, 0)
+    found = [
+        replace(record, positions={}, recent={})
+        for record in outcome.records.values()
+        if pipeline.teaches(record, job.taxonomy) == labelled
+    ]
+    blobs = records.encode(found, job.taxonomy.fingerprint)
+    return [Stored(blob, record) for blob, record in zip(blobs, found, strict=True)]
+
+
+def given(job: Job, number: int) -> tuple[int, str, bytes]:
+    """An assignment of every shopper, the persona that it behaves like."""
+    return assignment(number, job.name(number), f"persona-{job.persona(number)}", BEGAN)
+
+
+def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, labelled: bool) -> None:
+    """Store records and public records of these customers, and who of them is labelled."""
+    kinds = shoppers(job, labelled=labelled)
+    for chunk in chunks(names):
+        values: dict[str, bytes] = {}
+        homes: dict[str, list[str]] = {}
+        for number, name in enumerate(chunk):
+            stored = kinds[number % len(kinds)]
+            values[f"persona-state:{name}"] = stored.blob
+            if stored.record.said is not None:
+                values[f"persona:{name}"] = public_record(name, stored.record.said)
+            if labelled:
+                home = f"persona-labelled:{journal.home(name, partitions)}"
+                homes.setdefault(home, []).append(name)
+        redis.mset(values)
+        for home, members in homes.items():
+            redis.sadd(home, *members)
+
+
+def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _WRITE):
+        yield names[start : start + _WRITE]
+
+
+def populate(redis: Redis, job: Job, partitions: int) -> None:
+    """All customers of the job, the labelled ones with their label."""
+    labelled = {name for name, _ in job.labelled()}
+    names = [f"C{number:07d}" for number in range(job.customers)]
+    fill(redis, [n for n in names if n not in labelled], job, partitions, labelled=False)
+    fill(redis, sorted(labelled), job, partitions, labelled=True)
