@@ -11,7 +11,7 @@ BENCH_VENV := build/bench-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-state bench-model bench-sweep chaos check format lock clean
+.PHONY: help demo test bench bench-state bench-model bench-sweep chaos faults check format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ bench-model: $(VENV)/.dev ## the model beside others on real households: ARGS="-
 
 bench-sweep: $(VENV)/.dev ## a million idle shoppers follow the model: ARGS="--shoppers 100000"
 	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)
+
+faults: $(VENV)/.dev ## each fault of Redis and Kafka that deploy/README.md names
+	@$(BIN)/python -m pytest -m faults tests/integration $(ARGS)
 
 chaos: $(VENV)/.dev ## workers, broker and Redis die on a busy shop: ARGS="--seeds 3 --events 200000"
 	@$(BIN)/python -m tests.chaos.run $(ARGS)

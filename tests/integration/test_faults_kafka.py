@@ -32,6 +32,8 @@ from tests.servers import Redis, client_of, require_no_real, settings_for
 from tests.slow_proxy import SlowProxy
 from tests.waiting import eventually, wait_until
 
+pytestmark = pytest.mark.faults
+
 #: Seconds that a broker may take to come back, and those for which one stays away.
 LONG, SHORT = 40.0, 3.0
 

@@ -25,7 +25,7 @@ from tests.servers import Kafka, require_no_real, settings_for
 from tests.slow_proxy import SlowProxy
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 
 #: For how long a worker waits here.
 RETRY = 6.0
