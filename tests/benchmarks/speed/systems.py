@@ -84,7 +84,9 @@ def show(systems: Mapping[str, Any], console: Console) -> None:
 
 def figures_of(systems: Mapping[str, Any]) -> Table:
     title = "One worker process: medians, least and most over the turns"
-    made = table(title, "", "events/s", "", "CPU-s/million", "", "Redis's", "peak MB")
+    caption = "CPU-seconds per million events: of the process, and of the Redis server meanwhile"
+    columns = ("", "events/s", "", "CPU", "", "Redis", "MB")
+    made = table(title, *columns, caption=caption)
     for name, row in systems.items():
         made.add_row(
             TITLES[name],
