@@ -85,7 +85,6 @@ class KafkaPublisher:
             acks="all",
             enable_idempotence=True,
             max_request_size=8_388_608,
-            max_batch_size=262_144,  # one of a partition is under way at a time: one a round trip
             request_timeout_ms=round(1_000 * min(self._seconds, 30.0)),
             **options,
         )
