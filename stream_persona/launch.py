@@ -52,6 +52,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     try:
         process.execute_from_commandline()
     except BaseException:  # whatever stopping made of it
+        app.told = True
         if isinstance(app.fault, KafkaError):
             message = f"Kafka did not do as asked: {app.fault!r}"
             raise UnavailableError(message) from None

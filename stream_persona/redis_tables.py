@@ -63,7 +63,7 @@ _PASSING = (
 )  # fmt: skip
 #: The same, of errors that the client knows by their text alone: no disk, no replicas, a script
 #: that does not end.
-_PASSING_CODES = re.compile(r"(^|caused error: )(MISCONF|NOREPLICAS|BUSY) ")
+_PASSING_CODES = re.compile(r"(^|caused error: \W*)(MISCONF|NOREPLICAS|BUSY) ")
 #: The login, or what it may do.
 _REFUSED = (
     AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError,
@@ -219,7 +219,7 @@ class RedisTables:
             UnavailableError: it stayed unusable.
         """
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._seconds, 0.05
+        deadline, pause, waited = loop.time() + self._seconds, 0.05, False
         while True:
             try:
                 answer = await call(await self._opened())
@@ -228,9 +228,11 @@ class RedisTables:
                 if loop.time() + pause > deadline:
                     message = f"Redis was not usable for {self._seconds:g} s: {error}"
                     raise UnavailableError(message) from error
+                waited = True
                 await self._begin_anew(error)
             else:
-                self._tell_usable()
+                if waited:  # who reads may succeed all the time that nobody can write
+                    self._tell_usable()
                 return answer
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)

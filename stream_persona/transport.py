@@ -142,6 +142,8 @@ class BatchApp(faust.App):
     retry_seconds = 60.0
     #: What it crashed of first: stopping may crash of more.
     fault: BaseException | None = None
+    #: Whether somebody tells that already.
+    told = False
 
     def expired(self, tp: TP, first: int, number: int) -> None:
         """Retention has dropped events that were never read, up to offset ``first``."""
@@ -153,15 +155,15 @@ class BatchApp(faust.App):
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
         self.fault = self.fault or reason
-        last = threading.Timer(CRASH_SECONDS, _end_hard, [self.fault])
+        last = threading.Timer(CRASH_SECONDS, self._end_hard)
         last.daemon = True
         last.start()
 
-
-def _end_hard(reason: BaseException) -> None:
-    sys.stderr.write(f"{reason}\n")
-    sys.stderr.flush()
-    os._exit(getattr(reason, "exit_code", 1))
+    def _end_hard(self) -> None:
+        if not self.told:
+            sys.stderr.write(f"{self.fault}\n")
+        sys.stderr.flush()
+        os._exit(getattr(self.fault, "exit_code", 1))
 
 
 def batch_topic(app: faust.App, *names: str) -> TopicT:

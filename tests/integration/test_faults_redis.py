@@ -28,7 +28,7 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 
 #: For how long a worker waits here.
-RETRY = 6.0
+RETRY = 10.0
 
 
 @dataclass
@@ -78,6 +78,7 @@ async def away(place: Place) -> Undo:
 
     async def undo() -> None:
         place.store.start_again()
+        await place.redis.connection_pool.disconnect()
 
     return undo
 
@@ -201,7 +202,7 @@ async def test_a_redis_that_stays_in_trouble_ends_the_worker_and_the_next_one_go
 async def test_a_redis_that_reads_its_file_is_waited_for(place: Place, tmp_path: Path) -> None:
     worker = await place.shop.worker()
     noise = place.redis.pipeline(transaction=False)
-    for number in range(10_000):
+    for number in range(6_000):
         noise.set(f"noise:{number}", "x")
     await noise.execute()
     slow = tmp_path / "slow-redis-server"
