@@ -14,10 +14,10 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.events import KINDS
+from stream_persona.fetching import WITHOUT_PAST
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.topic_ids import topic_ids
-from stream_persona.transport import WITHOUT_PAST
 
 T = TypeVar("T")
 

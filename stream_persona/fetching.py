@@ -1,0 +1,207 @@
+"""What a worker's consumer does in its thread: fetch, and tell where reading goes on.
+
+It uses what aiokafka and Faust's driver keep to themselves; all of that is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, cast
+
+import faust
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer.fetcher import OffsetResetStrategy
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.transport.consumer import RecordMap, ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream_persona.errors import TopologyError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a crashed app may take to stop.
+CRASH_SECONDS: Final = 15.0
+
+#: The value of an event: what one fetch brought from one partition, in offset order.
+Batch = list[ConsumerRecord]
+
+#: What to do about an input topic without its past: offsets begin again in a new log, and records
+#: would take its events for known.
+WITHOUT_PAST: Final = (
+    "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
+    "topics hold is folded again from their beginning"
+)
+
+
+class BatchApp(faust.App):
+    """An app whose process ends after a crash, also when something in it never stops.
+
+    Stopping waits for services that may have lost their cancellation in the crash. Nothing is
+    acked by then, so a process that is ended hard loses nothing, and its supervisor starts it
+    again; one that lingers keeps its partitions from everybody.
+    """
+
+    #: Seconds for which no broker may answer.
+    retry_seconds = 60.0
+    #: What it crashed of first: stopping may crash of more.
+    fault: BaseException | None = None
+    #: Whether somebody tells that already.
+    told = False
+
+    def expired(self, tp: TP, first: int, number: int) -> None:
+        """Retention has dropped events that were never read, up to offset ``first``."""
+        logger.error(
+            "%s/%d: %d events were dropped by retention before they were read; going on at %d",
+            tp.topic, tp.partition, number, first,
+        )  # fmt: skip
+
+    def _crash(self, reason: BaseException) -> None:
+        super()._crash(reason)
+        self.fault = self.fault or reason
+        last = threading.Timer(CRASH_SECONDS, self._end_hard)
+        last.daemon = True
+        last.start()
+
+    def _end_hard(self) -> None:
+        if not self.told:
+            sys.stderr.write(f"{self.fault}\n")
+        sys.stderr.flush()
+        os._exit(getattr(self.fault, "exit_code", 1))
+
+
+class Fetched(dict[TP, Batch]):
+    """What one fetch brought, and where each assigned partition is read next."""
+
+    def __init__(self, records: RecordMap, positions: Mapping[TP, int], generation: int) -> None:
+        super().__init__((ensure_TP(tp), batch) for tp, batch in records.items())
+        self.positions = positions
+        self.generation = generation
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The driver's thread; it tells what the partitions' positions are after each fetch.
+
+    A position that the log does not have is never reset in silence. Before the log's beginning,
+    retention was quicker than we: that is told, and reading goes on. Behind its end, it is another
+    log than the position is of: that ends the worker. Who has no position begins at the beginning.
+    """
+
+    _answered: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._answered = time.monotonic()
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # The driver reads committed records only if Faust itself writes transactions.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        return consumer
+
+    async def check_group(self) -> None:
+        """Raise what went wrong between this worker and its group since the last call."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  # as `getmany` does
+        if coordinator is not None:
+            coordinator.check_errors()
+
+    async def on_thread_stop(self) -> None:
+        """Tasks of a consumer whose broker is away may let their cancellation out."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
+    def silence(self) -> float:
+        """Seconds since any broker has answered anything."""
+        answered = [self._answered, *(conn._last_action for conn in self._connections())]  # noqa: SLF001
+        self._answered = max(answered)
+        return time.monotonic() - self._answered
+
+    def _connections(self) -> list[AIOKafkaConnection]:
+        return list(self._consumer._client._conns.values()) if self._consumer else []  # noqa: SLF001
+
+    def missing_topics(self) -> set[str]:
+        """Topics that are to be read and that no broker has."""
+        if self._consumer is None:
+            return set()
+        cluster = self._consumer._client.cluster  # noqa: SLF001
+        wanted = self._consumer.subscription()
+        return {topic for topic in wanted if not cluster.partitions_for_topic(topic)}
+
+    def ask_brokers(self) -> None:
+        """Let a broker answer who has nothing else to say, say while others join the group."""
+        if self._consumer is not None:
+            ask = self._consumer._client.force_metadata_update  # noqa: SLF001
+            self.thread_loop.call_soon_threadsafe(ask)
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  # the driver's signature
+        max_records: int | None = None,
+    ) -> RecordMap:
+        try:
+            records = await super()._fetch_records(
+                consumer, active_partitions, timeout, max_records
+            )
+        except NoOffsetForPartitionError as error:
+            _begin(consumer, *error.args)
+            return {}
+        except OffsetOutOfRangeError as error:
+            await self._find_way(consumer, *error.args)
+            return {}
+        # No await from here on: the positions are still those that this fetch left.
+        if not self.consumer.flow_active:
+            for tp, batch in records.items():
+                consumer.seek(tp, batch[0].offset)
+            return {}
+        return Fetched(records, _read_positions(consumer), self.app.consumer_generation_id)
+
+    async def _find_way(
+        self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
+    ) -> None:
+        """Go on where a log begins that no longer has what was to be read next.
+
+        Raises:
+            TopologyError: it never had that.
+        """
+        first = await consumer.beginning_offsets(list(positions))
+        for tp, position in positions.items():
+            if position > first[tp]:
+                raise TopologyError(
+                    f"topic {tp.topic} was deleted and made anew, or has lost events: partition "
+                    f"{tp.partition} ends before offset {position}, which was read next; "
+                    f"{WITHOUT_PAST}"
+                )
+            cast("BatchApp", self.app).expired(ensure_TP(tp), first[tp], first[tp] - position)
+            consumer.seek(tp, first[tp])
+
+
+def _begin(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
+    """Read a partition, and all others without a committed position, from the beginning.
+
+    All at once, and without waiting: each reset waits for the fetches that are under way.
+    """
+    fetcher, subscription = consumer._fetcher, consumer._subscription  # noqa: SLF001
+    errors = {found: getattr(kept, "_error", None) for found, kept in fetcher._records.items()}  # noqa: SLF001
+    lacking = {f for f, error in errors.items() if isinstance(error, NoOffsetForPartitionError)}
+    assigned = [each for each in lacking | {tp} if subscription.is_assigned(each)]
+    if assigned:
+        fetcher.request_offset_reset(assigned, OffsetResetStrategy.EARLIEST)
+
+
+def _read_positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
+    """Where each assigned partition is read next, without waiting for any that is unknown."""
+    subscription = consumer._subscription.subscription  # noqa: SLF001  # the public way awaits
+    if subscription is None or subscription.assignment is None:
+        return {}
+    consumed = subscription.assignment.all_consumed_offsets()
+    return {ensure_TP(tp): at.offset for tp, at in consumed.items()}

@@ -1,0 +1,98 @@
+"""What a walk is given and what it leads to; data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stream_persona.events import KINDS
+
+if TYPE_CHECKING:
+    from stream_persona.events import Event
+    from stream_persona.features import Profiles
+    from stream_persona.records import Record
+    from stream_persona.sums import Contribution
+
+
+@dataclass(slots=True)
+class Delivery:
+    """An event as it came: its input (kind and partition), offset and arrival on the broker.
+
+    ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files).
+    """
+
+    event: Event
+    kind: int
+    partition: int
+    offset: int
+    arrived_at: int | None = None
+
+    @property
+    def source(self) -> int:
+        """The key of ``Record.positions``."""
+        return self.kind << 16 | self.partition
+
+
+#: By customer, what was applied of them before, in the order of its inputs' offsets.
+Histories = Mapping[str, Sequence[Delivery]]
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What the model learns (``sign`` 1) or unlearns (-1) of a customer."""
+
+    customer_id: str
+    persona: str
+    part: Contribution
+    sign: int
+
+
+@dataclass(slots=True)
+class Trial:
+    """A customer who was assigned a persona, as predicted before the model learned of it.
+
+    ``profile`` has one row; ``probabilities`` are in the taxonomy's order.
+    """
+
+    customer_id: str
+    persona: str
+    profile: Profiles
+    probabilities: tuple[float, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Overtaken:
+    """A deletion that newer events were folded before: their times and where they came in.
+
+    ``since`` is the deletion's time in epoch milliseconds, ``positions`` the record's.
+    """
+
+    since: int
+    positions: Mapping[int, int]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch leads to.
+
+    ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
+    a tombstone), ``spoken`` the customers whose public record changes; the counts are metrics.
+    """
+
+    records: dict[str, Record] = field(default_factory=dict)
+    messages: list[tuple[str, bytes | None]] = field(default_factory=list)
+    spoken: set[str] = field(default_factory=set)
+    lessons: list[Lesson] = field(default_factory=list)
+    causes: list[int] = field(default_factory=list)
+    assigned: set[str] = field(default_factory=set)
+    trials: list[Trial] = field(default_factory=list)
+    applied: list[int] = field(default_factory=lambda: [0] * len(KINDS))
+    redelivered: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+
+    def say(self, customer_id: str, message: bytes | None) -> None:
+        """Publish a change (None: a tombstone) and renew the public record."""
+        self.messages.append((customer_id, message))
+        self.spoken.add(customer_id)
