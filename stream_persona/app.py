@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 import faust
 from faust.streams import Stream
-from faust.types import TP, StreamT
+from faust.types import TP, EventT, StreamT
 from mode import Service
 
 from stream_persona import metrics as figures
 from stream_persona import topology
+from stream_persona.fetching import BatchApp
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.transport import BatchApp, batch_topic, faust_options
+from stream_persona.transport import batch_topic, faust_options
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+
+#: So many fetched batches, or those of so many seconds, are taken at once. A batch costs more than
+#: its events do where these are few, and a trickle over many topics would make a queue of batches.
+_JOINED: Final = 64
+_JOIN_SECONDS: Final = 0.005
 
 
 class PersonaApp(BatchApp):
@@ -58,6 +66,20 @@ class PersonaApp(BatchApp):
         """The input topics with more partitions than the deployment; all are who they were."""
         return await topology.repartitioned(self.settings, self._tables)
 
+    async def walk(self, batches: Sequence[EventT[Any]]) -> None:
+        """Walk and ack; the batches of a partition together, whatever their topics.
+
+        Each topic's come in the order of its offsets, as they were delivered.
+        """
+        joined: dict[tuple[int, bool], list[EventT[Any]]] = {}
+        for event in batches:
+            tp = event.message.tp
+            joined.setdefault((tp.partition, self.worker.forwards(tp.topic)), []).append(event)
+        for events in joined.values():
+            await self.worker.process([record for event in events for record in event.value])
+            for event in events:
+                event.ack()
+
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
         await super().on_shutdown()
@@ -78,9 +100,8 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
     async def walk(stream: StreamT[Any]) -> None:
         """All customer-keyed topics, one batch after another: one place decides the order."""
-        async for event in cast("Stream[Any]", stream).noack().events():
-            await app.worker.process(event.value)
-            event.ack()
+        async for events in cast("Stream[Any]", stream).noack_take(_JOINED, _JOIN_SECONDS):
+            await app.walk(cast("Sequence[EventT[Any]]", events))
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:

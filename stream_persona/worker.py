@@ -140,14 +140,16 @@ class Worker:
         await self.refresh()
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
-        """The whole journey of what one fetch brought from one partition.
+        """The whole journey of records of one partition, of any topics whose homes are here.
+
+        Records of topics that are forwarded come in batches of their own.
 
         Raises:
             FencedError: another worker owns the partition now; nothing was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
         """
         started = time.perf_counter()
-        if batch[0].topic in self._inbox.repartitioned:
+        if self.forwards(batch[0].topic):
             await self._forward(batch)
             return
         owned = await self._owner(batch[0].partition)
@@ -166,6 +168,10 @@ class Worker:
             await self._publisher.publish([*read.letters, *read.reroutes])
             await self._say(owned, outcome.messages)
         self._count(outcome, read, batch, started)
+
+    def forwards(self, topic: str) -> bool:
+        """Whether all events of a topic are sent on to their home."""
+        return topic in self._inbox.repartitioned
 
     async def _forward(self, batch: Sequence[ConsumerRecord]) -> None:
         """Send a batch's events to where their customers are at home."""
