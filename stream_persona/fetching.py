@@ -127,6 +127,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _connections(self) -> list[AIOKafkaConnection]:
         return list(self._consumer._client._conns.values()) if self._consumer else []  # noqa: SLF001
 
+    def has_coordinator(self) -> bool:
+        """Whether a broker that keeps the group's offsets is known."""
+        coordinator = self._consumer and self._consumer._coordinator  # noqa: SLF001
+        return coordinator is None or getattr(coordinator, "coordinator_id", 0) is not None
+
     def missing_topics(self) -> set[str]:
         """Topics that are to be read and that no broker has."""
         if self._consumer is None:

@@ -154,13 +154,20 @@ class Consumer(driver.Consumer):
         would commit to a topic that was deleted for ever, which keeps the group from sharing anew.
         """
         patience = cast("BatchApp", self.app).retry_seconds
-        complete = time.monotonic()
+        complete = led = time.monotonic()
         while not self.should_stop:
             await self.sleep(min(_LOOK_SECONDS, patience / 4))
             silence, gone = self._thread.silence(), self._thread.missing_topics()
             complete = complete if gone else time.monotonic()
+            led = time.monotonic() if self._thread.has_coordinator() else led
             if silence > patience:
                 message = f"no Kafka broker answered for {patience:g} s; see that they run"
+                await self.crash(UnavailableError(message))
+            elif time.monotonic() - led > patience:
+                message = (
+                    f"no Kafka broker has kept the group's offsets for {patience:g} s; see that "
+                    "__consumer_offsets has leaders"
+                )
                 await self.crash(UnavailableError(message))
             elif time.monotonic() - complete > patience:
                 message = f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}"

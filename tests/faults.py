@@ -86,7 +86,7 @@ class Worker(WorkerProcess):
         assert self.process.returncode == code, told[-2_000:]
         last = told.splitlines()[-1]
         assert sentence in last
-        assert told.count(last) == 1
+        assert told.count(last) == 1, told[-4_000:]
         assert "stream_persona.errors" not in told  # as a stack would end
 
 

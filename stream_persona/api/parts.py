@@ -15,7 +15,7 @@ from stream_persona.api.overview import Overview
 from stream_persona.api.reader import Reader
 from stream_persona.api.stream import Feed
 from stream_persona.api.telemetry import Figures
-from stream_persona.errors import UnavailableError
+from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.redis_tables import RedisTables
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Parts:
     async def _redis_answers(self) -> bool:
         try:
             await self.tables.ping()
-        except UnavailableError:
+        except (UnavailableError, ConfigError):
             return False
         return True
 

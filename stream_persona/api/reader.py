@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stream_persona import records
 from stream_persona.api import query
-from stream_persona.errors import UnavailableError
+from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.features import Counts
 from stream_persona.learned import Part, unpack
 from stream_persona.refit import following
@@ -54,7 +54,7 @@ class Reader:
         self.ready = False
 
     async def follow(self) -> None:
-        """Refresh for ever; a Redis that is away makes it unready, not ended."""
+        """Refresh for ever; a Redis that is away or refuses us makes it unready, not ended."""
         try:
             while True:
                 await self._try()
@@ -67,6 +67,7 @@ class Reader:
 
         Raises:
             UnavailableError: Redis stayed away.
+            ConfigError: it refuses us, or what is there is not of this deployment.
         """
         stamps = await self._tables.stamps(self._partitions)
         moved = [p for p, stamp in stamps.items() if self._parts.get(p, (b"",))[0] != stamp]
@@ -113,7 +114,7 @@ class Reader:
     async def _try(self) -> None:
         try:
             await self.refresh()
-        except UnavailableError as error:
+        except (UnavailableError, ConfigError) as error:
             if self.ready:
                 logger.warning("the model can't be followed for now: %s", error)
             self.ready = False

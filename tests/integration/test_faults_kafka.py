@@ -203,12 +203,65 @@ async def test_partitions_whose_leader_dies_go_on_with_another(
         second.kill()
 
 
+async def test_a_group_whose_offsets_no_broker_leads_ends_the_worker(
+    redis_server: Redis, tmp_path: Path
+) -> None:
+    first = Broker()
+    try:
+        await asyncio.to_thread(first.wait_until_ready)
+        second = SecondBroker(first, tmp_path)
+        try:
+            ready = partial(answers, second.address)
+            await asyncio.to_thread(wait_until, ready, 60, "the second broker does not answer")
+            await make_internal_topics(first)
+            settings = settings_for(first, redis_server.url, retry_seconds=6.0)
+            group = await group_of(settings, 2)
+            settings = settings.model_copy(update={"group": group, "replication": 2})
+            async with (
+                client_of(settings.redis_url) as redis,
+                trouble(settings, redis, tmp_path) as shop,
+            ):
+                worker = await shop.worker()
+                second.kill()
+                await worker.ends("see that __consumer_offsets has leaders", seconds=60)
+        finally:
+            second.kill()
+    finally:
+        first.close()
+
+
+async def group_of(settings: Settings, broker: int) -> str:
+    """A name of a group whose offsets are a broker's."""
+    leaders: list[int] = []
+    async with admin_of(settings) as admin:
+
+        async def known() -> bool:
+            (topic,) = await admin.describe_topics(["__consumer_offsets"])
+            found = {each["partition"]: each["leader"] for each in topic["partitions"]}
+            leaders[:] = [found[partition] for partition in sorted(found)]
+            return broker in leaders
+
+        await eventually(known, 30, "the broker leads none of __consumer_offsets")
+    names = (f"{settings.group}-{number}" for number in range(1_000))
+    return next(name for name in names if leaders[java_hash(name) % len(leaders)] == broker)
+
+
+def java_hash(text: str) -> int:
+    """``Utils.abs(text.hashCode())``, by which Kafka chooses a group's partition."""
+    found = 0
+    for character in text.encode("utf-16-be")[1::2]:
+        found = (31 * found + character) & 0xFFFFFFFF
+    return found & 0x7FFFFFFF
+
+
 async def make_internal_topics(broker: Broker) -> None:
     """While there is one broker: they have one replica here, and must not go with the second."""
     writer = AIOKafkaProducer(bootstrap_servers=broker.brokers, transactional_id="first")
     reader = AIOKafkaConsumer(bootstrap_servers=broker.brokers, group_id="first")
     for client in (writer, reader):
         await client.start()
+    await reader.committed(TopicPartition("any", 0))
+    for client in (writer, reader):
         await client.stop()
 
 
