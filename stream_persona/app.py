@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 import faust
@@ -20,7 +19,7 @@ from stream_persona.publish import KafkaPublisher
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.transport import batch_topic, faust_options
+from stream_persona.transport import PREFETCHED_POLLS, batch_topic, faust_options
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -28,8 +27,10 @@ logger = logging.getLogger(__name__)
 
 #: So many fetched batches, or those of so many seconds, are taken at once. A batch costs more than
 #: its events do where these are few, and a trickle over many topics would make a queue of batches.
-_JOINED: Final = 64
-_JOIN_SECONDS: Final = 0.005
+_JOINED: Final = 10_000
+_JOIN_SECONDS: Final = 0.002
+#: Polls' worth of records that are walked at once: while they are, as many are fetched.
+_WALKED_POLLS: Final = PREFETCHED_POLLS // 2
 
 
 class PersonaApp(BatchApp):
@@ -67,18 +68,30 @@ class PersonaApp(BatchApp):
         return await topology.repartitioned(self.settings, self._tables)
 
     async def walk(self, batches: Sequence[EventT[Any]]) -> None:
-        """Walk and ack; the batches of a partition together, whatever their topics.
+        """Walk and ack; batches are walked together, whatever their topics and partitions.
 
         Each topic's come in the order of its offsets, as they were delivered.
         """
-        joined: dict[tuple[int, bool], list[EventT[Any]]] = {}
-        for event in batches:
-            tp = event.message.tp
-            joined.setdefault((tp.partition, self.worker.forwards(tp.topic)), []).append(event)
-        for events in joined.values():
+        for events in self._joined(batches):
             await self.worker.process([record for event in events for record in event.value])
             for event in events:
                 event.ack()
+
+    def _joined(self, batches: Sequence[EventT[Any]]) -> Iterator[list[EventT[Any]]]:
+        """Batches that are walked together: not too many, and those to be forwarded apart."""
+        most = _WALKED_POLLS * self.settings.max_batch_records
+        for forwarded in (False, True):
+            joined: list[EventT[Any]] = []
+            size = 0
+            for event in batches:
+                if self.worker.forwards(event.message.tp.topic) == forwarded:
+                    joined.append(event)
+                    size += len(event.value)
+                    if size >= most:
+                        yield joined
+                        joined, size = [], 0
+            if joined:
+                yield joined
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
@@ -123,11 +136,9 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
     @app.task
     async def sweep() -> None:
-        """At most ``sweep_rate`` shoppers a second: live events come first."""
         while settings.sweep_rate and not app.should_stop:
-            began = time.monotonic()
             scored = await app.worker.sweep()
-            rest = scored / settings.sweep_rate - (time.monotonic() - began)
-            await Service.sleep(app, max(rest, 0.001) if scored else settings.model_interval)
+            rest = max(app.worker.sweep_pause, 0.001)
+            await Service.sleep(app, rest if scored else settings.model_interval)
 
     return app

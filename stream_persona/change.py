@@ -7,17 +7,17 @@ and dwell keep a label from flapping, a step keeps small moves of confidence qui
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from stream_persona.confidence import MILLION, candidates, is_ambiguous
 from stream_persona.events import encode, rfc3339
 from stream_persona.records import Posterior, Said
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -28,17 +28,13 @@ if TYPE_CHECKING:
 CAUSES: Final = ("behaviour", "assignment", "model", "decay", "expiry")
 BEHAVIOUR, ASSIGNMENT, MODEL, DECAY, EXPIRY = range(5)
 
-Reasons = tuple[tuple[str, str, int], ...]
 
-
-@dataclass(slots=True)
-class Belief:
+class Belief(Struct, gc=False):
     """What the model makes of a record: probabilities in the taxonomy's order, and n."""
 
     distribution: tuple[int, ...]
     evidence: float
     model_version: str
-    why: Callable[[str], Reasons]
     threshold: float | None = None
     candidate_floor: float | None = None
 
@@ -51,13 +47,15 @@ def millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
 def decide(
     record: Record, belief: Belief, taxonomy: Taxonomy, now: int, cause: int = BEHAVIOUR
 ) -> Said | None:
-    """The change to publish, or None when nothing shifted enough. ``now``: epoch milliseconds."""
+    """The change to publish, or None when nothing shifted enough. ``now``: epoch milliseconds.
+
+    It has no reasons yet: they are found for all of a batch at once.
+    """
     said, at = record.said, record.counts.clock
     current = _current(record, belief, taxonomy)
     if said is not None and not _shifted(said, current, taxonomy):
         return None
     at = max(at, record.label.at if record.label else 0)
-    persona = current.persona or _top(belief.distribution, taxonomy.names)
     return Said(
         revision=said.revision + 1 if said else 1,
         cause=_cause(said, current, record, taxonomy.names, cause),
@@ -69,7 +67,7 @@ def decide(
         personas=taxonomy.names,
         previous=_aligned(said, taxonomy.names) if said else None,
         current=current,
-        why=belief.why(persona),
+        why=(),
         model_version=belief.model_version,
         taxonomy_version=taxonomy.version,
     )

@@ -46,13 +46,15 @@ MAX_ITEM_ATTRIBUTES: Final = 4_096
 #: Where the year 10000 begins.
 _END: Final = 253_402_300_800_000
 
+# Events and records hold no cycles: the collector, which would look again and again at all that are
+# kept in memory, has no business with them (``gc=False``).
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=_END)]
 Text = Annotated[str, Meta(max_length=1_024)]
 Attributes = Annotated[dict[Text, Text], Meta(max_length=MAX_ATTRIBUTES)]
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, gc=False):
     """A product, as bought or looked at; ``price`` is that of one piece."""
 
     product_id: Id
@@ -63,7 +65,7 @@ class Item(Struct, frozen=True):
     attributes: Attributes | None = None
 
 
-class Purchase(Struct, frozen=True):
+class Purchase(Struct, frozen=True, gc=False):
     """One order or basket."""
 
     event_id: Id
@@ -74,7 +76,7 @@ class Purchase(Struct, frozen=True):
     attributes: Attributes | None = None
 
 
-class Browse(Struct, frozen=True):
+class Browse(Struct, frozen=True, gc=False):
     """One look at the shop: a view, a search, something put into the cart or taken out."""
 
     event_id: Id
@@ -86,7 +88,7 @@ class Browse(Struct, frozen=True):
     attributes: Attributes | None = None
 
 
-class Engagement(Struct, frozen=True):
+class Engagement(Struct, frozen=True, gc=False):
     """One reaction to a message or campaign."""
 
     event_id: Id
@@ -98,7 +100,7 @@ class Engagement(Struct, frozen=True):
     attributes: Attributes | None = None
 
 
-class Assignment(Struct, frozen=True):
+class Assignment(Struct, frozen=True, gc=False):
     """A persona given to a customer by the team; ``persona=None`` withdraws it."""
 
     assignment_id: Id
@@ -109,7 +111,7 @@ class Assignment(Struct, frozen=True):
     expires_at: Time | None = None
 
 
-class Deletion(Struct, frozen=True):
+class Deletion(Struct, frozen=True, gc=False):
     """A request to forget a customer, with everything learned from them."""
 
     request_id: Id
@@ -162,7 +164,8 @@ def event_id(event: Event) -> str:
 
 def event_time(event: Event) -> int:
     """When it happened, in epoch milliseconds of event time."""
-    return milliseconds(event.requested_at if isinstance(event, Deletion) else event.occurred_at)
+    time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
+    return time if isinstance(time, int) else milliseconds(time)
 
 
 def decode(kind: int, value: bytes | None) -> Event:

@@ -14,15 +14,18 @@ import numpy as np
 from stream_persona.confidence import MILLION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from stream_persona.features import Profiles
     from stream_persona.weights import Weights
 
+    Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+#: Feature, value and lift in millionths of each reason, the strongest first.
+Reasons = tuple[tuple[str, str, int], ...]
 
 #: Bound of the sum of all log-lifts in a tree: their product stays a number.
 _MOST_LOG: Final = 300.0
@@ -30,13 +33,14 @@ _MOST_LOG: Final = 300.0
 _MOST_LIFT: Final = 13.8
 
 
-def log_lifts(weights: Weights, profile: Profiles) -> tuple[NDArray[np.int64], Floats]:
-    """Slots of a profile of one row, and each token's log-lift (tokens, classes)."""
-    slots, added = weights.evidence(profile)
+def log_lifts(weights: Weights, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+    """Row and slot of each token of profiles, and its log-lift (tokens, classes)."""
+    rows, slots, added = weights.evidence(profiles)
     prior = np.exp(weights.log_prior)
-    most = added.max(axis=1, keepdims=True)  # so that no exponential overflows
-    mean = most + np.log((np.exp(added - most) * (prior / prior.sum())).sum(axis=1, keepdims=True))
-    return slots, added - mean
+    most = added.max(axis=1, keepdims=True, initial=-np.inf)  # so that no exponential overflows
+    # Not a matrix product, whose last bits may depend on the rows around.
+    mean = most[:, 0] + np.log((np.exp(added - most) * (prior / prior.sum())).sum(axis=1))
+    return rows, slots, added - mean[:, None]
 
 
 def split(token: str) -> tuple[str, str]:
@@ -46,19 +50,34 @@ def split(token: str) -> tuple[str, str]:
 
 
 def reasons(
-    weights: Weights, profile: Profiles, persona: str, name: Callable[[int], str], count: int
-) -> tuple[tuple[str, str, int], ...]:
-    """The strongest ``(feature, value, lift in millionths)`` that speak for ``persona``."""
-    if persona not in weights.classes or not count:
-        return ()
-    slots, lifts = log_lifts(weights, profile)
-    column = lifts[:, weights.classes.index(persona)]
-    order = np.argsort(-column, kind="stable")[:count]
-    return tuple(
-        (*split(name(int(slots[i]))), round(float(np.exp(min(column[i], _MOST_LIFT))) * MILLION))
-        for i in order
-        if column[i] > 0
-    )
+    weights: Weights,
+    profiles: Profiles,
+    personas: Sequence[str],
+    name: Callable[[int], str],
+    count: int,
+) -> list[Reasons]:
+    """Of each row the strongest ``(feature, value, lift in millionths)`` that speak for a persona.
+
+    ``personas`` has one for each row of ``profiles``.
+    """
+    found: list[list[tuple[str, str, int]]] = [[] for _ in personas]
+    columns = np.array([weights.classes.index(p) if p in weights.classes else -1 for p in personas])
+    if not count or not len(personas):
+        return [() for _ in personas]
+    rows, slots, lifts = log_lifts(weights, profiles)
+    column = columns[rows]
+    lift = lifts[np.arange(len(rows)), column]
+    speaking = np.flatnonzero((lift > 0) & (column >= 0))
+    rows, slots, lift = rows[speaking], slots[speaking], lift[speaking]
+    order = np.lexsort((-lift, rows))
+    first = np.searchsorted(rows, rows)  # rows ascend, so this is where each token's row begins
+    order = order[np.arange(len(order)) - first < count]
+    shown = np.rint(np.exp(np.minimum(lift[order], _MOST_LIFT)) * MILLION).astype(np.int64)
+    for row, slot, value in zip(
+        rows[order].tolist(), slots[order].tolist(), shown.tolist(), strict=True
+    ):
+        found[row].append((*split(name(slot)), value))
+    return [tuple(each) for each in found]
 
 
 def tree(
@@ -71,7 +90,7 @@ def tree(
     column = weights.classes.index(persona)
     probability = float(weights.probabilities(profile)[0, column])
     prior = float(np.exp(weights.log_prior[column]))
-    slots, lifts = log_lifts(weights, profile)
+    _, slots, lifts = log_lifts(weights, profile)
     logs = lifts[:, column]
     # The product of all must be a number; overwhelming lifts are shown in proportion.
     logs = logs * min(1.0, _MOST_LOG / max(float(np.abs(logs).sum()), 1e-9))

@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Context
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import isqrt
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 
 from stream_persona.tokens import COARSE_SLOTS, EVENTS, WEIGHT_UNITS
 
@@ -102,8 +103,7 @@ def granules_of(times: Ints, features: Features) -> Ints:
     return (times - features.origin_ms) * GRANULES // features.half_life_ms
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct, gc=False):
     """One customer's decayed counts: sorted keys and their integer sums, as of ``clock``."""
 
     epoch: int
@@ -117,13 +117,13 @@ class Counts:
         return cls(NO_EPOCH, 0, np.empty(0, np.uint32), np.empty(0, np.int64))
 
 
-@dataclass(slots=True)
-class Observation:
+class Observation(Struct, gc=False):
     """One event's tokens for the customer in ``row`` of a batch; weights in quarters."""
 
     row: int
     at: int
-    tokens: list[tuple[int, int]]
+    slots: list[int]
+    weights: list[int]
 
 
 def fold(
@@ -171,13 +171,15 @@ def _added(
     observed: Sequence[Observation], rows: Ints, section: Ints, granules: Ints
 ) -> tuple[Ints, Ints]:
     """The observations' keys and values, sorted and summed; what is too old is left out."""
-    sizes = np.array([len(o.tokens) for o in observed], np.int64)
-    pairs = np.array([pair for o in observed for pair in o.tokens], np.int64).reshape(-1, 2)
+    sizes = np.array([len(o.slots) for o in observed], np.int64)
+    total = int(sizes.sum())
+    slots = np.fromiter(chain.from_iterable(o.slots for o in observed), np.int64, total)
+    weights = np.fromiter(chain.from_iterable(o.weights for o in observed), np.int64, total)
     base = np.repeat(rows << 17 | section << 16, sizes)
     weight = granule_weights()[granules & ((1 << EPOCH_BITS) - 1)]
-    values = pairs[:, 1] * np.repeat(weight, sizes)
+    values = weights * np.repeat(weight, sizes)
     kept = np.repeat(section <= 1, sizes)
-    return sum_by_key((base | pairs[:, 0])[kept], values[kept])
+    return sum_by_key((base | slots)[kept], values[kept])
 
 
 def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
@@ -229,6 +231,15 @@ class Profiles:
         middle = self.middles[i : i + 1] - a
         part = self.slots[a:b], self.shares[a:b], self.events[i : i + 1]
         return Profiles(np.array([0, b - a]), middle, *part)
+
+    def rows(self, numbers: Sequence[int]) -> Profiles:
+        """The profiles of some customers, in this order."""
+        of = np.array(numbers, np.int64)
+        first, sizes = self.starts[of], self.starts[of + 1] - self.starts[of]
+        starts = np.concatenate(([0], np.cumsum(sizes)))
+        at = np.arange(starts[-1]) + np.repeat(first - starts[:-1], sizes)
+        middles = self.middles[of] - first + starts[:-1]
+        return Profiles(starts, middles, self.slots[at], self.shares[at], self.events[of])
 
 
 def profiles(counts: Sequence[Counts], features: Features) -> Profiles:

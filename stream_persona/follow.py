@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
-#: A calibration may take one part in so many of the time while the model keeps moving.
-_REST: Final = 8.0
+#: One part in so many of the time is spent on new weights while labelled customers move, and on
+#: calibrations then; and on these once the customers are at rest.
+_DERIVE: Final = 20.0
+_CALIBRATE: Final = 40.0
+_SETTLE: Final = 8.0
 
 
 class Follower:
@@ -25,7 +28,8 @@ class Follower:
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         self._learned = Learned(taxonomy)
-        self._next_calibration = -math.inf
+        self._moved = False
+        self._next_derivation = self._next_calibration = self._next_settling = -math.inf
 
     @property
     def weights(self) -> Weights:
@@ -38,14 +42,25 @@ class Follower:
         return self._learned.labelled
 
     async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:
-        """Derive new weights if the parts have changed, or a calibration is due; whether it did."""
+        """Derive new weights if the parts have changed and it is time; whether it did.
+
+        ``changed`` tells whether the parts have since the last call.
+        """
         began = time.monotonic()
-        due = (changed or not self._learned.settled) and began >= self._next_calibration
-        if not (changed or due):
+        self._moved |= changed
+        calibrate = (self._moved or not self._learned.settled) and began >= (
+            self._next_calibration if changed else self._next_settling
+        )
+        derive = self._moved and (not changed or began >= self._next_derivation)
+        if not (derive or calibrate):
             return False
+        self._moved = False
         total, panel = merged(parts)
-        await asyncio.to_thread(self._learned.update, total, panel, calibrate=due)
-        if due:
-            ended = time.monotonic()
-            self._next_calibration = ended + _REST * (ended - began)
+        await asyncio.to_thread(self._learned.update, total, panel, calibrate=calibrate)
+        ended = time.monotonic()
+        took = ended - began
+        self._next_derivation = ended + _DERIVE * took
+        if calibrate:
+            self._next_calibration = ended + _CALIBRATE * took
+            self._next_settling = ended + _SETTLE * took
         return True

@@ -26,9 +26,13 @@ _ORIGIN: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp"
 
 @dataclass(slots=True)
 class Read:
-    """What a batch holds: events at home here, dead letters, and events of other partitions."""
+    """What a batch holds: events at home here, dead letters, and events of other partitions.
+
+    ``homes`` are the partitions of the deliveries' customers.
+    """
 
     deliveries: list[Delivery] = field(default_factory=list)
+    homes: dict[str, int] = field(default_factory=dict)
     letters: list[Message] = field(default_factory=list)
     reroutes: list[Message] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -54,9 +58,11 @@ class Inbox:
                 read.letters.append(self._dead_letter(raw, error))
                 read.reasons.append(error.reason)
                 continue
-            at_home = journal.home(delivery.event.customer_id, self._settings.partitions)
+            customer = delivery.event.customer_id
+            at_home = journal.home(customer, self._settings.partitions)
             if at_home == raw.partition and raw.topic not in self.repartitioned:
                 read.deliveries.append(delivery)
+                read.homes[customer] = at_home
             else:
                 read.reroutes.append(self._reroute(raw, delivery, at_home))
         return read

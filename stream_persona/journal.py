@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +20,11 @@ from stream_persona.sums import customer_key
 from stream_persona.tables import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stream_persona.events import Event
     from stream_persona.pipeline import Lesson, Outcome
+    from stream_persona.publish import Change
     from stream_persona.records import Record
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
@@ -69,6 +71,46 @@ def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
     return write
 
 
+@dataclass(slots=True)
+class Share:
+    """What an outcome means for one partition."""
+
+    write: Write
+    records: dict[str, Record] = field(default_factory=dict)
+    lessons: list[Lesson] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+def shares(
+    outcome: Outcome, homes: Mapping[str, int], taxonomy: Taxonomy, marker_days: float
+) -> dict[int, Share]:
+    """An outcome by partition; ``homes`` are those of its customers.
+
+    Records are encoded all at once, since that costs less than a few here and a few there.
+    """
+    whole = write_of(outcome, taxonomy, marker_days)
+    found = {homes[name]: Share(Write(marker_ms=whole.marker_ms)) for name in outcome.records}
+    for customer, record in outcome.records.items():
+        share = found[homes[customer]]
+        share.records[customer] = record
+        share.write.states[customer] = whole.states[customer]
+        if customer in whole.markers:
+            share.write.markers[customer] = whole.markers[customer]
+    for customer, public in whole.public.items():
+        found[homes[customer]].write.public[customer] = public
+    for customer in whole.pending:
+        found[homes[customer]].write.pending.append(customer)
+    for customer in whole.labelled:
+        found[homes[customer]].write.labelled.add(customer)
+    for customer in whole.unlabelled:
+        found[homes[customer]].write.unlabelled.add(customer)
+    for lesson in outcome.lessons:
+        found[homes[lesson.customer_id]].lessons.append(lesson)
+    for change in outcome.messages:
+        found[homes[change[0]]].changes.append(change)
+    return found
+
+
 class RecordCache:
     """The most recently used records. Only who has claimed their partition may trust it."""
 
@@ -80,18 +122,16 @@ class RecordCache:
     def __len__(self) -> int:
         return len(self._known)
 
+    def get(self, customer: str) -> Record | None:
+        """A customer's record, if it is remembered."""
+        return self._known.get(customer)
+
     async def load(self, customers: Iterable[str]) -> dict[str, Record]:
         """The records of those customers that have one."""
         wanted = dict.fromkeys(customers)
         missing = [customer for customer in wanted if customer not in self._known]
         self._known.update(await load(self._tables, missing, self._fingerprint))
         return {c: self._known[c] for c in wanted if c in self._known}
-
-    async def peek(self, customers: list[str]) -> dict[str, Record]:
-        """The same, without remembering who was not known: for a look at everybody in turn."""
-        missing = [customer for customer in customers if customer not in self._known]
-        found = await load(self._tables, missing, self._fingerprint)
-        return {c: self._known[c] for c in customers if c in self._known} | found
 
     def keep(self, changed: dict[str, Record], most: int) -> None:
         """Remember new records; forget the least recently changed beyond ``most``."""

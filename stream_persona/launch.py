@@ -6,6 +6,7 @@ Exit code 0 after SIGTERM or SIGINT, whenever it comes; otherwise never 0.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Objects made, less those freed, between two collections of the young ones; so many of these
+#: between two of the older ones.
+_COLLECTIONS: Final = (200_000, 20, 50)
 #: Seconds between two equal lines of a library that writes one at each of its attempts.
 _SELDOM_SECONDS: Final = 10.0
 
@@ -44,6 +48,9 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     end_politely()
     broker, redis = asyncio.run(topology.prepare(settings))
     logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
+    # What a batch makes is freed by reference counts. Collections in its midst would find nothing,
+    # and look at all cached records each time.
+    gc.set_threshold(*_COLLECTIONS)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, taxonomy)

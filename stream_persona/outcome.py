@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stream_persona.events import KINDS
+from stream_persona.events import KINDS, event_time
 
 if TYPE_CHECKING:
     from stream_persona.events import Event
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Delivery:
     """An event as it came: its input (kind and partition), offset and arrival on the broker.
 
-    ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files).
+    ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files). ``at`` is the
+    event's own time, ``source`` the key of ``Record.positions``.
     """
 
     event: Event
@@ -27,11 +28,13 @@ class Delivery:
     partition: int
     offset: int
     arrived_at: int | None = None
+    at: int = field(init=False)
+    source: int = field(init=False)
 
-    @property
-    def source(self) -> int:
-        """The key of ``Record.positions``."""
-        return self.kind << 16 | self.partition
+    def __post_init__(self) -> None:
+        """Once for all who ask several times."""
+        self.at = event_time(self.event)
+        self.source = self.kind << 16 | self.partition
 
 
 #: By customer, what was applied of them before, in the order of its inputs' offsets.

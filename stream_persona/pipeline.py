@@ -8,11 +8,13 @@ replay and tests call the same one; it does no I/O and reads no clock.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, cast
 
-from stream_persona.change import BEHAVIOUR, Belief, Reasons, change_message, decide, millionths
-from stream_persona.events import KINDS, Assignment, Deletion, event_id, event_time, milliseconds
+from msgspec.structs import replace
+
+from stream_persona.change import BEHAVIOUR, Belief, change_message, decide, millionths
+from stream_persona.events import ASSIGNMENT, DELETION, KINDS, milliseconds
 from stream_persona.explain import reasons
 from stream_persona.features import Counts, Observation, Profiles, fold, profiles
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
@@ -22,16 +24,15 @@ from stream_persona.sums import FOLDS, Contribution, contribution, customer_key
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.events import Browse, Engagement, Purchase
+    from stream_persona.events import Assignment, Browse, Engagement, Purchase
+    from stream_persona.records import Said
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
     from stream_persona.weights import Weights
 
 
 #: Kinds of events that are folded into counts.
-_BEHAVIOUR = frozenset(
-    kind for kind, event in enumerate(KINDS) if event not in {Assignment, Deletion}
-)
+_BEHAVIOUR = frozenset(range(len(KINDS))) - {ASSIGNMENT, DELETION}
 _NONE: Histories = {}
 
 
@@ -63,10 +64,10 @@ def absorb(
     histories: Histories = _NONE,
 ) -> Outcome:
     """Apply each event once, fold, learn; nothing of it depends on what the model knows."""
-    outcome = Outcome()
+    outcome, rules = Outcome(), _Rules.of(taxonomy, tokenizer)
     drafts = _drafts(deliveries, records, histories)
     for delivery in deliveries:
-        drafts[delivery.event.customer_id].apply(delivery, taxonomy, tokenizer, outcome)
+        drafts[delivery.event.customer_id].apply(delivery, rules, outcome)
     _fold(list(drafts.values()), taxonomy)
     changed = [draft for draft in drafts.values() if draft.applied]
     outcome.records = {draft.customer_id: draft.record for draft in changed}
@@ -87,10 +88,13 @@ def overtaken(
     """The customers of whom ``absorb`` needs the events that were applied before."""
     found: dict[str, Overtaken] = {}
     for delivery in deliveries:
-        record = records.get(delivery.event.customer_id)
-        if record is None or not isinstance(delivery.event, Deletion):
+        if delivery.kind != DELETION:
             continue
-        at, known = _clamped(delivery, taxonomy), found.get(delivery.event.customer_id)
+        record = records.get(delivery.event.customer_id)
+        if record is None:
+            continue
+        at = _clamped(delivery, _milliseconds(taxonomy.policy.max_future_seconds))
+        known = found.get(delivery.event.customer_id)
         is_new = record.positions.get(delivery.source, 0) <= delivery.offset
         if is_new and record.deleted_at < at < record.counts.clock:
             since = at if known is None else min(at, known.since)
@@ -120,25 +124,44 @@ def speak(
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
     probabilities = weights.probabilities(seen)
     whole, evidence = millionths(probabilities), seen.events.tolist()
+    changed: list[tuple[int, str, Said]] = []
     for row, (name, record) in enumerate(known.items()):
-
-        def why(persona: str, row: int = row) -> Reasons:
-            profile, count = seen.row(row), taxonomy.policy.reasons
-            return reasons(weights, profile, persona, tokenizer.name, count)
-
         if name in outcome.assigned:
             persona = record.active_label() or ""
             trial = Trial(name, persona, seen.row(row), tuple(probabilities[row].tolist()))
             outcome.trials.append(trial)
         belief = Belief(
-            whole[row], evidence[row], weights.version, why,
-            weights.threshold, weights.candidate_floor,
-        )  # fmt: skip
+            whole[row], evidence[row], weights.version, weights.threshold, weights.candidate_floor
+        )
         said = decide(record, belief, taxonomy, now, cause)
         if said is not None:
-            outcome.records[name] = replace(record, said=said)
-            outcome.say(name, change_message(name, outcome.records[name]))
-            outcome.causes.append(said.cause)
+            changed.append((row, name, said))
+    _say(outcome, changed, seen, weights, taxonomy, tokenizer)
+
+
+def _say(
+    outcome: Outcome,
+    changed: Sequence[tuple[int, str, Said]],
+    seen: Profiles,
+    weights: Weights,
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+) -> None:
+    """Give the changes of rows of ``seen`` their reasons, all at once, and say them."""
+    if not changed:
+        return
+    whys = reasons(
+        weights,
+        seen.rows([row for row, _, _ in changed]),
+        [said.current.likeliest(said.personas) for _, _, said in changed],
+        tokenizer.name,
+        taxonomy.policy.reasons,
+    )
+    for (_, name, said), why in zip(changed, whys, strict=True):
+        record = replace(outcome.records[name], said=replace(said, why=why))
+        outcome.records[name] = record
+        outcome.say(name, change_message(name, record))
+        outcome.causes.append(said.cause)
 
 
 def teaches(record: Record, taxonomy: Taxonomy) -> bool:
@@ -160,9 +183,29 @@ def _contribution(customer_id: str, profile: Profiles) -> Contribution:
     return contribution(profile, customer_key(customer_id) % FOLDS)
 
 
+@dataclass(slots=True, frozen=True)
+class _Rules:
+    """What events are applied by; times in milliseconds."""
+
+    tokenizer: Tokenizer
+    max_future: int
+    duplicate_window: int
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy, tokenizer: Tokenizer) -> Self:
+        return cls(
+            tokenizer,
+            _milliseconds(taxonomy.policy.max_future_seconds),
+            _milliseconds(taxonomy.features.duplicate_window_seconds),
+        )
+
+
 @dataclass(slots=True)
 class _Draft:
-    """A customer's record while a batch is applied to it."""
+    """A customer's record while a batch is applied to it.
+
+    ``observed`` are the event times, slots and weights of what is folded in the end.
+    """
 
     customer_id: str
     before: Record
@@ -172,43 +215,44 @@ class _Draft:
     positions: dict[int, int]
     recent: dict[int, Recent]
     heard: list[Delivery]
-    observed: list[tuple[int, list[tuple[int, int]]]] = field(default_factory=list)
+    observed: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
     applied: bool = False
     forgotten: bool = False
 
-    def apply(
-        self, delivery: Delivery, taxonomy: Taxonomy, tokenizer: Tokenizer, outcome: Outcome
-    ) -> None:
+    def apply(self, delivery: Delivery, rules: _Rules, outcome: Outcome) -> None:
         """Apply an event unless its position says that it was applied before."""
         if self.positions.get(delivery.source, 0) > delivery.offset:
             outcome.redelivered += 1
             return
         self.positions[delivery.source] = delivery.offset + 1
         self.applied = True
-        event, at = delivery.event, _clamped(delivery, taxonomy)
-        outcome.applied[delivery.kind] += 1
-        if isinstance(event, Deletion):
-            self._forget(at, taxonomy, tokenizer)
+        event, at, kind = delivery.event, _clamped(delivery, rules.max_future), delivery.kind
+        outcome.applied[kind] += 1
+        if kind == DELETION:
+            self._forget(at, rules)
         elif self.deleted_at and at <= self.deleted_at:
             outcome.dropped += 1
-        elif isinstance(event, Assignment):
-            self._assign(event, at)
+        elif kind == ASSIGNMENT:
+            self._assign(cast("Assignment", event), at)
         else:
             self.heard.append(delivery)
-            outcome.duplicates += not self._observe(delivery, at, taxonomy, tokenizer)
+            outcome.duplicates += not self._observe(delivery, at, rules)
 
-    def _observe(
-        self, delivery: Delivery, at: int, taxonomy: Taxonomy, tokenizer: Tokenizer
-    ) -> bool:
+    def _observe(self, delivery: Delivery, at: int, rules: _Rules) -> bool:
         """Note what an event says; False for a producer's retry."""
-        tokens = tokenizer.read(cast("Purchase | Browse | Engagement", delivery.event))
-        if tokens and not self._is_new(delivery, at, taxonomy):
-            return False
-        if tokens:
-            self.observed.append((at, tokens))
+        event = cast("Purchase | Browse | Engagement", delivery.event)
+        slots, weights = rules.tokenizer.read(event)
+        if slots:
+            # Whether its input had no event of this id lately, in event time.
+            last, key = self.recent.get(delivery.source, ()), event_hash(event.event_id)
+            recent = with_recent(last, key, at, rules.duplicate_window)
+            if recent is None:
+                return False
+            self.recent[delivery.source] = recent
+            self.observed.append((at, slots, weights))
         return True
 
-    def _forget(self, at: int, taxonomy: Taxonomy, tokenizer: Tokenizer) -> None:
+    def _forget(self, at: int, rules: _Rules) -> None:
         """Begin again with what is newer: as if the deletion had come before everything."""
         at = max(at, 1)  # 0 stands for no deletion
         if at <= self.deleted_at:
@@ -218,23 +262,14 @@ class _Draft:
         if self.label is not None and self.label.at <= at:
             self.label = None
         for past in self.heard:
-            if (when := _clamped(past, taxonomy)) > at:
-                self._observe(past, when, taxonomy, tokenizer)
+            if (when := _clamped(past, rules.max_future)) > at:
+                self._observe(past, when, rules)
 
     def _assign(self, event: Assignment, at: int) -> None:
         label = self.label
         if label is None or (at, event.assignment_id) > (label.at, label.assignment_id):
             expires = None if event.expires_at is None else milliseconds(event.expires_at)
             self.label = Label(at, event.assignment_id, event.persona, expires, event.source)
-
-    def _is_new(self, delivery: Delivery, at: int, taxonomy: Taxonomy) -> bool:
-        """Whether its input had no event of this id lately, within the window of event time."""
-        window = round(taxonomy.features.duplicate_window_seconds * 1_000)
-        last, key = self.recent.get(delivery.source, ()), event_hash(event_id(delivery.event))
-        recent = with_recent(last, key, at, window)
-        if recent is not None:
-            self.recent[delivery.source] = recent
-        return recent is not None
 
     def finish(self, counts: Counts) -> None:
         """Put the new record together."""
@@ -260,23 +295,23 @@ def _drafts(
     return drafts
 
 
-def _clamped(delivery: Delivery, taxonomy: Taxonomy) -> int:
+def _clamped(delivery: Delivery, max_future: int) -> int:
     """Event time; the arrival where it claims to be over ``policy.max_future_seconds`` later.
 
     One bad clock must not age everything else that is known of a customer. A clock that is so
     wrong tells nothing: half believed, its assignment or deletion would outlast later ones.
     """
-    at, arrived = event_time(delivery.event), delivery.arrived_at
-    if arrived is None or at <= arrived + round(taxonomy.policy.max_future_seconds * 1_000):
-        return at
-    return arrived
+    at, arrived = delivery.at, delivery.arrived_at
+    return at if arrived is None or at <= arrived + max_future else arrived
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1_000)
 
 
 def _fold(drafts: Sequence[_Draft], taxonomy: Taxonomy) -> None:
     observed = [
-        Observation(row, at, tokens)
-        for row, draft in enumerate(drafts)
-        for at, tokens in draft.observed
+        Observation(row, *each) for row, draft in enumerate(drafts) for each in draft.observed
     ]
     counts: Sequence[Counts] = [draft.record.counts for draft in drafts]
     if observed:

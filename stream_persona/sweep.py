@@ -8,7 +8,6 @@ step only looks for customers of the partitions that are owned then.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
     from stream_persona.tables import Tables
 
 #: Customers scored in one go: live events wait no longer than that takes.
-CHUNK: Final = 500
+CHUNK: Final = 200
 _SCAN: Final = 1_000
+#: Live events wait for the sweep for this share of the time, at most.
+_SHARE: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -36,9 +37,13 @@ class _Pass:
 class Sweep:
     """The position of a worker's sweep, and how far the oldest record is behind the model."""
 
-    def __init__(self, tables: Tables, partitions: int) -> None:
+    def __init__(self, tables: Tables, partitions: int, rate: float) -> None:
+        """``rate`` is the most shoppers of a second."""
         self._tables = tables
         self._partitions = partitions
+        self._rate = rate
+        #: Seconds to wait before the next step: live events come first.
+        self.pause = 0.0
         self._cursor = 0
         self._under_way: _Pass | None = None
         self._done = _Pass("", frozenset(), time.monotonic())
@@ -56,25 +61,27 @@ class Sweep:
         self,
         version: str,
         owned: frozenset[int],
-        score: Callable[[int, list[str]], Awaitable[None]],
+        score: Callable[[dict[str, int]], Awaitable[float]],
     ) -> int:
-        """Look at the next customers with the model of ``version``; how many were scored."""
+        """Look at the next customers with the model of ``version``; how many were scored.
+
+        ``score`` is given customers with their partitions, and tells for how many seconds it kept
+        live events waiting.
+        """
         if self._under_way is None:
             if self._done.version == version and owned <= self._done.owned:
                 return 0
             self._under_way = _Pass(version, owned, time.monotonic())
+        began, held = time.monotonic(), 0.0
         # What was not ours all the time may have been passed by: the next pass is for it.
         self._under_way.owned &= owned
         self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
-        mine: dict[int, list[str]] = defaultdict(list)
-        for customer in customers:
-            mine[journal.home(customer, self._partitions)].append(customer)
-        scored = 0
-        for partition in mine.keys() & owned:
-            for start in range(0, len(mine[partition]), CHUNK):
-                chunk = mine[partition][start : start + CHUNK]
-                await score(partition, chunk)
-                scored += len(chunk)
+        homes = [(customer, journal.home(customer, self._partitions)) for customer in customers]
+        mine = [(customer, home) for customer, home in homes if home in owned]
+        for start in range(0, len(mine), CHUNK):
+            held += await score(dict(mine[start : start + CHUNK]))
         if not self._cursor:
             self._done, self._under_way = self._under_way, None
-        return scored
+        rest = len(mine) / self._rate - (time.monotonic() - began) if self._rate else 0.0
+        self.pause = max(rest, held * (1 / _SHARE - 1), 0.0)
+        return len(mine)

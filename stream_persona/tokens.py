@@ -52,6 +52,9 @@ _HOUR_BAND = tuple(
     next(i for i, band in enumerate(_HOURS) if hour <= int(band.split("-")[1]))
     for hour in range(24)
 )
+#: Prices below the first belong together, in place of their powers of two; so do quantities from
+#: the last on.
+_LEAST_PRICE, _CHEAP, _MANY = 0.25, -2, 5
 _WORD = re.compile(r"\w{2,32}")
 #: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
 _ITEM_TOKENS = _MAX_LEVELS + 4
@@ -107,8 +110,12 @@ class Tokenizer:
         self._fine = frozenset(features.fine)
         self._separator = features.category_separator
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
-        self._slots: dict[str, dict[str, int]] = {}
+        self._slots: dict[str, dict[str, int]] = {field: {} for field in features.fields}
+        self._attributes: dict[str, dict[str, int]] = {}
         self._categories: dict[str, tuple[int, ...]] = {}
+        self._hours: dict[int, tuple[int, ...]] = {}
+        self._prices: dict[int, int] = {}
+        self._quantities: dict[int, int] = {}
         self._cached = 0
         self._names: dict[int, tuple[str, ...]] = {}
         self.fresh: list[tuple[int, str]] = []
@@ -153,104 +160,137 @@ class Tokenizer:
             return False
         self._cached += 1
         if self._cached > _CACHE:
-            self._slots.clear()
-            self._categories.clear()
+            self._slots = {field: {} for field in self._fields}
+            for cache in (self._attributes, self._categories, self._hours):
+                cache.clear()
             self._cached = 1
         return True
 
-    def read(self, event: Behaviour) -> list[tuple[int, int]]:
-        """``(slot, weight)`` of every token, the weight in quarters; slot 0 first.
+    def read(self, event: Behaviour) -> tuple[list[int], list[int]]:
+        """The slot of every token, slot 0 first, and the tokens' weights in quarters.
 
-        At most ``MAX_TOKENS``, with repetitions; empty when the taxonomy gives the signal no
+        At most ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no
         weight.
         """
-        if isinstance(event, Purchase):
-            return self._purchase(event)
-        return self._browse(event) if isinstance(event, Browse) else self._engagement(event)
+        if isinstance(event, Browse):
+            return self._browse(event)
+        return self._purchase(event) if isinstance(event, Purchase) else self._engagement(event)
 
-    def _purchase(self, event: Purchase) -> list[tuple[int, int]]:
+    def _purchase(self, event: Purchase) -> tuple[list[int], list[int]]:
         weight = round(WEIGHT_UNITS * self._signals.purchase)
         if not weight:
-            return []
-        total = weight * len(event.items)
-        tokens = [(slot, total) for slot in self._context(event)]
+            return [], []
+        items = event.items
+        slots = self._context(event)
         if "basket_size" in self._fields:
-            tokens.append((self.slot("basket_size", size_band(len(event.items))), total))
-        for item in event.items:
-            tokens += [(slot, weight) for slot in self._item(item)]
-        return tokens
+            slots.append(self.slot("basket_size", size_band(len(items))))
+        weights = [weight * len(items)] * len(slots)
+        for item in items:
+            self._add_item(item, slots)
+        return slots, weights + [weight] * (len(slots) - len(weights))
 
-    def _browse(self, event: Browse) -> list[tuple[int, int]]:
+    def _browse(self, event: Browse) -> tuple[list[int], list[int]]:
         weight = round(WEIGHT_UNITS * getattr(self._signals, event.action))
         if not weight:
-            return []
+            return [], []
         slots = self._context(event)
         if "action" in self._fields:
             slots.append(self.slot("action", event.action))
         if event.product is not None:
-            slots += self._item(event.product)
+            self._add_item(event.product, slots)
         if event.query and "query" in self._fields:
             slots += [self.slot("query", word) for word in words(event.query)]
-        return [(slot, weight) for slot in slots]
+        return slots, [weight] * len(slots)
 
-    def _engagement(self, event: Engagement) -> list[tuple[int, int]]:
+    def _engagement(self, event: Engagement) -> tuple[list[int], list[int]]:
         signals = self._signals
         weight = round(
             WEIGHT_UNITS * signals.engagement.get(event.action, signals.other_engagement)
         )
         if not weight:
-            return []
+            return [], []
         slots = self._context(event)
         for field, value in (
             ("action", event.action), ("channel", event.channel), ("campaign", event.campaign)
         ):  # fmt: skip
             if value and field in self._fields:
                 slots.append(self.slot(field, value))
-        return [(slot, weight) for slot in slots]
+        return slots, [weight] * len(slots)
 
     def _context(self, event: Behaviour) -> list[int]:
         """The event itself, when it happened, and its free attributes."""
-        slots = [EVENTS]
-        if "hour" in self._fields or "weekday" in self._fields:
-            hours = (event_time(event) + self._shift_ms) // 3_600_000
-            if "hour" in self._fields:
-                slots.append(self.slot("hour", _HOURS[_HOUR_BAND[hours % 24]]))
-            if "weekday" in self._fields:
-                day = (hours // 24 + 3) % 7  # 1 January 1970 was a Thursday; 0 is Monday
-                slots.append(self.slot("weekday", "weekend" if day > 4 else "weekday"))  # noqa: PLR2004
-        return slots + self._attributes(event.attributes)
-
-    def _item(self, item: Item) -> list[int]:
-        fields = self._fields
-        slots = self._attributes(item.attributes)
-        if "product" in fields:
-            slots.append(self.slot("product", item.product_id))
-        if item.category and "category" in fields:
-            slots += self._levels(item.category)
-        if item.brand and "brand" in fields:
-            slots.append(self.slot("brand", item.brand))
-        if item.price is not None and "price" in fields:
-            slots.append(self.slot("price", price_band(item.price)))
-        if "quantity" in fields:
-            slots.append(self.slot("quantity", quantity_band(item.quantity)))
+        hours = (event_time(event) + self._shift_ms) // 3_600_000
+        found = self._hours.get(hours)
+        slots = list(self._moment(hours) if found is None else found)
+        if event.attributes:
+            self._add_attributes(event.attributes, slots)
         return slots
 
-    def _levels(self, category: str) -> tuple[int, ...]:
-        found = self._categories.get(category)
-        if found is None:
-            parts = category.split(self._separator, _MAX_LEVELS)[:_MAX_LEVELS]
-            paths = [self._separator.join(parts[: i + 1]) for i in range(len(parts))]
-            found = tuple(self.slot("category", path) for path in paths)
-            if self._has_room("category", category):
-                self._categories[category] = found
+    def _moment(self, hours: int) -> tuple[int, ...]:
+        """The slots of every event of an hour, which is counted from 1970."""
+        slots = [EVENTS]
+        if "hour" in self._fields:
+            slots.append(self.slot("hour", _HOURS[_HOUR_BAND[hours % 24]]))
+        if "weekday" in self._fields:
+            day = (hours // 24 + 3) % 7  # 1 January 1970 was a Thursday; 0 is Monday
+            slots.append(self.slot("weekday", "weekend" if day > 4 else "weekday"))  # noqa: PLR2004
+        if self._has_room("hour", ""):
+            self._hours[hours] = tuple(slots)
+        return tuple(slots)
+
+    def _add_item(self, item: Item, slots: list[int]) -> None:
+        """Each field's cache is asked here: a call for each token would take most of the time."""
+        known, fields = self._slots, self._fields
+        if item.attributes:
+            self._add_attributes(item.attributes, slots)
+        if "product" in fields:
+            slot = known["product"].get(item.product_id)
+            slots.append(self._computed("product", item.product_id) if slot is None else slot)
+        if item.category and "category" in fields:
+            levels = self._categories.get(item.category)
+            slots += self._levels(item.category) if levels is None else levels
+        if item.brand and "brand" in fields:
+            slot = known["brand"].get(item.brand)
+            slots.append(self._computed("brand", item.brand) if slot is None else slot)
+        if item.price is not None and "price" in fields:
+            power = math.frexp(item.price)[1] if item.price >= _LEAST_PRICE else _CHEAP
+            slot = self._prices.get(power)
+            slots.append(self._price(power, item.price) if slot is None else slot)
+        if "quantity" in fields:
+            whole = int(item.quantity) if item.quantity < _MANY else _MANY
+            slot = self._quantities.get(whole)
+            slots.append(self._quantity(whole) if slot is None else slot)
+
+    def _price(self, power: int, price: float) -> int:
+        found = self._prices[power] = self.slot("price", price_band(price))
         return found
 
-    def _attributes(self, attributes: dict[str, str] | None) -> list[int]:
-        if not attributes:
-            return []
-        whole = "attributes" in self._fields
-        return [
-            self.slot(field, value)
-            for field, value in ((f"attributes.{key}", value) for key, value in attributes.items())
-            if whole or field in self._fields
-        ]
+    def _quantity(self, whole: int) -> int:
+        found = self._quantities[whole] = self.slot("quantity", quantity_band(whole))
+        return found
+
+    def _levels(self, category: str) -> tuple[int, ...]:
+        parts = category.split(self._separator, _MAX_LEVELS)[:_MAX_LEVELS]
+        paths = [self._separator.join(parts[: i + 1]) for i in range(len(parts))]
+        found = tuple(self.slot("category", path) for path in paths)
+        if self._has_room("category", category):
+            self._categories[category] = found
+        return found
+
+    def _add_attributes(self, attributes: dict[str, str], slots: list[int]) -> None:
+        for key, value in attributes.items():
+            cache = self._attributes.get(key)
+            slot = None if cache is None else cache.get(value)
+            if slot is None:
+                slot = self._attribute(key, value)
+            if slot:
+                slots.append(slot)
+
+    def _attribute(self, key: str, value: str) -> int:
+        """The slot of an attribute; 0, which no token has, if the taxonomy does not use it."""
+        field = f"attributes.{key}"
+        used = "attributes" in self._fields or field in self._fields
+        found = self.slot(field, value) if used else 0
+        if self._has_room(field, value):
+            self._attributes.setdefault(key, {})[value] = found
+        return found

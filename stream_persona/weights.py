@@ -91,18 +91,23 @@ class Weights:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
-    def evidence(self, profile: Profiles) -> tuple[Ints, Floats]:
-        """Of a profile of one row, its slots and what each adds to the logits (tokens, classes)."""
-        position = self.index[profile.slots]
+    def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+        """Row and slot of each token with a weight; what it adds to logits, (tokens, classes)."""
+        position = self.index[profiles.slots]
         kept = position >= 0
-        slots, shares, position = profile.slots[kept], profile.shares[kept], position[kept]
-        gain = self._gain(profile.events)[:, 0]
-        q = np.rint(shares * SCALE)[:, None] / SCALE
-        p = np.rint(log_share(shares) * SCALE)[:, None] / SCALE
-        view = np.where(slots < COARSE_SLOTS, gain[1], gain[2])[:, None]
-        return slots, (
-            gain[0] * q * (self.shares_w[position] / SCALE)
-            + view * p * (self.logs_w[position] / SCALE)
+        rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
+        slots, shares, position = profiles.slots[kept], profiles.shares[kept], position[kept]
+        gain = self._gain(profiles.events)[:, rows]
+        q = np.rint(shares * SCALE) / SCALE
+        p = np.rint(log_share(shares) * SCALE) / SCALE
+        view = np.where(slots < COARSE_SLOTS, gain[1], gain[2])
+        return (
+            rows,
+            slots,
+            (
+                (gain[0] * q)[:, None] * (self.shares_w[position] / SCALE)
+                + (view * p)[:, None] * (self.logs_w[position] / SCALE)
+            ),
         )
 
     def constants(self, profile: Profiles) -> Floats:

@@ -27,14 +27,16 @@ from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
     from stream_persona.history import History
     from stream_persona.inbox import Read
+    from stream_persona.journal import Share
     from stream_persona.metrics import Metrics
-    from stream_persona.publish import Change, Publisher
+    from stream_persona.publish import Publisher
+    from stream_persona.records import Record
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
     from stream_persona.taxonomy import Taxonomy
@@ -96,7 +98,7 @@ class Worker:
         self._others: dict[int, tuple[bytes, Part]] = {}
         self._assigning = asyncio.Lock()
         self._walking = asyncio.Lock()
-        self._sweep = Sweep(tables, settings.partitions)
+        self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate)
         self._affinities_of = ""
         self._affinities_at = 0.0
 
@@ -140,33 +142,32 @@ class Worker:
         await self.refresh()
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
-        """The whole journey of records of one partition, of any topics whose homes are here.
+        """The whole journey of fetched records, of any partitions and topics.
 
+        All are walked at once, and then written and said partition by partition, each on its own.
         Records of topics that are forwarded come in batches of their own.
 
         Raises:
-            FencedError: another worker owns the partition now; nothing was written.
+            FencedError: another worker owns one of the partitions now; nothing of it was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
         """
         started = time.perf_counter()
         if self.forwards(batch[0].topic):
             await self._forward(batch)
             return
-        owned = await self._owner(batch[0].partition)
+        await self._check_owned({record.partition for record in batch})
         async with self._walking:
             read = self._inbox.read(batch)
-            customers = [delivery.event.customer_id for delivery in read.deliveries]
-            stored = await owned.cache.load(customers)
+            stored = await self._stored(read.homes)
             overtaken = pipeline.overtaken(read.deliveries, stored, self._taxonomy)
             histories = await self._history.read(overtaken) if overtaken else {}
             outcome = pipeline.walk(
                 read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now(),
                 histories,
             )  # fmt: skip
-            await self._commit(owned, outcome)
             self._panel.judge(outcome.trials, outcome.lessons)
             await self._publisher.publish([*read.letters, *read.reroutes])
-            await self._say(owned, outcome.messages)
+            await self._finish(outcome, read.homes)
         self._count(outcome, read, batch, started)
 
     def forwards(self, topic: str) -> bool:
@@ -201,21 +202,29 @@ class Worker:
         self._metrics.swept.inc(scored)
         return scored
 
-    async def _score_again(self, partition: int, customers: list[str]) -> None:
-        """Say what the model's move has changed; nothing else of a record moves."""
+    @property
+    def sweep_pause(self) -> float:
+        """Seconds to wait before the sweep's next step."""
+        return self._sweep.pause
+
+    async def _score_again(self, homes: Mapping[str, int]) -> float:
+        """Say what the model's move has changed; nothing else of a record moves.
+
+        Returns for how many seconds it kept live events waiting.
+        """
         async with self._walking:
-            owned = self._owned.get(partition)
-            if owned is None:
-                return
-            outcome = Outcome(records=await owned.cache.peek(customers))
+            began = time.perf_counter()
+            homes = {name: home for name, home in homes.items() if home in self._owned}
+            outcome = Outcome(records=await self._stored(homes))
             pipeline.speak(
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
-            await self._commit(owned, outcome)
-            await self._say(owned, outcome.messages)
+            await self._finish(outcome, homes)
+            held = time.perf_counter() - began
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
+        return held
 
     async def refresh(self) -> None:
         """Publish our parts, read the others', derive new weights when anything has changed."""
@@ -245,12 +254,12 @@ class Worker:
         self._metrics.cached.set(sum(len(own.cache) for own in self._owned.values()))
         await self._save_affinities()
 
-    async def _owner(self, partition: int) -> Owned:
-        """What is held of a partition; waits for an assignment that is under way."""
+    async def _check_owned(self, partitions: Collection[int]) -> None:
+        """Wait for an assignment that is under way; all are to be ours then."""
         async with self._assigning:
-            if partition not in self._owned:
-                raise FencedError(partition)
-            return self._owned[partition]
+            for partition in partitions:
+                if partition not in self._owned:
+                    raise FencedError(partition)
 
     async def _claim(self, partition: int) -> Owned:
         """Become the owner, publish what the last one could not, fold the share of the model."""
@@ -263,30 +272,39 @@ class Worker:
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return Owned(claim, Part(sums), taught, cache)
 
-    async def _commit(self, owned: Owned, outcome: Outcome) -> None:
-        """One atomic write, then what it means in memory."""
-        days = self._settings.deletion_marker_days
-        if outcome.records:
-            try:
-                write = journal.write_of(outcome, self._taxonomy, days)
-                await self._tables.commit(owned.claim, write)
-            except FencedError:
-                self._lose(owned)
-                raise
-        journal.teach(owned.part.sums, owned.taught, outcome.lessons)
-        if outcome.lessons:
-            owned.moved = owned.unsaved = True
-        most = self._settings.cached_customers // max(1, len(self._owned))
-        owned.cache.keep(outcome.records, max(1, most))
+    async def _stored(self, homes: Mapping[str, int]) -> dict[str, Record]:
+        """The records of those customers that have one; ``homes`` are owned partitions.
 
-    async def _say(self, owned: Owned, changes: Sequence[Change]) -> None:
-        """Changes to the broker, then copies to whoever listens."""
+        What is read is not remembered before it changes: a sweep looks at everybody in turn.
+        """
+        kept = {name: self._owned[home].cache.get(name) for name, home in homes.items()}
+        missing = [name for name, record in kept.items() if record is None]
+        found = await journal.load(self._tables, missing, self._taxonomy.fingerprint)
+        return {name: record for name, record in kept.items() if record is not None} | found
+
+    async def _finish(self, outcome: Outcome, homes: Mapping[str, int]) -> None:
+        """Write and say an outcome, each partition's on its own: none waits for another's."""
+        days = self._settings.deletion_marker_days
+        shares = journal.shares(outcome, homes, self._taxonomy, days)
+        work = [self._hand_over(self._owned[home], share) for home, share in shares.items()]
+        for failure in await asyncio.gather(*work, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _hand_over(self, owned: Owned, share: Share) -> None:
+        """One atomic write, what it means in memory, then changes to the broker, copies to all."""
         try:
-            await self._publisher.change(owned.claim.partition, changes)
+            await self._tables.commit(owned.claim, share.write)
+            journal.teach(owned.part.sums, owned.taught, share.lessons)
+            if share.lessons:
+                owned.moved = owned.unsaved = True
+            most = self._settings.cached_customers // max(1, len(self._owned))
+            owned.cache.keep(share.records, max(1, most))
+            await self._publisher.change(owned.claim.partition, share.changes)
         except FencedError:
             self._lose(owned)
             raise
-        await self._tables.announce([journal.copy_of(*change) for change in changes])
+        await self._tables.announce([journal.copy_of(*change) for change in share.changes])
 
     async def _fence_again(self, owned: Owned) -> None:
         """Raise the fence before the broker forgets it; who has lost the claim takes no one's."""
@@ -324,7 +342,8 @@ class Worker:
         metrics.rerouted.inc(len(read.reroutes))
         metrics.batch_seconds.observe(time.perf_counter() - started)
         if outcome.causes:
-            metrics.change_seconds.observe(max(0.0, time.time() - batch[-1].timestamp / 1_000))
+            oldest = min(record.timestamp for record in batch)
+            metrics.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
 
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""

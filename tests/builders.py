@@ -12,7 +12,7 @@ from stream_persona import events, pipeline, records
 from stream_persona.errors import UnavailableError
 from stream_persona.estimate import derive
 from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
-from stream_persona.features import Profiles, profiles
+from stream_persona.features import Observation, Profiles, profiles
 from stream_persona.metrics import Metrics
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery, Histories, Outcome, Overtaken
@@ -142,6 +142,11 @@ def record_of(*happened: Event, taxonomy: Taxonomy) -> Record:
     """The record of the one customer of these events."""
     (record,) = walked(delivered(*happened), taxonomy).records.values()
     return record
+
+
+def observation(row: int, at: int, tokens: Sequence[tuple[int, int]]) -> Observation:
+    """An event of ``(slot, weight)`` for the customer in a row."""
+    return Observation(row, at, [slot for slot, _ in tokens], [weight for _, weight in tokens])
 
 
 def profile_after(*happened: Event, taxonomy: Taxonomy) -> Profiles:

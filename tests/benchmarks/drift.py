@@ -13,12 +13,13 @@ persona that is not the stream's at the time is a false one; the first 30 events
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.pool import Pool
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stream_persona.calibration import Member, calibrated
@@ -108,7 +109,7 @@ def folded(streams: Streams, told: Taxonomy) -> Iterator[list[Counts]]:
     counts: Sequence[Counts] = [Counts.empty() for _ in streams.categories]
     for number, categories in enumerate(streams.categories.T.tolist()):
         at = _START + number * _HOUR
-        observed = [Observation(row, at, tokens[i]) for row, i in enumerate(categories)]
+        observed = [Observation(row, at, *tokens[i]) for row, i in enumerate(categories)]
         counts = fold(counts, observed, told.features)
         yield list(counts)
 
@@ -143,7 +144,7 @@ def labels(posteriors: Sequence[Floats], told: Taxonomy) -> Ints:
     for stream in range(len(found)):
         record = Record()
         for event, p in enumerate(posteriors):
-            belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "", lambda _: ())
+            belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "")
             said = decide(record, belief, told, 0)
             record = record if said is None else replace(record, said=said)
             found[stream, event] = number[record.said.current.persona]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_persona import app, launch, settings, taxonomy, worker
+from stream_persona.tables import Claim
 
 #: The step that is reached when a method returns.
 TABLES = {"claim": "claim", "load": "load", "commit": "write", "save_part": "part"}
@@ -66,10 +67,18 @@ class Watched:
     ) -> Callable[..., Awaitable[Any]]:
         async def noting(*args: Any, **kwargs: Any) -> Any:
             found = await method(*args, **kwargs)
+            self._orders.partition = partition_of(args)
             self._orders.reached(step)
             return found
 
         return noting
+
+
+def partition_of(args: Sequence[Any]) -> int:
+    """Whose step it was; -1 where it was of no single one."""
+    if args and isinstance(args[0], Claim):
+        return args[0].partition
+    return args[0] if args and isinstance(args[0], int) else -1
 
 
 def watched_worker(orders: Orders) -> type[worker.Worker]:
@@ -83,8 +92,8 @@ def watched_worker(orders: Orders) -> type[worker.Worker]:
             super().__init__(settings, taxonomy, *watched, *others)
 
         async def process(self, batch: Sequence[Any]) -> None:
-            orders.partition = batch[0].partition
             await super().process(batch)
+            orders.partition = batch[0].partition
             orders.reached("ack")
 
     return WatchedWorker

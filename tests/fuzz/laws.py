@@ -96,10 +96,11 @@ class Path:
     def tokens_are_sound(self, event: Event) -> None:
         if isinstance(event, events.Assignment | events.Deletion):
             return
-        tokens = self._tokenizer.read(event)
-        assert tokens[0][0] == EVENTS
-        assert len(tokens) <= MAX_TOKENS
-        assert all(0 <= slot < SLOTS and weight > 0 for slot, weight in tokens)
+        slots, weights = self._tokenizer.read(event)
+        assert slots[0] == EVENTS
+        assert len(slots) == len(weights) <= MAX_TOKENS
+        assert all(0 <= slot < SLOTS for slot in slots)
+        assert all(weight > 0 for weight in weights)
         assert all(len(name) <= MAX_NAME for _, name in self._tokenizer.fresh)
 
     def _walk(self, delivery: Delivery, before: Record | None) -> None:

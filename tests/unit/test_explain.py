@@ -8,12 +8,21 @@ from hypothesis import strategies as st
 
 from stream_persona.estimate import derive
 from stream_persona.explain import reasons, split, tree
-from stream_persona.features import Profiles
+from stream_persona.features import Profiles, profiles
 from stream_persona.model import PersonaClassifier, seeds
 from stream_persona.sums import contribution
 from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
-from tests.builders import NOW, PERSONAS, model_of, profile_after, purchase, shop, tastes
+from tests.builders import (
+    NOW,
+    PERSONAS,
+    model_of,
+    profile_after,
+    purchase,
+    record_of,
+    shop,
+    tastes,
+)
 
 SHOP = shop()
 TASTES = derive(model_of(tastes(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
@@ -63,7 +72,7 @@ def test_the_product_holds_where_evidence_is_overwhelming(times: int) -> None:
 
 @pytest.mark.parametrize("times", [1, 5, 30, 100])
 def test_overwhelming_evidence_still_has_reasons(times: int) -> None:
-    found = reasons(same_baskets(), bought("parent", times=times), "parent", named().name, 3)
+    (found,) = reasons(same_baskets(), bought("parent", times=times), ["parent"], named().name, 3)
     assert ("category", "parent") in {(feature, value) for feature, value, _ in found}
 
 
@@ -80,15 +89,30 @@ def test_factors_come_from_the_most_for_to_the_most_against() -> None:
 
 
 def test_reasons_are_the_strongest_that_speak_for_a_persona() -> None:
-    found = reasons(TASTES, bought("parent", times=9), "parent", named().name, 3)
+    (found,) = reasons(TASTES, bought("parent", times=9), ["parent"], named().name, 3)
     assert found[0][:2] == ("category", "parent")
     assert all(lift > 1_000_000 for _, _, lift in found)
     assert list(found) == sorted(found, key=lambda reason: -reason[2])
 
 
+def test_reasons_are_the_same_in_any_company() -> None:
+    told = [("parent", 3), ("gamer", 9), ("food", 1), ("parent", 40)]
+    events = [[purchase(f"p{i}", NOW + i, categories=[c]) for i in range(n)] for c, n in told]
+    together = profiles([record_of(*each, taxonomy=SHOP).counts for each in events], SHOP.features)
+    asked = ["parent", "gamer", "nobody", "gamer"]
+    alone = [
+        reasons(TASTES, together.row(row), [persona], named().name, 3)[0]
+        for row, persona in enumerate(asked)
+    ]
+    assert alone[0] != alone[1] != ()
+    assert reasons(TASTES, together, asked, named().name, 3) == alone
+    some = together.rows([3, 0])
+    assert reasons(TASTES, some, ["gamer", "parent"], named().name, 3) == [alone[3], alone[0]]
+
+
 def test_an_unknown_persona_or_no_reasons_asked_are_none() -> None:
-    assert reasons(TASTES, bought("parent"), "nobody", named().name, 3) == ()
-    assert reasons(TASTES, bought("parent"), "parent", named().name, 0) == ()
+    assert reasons(TASTES, bought("parent"), ["nobody"], named().name, 3) == [()]
+    assert reasons(TASTES, bought("parent"), ["parent"], named().name, 0) == [()]
 
 
 def test_without_events_the_prior_is_all_there_is() -> None:

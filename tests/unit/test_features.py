@@ -11,14 +11,13 @@ from stream_persona.features import (
     EPOCH_BITS,
     GRANULES,
     Counts,
-    Observation,
     fold,
     granule_weights,
     granules_of,
     log_share,
     profiles,
 )
-from tests.builders import DAY, NOW, quick_shop, shop
+from tests.builders import DAY, NOW, observation, quick_shop, shop
 
 FEATURES = quick_shop().features
 HALF_LIFE = FEATURES.half_life_ms
@@ -26,7 +25,7 @@ EPOCH = 16 * HALF_LIFE
 
 
 def folded(*observed: tuple[int, list[tuple[int, int]]], start: Counts | None = None) -> Counts:
-    observations = [Observation(0, at, tokens) for at, tokens in observed]
+    observations = [observation(0, at, tokens) for at, tokens in observed]
     return fold([start or Counts.empty()], observations, FEATURES)[0]
 
 
@@ -127,7 +126,7 @@ def test_order_and_split_do_not_matter(
 def test_customers_of_one_batch_do_not_touch_each_other(
     many: list[list[tuple[int, list[tuple[int, int]]]]],
 ) -> None:
-    observations = [Observation(row, *o) for row, own in enumerate(many) for o in own]
+    observations = [observation(row, *o) for row, own in enumerate(many) for o in own]
     random.Random(1).shuffle(observations)
     together = fold([Counts.empty()] * len(many), observations, FEATURES)
     assert all(same(counts, folded(*own)) for counts, own in zip(together, many, strict=True))
@@ -144,7 +143,7 @@ def test_folding_leaves_its_input_as_it_was() -> None:
 @pytest.mark.parametrize("days", [0.0011, 3_650.0])
 def test_any_time_fits_any_half_life(at: int, days: float) -> None:
     features = shop(features={"half_life_days": days}).features
-    (counts,) = fold([Counts.empty()], [Observation(0, at, [(0, 4), (3, 4)])], features)
+    (counts,) = fold([Counts.empty()], [observation(0, at, [(0, 4), (3, 4)])], features)
     assert profiles([counts], features).shares.tolist() == [1.0, 1.0]
 
 

@@ -97,7 +97,7 @@ def test_the_law_of_why_holds_with_the_prior_and_one_factor(known: Sequence[Exam
 
 def test_no_single_token_is_named_as_a_reason_or_an_affinity() -> None:
     weights, name = fit(BAYES, KNOWN, SHOP.names), Tokenizer(SHOP).name
-    assert reasons(weights, asked("parent"), "parent", name, 3) == ()
+    assert reasons(weights, asked("parent"), ["parent"], name, 3) == [()]
     assert affinities(weights, name) == {persona: {} for persona in SHOP.names}
 
 

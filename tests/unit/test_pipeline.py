@@ -3,12 +3,12 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from stream_persona import pipeline, records
 from stream_persona.estimate import derive

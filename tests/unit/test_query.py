@@ -22,10 +22,11 @@ from stream_persona.api.query import (
 )
 from stream_persona.errors import InputError, QueryError
 from stream_persona.estimate import derive
-from stream_persona.features import Counts, Observation, fold
+from stream_persona.features import Counts, fold
 from stream_persona.model import PersonaClassifier, profile_of, seeds
 from stream_persona.tokens import COARSE_SLOTS, SLOTS, Tokenizer
 from stream_persona.weights import Weights
+from tests.builders import observation
 
 SHOP = taxonomies.load(None)
 TOKENS = [f"category:{name}" for name in ("baby", "toys", "office", "tools", "pets", "books")]
@@ -275,7 +276,7 @@ def test_the_law_holds_for_every_folded_record(
         coarse = {k * 61 + i: 1.0 + k % 3 for k in range(1, 200)}
         model.learn_one({"events": 4.0, **coarse}, persona)
         model.learn_one({"events": 9.0, COARSE_SLOTS + i % 5: 3.0}, persona)
-    rows = [Observation(0, at, [(0, 4), *tokens]) for at, tokens in events]
+    rows = [observation(0, at, [(0, 4), *tokens]) for at, tokens in events]
     counts = fold([Counts.empty()], rows, SHOP.features)[0] if rows else Counts.empty()
     assert_law(known(counts, SHOP, str), weights_of(model))
 

@@ -336,7 +336,7 @@ async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path:
     first, second = chunk
     assert isinstance(first, Delivery)
     assert isinstance(second, Delivery)
-    assert pipeline.event_time(first.event) == NOW
+    assert first.at == NOW
     assert first.event.product.attributes == {"colour": "red"}  # type: ignore[union-attr]
     assert second.event.product is None  # type: ignore[union-attr]
 

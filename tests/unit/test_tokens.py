@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_persona.events import Browse, Engagement, Event, Item, Purchase
 from stream_persona.tokens import (
@@ -21,7 +23,11 @@ SATURDAY = NOW + 4 * DAY
 
 def read(event: Any, **features: Any) -> dict[str, int]:
     tokenizer = Tokenizer(shop(features=features))
-    return {tokenizer.name(slot): weight for slot, weight in tokenizer.read(event)}
+    return {tokenizer.name(slot): weight for slot, weight in pairs(tokenizer, event)}
+
+
+def pairs(tokenizer: Tokenizer, event: Any) -> list[tuple[int, int]]:
+    return list(zip(*tokenizer.read(event), strict=True))
 
 
 def values(event: Event, field: str, **features: Any) -> set[str]:
@@ -57,6 +63,20 @@ def test_words_are_distinct_folded_and_few() -> None:
     assert len(words(" ".join(f"word{i}" for i in range(100)))) == 16
 
 
+@given(st.lists(st.tuples(st.floats(0, 1e308), st.floats(1e-9, 1e308)), min_size=1, max_size=20))
+def test_what_is_read_is_in_the_bands_whatever_was_read_before(
+    bought: list[tuple[float, float]],
+) -> None:
+    tokenizer = Tokenizer(shop())
+    for price, quantity in bought:
+        item = Item("p", price=price, quantity=quantity, attributes={"size": f"{price:.0e}"})
+        event = Browse("e", "c", NOW, "view", item)
+        names = {tokenizer.name(slot) for slot in tokenizer.read(event)[0]}
+        assert f"price:{price_band(price)}" in names
+        assert f"quantity:{quantity_band(quantity)}" in names
+        assert tokenizer.read(event) == Tokenizer(shop()).read(event)
+
+
 def test_each_level_of_a_category_is_a_token() -> None:
     event = purchase("p", categories=["baby/diapers/size 1"])
     expected = {"baby", "baby/diapers", "baby/diapers/size 1"}
@@ -72,7 +92,7 @@ def test_a_basket_counts_once_for_each_item() -> None:
 
 
 def test_slot_zero_comes_first_and_counts_the_event() -> None:
-    assert Tokenizer(shop()).read(engagement("e"))[0] == (EVENTS, 2)
+    assert pairs(Tokenizer(shop()), engagement("e"))[0] == (EVENTS, 2)
 
 
 def test_a_purchase_counts_more_than_a_view_of_the_same() -> None:

@@ -7,6 +7,7 @@ every customer's name. Positions are forgotten, since the records' events are in
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
 from redis import Redis
 
 from stream_persona import journal, pipeline, records
@@ -45,7 +46,7 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
     weights = derive(PersonaClassifier(), job.taxonomy.names)
     pipeline.speak(outcome, weights, job.taxonomy, tokenizer, 0)
     found = [
-        replace(record, positions={}, recent={})
+        structs.replace(record, positions={}, recent={})
         for record in outcome.records.values()
         if pipeline.teaches(record, job.taxonomy) == labelled
     ]
