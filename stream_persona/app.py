@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import faust
+from aiokafka import ConsumerRecord
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
@@ -25,9 +26,9 @@ from stream_persona.worker import Worker
 logger = logging.getLogger(__name__)
 
 
-#: So many fetched batches, or those of so many seconds, are taken at once. A batch costs more than
-#: its events do where these are few, and a trickle over many topics would make a queue of batches.
-_JOINED: Final = 10_000
+#: So many fetched batches, or those of so many seconds, are taken at once: a walk costs more than
+#: its events do where these are few.
+_JOINED: Final = 1_000
 _JOIN_SECONDS: Final = 0.002
 #: Polls' worth of records that are walked at once: while they are, as many are fetched.
 _WALKED_POLLS: Final = PREFETCHED_POLLS // 2
@@ -68,30 +69,18 @@ class PersonaApp(BatchApp):
         return await topology.repartitioned(self.settings, self._tables)
 
     async def walk(self, batches: Sequence[EventT[Any]]) -> None:
-        """Walk and ack; batches are walked together, whatever their topics and partitions.
-
-        Each topic's come in the order of its offsets, as they were delivered.
-        """
-        for events in self._joined(batches):
-            await self.worker.process([record for event in events for record in event.value])
-            for event in events:
-                event.ack()
-
-    def _joined(self, batches: Sequence[EventT[Any]]) -> Iterator[list[EventT[Any]]]:
-        """Batches that are walked together: not too many, and those to be forwarded apart."""
+        """Walk and ack; what waited is walked together, but not too much of it at once."""
         most = _WALKED_POLLS * self.settings.max_batch_records
-        for forwarded in (False, True):
-            joined: list[EventT[Any]] = []
-            size = 0
-            for event in batches:
-                if self.worker.forwards(event.message.tp.topic) == forwarded:
-                    joined.append(event)
-                    size += len(event.value)
-                    if size >= most:
-                        yield joined
-                        joined, size = [], 0
-            if joined:
-                yield joined
+        joined: list[EventT[Any]] = []
+        records: list[ConsumerRecord] = []
+        for event in batches:
+            joined.append(event)
+            records += event.value
+            if len(records) >= most or event is batches[-1]:
+                await self.worker.process(records)
+                for done in joined:
+                    done.ack()
+                joined, records = [], []
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""

@@ -24,6 +24,7 @@ Of a key that an object has twice the last one counts.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -149,6 +150,7 @@ def milliseconds(time: datetime | int) -> int:
     return time if isinstance(time, int) else (time - _EPOCH) // _MILLISECOND
 
 
+@lru_cache(maxsize=4_096)
 def rfc3339(at: int) -> str:
     """The RFC 3339 text, in UTC to the millisecond, of epoch milliseconds."""
     text = (_EPOCH + at * _MILLISECOND).isoformat(timespec="milliseconds")

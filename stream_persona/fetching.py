@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Final, cast
 
 import faust
@@ -31,8 +32,17 @@ logger = logging.getLogger(__name__)
 #: Seconds that a crashed app may take to stop.
 CRASH_SECONDS: Final = 15.0
 
-#: The value of an event: what one fetch brought from one partition, in offset order.
-Batch = list[ConsumerRecord]
+
+class Batch(list[ConsumerRecord]):
+    """The value of an event: what one fetch brought, of each partition in the order of its offsets.
+
+    ``ends`` are the partitions' last offsets.
+    """
+
+    def __init__(self, records: Mapping[TP, list[ConsumerRecord]]) -> None:
+        super().__init__(chain.from_iterable(records.values()))
+        self.ends = {tp: own[-1].offset for tp, own in records.items()}
+
 
 #: What to do about an input topic without its past: offsets begin again in a new log, and records
 #: would take its events for known.
@@ -78,7 +88,7 @@ class BatchApp(faust.App):
         os._exit(getattr(self.fault, "exit_code", 1))
 
 
-class Fetched(dict[TP, Batch]):
+class Fetched(dict[TP, list[ConsumerRecord]]):
     """What one fetch brought, and where each assigned partition is read next."""
 
     def __init__(self, records: RecordMap, positions: Mapping[TP, int], generation: int) -> None:

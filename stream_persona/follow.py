@@ -41,6 +41,11 @@ class Follower:
         """Labelled customers of each persona."""
         return self._learned.labelled
 
+    @property
+    def settled(self) -> bool:
+        """Whether the weights and their calibration are those of the parts last seen."""
+        return not self._moved and self._learned.settled
+
     async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:
         """Derive new weights if the parts have changed and it is time; whether it did.
 

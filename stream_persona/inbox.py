@@ -69,15 +69,15 @@ class Inbox:
 
     def _delivery(self, raw: ConsumerRecord) -> Delivery:
         """The event of a message, at the position where it first arrived."""
-        topic, partition, offset, arrived = self._origin(raw)
+        topic, partition, offset, arrived = raw.topic, raw.partition, raw.offset, raw.timestamp
+        if topic == self._settings.topic_reroutes:
+            topic, partition, offset, arrived = self._origin(raw)
         kind = self._kinds[topic]
         event = journal.read(kind, raw.value, self._taxonomy)
         return Delivery(event, kind, partition, offset, arrived if arrived >= 0 else None)
 
     def _origin(self, raw: ConsumerRecord) -> tuple[str, int, int, int]:
-        """Topic, partition, offset and arrival where a message first came in."""
-        if raw.topic != self._settings.topic_reroutes:
-            return raw.topic, raw.partition, raw.offset, raw.timestamp
+        """Topic, partition, offset and arrival where a rerouted message first came in."""
         origin = dict(raw.headers)
         try:
             partition, offset, arrived = (_within(origin[name], *_ORIGIN[name]) for name in _ORIGIN)

@@ -7,14 +7,14 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiokafka.partitioner import murmur2
 
 from stream_persona import learned, pipeline, records
 from stream_persona.change import change_message, public_record
 from stream_persona.errors import DecodeError
-from stream_persona.events import Assignment, decode, encode
+from stream_persona.events import ASSIGNMENT, decode, encode
 from stream_persona.model import PersonaClassifier
 from stream_persona.sums import customer_key
 from stream_persona.tables import Write
@@ -22,7 +22,7 @@ from stream_persona.tables import Write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream_persona.events import Event
+    from stream_persona.events import Assignment, Event
     from stream_persona.pipeline import Lesson, Outcome
     from stream_persona.publish import Change
     from stream_persona.records import Record
@@ -46,10 +46,12 @@ def read(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
         DecodeError: whatever the bytes are; nothing else comes out.
     """
     event = decode(kind, value)
-    if isinstance(event, Assignment) and event.persona not in {None, *taxonomy.names}:
-        known = ", ".join(taxonomy.names)
-        detail = f"persona {event.persona!r} is not of the taxonomy; expected one of {known}"
-        raise DecodeError("unknown_persona", detail)
+    if kind == ASSIGNMENT:
+        persona = cast("Assignment", event).persona
+        if persona not in {None, *taxonomy.names}:
+            known = ", ".join(taxonomy.names)
+            detail = f"persona {persona!r} is not of the taxonomy; expected one of {known}"
+            raise DecodeError("unknown_persona", detail)
     return event
 
 

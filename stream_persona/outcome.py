@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from stream_persona.events import KINDS, event_time
 
 if TYPE_CHECKING:
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from stream_persona.sums import Contribution
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(Struct, gc=False):
     """An event as it came: its input (kind and partition), offset and arrival on the broker.
 
     ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files). ``at`` is the
@@ -28,11 +29,11 @@ class Delivery:
     partition: int
     offset: int
     arrived_at: int | None = None
-    at: int = field(init=False)
-    source: int = field(init=False)
+    at: int = 0
+    source: int = 0
 
     def __post_init__(self) -> None:
-        """Once for all who ask several times."""
+        """Find ``at`` and ``source``, once for all who ask several times."""
         self.at = event_time(self.event)
         self.source = self.kind << 16 | self.partition
 

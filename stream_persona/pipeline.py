@@ -19,7 +19,7 @@ from stream_persona.explain import reasons
 from stream_persona.features import Counts, Observation, Profiles, fold, profiles
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
 from stream_persona.records import Label, Recent, Record, event_hash, with_recent
-from stream_persona.sums import FOLDS, Contribution, contribution, customer_key
+from stream_persona.sums import FOLDS, contributions, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +76,8 @@ def absorb(
     for draft in changed:
         if draft.forgotten:
             outcome.say(draft.customer_id, None)
+        if draft.label is None:
+            continue
         label = draft.record.active_label()
         if label != draft.before.active_label() and teaches(draft.record, taxonomy):
             outcome.assigned.add(draft.customer_id)
@@ -166,21 +168,22 @@ def _say(
 
 def teaches(record: Record, taxonomy: Taxonomy) -> bool:
     """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
-    return len(record.counts.keys) > 0 and record.active_label() in taxonomy.names
+    return (
+        record.label is not None
+        and len(record.counts.keys) > 0
+        and record.active_label() in taxonomy.names
+    )
 
 
 def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) -> list[Lesson]:
     """What the model learns from records, or unlearns: the fold that a rebuild does too."""
     known = {name: record for name, record in records.items() if teaches(record, taxonomy)}
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
+    parts = contributions(seen, [customer_key(name) % FOLDS for name in known])
     return [
-        Lesson(name, record.active_label() or "", _contribution(name, seen.row(row)), sign)
-        for row, (name, record) in enumerate(known.items())
+        Lesson(name, record.active_label() or "", part, sign)
+        for (name, record), part in zip(known.items(), parts, strict=True)
     ]
-
-
-def _contribution(customer_id: str, profile: Profiles) -> Contribution:
-    return contribution(profile, customer_key(customer_id) % FOLDS)
 
 
 @dataclass(slots=True, frozen=True)

@@ -10,7 +10,6 @@ over tokens.
 from __future__ import annotations
 
 import zlib
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 #: Recent event ids kept per customer and input, at most.
 MAX_RECENT: Final = 16
 
-#: Hashes of an input's last event ids and their event times, in the order of its offsets.
-Recent = tuple[tuple[int, int], ...]
+#: Hash and event time of an input's last events, one after another, in the order of its offsets.
+Recent = tuple[int, ...]
 
 
 class Label(Struct, frozen=True, array_like=True, gc=False):
@@ -297,20 +296,16 @@ def _from_varints(blob: bytes) -> Ints:
     return numbers
 
 
-_time = itemgetter(1)
-
-
 def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None:
     """The last ids of an input with one more; None when it is among them: a producer's retry.
 
     An input keeps its order on every run, so what is forgotten here does not depend on the others.
     """
-    if not recent:
-        return ((key, at),) if window > 0 else ()
-    after = max(at, max(recent, key=_time)[1]) - window
-    kept = [pair for pair in recent if pair[1] > after]
-    if any(known == key for known, _ in kept):
+    times = recent[1::2]
+    after = max(at, *times, 0) - window
+    if recent and min(times) <= after:
+        kept = [number for number in range(0, len(recent), 2) if recent[number + 1] > after]
+        recent = tuple(each for number in kept for each in recent[number : number + 2])
+    if key in recent[::2]:
         return None
-    if at > after:
-        kept.append((key, at))
-    return tuple(kept[-MAX_RECENT:])
+    return (*recent, key, at)[-2 * MAX_RECENT :] if at > after else recent

@@ -38,6 +38,7 @@ While a slot is moved from one master to another, commands on several of its key
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -114,7 +115,16 @@ class Cluster(Nodes):
         (found,) = await self.run(("HGET", self._owner_key(partition), "pending"))
         return found
 
-    async def commit(self, claim: Claim, write: Write) -> bool:
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
+        """Side by side; all have ended when it returns or raises, so that it may be tried again."""
+        work = [self._commit(claim, write) for claim, write in writes]
+        done = await asyncio.gather(*work, return_exceptions=True)
+        for found in done:
+            if isinstance(found, BaseException):
+                raise found
+        return [found is True for found in done]
+
+    async def _commit(self, claim: Claim, write: Write) -> bool:
         owner = self._owners.get(claim.partition)
         if owner is None or owner.token < claim.token:
             owner = self._owners[claim.partition] = _Owner(claim.token)

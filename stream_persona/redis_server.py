@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
+from redis.exceptions import NoScriptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +67,8 @@ class Store(Protocol):
         """JSON of ``Write.pending`` of the last write that had any."""
         ...
 
-    async def commit(self, claim: Claim, write: Write) -> bool:
-        """Write a batch; False if the claim is not the newest one. May be tried again."""
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
+        """Write batches; False for a claim that is not the newest one. May be tried again."""
         ...
 
     async def save_part(self, claim: Claim, blob: bytes) -> bool:
@@ -136,7 +137,22 @@ class OneServer:
         (found,) = await self.get([self._keys.of("pending", partition)])
         return found
 
-    async def commit(self, claim: Claim, write: Write) -> bool:
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
+        """All in one go; each is atomic by itself."""
+        calls = [self._call(*self._arguments(claim, write)) for claim, write in writes]
+        try:
+            answers = await self.run(*calls)
+        except NoScriptError:
+            await self._redis.script_load(self._script.script)
+            answers = await self.run(*calls)
+        return [bool(answer) for answer in answers]
+
+    def _call(self, keys: Sequence[str], args: Sequence[bytes | str | int | float]) -> Command:
+        return "EVALSHA", self._script.sha, len(keys), *keys, *args
+
+    def _arguments(
+        self, claim: Claim, write: Write
+    ) -> tuple[list[str], list[bytes | str | int | float]]:
         of = self._keys.of
         keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "turn")]
         args: list[bytes | str | int | float] = [
@@ -156,7 +172,7 @@ class OneServer:
         if write.pending:
             keys.append(of("pending", claim.partition))
             args += [orjson.dumps(write.pending), 0]
-        return bool(await self._script(keys=keys, args=args))
+        return keys, args
 
     async def save_part(self, claim: Claim, blob: bytes) -> bool:
         of, partition = self._keys.of, claim.partition

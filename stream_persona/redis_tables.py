@@ -134,8 +134,12 @@ class RedisTables:
         return {c: blob for c, blob in zip(customers, found, strict=True) if blob is not None}
 
     async def commit(self, claim: Claim, write: Write) -> None:
-        if not await self._ask(lambda store: store.commit(claim, write)):
+        if await self.commit_all([(claim, write)]):
             raise FencedError(claim.partition)
+
+    async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
+        done = await self._ask(lambda store: store.commit(writes)) if writes else []
+        return {claim.partition for (claim, _), so in zip(writes, done, strict=True) if not so}
 
     async def public(self, customer: str) -> bytes | None:
         (found,) = await self._get([self._keys.of("", customer)])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -54,16 +55,26 @@ def customer_key(customer_id: str) -> int:
 
 
 def contribution(profile: Profiles, fold: int = 0) -> Contribution:
-    """The contribution of a profile of one row; a pure function of it.
+    """The contribution of a profile of one row."""
+    return contributions(profile, [fold])[0]
+
+
+def contributions(profiles: Profiles, folds: Sequence[int]) -> list[Contribution]:
+    """The contribution of each row; a pure function of it.
 
     With q the share of a token and n the events: e = q * min(n, 100), p = log(1 + 200 q).
     """
-    events = float(min(profile.events[0], MAX_EVENTS))
-    shares = profile.shares[1:]  # slot 0 counts the events themselves
-    e = np.rint(shares * events * SCALE).astype(np.int64)
-    p = np.rint(log_share(shares) * SCALE).astype(np.int64)
+    events = np.minimum(profiles.events, MAX_EVENTS)
+    e = profiles.shares * np.repeat(events, np.diff(profiles.starts)) * SCALE
+    e = np.rint(e).astype(np.int64)
+    p = np.rint(log_share(profiles.shares) * SCALE).astype(np.int64)
     moments = np.stack([np.ones_like(e), e, e * e // SCALE, p, p * p // SCALE])
-    return Contribution(fold, round(events * SCALE), profile.slots[1:], moments)
+    whole, starts = np.rint(events * SCALE).astype(np.int64).tolist(), profiles.starts.tolist()
+    return [
+        # Slot 0, which comes first, counts the events themselves.
+        Contribution(fold, number, profiles.slots[a + 1 : b], moments[:, a + 1 : b])
+        for fold, number, (a, b) in zip(folds, whole, pairwise(starts), strict=True)
+    ]
 
 
 @dataclass(slots=True)

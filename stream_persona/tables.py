@@ -96,6 +96,10 @@ class Tables(Protocol):
         """
         ...
 
+    async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
+        """Write each as ``commit`` does, whatever becomes of the others; the refused partitions."""
+        ...
+
     async def public(self, customer: str) -> bytes | None:
         """A customer's public record."""
         ...
@@ -188,6 +192,15 @@ class MemoryTables:
         labelled -= write.unlabelled
         if write.pending:
             self._pending[claim.partition] = write.pending
+
+    async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
+        refused = set()
+        for claim, write in writes:
+            try:
+                await self.commit(claim, write)
+            except FencedError:
+                refused.add(claim.partition)
+        return refused
 
     async def public(self, customer: str) -> bytes | None:
         return self.public_records.get(customer)

@@ -1,9 +1,11 @@
 """The Faust transport that hands agents whole fetch batches: ``batched://host:port``.
 
 Faust makes two tasks for every message, which caps a worker at a few thousand events a second.
-Here one Faust message is everything that one fetch brought from one partition: its ``offset`` is
-that of the last record, its ``value`` the list of aiokafka's ``ConsumerRecord``. Assignment,
-rebalancing and agents stay Faust's. Transactions that were aborted are not delivered.
+Here one Faust message is everything that one fetch brought, from however many partitions: its
+``value`` is a ``Batch``, a list of aiokafka's ``ConsumerRecord``; its topic, partition and offset
+are one of them. A message for each partition would be as bad as one for each event where events
+trickle in. Assignment, rebalancing and agents stay Faust's. Transactions that were aborted are not
+delivered.
 
 **Commits.** What may be committed of a partition is the end of its prefix of acked batches
 (``commits.CommitPosition``): one entry for each batch that is not acked, whatever the order of
@@ -118,7 +120,7 @@ def batch_topic(app: faust.App, *names: str) -> TopicT:
 
 
 class Consumer(driver.Consumer):
-    """The driver's consumer, with one message for each partition and fetch."""
+    """The driver's consumer, with one message for each fetch."""
 
     _positions: dict[TP, CommitPosition]
     _thread: ConsumerThread
@@ -183,7 +185,7 @@ class Consumer(driver.Consumer):
         self,
         timeout: float,  # noqa: ASYNC109  # the driver's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Fetch once and yield a message for each partition that had records."""
+        """Fetch once and yield a message if there were records."""
         if not await self._has_room(timeout):
             return
         try:
@@ -195,27 +197,28 @@ class Consumer(driver.Consumer):
             return
         for tp in fetched.positions.keys() - fetched.keys():
             self._position(tp).passed(fetched.positions[tp])
-        for tp, batch in fetched.items():
-            if not self._is_current(fetched):
-                return  # the partitions are being reassigned, which resets what was read
-            yield tp, self._deliver(tp, batch, fetched.positions[tp])
+        if fetched:
+            yield self._deliver(fetched)
 
     def _is_current(self, fetched: Fetched) -> bool:
         current = fetched.generation == self.app.consumer_generation_id
         return current and self.flow_active and not self.should_stop
 
-    def _deliver(self, tp: TP, batch: Batch, position: int) -> ConsumerMessage:
-        last = batch[-1].offset
-        size = sum(record.serialized_value_size for record in batch)
-        self._position(tp).deliver(
-            batch[0].offset, last, records=len(batch), position=position, size=size
-        )
-        # Faust looks for duplicates and gaps between messages; between batches there are none.
-        self._read_offset[tp] = None
-        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        message = self._to_message(tp, batch[-1])
-        message.key, message.value = None, cast("Any", batch)
-        return message
+    def _deliver(self, fetched: Fetched) -> tuple[TP, ConsumerMessage]:
+        for tp, records in fetched.items():
+            self._position(tp).deliver(
+                records[0].offset,
+                records[-1].offset,
+                records=len(records),
+                position=fetched.positions[tp],
+                size=sum(record.serialized_value_size for record in records),
+            )
+            # Faust looks for duplicates and gaps between messages; between batches there are none.
+            self._read_offset[tp] = None
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        message = self._to_message(tp, records[-1])
+        message.key, message.value = None, cast("Any", Batch(fetched))
+        return tp, message
 
     async def _has_room(self, seconds: float) -> bool:
         if self._holds_little():
@@ -257,7 +260,8 @@ class Consumer(driver.Consumer):
             if message.generation_id == self.app.consumer_generation_id:
                 # Not what Faust's own does: it drops acks below the last commit, and so those
                 # of records that are read again after a commit was refused or somebody sought.
-                self._acked[message.tp].append(message.offset)
+                for tp, last in cast("Batch", message.value).ends.items():
+                    self._acked[tp].append(last)
                 self._n_acked += 1
         notify(self._waiting_for_ack)
         return True

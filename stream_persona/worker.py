@@ -145,19 +145,16 @@ class Worker:
         """The whole journey of fetched records, of any partitions and topics.
 
         All are walked at once, and then written and said partition by partition, each on its own.
-        Records of topics that are forwarded come in batches of their own.
 
         Raises:
             FencedError: another worker owns one of the partitions now; nothing of it was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
         """
         started = time.perf_counter()
-        if self.forwards(batch[0].topic):
-            await self._forward(batch)
-            return
-        await self._check_owned({record.partition for record in batch})
+        read = self._inbox.read(batch)
+        await self._publisher.publish([*read.letters, *read.reroutes])
+        await self._check_owned(read.homes.values())
         async with self._walking:
-            read = self._inbox.read(batch)
             stored = await self._stored(read.homes)
             overtaken = pipeline.overtaken(read.deliveries, stored, self._taxonomy)
             histories = await self._history.read(overtaken) if overtaken else {}
@@ -166,19 +163,8 @@ class Worker:
                 histories,
             )  # fmt: skip
             self._panel.judge(outcome.trials, outcome.lessons)
-            await self._publisher.publish([*read.letters, *read.reroutes])
             await self._finish(outcome, read.homes)
         self._count(outcome, read, batch, started)
-
-    def forwards(self, topic: str) -> bool:
-        """Whether all events of a topic are sent on to their home."""
-        return topic in self._inbox.repartitioned
-
-    async def _forward(self, batch: Sequence[ConsumerRecord]) -> None:
-        """Send a batch's events to where their customers are at home."""
-        started, read = time.perf_counter(), self._inbox.read(batch)
-        await self._publisher.publish([*read.letters, *read.reroutes])
-        self._count(Outcome(), read, batch, started)
 
     @property
     def sweeping(self) -> bool:
@@ -283,28 +269,44 @@ class Worker:
         return {name: record for name, record in kept.items() if record is not None} | found
 
     async def _finish(self, outcome: Outcome, homes: Mapping[str, int]) -> None:
-        """Write and say an outcome, each partition's on its own: none waits for another's."""
+        """One atomic write for each partition, what it means in memory, and then its changes.
+
+        A partition that is another worker's now keeps nothing from the others'.
+        """
         days = self._settings.deletion_marker_days
         shares = journal.shares(outcome, homes, self._taxonomy, days)
-        work = [self._hand_over(self._owned[home], share) for home, share in shares.items()]
-        for failure in await asyncio.gather(*work, return_exceptions=True):
-            if failure is not None:
-                raise failure
+        owned = {home: self._owned[home] for home in shares}
+        lost = await self._tables.commit_all(
+            [(owned[home].claim, share.write) for home, share in shares.items()]
+        )
+        for home, share in shares.items():
+            if home not in lost:
+                self._remember(owned[home], share)
+        said = [(home, share.changes) for home, share in shares.items() if home not in lost]
+        ends = await asyncio.gather(
+            *(self._publisher.change(home, changes) for home, changes in said),
+            return_exceptions=True,
+        )
+        lost |= {end.partition for end in ends if isinstance(end, FencedError)}
+        await self._tables.announce([
+            journal.copy_of(*change)
+            for (_, changes), end in zip(said, ends, strict=True)
+            if end is None
+            for change in changes
+        ])  # fmt: skip
+        for home in lost:
+            self._lose(owned[home])
+        failures = [*(end for end in ends if end is not None), *map(FencedError, lost)]
+        if failures:
+            raise failures[0]
 
-    async def _hand_over(self, owned: Owned, share: Share) -> None:
-        """One atomic write, what it means in memory, then changes to the broker, copies to all."""
-        try:
-            await self._tables.commit(owned.claim, share.write)
-            journal.teach(owned.part.sums, owned.taught, share.lessons)
-            if share.lessons:
-                owned.moved = owned.unsaved = True
-            most = self._settings.cached_customers // max(1, len(self._owned))
-            owned.cache.keep(share.records, max(1, most))
-            await self._publisher.change(owned.claim.partition, share.changes)
-        except FencedError:
-            self._lose(owned)
-            raise
-        await self._tables.announce([journal.copy_of(*change) for change in share.changes])
+    def _remember(self, owned: Owned, share: Share) -> None:
+        """What was written, in memory."""
+        journal.teach(owned.part.sums, owned.taught, share.lessons)
+        if share.lessons:
+            owned.moved = owned.unsaved = True
+        most = self._settings.cached_customers // max(1, len(self._owned))
+        owned.cache.keep(share.records, max(1, most))
 
     async def _fence_again(self, owned: Owned) -> None:
         """Raise the fence before the broker forgets it; who has lost the claim takes no one's."""

@@ -24,6 +24,7 @@ from stream_persona.taxonomy import Taxonomy
 from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from stream_persona.worker import Worker
+from tests.waiting import eventually
 
 #: A moment in event time, and units of it, in milliseconds.
 NOW = 1_700_000_000_000
@@ -142,6 +143,16 @@ def record_of(*happened: Event, taxonomy: Taxonomy) -> Record:
     """The record of the one customer of these events."""
     (record,) = walked(delivered(*happened), taxonomy).records.values()
     return record
+
+
+async def settled(working: Worker) -> None:
+    """Let a worker follow the model until its weights are those of all that was learned."""
+
+    async def follows() -> bool:
+        await working.refresh()
+        return working._follower.settled
+
+    await eventually(follows, 20, "the weights do not settle")
 
 
 def observation(row: int, at: int, tokens: Sequence[tuple[int, int]]) -> Observation:

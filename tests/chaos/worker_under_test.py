@@ -20,7 +20,7 @@ from stream_persona import app, launch, settings, taxonomy, worker
 from stream_persona.tables import Claim
 
 #: The step that is reached when a method returns.
-TABLES = {"claim": "claim", "load": "load", "commit": "write", "save_part": "part"}
+TABLES = {"claim": "claim", "load": "load", "commit_all": "write", "save_part": "part"}
 PUBLISHER = {"own": "fence", "publish": "forward", "change": "publish"}
 
 

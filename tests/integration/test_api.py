@@ -38,7 +38,7 @@ from stream_persona.metrics import Metrics
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.worker import Worker
-from tests.builders import Log, Outbox
+from tests.builders import Log, Outbox, settled
 from tests.servers import eventually, wait_until
 from tests.shop import Shop, environment
 
@@ -70,7 +70,7 @@ class Hand:
             batches.setdefault(partition, []).append(self._record(event, partition))
         for batch in batches.values():
             await self.worker.process(batch)
-        await self.worker.refresh()
+        await settled(self.worker)
 
     def _record(self, event: Event, partition: int) -> ConsumerRecord[bytes, bytes]:
         self._offset += 1

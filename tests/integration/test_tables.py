@@ -279,12 +279,12 @@ async def test_a_commit_that_was_given_up_cannot_come_back_over_a_newer_one(
     keys = Keyspace(f"turns-{time.time_ns()}:")
     late, store = OneServer(redis, keys), OneServer(redis, keys)
     claim = Claim(1, await store.claim(1))
-    await store.commit(claim, Write(states={"a": b"1"}))
-    assert await store.commit(claim, Write(states={"a": b"2"}))
-    assert not await late.commit(claim, Write(states={"a": b"1"}))  # as on its first turn
+    await store.commit([(claim, Write(states={"a": b"1"}))])
+    assert await store.commit([(claim, Write(states={"a": b"2"}))]) == [True]
+    assert await late.commit([(claim, Write(states={"a": b"1"}))]) == [False]  # as on a first turn
     assert await redis.get(keys.of("state", "a")) == b"2"
     newer = Claim(1, await store.claim(1))
-    assert await late.commit(newer, Write(states={"a": b"3"}))
+    assert await late.commit([(newer, Write(states={"a": b"3"}))]) == [True]
 
 
 async def test_a_flushed_script_is_loaded_again(stored: RedisTables, redis: Redis) -> None:

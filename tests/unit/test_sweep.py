@@ -5,7 +5,7 @@ from typing import Any
 
 from stream_persona.tables import MemoryTables
 from stream_persona.worker import Worker
-from tests.builders import Outbox, fetched, purchase, shop, tastes, worker, worker_settings
+from tests.builders import Outbox, fetched, purchase, settled, shop, tastes, worker, worker_settings
 from tests.unit.test_worker import folded
 
 SHOP = shop()
@@ -22,7 +22,7 @@ async def idle_shop(tables: MemoryTables, outbox: Outbox, idle: int = 40) -> Wor
     ]
     await working.process(fetched(*bought))
     await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
-    await working.refresh()
+    await settled(working)
     return working
 
 

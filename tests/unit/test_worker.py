@@ -35,6 +35,7 @@ from tests.builders import (
     fetched,
     purchase,
     raw,
+    settled,
     shop,
     tastes,
     worker,
@@ -85,7 +86,7 @@ async def processed(
     working = await assigned(tables, outbox)
     for batch in batches:
         await working.process(batch)
-    await working.refresh()
+    await settled(working)
     return tables, outbox
 
 
@@ -118,7 +119,7 @@ async def test_the_model_learns_and_predicts() -> None:
     tables, outbox = MemoryTables(), Outbox()
     working = await assigned(tables, outbox)
     await working.process(fetched(*tastes(SHOP, customers=10)))
-    await working.refresh()
+    await settled(working)
     new = [browse("b", customer="new")]
     bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(40)]
     await working.process(fetched(*new, *bought, first=10_000))
@@ -266,7 +267,7 @@ async def test_workers_share_the_model() -> None:
         own = [event for event in told if home(event.customer_id, 2) == partition]
         await working.process(fetched(*own, partition=partition))
     for working in (*both, *both):
-        await working.refresh()
+        await settled(working)
     assert both[0].weights.version == both[1].weights.version
     assert both[0].weights.customers == 30
     assert await parts_of(tables, 2) == sum_of(tables)
