@@ -6,12 +6,9 @@ the first half-year) are predicted from the second, on customer-disjoint splits,
 hashed slots, in slots of their own (no collision), in fewer fine slots, and without fine tokens.
 """
 
-import asyncio
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -34,7 +31,6 @@ from stream_persona.sums import Sums, contribution
 from stream_persona.tokens import COARSE_SLOTS, Tokenizer
 from tests.servers import start_redis
 
-REPORT = Path("build/reports/bench.json")
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 BATCH = 500
 SPLITS = 10
@@ -219,15 +215,3 @@ def show(state: dict[str, float], slots: dict[str, dict[str, float]]) -> None:
         cells = (f"{row['log_loss']:.4f}", f"{row['cost']:+.4f}", f"{row['cost_spread']:.4f}")
         table.add_row(name, *cells)
     print_to.print(table)
-
-
-def main() -> None:
-    report = {"memory": asyncio.run(bytes_of_state()), "slots": cost_of_slots()}
-    show(report["memory"], report["slots"])
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2), encoding="utf-8")
-    Console().print(f"Written to {REPORT}")
-
-
-if __name__ == "__main__":
-    main()

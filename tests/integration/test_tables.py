@@ -295,6 +295,19 @@ async def test_a_flushed_script_is_loaded_again(stored: RedisTables, redis: Redi
     assert await stored.load(["a"]) == {"a": b"2"}
 
 
+async def test_writes_of_several_partitions_are_each_done_or_refused(
+    stored: RedisTables, redis: Redis
+) -> None:
+    claims = await stored.claim([1, 2, 3])
+    await stored.claim([2])
+    writes = [(claims[p], Write(states={f"c{p}": b"1"}, pending=[f"c{p}"])) for p in (1, 2, 3)]
+    await redis.script_flush()
+    assert await stored.commit_all(writes) == {2}
+    assert await stored.load(["c1", "c2", "c3"]) == {"c1": b"1", "c3": b"1"}
+    assert [await stored.pending(p) for p in (1, 2, 3)] == [["c1"], [], ["c3"]]
+    assert await stored.commit_all([]) == set()
+
+
 async def test_announcements_are_heard(stored: RedisTables, redis: Redis) -> None:
     async with redis.pubsub() as listener:
         await listener.subscribe(stored.channel)

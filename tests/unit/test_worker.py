@@ -239,6 +239,31 @@ async def test_a_worker_that_lost_its_partition_is_refused_and_writes_nothing() 
     assert (tables.states, outbox.sent) == ({}, [])
 
 
+async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_walk() -> None:
+    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), Outbox()
+    old, new = (worker(tables, outbox, SHOP, settings) for _ in range(2))
+    await old.assign([0, 1])
+    await new.assign([1])
+    names = [f"c{number}" for number in range(10)]
+    batch = [
+        record
+        for partition in (0, 1)
+        for record in fetched(
+            *(purchase(f"p-{c}", customer=c) for c in names if home(c, 2) == partition),
+            partition=partition,
+        )
+    ]
+    with pytest.raises(FencedError):
+        await old.process(batch)
+    kept = {c for c in names if home(c, 2) == 0}
+    assert set(tables.states) == {c["customer_id"] for c in changes(outbox)} == kept != set(names)
+    assert old.owned == {0}
+    await new.assign([0, 1])
+    await new.process(batch)
+    assert set(tables.states) == set(names)
+    assert_told_without_a_hole(outbox)
+
+
 async def test_a_worker_that_found_out_it_lost_its_partition_does_not_take_it_back() -> None:
     tables, outbox = MemoryTables(), Outbox()
     old, new = worker(tables, outbox, SHOP), worker(tables, outbox, SHOP)
