@@ -20,7 +20,7 @@ from stream_persona.sums import customer_key
 from stream_persona.tables import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stream_persona.events import Assignment, Event
     from stream_persona.pipeline import Lesson, Outcome
@@ -186,10 +186,10 @@ async def fold_part(
     return sums, taught
 
 
-def teach(sums: PersonaClassifier, taught: dict[str, int], lessons: Iterable[Lesson]) -> None:
+def teach(sums: PersonaClassifier, taught: dict[str, int], lessons: Sequence[Lesson]) -> None:
     """Learn and unlearn; ``taught`` are the customers whose contribution is in the sums."""
+    sums.add_all([(lesson.part, lesson.persona, lesson.sign) for lesson in lessons])
     for lesson in lessons:
-        sums.add(lesson.part, lesson.persona, lesson.sign)
         if lesson.sign > 0:
             taught[lesson.customer_id] = customer_key(lesson.customer_id)
         else:

@@ -110,6 +110,21 @@ class Sums:
         base = number << _CLASS_SHIFT | part.fold << _SLOT_BITS
         self._enter(base | part.slots, sign * part.moments)
 
+    def add_all(self, parts: Sequence[tuple[Contribution, Any, int]]) -> None:
+        """Add many ``(contribution, class, sign)`` at once."""
+        if not parts:
+            return
+        numbers = np.array([self._class(y) for _, y, _ in parts], np.int64)
+        folds = np.array([part.fold for part, _, _ in parts], np.int64)
+        signs = np.array([sign for _, _, sign in parts], np.int64)
+        events = np.array([part.events for part, _, _ in parts], np.int64)
+        np.add.at(self._totals, (numbers, folds), np.stack([signs, signs * events], axis=1))
+        sizes = np.array([len(part.slots) for part, _, _ in parts], np.int64)
+        bases = np.repeat(numbers << _CLASS_SHIFT | folds << _SLOT_BITS, sizes)
+        slots = np.concatenate([part.slots for part, _, _ in parts])
+        moments = np.concatenate([part.moments for part, _, _ in parts], axis=1)
+        self._enter(bases | slots, moments * np.repeat(signs, sizes))
+
     def merge(self, other: Sums) -> None:
         """Add another's sums."""
         numbers = np.array([self._class(y) for y in other._classes], np.int64)

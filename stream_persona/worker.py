@@ -123,7 +123,8 @@ class Worker:
     ) -> None:
         """Own exactly these partitions: keep what is still ours, claim and fold the rest.
 
-        All events of topics that were ``repartitioned`` are forwarded to their home.
+        All events of topics that were ``repartitioned`` are forwarded to their home. The weights
+        in use stay until the next ``refresh``: they are of the parts as their owners left them.
         """
         async with self._assigning:
             self._inbox.repartitioned = repartitioned
@@ -139,7 +140,6 @@ class Worker:
                 self._owned[owned.claim.partition] = owned
                 self._others.pop(owned.claim.partition, None)
         self._metrics.partitions.set(len(self._owned))
-        await self.refresh()
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
         """The whole journey of fetched records, of any partitions and topics.

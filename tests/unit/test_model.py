@@ -88,6 +88,21 @@ def test_any_split_in_any_order_merges_to_the_whole(seed: int) -> None:
     assert total.canonical() == taught(lessons).canonical()
 
 
+@given(st.integers(0, 2**32))
+@hypothesis(max_examples=30)
+def test_many_added_at_once_are_those_added_one_by_one(seed: int) -> None:
+    rng = random.Random(seed)
+    parts = [(*lesson, rng.choice([1, 1, -1])) for lesson in lessons_of(rng, rng.randint(0, 40))]
+    one_by_one, at_once = PersonaClassifier(), PersonaClassifier()
+    for part in parts:
+        one_by_one.add(*part)
+    cut = rng.randint(0, len(parts))
+    at_once.add_all(parts[:cut])
+    at_once.add_all(parts[cut:])
+    assert at_once.canonical() == one_by_one.canonical()
+    assert at_once.labels() == one_by_one.labels()
+
+
 def test_merging_leaves_the_other_model_alone() -> None:
     one, two = taught(lessons_of(random.Random(1), 9)), taught(lessons_of(random.Random(2), 9))
     before = two.canonical()
