@@ -27,7 +27,7 @@ from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
@@ -153,9 +153,9 @@ class Worker:
         started = time.perf_counter()
         read = self._inbox.read(batch)
         await self._publisher.publish([*read.letters, *read.reroutes])
-        await self._check_owned(read.homes.values())
+        owned = await self._owners_of(read.homes.values())
         async with self._walking:
-            stored = await self._stored(read.homes)
+            stored = await self._stored(read.homes, owned)
             overtaken = pipeline.overtaken(read.deliveries, stored, self._taxonomy)
             histories = await self._history.read(overtaken) if overtaken else {}
             outcome = pipeline.walk(
@@ -163,7 +163,7 @@ class Worker:
                 histories,
             )  # fmt: skip
             self._panel.judge(outcome.trials, outcome.lessons)
-            await self._finish(outcome, read.homes)
+            await self._finish(outcome, read.homes, owned)
         self._count(outcome, read, batch, started)
 
     @property
@@ -200,13 +200,14 @@ class Worker:
         """
         async with self._walking:
             began = time.perf_counter()
-            homes = {name: home for name, home in homes.items() if home in self._owned}
-            outcome = Outcome(records=await self._stored(homes))
+            owned = dict(self._owned)
+            homes = {name: home for name, home in homes.items() if home in owned}
+            outcome = Outcome(records=await self._stored(homes, owned))
             pipeline.speak(
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
-            await self._finish(outcome, homes)
+            await self._finish(outcome, homes, owned)
             held = time.perf_counter() - began
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
@@ -240,12 +241,18 @@ class Worker:
         self._metrics.cached.set(sum(len(own.cache) for own in self._owned.values()))
         await self._save_affinities()
 
-    async def _check_owned(self, partitions: Collection[int]) -> None:
-        """Wait for an assignment that is under way; all are to be ours then."""
+    async def _owners_of(self, partitions: Iterable[int]) -> dict[int, Owned]:
+        """What is held of partitions; waits for an assignment that is under way.
+
+        What was read under a claim may be written under that claim alone: by the time of the next
+        one, somebody else may have written.
+        """
         async with self._assigning:
-            for partition in partitions:
-                if partition not in self._owned:
-                    raise FencedError(partition)
+            found = {partition: self._owned.get(partition) for partition in partitions}
+        for partition, owned in found.items():
+            if owned is None:
+                raise FencedError(partition)
+        return {partition: owned for partition, owned in found.items() if owned is not None}
 
     async def _claim(self, partition: int) -> Owned:
         """Become the owner, publish what the last one could not, fold the share of the model."""
@@ -258,24 +265,27 @@ class Worker:
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return Owned(claim, Part(sums), taught, cache)
 
-    async def _stored(self, homes: Mapping[str, int]) -> dict[str, Record]:
-        """The records of those customers that have one; ``homes`` are owned partitions.
+    async def _stored(
+        self, homes: Mapping[str, int], owned: Mapping[int, Owned]
+    ) -> dict[str, Record]:
+        """The records of those customers that have one; ``homes`` are their partitions.
 
         What is read is not remembered before it changes: a sweep looks at everybody in turn.
         """
-        kept = {name: self._owned[home].cache.get(name) for name, home in homes.items()}
+        kept = {name: owned[home].cache.get(name) for name, home in homes.items()}
         missing = [name for name, record in kept.items() if record is None]
         found = await journal.load(self._tables, missing, self._taxonomy.fingerprint)
         return {name: record for name, record in kept.items() if record is not None} | found
 
-    async def _finish(self, outcome: Outcome, homes: Mapping[str, int]) -> None:
+    async def _finish(
+        self, outcome: Outcome, homes: Mapping[str, int], owned: Mapping[int, Owned]
+    ) -> None:
         """One atomic write for each partition, what it means in memory, and then its changes.
 
         A partition that is another worker's now keeps nothing from the others'.
         """
         days = self._settings.deletion_marker_days
         shares = journal.shares(outcome, homes, self._taxonomy, days)
-        owned = {home: self._owned[home] for home in shares}
         lost = await self._tables.commit_all(
             [(owned[home].claim, share.write) for home, share in shares.items()]
         )
