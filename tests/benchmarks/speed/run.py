@@ -4,8 +4,8 @@
 engagements of about 300 bytes, 8 partitions, a real Kafka and a real Redis on the same machine,
 and everything on: learning, prediction, calibration, reasons, public records, changes, commits.
 Sections: state (bytes of a shopper and the cost of slots, as ``tests.benchmarks.state`` has them),
-systems, memory, latency, growth, takeover. A client's ``get`` and ``get_many`` beside
-bare GET and MGET are not measured: there is no client module yet.
+systems, memory, latency, growth, takeover, and lookups (a client's ``get`` and ``get_many`` beside
+a bare GET and MGET).
 """
 
 import argparse
@@ -19,17 +19,18 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.speed import growth, latency, memory, systems, takeover, written
+from tests.benchmarks.speed import growth, latency, lookups, memory, systems, takeover, written
 from tests.benchmarks.speed.job import Job
 from tests.benchmarks.speed.measure import PEERS_PYTHON, SYSTEMS, Servers, servers
 
-SECTIONS = ("state", "systems", "memory", "latency", "growth", "takeover")
+SECTIONS = ("state", "systems", "memory", "latency", "growth", "takeover", "lookups")
 SHOWN: dict[str, Callable[[Any, Console], None]] = {
     "systems": systems.show,
     "memory": memory.show,
     "latency_ms": latency.show,
     "growth": growth.show,
     "takeover": takeover.show,
+    "lookups": lookups.show,
 }
 
 
@@ -74,6 +75,8 @@ class Run:
             self.tell("growth", growth.measure(self.servers, self.job, self.options.seconds, most))
         if "takeover" in wanted:
             self.tell("takeover", takeover.measure(self.servers, self.job))
+        if "lookups" in wanted:
+            self.tell("lookups", lookups.measure(self.servers, self.job))
 
     def on_the_log(self, wanted: list[str]) -> None:
         """The sections whose runs read the same log."""
@@ -108,7 +111,6 @@ class Run:
             "events": job.events, "customers": job.customers, "personas": job.personas,
             "tokens": job.tokens, "python": platform.python_version(), "cores": os.cpu_count(),
             "load_average": os.getloadavg(), **self.servers.description,
-            "client": "not measured: there is no client module yet",
         }  # fmt: skip
 
 
