@@ -151,6 +151,12 @@ async def load(tables: Tables, customers: list[str], fingerprint: int) -> dict[s
     return dict(zip(blobs, loaded, strict=True))
 
 
+async def is_mine(tables: Tables, claim: Claim) -> bool:
+    """Whether nobody has claimed the partition since."""
+    tokens = await tables.owners([claim.partition])
+    return tokens.get(claim.partition) == claim.token
+
+
 async def unpublished(
     tables: Tables, partition: int, taxonomy: Taxonomy
 ) -> list[tuple[str, bytes | None]]:

@@ -12,6 +12,7 @@ milliseconds each: they go out under the same producer id and epoch as an idempo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -21,7 +22,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from stream_persona.errors import FencedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from stream_persona.settings import Settings
 
@@ -44,6 +45,8 @@ class Message:
 
 #: A customer and the value of a change; None is a tombstone.
 Change = tuple[str, bytes | None]
+#: Asks whether a partition is still the worker's who claimed it.
+IsMine = Callable[[], Awaitable[bool]]
 
 
 class Publisher(Protocol):
@@ -53,8 +56,15 @@ class Publisher(Protocol):
         """Send all, in order per key, and wait for the broker."""
         ...
 
-    async def own(self, partition: int, changes: Sequence[Change]) -> None:
-        """Refuse whoever published this partition's changes before; then publish these."""
+    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+        """Refuse whoever published this partition's changes before; then publish these.
+
+        ``is_mine`` is asked between the two. Who has been held up since the changes were read, and
+        has lost the partition, would say them after what its next owner said.
+
+        Raises:
+            FencedError: another worker owns the partition now; nothing was published.
+        """
         ...
 
     async def change(self, partition: int, changes: Sequence[Change]) -> None:
@@ -118,11 +128,13 @@ class KafkaPublisher:
             topics = ", ".join(sorted({message.topic for message in too_large}))
             raise UnavailableError(f"messages are larger than max.message.bytes of {topics}")
 
-    async def own(self, partition: int, changes: Sequence[Change]) -> None:
+    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
         """Fence, then publish; tried again as a whole while the broker is away."""
         await self.disown([partition])
         messages = self._messages(partition, changes)
-        self._fenced[partition] = await self._patiently(lambda: self._fence(partition, messages))
+        self._fenced[partition] = await self._patiently(
+            lambda: self._fence(partition, messages, is_mine)
+        )
 
     async def change(self, partition: int, changes: Sequence[Change]) -> None:
         """Publish changes, in order."""
@@ -146,10 +158,15 @@ class KafkaPublisher:
         topic = self._settings.topic_changes
         return [Message(topic, name.encode(), value, (), partition) for name, value in changes]
 
-    async def _fence(self, partition: int, messages: Sequence[Message]) -> AIOKafkaProducer:
+    async def _fence(
+        self, partition: int, messages: Sequence[Message], is_mine: IsMine
+    ) -> AIOKafkaProducer:
         """A producer under the partition's newest epoch, once the log has a marker of it."""
         at = TopicPartition(self._settings.topic_changes, partition)
         async with self._claimant(partition) as claimant:
+            if not await is_mine():
+                raise FencedError(partition)
+            # Whoever claims the partition from now on aborts this transaction, or comes after it.
             await claimant.begin_transaction()
             # Also with nothing to say: it is the end's marker that fences.
             claimant._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001 - no public way

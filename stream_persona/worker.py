@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stream_persona import change, journal, pipeline
@@ -258,7 +259,7 @@ class Worker:
         """Become the owner, publish what the last one could not, fold the share of the model."""
         claim = (await self._tables.claim([partition]))[partition]
         pending = await journal.unpublished(self._tables, partition, self._taxonomy)
-        await self._publisher.own(partition, pending)
+        await self._publisher.own(partition, pending, partial(journal.is_mine, self._tables, claim))
         await self._tables.announce([journal.copy_of(*change) for change in pending])
         sums, taught = await journal.fold_part(self._tables, partition, self._taxonomy)
         logger.info("own partition %d: %d labelled customers", partition, len(taught))
@@ -320,15 +321,12 @@ class Worker:
 
     async def _fence_again(self, owned: Owned) -> None:
         """Raise the fence before the broker forgets it; who has lost the claim takes no one's."""
-        partition = owned.claim.partition
+        is_mine = partial(journal.is_mine, self._tables, owned.claim)
         async with self._walking:
-            for fence in (True, False):
-                tokens = await self._tables.owners([partition])
-                if tokens.get(partition) != owned.claim.token:
-                    self._lose(owned)
-                    raise FencedError(partition)
-                if fence:
-                    await self._publisher.own(partition, [])
+            if not await is_mine():
+                self._lose(owned)
+                raise FencedError(owned.claim.partition)
+            await self._publisher.own(owned.claim.partition, [], is_mine)
         owned.fenced_at = time.monotonic()
 
     def _lose(self, owned: Owned) -> None:

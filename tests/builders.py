@@ -9,14 +9,14 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from stream_persona import events, pipeline, records
-from stream_persona.errors import UnavailableError
+from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.estimate import derive
 from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
 from stream_persona.features import Observation, Profiles, profiles
 from stream_persona.metrics import Metrics
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery, Histories, Outcome, Overtaken
-from stream_persona.publish import Change, Message
+from stream_persona.publish import Change, IsMine, Message
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
@@ -204,7 +204,9 @@ class Outbox:
             raise Crash
         self.sent += messages
 
-    async def own(self, partition: int, changes: Sequence[Change]) -> None:
+    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+        if not await is_mine():
+            raise FencedError(partition)
         await self.change(partition, changes)
 
     async def change(self, partition: int, changes: Sequence[Change]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona import pipeline
@@ -26,6 +27,7 @@ from stream_persona.journal import (
     copy_of,
     fold_part,
     home,
+    is_mine,
     load,
     panel,
     save_part,
@@ -193,7 +195,8 @@ class Replay:
             self._touched[partition] = set()
             if self._publishes:
                 again = await unpublished(self._tables, partition, self._taxonomy)
-                await self._publisher.own(partition, again)
+                mine = partial(is_mine, self._tables, self._claims[partition])
+                await self._publisher.own(partition, again, mine)
                 await self._announce(again)
         return self._claims[partition]
 

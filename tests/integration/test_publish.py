@@ -33,6 +33,14 @@ def said(*values: str) -> list[Change]:
     return [("c", value.encode()) for value in values]
 
 
+async def yes() -> bool:
+    return True
+
+
+async def no() -> bool:
+    return False
+
+
 async def read(settings: Settings, partition: int) -> list[bytes | None]:
     shop = Shop(settings, None)  # type: ignore[arg-type]  # it asks Kafka only
     found = await shop.read(settings.topic_changes)
@@ -43,9 +51,9 @@ async def test_an_owner_says_what_was_left_over_first(
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     publisher = publishers[0]
-    await publisher.own(1, said("left over", "over"))
+    await publisher.own(1, said("left over", "over"), yes)
     await publisher.change(1, [*said("new"), ("c", None)])
-    await publisher.own(2, [])
+    await publisher.own(2, [], yes)
     await publisher.change(2, said("elsewhere"))
     assert await read(topics, 1) == [b"left over", b"over", b"new", None]
     assert await read(topics, 2) == [b"elsewhere"]
@@ -56,10 +64,10 @@ async def test_who_lost_a_partition_cannot_have_the_last_word(
 ) -> None:
     assert real_kafka.brokers == topics.brokers
     old, new = publishers
-    await old.own(1, [])
-    await old.own(2, [])
+    await old.own(1, [], yes)
+    await old.own(2, [], yes)
     await old.change(1, said("1"))
-    await new.own(1, [])
+    await new.own(1, [], yes)
     with pytest.raises(FencedError):
         await old.change(1, said("late"))
     await new.change(1, said("2"))
@@ -68,12 +76,32 @@ async def test_who_lost_a_partition_cannot_have_the_last_word(
     assert await read(topics, 2) == [b"still its own"]
 
 
+async def test_who_lost_a_partition_before_it_said_what_was_left_over_says_nothing(
+    real_kafka: Kafka, topics: Settings, publishers: list[KafkaPublisher]
+) -> None:
+    assert real_kafka.brokers == topics.brokers
+    late, new = publishers
+    with pytest.raises(FencedError):
+        await late.own(1, said("left over"), no)
+    answers = [True, False]
+
+    async def just_still() -> bool:
+        if answers[0]:  # the next owner comes right after the question
+            await new.own(1, said("left over"), yes)
+            await new.change(1, said("newer"))
+        return answers.pop(0)
+
+    with pytest.raises(FencedError):
+        await late.own(1, said("left over"), just_still)
+    assert await read(topics, 1) == [b"left over", b"newer"]
+
+
 async def test_who_owns_nothing_may_say_nothing(
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     with pytest.raises(FencedError):
         await publishers[0].change(1, said("mine"))
-    await publishers[0].own(1, [])
+    await publishers[0].own(1, [], yes)
     await publishers[0].disown([1])
     with pytest.raises(FencedError):
         await publishers[0].change(1, said("mine"))

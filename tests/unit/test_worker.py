@@ -285,6 +285,24 @@ async def test_what_was_read_under_a_claim_is_not_written_under_the_next_one() -
     assert len({change["change_id"] for change in changes(outbox)}) == 1
 
 
+async def test_a_claim_that_was_held_up_says_nothing_of_what_has_moved_on() -> None:
+    tables, outbox = SlowTables(), Outbox()
+    first, late, new = (worker(tables, outbox, SHOP) for _ in range(3))
+    await first.assign([0])
+    await first.process(fetched(purchase("p")))
+    tables.held.clear()
+    claiming = asyncio.create_task(late.assign([0]))
+    await eventually(lambda: tables.waiting, 5, "it did not read")
+    tables.slow = False
+    await new.assign([0])
+    await new.process(fetched(assignment("a", NOW + 1), first=5))
+    tables.held.set()
+    with pytest.raises(FencedError):
+        await claiming
+    assert not late.owned
+    assert [change["revision"] for change in changes(outbox)] == [1, 1, 2]
+
+
 class SlowTables(MemoryTables):
     """Reads of customers wait until they are let go."""
 
