@@ -89,7 +89,9 @@ def run(command: list[str], variables: dict[str, str]) -> str:
 def test_the_blocks_of_the_readme_do_what_it_says(
     shop_settings: Settings, variables: dict[str, str], services: None
 ) -> None:
-    produce, read = (on_the_tests_servers(code, shop_settings) for code in blocks("python"))
+    produce, read, look_up = (
+        on_the_tests_servers(code, shop_settings) for code in blocks("python")
+    )
     curl = next(code for code in blocks("sh") if code.startswith("curl"))
     teach = next(code for code in blocks("sh") if "stream-persona assign" in code).splitlines()
     redis = RedisClient.from_url(shop_settings.redis_url)
@@ -98,6 +100,7 @@ def test_the_blocks_of_the_readme_do_what_it_says(
     wait_until(lambda: redis.get("persona:CUST-04812"), 60, "the event left no persona")
     said = run([sys.executable, "-c", f"{read}\nprint(persona)"], variables).strip()
     assert said == "parent_of_young_kids"
+    assert run([sys.executable, "-c", look_up], variables).startswith("parent_of_young_kids ")
 
     answer = orjson.loads(run(["sh", "-c", on_the_tests_servers(curl, shop_settings)], variables))
     assert answer["total"] == 5
