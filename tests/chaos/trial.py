@@ -30,6 +30,8 @@ from tests.waiting import eventually
 PATIENCE = 120.0
 #: Seconds in which a worker comes to a step, mostly; else it is hit wherever it is.
 REACH = 30.0
+#: Workers that are left at least: where one alone is a zombie, nobody is there to take over.
+FEWEST = 2
 #: Seconds for which a server is paused.
 PAUSE = 3.0
 
@@ -202,7 +204,7 @@ class Trial:
     async def _resize(self, fault: Fault) -> None:
         if fault.how == "more":
             self._crew.wanted += 1
-        elif self._crew.wanted > 1:
+        elif self._crew.wanted > FEWEST:
             await self._somebody(fault)
             self._crew.wanted -= 1
             self._crew.dismiss(fault.worker)
