@@ -194,11 +194,12 @@ class Worker:
         """Seconds to wait before the sweep's next step."""
         return self._sweep.pause
 
-    async def _score_again(self, homes: Mapping[str, int]) -> float:
+    async def _score_again(self, homes: Mapping[str, int]) -> tuple[float, float]:
         """Say what the model's move has changed; nothing else of a record moves.
 
-        Returns for how many seconds it kept live events waiting.
+        Returns for how many seconds it waited for live events, and kept them waiting.
         """
+        asked = time.perf_counter()
         async with self._walking:
             began = time.perf_counter()
             owned = dict(self._owned)
@@ -212,7 +213,7 @@ class Worker:
             held = time.perf_counter() - began
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
-        return held
+        return began - asked, held
 
     async def refresh(self) -> None:
         """Publish our parts, read the others', derive new weights when anything has changed."""
