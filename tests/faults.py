@@ -85,7 +85,7 @@ class Worker(WorkerProcess):
         told = self.told()
         assert self.process.returncode == code, told[-2_000:]
         last = told.splitlines()[-1]
-        assert sentence in last
+        assert sentence in last, told[-2_000:]
         assert told.count(last) == 1, told[-4_000:]
         assert "stream_persona.errors" not in told  # as a stack would end
 

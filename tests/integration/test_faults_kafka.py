@@ -214,7 +214,8 @@ async def test_a_group_whose_offsets_no_broker_leads_ends_the_worker(
             ready = partial(answers, second.address)
             await asyncio.to_thread(wait_until, ready, 60, "the second broker does not answer")
             await make_internal_topics(first)
-            settings = settings_for(first, redis_server.url, retry_seconds=6.0)
+            # Long enough for all other partitions to have another leader by then.
+            settings = settings_for(first, redis_server.url, retry_seconds=25.0)
             group = await group_of(settings, 2)
             settings = settings.model_copy(update={"group": group, "replication": 2})
             async with (
@@ -223,7 +224,7 @@ async def test_a_group_whose_offsets_no_broker_leads_ends_the_worker(
             ):
                 worker = await shop.worker()
                 second.kill()
-                await worker.ends("see that __consumer_offsets has leaders", seconds=60)
+                await worker.ends("see that __consumer_offsets has leaders", seconds=90)
         finally:
             second.kill()
     finally:
