@@ -178,15 +178,15 @@ class PartTokenizer(Tokenizer):
         super().__init__(told)
         self._sizes = sizes
 
-    def read(self, event: Behaviour) -> list[tuple[int, int]]:
-        tokens = super().read(event)
+    def read(self, event: Behaviour) -> tuple[list[int], list[int]]:
+        slots, weights = super().read(event)
         if not isinstance(event, Purchase):
-            return tokens
+            return slots, weights
         part, whole = size_band(len(event.items)), size_band(self._sizes[event.order_id or ""])
         if part == whole:
-            return tokens
+            return slots, weights
         wrong, right = self.slot("basket_size", part), self.slot("basket_size", whole)
-        return [(right if slot == wrong else slot, weight) for slot, weight in tokens]
+        return [right if slot == wrong else slot for slot in slots], weights
 
 
 # --- records ---
