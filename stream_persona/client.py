@@ -9,7 +9,7 @@
     if shopper.persona is None:  # unknown, ambiguous, or Redis did not answer in time
         ...  # the baseline ranking
 
-It needs ``redis`` and ``orjson`` alone. A lookup that can't be answered says so in
+It needs ``redis`` and ``orjson`` alone, and a single Redis server: not yet a Cluster. A lookup that can't be answered says so in
 ``Shopper.fallback`` and is counted in ``fallbacks``; a caller does the same for all of them.
 """
 
