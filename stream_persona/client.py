@@ -9,8 +9,9 @@
     if shopper.persona is None:  # unknown, ambiguous, or Redis did not answer in time
         ...  # the baseline ranking
 
-It needs ``redis`` and ``orjson`` alone, and a single Redis server: not yet a Cluster. A lookup that can't be answered says so in
-``Shopper.fallback`` and is counted in ``fallbacks``; a caller does the same for all of them.
+It needs ``redis`` and ``orjson`` alone, and a single Redis server: a Cluster not yet. A lookup that
+can't be answered says so in ``Shopper.fallback`` and is counted in ``fallbacks``; a caller does the
+same for all of them.
 """
 
 from __future__ import annotations
