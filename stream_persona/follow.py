@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 #: One part in so many of the time is spent on new weights while labelled customers move, and on
 #: calibrations then; and on these once the customers are at rest.
-_DERIVE: Final = 20.0
-_CALIBRATE: Final = 40.0
-_SETTLE: Final = 8.0
+DERIVE: Final = 20.0
+CALIBRATE: Final = 40.0
+SETTLE: Final = 8.0
 
 
 class Follower:
@@ -64,8 +64,8 @@ class Follower:
         await asyncio.to_thread(self._learned.update, total, panel, calibrate=calibrate)
         ended = time.monotonic()
         took = ended - began
-        self._next_derivation = ended + _DERIVE * took
+        self._next_derivation = ended + DERIVE * took
         if calibrate:
-            self._next_calibration = ended + _CALIBRATE * took
-            self._next_settling = ended + _SETTLE * took
+            self._next_calibration = ended + CALIBRATE * took
+            self._next_settling = ended + SETTLE * took
         return True

@@ -153,8 +153,8 @@ class Worker:
         """
         started = time.perf_counter()
         read = self._inbox.read(batch)
-        await self._publisher.publish([*read.letters, *read.reroutes])
         owned = await self._owners_of(read.homes.values())
+        await self._publisher.publish([*read.letters, *read.reroutes])
         async with self._walking:
             stored = await self._stored(read.homes, owned)
             overtaken = pipeline.overtaken(read.deliveries, stored, self._taxonomy)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -176,9 +175,3 @@ async def test_an_address_of_nobody_is_unreachable(kind: str) -> None:
     client = client_on(kind, "redis://127.0.0.1:1/0", "")
     assert (await client.get("named")).fallback == UNREACHABLE
     await client.close()
-
-
-async def test_the_public_record_is_all_that_is_read(client: Client, redis: Redis) -> None:
-    keys = [key async for key in redis.scan_iter("*persona:named")]
-    blob = await redis.get(keys[0])
-    assert orjson.loads(blob)["persona"] == (await client.get("named")).persona

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 
 from stream_persona import journal, pipeline
 from stream_persona.change import public_record
+from stream_persona.follow import CALIBRATE, DERIVE
 from stream_persona.learned import Learned, Part, members, merged, panel_share
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.records import Record, decode, encode
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
 from stream_persona.tokens import Tokenizer
-
-#: As the worker's follower: a calibration may take one part in so many of the time.
-REST = 8.0
 
 
 @dataclass
@@ -102,9 +100,10 @@ class Plain:
             return
         self._moved = False
         self._learned.update(*merged([self._share()]), calibrate=calibrate)
+        ended = time.monotonic()
+        self._next_look = max(self._next_look, ended + DERIVE * (ended - began))
         if calibrate:
-            ended = time.monotonic()
-            self._next_calibration = ended + REST * (ended - began)
+            self._next_calibration = ended + CALIBRATE * (ended - began)
 
     def _share(self) -> Part:
         lowest = heapq.nsmallest(panel_share(1), self.taught, key=self.taught.__getitem__)
