@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, cast
 
 import faust
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 #: its events do where these are few.
 _JOINED: Final = 1_000
 _JOIN_SECONDS: Final = 0.002
-#: Polls' worth of records that are walked at once: while they are, as many are fetched.
-_WALKED_POLLS: Final = PREFETCHED_POLLS // 2
+#: Polls' worth of records that are walked at once: as many are written meanwhile, and fetched.
+_WALKED_POLLS: Final = PREFETCHED_POLLS // 3
 
 
 class PersonaApp(BatchApp):
@@ -69,7 +69,10 @@ class PersonaApp(BatchApp):
         return await topology.repartitioned(self.settings, self._tables)
 
     async def walk(self, batches: Sequence[EventT[Any]]) -> None:
-        """Walk and ack; what waited is walked together, but not too much of it at once."""
+        """Walk; what waited is walked together, but not too much of it at once.
+
+        Writing and acking goes on while the next ones are walked; its errors end the app too.
+        """
         most = _WALKED_POLLS * self.settings.max_batch_records
         joined: list[EventT[Any]] = []
         records: list[ConsumerRecord] = []
@@ -77,9 +80,8 @@ class PersonaApp(BatchApp):
             joined.append(event)
             records += event.value
             if len(records) >= most or event is batches[-1]:
-                await self.worker.process(records)
-                for done in joined:
-                    done.ack()
+                write = await self.worker.walk(records)
+                self.add_future(_acked(write(), joined))
                 joined, records = [], []
 
     async def on_shutdown(self) -> None:
@@ -91,6 +93,12 @@ class PersonaApp(BatchApp):
                 await self.worker.refresh()
             await self._publisher.stop()
             await self._tables.close()
+
+
+async def _acked(writing: Awaitable[None], batches: Sequence[EventT[Any]]) -> None:
+    await writing
+    for done in batches:
+        done.ack()
 
 
 def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:

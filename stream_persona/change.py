@@ -217,10 +217,9 @@ def _plain(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
         "confidence": posterior.confidence / MILLION,
         "ambiguous": posterior.ambiguous,
         "source": "assigned" if posterior.assigned else "predicted",
-        "distribution": {
-            persona: p / MILLION
-            for persona, p in zip(personas, posterior.distribution, strict=True)
-        },
+        "distribution": dict(
+            zip(personas, [p / MILLION for p in posterior.distribution], strict=True)
+        ),
     }
 
 

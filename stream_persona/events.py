@@ -141,6 +141,7 @@ _SHORT: Final = 2 * MAX_DEPTH
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_DAY = 86_400_000
 _STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
 _OTHERS = bytes(set(range(256)) - set(b"{[}]"))
 
@@ -150,11 +151,17 @@ def milliseconds(time: datetime | int) -> int:
     return time if isinstance(time, int) else (time - _EPOCH) // _MILLISECOND
 
 
-@lru_cache(maxsize=4_096)
 def rfc3339(at: int) -> str:
     """The RFC 3339 text, in UTC to the millisecond, of epoch milliseconds."""
-    text = (_EPOCH + at * _MILLISECOND).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    day, rest = divmod(at, _DAY)
+    seconds, millis = divmod(rest, 1_000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def event_id(event: Event) -> str:

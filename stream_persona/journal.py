@@ -136,11 +136,14 @@ class RecordCache:
         return {c: self._known[c] for c in wanted if c in self._known}
 
     def keep(self, changed: dict[str, Record], most: int) -> None:
-        """Remember new records; forget the least recently changed beyond ``most``."""
+        """Remember new records, and beside them the most recently changed ones up to ``most``.
+
+        The new ones are never forgotten here, since they may not have been written yet.
+        """
         for customer, record in changed.items():
             self._known[customer] = record
             self._known.move_to_end(customer)
-        while len(self._known) > most:
+        while len(self._known) > max(most, len(changed)):
             self._known.popitem(last=False)
 
 

@@ -8,9 +8,10 @@ replay and tests call the same one; it does no I/O and reads no clock.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from stream_persona.change import BEHAVIOUR, Belief, change_message, decide, millionths
@@ -203,8 +204,7 @@ class _Rules:
         )
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct, gc=False):
     """A customer's record while a batch is applied to it.
 
     ``observed`` are the event times, slots and weights of what is folded in the end.
@@ -218,7 +218,7 @@ class _Draft:
     positions: dict[int, int]
     recent: dict[int, Recent]
     heard: list[Delivery]
-    observed: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
+    observed: list[tuple[int, list[int], list[int]]] = []
     applied: bool = False
     forgotten: bool = False
 
@@ -290,10 +290,11 @@ def _drafts(
         customer_id = delivery.event.customer_id
         if customer_id not in drafts:
             record = records.get(customer_id) or Record()
+            past = histories.get(customer_id) or ()
             drafts[customer_id] = _Draft(
                 customer_id, record, record, record.label,
-                record.deleted_at, dict(record.positions), dict(record.recent),
-                [past for past in histories.get(customer_id, ()) if past.kind in _BEHAVIOUR],
+                record.deleted_at, record.positions.copy(), record.recent.copy(),
+                [each for each in past if each.kind in _BEHAVIOUR],
             )  # fmt: skip
     return drafts
 

@@ -12,17 +12,28 @@ milliseconds each: they go out under the same producer id and epoch as an idempo
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.producing import (
+    Epochs,
+    batches,
+    begin_transaction_at,
+    ends_of,
+    epoch_of,
+    with_epochs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from aiokafka.producer.transaction_manager import PidAndEpoch
 
     from stream_persona.settings import Settings
 
@@ -42,6 +53,10 @@ class Message:
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
 
+
+#: Bytes of one batch of changes: a fraction of what brokers take by default, and many messages.
+#: Letters go in small ones, since one that is too large fails with all of its batch.
+_BATCH_BYTES: Final = 262_144
 
 #: A customer and the value of a change; None is a tombstone.
 Change = tuple[str, bytes | None]
@@ -86,18 +101,17 @@ class KafkaPublisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seconds = settings.retry_seconds
-        self._producer = self._made()
-        self._fenced: dict[int, AIOKafkaProducer] = {}
-
-    def _made(self, **options: Any) -> AIOKafkaProducer:  # noqa: ANN401 - as aiokafka's own
-        return AIOKafkaProducer(
-            bootstrap_servers=self._settings.brokers,
-            acks="all",
-            enable_idempotence=True,
-            max_request_size=8_388_608,
-            request_timeout_ms=round(1_000 * min(self._seconds, 30.0)),
-            **options,
-        )
+        self._options = {
+            "bootstrap_servers": settings.brokers,
+            "acks": "all",
+            "max_request_size": 8_388_608,
+            "request_timeout_ms": round(1_000 * min(self._seconds, 30.0)),
+        }
+        self._producer = AIOKafkaProducer(enable_idempotence=True, **self._options)
+        self._epochs = Epochs()
+        self._changes = with_epochs(self._epochs, max_batch_size=_BATCH_BYTES, **self._options)
+        self._fenced: set[int] = set()
+        self._sending: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
         """Connect; waits for a broker that is still starting.
@@ -107,13 +121,15 @@ class KafkaPublisher:
         """
         try:
             await self._patiently(self._producer.start)
+            await self._patiently(self._changes.start)
         except UnavailableError:
-            await self._producer.stop()
+            await self.stop()
             raise
 
     async def stop(self) -> None:
         """Flush and disconnect."""
-        await self.disown(list(self._fenced))
+        self._fenced.clear()
+        await self._changes.stop()
         await self._producer.stop()
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -129,61 +145,62 @@ class KafkaPublisher:
             raise UnavailableError(f"messages are larger than max.message.bytes of {topics}")
 
     async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
-        """Fence, then publish; tried again as a whole while the broker is away."""
+        """Fence, then publish; tried again as a whole while the broker is away.
+
+        What was sent under the last epoch has ended before: under this one it would be too late.
+        """
         await self.disown([partition])
-        messages = self._messages(partition, changes)
-        self._fenced[partition] = await self._patiently(
-            lambda: self._fence(partition, messages, is_mine)
-        )
+        at = TopicPartition(self._settings.topic_changes, partition)
+        async with self._sending[partition]:
+            await self._patiently(self._changes.flush)
+            epoch = await self._patiently(lambda: self._fence(at, changes, is_mine))
+            self._epochs.begin(at, epoch)
+            self._fenced.add(partition)
 
     async def change(self, partition: int, changes: Sequence[Change]) -> None:
         """Publish changes, in order."""
         if not changes:
             return
-        try:
-            too_large = await _sent(self._fenced[partition], self._messages(partition, changes))
-        except (ProducerFenced, KeyError) as error:
-            raise FencedError(partition) from error
-        if too_large:
-            topic = self._settings.topic_changes
+        topic, keyed = self._settings.topic_changes, [(name.encode(), v) for name, v in changes]
+        async with self._sending[partition]:
+            if partition not in self._fenced:
+                raise FencedError(partition)
+            try:
+                ends = await ends_of(
+                    self._changes.send_batch(batch, topic, partition=partition)
+                    for batch in batches(self._changes, keyed)
+                )
+            except ProducerFenced as error:
+                raise FencedError(partition) from error
+        if any(isinstance(end, KafkaError) for end in ends):
             raise UnavailableError(f"changes are larger than max.message.bytes of {topic}")
 
     async def disown(self, partitions: Collection[int]) -> None:
-        """Disconnect."""
-        for partition in partitions:
-            if producer := self._fenced.pop(partition, None):
-                await producer.stop()
-
-    def _messages(self, partition: int, changes: Sequence[Change]) -> list[Message]:
-        topic = self._settings.topic_changes
-        return [Message(topic, name.encode(), value, (), partition) for name, value in changes]
+        """Send nothing more to them."""
+        self._fenced.difference_update(partitions)
 
     async def _fence(
-        self, partition: int, messages: Sequence[Message], is_mine: IsMine
-    ) -> AIOKafkaProducer:
-        """A producer under the partition's newest epoch, once the log has a marker of it."""
-        at = TopicPartition(self._settings.topic_changes, partition)
-        async with self._claimant(partition) as claimant:
+        self, at: TopicPartition, changes: Sequence[Change], is_mine: IsMine
+    ) -> PidAndEpoch:
+        """The partition's newest epoch, once the log has a marker of it."""
+        messages = [Message(at.topic, name.encode(), v, (), at.partition) for name, v in changes]
+        async with self._claimant(at.partition) as claimant:
             if not await is_mine():
-                raise FencedError(partition)
+                raise FencedError(at.partition)
             # Whoever claims the partition from now on aborts this transaction, or comes after it.
-            await claimant.begin_transaction()
-            # Also with nothing to say: it is the end's marker that fences.
-            claimant._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001 - no public way
+            await begin_transaction_at(claimant, at)  # also with nothing to say: its end fences
             await _sent(claimant, messages)
             await claimant.commit_transaction()
         # The next epoch is given out only after the markers of the last one have been written.
-        async with self._claimant(partition) as claimant:
-            epoch = claimant._txn_manager._pid_and_epoch  # noqa: SLF001
-        heir = self._made()
-        heir._txn_manager.set_pid_and_epoch(*epoch)  # noqa: SLF001
-        await heir.start()
-        return heir
+        async with self._claimant(at.partition) as claimant:
+            return epoch_of(claimant)
 
     def _claimant(self, partition: int) -> AIOKafkaProducer:
-        return self._made(
+        return AIOKafkaProducer(
+            enable_idempotence=True,
             transactional_id=f"{self._settings.group}-changes-{partition}",
             transaction_timeout_ms=_TRANSACTION_MS,
+            **self._options,
         )
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -194,7 +211,8 @@ class KafkaPublisher:
             try:
                 async with asyncio.timeout_at(deadline):
                     return await call()
-            except (KafkaError, UnavailableError, TimeoutError) as error:
+            except (KafkaError, UnavailableError, TimeoutError, IllegalOperation) as error:
+                # The last is how aiokafka tells of a transaction that was fenced as it began.
                 if loop.time() + pause > deadline:
                     message = f"no Kafka broker answered for {self._seconds:g} s: {error}"
                     raise UnavailableError(message) from error
@@ -209,33 +227,9 @@ def _without_value(letter: Message) -> Message:
 
 
 async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Message]:
-    """Send all and wait for the broker; those that it found too large.
-
-    Raises:
-        ProducerFenced: a newer producer has the same transactional id.
-        UnavailableError: the broker did not take them.
-    """
-    sent = await asyncio.gather(
-        *[await _future(producer, message) for message in messages], return_exceptions=True
+    """Send all and wait for the broker; those that it found too large."""
+    ends = await ends_of(
+        producer.send(m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers))
+        for m in messages
     )
-    failed = [error for error in sent if isinstance(error, BaseException)]
-    for error in failed:
-        if isinstance(error, MessageSizeTooLargeError):
-            continue
-        if not isinstance(error, KafkaError) or isinstance(error, ProducerFenced):
-            raise error
-        message = f"Kafka did not take {len(failed)} of {len(messages)} messages: {error!r}"
-        raise UnavailableError(message) from error
-    return [m for m, result in zip(messages, sent, strict=True) if isinstance(result, KafkaError)]
-
-
-async def _future(producer: AIOKafkaProducer, m: Message) -> Awaitable[object]:
-    """What becomes of a message; also a refusal before it is sent is an answer like others."""
-    try:
-        return await producer.send(  # type: ignore[no-any-return]
-            m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers)
-        )
-    except KafkaError as error:
-        refused = asyncio.get_running_loop().create_future()
-        refused.set_exception(error)
-        return refused
+    return [m for m, end in zip(messages, ends, strict=True) if isinstance(end, KafkaError)]

@@ -41,7 +41,7 @@ from redis.exceptions import (
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.redis_cluster import Cluster
-from stream_persona.redis_server import OneServer
+from stream_persona.redis_server import OneServer, packing
 from stream_persona.tables import Claim, Keyspace
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ _REFUSED = (
     AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError,
     NoPermissionError,
 )  # fmt: skip
+_ANNOUNCE = "for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end"
+
 #: Seconds that a single answer may take, at most; less if that is more than half of the retries.
 _ANSWER_SECONDS = 10.0
 
@@ -196,7 +198,8 @@ class RedisTables:
         await self._ask(write)
 
     async def announce(self, messages: Sequence[bytes]) -> None:
-        await self._run(*(("PUBLISH", self.channel, message) for message in messages))
+        if messages:  # in one command: an answer for each message costs more than the message
+            await self._run(("EVAL", _ANNOUNCE, 1, self.channel, *messages))
 
     @property
     def channel(self) -> str:
@@ -275,7 +278,8 @@ def _raise_lasting(error: Exception) -> None:
 
 async def _found(url: str, keys: Keyspace, seconds: float) -> Store:
     """The store at ``url``, of the kind that it says it is; answers may take ``seconds``."""
-    redis = Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=min(seconds, 5.0))
+    connect = min(seconds, 5.0)
+    redis = packing(Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect))
     try:
         clustered = (await redis.info("cluster")).get("cluster_enabled")
     except BaseException:

@@ -114,6 +114,7 @@ class Tokenizer:
         self._attributes: dict[str, dict[str, int]] = {}
         self._categories: dict[str, tuple[int, ...]] = {}
         self._hours: dict[int, tuple[int, ...]] = {}
+        self._reactions: dict[tuple[str, str, str | None], tuple[int, ...]] = {}
         self._prices: dict[int, int] = {}
         self._quantities: dict[int, int] = {}
         self._cached = 0
@@ -161,7 +162,7 @@ class Tokenizer:
         self._cached += 1
         if self._cached > _CACHE:
             self._slots = {field: {} for field in self._fields}
-            for cache in (self._attributes, self._categories, self._hours):
+            for cache in (self._attributes, self._categories, self._hours, self._reactions):
                 cache.clear()
             self._cached = 1
         return True
@@ -210,12 +211,18 @@ class Tokenizer:
         if not weight:
             return [], []
         slots = self._context(event)
-        for field, value in (
-            ("action", event.action), ("channel", event.channel), ("campaign", event.campaign)
-        ):  # fmt: skip
-            if value and field in self._fields:
-                slots.append(self.slot(field, value))
+        reaction = event.action, event.channel, event.campaign
+        known = self._reactions.get(reaction)
+        slots += self._reaction(reaction) if known is None else known
         return slots, [weight] * len(slots)
+
+    def _reaction(self, reaction: tuple[str, str, str | None]) -> tuple[int, ...]:
+        """The slots of an action, a channel and a campaign."""
+        named = zip(("action", "channel", "campaign"), reaction, strict=True)
+        found = tuple(self.slot(f, value) for f, value in named if value and f in self._fields)
+        if self._has_room("campaign", reaction[2] or ""):
+            self._reactions[reaction] = found
+        return found
 
     def _context(self, event: Behaviour) -> list[int]:
         """The event itself, when it happened, and its free attributes."""

@@ -51,7 +51,7 @@ from stream_persona.settings import Settings
 logger = logging.getLogger(__name__)
 
 #: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
-PREFETCHED_POLLS: Final = 8
+PREFETCHED_POLLS: Final = 12
 #: How many bytes of values may wait for their ack before fetching waits, however few the records.
 PREFETCHED_BYTES: Final = 64 << 20
 

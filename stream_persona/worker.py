@@ -2,6 +2,7 @@
 
 Order within a batch is what makes it effectively once: load, walk, one atomic write that holds
 the positions together with their effects, publish and wait for the broker; the caller acks last.
+While a batch is written and said, the next one is walked, on what the first has left in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
@@ -99,6 +100,8 @@ class Worker:
         self._others: dict[int, tuple[bytes, Part]] = {}
         self._assigning = asyncio.Lock()
         self._walking = asyncio.Lock()
+        self._writing = asyncio.Lock()  # taken in the order of the walks
+        self._failure: BaseException | None = None
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate)
         self._affinities_of = ""
         self._affinities_at = 0.0
@@ -145,11 +148,18 @@ class Worker:
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
         """The whole journey of fetched records, of any partitions and topics.
 
-        All are walked at once, and then written and said partition by partition, each on its own.
-
         Raises:
             FencedError: another worker owns one of the partitions now; nothing of it was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acked.
+        """
+        await (await self.walk(batch))()
+
+    async def walk(self, batch: Sequence[ConsumerRecord]) -> Callable[[], Awaitable[None]]:
+        """Walk fetched records; what it returns has to be called to write and say what came of it.
+
+        All are walked at once, and then written and said partition by partition, each on its own.
+        The next ones may be walked meanwhile: they build upon what is not written yet, and are
+        themselves written after it, or never. Both raise as ``process`` does.
         """
         started = time.perf_counter()
         read = self._inbox.read(batch)
@@ -164,8 +174,15 @@ class Worker:
                 histories,
             )  # fmt: skip
             self._panel.judge(outcome.trials, outcome.lessons)
-            await self._finish(outcome, read.homes, owned)
-        self._count(outcome, read, batch, started)
+            shares = self._shares(outcome, read.homes)
+            await self._writing.acquire()
+            self._keep(shares, owned)
+
+        async def write() -> None:
+            await self._write(shares, owned)
+            self._count(outcome, read, batch, started)
+
+        return write
 
     @property
     def sweeping(self) -> bool:
@@ -209,7 +226,10 @@ class Worker:
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
-            await self._finish(outcome, homes, owned)
+            shares = self._shares(outcome, homes)
+            await self._writing.acquire()
+            self._keep(shares, owned)
+            await self._write(shares, owned)
             held = time.perf_counter() - began
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
@@ -279,22 +299,44 @@ class Worker:
         found = await journal.load(self._tables, missing, self._taxonomy.fingerprint)
         return {name: record for name, record in kept.items() if record is not None} | found
 
-    async def _finish(
-        self, outcome: Outcome, homes: Mapping[str, int], owned: Mapping[int, Owned]
-    ) -> None:
-        """One atomic write for each partition, what it means in memory, and then its changes.
-
-        A partition that is another worker's now keeps nothing from the others'.
-        """
+    def _shares(self, outcome: Outcome, homes: Mapping[str, int]) -> dict[int, Share]:
         days = self._settings.deletion_marker_days
-        shares = journal.shares(outcome, homes, self._taxonomy, days)
-        lost = await self._tables.commit_all(
-            [(owned[home].claim, share.write) for home, share in shares.items()]
-        )
+        return journal.shares(outcome, homes, self._taxonomy, days)
+
+    def _keep(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
+        """Remember records that are about to be written: the next walk reads them here.
+
+        Nothing else is being written, so what is forgotten in their place is in the tables.
+        """
+        most = max(1, self._settings.cached_customers // max(1, len(self._owned)))
         for home, share in shares.items():
-            if home not in lost:
-                self._remember(owned[home], share)
-        said = [(home, share.changes) for home, share in shares.items() if home not in lost]
+            owned[home].cache.keep(share.records, most)
+
+    async def _write(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
+        """One atomic write for each partition, and then its changes; lets the next ones write.
+
+        A partition that is another worker's now keeps nothing from the others'. After a failure
+        nothing is written any more: it would build upon what is not there.
+        """
+        try:
+            await self._written(shares, owned)
+        except BaseException as error:
+            self._failure = self._failure or error
+            raise
+        finally:
+            self._writing.release()
+
+    async def _written(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
+        if self._failure is not None:
+            raise self._failure
+        lost = {home for home in shares if self._owned.get(home) is not owned[home]}
+        kept = {home: share for home, share in shares.items() if home not in lost}
+        lost |= await self._tables.commit_all(
+            [(owned[home].claim, share.write) for home, share in kept.items()]
+        )
+        said = [(home, share.changes) for home, share in kept.items() if home not in lost]
+        for home, _ in said:
+            self._learn(owned[home], shares[home])
         ends = await asyncio.gather(
             *(self._publisher.change(home, changes) for home, changes in said),
             return_exceptions=True,
@@ -312,18 +354,16 @@ class Worker:
         if failures:
             raise failures[0]
 
-    def _remember(self, owned: Owned, share: Share) -> None:
-        """What was written, in memory."""
+    def _learn(self, owned: Owned, share: Share) -> None:
+        """What was written, in the model."""
         journal.teach(owned.part.sums, owned.taught, share.lessons)
         if share.lessons:
             owned.moved = owned.unsaved = True
-        most = self._settings.cached_customers // max(1, len(self._owned))
-        owned.cache.keep(share.records, max(1, most))
 
     async def _fence_again(self, owned: Owned) -> None:
         """Raise the fence before the broker forgets it; who has lost the claim takes no one's."""
         is_mine = partial(journal.is_mine, self._tables, owned.claim)
-        async with self._walking:
+        async with self._walking, self._writing:
             if not await is_mine():
                 self._lose(owned)
                 raise FencedError(owned.claim.partition)

@@ -83,7 +83,7 @@ def partition_of(args: Sequence[Any]) -> int:
 
 def watched_worker(orders: Orders) -> type[worker.Worker]:
     class WatchedWorker(worker.Worker):
-        """Says whose batch it has; all is done but the ack when ``process`` returns."""
+        """Says whose batch it has; all is done but the ack when it is written."""
 
         def __init__(
             self, settings: Any, taxonomy: Any, tables: Any, publisher: Any, *others: Any
@@ -91,10 +91,15 @@ def watched_worker(orders: Orders) -> type[worker.Worker]:
             watched = Watched(tables, TABLES, orders), Watched(publisher, PUBLISHER, orders)
             super().__init__(settings, taxonomy, *watched, *others)
 
-        async def process(self, batch: Sequence[Any]) -> None:
-            await super().process(batch)
-            orders.partition = batch[0].partition
-            orders.reached("ack")
+        async def walk(self, batch: Sequence[Any]) -> Callable[[], Awaitable[None]]:
+            write = await super().walk(batch)
+
+            async def written() -> None:
+                await write()
+                orders.partition = batch[0].partition
+                orders.reached("ack")
+
+            return written
 
     return WatchedWorker
 

@@ -387,15 +387,17 @@ async def test_a_poisoned_message_among_the_reroutes_does_not_stop_the_stream() 
     assert len({change["change_id"] for change in changes(outbox)}) == 1
 
 
-async def test_the_cache_is_bounded() -> None:
+async def test_the_cache_holds_what_is_being_written_and_some_more() -> None:
     tables, outbox = MemoryTables(), Outbox()
     working = worker(tables, outbox, SHOP, worker_settings(cached_customers=10))
     await working.assign([0])
     happened = [purchase("p", customer=f"c{i}") for i in range(50)]
     await working.process(fetched(*happened))
     await working.process(fetched(*happened))
+    assert sum(len(owned.cache) for owned in working._owned.values()) == 50
+    await working.process(fetched(purchase("q", NOW + 1), first=50))
     assert sum(len(owned.cache) for owned in working._owned.values()) == 10
-    assert len(changes(outbox)) == 50
+    assert len(changes(outbox)) == 51
 
 
 def test_homes_are_those_of_other_producers() -> None:

@@ -1,5 +1,7 @@
 """Ours: the worker that operators run, with a meter around the batches that it is handed."""
 
+from collections.abc import Awaitable, Callable
+
 from aiokafka import ConsumerRecord
 
 from stream_persona import launch, taxonomy
@@ -10,15 +12,20 @@ from tests.benchmarks.speed.meter import Meter
 
 def measure(meter: Meter) -> None:
     """Let the meter see what a worker's batches take."""
-    process = Worker.process
+    walk = Worker.walk
 
-    async def metered(worker: Worker, batch: list[ConsumerRecord]) -> None:
+    async def metered(worker: Worker, batch: list[ConsumerRecord]) -> Callable[[], Awaitable[None]]:
         meter.begin()
-        await process(worker, batch)
-        if meter.add(len(batch)):
-            meter.stop(model_bytes=model_bytes(worker))
+        write = await walk(worker, batch)
 
-    Worker.process = metered
+        async def written() -> None:
+            await write()
+            if meter.add(len(batch)):
+                meter.stop(model_bytes=model_bytes(worker))
+
+        return written
+
+    Worker.walk = metered
 
 
 def model_bytes(worker: Worker) -> int:

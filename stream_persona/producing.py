@@ -1,0 +1,123 @@
+"""What aiokafka's producers do for ``publish``; what they keep to themselves and we use is here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+
+from stream_persona.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aiokafka.producer.message_accumulator import BatchBuilder
+
+
+class Epochs(TransactionManager):  # type: ignore[misc]  # aiokafka has no types
+    """Producer ids and epochs of one idempotent producer, a pair for each partition.
+
+    aiokafka knows one pair of a producer. It asks for a batch's sequence number, and right after
+    that for the id and the epoch which it belongs to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None, 0)
+        self._pairs: dict[TopicPartition, PidAndEpoch] = {}
+        self._asked = PidAndEpoch(-1, -1)
+
+    def begin(self, at: TopicPartition, epoch: PidAndEpoch) -> None:
+        """From now on a partition's batches are of this epoch, whose sequence begins at 0."""
+        self._pairs[at] = epoch
+        self._sequence_numbers[at] = 0
+
+    def has_pid(self) -> bool:
+        """Always: nothing is sent to a partition before its epoch has begun."""
+        return True
+
+    def sequence_number(self, at: TopicPartition) -> int:
+        """The next one of a partition."""
+        self._asked = self._pairs[at]
+        return int(super().sequence_number(at))
+
+    @property
+    def producer_id(self) -> int:
+        """That of the partition which was asked for last."""
+        return int(self._asked.pid)
+
+    @property
+    def producer_epoch(self) -> int:
+        """That of the partition which was asked for last."""
+        return int(self._asked.epoch)
+
+
+def with_epochs(epochs: Epochs, **options: Any) -> AIOKafkaProducer:  # noqa: ANN401 - as aiokafka's
+    """An idempotent producer that sends to each partition under its own epoch.
+
+    One for all partitions: their batches share a request, where a producer for each of them would
+    cost the broker, and us, as many requests as there are partitions.
+    """
+    producer = AIOKafkaProducer(enable_idempotence=True, **options)
+    for part in (producer, producer._sender, producer._message_accumulator):  # noqa: SLF001
+        part._txn_manager = epochs  # noqa: SLF001
+    return producer
+
+
+def epoch_of(claimant: AIOKafkaProducer) -> PidAndEpoch:
+    """The id and epoch that a started transactional producer has been given."""
+    return claimant._txn_manager._pid_and_epoch  # noqa: SLF001
+
+
+async def begin_transaction_at(claimant: AIOKafkaProducer, at: TopicPartition) -> None:
+    """Begin a transaction whose end puts a marker into a partition, also if nothing is sent."""
+    await claimant.begin_transaction()
+    claimant._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001
+
+
+async def ends_of(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[object]:
+    """Send, in order; what becomes of each. A refusal before it is sent is an answer like others.
+
+    Raises:
+        ProducerFenced: a newer producer has the same transactional id.
+        UnavailableError: the broker did not take them; what is too large is an answer instead.
+    """
+    found = await asyncio.gather(*[await _future(each) for each in sending], return_exceptions=True)
+    failed = [error for error in found if isinstance(error, BaseException)]
+    for error in failed:
+        if isinstance(error, MessageSizeTooLargeError):
+            continue
+        if not isinstance(error, KafkaError) or isinstance(error, ProducerFenced):
+            raise error
+        message = f"Kafka did not take {len(failed)} of {len(found)} messages or batches: {error!r}"
+        raise UnavailableError(message) from error
+    return found
+
+
+async def _future(sending: Awaitable[Awaitable[object]]) -> Awaitable[object]:
+    try:
+        return await sending
+    except KafkaError as error:
+        refused = asyncio.get_running_loop().create_future()
+        refused.set_exception(error)
+        return refused
+
+
+def batches(
+    producer: AIOKafkaProducer, messages: Sequence[tuple[bytes, bytes | None]]
+) -> list[BatchBuilder]:
+    """Keys and values, in order, in few batches: a future for each message costs more than it.
+
+    A batch takes a first message of any size.
+    """
+    made: list[BatchBuilder] = []
+    for key, value in messages:
+        if not made or made[-1].append(key=key, value=value, timestamp=None) is None:
+            made.append(producer.create_batch())
+            made[-1].append(key=key, value=value, timestamp=None)
+    for batch in made:
+        batch.close()
+    return made
