@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
-import unicodedata
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.bands import (
+    MAX_LEVELS,
+    levels,
+    price_band,
+    quantity_band,
+    size_band,
+    words,
+)
 from stream_persona.events import (
     MAX_ATTRIBUTES,
     MAX_ITEM_ATTRIBUTES,
@@ -45,8 +51,6 @@ _CACHE = 100_000
 _CACHED_LENGTH = 64
 #: Most characters of a token's name; the rest of a longer one is not shown.
 MAX_NAME: Final = 256
-_MAX_LEVELS = 6
-_MAX_WORDS = 16
 _HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
 _HOUR_BAND = tuple(
     next(i for i, band in enumerate(_HOURS) if hour <= int(band.split("-")[1]))
@@ -55,9 +59,8 @@ _HOUR_BAND = tuple(
 #: Prices below the first belong together, in place of their powers of two; so do quantities from
 #: the last on.
 _LEAST_PRICE, _CHEAP, _MANY = 0.25, -2, 5
-_WORD = re.compile(r"\w{2,32}")
 #: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
-_ITEM_TOKENS = _MAX_LEVELS + 4
+_ITEM_TOKENS = MAX_LEVELS + 4
 
 #: Most tokens of one event: a purchase that is as large as it may be, with its context.
 MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM_TOKENS
@@ -67,34 +70,6 @@ def slot_of(token: str, *, fine: bool) -> int:
     """The slot of a token: the same on every machine."""
     digest = int.from_bytes(hashlib.blake2b(token.encode(), digest_size=8).digest())
     return COARSE_SLOTS + digest % FINE_SLOTS if fine else 1 + digest % (COARSE_SLOTS - 1)
-
-
-def price_band(price: float) -> str:
-    """Bands by powers of two, from ``<0.25`` to ``1024+``."""
-    if price < 0.25:  # noqa: PLR2004 - the steps are the definition
-        return "<0.25"
-    if price >= 1024:  # noqa: PLR2004
-        return "1024+"
-    low = 2.0 ** (math.frexp(price)[1] - 1)
-    return f"{low:g}..{2 * low:g}"
-
-
-def quantity_band(quantity: float) -> str:
-    """``1`` to ``4``, then ``5+``."""
-    whole = max(1, int(min(quantity, 5)))
-    return "5+" if whole == 5 else str(whole)  # noqa: PLR2004
-
-
-def size_band(items: int) -> str:
-    """Bands of a basket's size by powers of two: ``1``, ``2-3``, ..., ``64+``."""
-    low = 1 << min(items.bit_length() - 1, 6)
-    return "64+" if low == 64 else "1" if low == 1 else f"{low}-{2 * low - 1}"  # noqa: PLR2004
-
-
-def words(query: str) -> list[str]:
-    """The distinct words of a search, folded to one case and form; at most 16."""
-    folded = unicodedata.normalize("NFKC", query).casefold()
-    return list(dict.fromkeys(_WORD.findall(folded)))[:_MAX_WORDS]
 
 
 class Tokenizer:
@@ -277,8 +252,7 @@ class Tokenizer:
         return found
 
     def _levels(self, category: str) -> tuple[int, ...]:
-        parts = category.split(self._separator, _MAX_LEVELS)[:_MAX_LEVELS]
-        paths = [self._separator.join(parts[: i + 1]) for i in range(len(parts))]
+        paths = levels(category, self._separator)
         found = tuple(self.slot("category", path) for path in paths)
         if self._has_room("category", category):
             self._categories[category] = found

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
+from stream_persona.bands import levels, price_band, quantity_band, size_band, words
 from stream_persona.errors import QueryError
 from stream_persona.events import check_id
 from stream_persona.explain import tree
 from stream_persona.features import profiles
 from stream_persona.model import profile_of
-from stream_persona.tokens import Tokenizer, price_band, quantity_band, size_band, words
+from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +33,6 @@ CUSTOMER: Final = "customer_id"
 #: Most values of ``where`` for a hypothetical shopper, and most characters of a value or feature.
 MAX_VALUES: Final = 1_000
 MAX_TEXT: Final = 1_024
-_MAX_LEVELS = 6
 
 EXAMPLE: Final[dict[str, JsonValue]] = {
     "from": "customer_purchases",
@@ -185,13 +185,8 @@ def _read(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
         expected = f"expected {kind}, or a list of such, got {_shown(value)}"
         raise QueryError(f"where.{_short(feature)}: {expected}")
     if feature == "category":
-        return _levels(value, taxonomy.features.category_separator)
+        return levels(value, taxonomy.features.category_separator)
     return words(value) if feature == "query" else (value,)
-
-
-def _levels(category: str, separator: str) -> Iterable[str]:
-    parts = category.split(separator)[:_MAX_LEVELS]
-    return (separator.join(parts[: i + 1]) for i in range(len(parts)))
 
 
 def _clean(text: str) -> str:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stream_persona import pipeline, taxonomy
+from stream_persona.bands import size_band
 from stream_persona.calibration import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
@@ -28,7 +29,7 @@ from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
 from stream_persona.sums import FOLDS, customer_key
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer, size_band
+from stream_persona.tokens import Tokenizer
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 FEATURES = TAXONOMY.features

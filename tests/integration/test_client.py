@@ -3,20 +3,23 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from stream_persona.change import public_record
 from stream_persona.client import (
     AMBIGUOUS,
+    HOLDOUT,
     UNKNOWN,
     UNREACHABLE,
     UNREADABLE,
     AsyncPersonaClient,
     PersonaClient,
+    Ranking,
     Reason,
     Shopper,
 )
@@ -25,7 +28,14 @@ from stream_persona.settings import Settings
 from tests.servers import Redis as Server
 from tests.servers import client_of
 from tests.slow_proxy import SlowProxy
+from tests.waiting import eventually
 
+Item = dict[str, Any]
+ITEMS = [
+    {"product_id": "p1", "category": "food", "score": 3.0},
+    {"product_id": "p2", "category": "games/board", "score": 2.0},
+    {"product_id": "p3", "brand": "b", "score": 1.0},
+]
 PERSONAS = ("parent", "student", "gamer")
 
 
@@ -47,15 +57,18 @@ class Client(Protocol):
 
     async def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]: ...
 
+    async def rank(self, items: list[Item], customer_id: str, **more: float) -> Ranking: ...
+
     async def close(self) -> None: ...
 
 
 class FromThreads:
     """The blocking client, asked from a thread."""
 
-    def __init__(self, url: str, prefix: str) -> None:
-        self._client = PersonaClient(url, prefix=prefix)
+    def __init__(self, url: str, **options: Any) -> None:
+        self._client = PersonaClient(url, **options)
         self.fallbacks = self._client.fallbacks
+        self._recent = self._client._recent
 
     async def get(self, customer_id: str) -> Shopper:
         return await asyncio.to_thread(self._client.get, customer_id)
@@ -63,12 +76,15 @@ class FromThreads:
     async def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         return await asyncio.to_thread(self._client.get_many, customer_ids)
 
+    async def rank(self, items: list[Item], customer_id: str, **more: float) -> Ranking:
+        return await asyncio.to_thread(self._client.rank, items, customer_id, **more)
+
     async def close(self) -> None:
-        self._client.close()
+        await asyncio.to_thread(self._client.close)
 
 
-def client_on(kind: str, url: str, prefix: str) -> Client:
-    return FromThreads(url, prefix) if kind == "sync" else AsyncPersonaClient(url, prefix=prefix)
+def client_on(kind: str, url: str, **options: Any) -> Client:
+    return FromThreads(url, **options) if kind == "sync" else AsyncPersonaClient(url, **options)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -79,8 +95,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def place(redis_server: Server) -> Settings:
     """A prefix of its own."""
-    if redis_server.kind == "cluster":
-        pytest.skip("the client knows a single server alone, as yet")
     prefix = f"client-{time.time_ns()}:"
     return Settings(_env_file=None, redis_url=redis_server.url, prefix=prefix)
 
@@ -95,12 +109,35 @@ async def redis(place: Settings) -> AsyncIterator[Redis]:
             "broken": b"{",
         }.items():
             await redis.set(f"{place.prefix}persona:{name}", record)
+        for persona, lifts in {
+            "gamer": {"category:games": 5.0},
+            "parent": {"brand:b": 3.0},
+        }.items():
+            await redis.hset(f"{place.prefix}persona-affinity:{persona}", mapping=lifts)
         yield redis
 
 
 @pytest.fixture
-async def client(kind: str, place: Settings, redis: Redis) -> AsyncIterator[Client]:
-    client = client_on(kind, place.redis_url, place.prefix)
+def options(place: Settings, redis_server: Server) -> dict[str, Any]:
+    return {"prefix": place.prefix, "cluster": redis_server.kind == "cluster", "timeout": 1.0}
+
+
+@pytest.fixture
+async def client(
+    kind: str, place: Settings, redis: Redis, options: dict[str, Any]
+) -> AsyncIterator[Client]:
+    client = client_on(kind, place.redis_url, **options)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def caching(
+    kind: str, place: Settings, redis: Redis, options: dict[str, Any]
+) -> AsyncIterator[Client]:
+    client = client_on(kind, place.redis_url, **options, cache=2)
+    await client.get("nobody")
+    await eventually(lambda: client._recent.fresh, 10, "it does not hear of changes")
     yield client
     await client.close()
 
@@ -149,11 +186,13 @@ async def test_a_record_cannot_be_changed_by_who_was_given_it(client: Client) ->
 
 
 async def test_a_redis_that_does_not_answer_costs_bounded_time_and_no_exception(
-    kind: str, place: Settings, redis: Redis
+    kind: str, place: Settings, redis: Redis, redis_server: Server
 ) -> None:
+    if redis_server.kind == "cluster":
+        pytest.skip("a Cluster's nodes are not behind the proxy")
     address = urlsplit(place.redis_url)
     async with SlowProxy(address.hostname or "", address.port or 6379) as proxy:
-        client = client_on(kind, f"redis://{proxy.address}{address.path}", place.prefix)
+        client = client_on(kind, f"redis://{proxy.address}{address.path}", prefix=place.prefix)
         assert (await client.get("named")).persona == "gamer"
         proxy.freeze()
         began = time.monotonic()
@@ -172,6 +211,105 @@ async def test_a_redis_that_does_not_answer_costs_bounded_time_and_no_exception(
 
 
 async def test_an_address_of_nobody_is_unreachable(kind: str) -> None:
-    client = client_on(kind, "redis://127.0.0.1:1/0", "")
+    client = client_on(kind, "redis://127.0.0.1:1/0")
     assert (await client.get("named")).fallback == UNREACHABLE
     await client.close()
+
+
+def places(ranking: Ranking) -> list[int]:
+    return [ranked.position for ranked in ranking.items]
+
+
+async def test_items_are_ranked_for_the_shoppers_mixture_of_personas(client: Client) -> None:
+    found = await client.rank(ITEMS, "named")
+    assert found.fallback is None
+    assert places(found) == [1, 0, 2]
+    assert [ranked.affinity for ranked in found.items] == pytest.approx([3.8, 1.0, 1.2])
+    assert [ranked.score for ranked in found.items] == pytest.approx([7.6, 3.0, 1.2])
+    assert found.items[0].why == (Reason("category", "games", pytest.approx(3.8)),)
+    assert found.order[0] is ITEMS[1]
+    assert places(await client.rank(ITEMS, "named", strength=0.0)) == [0, 1, 2]
+
+
+async def test_without_a_persona_the_order_is_the_callers_exactly(client: Client) -> None:
+    backwards = ITEMS[::-1]
+    for customer, reason in {"torn": AMBIGUOUS, "nobody": UNKNOWN, "broken": UNREADABLE}.items():
+        found = await client.rank(backwards, customer)
+        assert found.fallback == found.shopper.fallback == reason
+        assert found.order == backwards
+        assert [ranked.score for ranked in found.items] == [1.0, 2.0, 3.0]
+    assert client.fallbacks == {AMBIGUOUS: 1, UNKNOWN: 1, UNREADABLE: 1}
+
+
+async def test_an_assigned_persona_ranks_alone(
+    client: Client, redis: Redis, place: Settings
+) -> None:
+    current = Posterior("parent", 1_000_000, False, True, (100_000, 200_000, 700_000))
+    record = public_record("given", replace(said("parent", 1, 2, 3), current=current))
+    await redis.set(f"{place.prefix}persona:given", record)
+    found = await client.rank(ITEMS, "given")
+    assert {ranked.position: ranked.affinity for ranked in found.items} == pytest.approx(
+        {0: 1.0, 1: 1.0, 2: 3.0}
+    )
+
+
+async def test_without_affinities_the_order_is_the_callers(
+    client: Client, redis: Redis, place: Settings
+) -> None:
+    for persona in ("gamer", "parent"):
+        await redis.delete(f"{place.prefix}persona-affinity:{persona}")
+    found = await client.rank(ITEMS, "named")
+    assert (found.order, found.fallback) == (ITEMS, UNREACHABLE)
+
+
+async def test_who_is_held_out_keeps_the_baseline(
+    kind: str, place: Settings, redis: Redis, options: dict[str, Any]
+) -> None:
+    client = client_on(kind, place.redis_url, **options, holdout=1.0)
+    found = await client.rank(ITEMS, "named")
+    assert (found.order, found.fallback) == (ITEMS, HOLDOUT)
+    assert (await client.get("named")).persona == "gamer"
+    assert client.fallbacks == {HOLDOUT: 1}
+    await client.close()
+
+
+async def test_a_share_that_is_none_is_refused_where_the_client_is_made(kind: str) -> None:
+    for options in ({"holdout": 2.0}, {"strength": -1.0}):
+        with pytest.raises(ValueError, match="expected"):
+            client_on(kind, "redis://127.0.0.1:1/0", **options)
+
+
+async def change(redis: Redis, place: Settings, customer: str, persona: str) -> None:
+    shares = [800_000 if persona == each else 100_000 for each in PERSONAS]
+    key = f"{place.prefix}persona:{customer}"
+    await redis.set(key, public_record(customer, said(persona, *shares)))
+    await redis.publish(f"{place.prefix}persona-changes", f'{{"customer_id":"{customer}"}}')
+
+
+async def test_a_cached_shopper_is_not_asked_for_again_until_it_changes(
+    caching: Client, redis: Redis, place: Settings
+) -> None:
+    assert (await caching.get("named")).persona == "gamer"
+    await redis.set(f"{place.prefix}persona:named", b"nobody tells of this")
+    assert (await caching.get("named")).persona == "gamer"
+    await change(redis, place, "named", "parent")
+    await eventually(lambda: caching._recent.get("named") is None, 10, "it did not hear of it")
+    assert (await caching.get("named")).persona == "parent"
+
+
+async def test_the_cache_holds_as_many_as_it_was_told(caching: Client) -> None:
+    await caching.get_many(["named", "torn", "nobody", "other"])
+    assert len(caching._recent) == 2
+    assert (await caching.get_many(["named", "torn"]))["named"].persona == "gamer"
+
+
+async def test_nothing_is_cached_while_changes_are_not_heard_of(
+    caching: Client, redis: Redis, place: Settings, redis_server: Server
+) -> None:
+    await caching.get("named")
+    everywhere = {"target_nodes": "all"} if redis_server.kind == "cluster" else {}
+    await redis.execute_command("CLIENT KILL", "TYPE", "pubsub", **everywhere)
+    await eventually(lambda: not len(caching._recent), 10, "it kept what may be old")
+    await change(redis, place, "named", "student")
+    assert (await caching.get("named")).persona == "student"
+    await eventually(lambda: caching._recent.fresh, 10, "it did not listen again")

@@ -4,17 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_persona.bands import price_band, quantity_band, size_band, words
 from stream_persona.events import Browse, Engagement, Event, Item, Purchase
 from stream_persona.tokens import (
     COARSE_SLOTS,
     EVENTS,
     SLOTS,
     Tokenizer,
-    price_band,
-    quantity_band,
-    size_band,
     slot_of,
-    words,
 )
 from tests.builders import DAY, HOUR, NOW, engagement, purchase, shop
 

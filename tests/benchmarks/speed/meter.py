@@ -81,6 +81,12 @@ def cpu() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
+def spent(process: int) -> float:
+    """CPU-seconds of another process until now."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(what: str, process: int | str = "self") -> int:
     """Megabytes: ``VmRSS`` is what a process holds now, ``VmHWM`` the most it has held."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():

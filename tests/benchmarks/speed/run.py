@@ -4,8 +4,8 @@
 engagements of about 300 bytes, 8 partitions, a real Kafka and a real Redis on the same machine,
 and everything on: learning, prediction, calibration, reasons, public records, changes, commits.
 Sections: state (bytes of a shopper and the cost of slots, as ``tests.benchmarks.state`` has them),
-systems, memory, latency, growth, takeover, and lookups (a client's ``get`` and ``get_many`` beside
-a bare GET and MGET).
+systems, memory, latency, growth, workers (two of them beside one), takeover, and lookups (a
+client's ``get`` and ``get_many`` beside a bare GET and MGET).
 """
 
 import argparse
@@ -19,16 +19,26 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.speed import growth, latency, lookups, memory, systems, takeover, written
+from tests.benchmarks.speed import (
+    growth,
+    latency,
+    lookups,
+    memory,
+    systems,
+    takeover,
+    workers,
+    written,
+)
 from tests.benchmarks.speed.job import Job
 from tests.benchmarks.speed.measure import PEERS_PYTHON, SYSTEMS, Servers, servers
 
-SECTIONS = ("state", "systems", "memory", "latency", "growth", "takeover", "lookups")
+SECTIONS = ("state", "systems", "memory", "latency", "growth", "workers", "takeover", "lookups")
 SHOWN: dict[str, Callable[[Any, Console], None]] = {
     "systems": systems.show,
     "memory": memory.show,
     "latency_ms": latency.show,
     "growth": growth.show,
+    "workers": workers.show,
     "takeover": takeover.show,
     "lookups": lookups.show,
 }
@@ -73,6 +83,9 @@ class Run:
         if "growth" in wanted:
             most = self.options.most_customers
             self.tell("growth", growth.measure(self.servers, self.job, self.options.seconds, most))
+        if "workers" in wanted:
+            turns = self.options.alternations
+            self.tell("workers", workers.measure(self.servers, self.job, turns))
         if "takeover" in wanted:
             self.tell("takeover", takeover.measure(self.servers, self.job))
         if "lookups" in wanted:

@@ -1,0 +1,195 @@
+"""Ranks items for a shopper: the caller's own scores, moved by what the shopper's personas like.
+
+**Formula.** An item's features are looked up in ``persona-affinity:*``, where the lift of a feature
+f under persona k is P(f | k) / P(f). With the shopper's distribution p over the personas, the
+item's *affinity* is ::
+
+    A = sum over k of p(k) * exp(sum over f of log lift(f, k) / sqrt(number of f))
+
+and its new score is ``score * A ** strength`` (``score / A ** strength`` below zero, so that more
+affinity never means a lower rank). A mixture of personas, and not the likeliest one alone, since
+that is what is known of the shopper. The root is between independent features (their lifts
+multiply) and features that say the same thing again (their mean counts). Strength 0 leaves every
+score as it is.
+
+A shopper without a persona keeps the caller's order, exactly.
+
+It needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stream_persona.bands import levels, price_band
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+#: How far the affinity moves a score.
+STRENGTH: Final = 1.0
+#: A lift beyond this, or its inverse, says no more than this.
+MOST_LIFT: Final = 20.0
+#: Most reasons of an item.
+REASONS: Final = 3
+
+_MOST_LOG = math.log(MOST_LIFT)
+#: Fields of an item that are features under another name.
+_FIELDS: Final = {"product_id": "product", "brand": "brand"}
+
+
+class Reason(NamedTuple):
+    """A feature, and how much likelier it is under the persona, or for the shopper, than at all."""
+
+    feature: str
+    value: str
+    lift: float
+
+
+class Ranked(NamedTuple):
+    """An item in its new place.
+
+    ``item`` is the caller's own, ``position`` was its place (from 0), ``score`` is the new one (the
+    caller's where nothing was moved), ``why`` are the features that moved it most.
+    """
+
+    item: Mapping[str, Any]
+    position: int
+    score: float
+    affinity: float
+    why: tuple[Reason, ...] = ()
+
+
+class Affinities:
+    """How likely each feature is under each persona, against how likely it is at all."""
+
+    def __init__(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
+        """``lifts`` are those of ``persona-affinity:<persona>``: token -> lift, by persona."""
+        self.personas = tuple(lifts)
+        self._logs: dict[str, list[float]] = {}
+        for column, own in enumerate(lifts.values()):
+            for shared, lift in own.items():
+                for token in shared.split(" | "):  # two tokens of one slot share its lift
+                    row = self._logs.setdefault(token, [0.0] * len(self.personas))
+                    row[column] = _log(lift)
+
+    def __bool__(self) -> bool:
+        return bool(self._logs)
+
+    def known(self, groups: Sequence[Sequence[str]]) -> list[tuple[str, list[float]]]:
+        """Of each group of tokens, the most special first, the first one that has lifts."""
+        found = []
+        for group in groups:
+            for token in group:
+                if logs := self._logs.get(token):
+                    found.append((token, logs))
+                    break
+        return found
+
+
+def features(item: Mapping[str, Any], separator: str = "/") -> list[list[str]]:
+    """The tokens of an item as in an event, in groups; a category's levels are one of these.
+
+    Fields that are no features, or of another type than an event's, are left out.
+    """
+    found = []
+    category = item.get("category")
+    if isinstance(category, str) and category:
+        found.append([f"category:{level}" for level in reversed(levels(category, separator))])
+    for field, feature in _FIELDS.items():
+        value = item.get(field)
+        if isinstance(value, str) and value:
+            found.append([f"{feature}:{value}"])
+    price = item.get("price")
+    if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price < math.inf:
+        found.append([f"price:{price_band(price)}"])
+    attributes = item.get("attributes")
+    if isinstance(attributes, dict):
+        found += [[f"attributes.{key}:{value}"] for key, value in attributes.items()]
+    return found
+
+
+def rank(
+    items: Sequence[Mapping[str, Any]],
+    distribution: Mapping[str, float],
+    affinities: Affinities,
+    strength: float = STRENGTH,
+    separator: str = "/",
+) -> list[Ranked]:
+    """The items by falling new score; equal ones stay in the caller's order.
+
+    An item's ``score`` is any finite number; of an item without one, it is the inverse of its
+    place, counted from 1.
+    """
+    shares = [distribution.get(persona, 0.0) for persona in affinities.personas]
+    moved = [
+        _moved(item, position, shares, affinities.known(features(item, separator)), strength)
+        for position, item in enumerate(items)
+    ]
+    return sorted(moved, key=lambda each: -each.score)
+
+
+def as_given(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
+    """The items in the caller's order, with the caller's scores."""
+    return [
+        Ranked(item, position, score_of(item, position), 1.0) for position, item in enumerate(items)
+    ]
+
+
+def score_of(item: Mapping[str, Any], position: int) -> float:
+    """The caller's score, or the inverse of an item's place, counted from 1."""
+    score = item.get("score")
+    try:
+        found = float(score) if isinstance(score, int | float) else math.nan
+    except OverflowError:
+        found = math.nan
+    return found if math.isfinite(found) else 1.0 / (position + 1)
+
+
+def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:
+    """Whether a customer is of the share that keeps the baseline, for comparison.
+
+    The same customers always, on every machine, for the same ``salt``; another experiment takes
+    another one. A larger share holds all of a smaller one's customers.
+    """
+    digest = hashlib.blake2b(f"{salt}\0{customer_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2.0**64
+
+
+def _moved(
+    item: Mapping[str, Any],
+    position: int,
+    shares: Sequence[float],
+    known: Sequence[tuple[str, list[float]]],
+    strength: float,
+) -> Ranked:
+    score = score_of(item, position)
+    if not known or not strength:
+        return Ranked(item, position, score, 1.0)
+    root, rest = math.sqrt(len(known)), max(0.0, 1.0 - sum(shares))
+    columns = zip(shares, *[logs for _, logs in known], strict=True)
+    affinity = rest + sum(share * math.exp(sum(logs) / root) for share, *logs in columns)
+    moved = affinity**strength
+    return Ranked(
+        item, position, score * moved if score >= 0 else score / moved, affinity,
+        _reasons(shares, rest, known),
+    )  # fmt: skip
+
+
+def _reasons(
+    shares: Sequence[float], rest: float, known: Sequence[tuple[str, list[float]]]
+) -> tuple[Reason, ...]:
+    """The lift of each feature for the shopper, those that moved the item most first."""
+    found = []
+    for token, logs in known:
+        lift = rest + sum(share * math.exp(log) for share, log in zip(shares, logs, strict=True))
+        feature, _, value = token.partition(":")
+        found.append(Reason(feature, value, lift))
+    found.sort(key=lambda reason: -abs(math.log(reason.lift)))
+    return tuple(found[:REASONS])
+
+
+def _log(lift: float) -> float:
+    return max(-_MOST_LOG, min(_MOST_LOG, math.log(lift))) if lift > 0 else -_MOST_LOG

@@ -1,0 +1,134 @@
+"""How items are ranked for a shopper: laws over random items, lifts and distributions."""
+
+import math
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_persona.ranking import (
+    MOST_LIFT,
+    Affinities,
+    as_given,
+    features,
+    in_holdout,
+    rank,
+    score_of,
+)
+
+TOKENS = [f"brand:{letter}" for letter in string.ascii_lowercase[:6]]
+LIFTS = st.dictionaries(st.sampled_from(TOKENS), st.floats(0.01, 100), max_size=6)
+SHOPS = st.dictionaries(st.sampled_from(["parent", "student", "gamer"]), LIFTS, min_size=1)
+ITEMS = st.lists(
+    st.fixed_dictionaries(
+        {"brand": st.sampled_from(string.ascii_lowercase[:8])},
+        optional={"score": st.floats(-100, 100)},
+    ),
+    max_size=20,
+)
+SHARES = st.dictionaries(st.sampled_from(["parent", "student", "gamer"]), st.floats(0.01, 1))
+
+TOYS = Affinities({
+    "parent": {"category:toys": 4.0, "category:toys/lego": 8.0, "brand:a | brand:b": 2.0},
+    "student": {"category:toys": 0.5},
+})  # fmt: skip
+
+
+def normalised(shares: dict[str, float]) -> dict[str, float]:
+    total = sum(shares.values())
+    return {persona: share / total for persona, share in shares.items()}
+
+
+@given(ITEMS, SHARES, SHOPS, st.floats(0, 10))
+def test_a_ranking_holds_every_item_once_and_its_scores_fall(
+    items: list[dict[str, object]],
+    shares: dict[str, float],
+    lifts: dict[str, dict[str, float]],
+    strength: float,
+) -> None:
+    found = rank(items, normalised(shares) if shares else {}, Affinities(lifts), strength)
+    assert sorted(each.position for each in found) == list(range(len(items)))
+    assert all(items[each.position] is each.item for each in found)
+    scores = [each.score for each in found]
+    assert scores == sorted(scores, reverse=True)
+    assert all(math.isfinite(each.score) and each.affinity > 0 for each in found)
+
+
+@given(ITEMS, SHARES, SHOPS)
+def test_without_strength_every_score_stays(
+    items: list[dict[str, object]], shares: dict[str, float], lifts: dict[str, dict[str, float]]
+) -> None:
+    for each in rank(items, shares, Affinities(lifts), 0.0):
+        assert each.score == score_of(items[each.position], each.position)
+
+
+@given(ITEMS, SHARES, SHOPS, st.floats(0, 10))
+def test_of_two_items_with_one_score_the_one_of_more_affinity_comes_first(
+    items: list[dict[str, object]],
+    shares: dict[str, float],
+    lifts: dict[str, dict[str, float]],
+    strength: float,
+) -> None:
+    level = [{**item, "score": -1.5} for item in items]
+    found = rank(level, normalised(shares) if shares else {}, Affinities(lifts), strength)
+    if strength > 0.01:
+        affinities = [each.affinity for each in found]
+        assert affinities == pytest.approx(sorted(affinities, reverse=True))
+
+
+def test_the_affinity_is_the_mean_lift_over_the_shoppers_distribution() -> None:
+    (found,) = rank([{"category": "toys/cars", "score": 10}], {"parent": 0.6, "student": 0.4}, TOYS)
+    assert found.affinity == pytest.approx(0.6 * 4.0 + 0.4 * 0.5)
+    assert found.score == pytest.approx(26.0)
+    ((feature, value, lift),) = found.why
+    assert (feature, value, lift) == ("category", "toys", pytest.approx(2.6))
+
+
+def test_features_that_agree_count_for_more_than_one_and_for_less_than_all() -> None:
+    item = {"category": "toys/lego", "brand": "b", "price": 3}
+    (found,) = rank([item], {"parent": 1.0}, TOYS)
+    assert found.affinity == pytest.approx(math.exp((math.log(8) + math.log(2)) / math.sqrt(2)))
+    assert [reason.value for reason in found.why] == ["toys/lego", "b"]
+
+
+def test_what_nobody_knows_moves_nothing() -> None:
+    items = [{"brand": "new", "score": 2.0}, {"score": 1.0}]
+    assert rank(items, {"parent": 1.0}, TOYS) == as_given(items)
+    assert rank(items, {}, TOYS) == as_given(items)
+
+
+def test_one_lift_alone_is_believed_only_so_far() -> None:
+    wild = Affinities({"parent": {"brand:a": 1e9, "brand:b": 0.0}})
+    most, least = rank([{"brand": "a"}, {"brand": "b"}], {"parent": 1.0}, wild)
+    assert most.affinity == pytest.approx(MOST_LIFT)
+    assert least.affinity == pytest.approx(1 / MOST_LIFT)
+
+
+def test_the_features_of_an_item_are_those_of_an_event() -> None:
+    item = {
+        "product_id": "p1", "category": "baby/diapers", "brand": "x", "price": 9.5,
+        "attributes": {"colour": "red"}, "stock": 7,
+    }  # fmt: skip
+    assert features(item) == [
+        ["category:baby/diapers", "category:baby"], ["product:p1"], ["brand:x"], ["price:8..16"],
+        ["attributes.colour:red"],
+    ]  # fmt: skip
+    odd = {"product_id": 7, "category": None, "brand": "", "price": math.nan, "attributes": "red"}
+    assert features(odd) == []
+
+
+@pytest.mark.parametrize("score", [None, "much", math.nan, math.inf, 10**400, True])
+def test_an_item_without_a_number_for_a_score_is_scored_by_its_place(score: object) -> None:
+    assert score_of({"score": score}, 3) == (1.0 if score is True else 0.25)
+
+
+def test_who_is_held_out_stays_so_and_about_as_many_as_asked_for() -> None:
+    names = [f"CUST-{number:05d}" for number in range(10_000)]
+    held = [name for name in names if in_holdout(name, 0.1)]
+    assert 900 < len(held) < 1_100
+    assert all(in_holdout(name, 0.2) for name in held)
+    other = [name for name in names if in_holdout(name, 0.1, salt="next")]
+    assert 50 < len(set(held) & set(other)) < 200
+    assert not any(in_holdout(name, 0.0) for name in names)
+    assert all(in_holdout(name, 1.0) for name in names)
