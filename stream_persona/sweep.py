@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 #: Customers scored in one go: live events wait no longer than that takes.
 CHUNK: Final = 200
 _SCAN: Final = 1_000
-#: Live events wait for the sweep for this share of the time, at most; and where the sweep has to
-#: wait for them, for this one.
+#: Live events wait for the sweep for this share of the time, at most; and while they are many, for
+#: this one.
 _SHARE: Final = 0.25
-_BUSY_SHARE: Final = 0.1
+_CROWDED_SHARE: Final = 0.04
 
 
 @dataclass(slots=True)
@@ -63,29 +63,30 @@ class Sweep:
         self,
         version: str,
         owned: frozenset[int],
-        score: Callable[[dict[str, int]], Awaitable[tuple[float, float]]],
+        score: Callable[[dict[str, int]], Awaitable[float]],
+        *,
+        crowded: bool = False,
     ) -> int:
         """Look at the next customers with the model of ``version``; how many were scored.
 
-        ``score`` is given customers with their partitions, and tells for how many seconds it waited
-        for live events, and kept them waiting.
+        ``score`` is given customers with their partitions, and tells for how many seconds it kept
+        live events waiting; ``crowded`` says that these are many.
         """
         if self._under_way is None:
             if self._done.version == version and owned <= self._done.owned:
                 return 0
             self._under_way = _Pass(version, owned, time.monotonic())
-        began, waited, held = time.monotonic(), 0.0, 0.0
+        began, held = time.monotonic(), 0.0
         # What was not ours all the time may have been passed by: the next pass is for it.
         self._under_way.owned &= owned
         self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
         homes = [(customer, journal.home(customer, self._partitions)) for customer in customers]
         mine = [(customer, home) for customer, home in homes if home in owned]
         for start in range(0, len(mine), CHUNK):
-            spent = await score(dict(mine[start : start + CHUNK]))
-            waited, held = waited + spent[0], held + spent[1]
+            held += await score(dict(mine[start : start + CHUNK]))
         if not self._cursor:
             self._done, self._under_way = self._under_way, None
         rest = len(mine) / self._rate - (time.monotonic() - began) if self._rate else 0.0
-        share = _SHARE if waited < held else _BUSY_SHARE
+        share = _CROWDED_SHARE if crowded else _SHARE
         self.pause = max(rest, held * (1 / share - 1), 0.0)
         return len(mine)

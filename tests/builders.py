@@ -150,7 +150,7 @@ async def settled(working: Worker) -> None:
 
     async def follows() -> bool:
         await working.refresh()
-        return working._follower.settled
+        return working._sharing.follower.settled
 
     await eventually(follows, 20, "the weights do not settle")
 

@@ -394,9 +394,9 @@ async def test_the_cache_holds_what_is_being_written_and_some_more() -> None:
     happened = [purchase("p", customer=f"c{i}") for i in range(50)]
     await working.process(fetched(*happened))
     await working.process(fetched(*happened))
-    assert sum(len(owned.cache) for owned in working._owned.values()) == 50
+    assert sum(len(owned.cache) for owned in working._ownership.held.values()) == 50
     await working.process(fetched(purchase("q", NOW + 1), first=50))
-    assert sum(len(owned.cache) for owned in working._owned.values()) == 10
+    assert sum(len(owned.cache) for owned in working._ownership.held.values()) == 10
     assert len(changes(outbox)) == 51
 
 

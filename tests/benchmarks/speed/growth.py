@@ -1,7 +1,8 @@
 """Growth: throughput and memory of ours as customers, tokens of an event and personas get more.
 
-One of the three moves at a time. All customers of a case are in Redis with a history before the
-worker starts, so that its records are of a usual size and its labelled customers are folded.
+One of the three moves at a time, and the log has the same mix: as many assignments as the smallest
+number of labelled customers. All customers of a case are in Redis with a history before the worker
+starts, so that its records are of a usual size and its labelled customers are folded.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.benchmarks.report import table
-from tests.benchmarks.speed.job import Job
+from tests.benchmarks.speed.job import EVERY, Job
 from tests.benchmarks.speed.measure import SYSTEMS, Servers
 from tests.benchmarks.speed.memory import used
 from tests.benchmarks.speed.population import populate
@@ -26,6 +27,7 @@ Growth = dict[str, list[dict[str, Any]]]
 
 def cases(job: Job, most: int) -> Iterator[tuple[str, Job]]:
     """What moves, and the job of each case; at most so many customers."""
+    job = replace(job, assignments=CUSTOMERS[0] // EVERY)
     for customers in CUSTOMERS:
         if customers <= most:
             yield "customers", replace(job, customers=customers)

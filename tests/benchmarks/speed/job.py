@@ -47,12 +47,16 @@ _AGENT = (
 
 @dataclass(frozen=True)
 class Job:
-    """How much of what; ``tokens`` are an event's, on average, ``personas`` 5 to 12."""
+    """How much of what; ``tokens`` are an event's, on average, ``personas`` 5 to 12.
+
+    At most so many ``assignments`` are in the log: all labelled customers, if there is room.
+    """
 
     events: int = 200_000
     customers: int = 20_000
     personas: int = 8
     tokens: int = TOKENS
+    assignments: int = 1_000_000
     seed: int = 1
 
     @cached_property
@@ -101,7 +105,7 @@ class Job:
         """Kind, customer and value of all events; ``step`` is in milliseconds of event time."""
         rng = np.random.default_rng(self.seed)
         step = DAYS * 86_400_000 / self.events if step is None else step
-        given = list(self.labelled())
+        given = list(islice(self.labelled(), self.assignments))
         behaviour = max(0, self.events - len(given))
         places = iter(sorted(rng.integers(0, behaviour + 1, len(given)).tolist()))
         place, number = next(places, None), 0

@@ -1,0 +1,111 @@
+"""How workers share the model: each publishes its parts, reads the others', and follows all."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from stream_persona import journal
+from stream_persona.affinity import affinities
+from stream_persona.errors import FencedError
+from stream_persona.learned import Part, members, panel_share, unpack
+from stream_persona.refit import following
+
+if TYPE_CHECKING:
+    from stream_persona.metrics import Metrics
+    from stream_persona.ownership import Owned, Ownership
+    from stream_persona.settings import Settings
+    from stream_persona.tables import Tables
+    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.tokens import Tokenizer
+
+#: Seconds between two publications of a part that keeps moving.
+_SAVE_SECONDS: Final = 2.0
+#: Seconds between two writes of the affinities.
+_AFFINITY_SECONDS: Final = 5.0
+
+
+class Sharing:
+    """The parts of all workers; ``follower`` has the weights that they make together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        tokenizer: Tokenizer,
+        ownership: Ownership,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._tokenizer = tokenizer
+        self._ownership = ownership
+        self._metrics = metrics
+        self._others: dict[int, tuple[bytes, Part]] = {}
+        self._affinities_of = ""
+        self._affinities_at = 0.0
+        self.follower = following(settings, taxonomy, tables)
+
+    async def refresh(self) -> None:
+        """Publish our parts, read the others', derive new weights when anything has changed."""
+        started = time.perf_counter()
+        stamps = await self._tables.stamps(list(range(self._settings.partitions)))
+        held = self._ownership.held
+        changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
+        for partition, owned in list(self._ownership.held.items()):
+            changed |= owned.moved
+            due = not owned.moved or time.monotonic() >= owned.next_save
+            if owned.moved and due:  # a part that keeps moving is not published every time
+                owned.next_save = time.monotonic() + _SAVE_SECONDS
+            owned.moved = False
+            if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
+                await self._save_part(owned)
+                changed = True  # the panel has moved with it
+        fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
+        await self._tables.add_names(fresh)
+        held = self._ownership.held  # another one, if partitions were assigned meanwhile
+        parts = [own.part for own in held.values()]
+        parts += [part for p, (_, part) in self._others.items() if p not in held]
+        if await self.follower.follow(parts, changed=changed):
+            self._metrics.model_refresh.observe(time.perf_counter() - started)
+            weights = self.follower.weights
+            self._metrics.ambiguity_threshold.set(weights.threshold or math.nan)
+            self._metrics.candidate_floor.set(weights.candidate_floor or math.nan)
+        self._metrics.labelled.set(sum(len(own.taught) for own in held.values()))
+        self._metrics.cached.set(sum(len(own.cache) for own in held.values()))
+        await self._save_affinities()
+
+    async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
+        """Fetch the parts of other workers that have moved; whether any had."""
+        moved = [p for p, stamp in stamps.items() if self._others.get(p, (b"",))[0] != stamp]
+        gone = self._others.keys() - stamps.keys()
+        for partition in gone:
+            del self._others[partition]
+        for partition, (stamp, blob) in (await self._tables.parts(moved)).items():
+            if partition not in self._ownership.held:  # claimed while we were reading
+                before = self._others.get(partition, (b"", None))[1]
+                self._others[partition] = (stamp, unpack(blob, self._taxonomy, before))
+        return bool(moved or gone)
+
+    async def _save_part(self, owned: Owned) -> None:
+        owned.unsaved = False
+        share, part = panel_share(self._settings.partitions), owned.part
+        known = await journal.panel(self._tables, owned.taught, share, self._taxonomy)
+        part.panel = members(known, self._taxonomy, part.panel)
+        try:
+            owned.stamp = await journal.save_part(
+                self._tables, owned.claim, part.sums, known, self._taxonomy
+            )
+        except FencedError:
+            self._ownership.lose(owned)
+
+    async def _save_affinities(self) -> None:
+        """The owner of the first partition keeps the affinities fresh."""
+        weights = self.follower.weights
+        due = time.monotonic() - self._affinities_at > _AFFINITY_SECONDS
+        if 0 in self._ownership.held and due and self._affinities_of != weights.version:
+            await self._tables.save_affinities(affinities(weights, self._tokenizer.name))
+            self._affinities_of, self._affinities_at = weights.version, time.monotonic()

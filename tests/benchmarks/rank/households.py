@@ -1,0 +1,104 @@
+"""Real households, what they taught the model, and what is predicted of others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_persona import pipeline
+from stream_persona.affinity import affinities
+from stream_persona.demo import journey
+from stream_persona.demo.study import MIDYEAR, Study
+from stream_persona.events import PURCHASE, Item, Purchase, event_time
+from stream_persona.events import milliseconds as epoch_ms
+from stream_persona.features import profiles
+from stream_persona.learned import PANEL, Learned
+from stream_persona.model import PersonaClassifier
+from stream_persona.outcome import Delivery, Outcome
+from stream_persona.ranking import Affinities
+from stream_persona.records import Record
+from stream_persona.sums import contributions
+from stream_persona.tokens import Tokenizer
+from tests.benchmarks import tasks
+from tests.benchmarks.tasks import TAXONOMY, key_and_fold
+
+#: Next baskets of a household.
+BASKETS = 2
+
+#: A product as a shop's search index has it.
+Product = dict[str, Any]
+
+
+@dataclass
+class Household:
+    """A labelled household: its persona, its first half-year's record, its next baskets."""
+
+    name: str
+    persona: str
+    record: Record
+    bought: list[tuple[str, ...]] = field(default_factory=list)
+    baskets: list[tuple[str, ...]] = field(default_factory=list)
+
+
+def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
+    """All labelled households, and the products of all; ``names`` learns those of slots."""
+    lines, products = tasks.tables("transactions", "products")
+    personas = tasks.spend_personas(lines, products)
+    told = journey.tell(Study({}, {}), lines, products, [], tasks._YEAR)
+    events = [event for _, event in told.events() if event.customer_id in personas]
+    middle, offset = epoch_ms(MIDYEAR), 0
+    known = {name: Household(name, persona, Record()) for name, persona in personas.items()}
+    catalogue: dict[str, Product] = {}
+    early: list[Delivery] = []
+    for event in (event for event in events if isinstance(event, Purchase)):
+        catalogue |= {item.product_id: described(item) for item in event.items}
+        basket = tuple(dict.fromkeys(item.product_id for item in event.items))
+        own = known[event.customer_id]
+        if event_time(event) < middle:
+            early.append(Delivery(event, PURCHASE, 0, offset))
+            own.bought.append(basket)
+            offset += 1
+        elif len(own.baskets) < BASKETS and len(basket) > 1:
+            own.baskets.append(basket)
+    folded = pipeline.absorb(early, {}, TAXONOMY, names).records
+    for name, record in folded.items():
+        known[name].record = record
+    return [own for own in known.values() if own.bought and own.baskets], catalogue
+
+
+def described(item: Item) -> Product:
+    """A product as a shop's search index has it."""
+    kind = (item.attributes or {}).get("product_type")
+    return {
+        "product_id": item.product_id, "category": item.category, "brand": item.brand,
+        "attributes": {"product_type": kind} if kind else {},
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the households that teach have taught."""
+
+    affinities: Affinities
+    predicted: Mapping[str, tuple[str | None, dict[str, float]]]
+
+
+def taught(teachers: Sequence[Household], held: Sequence[Household], names: Tokenizer) -> Model:
+    """Learn from some households and say of others what a worker would say of them."""
+    sums = PersonaClassifier()
+    keyed = [key_and_fold(own.name) for own in teachers]
+    seen = profiles([own.record.counts for own in teachers], TAXONOMY.features)
+    parts = contributions(seen, [fold for _, fold in keyed])
+    sums.add_all([(part, own.persona, 1) for part, own in zip(parts, teachers, strict=True)])
+    lowest = sorted(range(len(teachers)), key=lambda i: keyed[i][0])[:PANEL]
+    panel = [tasks.Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
+    learned = Learned(TAXONOMY)
+    learned.update(sums, panel, calibrate=True)
+    outcome = Outcome(records={own.name: own.record for own in held})
+    pipeline.speak(outcome, learned.weights, TAXONOMY, names, 0)
+    predicted = {}
+    for name, record in outcome.records.items():
+        if record.said is not None:
+            current = record.said.current
+            shares = [share / 1e6 for share in current.distribution]
+            predicted[name] = current.persona, dict(zip(record.said.personas, shares, strict=True))
+    return Model(Affinities(affinities(learned.weights, names.name)), predicted)
