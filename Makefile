@@ -11,7 +11,7 @@ BENCH_VENV := build/bench-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-state bench-model bench-sweep chaos faults check format lock clean
+.PHONY: help demo test bench bench-api bench-state bench-model bench-rank bench-sweep chaos faults check format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -31,11 +31,17 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.peers ## a worker beside a ceiling and other 
 bench-state: $(VENV)/.dev ## of these, bytes of a shopper and what hashed slots cost
 	@$(BIN)/python -m tests.benchmarks.speed.run --only state
 
+bench-api: $(VENV)/.dev ## the API's routes beside a bare GET, 1,000 listeners: ARGS="--turns 1"
+	@$(BIN)/python -m tests.benchmarks.api $(ARGS)
+
 bench-backpressure: $(VENV)/.dev ## a worker's memory and pace before slow servers: ARGS="--events 30000"
 	@$(BIN)/python -m tests.benchmarks.backpressure $(ARGS)
 
 bench-model: $(VENV)/.dev ## the model beside others on real households: ARGS="--splits 3"
 	@$(BIN)/python -m tests.benchmarks.model $(ARGS)
+
+bench-rank: $(VENV)/.dev ## next baskets of real households, ranked with and without personas
+	@$(BIN)/python -m tests.benchmarks.rank.run $(ARGS)
 
 bench-sweep: $(VENV)/.dev ## a million idle shoppers follow the model: ARGS="--shoppers 100000"
 	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)

@@ -5,11 +5,12 @@ Every field is the variable ``STREAM_PERSONA_<FIELD>``; ``README.md`` lists them
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_persona.errors import SettingsError
@@ -42,6 +43,24 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         8000, description="port of the API; 0 means any free one"
     )
+    api_keys: str = Field(
+        "",
+        repr=False,
+        description="keys that let callers of the API in, `key,...`; none: loopback addresses only",
+    )
+    api_cors_origins: str = Field(
+        "", description="origins whose pages may call the API, `https://shop.example,...`"
+    )
+    api_max_body_bytes: Annotated[int, Field(gt=0, le=100_000_000)] = Field(
+        1_000_000, description="most bytes of a request's body"
+    )
+    api_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="requests a second of a key, or of an address without keys; 0: any number"
+    )
+    rank_holdout: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of the customers whose `/v1/rank` keeps the order, to compare with"
+    )
+    rank_salt: str = Field("", description="another one draws the held-out customers anew")
     metrics_host: str = Field("127.0.0.1", description="address of the worker's metrics")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         9464, description="port of the worker's metrics; a taken one moves to a free one"
@@ -101,6 +120,28 @@ class Settings(BaseSettings):
             self.topic_assignments,
             self.topic_deletions,
         )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the API; none when it needs none."""
+        return _listed(self.api_keys)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may call the API."""
+        return _listed(self.api_cors_origins)
+
+    @field_validator("api_cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if not re.fullmatch(r"\*|https?://[^/?#\s]+", origin):
+                raise ValueError("expected origins such as https://shop.example, without a path")
+        return text
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -23,7 +23,7 @@ from stream_persona.sweep import Sweep
 from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 

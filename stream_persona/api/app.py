@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
+from fastapi.middleware.cors import CORSMiddleware
 
-from stream_persona.api import problems, routes
+from stream_persona.api import pages, problems, routes, schema
+from stream_persona.api.gate import Gate
+from stream_persona.api.keys import Keys
+from stream_persona.api.limits import Bounded, Buckets
 from stream_persona.api.parts import Parts
 from stream_persona.api.telemetry import Timed
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
     from stream_persona.taxonomy import Taxonomy
 
-_DESCRIPTION = "Which of your own personas a shopper behaves like, while they are on the page."
+_DESCRIPTION = """\
+Which of your own personas a shopper behaves like, while they are on the page.
+
+Every answer that is no success is one sentence, `{"message": ...}`. Where API keys are set, send
+one as `Authorization: Bearer <key>` or `X-API-Key: <key>`.
+"""
 
 
 def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
@@ -39,13 +46,29 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
     app = FastAPI(
         title="stream_persona", version="1", description=_DESCRIPTION, lifespan=lifespan,
-        redoc_url=None,
+        docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.parts = parts
-    app.add_middleware(Timed, figures=parts.figures)
+    _guard(app, settings, parts)
     problems.install(app)
     for router in (routes.queries, routes.commands, routes.operations):
         app.include_router(router(parts))
-    static = resources.files("stream_persona.api").joinpath("static")
-    app.mount("/static", StaticFiles(directory=str(static)), name="static")
+    app.include_router(pages.pages())
+    pages.mount_files(app)
+    schema.describe(app, settings, taxonomy)
     return app
+
+
+def _guard(app: FastAPI, settings: Settings, parts: Parts) -> None:
+    """What a request passes before it comes to a route; the last one added is the first."""
+    app.add_middleware(Bounded, most=settings.api_max_body_bytes)
+    buckets = Buckets(settings.api_requests_per_second)
+    app.add_middleware(Gate, keys=Keys(settings.keys), buckets=buckets)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
+            expose_headers=["Retry-After"],
+        )  # fmt: skip
+    app.add_middleware(Timed, figures=parts.figures)

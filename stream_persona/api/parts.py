@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from stream_persona.api.commands import Commands
 from stream_persona.api.overview import Overview
+from stream_persona.api.rank import Ranker
 from stream_persona.api.reader import Reader
 from stream_persona.api.stream import Feed
 from stream_persona.api.telemetry import Figures
@@ -37,6 +38,7 @@ class Parts:
     taxonomy: Taxonomy
     tables: RedisTables
     reader: Reader
+    ranker: Ranker
     feed: Feed
     overview: Overview
     commands: Commands
@@ -51,12 +53,14 @@ class Parts:
             TopologyError: an address in the settings is malformed.
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
+        reader = Reader(settings, taxonomy, tables)
         overview = Overview(taxonomy.names)
         listening = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             taxonomy=taxonomy,
             tables=tables,
-            reader=Reader(settings, taxonomy, tables),
+            reader=reader,
+            ranker=Ranker(settings, taxonomy, tables, reader),
             feed=Feed(listening, tables.channel, overview.notice),
             overview=overview,
             commands=Commands(settings, taxonomy),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from stream_persona.errors import ConfigError, DecodeError, InputError, UnavailableError
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-class Problem(msgspec.Struct):
+class Problem(BaseModel):
     """The body of every answer that is not a success."""
 
-    message: str
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"message": "customer 'CUST-04812' is not known"}}
+    )
+
+    message: Annotated[str, Field(description="One sentence on what is wrong.")]
 
 
 def install(app: FastAPI) -> None:

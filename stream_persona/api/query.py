@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
 from stream_persona.bands import levels, price_band, quantity_band, size_band, words
 from stream_persona.errors import QueryError
@@ -42,6 +42,14 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     "limit": 3,
 }
 
+
+def _whole(value: object) -> object:
+    """3.0 is an integer in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: At most so many hits are given, or left out.
+Number = Annotated[StrictInt, Field(ge=0, le=1_000), BeforeValidator(_whole)]
 Key = Literal["$p", "$why", "persona", "feature", "$value", "field"]
 
 
@@ -65,8 +73,8 @@ class PersonaQuery(BaseModel):
         tuple[Key, ...],
         Field(min_length=1, max_length=16, description="The keys of each hit; all but `$why`."),
     ] = ("$p", "persona", "feature", "$value", "field")
-    limit: Annotated[StrictInt, Field(ge=0, le=1_000, description="Most hits.")] = 10
-    offset: Annotated[StrictInt, Field(ge=0, le=1_000, description="Hits to leave out.")] = 0
+    limit: Annotated[Number, Field(description="Most hits.")] = 10
+    offset: Annotated[Number, Field(description="Hits to leave out.")] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +219,4 @@ _BANDS: Final[dict[str, Callable[[float], str]]] = {
     "quantity": quantity_band,
     "basket_size": lambda size: size_band(max(1, int(size))),
 }
+NUMBERS: Final = frozenset(_BANDS)

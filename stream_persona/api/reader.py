@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from stream_persona import records
 from stream_persona.api import query
 from stream_persona.errors import ConfigError, UnavailableError
@@ -34,6 +36,18 @@ class Model:
     labelled: dict[str, int] = field(default_factory=dict)
 
 
+class Names(Tokenizer):
+    """The names of slots; ``learned`` moves whenever one is found."""
+
+    learned = 0
+
+    def learn_name(self, slot: int, token: str) -> bool:
+        """Remember a token's name; see ``Tokenizer``."""
+        new = super().learn_name(slot, token)
+        self.learned += new
+        return new
+
+
 class Reader:
     """The model as the workers last published it, and shoppers as it sees them.
 
@@ -47,9 +61,11 @@ class Reader:
         self._tables = tables
         self._parts: dict[int, tuple[bytes, Part]] = {}
         self._follower = following(settings, taxonomy, tables)
-        self._names = Tokenizer(taxonomy)
+        self.names = Names(taxonomy)
         self._names_at = -math.inf
         self._nameless: set[int] = set()
+        self._named: str | None = None
+        self._looked = ("", -math.inf)
         self.model = Model(self._follower.weights)
         self.ready = False
 
@@ -92,24 +108,43 @@ class Reader:
         blobs = list((await self._tables.load([customer_id])).values())
         found = records.decode(blobs, self._taxonomy.fingerprint)
         counts = found[0].counts if found else Counts.empty()
-        shopper = query.known(counts, self._taxonomy, self._names.name)
+        shopper = query.known(counts, self._taxonomy, self.names.name)
         await self._find_names(shopper)
         return shopper
+
+    async def name_all(self) -> None:
+        """Look for names of all that the model has learned: they are written after its parts.
+
+        Raises:
+            UnavailableError: Redis stayed away.
+        """
+        weights, now = self.model.weights, time.monotonic()
+        looked_for, until = self._looked
+        if self._named == weights.version or (looked_for == weights.version and now < until):
+            return
+        self._looked = (weights.version, now + self._interval)
+        if await self._find(set(np.flatnonzero(weights.index >= 0).tolist())):
+            self._named = weights.version
 
     async def _find_names(self, shopper: query.Shopper) -> None:
         """Look for names that workers have found meanwhile; not again and again for the same."""
         slots = shopper.profile.slots
-        speaking = set(slots[self.model.weights.index[slots] >= 0].tolist())
-        missing = speaking - self._names.names.keys()
+        await self._find(set(slots[self.model.weights.index[slots] >= 0].tolist()))
+
+    async def _find(self, speaking: set[int]) -> bool:
+        """Whether all of these slots have names."""
+        missing = speaking - self.names.names.keys()
         due = time.monotonic() - self._names_at > self._interval
         if missing and (due or missing - self._nameless):
             await self._read_names()
-            self._nameless = missing - self._names.names.keys()
+            missing -= self.names.names.keys()
+            self._nameless = missing
+        return not missing
 
     async def _read_names(self) -> None:
         self._names_at = time.monotonic()
         for slot, token in await self._tables.names():
-            self._names.learn_name(slot, token)
+            self.names.learn_name(slot, token)
 
     async def _try(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
@@ -31,9 +32,15 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
     """Serve until a signal ends it; logs ``listening on http://HOST:PORT`` once it answers.
 
     Raises:
-        SettingsError: the address to listen on can't be had.
+        SettingsError: the address can't be had, or others could reach it and no key is set.
         TopologyError: the address of Redis is malformed.
     """
+    if not settings.keys and not _is_loopback(settings.api_host):
+        message = (
+            f"STREAM_PERSONA_API_KEYS: set at least one key to listen on {settings.api_host!r}, "
+            "where others can reach personal data, or set STREAM_PERSONA_API_HOST=127.0.0.1"
+        )
+        raise SettingsError(message)
     api = create_api(settings, taxonomy)
     with _bound(settings) as listening:
         config = uvicorn.Config(
@@ -69,6 +76,13 @@ class _Server(uvicorn.Server):
     def _end(self, _: int, __: FrameType | None) -> None:
         self.should_exit = True
         self._before_exit()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _bound(settings: Settings) -> socket.socket:

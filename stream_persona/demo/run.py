@@ -136,7 +136,8 @@ class _Demo:
         running = [await stack.enter_async_context(each) for each in (worker, api)]
         await stack.enter_async_context(self._beside(*(each.death() for each in running)))
         journey = await self._alive(self._ready(*running))
-        address = f"http://{_host(settings)}:{settings.api_port}/"
+        key = f"?key={settings.keys[0]}" if settings.keys else ""
+        address = f"http://{_host(settings)}:{settings.api_port}/{key}"
         view.say(f"Dashboard: {address}")
         if self._options.browser and _has_display():
             await asyncio.to_thread(webbrowser.open, address)

@@ -87,13 +87,20 @@ def basket(name: str, customer: str, *categories: str, at: int = NOW) -> Purchas
     return Purchase(name, customer, at, items)
 
 
-@pytest.fixture
-async def hand(settings: Settings) -> AsyncIterator[Hand]:
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[Hand]:
+    """A worker that has all partitions."""
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
     hand = Hand(settings, tables)
     await hand.worker.assign(range(settings.partitions))
     yield hand
     await tables.close()
+
+
+@pytest.fixture
+async def hand(settings: Settings) -> AsyncIterator[Hand]:
+    async with working(settings) as hand:
+        yield hand
 
 
 @asynccontextmanager
@@ -108,15 +115,18 @@ async def calling(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def becomes_ready(client: httpx.AsyncClient) -> None:
+    async def ready() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await eventually(ready, 30, "the API does not become ready")
+
+
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API that is ready; topics it may lack."""
     async with calling(settings) as client:
-
-        async def ready() -> bool:
-            return (await client.get("/readyz")).status_code == 200
-
-        await eventually(ready, 30, "the API does not become ready")
+        await becomes_ready(client)
         yield client
 
 
@@ -416,11 +426,7 @@ async def test_changes_are_heard_caught_up_on_and_end_with_the_process(
 ) -> None:
     with process(settings, tmp_path / "api.log") as (popen, address):
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
-
-            async def ready() -> bool:
-                return (await client.get("/readyz")).status_code == 200
-
-            await eventually(ready, 30, "not ready")
+            await becomes_ready(client)
             async with listening(client) as first:
                 await hand.feed(basket("e1", "c1", "pets/dog"))
                 seen = await first.next("id")

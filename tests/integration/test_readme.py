@@ -89,7 +89,7 @@ def run(command: list[str], variables: dict[str, str]) -> str:
 def test_the_blocks_of_the_readme_do_what_it_says(
     shop_settings: Settings, variables: dict[str, str], services: None
 ) -> None:
-    produce, read, look_up = (
+    produce, read, look_up, rank = (
         on_the_tests_servers(code, shop_settings) for code in blocks("python")
     )
     curl = next(code for code in blocks("sh") if code.startswith("curl"))
@@ -101,6 +101,11 @@ def test_the_blocks_of_the_readme_do_what_it_says(
     said = run([sys.executable, "-c", f"{read}\nprint(persona)"], variables).strip()
     assert said == "parent_of_young_kids"
     assert run([sys.executable, "-c", look_up], variables).startswith("parent_of_young_kids ")
+    liked = "persona-affinity:parent_of_young_kids"
+    wait_until(lambda: redis.hget(liked, "category:baby"), 60, "no affinities were written")
+    ranked = run([sys.executable, "-c", rank], variables)
+    assert all(product in ranked for product in ("P-17", "P-80"))
+    assert ranked.endswith(" None\n")
 
     answer = orjson.loads(run(["sh", "-c", on_the_tests_servers(curl, shop_settings)], variables))
     assert answer["total"] == 5

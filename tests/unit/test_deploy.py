@@ -107,6 +107,12 @@ def test_every_variable_of_a_service_is_a_setting_with_a_value_that_it_takes(ser
     assert Settings(_env_file=None, **values).brokers == values["brokers"]
 
 
+def test_the_api_is_not_started_without_keys_of_the_operators_own() -> None:
+    assert settings_of("api")["api_host"] == "0.0.0.0"
+    assert re.fullmatch(r"\$\{STREAM_PERSONA_API_KEYS:\?[^}]+\}", settings_of("api")["api_keys"])
+    assert "api_keys" not in settings_of("worker")
+
+
 @pytest.mark.parametrize("service", OURS)
 def test_every_value_in_an_environment_is_text(service: str) -> None:
     assert all(isinstance(value, str) for value in SERVICES[service]["environment"].values())

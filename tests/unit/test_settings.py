@@ -68,6 +68,22 @@ def test_every_wrong_variable_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_keys_and_origins_are_lists_and_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_PERSONA_API_KEYS", "one, two,,")
+    monkeypatch.setenv("STREAM_PERSONA_API_CORS_ORIGINS", "https://shop.example,http://[::1]:8080")
+    settings = load_settings()
+    assert settings.keys == ("one", "two")
+    assert settings.origins == ("https://shop.example", "http://[::1]:8080")
+    assert "two" not in repr(settings)
+    assert load_settings(api_keys=" , ").keys == ()
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://a,b"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(SettingsError, match=r"API_CORS_ORIGINS: .*expected origins such as"):
+        load_settings(api_cors_origins=origin)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         load_settings().group = "other"

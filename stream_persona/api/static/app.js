@@ -282,6 +282,9 @@ at("search").addEventListener("submit", (event) => {
   if (customer) show(customer);
 });
 
+// The key that the page was opened with has become a cookie: it need not stay in the history.
+if (location.search) history.replaceState(null, "", location.pathname + location.hash);
+
 await overview(); // the titles of personas first
 follow();
 if (location.hash.length > 1) show(decodeURIComponent(location.hash.slice(1)));

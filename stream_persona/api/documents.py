@@ -1,0 +1,225 @@
+"""What answers look like, for the documentation; the answers themselves are encoded by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from stream_persona.api.problems import Problem
+from stream_persona.shopper import FALLBACKS
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Source = Literal["predicted", "assigned"]
+
+_WHY: Final[list[JsonValue]] = [{"feature": "category", "value": "baby/diapers", "lift": 4.2}]
+_SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student": 0.09}
+
+
+def _example(**values: JsonValue) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": values})
+
+
+class Why(BaseModel):
+    """A feature, and how much likelier it is under the persona than at all."""
+
+    feature: str
+    value: str
+    lift: float
+
+
+class PublicRecord(BaseModel):
+    """What is said of a customer: the same as `persona:<customer_id>` in Redis."""
+
+    model_config = _example(
+        customer_id="CUST-04812", persona="parent_of_young_kids", confidence=0.91, ambiguous=False,
+        source="predicted", distribution=_SHARES, candidates=["parent_of_young_kids"], why=_WHY,
+        evidence=12.5, revision=3, updated_at="2025-11-24T16:00:00.000Z",
+        model_version="0123456789ab", taxonomy_version="ba9876543210",
+    )  # fmt: skip
+
+    customer_id: str
+    persona: Annotated[str | None, Field(description="Null while the customer is ambiguous.")]
+    confidence: Probability
+    ambiguous: bool
+    source: Source
+    distribution: dict[str, Probability]
+    candidates: Annotated[list[str], Field(description="The personas that remain possible.")]
+    why: list[Why]
+    evidence: Annotated[float, Field(description="The decayed number of events.")]
+    revision: int
+    updated_at: AwareDatetime
+    model_version: str
+    taxonomy_version: str
+
+
+class Hit(BaseModel):
+    """A persona; of these keys it has those that were selected."""
+
+    p: Annotated[Probability | None, Field(alias="$p")] = None
+    why: Annotated[
+        dict[str, Any] | None,
+        Field(alias="$why", description="A tree; the product of its leaves' `value` is `$p`."),
+    ] = None
+    persona: str | None = None
+    feature: str | None = None
+    value: Annotated[str | None, Field(alias="$value")] = None
+    field: str | None = None
+
+
+class Prediction(BaseModel):
+    """The personas of a shopper, the likeliest first."""
+
+    model_config = _example(
+        offset=0, total=8,
+        hits=[{"$p": 0.91, "persona": "parent_of_young_kids"}, {"$p": 0.05, "persona": "student"}],
+    )  # fmt: skip
+
+    offset: int
+    total: Annotated[int, Field(description="The number of personas.")]
+    hits: list[Hit]
+
+
+class Persona(BaseModel):
+    """A persona of the taxonomy."""
+
+    name: str
+    title: str
+    description: str
+    labelled: Annotated[int, Field(ge=0, description="Customers who were assigned it.")]
+
+
+class Personas(BaseModel):
+    """All personas, and what the model has learned."""
+
+    model_config = _example(
+        personas=[{"name": "student", "title": "Student", "description": "", "labelled": 120}],
+        view="customer_purchases", labelled=950, model_version="0123456789ab",
+        taxonomy_version="ba9876543210",
+    )  # fmt: skip
+
+    personas: list[Persona]
+    view: str
+    labelled: int
+    model_version: str
+    taxonomy_version: str
+
+
+class RankedItem(BaseModel):
+    """An item in its new place."""
+
+    item: Annotated[dict[str, Any], Field(description="The caller's own.")]
+    position: Annotated[int, Field(ge=0, description="Its place before, from 0.")]
+    score: Annotated[float, Field(description="The new one; the caller's where none was moved.")]
+    affinity: Annotated[float, Field(ge=0, description="How much it suits; 1 is like anybody.")]
+    why: list[Why]
+
+
+class RankAnswer(BaseModel):
+    """The items, the best first."""
+
+    model_config = _example(
+        customer_id="CUST-04812", persona="parent_of_young_kids", fallback=None, strength=1.0,
+        group="treatment",
+        items=[{
+            "item": {"product_id": "P-17", "category": "baby/diapers", "score": 0.8},
+            "position": 1, "score": 3.1, "affinity": 3.9, "why": _WHY,
+        }],
+    )  # fmt: skip
+
+    customer_id: str
+    persona: str | None
+    fallback: Annotated[
+        str | None,
+        Field(
+            description="Why the items are in the caller's order; null when they were ranked.",
+            json_schema_extra={"enum": [*FALLBACKS, None]},
+        ),
+    ]
+    strength: float
+    group: Literal["treatment", "holdout"]
+    items: list[RankedItem]
+
+
+class AssignmentReceipt(BaseModel):
+    """The event that the workers will read."""
+
+    model_config = _example(
+        assignment_id="5f0c7d7e", customer_id="CUST-04812",
+        occurred_at="2025-11-24T16:00:00.000Z", persona="student", source="crm", expires_at=None,
+    )  # fmt: skip
+
+    assignment_id: str
+    customer_id: str
+    occurred_at: AwareDatetime
+    persona: str | None
+    source: str | None
+    expires_at: AwareDatetime | int | None
+
+
+class DeletionReceipt(BaseModel):
+    """The request that the workers will read."""
+
+    model_config = _example(
+        request_id="9a1b3c5d", customer_id="CUST-04812", requested_at="2025-11-24T16:00:00.000Z"
+    )
+
+    request_id: str
+    customer_id: str
+    requested_at: AwareDatetime
+
+
+class Status(BaseModel):
+    """That all is well."""
+
+    model_config = _example(status="ready")
+
+    status: str
+
+
+class NotReady(Problem):
+    """What is missing."""
+
+    model_config = _example(message="not ready, missing: kafka", missing=["kafka"])
+
+    missing: list[str]
+
+
+class Overview(BaseModel):
+    """What this process has heard since it started, and the model in use."""
+
+    model_config = _example(
+        changes_per_minute=240, shoppers=1_200, ambiguous=300, ambiguous_share=0.25,
+        mix={"student": 500, "pet_owner": 400}, labelled=950, model_version="0123456789ab",
+        stream=True,
+    )  # fmt: skip
+
+    changes_per_minute: int
+    shoppers: int
+    ambiguous: int
+    ambiguous_share: Probability | None
+    mix: dict[str, int]
+    labelled: int
+    model_version: str
+    stream: Annotated[bool, Field(description="Whether changes are being heard of.")]
+
+
+def gives(model: type[BaseModel], description: str, status: int = 200) -> dict[int | str, Any]:
+    """An answer, for a route's ``responses``."""
+    return {status: {"model": model, "description": description}}
+
+
+def problems(*statuses: int) -> dict[int | str, Any]:
+    """Answers that are no success, besides those that every route may give."""
+    return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
+
+
+_PROBLEMS: Final = {
+    400: "Something in the request is wrong; the sentence names it.",
+    401: "There is no API key in the request, or one that is not known.",
+    404: "The customer is not known; with a line break in an id there is not even a path.",
+    405: "This can't be done to what the path names.",
+    413: "The body is too large.",
+    429: "Too many requests; `Retry-After` says in how many seconds to try again.",
+    503: "Redis or Kafka is away; try again after `Retry-After` seconds.",
+}

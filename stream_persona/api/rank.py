@@ -1,0 +1,179 @@
+"""``POST /v1/rank``: a caller's items in the order that suits a shopper, as the client's ``rank``.
+
+What decides is ``stream_persona.ranking``. Affinities are those of the model in use, the same
+that workers write to ``persona-affinity:*``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
+
+from stream_persona import ranking
+from stream_persona.affinity import affinities
+from stream_persona.errors import QueryError
+from stream_persona.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
+from stream_persona.ranking import STRENGTH, Affinities, Ranked
+from stream_persona.shopper import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper, parsed
+
+if TYPE_CHECKING:
+    from stream_persona.api.reader import Names, Reader
+    from stream_persona.settings import Settings
+    from stream_persona.tables import Tables
+    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
+
+#: Most items of a request.
+MOST_ITEMS: Final = 1_000
+#: The strength beyond which nothing is left of the caller's own scores.
+MOST_STRENGTH: Final = 10.0
+#: Seconds that a request waits for affinities of a new model before it uses those of the last one.
+PATIENCE: Final = 0.05
+#: Most of a score or a price, so that no product of them is beyond what a number can be.
+_MOST: Final = 1e100
+
+EXAMPLE: Final[dict[str, JsonValue]] = {
+    "customer_id": "CUST-04812",
+    "items": [
+        {"product_id": "P-1", "category": "books/novels", "price": 12.0, "score": 0.9},
+        {"product_id": "P-17", "category": "baby/diapers", "brand": "Tiny", "score": 0.8},
+    ],
+    "strength": 1.0,
+}
+
+_Text = Annotated[StrictStr, Field(max_length=1_024)]
+
+
+class RankItem(BaseModel):
+    """An item with what events tell of items; other fields come back as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue]
+
+    product_id: Annotated[StrictStr, Field(max_length=MAX_ID_BYTES)] | None = None
+    category: Annotated[
+        _Text | None, Field(description="Its levels joined, as in events: `baby/diapers`.")
+    ] = None
+    brand: _Text | None = None
+    price: Annotated[
+        float | None, Field(strict=True, ge=0, le=_MOST, description="Of one piece.")
+    ] = None
+    attributes: Annotated[dict[_Text, _Text] | None, Field(max_length=MAX_ATTRIBUTES)] = None
+    score: Annotated[
+        float | None,
+        Field(
+            strict=True,
+            ge=-_MOST,
+            le=_MOST,
+            description="The caller's own; the inverse of the item's place without it.",
+        ),
+    ] = None
+
+
+class RankRequest(BaseModel):
+    """Items to put into the order that suits a customer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
+
+    customer_id: Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_BYTES)]
+    items: Annotated[tuple[RankItem, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+    strength: Annotated[
+        float,
+        Field(
+            strict=True,
+            ge=0,
+            le=MOST_STRENGTH,
+            description="How far the shopper's personas move scores; 0 moves none.",
+        ),
+    ] = STRENGTH
+
+
+class Ranker:
+    """Ranks by the public record of a customer and the model in use."""
+
+    def __init__(
+        self, settings: Settings, taxonomy: Taxonomy, tables: Tables, reader: Reader
+    ) -> None:
+        self._holdout, self._salt = settings.rank_holdout, settings.rank_salt
+        self._separator = taxonomy.features.category_separator
+        self._tables = tables
+        self._reader = reader
+        self._deriving: asyncio.Task[None] | None = None
+        self._of: tuple[str, int] | None = None
+        self._affinities = Affinities({})
+
+    async def rank(self, request: RankRequest) -> bytes:
+        """The answer, as JSON.
+
+        Raises:
+            DecodeError: the customer id could not be one.
+            QueryError: an item holds what can't be sent back.
+            UnavailableError: Redis stayed away.
+        """
+        check_id(request.customer_id)
+        items = [item.model_dump(exclude_unset=True) for item in request.items]
+        shopper = await self._shopper(request.customer_id)
+        known = await self._known() if shopper.persona is not None else Affinities({})
+        if known:
+            likely = _distribution(shopper)
+            ranked = ranking.rank(items, likely, known, request.strength, self._separator)
+            return _answer(request, shopper, ranked, None)
+        reason = (shopper.fallback or UNKNOWN) if shopper.persona is None else UNREACHABLE
+        return _answer(request, shopper, ranking.as_given(items), reason)
+
+    async def _shopper(self, customer_id: str) -> Shopper:
+        if ranking.in_holdout(customer_id, self._holdout, self._salt):
+            return Shopper(customer_id, fallback=HOLDOUT)
+        return parsed(customer_id, await self._tables.public(customer_id))
+
+    async def _known(self) -> Affinities:
+        """The affinities of the model in use, or of the one before while new ones take long."""
+        await self._reader.name_all()
+        weights, names = self._reader.model.weights, self._reader.names
+        of = (weights.version, names.learned)
+        if self._of != of and self._deriving is None:
+            self._deriving = asyncio.create_task(self._derive(of, weights, names))
+        if self._deriving is not None:
+            await asyncio.wait([self._deriving], timeout=PATIENCE if self._of else None)
+        return self._affinities
+
+    async def _derive(self, of: tuple[str, int], weights: Weights, names: Names) -> None:
+        try:  # a large model takes a fraction of a second: off the event loop
+            self._affinities = await asyncio.to_thread(
+                lambda: Affinities(affinities(weights, names.name))
+            )
+            self._of = of
+        finally:
+            self._deriving = None
+
+
+def _distribution(shopper: Shopper) -> dict[str, float]:
+    """An assigned persona ranks alone."""
+    if shopper.persona is not None and shopper.source == "assigned":
+        return {shopper.persona: 1.0}
+    return dict(shopper.distribution)
+
+
+def _answer(
+    request: RankRequest, shopper: Shopper, ranked: list[Ranked], fallback: str | None
+) -> bytes:
+    answer = {
+        "customer_id": request.customer_id,
+        "persona": shopper.persona,
+        "fallback": fallback,
+        "strength": request.strength,
+        "group": "holdout" if fallback == HOLDOUT else "treatment",
+        "items": [_plain(each) for each in ranked],
+    }
+    try:
+        return encode(answer)
+    except (OverflowError, RecursionError, ValueError):
+        raise QueryError(
+            "items: a field holds a number, a text or a nesting that can't be sent back"
+        ) from None
+
+
+def _plain(ranked: Ranked) -> dict[str, Any]:
+    return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}

@@ -1,0 +1,8 @@
+// The documentation of the API, drawn by Swagger UI from what this very process says of itself.
+
+window.SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null, // nothing is sent anywhere else
+});

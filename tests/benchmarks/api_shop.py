@@ -1,0 +1,98 @@
+"""Shoppers and a model in Redis, as a worker leaves them: what the API is asked about."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+from aiokafka import ConsumerRecord
+from msgspec.structs import replace
+
+from stream_persona import taxonomy
+from stream_persona.affinity import affinities
+from stream_persona.events import KINDS, Assignment, Event, Item, encode, event_time
+from stream_persona.journal import home
+from stream_persona.metrics import Metrics
+from stream_persona.redis_tables import RedisTables
+from stream_persona.settings import Settings
+from stream_persona.simulate import Simulator
+from stream_persona.worker import Worker
+from tests.builders import Log, Outbox, settled
+
+TAXONOMY = taxonomy.load(None)
+CUSTOMER = "CUST-04812"
+SHOPPERS, EVENTS = 400, 12_000
+#: Of every so many shoppers, one has a label; personas take turns, eight of them.
+LABELLED = 3
+BEGAN = 1_764_000_000_000
+
+
+async def fill(settings: Settings) -> bytes:
+    """Fold the shoppers' events and publish all that is learned of them; one of their changes."""
+    tables, outbox = RedisTables.connect(settings.redis_url, settings.prefix), Outbox()
+    worker = Worker(settings, TAXONOMY, tables, outbox, Log(), Metrics())
+    await worker.assign(range(settings.partitions))
+    for batch in batches(settings):
+        await worker.process(batch)
+    await settled(worker)
+    # A worker writes them every few seconds, which is later than now.
+    await tables.save_affinities(affinities(worker.weights, worker._tokenizer.name))
+    await tables.close()
+    changes = (value for value in outbox.values("persona-changes") if value)
+    return next(changes)
+
+
+def batches(settings: Settings) -> Iterator[list[ConsumerRecord]]:
+    """The events, by partition: the labels before what is predicted from them."""
+    for kind in (labels, behaviour):
+        found: dict[int, list[ConsumerRecord]] = {}
+        for offset, event in enumerate(kind()):
+            partition = home(event.customer_id, settings.partitions)
+            found.setdefault(partition, []).append(record(event, settings, partition, offset))
+        yield from found.values()
+
+
+def simulator() -> Simulator:
+    return Simulator(TAXONOMY, shoppers=SHOPPERS, seed=1)
+
+
+def labels() -> Iterator[Event]:
+    for number, (name, persona) in enumerate(simulator().personas.items()):
+        if not number % LABELLED:
+            yield Assignment(f"a{number}", name, BEGAN, persona)
+
+
+def behaviour() -> Iterator[Event]:
+    """One of the shoppers without a label is the customer whom the API is asked for."""
+    times = itertools.islice(itertools.count(BEGAN, 60_000), EVENTS)
+    for _, event in simulator().events(times):
+        asked_for = event.customer_id == "SIM-00002"
+        yield replace(event, customer_id=CUSTOMER) if asked_for else event
+
+
+def record(event: Event, settings: Settings, partition: int, offset: int) -> ConsumerRecord:
+    topic = settings.input_topics[KINDS.index(type(event))]
+    key, value = event.customer_id.encode(), encode(event)
+    sizes = len(key), len(value)
+    return ConsumerRecord(
+        topic, partition, offset, event_time(event), 0, key, value, None, *sizes, ()
+    )
+
+
+def results(number: int) -> list[dict[str, object]]:
+    """Search results: items of the kind that shoppers buy, with scores."""
+    rng = random.Random(1)
+    shown = Simulator(TAXONOMY, shoppers=SHOPPERS, seed=2)
+    bought = (item for at in itertools.count(BEGAN) for item in items(shown.event(at)[1]))
+    return [
+        {
+            "product_id": item.product_id, "category": item.category,
+            "brand": item.brand or f"brand-{rng.randrange(20)}", "price": item.price,
+            "score": round(rng.uniform(0, 10), 3),
+        }
+        for item in itertools.islice(bought, number)
+    ]  # fmt: skip
+
+
+def items(event: Event) -> tuple[Item, ...]:
+    """What was bought; nothing in other events."""
+    return getattr(event, "items", ())

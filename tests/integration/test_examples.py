@@ -1,0 +1,255 @@
+"""The programs in ``deploy/examples``, run as their readers would, against real servers."""
+
+import ast
+import asyncio
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from stream_persona.change import change_message, public_record
+from stream_persona.records import Posterior, Record, Said
+from stream_persona.settings import Settings
+from tests.benchmarks.api_listeners import slow_listener
+from tests.benchmarks.api_processes import api
+from tests.servers import Redis as Server
+from tests.servers import client_of
+from tests.shop import Shop, environment
+from tests.waiting import eventually, wait_until
+
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+NAMED, TORN = "CUST-04812", "CUST-00002"
+PERSONAS = ("parent", "student", "gamer")
+ITEMS = [
+    {"product_id": "p1", "category": "food", "score": 3.0},
+    {"product_id": "p2", "category": "games/board", "score": 2.0},
+    {"product_id": "p3", "brand": "b", "score": 1.0},
+]
+
+
+def said(persona: str | None, *shares: int, revision: int = 1) -> Said:
+    current = Posterior(
+        persona, max(shares), ambiguous=persona is None, assigned=False, distribution=shares
+    )
+    return Said(
+        revision, 0, 1_700_000_000_000, 1_700_000_001_000, 0, 12_500, 100_000, PERSONAS, None,
+        current, (("category", "toys", 2_500_000),), "m1", "t1",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def place(redis_server: Server) -> Settings:
+    """A prefix of its own."""
+    if redis_server.kind == "cluster":
+        pytest.skip("the examples speak to one server")
+    prefix = f"example-{time.time_ns()}:"
+    return Settings(_env_file=None, redis_url=redis_server.url, prefix=prefix)
+
+
+@pytest.fixture
+async def variables(place: Settings) -> AsyncIterator[dict[str, str]]:
+    """The environment of an example, once a named and an ambiguous shopper are there."""
+    async with client_of(place.redis_url) as redis:
+        for name, what in {
+            NAMED: said("gamer", 100_000, 200_000, 700_000),
+            TORN: said(None, 400_000, 350_000, 250_000),
+        }.items():
+            await redis.set(f"{place.prefix}persona:{name}", public_record(name, what))
+        lifts = {"category:food": 0.5, "brand:b": 1.5, "category:games": 12.0, "query:a b": 2.25}
+        await redis.hset(f"{place.prefix}persona-affinity:gamer", mapping=lifts)
+        yield environment(place)
+
+
+def program(name: str) -> str:
+    """A program's path; the test is skipped where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def printed(command: list[str], variables: Mapping[str, str], code: int = 0) -> list[str]:
+    done = subprocess.run(
+        command, check=False, env=variables, cwd=EXAMPLES, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stdout.splitlines()
+
+
+# --- the ranking service ---
+
+
+@contextmanager
+def service(variables: Mapping[str, str], log: Path) -> Iterator[str]:
+    """The service, and its address."""
+    command = [sys.executable, "-m", "uvicorn", "ranking_service:app", "--port", "0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=variables, cwd=EXAMPLES, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        pattern = r"running on (http://\S+)"
+        wait_until(lambda: re.search(pattern, log.read_text()) or process.poll() is not None, 60)
+        found = re.search(pattern, log.read_text())
+        assert found, log.read_text()
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+async def ranked(client: httpx.AsyncClient, customer: str, fallback: str | None) -> dict[str, Any]:
+    """The answer, once Redis kept within the example's 50 ms: a busy machine may take longer."""
+    found: dict[str, Any] = {}
+
+    async def answered() -> bool:
+        response = await client.post(f"/rank/{customer}", json=ITEMS)
+        assert response.status_code == 200, response.text
+        found.update(response.json())
+        return found["fallback"] == fallback
+
+    await eventually(answered, 30, "the service does not answer as it should")
+    return found
+
+
+async def test_the_service_re_ranks_for_a_named_shopper_and_for_nobody_else(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    with service(variables, tmp_path / "service.log") as address:
+        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+            named = await ranked(client, NAMED, None)
+            assert named["persona"] == "gamer"
+            assert [item["product_id"] for item in named["items"]] == ["p2", "p1", "p3"]
+            torn = await ranked(client, TORN, "ambiguous")
+            assert (torn["persona"], torn["items"]) == (None, ITEMS)
+            assert (await ranked(client, "no/body", "unknown"))["items"] == ITEMS
+
+
+# --- the consumer ---
+
+
+@asynccontextmanager
+async def consumer(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / "consumer.py"),
+        env=environment(settings), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_the_consumer_prints_a_change_once_that_came_twice(
+    declared_topics: Settings,
+) -> None:
+    shares = (100_000, 200_000, 700_000)
+    first, second = (
+        change_message(NAMED, Record(said=said(persona, *shares, revision=number)))
+        for number, persona in enumerate(("gamer", "student"), 1)
+    )
+    topic = declared_topics.topic_changes
+    async with consumer(declared_topics) as process, asyncio.timeout(90):
+        async with client_of(declared_topics.redis_url) as redis:
+            shop = Shop(declared_topics, redis)
+            await shop.produce_raw([(topic, NAMED, each) for each in (first, first, second)])
+        assert process.stdout is not None
+        lines = [(await process.stdout.readline()).decode() for _ in range(2)]
+        assert [line.split(" (")[0] for line in lines] == [
+            f"{NAMED}: None -> {persona}" for persona in ("gamer", "student")
+        ]
+        process.send_signal(signal.SIGINT)
+        assert (await process.stdout.read(), await process.wait()) == (b"", 0)
+
+
+# --- lookups from elsewhere ---
+
+
+def test_the_shell_prints_the_record_and_the_greatest_lifts(variables: dict[str, str]) -> None:
+    program("redis-cli")
+    record, *lifts = printed(["sh", "lookup.sh", NAMED], variables)
+    assert record.startswith(f'{{"customer_id":"{NAMED}","persona":"gamer"')
+    assert [lift.split("\t") for lift in lifts] == [
+        ["category:games", "12.0"], ["query:a b", "2.25"], ["brand:b", "1.5"],
+        ["category:food", "0.5"],
+    ]  # fmt: skip
+
+
+def test_the_shell_says_baseline_where_there_is_no_persona(variables: dict[str, str]) -> None:
+    program("redis-cli")
+    assert printed(["sh", "lookup.sh", TORN], variables)[1:] == ["baseline: ambiguous"]
+    assert printed(["sh", "lookup.sh", "nobody"], variables) == ["baseline: unknown"]
+    away = variables | {"STREAM_PERSONA_REDIS_URL": "redis://127.0.0.1:1/0"}
+    assert printed(["sh", "lookup.sh", NAMED], away, code=1) == []
+
+
+def test_node_prints_the_persona(variables: dict[str, str]) -> None:
+    patient = [program("node"), "lookup.mjs"]
+    assert printed([*patient, NAMED, "30000"], variables) == ["gamer 0.7"]
+    assert printed([*patient, TORN, "30000"], variables) == ["baseline: ambiguous"]
+    assert printed([*patient, "nobody", "30000"], variables) == ["baseline: unknown"]
+
+
+async def test_node_reads_what_is_no_record_as_a_baseline(
+    variables: dict[str, str], place: Settings
+) -> None:
+    node = program("node")
+    async with client_of(place.redis_url) as redis:
+        for name, value in {"broken": b"{", "strange": b'{"a":1}', "none": b"null"}.items():
+            await redis.set(f"{place.prefix}persona:{name}", value)
+            found = printed([node, "lookup.mjs", name, "30000"], variables)
+            assert found == ["baseline: unreadable"]
+
+
+def test_node_does_not_wait_for_a_redis_that_is_silent_or_away(variables: dict[str, str]) -> None:
+    node = program("node")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (silent.getsockname()[1], 1):
+            away = variables | {"STREAM_PERSONA_REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+            assert printed([node, "lookup.mjs", NAMED], away) == ["baseline: unreachable"]
+
+
+# --- what is said of them ---
+
+
+@pytest.mark.parametrize(("name", "most"), [("ranking_service.py", 20), ("consumer.py", 15)])
+def test_an_example_is_as_short_as_it_says(name: str, most: int) -> None:
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    docstring = ast.parse(text).body[0]
+    code = text.splitlines()[docstring.end_lineno :]
+    assert len([line for line in code if line.strip()]) <= most
+
+
+def test_the_readme_names_every_example() -> None:
+    named = set(re.findall(r"\]\((\S+)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8")))
+    files = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
+    assert named == files - {"README.md"}
+
+
+# --- a listener of the API that falls behind ---
+
+
+async def test_a_slow_listener_is_dropped_and_catches_up_with_its_last_event_id(
+    place: Settings, settings: Settings, tmp_path: Path
+) -> None:
+    with api(settings, tmp_path / "api.log") as served:
+        async with Redis.from_url(settings.redis_url) as redis:
+            found = await slow_listener(served.address, redis, f"{settings.prefix}persona-changes")
+    assert found["dropped_before_the_end"]
+    assert found["told_of_the_gap"]
+    assert found["caught_up_with_all_that_is_held"]
+    assert found["the_fast_one_missed"] == 0
