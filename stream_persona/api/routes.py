@@ -15,6 +15,7 @@ from stream_persona.api.documents import gives, problems
 from stream_persona.api.query import EXAMPLE, PersonaQuery, answer, subject
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
+from stream_persona.api.stream import EventStream
 from stream_persona.events import check_id, encode
 
 if TYPE_CHECKING:
@@ -126,21 +127,18 @@ def queries(parts: Parts) -> APIRouter:
 
     @router.get(
         "/v1/changes", summary="Changes as they happen (server-sent events)",
-        response_class=StreamingResponse, responses=_STREAM | problems(400),
+        response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
     )  # fmt: skip
     async def changes(
         last_event_id: Annotated[str | None, Header()] = None,
         recent: Annotated[int, Query(ge=0, le=200)] = 0,
-    ) -> StreamingResponse:
+    ) -> EventStream:
         """Stream changes: from behind the one of `Last-Event-ID`, else from now on.
 
         `recent` asks for that many of the newest ones to begin with.
         """
-        return StreamingResponse(
-            parts.feed.listen(last_event_id, recent),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        parts.feed.admit()
+        return EventStream(parts.feed.listen(last_event_id, recent))
 
     return router
 

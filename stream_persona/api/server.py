@@ -89,10 +89,14 @@ def _bound(settings: Settings) -> socket.socket:
     host, port = settings.api_host, settings.api_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2_048)
+        listening = socket.create_server((host, port), family=family, backlog=2_048)
     except OSError as error:
         message = (
             f"STREAM_PERSONA_API_PORT: can't listen on {host}:{port} ({error.strerror or error}); "
             "name another port, or 0 for any free one"
         )
         raise SettingsError(message) from None
+    # Connections inherit it; asyncio does not know that it could set it on them. Without it an
+    # answer's body waits for the caller to acknowledge its head: 40 ms on a kept connection.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

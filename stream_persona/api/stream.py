@@ -12,15 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
+
+    from starlette.types import Send
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +35,9 @@ RING: Final = 5_000
 PIECE: Final = 200
 #: Seconds of silence after which a listener gets a comment.
 HEARTBEAT: Final = 15.0
+#: Seconds in which a listener must take a piece, and most listeners of a process.
+SEND_SECONDS: Final = 30.0
+MOST_LISTENERS: Final = 10_000
 _RETRY_MS: Final = 2_000
 _MOST_PAUSE: Final = 5.0
 _POLL: Final = 5.0
@@ -127,9 +135,15 @@ class Feed:
             return
         self.ring.add(change_id, event)
 
+    def admit(self) -> None:
+        """Raise 503 when there are as many listeners as one process may hold."""
+        if self.listeners >= MOST_LISTENERS:
+            message = f"this process has {MOST_LISTENERS:,} listeners: try again later"
+            raise HTTPException(503, message, {"Retry-After": "5"})
+
     async def listen(
         self, last_id: str | None = None, recent: int = 0, heartbeat: float = HEARTBEAT
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The stream of one listener: from behind the event that it saw last, or from now on.
 
         Without a last event, so many ``recent`` ones come first.
@@ -168,6 +182,30 @@ class Feed:
                 silent = message is None
                 if silent:
                     await pubsub.ping()
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events; a listener that takes nothing for ``patience`` seconds is dropped."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes], patience: float = SEND_SECONDS) -> None:
+        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._events = events
+        self._patience = patience
+
+    async def stream_response(self, send: Send) -> None:
+        """Send until the events end, or nobody takes them."""
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **head})
+        async with aclosing(self._events) as events:
+            async for piece in events:
+                try:
+                    async with asyncio.timeout(self._patience):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                except TimeoutError:
+                    return  # unfinished, so the server closes the connection
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _event(change_id: str, change: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ import pytest
 from stream_persona import taxonomy as taxonomies
 from stream_persona.api import serve
 from stream_persona.api.limits import Buckets
+from stream_persona.api.server import _bound
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 from tests.integration.test_api import calling, process
@@ -267,3 +268,16 @@ async def test_the_documentation_brings_everything_it_uses(settings: Settings) -
         for path in used:
             assert path.startswith("/")
             assert (await client.get(path)).status_code == 200, path
+
+
+# --- connections ---
+
+
+def test_an_answer_does_not_wait_until_its_head_is_acknowledged() -> None:
+    with (
+        _bound(Settings(_env_file=None, api_port=0)) as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -10,9 +10,12 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
 
+from stream_persona.api import stream as streams
 from stream_persona.api.overview import Overview
-from stream_persona.api.stream import PIECE, Feed, Ring
+from stream_persona.api.stream import PIECE, EventStream, Feed, Ring
+from tests.waiting import eventually
 
 Change = dict[str, Any]
 
@@ -208,3 +211,33 @@ def test_the_shopper_longest_unheard_of_is_forgotten_first(monkeypatch: pytest.M
     for number, customer in enumerate("abac"):
         seen.notice(change(number, "pet_owner" if customer == "b" else "student", customer))
     assert seen.figures()["mix"] == {"student": 2, "pet_owner": 0}
+
+
+async def test_a_listener_that_takes_nothing_is_dropped() -> None:
+    feed, sent = feed_of(), 0
+
+    async def send(message: Any) -> None:
+        nonlocal sent
+        sent += 1
+        if sent > 2:  # it took the head and the greeting
+            await asyncio.Event().wait()
+
+    stream = EventStream(feed.listen(), patience=0.01)
+    listening = asyncio.create_task(stream.stream_response(send))
+    await eventually(lambda: feed.listeners, 10, "it did not listen")
+    publish(feed, change(1))
+    async with asyncio.timeout(10):
+        await listening
+    assert (sent, feed.listeners) == (3, 0)
+
+
+async def test_a_process_holds_only_so_many_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_LISTENERS", 1)
+    feed = feed_of()
+    feed.admit()
+    stream = await following(feed)
+    with pytest.raises(HTTPException) as refused:
+        feed.admit()
+    assert refused.value.status_code == 503
+    await stream.aclose()
+    feed.admit()
