@@ -135,17 +135,30 @@ class PersonaClient(Lookups):
         from_beginning: bool = False,
     ) -> Iterator[Change]:
         """Changes as they happen; see ``AsyncPersonaClient.watch``."""
-        with asyncio.Runner() as runner:
-            changes = lookups.watch(brokers, topic, group=group, from_beginning=from_beginning)
+        changes = lookups.watch(brokers, topic, group=group, from_beginning=from_beginning)
+        asked: set[asyncio.Task[Any] | None] = set()
 
-            async def following() -> Change:
+        async def following() -> Change:
+            asked.add(task := asyncio.current_task())
+            try:
                 return await anext(changes)
+            finally:
+                asked.discard(task)
 
+        async def closing() -> None:
+            """End also what an interrupt has left behind, which may still be asking."""
+            left = [task for task in asked if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            await changes.aclose()
+
+        with asyncio.Runner() as runner:
             try:
                 while True:
                     yield runner.run(following())
             finally:
-                runner.run(changes.aclose())
+                runner.run(closing())
 
     def close(self) -> None:
         """Give the connections back."""
