@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
@@ -27,8 +26,6 @@ AFFINITY_SECONDS: Final = 30.0
 #: Seconds of silence on the channel of changes after which it is asked whether it is there.
 CHANNEL_SECONDS: Final = 5.0
 MOST_STRENGTH: Final = 10.0
-#: Seconds that a watcher's consumer may take to end.
-STOP_SECONDS: Final = 2.0
 
 #: What a client raises when Redis can't answer.
 AWAY = (RedisError, RedisClusterException, OSError)
@@ -177,11 +174,7 @@ async def watch(
             if change is not None:
                 yield change
     finally:
-        # aiokafka waits for a task of its own that may have lost its cancellation while it looked
-        # for a partition's leader. Asked once more, it ends.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await consumer.stop()
+        await consumer.stop()
 
 
 def _strength(strength: float) -> float:

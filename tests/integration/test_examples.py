@@ -145,6 +145,8 @@ async def consumer(settings: Settings) -> AsyncIterator[asyncio.subprocess.Proce
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(EXAMPLES / "consumer.py"),
         env=environment(settings), stdout=asyncio.subprocess.PIPE,
+        # Ctrl-C as a terminal's, also where the tests run in the background and ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         yield process
