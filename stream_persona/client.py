@@ -98,10 +98,13 @@ class PersonaClient(Lookups):
             found = {customer: self._recent.get(customer) for customer in customers}
             missing = [customer for customer, kept in found.items() if kept is None]
             asked = [self._recent.asking(customer) for customer in missing]
-        answers = self._looked_up(missing)
-        with self._lock:
-            for mark, shopper in zip(asked, answers, strict=True):
-                self._recent.keep(mark, shopper)
+        answers = [Shopper(customer, fallback=UNREACHABLE) for customer in missing]
+        try:
+            answers = self._looked_up(missing)
+        finally:  # also when the caller is interrupted
+            with self._lock:
+                for mark, shopper in zip(asked, answers, strict=True):
+                    self._recent.keep(mark, shopper)
         found |= zip(missing, answers, strict=True)
         return {customer: self._told(kept) for customer, kept in found.items() if kept is not None}
 

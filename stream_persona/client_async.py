@@ -54,9 +54,12 @@ class AsyncPersonaClient(Lookups):
         found = {customer: recent.get(customer) for customer in customers}
         missing = [customer for customer, kept in found.items() if kept is None]
         asked = [recent.asking(customer) for customer in missing]
-        answers = await self._looked_up(missing)
-        for mark, shopper in zip(asked, answers, strict=True):
-            recent.keep(mark, shopper)
+        answers = [Shopper(customer, fallback=UNREACHABLE) for customer in missing]
+        try:
+            answers = await self._looked_up(missing)
+        finally:  # also when the caller gives up
+            for mark, shopper in zip(asked, answers, strict=True):
+                recent.keep(mark, shopper)
         found |= zip(missing, answers, strict=True)
         return {customer: self._told(kept) for customer, kept in found.items() if kept is not None}
 

@@ -313,3 +313,17 @@ async def test_nothing_is_cached_while_changes_are_not_heard_of(
     await change(redis, place, "named", "student")
     assert (await caching.get("named")).persona == "student"
     await eventually(lambda: caching._recent.fresh, 10, "it did not listen again")
+
+
+async def test_a_lookup_that_its_caller_gives_up_leaves_nothing_behind(
+    place: Settings, redis: Redis, options: dict[str, Any]
+) -> None:
+    async with AsyncPersonaClient(place.redis_url, **options, cache=2) as client:
+        giving_up = asyncio.create_task(client.get("named"))
+        await asyncio.sleep(0)
+        assert client._recent is not None
+        assert client._recent._asked == {"named": 1}
+        giving_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await giving_up
+        assert (client._recent._asked, client._recent._changed) == ({}, {})
