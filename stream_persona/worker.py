@@ -134,9 +134,7 @@ class Worker:
                 histories,
             )  # fmt: skip
             self._panel.judge(outcome.trials, outcome.lessons)
-            shares = self._shares(outcome, read.homes)
-            await self._writing.acquire()
-            self._keep(shares, owned)
+            shares = await self._next_write(outcome, read.homes, owned)
 
         async def write() -> None:
             await self._write(shares, owned)
@@ -186,9 +184,7 @@ class Worker:
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
-            shares = self._shares(outcome, homes)
-            await self._writing.acquire()
-            self._keep(shares, owned)
+            shares = await self._next_write(outcome, homes, owned)
             await self._write(shares, owned)
             held = time.perf_counter() - began
         for cause in outcome.causes:
@@ -214,18 +210,20 @@ class Worker:
         found = await journal.load(self._tables, missing, self._taxonomy.fingerprint)
         return {name: record for name, record in kept.items() if record is not None} | found
 
-    def _shares(self, outcome: Outcome, homes: Mapping[str, int]) -> dict[int, Share]:
-        days = self._settings.deletion_marker_days
-        return journal.shares(outcome, homes, self._taxonomy, days)
+    async def _next_write(
+        self, outcome: Outcome, homes: Mapping[str, int], owned: Mapping[int, Owned]
+    ) -> dict[int, Share]:
+        """What to write by partition, once it is its turn; the next walk reads it in memory.
 
-    def _keep(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
-        """Remember records that are about to be written: the next walk reads them here.
-
-        Nothing else is being written, so what is forgotten in their place is in the tables.
+        Nothing else is being written then, so what is forgotten in its place is in the tables.
         """
+        days = self._settings.deletion_marker_days
+        shares = journal.shares(outcome, homes, self._taxonomy, days)
+        await self._writing.acquire()
         most = max(1, self._settings.cached_customers // max(1, len(self._ownership.held)))
         for home, share in shares.items():
             owned[home].cache.keep(share.records, most)
+        return shares
 
     async def _write(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
         """One atomic write for each partition, and then its changes; lets the next ones write.
