@@ -18,6 +18,7 @@ from stream_persona.fetching import BatchApp
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
 from stream_persona.redis_tables import RedisTables
+from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
 from stream_persona.transport import PREFETCHED_POLLS, batch_topic, faust_options
@@ -40,6 +41,7 @@ class PersonaApp(BatchApp):
     settings: Settings
     taxonomy: Taxonomy
     worker: Worker
+    reporter: Reporter
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
@@ -54,6 +56,7 @@ class PersonaApp(BatchApp):
             self.settings, self.taxonomy, self._tables, self._publisher, history, metrics
         )
         await self.worker.start()
+        self.reporter = Reporter(self.worker, self.taxonomy, self._tables, metrics)
         _, self._close_metrics = figures.serve(
             metrics, self.settings.metrics_host, self.settings.metrics_port
         )
@@ -91,6 +94,7 @@ class PersonaApp(BatchApp):
             self._close_metrics()
             if self.crash_reason is None:
                 await self.worker.refresh()
+                await self.reporter.retire()
             await self._publisher.stop()
             await self._tables.close()
 
@@ -119,6 +123,14 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
         homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
         await app.worker.assign(homes, repartitioned)
 
+    _add_tasks(app)
+    return app
+
+
+def _add_tasks(app: PersonaApp) -> None:
+    """What a worker does beside its batches."""
+    settings = app.settings
+
     @app.task
     async def follow_model() -> None:
         while not app.should_stop:
@@ -132,10 +144,14 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
             await app.worker.challenge()
 
     @app.task
+    async def report() -> None:
+        while not app.should_stop:
+            await app.reporter.report()
+            await Service.sleep(app, REPORT_SECONDS)
+
+    @app.task
     async def sweep() -> None:
         while settings.sweep_rate and not app.should_stop:
             scored = await app.worker.sweep()
             rest = max(app.worker.sweep_pause, 0.001)
             await Service.sleep(app, rest if scored else settings.model_interval)
-
-    return app

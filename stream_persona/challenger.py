@@ -23,6 +23,7 @@ from stream_persona.classifiers import (
 )
 from stream_persona.quality import Prequential
 from stream_persona.refit import Pace
+from stream_persona.status import CURRENT, ModelStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The name of the model in use, among the names of the challengers.
-CURRENT: Final = "current"
 #: Trials that may wait for slow challengers; the oldest are let go beyond that.
 _MOST_WAITING: Final = 10_000
 #: Challengers are folded again at most so often, in seconds, and at a tenth of the time.
@@ -64,8 +63,8 @@ class Challenger:
         """Customers that it has learned."""
         return len(self._learned)
 
-    def judge(self, trial: Trial | Example) -> bool | None:
-        """Predict, judge, learn; whether that raised an alarm, None when nothing was judged.
+    def judge(self, trial: Trial | Example, at: int = 0) -> bool | None:
+        """Predict, judge, learn; whether that raised an alarm (at this time), None when not judged.
 
         Who was learned with this persona before (a fold was quicker) is no test any more.
         """
@@ -78,7 +77,7 @@ class Challenger:
             self._fail(error)
             return None
         self._learned[trial.customer_id] = trial.persona
-        return self.quality.judge(trial.persona, row)
+        return self.quality.judge(trial.persona, row, at)
 
     def refold(self, known: Iterable[Example]) -> None:
         """Know exactly these customers, learned in the order of ``in_order``."""
@@ -103,7 +102,8 @@ class Challenger:
 class Panel:
     """The model in use and its challengers, judged on the same assignments.
 
-    A worker calls ``judge`` after each commit, and ``work`` now and then, in a task of its own.
+    A worker calls ``judge`` after each commit, and ``work`` now and then, in a task of its own;
+    ``now`` is the time of alarms, in epoch ms.
     """
 
     def __init__(
@@ -129,10 +129,11 @@ class Panel:
         self._stale = True  # a worker that starts anew has forgotten all
         self._known = 0  # labelled customers at the last fold
 
-    def judge(self, trials: Sequence[Trial], lessons: Sequence[Lesson]) -> None:
+    def judge(self, trials: Sequence[Trial], lessons: Sequence[Lesson], now: int = 0) -> None:
         """Judge the model in use on a batch's trials; let the challengers hear of them later."""
         for trial in trials:
-            self._count(CURRENT, alarm=self.current.judge(trial.persona, trial.probabilities))
+            alarm = self.current.judge(trial.persona, trial.probabilities, now)
+            self._count(CURRENT, alarm=alarm)
         if trials:
             self._metrics.judged(CURRENT, self.current.snapshot())
         if not self.challengers:
@@ -144,7 +145,7 @@ class Panel:
             self._stale = True
         self._waiting.extend(trials)
 
-    async def work(self, tables: Tables, customers: int) -> None:
+    async def work(self, tables: Tables, customers: int, now: int = 0) -> None:
         """Judge the challengers on what waits; fold those again whose customers have left.
 
         ``customers`` is the number of labelled ones, of all partitions.
@@ -157,10 +158,15 @@ class Panel:
         async with self._working:
             waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
             for challenger in self.challengers:
-                await asyncio.to_thread(self._judge, challenger, waiting)
+                await asyncio.to_thread(self._judge, challenger, waiting, now)
             stale = self._stale or customers > self._known * _GROWTH
             if stale and self._pace.due():
                 await self._refold(tables, customers)
+
+    def statuses(self) -> list[ModelStatus]:
+        """How good each has been so far: the model in use, and then its challengers."""
+        rivals = (ModelStatus.of(c.name, c.quality.tally(), c.failure) for c in self.challengers)
+        return [ModelStatus.of(CURRENT, self.current.tally()), *rivals]
 
     async def _refold(self, tables: Tables, customers: int) -> None:
         self._pace.begin()
@@ -171,9 +177,9 @@ class Panel:
         self._known = customers
         self._pace.end()
 
-    def _judge(self, challenger: Challenger, trials: Sequence[Trial]) -> None:
+    def _judge(self, challenger: Challenger, trials: Sequence[Trial], now: int) -> None:
         for trial in trials:
-            alarm = challenger.judge(trial)
+            alarm = challenger.judge(trial, now)
             if alarm is not None:
                 self._count(challenger.name, alarm=alarm)
         if challenger.quality.trials:

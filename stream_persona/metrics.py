@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -103,6 +104,25 @@ class Metrics:
         self.recent_accuracy.labels(model).set(quality.recent_accuracy)
         self.macro_f1.labels(model).set(quality.macro_f1)
         self.calibration_error.labels(model).set(quality.ece)
+
+
+def counted(figure: Counter | Gauge) -> dict[str, int]:
+    """The numbers of a figure by its label's values; of one without a label, under ''."""
+    (family,) = figure.collect()
+    return {
+        "".join(sample.labels.values()): int(sample.value)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def bucketed(histogram: Histogram) -> tuple[list[float], list[int]]:
+    """The upper bounds of buckets, and the observations in each, and above all bounds."""
+    (family,) = histogram.collect()
+    upto = [sample for sample in family.samples if sample.name.endswith("_bucket")]
+    numbers = [0, *(int(sample.value) for sample in upto)]
+    bounds = [float(sample.labels["le"]) for sample in upto[:-1]]
+    return bounds, [higher - lower for lower, higher in pairwise(numbers)]
 
 
 def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], None]]:

@@ -4,31 +4,33 @@ Whoever is assigned a persona was predicted a moment before, by weights that did
 answer yet (A. P. Dawid, "Statistical theory: the prequential approach", JRSS A, 1984). The figures
 are River's, and so is the detector of drift (ADWIN: Bifet, Gavaldà, SDM 2007). Detectors and
 running means can't be unlearned: they hold numbers of trials and nothing of any customer, they
-may raise an alarm, and no prediction depends on them.
+may raise an alarm, and no prediction depends on them. What the figures are made of is kept as
+counts and sums as well (``Tally``): those of several workers add up.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from river import drift, metrics, utils
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 #: Equal bins of confidence in which calibration is measured.
 BINS: Final = 10
 #: Trials that the recent figures look back on.
 WINDOW: Final = 500
+#: Alarms whose times are kept, the newest ones.
+ALARMS: Final = 20
 _MILLION: Final = 1_000_000
 #: For the detector a loss is at most so many times that of a uniform guess: it expects a bound.
 _MOST_LOSS: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
+class Bin(NamedTuple):
     """Trials whose confidence fell into one bin: how many, how many right, confidence summed.
 
     All are counts; ``confidence`` is in millionths.
@@ -62,6 +64,25 @@ class Quality:
     bins: tuple[Bin, ...]
 
 
+class Tally(NamedTuple):
+    """What the figures are made of: counts, and losses summed, in nats.
+
+    ``recent`` are the trials of the window. ``confusion`` counts by the persona that was named and
+    then by the assigned one, ``reliability`` has ``BINS`` bins for each that was named; personas
+    are in the taxonomy's order. ``alarms`` are the last ones: time, number of the trial.
+    """
+
+    trials: int
+    loss: float
+    prior_loss: float
+    recent: int
+    recent_loss: float
+    recent_right: int
+    confusion: list[list[int]]
+    reliability: list[list[Bin]]
+    alarms: list[tuple[int, int]]
+
+
 class Prequential:
     """Judges the predictions of one model, assignment by assignment.
 
@@ -84,20 +105,21 @@ class Prequential:
         self._recent_loss: Any = utils.Rolling(metrics.CrossEntropy, WINDOW)
         self._recent_accuracy: Any = utils.Rolling(metrics.Accuracy, WINDOW)
         self._prior_loss = metrics.CrossEntropy()
-        self._bins = [Bin()] * BINS
+        self._reliability = {persona: [Bin()] * BINS for persona in self._personas}
         self._detector = drift.ADWIN()
         self._worst = _MOST_LOSS * math.log(max(2, len(self._personas)))
-        self._alarms = self._last_alarm = 0
+        self._alarms = 0
+        self._last_alarms: tuple[tuple[int, int], ...] = ()
 
     @property
     def trials(self) -> int:
         """How many predictions were judged."""
         return sum(self._seen.values())
 
-    def judge(self, persona: str, probabilities: Sequence[float]) -> bool:
+    def judge(self, persona: str, probabilities: Sequence[float], at: int = 0) -> bool:
         """Score one prediction against the truth; whether that raises an alarm of drift.
 
-        ``probabilities`` are in the order of the personas.
+        ``probabilities`` are in the order of the personas; ``at`` is the alarm's time, in epoch ms.
         """
         row = dict(zip(self._personas, map(float, probabilities), strict=True))
         named = max(row, key=row.__getitem__)
@@ -109,42 +131,68 @@ class Prequential:
         self._accuracy.update(persona, named)
         self._recent_accuracy.update(persona, named)
         self._macro_f1.update(persona, named)
-        self._place(row[named], right=named == persona)
-        return self._alarmed(row[persona])
+        self._place(named, row[named], right=named == persona)
+        return self._alarmed(row[persona], at)
 
     def snapshot(self) -> Quality:
         """The figures as they are now."""
         any_trial = self.trials > 0
+        bins = pooled(self._reliability.values())
         return Quality(
             trials=self.trials,
             log_loss=self._loss.get() if any_trial else math.nan,
             accuracy=self._accuracy.get() if any_trial else math.nan,
             macro_f1=self._macro_f1.get() if any_trial else math.nan,
-            ece=calibration_error(self._bins),
+            ece=calibration_error(bins),
             recent_log_loss=self._recent_loss.get() if any_trial else math.nan,
             recent_accuracy=self._recent_accuracy.get() if any_trial else math.nan,
             prior_log_loss=self._prior_loss.get() if any_trial else math.nan,
             alarms=self._alarms,
-            last_alarm_at_trial=self._last_alarm,
-            bins=tuple(self._bins),
+            last_alarm_at_trial=self._last_alarms[-1][1] if self._last_alarms else 0,
+            bins=tuple(bins),
         )
 
-    def _place(self, confidence: float, *, right: bool) -> None:
-        number = min(int(confidence * BINS), BINS - 1)
-        last = self._bins[number]
-        self._bins[number] = Bin(
+    def tally(self) -> Tally:
+        """The counts and sums as they are now."""
+        trials, recent = self.trials, min(self.trials, WINDOW)
+        return Tally(
+            trials=trials,
+            loss=self._loss.get() * trials,
+            prior_loss=self._prior_loss.get() * trials,
+            recent=recent,
+            recent_loss=self._recent_loss.get() * recent,
+            recent_right=round(self._recent_accuracy.get() * recent),
+            confusion=[[self._named(named, each) for each in self._seen] for named in self._seen],
+            reliability=[list(bins) for bins in self._reliability.values()],
+            alarms=list(self._last_alarms),
+        )
+
+    def _named(self, named: str, assigned: str) -> int:
+        """How many of those assigned a persona were named another, or the same."""
+        return int(self._macro_f1.cm.data.get(assigned, {}).get(named, 0))
+
+    def _place(self, named: str, confidence: float, *, right: bool) -> None:
+        bins, number = self._reliability[named], min(int(confidence * BINS), BINS - 1)
+        last = bins[number]
+        bins[number] = Bin(
             last.trials + 1, last.right + right, last.confidence + round(confidence * _MILLION)
         )
 
-    def _alarmed(self, probability: float) -> bool:
+    def _alarmed(self, probability: float, at: int) -> bool:
         """Whether the loss has risen; that a model gets better is drift, but no alarm."""
         before = self._detector.estimation
         loss = -math.log(max(probability, 1e-15))
         self._detector.update(min(loss / self._worst, 1.0))
         if not self._detector.drift_detected or self._detector.estimation <= before:
             return False
-        self._alarms, self._last_alarm = self._alarms + 1, self.trials
+        self._alarms += 1
+        self._last_alarms = (*self._last_alarms, (at, self.trials))[-ALARMS:]
         return True
+
+
+def pooled(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
+    """The bins of several personas, or models, added up bin by bin."""
+    return [Bin(*map(sum, zip(*same, strict=True))) for same in zip(*rows, strict=True)]
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:

@@ -3,9 +3,8 @@
 Which of the two it is, is asked of the server with the first command (``INFO cluster``), so that
 one setting serves for both and a service may start before its Redis does.
 
-**Errors.** What may pass by itself is tried again with backoff, on new connections, for as long as
-``retry_seconds``: a server that is away, slow, starting, read-only, full, without a disk, busy or
-failing over. A refused login and a key that somebody else uses do not pass, and are told at once.
+What may pass by itself (``redis_errors``) is tried again with backoff, on new connections, for as
+long as ``retry_seconds``.
 """
 
 from __future__ import annotations
@@ -19,56 +18,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    AuthenticationWrongNumberOfArgsError,
-    AuthorizationError,
-    ClusterError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    TryAgainError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.redis_cluster import Cluster
+from stream_persona.redis_errors import raise_lasting
 from stream_persona.redis_server import OneServer, packing
-from stream_persona.tables import Claim, Keyspace
+from stream_persona.tables import HISTORY, Claim, Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from stream_persona.redis_server import Store
+    from stream_persona.redis_server import Command, Store
     from stream_persona.tables import Write
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: What may pass by itself: tried again until the deadline. A Cluster that moves slots or replaces
-#: a master is among it; ``LOADING`` is a connection's error, ``MASTERDOWN`` and ``CLUSTERDOWN`` are
-#: the Cluster's.
-_PASSING = (
-    RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, ClusterError,
-    RedisClusterException, AskError, TryAgainError,
-)  # fmt: skip
-#: The same, of errors that the client knows by their text alone: no disk, no replicas, a script
-#: that does not end.
-_PASSING_CODES = re.compile(r"(^|caused error: \W*)(MISCONF|NOREPLICAS|BUSY) ")
-#: The login, or what it may do.
-_REFUSED = (
-    AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError,
-    NoPermissionError,
-)  # fmt: skip
 _ANNOUNCE = "for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end"
 
 #: Seconds that a single answer may take, at most; less if that is more than half of the retries.
@@ -148,10 +115,9 @@ class RedisTables:
         return found
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        start = self._keys.of("state", "")
-        pattern = f"{_escaped(start)}*"
-        following, keys = await self._ask(lambda store: store.scan(cursor, pattern, count))
-        return following, [key.decode()[len(start) :] for key in keys]
+        following, keys = await self._scan("state", cursor, count)
+        start = len(self._keys.of("state", ""))
+        return following, [key[start:] for key in keys]
 
     async def labelled(self, partition: int) -> list[str]:
         (members,) = await self._run(("SMEMBERS", self._keys.of("labelled", partition)))
@@ -201,6 +167,30 @@ class RedisTables:
         if messages:  # in one command: an answer for each message costs more than the message
             await self._run(("EVAL", _ANNOUNCE, 1, self.channel, *messages))
 
+    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        following, keys = await self._scan("", cursor, count)
+        return following, [record for record in await self._get(keys) if record is not None]
+
+    async def report(self, worker: str, status: bytes) -> None:
+        await self._run(("HSET", self._keys.of("workers"), worker, status))
+
+    async def retire(self, workers: Sequence[str]) -> None:
+        if workers:
+            await self._run(("HDEL", self._keys.of("workers"), *workers))
+
+    async def reports(self) -> dict[str, bytes]:
+        (found,) = await self._run(("HGETALL", self._keys.of("workers")))
+        return {worker.decode(): status for worker, status in found.items()}
+
+    async def remember(self, at_ms: int, sample: bytes) -> bool:
+        key, entry = self._keys.of("history"), f"{at_ms}-0"
+        command = ("XADD", key, "MAXLEN", "~", HISTORY, entry, "v", sample)
+        return await self._ask(lambda store: _added(store, command))
+
+    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+        (found,) = await self._run(("XRANGE", self._keys.of("history"), max(0, since_ms), "+"))
+        return [(int(entry.partition(b"-")[0]), fields[b"v"]) for entry, fields in found]
+
     @property
     def channel(self) -> str:
         """The pub/sub channel of changes."""
@@ -208,6 +198,11 @@ class RedisTables:
 
     async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._ask(lambda store: store.get(keys))
+
+    async def _scan(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
+        pattern = f"{_escaped(self._keys.of(kind, ''))}*"
+        following, keys = await self._ask(lambda store: store.scan(cursor, pattern, count))
+        return following, [key.decode() for key in keys]
 
     async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
         return await self._ask(lambda store: store.run(*commands)) if commands else []
@@ -231,7 +226,7 @@ class RedisTables:
             try:
                 answer = await call(await self._opened())
             except (RedisError, RedisClusterException) as error:
-                _raise_lasting(error)
+                raise_lasting(error)
                 if loop.time() + pause > deadline:
                     message = f"Redis was not usable for {self._seconds:g} s: {error}"
                     raise UnavailableError(message) from error
@@ -258,24 +253,6 @@ class RedisTables:
             logger.info("Redis is usable again")
 
 
-def _raise_lasting(error: Exception) -> None:
-    """Raise what no waiting will change; return when the error may pass.
-
-    Raises:
-        TopologyError: the login is refused, or a key is of a type that is not ours.
-        UnavailableError: Redis refuses for a reason that is not known to pass.
-    """
-    text = str(error)
-    if isinstance(error, _REFUSED):
-        message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
-        raise TopologyError(message) from None
-    if text.startswith("WRONGTYPE"):
-        message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
-        raise TopologyError(f"{message} to a name of its own ({text})") from None
-    if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
-        raise UnavailableError(f"Redis refused a command: {text}") from error
-
-
 async def _found(url: str, keys: Keyspace, seconds: float) -> Store:
     """The store at ``url``, of the kind that it says it is; answers may take ``seconds``."""
     connect = min(seconds, 5.0)
@@ -289,6 +266,17 @@ async def _found(url: str, keys: Keyspace, seconds: float) -> Store:
         return OneServer(redis, keys)
     await redis.aclose()
     return Cluster.connect(url, keys, seconds)
+
+
+async def _added(store: Store, command: Command) -> bool:
+    """Whether Redis takes the entry; it refuses one that is not newer than the newest."""
+    try:
+        await store.run(command)
+    except ResponseError as error:
+        if "equal or smaller" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _escaped(text: str) -> str:

@@ -14,6 +14,8 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-names``                hash, slot -> token names, for reasons people can read
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
+``persona-workers``              hash, worker -> its last report (``status``), also if it crashed
+``persona-history``              stream of what dashboards draw, at ``<epoch ms>-0`` a field ``v``
 ``persona-changes``              channel: a copy of each published change
 ===============================  ===============================================================
 
@@ -29,12 +31,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from stream_persona.errors import FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+#: So many of the newest samples are remembered, or some more: 6 hours of one every 10 s.
+HISTORY: Final = 2_160
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,33 @@ class Tables(Protocol):
         """Send copies of changes to whoever listens."""
         ...
 
+    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """About ``count`` public records from ``cursor`` on, and the next cursor (0: all seen)."""
+        ...
+
+    async def report(self, worker: str, status: bytes) -> None:
+        """Put a worker's report in the place of its last one."""
+        ...
+
+    async def retire(self, workers: Sequence[str]) -> None:
+        """Take workers' reports away."""
+        ...
+
+    async def reports(self) -> dict[str, bytes]:
+        """The last report of each worker, also of one that crashed."""
+        ...
+
+    async def remember(self, at_ms: int, sample: bytes) -> bool:
+        """Add a sample at its time, epoch ms above 0; False: that time, or a later one, has one.
+
+        May be False as well for one's own sample, when it was tried again on a new connection.
+        """
+        ...
+
+    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+        """Times and samples from a time on, ascending."""
+        ...
+
 
 class MemoryTables:
     """The in-memory twin, for tests and for folding without a server."""
@@ -159,6 +191,8 @@ class MemoryTables:
         self._tokens: dict[int, int] = {}
         self._parts: dict[int, tuple[bytes, bytes]] = {}
         self._names: dict[str, int] = {}
+        self._reports: dict[str, bytes] = {}
+        self._samples: dict[int, bytes] = {}
 
     @property
     def markers(self) -> dict[str, bytes]:
@@ -206,9 +240,7 @@ class MemoryTables:
         return self.public_records.get(customer)
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        known = sorted(self.states)
-        end = cursor + count
-        return (end if end < len(known) else 0), known[cursor:end]
+        return _page(self.states, cursor, count)
 
     async def labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))
@@ -238,6 +270,30 @@ class MemoryTables:
     async def announce(self, messages: Sequence[bytes]) -> None:
         self.announced += messages
 
+    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        following, known = _page(self.public_records, cursor, count)
+        return following, [self.public_records[customer] for customer in known]
+
+    async def report(self, worker: str, status: bytes) -> None:
+        self._reports[worker] = status
+
+    async def retire(self, workers: Sequence[str]) -> None:
+        for worker in workers:
+            self._reports.pop(worker, None)
+
+    async def reports(self) -> dict[str, bytes]:
+        return dict(self._reports)
+
+    async def remember(self, at_ms: int, sample: bytes) -> bool:
+        if at_ms <= max(self._samples, default=0):
+            return False
+        self._samples[at_ms] = sample
+        self._samples = dict(list(self._samples.items())[-HISTORY:])
+        return True
+
+    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+        return [(at, sample) for at, sample in self._samples.items() if at >= since_ms]
+
     def _check(self, claim: Claim) -> None:
         if self._tokens.get(claim.partition) != claim.token:
             raise FencedError(claim.partition)
@@ -249,3 +305,9 @@ def _apply(table: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None
             table.pop(customer, None)
         else:
             table[customer] = value
+
+
+def _page(table: Mapping[str, bytes], cursor: int, count: int) -> tuple[int, list[str]]:
+    known = sorted(table)
+    end = cursor + count
+    return (end if end < len(known) else 0), known[cursor:end]

@@ -69,7 +69,7 @@ class Worker:
         self._sharing = Sharing(
             settings, taxonomy, tables, self._tokenizer, self._ownership, metrics
         )
-        self._panel = Panel(settings, taxonomy, metrics)
+        self.panel = Panel(settings, taxonomy, metrics)
         self._walking = asyncio.Lock()
         self._writing = asyncio.Lock()  # taken in the order of the walks
         self._failure: BaseException | None = None
@@ -133,7 +133,7 @@ class Worker:
                 read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now(),
                 histories,
             )  # fmt: skip
-            self._panel.judge(outcome.trials, outcome.lessons)
+            self.panel.judge(outcome.trials, outcome.lessons, _now())
             shares = await self._next_write(outcome, read.homes, owned)
 
         async def write() -> None:
@@ -154,7 +154,7 @@ class Worker:
 
     async def challenge(self) -> None:
         """Let the challengers learn again what they can't unlearn."""
-        await self._panel.work(self._tables, self.weights.customers)
+        await self.panel.work(self._tables, self.weights.customers, _now())
 
     async def sweep(self) -> int:
         """Score the next idle shoppers again if the model has moved; how many."""

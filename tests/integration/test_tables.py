@@ -3,7 +3,8 @@
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from redis.asyncio import Redis
@@ -11,12 +12,13 @@ from redis.asyncio import Redis
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.redis_server import OneServer
 from stream_persona.redis_tables import RedisTables
-from stream_persona.tables import Claim, Keyspace, MemoryTables, Tables, Write
+from stream_persona.tables import HISTORY, Claim, Keyspace, MemoryTables, Tables, Write
 from tests.servers import Redis as Server
 from tests.servers import client_of
 from tests.waiting import eventually
 
 Make = Callable[[str], Tables]
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -221,11 +223,13 @@ async def test_a_batch_of_thousands_is_one_commit(tables: Tables) -> None:
     assert len(await tables.labelled(1)) == 5_000
 
 
-async def everybody(tables: Tables, count: int) -> tuple[set[str], int]:
-    seen: set[str] = set()
+async def everybody(
+    scan: Callable[[int, int], Awaitable[tuple[int, list[T]]]], count: int
+) -> tuple[set[T], int]:
+    seen: set[T] = set()
     cursor, calls = 0, 0
     while cursor or not calls:
-        cursor, found = await tables.scan(cursor, count)
+        cursor, found = await scan(cursor, count)
         seen, calls = seen | set(found), calls + 1
     return seen, calls
 
@@ -236,10 +240,75 @@ async def test_a_scan_sees_every_customer_and_nobody_else(make: Make) -> None:
     claims = [(await each.claim([1]))[1] for each in (tables, others)]
     await tables.commit(claims[0], Write(states=dict.fromkeys(names, b"1"), public={"p": b"2"}))
     await others.commit(claims[1], Write(states={"stranger": b"1"}))
-    seen, calls = await everybody(tables, 50)
+    seen, calls = await everybody(tables.scan, 50)
     assert seen == names
     assert calls > 3
-    assert (await everybody(make("nobody:"), 10_000))[0] == set()
+    assert (await everybody(make("nobody:").scan, 10_000))[0] == set()
+
+
+async def test_every_public_record_is_seen_and_no_other_key(make: Make) -> None:
+    tables, others = make("[*]:"), make("x:")
+    records: dict[str, bytes | None] = {f"c{i}": b"%d" % i for i in range(300)}
+    records["é {b}"] = b"b"
+    write = Write(dict.fromkeys(records, b"state"), records, {"gone": b"m"}, marker_ms=60_000)
+    await tables.commit((await tables.claim([1]))[1], write)
+    await others.commit((await others.claim([1]))[1], Write(public={"stranger": b"other"}))
+    await tables.report("w", b"{}")
+    seen, calls = await everybody(tables.publics, 50)
+    assert seen == set(records.values())
+    assert calls > 3
+    assert (await everybody(make("nobody:").publics, 10_000))[0] == set()
+
+
+async def test_a_worker_has_one_report_its_last(tables: Tables) -> None:
+    assert await tables.reports() == {}
+    await tables.report("one-1", b"\x00first")
+    await tables.report("é-2", b"other")
+    await tables.report("one-1", b"second")
+    assert await tables.reports() == {"one-1": b"second", "é-2": b"other"}
+
+
+async def test_who_is_retired_has_no_report_and_the_others_keep_theirs(tables: Tables) -> None:
+    for worker in ("a", "b", "c"):
+        await tables.report(worker, worker.encode())
+    await tables.retire(["a", "c", "nobody"])
+    await tables.retire([])
+    assert await tables.reports() == {"b": b"b"}
+
+
+async def test_samples_are_remembered_in_the_order_of_their_times(tables: Tables) -> None:
+    assert await tables.remembered(0) == []
+    for at in (1_700_000_000_000, 1_700_000_010_000, 1_700_000_020_000):
+        assert await tables.remember(at, b"\x00%d" % at)
+    expected = [(at, b"\x00%d" % at) for at in (1_700_000_010_000, 1_700_000_020_000)]
+    assert await tables.remembered(1_700_000_000_001) == expected
+    assert await tables.remembered(1_700_000_010_000) == expected
+    assert len(await tables.remembered(-5)) == 3
+
+
+async def test_a_time_has_one_sample_the_first_and_none_comes_before_it(tables: Tables) -> None:
+    assert await tables.remember(2_000, b"first")
+    assert not await tables.remember(2_000, b"second")
+    assert not await tables.remember(1_000, b"earlier")
+    assert await tables.remember(3_000, b"later")
+    assert await tables.remembered(0) == [(2_000, b"first"), (3_000, b"later")]
+
+
+async def test_only_the_newest_samples_are_kept(tables: Tables) -> None:
+    added = HISTORY + 300
+    for at in range(1, added + 1):
+        assert await tables.remember(at, b"s")
+    times = [at for at, _ in await tables.remembered(0)]
+    assert HISTORY <= len(times) < HISTORY + 200
+    assert times == list(range(added - len(times) + 1, added + 1))
+
+
+async def test_reports_and_samples_are_a_deployments_own(make: Make) -> None:
+    one, two = make("one:"), make("two:")
+    await one.report("w", b"1")
+    await one.remember(5, b"1")
+    assert (await two.reports(), await two.remembered(0)) == ({}, [])
+    assert await two.remember(4, b"2")
 
 
 # --- what only a server can do ---
@@ -262,12 +331,14 @@ async def test_keys_are_those_of_the_contract(stored: RedisTables, redis: Redis)
     )  # fmt: skip
     await stored.commit(claim, write)
     await stored.save_part(claim, b"part", b"stamp--1")
+    await stored.report("host-1-a", b"{}")
+    await stored.remember(1, b"{}")
     prefix = stored.channel.removesuffix("persona-changes")
     found = {key.decode().removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")}
     assert found == {
         "persona:a", "persona-state:a", "persona-deleted:b", "persona-model:7",
         "persona-labelled:7", "persona-owner:7", "persona-pending:7",
-        "persona-turn:7",
+        "persona-turn:7", "persona-workers", "persona-history",
     }  # fmt: skip
     assert 0 < await redis.pttl(f"{prefix}persona-deleted:b") <= 60_000
     assert await redis.pttl(f"{prefix}persona-state:a") == -1

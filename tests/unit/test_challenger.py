@@ -221,9 +221,23 @@ def test_an_alarm_of_drift_is_counted_and_told(caplog: pytest.LogCaptureFixture)
     good, bad = (0.96, 0.01, 0.01, 0.01, 0.01), (0.01, 0.96, 0.01, 0.01, 0.01)
     example = Example("c", "parent", profile)
     with caplog.at_level(logging.WARNING):
-        known.judge([*trials_of([example] * 300, good), *trials_of([example] * 100, bad)], ())
+        known.judge(trials_of([example] * 300, good), (), NOW)
+        known.judge(trials_of([example] * 100, bad), (), NOW + 1)
+    ((at, trial),) = known.statuses()[0].alarms
+    assert (at, 300 < trial <= 400) == (NOW + 1, True)
     assert figure(metrics, "drift_alarms_total", CURRENT) == 1
     assert "the current model's predictions of assignments have become worse" in caplog.text
+
+
+async def test_statuses_are_of_the_model_in_use_and_its_challengers() -> None:
+    known, trials = panel(BAYES, FOREST), trials_of(KNOWN)
+    known.challengers[1] = Challenger("broken", Broken(), SHOP.names)
+    known.judge(trials, ())
+    await known.work(MemoryTables(), 0)
+    current, bayes, broken = known.statuses()
+    assert [each.name for each in (current, bayes, broken)] == [CURRENT, BAYES, "broken"]
+    assert [each.trials for each in (current, bayes, broken)] == [30, 30, 2]
+    assert (current.failure, bayes.failure, broken.failure) == ("", "", "the tree has no root")
 
 
 def test_a_wrong_challenger_is_a_wrong_setting() -> None:

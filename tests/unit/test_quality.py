@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import metrics
 
-from stream_persona.quality import BINS, WINDOW, Bin, Prequential, calibration_error
+from stream_persona.quality import ALARMS, BINS, WINDOW, Bin, Prequential, calibration_error, pooled
 
 NAMES = tuple("abcdefg")
 
@@ -125,3 +125,50 @@ def test_a_model_whose_shoppers_change_raises_one_within_a_hundred_trials(seed: 
 def test_a_model_that_learns_raises_no_alarm() -> None:
     blind = [(persona, [1 / 7] * 7) for persona, _ in shoppers(4, 800)]
     assert not list(alarms(blind + shoppers(5, 800, sharpness=3.0)))
+
+
+# --- counts and sums ---
+
+
+def test_before_the_first_trial_the_tally_is_of_zeros() -> None:
+    tally = Prequential("ab").tally()
+    assert (tally.trials, tally.loss, tally.recent, tally.recent_right) == (0, 0, 0, 0)
+    assert (tally.confusion, tally.alarms) == ([[0, 0], [0, 0]], [])
+    assert tally.reliability == [[Bin()] * BINS] * 2
+
+
+def test_the_tally_is_what_the_figures_are_made_of() -> None:
+    quality = judged(shoppers(6, WINDOW + 200))
+    tally, figures = quality.tally(), quality.snapshot()
+    assert (tally.trials, tally.recent) == (WINDOW + 200, WINDOW)
+    assert tally.loss / tally.trials == pytest.approx(figures.log_loss)
+    assert tally.prior_loss / tally.trials == pytest.approx(figures.prior_log_loss)
+    assert tally.recent_loss / tally.recent == pytest.approx(figures.recent_log_loss)
+    assert tally.recent_right / tally.recent == pytest.approx(figures.recent_accuracy)
+    right = sum(row[at] for at, row in enumerate(tally.confusion))
+    assert right / tally.trials == pytest.approx(figures.accuracy)
+    assert pooled(tally.reliability) == list(figures.bins)
+
+
+def test_confusion_counts_by_the_named_persona_and_then_by_the_assigned_one() -> None:
+    trials: Trials = [("a", [0.9, 0.1]), ("b", [0.9, 0.1]), ("b", [0.8, 0.2]), ("b", [0.1, 0.9])]
+    assert judged(trials, "ab").tally().confusion == [[1, 2], [0, 1]]
+
+
+def test_reliability_is_kept_for_each_persona_that_was_named() -> None:
+    named = judged([("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab").tally()
+    assert named.reliability[0][9] == Bin(trials=1, right=1, confidence=950_000)
+    assert named.reliability[1][9] == Bin(trials=2, right=1, confidence=1_930_000)
+
+
+def test_the_last_alarms_are_kept_with_their_times() -> None:
+    quality, good, bad = Prequential("ab"), [0.99, 0.01], [0.01, 0.99]
+    raised = []
+    for turn in range(30):
+        for number in range(600):
+            at = 1_000 * turn + number
+            if quality.judge("a", good if number < 400 else bad, at):
+                raised.append((at, quality.trials))
+    assert len(raised) > ALARMS
+    assert quality.tally().alarms == raised[-ALARMS:]
+    assert quality.snapshot().alarms == len(raised)

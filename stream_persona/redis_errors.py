@@ -1,0 +1,65 @@
+"""Which of Redis's errors may pass by themselves, and what the others tell the operator.
+
+A server that is away, slow, starting, read-only, full, without a disk, busy or failing over may be
+back soon: its errors are worth another try. A refused login and a key that somebody else uses do
+not pass, and are told at once.
+"""
+
+from __future__ import annotations
+
+import re
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    ClusterError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from stream_persona.errors import TopologyError, UnavailableError
+
+#: What may pass by itself: tried again until the deadline. A Cluster that moves slots or replaces
+#: a master is among it; ``LOADING`` is a connection's error, ``MASTERDOWN`` and ``CLUSTERDOWN`` are
+#: the Cluster's.
+_PASSING = (
+    RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, ClusterError,
+    RedisClusterException, AskError, TryAgainError,
+)  # fmt: skip
+#: The same, of errors that the client knows by their text alone: no disk, no replicas, a script
+#: that does not end.
+_PASSING_CODES = re.compile(r"(^|caused error: \W*)(MISCONF|NOREPLICAS|BUSY) ")
+#: The login, or what it may do.
+_REFUSED = (
+    AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError,
+    NoPermissionError,
+)  # fmt: skip
+
+
+def raise_lasting(error: Exception) -> None:
+    """Raise what no waiting will change; return when the error may pass.
+
+    Raises:
+        TopologyError: the login is refused, or a key is of a type that is not ours.
+        UnavailableError: Redis refuses for a reason that is not known to pass.
+    """
+    text = str(error)
+    if isinstance(error, _REFUSED):
+        message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
+        raise TopologyError(message) from None
+    if text.startswith("WRONGTYPE"):
+        message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
+        raise TopologyError(f"{message} to a name of its own ({text})") from None
+    if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
+        raise UnavailableError(f"Redis refused a command: {text}") from error

@@ -1,0 +1,139 @@
+"""A worker tells what it does: every two seconds a report in Redis, for whoever watches.
+
+Nobody waits for a report and nothing depends on one. Where Redis is away or hangs, a report is
+left out, and the worker goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from stream_persona.errors import StreamPersonaError
+from stream_persona.metrics import bucketed, counted
+from stream_persona.status import WorkerStatus, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from stream_persona.metrics import Metrics
+    from stream_persona.tables import Tables
+    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two reports, and those that one may take.
+REPORT_SECONDS: Final = 2.0
+#: Seconds after which a report that does not change is of a worker that crashed.
+ORPHAN_SECONDS: Final = 60.0
+#: Of so many reports one looks for orphans: it reads the reports of all.
+_LOOK_EVERY: Final = 5
+
+
+class Reporter:
+    """What one worker process tells of itself; ``clock`` gives seconds that never go back."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        #: Seconds that Redis may take.
+        self.patience = REPORT_SECONDS
+        self._worker = worker
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._metrics = metrics
+        self._clock = clock
+        self._orphans = Orphans()
+        self._started_at = _now()
+        self._turn = 0
+        self._failing = False
+
+    async def report(self) -> bool:
+        """Tell what has been done so far; whether that succeeded. Never raises for Redis."""
+        return await self._within_patience(self._report())
+
+    async def retire(self) -> bool:
+        """Leave nothing behind; whether that succeeded. Never raises for Redis."""
+        return await self._within_patience(self._tables.retire([self.name]))
+
+    def status(self) -> WorkerStatus:
+        """The report as of now."""
+        worker, metrics = self._worker, self._metrics
+        bounds, batches = bucketed(metrics.change_seconds)
+        return WorkerStatus(
+            worker=self.name,
+            at=_now(),
+            started_at=self._started_at,
+            partitions=sorted(worker.owned),
+            personas=list(self._taxonomy.names),
+            events=sum(counted(metrics.events).values()),
+            changes=counted(metrics.changes),
+            dead_letters=sum(counted(metrics.dead_letters).values()),
+            redelivered=sum(counted(metrics.redelivered).values()),
+            rerouted=sum(counted(metrics.rerouted).values()),
+            change_bounds=bounds,
+            change_counts=batches,
+            labelled=sum(counted(metrics.labelled).values()),
+            threshold=worker.weights.threshold,
+            candidate_floor=worker.weights.candidate_floor,
+            oldest_record_seconds=worker.age,
+            sweeping=worker.sweeping,
+            models=worker.panel.statuses(),
+        )
+
+    async def _report(self) -> None:
+        await self._tables.report(self.name, encode(self.status()))
+        if self._turn % _LOOK_EVERY == 0:
+            left = self._orphans.among(await self._tables.reports(), self._clock())
+            await self._tables.retire(left)
+        self._turn += 1
+
+    async def _within_patience(self, work: Awaitable[None]) -> bool:
+        try:
+            async with asyncio.timeout(self.patience):
+                await work
+        except (StreamPersonaError, TimeoutError) as error:
+            if not self._failing:
+                logger.warning(
+                    "no reports to dashboards for now: %s", str(error) or "Redis is slow"
+                )
+            self._failing = True
+            return False
+        self._failing = False
+        return True
+
+
+class Orphans:
+    """Finds the reports of workers that crashed.
+
+    Those that stay the same, whatever their clocks say: a clock may be wrong, and a report of
+    another release unreadable.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[bytes, float]] = {}
+
+    def among(self, reports: Mapping[str, bytes], now: float) -> list[str]:
+        """The workers whose reports have been the same for ``ORPHAN_SECONDS``, up to ``now``."""
+        before, self._seen = self._seen, {}
+        for worker, blob in reports.items():
+            known, since = before.get(worker, (b"", now))
+            self._seen[worker] = (blob, since if known == blob else now)
+        return [each for each, (_, at) in self._seen.items() if now - at >= ORPHAN_SECONDS]
+
+
+def _now() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000

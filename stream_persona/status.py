@@ -1,0 +1,195 @@
+"""What a worker reports of itself now and then, as JSON, and what several reports say together.
+
+Everything in a report is a count or a sum since the worker's start, so those of several workers add
+up, and a rate is the difference of two reports. Workers come and go, and each judges the customers
+of its own partitions: the figures are of those who run now, since they started.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import reduce
+from typing import TYPE_CHECKING, Final, TypedDict
+
+import msgspec
+from msgspec import Struct
+
+from stream_persona.quality import ALARMS, BINS, Bin, Tally, calibration_error, pooled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: The name of the model in use, among the names of the challengers.
+CURRENT: Final = "current"
+
+
+class ModelStatus(Struct):
+    """How good one model's predictions were: ``quality.Tally``, and which model's.
+
+    ``alarms`` are pairs of epoch ms and number of the trial. ``failure`` is empty, or the sentence
+    for which it is out.
+    """
+
+    name: str
+    trials: int
+    loss: float
+    prior_loss: float
+    recent: int
+    recent_loss: float
+    recent_right: int
+    confusion: list[list[int]]
+    reliability: list[list[Bin]]
+    alarms: list[tuple[int, int]]
+    failure: str = ""
+
+    @classmethod
+    def of(cls, name: str, tally: Tally, failure: str = "") -> ModelStatus:
+        """The status of the model of this name."""
+        return cls(name, *tally, failure)
+
+
+class WorkerStatus(Struct):
+    """One worker at one time (``at``, like ``started_at`` in epoch ms).
+
+    ``events`` are those applied, ``changes`` those published, by cause. ``change_counts`` are
+    batches by the seconds from an event's arrival to its change's publication: up to each of
+    ``change_bounds`` (and above the one before), and above the last one.
+    """
+
+    worker: str
+    at: int
+    started_at: int
+    partitions: list[int]
+    personas: list[str]
+    events: int
+    changes: dict[str, int]
+    dead_letters: int
+    redelivered: int
+    rerouted: int
+    change_bounds: list[float]
+    change_counts: list[int]
+    labelled: int
+    threshold: float | None
+    candidate_floor: float | None
+    oldest_record_seconds: float
+    sweeping: bool
+    models: list[ModelStatus]
+
+    def __post_init__(self) -> None:
+        """Refuse tables that are of other personas, or of another release.
+
+        Raises:
+            ValueError: a table has not as many entries as there are personas, bins or bounds.
+        """
+        size = len(self.personas)
+        for model in self.models:
+            _measure("confusion", model.confusion, size, size)
+            _measure("reliability", model.reliability, size, BINS)
+        _measure("change_counts", [self.change_counts], 1, len(self.change_bounds) + 1)
+
+
+class Figures(TypedDict):
+    """What a model's counts come to, losses in nats; None where there was no trial."""
+
+    trials: int
+    log_loss: float | None
+    prior_log_loss: float | None
+    accuracy: float | None
+    macro_f1: float | None
+    ece: float | None
+    recent_log_loss: float | None
+    recent_accuracy: float | None
+
+
+def encode(status: WorkerStatus) -> bytes:
+    """The report as JSON."""
+    return msgspec.json.encode(status)
+
+
+def decode(blob: bytes) -> WorkerStatus:
+    """The report in a blob.
+
+    Raises:
+        msgspec.DecodeError: it holds none, or one of another release.
+    """
+    return msgspec.json.decode(blob, type=WorkerStatus)
+
+
+def merged_models(statuses: Iterable[WorkerStatus], personas: Sequence[str]) -> list[ModelStatus]:
+    """The models of all workers, those of one name added up: the one in use, others by name.
+
+    Tables are in the order of ``personas``; what a worker counted of others is left out of them.
+    """
+    by_name: dict[str, list[ModelStatus]] = defaultdict(list)
+    for status in statuses:
+        for model in status.models:
+            by_name[model.name].append(_aligned(model, status.personas, personas))
+    names = sorted(by_name, key=lambda name: (name != CURRENT, name))
+    return [reduce(added, by_name[name]) for name in names]
+
+
+def added(one: ModelStatus, other: ModelStatus) -> ModelStatus:
+    """Both as one: in whichever order, and however grouped, models are added up."""
+    return ModelStatus(
+        name=one.name,
+        trials=one.trials + other.trials,
+        loss=one.loss + other.loss,
+        prior_loss=one.prior_loss + other.prior_loss,
+        recent=one.recent + other.recent,
+        recent_loss=one.recent_loss + other.recent_loss,
+        recent_right=one.recent_right + other.recent_right,
+        confusion=[
+            [a + b for a, b in zip(*rows, strict=True)]
+            for rows in zip(one.confusion, other.confusion, strict=True)
+        ],
+        reliability=[pooled(bins) for bins in zip(one.reliability, other.reliability, strict=True)],
+        alarms=sorted([*one.alarms, *other.alarms])[-ALARMS:],
+        failure=max(one.failure, other.failure),
+    )
+
+
+def figures(model: ModelStatus) -> Figures:
+    """What the counts come to; the same as River's metrics over the same trials."""
+    counted = sum(map(sum, model.confusion))
+    right = sum(row[at] for at, row in enumerate(model.confusion))
+    bins = pooled(model.reliability)
+    return Figures(
+        trials=model.trials,
+        log_loss=_share(model.loss, model.trials),
+        prior_log_loss=_share(model.prior_loss, model.trials),
+        accuracy=_share(right, counted),
+        macro_f1=_macro_f1(model.confusion),
+        ece=calibration_error(bins) if any(each.trials for each in bins) else None,
+        recent_log_loss=_share(model.recent_loss, model.recent),
+        recent_accuracy=_share(model.recent_right, model.recent),
+    )
+
+
+def _macro_f1(confusion: Sequence[Sequence[int]]) -> float | None:
+    """The mean F1 of the personas that were named or assigned (River's ``MacroF1``)."""
+    named, assigned = map(sum, confusion), map(sum, zip(*confusion, strict=True))
+    both = [n + a for n, a in zip(named, assigned, strict=True)]
+    f1 = [2 * confusion[at][at] / total for at, total in enumerate(both) if total]
+    return _share(sum(f1), len(f1))
+
+
+def _share(part: float, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _aligned(model: ModelStatus, own: Sequence[str], personas: Sequence[str]) -> ModelStatus:
+    """The model with its tables in another order of personas."""
+    at = {persona: number for number, persona in enumerate(own)}
+    none = [Bin()] * BINS
+    confusion = [
+        [model.confusion[at[n]][at[a]] if n in at and a in at else 0 for a in personas]
+        for n in personas
+    ]
+    reliability = [list(model.reliability[at[n]]) if n in at else none for n in personas]
+    return msgspec.structs.replace(model, confusion=confusion, reliability=reliability)
+
+
+def _measure(name: str, table: Sequence[Sequence[object]], rows: int, columns: int) -> None:
+    if len(table) != rows or any(len(row) != columns for row in table):
+        message = f"{name}: expected {rows} rows of {columns}"
+        raise ValueError(message)
