@@ -112,6 +112,9 @@ class KafkaPublisher:
         self._changes = with_epochs(self._epochs, max_batch_size=_BATCH_BYTES, **self._options)
         self._fenced: set[int] = set()
         self._sending: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # Brokers have been seen (4.2) to lose the markers of transactions that end together: the
+        # ids then stay busy until the broker's own request has timed out, 30 s later.
+        self._fencing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect; waits for a broker that is still starting.
@@ -151,7 +154,7 @@ class KafkaPublisher:
         """
         await self.disown([partition])
         at = TopicPartition(self._settings.topic_changes, partition)
-        async with self._sending[partition]:
+        async with self._sending[partition], self._fencing:
             await self._patiently(self._changes.flush)
             epoch = await self._patiently(lambda: self._fence(at, changes, is_mine))
             self._epochs.begin(at, epoch)

@@ -1,5 +1,6 @@
 """Changes reach the broker once their publisher owns the partition, and never after it lost it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -57,6 +58,15 @@ async def test_an_owner_says_what_was_left_over_first(
     await publisher.change(2, said("elsewhere"))
     assert await read(topics, 1) == [b"left over", b"over", b"new", None]
     assert await read(topics, 2) == [b"elsewhere"]
+
+
+async def test_taking_many_partitions_over_at_once_waits_for_no_time_out_of_the_broker(
+    topics: Settings, publishers: list[KafkaPublisher]
+) -> None:
+    """Ended together, some of these transactions kept their ids busy for 30 s, again and again."""
+    async with asyncio.timeout(25):
+        for publisher in publishers * 2:
+            await asyncio.gather(*(publisher.own(p, [], yes) for p in range(topics.partitions)))
 
 
 async def test_who_lost_a_partition_cannot_have_the_last_word(
