@@ -12,33 +12,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from river import drift, metrics, utils
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from stream_persona.confidence import MILLION
+from stream_persona.judged import ALARMS, BINS, Bin, Tally, calibration_error, pooled
 
-#: Equal bins of confidence in which calibration is measured.
-BINS: Final = 10
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 #: Trials that the recent figures look back on.
 WINDOW: Final = 500
-#: Alarms whose times are kept, the newest ones.
-ALARMS: Final = 20
-_MILLION: Final = 1_000_000
 #: For the detector a loss is at most so many times that of a uniform guess: it expects a bound.
 _MOST_LOSS: Final = 2.0
-
-
-class Bin(NamedTuple):
-    """Trials whose confidence fell into one bin: how many, how many right, confidence summed.
-
-    All are counts; ``confidence`` is in millionths.
-    """
-
-    trials: int = 0
-    right: int = 0
-    confidence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +49,6 @@ class Quality:
     alarms: int
     last_alarm_at_trial: int
     bins: tuple[Bin, ...]
-
-
-class Tally(NamedTuple):
-    """What the figures are made of: counts, and losses summed, in nats.
-
-    ``recent`` are the trials of the window. ``confusion`` counts by the persona that was named and
-    then by the assigned one, ``reliability`` has ``BINS`` bins for each that was named; personas
-    are in the taxonomy's order. ``alarms`` are the last ones: time, number of the trial.
-    """
-
-    trials: int
-    loss: float
-    prior_loss: float
-    recent: int
-    recent_loss: float
-    recent_right: int
-    confusion: list[list[int]]
-    reliability: list[list[Bin]]
-    alarms: list[tuple[int, int]]
 
 
 class Prequential:
@@ -175,7 +143,7 @@ class Prequential:
         bins, number = self._reliability[named], min(int(confidence * BINS), BINS - 1)
         last = bins[number]
         bins[number] = Bin(
-            last.trials + 1, last.right + right, last.confidence + round(confidence * _MILLION)
+            last.trials + 1, last.right + right, last.confidence + round(confidence * MILLION)
         )
 
     def _alarmed(self, probability: float, at: int) -> bool:
@@ -188,16 +156,3 @@ class Prequential:
         self._alarms += 1
         self._last_alarms = (*self._last_alarms, (at, self.trials))[-ALARMS:]
         return True
-
-
-def pooled(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
-    """The bins of several personas, or models, added up bin by bin."""
-    return [Bin(*map(sum, zip(*same, strict=True))) for same in zip(*rows, strict=True)]
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: the bins' gaps between confidence and accuracy, weighted."""
-    trials = sum(each.trials for each in bins)
-    if not trials:
-        return math.nan
-    return sum(abs(each.confidence / _MILLION - each.right) for each in bins) / trials

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import msgspec
 from msgspec import Struct
 
-from stream_persona.quality import ALARMS, BINS, Bin, Tally, calibration_error, pooled
+from stream_persona.judged import ALARMS, BINS, Bin, Tally, calibration_error, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ CURRENT: Final = "current"
 
 
 class ModelStatus(Struct):
-    """How good one model's predictions were: ``quality.Tally``, and which model's.
+    """How good one model's predictions were: ``judged.Tally``, and which model's.
 
     ``alarms`` are pairs of epoch ms and number of the trial. ``failure`` is empty, or the sentence
     for which it is out.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from stream_persona.api import pages, problems, routes, schema
+from stream_persona.api import insight, pages, problems, routes, schema, shoppers
 from stream_persona.api.gate import Gate
 from stream_persona.api.keys import Keys
 from stream_persona.api.limits import Bounded, Buckets
@@ -51,7 +51,9 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
     app.state.parts = parts
     _guard(app, settings, parts)
     problems.install(app)
-    for router in (routes.queries, routes.commands, routes.operations):
+    for router in (
+        routes.queries, shoppers.shoppers, routes.commands, insight.insight, routes.operations
+    ):  # fmt: skip
         app.include_router(router(parts))
     app.include_router(pages.pages())
     pages.mount_files(app)

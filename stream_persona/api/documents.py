@@ -16,7 +16,8 @@ _WHY: Final[list[JsonValue]] = [{"feature": "category", "value": "baby/diapers",
 _SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student": 0.09}
 
 
-def _example(**values: JsonValue) -> ConfigDict:
+def example(**values: JsonValue) -> ConfigDict:
+    """What an answer of a model may look like, for its documentation."""
     return ConfigDict(json_schema_extra={"example": values})
 
 
@@ -31,7 +32,7 @@ class Why(BaseModel):
 class PublicRecord(BaseModel):
     """What is said of a customer: the same as `persona:<customer_id>` in Redis."""
 
-    model_config = _example(
+    model_config = example(
         customer_id="CUST-04812", persona="parent_of_young_kids", confidence=0.91, ambiguous=False,
         source="predicted", distribution=_SHARES, candidates=["parent_of_young_kids"], why=_WHY,
         evidence=12.5, revision=3, updated_at="2025-11-24T16:00:00.000Z",
@@ -70,7 +71,7 @@ class Hit(BaseModel):
 class Prediction(BaseModel):
     """The personas of a shopper, the likeliest first."""
 
-    model_config = _example(
+    model_config = example(
         offset=0, total=8,
         hits=[{"$p": 0.91, "persona": "parent_of_young_kids"}, {"$p": 0.05, "persona": "student"}],
     )  # fmt: skip
@@ -92,7 +93,7 @@ class Persona(BaseModel):
 class Personas(BaseModel):
     """All personas, and what the model has learned."""
 
-    model_config = _example(
+    model_config = example(
         personas=[{"name": "student", "title": "Student", "description": "", "labelled": 120}],
         view="customer_purchases", labelled=950, model_version="0123456789ab",
         taxonomy_version="ba9876543210",
@@ -118,7 +119,7 @@ class RankedItem(BaseModel):
 class RankAnswer(BaseModel):
     """The items, the best first."""
 
-    model_config = _example(
+    model_config = example(
         customer_id="CUST-04812", persona="parent_of_young_kids", fallback=None, strength=1.0,
         group="treatment",
         items=[{
@@ -144,7 +145,7 @@ class RankAnswer(BaseModel):
 class AssignmentReceipt(BaseModel):
     """The event that the workers will read."""
 
-    model_config = _example(
+    model_config = example(
         assignment_id="5f0c7d7e", customer_id="CUST-04812",
         occurred_at="2025-11-24T16:00:00.000Z", persona="student", source="crm", expires_at=None,
     )  # fmt: skip
@@ -160,7 +161,7 @@ class AssignmentReceipt(BaseModel):
 class DeletionReceipt(BaseModel):
     """The request that the workers will read."""
 
-    model_config = _example(
+    model_config = example(
         request_id="9a1b3c5d", customer_id="CUST-04812", requested_at="2025-11-24T16:00:00.000Z"
     )
 
@@ -172,7 +173,7 @@ class DeletionReceipt(BaseModel):
 class Status(BaseModel):
     """That all is well."""
 
-    model_config = _example(status="ready")
+    model_config = example(status="ready")
 
     status: str
 
@@ -180,28 +181,9 @@ class Status(BaseModel):
 class NotReady(Problem):
     """What is missing."""
 
-    model_config = _example(message="not ready, missing: kafka", missing=["kafka"])
+    model_config = example(message="not ready, missing: kafka", missing=["kafka"])
 
     missing: list[str]
-
-
-class Overview(BaseModel):
-    """What this process has heard since it started, and the model in use."""
-
-    model_config = _example(
-        changes_per_minute=240, shoppers=1_200, ambiguous=300, ambiguous_share=0.25,
-        mix={"student": 500, "pet_owner": 400}, labelled=950, model_version="0123456789ab",
-        stream=True,
-    )  # fmt: skip
-
-    changes_per_minute: int
-    shoppers: int
-    ambiguous: int
-    ambiguous_share: Probability | None
-    mix: dict[str, int]
-    labelled: int
-    model_version: str
-    stream: Annotated[bool, Field(description="Whether changes are being heard of.")]
 
 
 def gives(model: type[BaseModel], description: str, status: int = 200) -> dict[int | str, Any]:

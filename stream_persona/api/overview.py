@@ -1,65 +1,197 @@
-"""Key figures of what this process has heard since it started: for the page's header."""
+"""The answers that dashboards draw, from what the followers have found. Pure, but for the clock."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict, deque
+from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona import status
+from stream_persona.api.history import State
+from stream_persona.api.portraits import reliability
+from stream_persona.api.tally import EDGES
+from stream_persona.events import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: Most shoppers that are remembered; the one longest unheard of goes first.
-MOST_SHOPPERS: Final = 200_000
+    from stream_persona.api.census import Census
+    from stream_persona.api.informative import Candidate
+    from stream_persona.api.portraits import Defining
+    from stream_persona.api.reader import Model
+    from stream_persona.api.reports import Reports
+    from stream_persona.api.tally import Tally
+    from stream_persona.status import ModelStatus
+    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.weights import Weights
+
 _WINDOW: Final = 60
+_ALARMS: Final = 20
 
 
-class Overview:
-    """Who was heard of, as what; ``clock`` gives seconds that never go back."""
+class Pulse:
+    """Counts changes over the last minute; ``clock`` gives seconds that never go back."""
 
-    def __init__(
-        self, personas: Sequence[str], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._shoppers: OrderedDict[str, str | None] = OrderedDict()
-        self._personas = personas
-        self._mix: Counter[str | None] = Counter()
         self._seconds: deque[tuple[int, int]] = deque(maxlen=_WINDOW)
 
-    def notice(self, change: dict[str, Any]) -> None:
-        """Take in a change, or a deletion.
-
-        Raises:
-            KeyError: it is neither.
-        """
-        customer_id: str = change["customer_id"]
-        deleted = change.get("deleted", False)
-        persona: str | None = None if deleted else change["current"]["persona"]
-        if customer_id in self._shoppers:
-            self._mix[self._shoppers.pop(customer_id)] -= 1
-        if not deleted:
-            self._shoppers[customer_id] = persona
-            self._mix[persona] += 1
-            self._count()
-        while len(self._shoppers) > MOST_SHOPPERS:
-            self._mix[self._shoppers.popitem(last=False)[1]] -= 1
-
-    def figures(self) -> dict[str, Any]:
-        """``changes_per_minute``, ``shoppers``, ``ambiguous_share`` (None without any), ``mix``."""
-        shoppers, ambiguous = len(self._shoppers), self._mix[None]
-        since = int(self._clock()) - _WINDOW
-        return {
-            "changes_per_minute": sum(n for second, n in self._seconds if second > since),
-            "shoppers": shoppers,
-            "ambiguous": ambiguous,
-            "ambiguous_share": ambiguous / shoppers if shoppers else None,
-            "mix": {persona: self._mix[persona] for persona in self._personas},
-        }
-
-    def _count(self) -> None:
+    def beat(self) -> None:
+        """A change is heard."""
         now = int(self._clock())
-        if self._seconds and self._seconds[-1][0] == now:
-            now, number = self._seconds.pop()
-            self._seconds.append((now, number + 1))
-        else:
-            self._seconds.append((now, 1))
+        number = self._seconds.pop()[1] if self._seconds and self._seconds[-1][0] == now else 0
+        self._seconds.append((now, number + 1))
+
+    @property
+    def per_minute(self) -> int:
+        """How many were."""
+        since = int(self._clock()) - _WINDOW
+        return sum(number for second, number in self._seconds if second > since)
+
+
+def mix(tally: Tally, personas: Sequence[str]) -> dict[str, Any]:
+    """How many shoppers are what: the part of ``/v1/overview`` that the census answers."""
+    shoppers, ambiguous = tally.shoppers, tally.of(None).shoppers
+    return {
+        "shoppers": shoppers,
+        "ambiguous": ambiguous,
+        "ambiguous_share": min(1.0, ambiguous / shoppers) if shoppers else None,
+        "assigned": tally.assigned,
+        "mix": {persona: tally.of(persona).shoppers for persona in personas},
+    }
+
+
+def state(
+    census: Census, reports: Reports, lag_events: int | None, personas: Sequence[str]
+) -> State:
+    """How all stands, for the history; of shoppers nothing before they were counted."""
+    known = mix(census.tally, personas) if census.counted else {}
+    current = status.figures(reports.current) if reports.current else None
+    return State(
+        mix=known.get("mix"),
+        ambiguous=known.get("ambiguous"),
+        shoppers=known.get("shoppers"),
+        events_per_second=reports.events_per_second,
+        lag_events=lag_events,
+        change_p99_ms=reports.change_p99_ms,
+        log_loss=current["recent_log_loss"] if current else None,
+        prior_log_loss=current["prior_log_loss"] if current else None,
+        accuracy=current["recent_accuracy"] if current else None,
+        challengers={
+            model.name: status.figures(model)["recent_log_loss"]
+            for model in reports.models
+            if model.name != status.CURRENT
+        },
+    )
+
+
+def limits(weights: Weights, taxonomy: Taxonomy) -> dict[str, float]:
+    """The confidence from which a persona is named, and the probability of a candidate.
+
+    As ``change`` has them: the policy's own as long as too few customers are labelled to measure
+    them. A threshold of 1 names nobody.
+    """
+    policy = taxonomy.policy
+    threshold = policy.min_confidence if weights.threshold is None else weights.threshold
+    floor = weights.candidate_floor
+    if floor is None:
+        floor = (1.0 - policy.candidate_coverage) / len(taxonomy.names)
+    return {"threshold": min(1.0, threshold), "candidate_floor": floor}
+
+
+def portraits(
+    taxonomy: Taxonomy, model: Model, census: Census, current: ModelStatus | None, lifts: Defining
+) -> dict[str, Any]:
+    """The answer of ``/v1/portraits``."""
+    ambiguous = census.tally.of(None)
+    return {
+        "counted": census.counted,
+        **limits(model.weights, taxonomy),
+        "edges": EDGES,
+        "personas": [
+            {
+                "name": persona.name,
+                "title": persona.title or persona.name,
+                "description": persona.description,
+                "labelled": model.labelled.get(persona.name, 0),
+                **_group(census, persona.name),
+                **_judged(current, row),
+                "lifts": [
+                    {"feature": feature, "value": value, "lift": lift}
+                    for feature, value, lift in lifts.get(persona.name, ())
+                ],
+            }
+            for row, persona in enumerate(taxonomy.personas)
+        ],
+        "ambiguous": {"shoppers": ambiguous.shoppers, "confidence": ambiguous.bins},
+    }
+
+
+def _group(census: Census, persona: str) -> dict[str, Any]:
+    group = census.tally.of(persona)
+    return {
+        "shoppers": group.shoppers,
+        "assigned": group.assigned,
+        "mean_confidence": group.mean_confidence,
+        "confidence": group.bins,
+    }
+
+
+def _judged(current: ModelStatus | None, row: int) -> dict[str, Any]:
+    bins = reliability(current.reliability[row]) if current else []
+    return {"trials": sum(each["trials"] for each in bins), "reliability": bins}
+
+
+def model(taxonomy: Taxonomy, learned: Model, reports: Reports) -> dict[str, Any]:
+    """The answer of ``/v1/model``."""
+    weights, alive = learned.weights, reports.alive
+    alarms = [(at, each.name, trial) for each in reports.models for at, trial in each.alarms]
+    return {
+        "model_version": weights.version,
+        "taxonomy_version": taxonomy.version,
+        "labelled": weights.customers,
+        "labels": {persona: learned.labelled.get(persona, 0) for persona in taxonomy.names},
+        **limits(weights, taxonomy),
+        "target_precision": taxonomy.policy.target_precision,
+        "oldest_record_seconds": max((w.oldest_record_seconds for w in alive), default=None),
+        "sweeping": any(worker.sweeping for worker in alive),
+        "workers": [
+            {
+                "worker": worker.worker,
+                "at": worker.at,
+                "started_at": worker.started_at,
+                "partitions": len(worker.partitions),
+                "events_per_second": reports.rate(worker.worker),
+            }
+            for worker in alive
+        ],
+        "models": [_figures(each) for each in reports.models],
+        "alarms": [
+            {"model": name, "at": at, "trial": trial}
+            for at, name, trial in sorted(alarms, reverse=True)[:_ALARMS]
+        ],
+        "confusion": {
+            "personas": taxonomy.names,
+            "counts": reports.current.confusion if reports.current else [],
+        },
+    }
+
+
+def _figures(each: ModelStatus) -> dict[str, Any]:
+    figures = status.figures(each)
+    return {
+        "name": each.name, **figures, "alarms": len(each.alarms), "failure": each.failure
+    }  # fmt: skip
+
+
+def queued(candidate: Candidate) -> dict[str, Any]:
+    """A shopper in the answer of ``/v1/queue``."""
+    return {
+        "customer_id": candidate.customer_id,
+        "information": candidate.information,
+        "evidence": candidate.evidence,
+        "distribution": candidate.distribution,
+        "candidates": candidate.candidates,
+        "updated_at": milliseconds(datetime.fromisoformat(candidate.updated_at)),
+    }

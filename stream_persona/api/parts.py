@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Self
 from redis.asyncio import Redis
 
 from stream_persona.api.commands import Commands
-from stream_persona.api.overview import Overview
 from stream_persona.api.rank import Ranker
 from stream_persona.api.reader import Reader
+from stream_persona.api.refill import refill
 from stream_persona.api.stream import Feed
+from stream_persona.api.tail import Tail
 from stream_persona.api.telemetry import Figures
+from stream_persona.api.watch import Watch
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.redis_tables import RedisTables
 
@@ -35,12 +37,14 @@ PATIENCE = 2.0
 class Parts:
     """Everything that routes use."""
 
+    settings: Settings
     taxonomy: Taxonomy
     tables: RedisTables
     reader: Reader
     ranker: Ranker
     feed: Feed
-    overview: Overview
+    watch: Watch
+    tail: Tail
     commands: Commands
     figures: Figures
     listening: Redis
@@ -54,15 +58,17 @@ class Parts:
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = Reader(settings, taxonomy, tables)
-        overview = Overview(taxonomy.names)
+        watch = Watch(settings, taxonomy, tables, reader)
         listening = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
+            settings=settings,
             taxonomy=taxonomy,
             tables=tables,
             reader=reader,
             ranker=Ranker(settings, taxonomy, tables, reader),
-            feed=Feed(listening, tables.channel, overview.notice),
-            overview=overview,
+            feed=Feed(listening, tables.channel, watch.notice),
+            watch=watch,
+            tail=Tail(settings),
             commands=Commands(settings, taxonomy),
             figures=Figures(),
             listening=listening,
@@ -71,14 +77,14 @@ class Parts:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow Redis and connect to Kafka for as long as the block lasts."""
-        followers = [
-            asyncio.create_task(work, name=name)
-            for name, work in (
-                ("model", self.reader.follow()),
-                ("changes", self.feed.follow()),
-                ("kafka", self.commands.connect()),
-            )
-        ]
+        works = {
+            "model": self.reader.follow(),
+            "changes": self.feed.follow(),
+            "changes of before": refill(self.settings, self.feed),
+            "kafka": self.commands.connect(),
+            **self.watch.followers(lambda: self.feed.ready),
+        }
+        followers = [asyncio.create_task(work, name=name) for name, work in works.items()]
         for follower in followers:
             follower.add_done_callback(_tell)
         try:
@@ -86,6 +92,8 @@ class Parts:
         finally:
             self.feed.close()
             await _end(followers)
+            await self.watch.close()
+            await self.tail.close()
             await self.commands.close()
             await self.tables.close()
             await self.listening.aclose()

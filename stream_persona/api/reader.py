@@ -69,6 +69,11 @@ class Reader:
         self.model = Model(self._follower.weights)
         self.ready = False
 
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of the model; nobody changes them, new ones take their places."""
+        return [part for _, part in self._parts.values()]
+
     async def follow(self) -> None:
         """Refresh for ever; a Redis that is away or refuses us makes it unready, not ended."""
         try:
@@ -94,8 +99,7 @@ class Reader:
                 self._parts[partition] = (stamp, unpack(blob, self._taxonomy, before))
             self._parts = {p: part for p, part in self._parts.items() if p in stamps}
             await self._read_names()
-        parts = [part for _, part in self._parts.values()]
-        if await self._follower.follow(parts, changed=bool(moved or gone)):
+        if await self._follower.follow(self.parts, changed=bool(moved or gone)):
             self.model = Model(self._follower.weights, self._follower.labelled)
 
     async def shopper(self, customer_id: str) -> query.Shopper:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from starlette.types import Send
 
@@ -42,6 +42,8 @@ _RETRY_MS: Final = 2_000
 _MOST_PAUSE: Final = 5.0
 _POLL: Final = 5.0
 _GAP: Final = b"event: gap\ndata: {}\n\n"
+#: Seconds that a listener waits for what was published before the process began.
+_REFILL_SECONDS: Final = 5.0
 
 
 class Ring:
@@ -62,6 +64,13 @@ class Ring:
         self._kept.append((change_id, event))
         self.end += 1
         self.wake()
+
+    def precede(self, older: list[tuple[str, bytes]]) -> None:
+        """Put older ones in front, as many as fit; what is held already is left out."""
+        held = set(self._kept)
+        fresh = [each for each in older if each not in held]
+        room = (self._kept.maxlen or 0) - len(self._kept)
+        self._kept.extendleft(reversed(fresh[-room:] if room else ()))
 
     def wake(self) -> None:
         """End every wait."""
@@ -102,6 +111,8 @@ class Feed:
         self.ring = Ring()
         self.listeners = 0
         self.ready = False
+        self.refilled = asyncio.Event()
+        self.refilled.set()
 
     async def follow(self) -> None:
         """Listen for ever; subscribes again whenever Redis was away."""
@@ -127,13 +138,20 @@ class Feed:
         """Take in one message of the channel; what is no change is left out."""
         try:
             change = msgspec.json.decode(data)
-            change_id = "" if change.get("deleted") else change["change_id"]
+            found = _event(change)
             self._notice(change)
-            event = _event(change_id, change)
-        except (msgspec.MsgspecError, AttributeError, KeyError, TypeError) as error:
+        except _NO_CHANGE as error:
             logger.warning("a message on %s is no change: %r", self._channel, error)
             return
-        self.ring.add(change_id, event)
+        self.ring.add(*found)
+
+    def precede(self, messages: Sequence[bytes]) -> None:
+        """Take in messages from before the first that was heard; of these nobody is noticed."""
+        older = []
+        for data in messages:
+            with suppress(*_NO_CHANGE):  # another program's, which the topic may hold
+                older.append(_event(msgspec.json.decode(data)))
+        self.ring.precede(older)
 
     def admit(self) -> None:
         """Raise 503 when there are as many listeners as one process may hold."""
@@ -148,12 +166,14 @@ class Feed:
 
         Without a last event, so many ``recent`` ones come first.
         """
-        position: int | None = max(self.ring.start, self.ring.end - recent)
-        if last_id is not None:
-            position = self.ring.after(last_id)
+        now = self.ring.end
         self.listeners += 1
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
+            await self._refilled()
+            position: int | None = min(now, max(self.ring.start, now - recent))
+            if last_id is not None:
+                position = self.ring.after(last_id)
             if position is None:
                 yield _GAP
                 position = self.ring.start
@@ -167,6 +187,11 @@ class Feed:
                     yield b": still here\n\n"
         finally:
             self.listeners -= 1
+
+    async def _refilled(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REFILL_SECONDS):
+                await self.refilled.wait()
 
     async def _subscribe(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
@@ -208,7 +233,11 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _event(change_id: str, change: dict[str, Any]) -> bytes:
-    """One server-sent event, on single lines; without an id the last one stays in force."""
+_NO_CHANGE: Final = (msgspec.MsgspecError, AttributeError, KeyError, TypeError)
+
+
+def _event(change: dict[str, Any]) -> tuple[str, bytes]:
+    """Its id, and one server-sent event on single lines; without an id the last stays in force."""
+    change_id: str = "" if change.get("deleted") else change["change_id"]
     head = f"id: {change_id}\n" if change_id.isalnum() else ""
-    return head.encode() + b"data: " + msgspec.json.encode(change) + b"\n\n"
+    return change_id, head.encode() + b"data: " + msgspec.json.encode(change) + b"\n\n"

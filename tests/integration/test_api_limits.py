@@ -20,7 +20,10 @@ from stream_persona.settings import Settings
 from tests.integration.test_api import calling, process
 
 KEYS = {"api_keys": "first-key, second-key"}
-PRIVATE = ("/v1/personas", "/v1/overview", "/metrics", "/openapi.json", "/docs", "/", "/nothing")
+PRIVATE = (
+    "/v1/personas", "/v1/overview", "/v1/history", "/v1/portraits", "/v1/model", "/v1/queue",
+    "/metrics", "/openapi.json", "/docs", "/", "/nothing",
+)  # fmt: skip
 
 
 def with_(settings: Settings, **changes: Any) -> Settings:

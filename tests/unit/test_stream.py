@@ -1,4 +1,4 @@
-"""The stream of changes without a server: the ring, its listeners, the figures."""
+"""The stream of changes without a server: the ring and its listeners."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 
 from stream_persona.api import stream as streams
-from stream_persona.api.overview import Overview
 from stream_persona.api.stream import PIECE, EventStream, Feed, Ring
+from stream_persona.api.tally import Change
 from tests.waiting import eventually
 
-Change = dict[str, Any]
+Message = dict[str, Any]
 
 
-def change(number: int, persona: str | None = "student", customer: str | None = None) -> Change:
+def change(number: int, persona: str | None = "student", customer: str | None = None) -> Message:
     return {
         "change_id": f"{number:024x}",
         "customer_id": customer or f"c{number}",
@@ -35,7 +36,7 @@ def feed_of(size: int = 100) -> Feed:
     return feed
 
 
-def publish(feed: Feed, *changes: Change) -> None:
+def publish(feed: Feed, *changes: Message) -> None:
     for each in changes:
         feed.publish(orjson.dumps(each))
 
@@ -47,7 +48,7 @@ async def following(feed: Feed, last_id: str | None = None) -> AsyncIterator[byt
     return stream
 
 
-def heard(piece: bytes) -> list[Change]:
+def heard(piece: bytes) -> list[Message]:
     lines = piece.splitlines()
     return [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
 
@@ -111,6 +112,33 @@ async def test_a_listener_that_the_ring_has_run_past_is_dropped() -> None:
     assert feed.listeners == 0
 
 
+async def test_what_was_published_before_comes_in_front_and_once() -> None:
+    feed = feed_of(4)
+    publish(feed, change(3), change(4))
+    feed.precede([orjson.dumps(change(number)) for number in (0, 1, 2, 3)])
+    stream = await following(feed, f"{1:024x}")
+    assert heard(await anext(stream)) == [change(2), change(3), change(4)]
+    assert len(feed.ring.read(feed.ring.start)) == 4
+
+
+async def test_who_listens_from_now_on_is_spared_what_was_published_before() -> None:
+    feed = feed_of()
+    stream = await following(feed)
+    feed.precede([orjson.dumps(change(1))])
+    publish(feed, change(2))
+    assert heard(await anext(stream)) == [change(2)]
+
+
+async def test_a_listener_waits_for_what_was_published_before() -> None:
+    feed = feed_of()
+    feed.refilled.clear()
+    stream = await following(feed, f"{1:024x}")
+    waiting = asyncio.ensure_future(anext(stream))
+    feed.precede([orjson.dumps(change(1)), b"no change", orjson.dumps(change(2))])
+    feed.refilled.set()
+    assert heard(await waiting) == [change(2)]
+
+
 async def test_much_is_sent_in_pieces() -> None:
     feed = feed_of(size=3 * PIECE)
     stream = await following(feed)
@@ -153,7 +181,7 @@ async def test_a_deletion_arrives_and_leaves_the_last_id_in_force() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"change_id": 3}', b"\xff"])
 def test_what_is_no_change_reaches_nobody(data: bytes) -> None:
-    feed = Feed(Redis(), "channel", Overview(["student"]).notice)
+    feed = Feed(Redis(), "channel", lambda message: msgspec.convert(message, Change))
     feed.publish(data)
     assert feed.ring.end == 0
 
@@ -162,55 +190,6 @@ def test_a_change_on_many_lines_becomes_one() -> None:
     feed = feed_of()
     feed.publish(orjson.dumps(change(1), option=orjson.OPT_INDENT_2))
     assert feed.ring.read(0)[0].count(b"\n") == 3
-
-
-# --- figures ---
-
-
-def test_the_figures_tell_who_is_what_now() -> None:
-    seen = Overview(["student", "pet_owner"])
-    for each in (
-        change(1, "student", "a"), change(2, None, "b"), change(3, "pet_owner", "a"),
-        change(4, "student", "c"),
-    ):  # fmt: skip
-        seen.notice(each)
-    assert seen.figures() == {
-        "changes_per_minute": 4,
-        "shoppers": 3,
-        "ambiguous": 1,
-        "ambiguous_share": 1 / 3,
-        "mix": {"student": 1, "pet_owner": 1},
-    }
-
-
-def test_a_deleted_shopper_is_in_no_figure() -> None:
-    seen = Overview(["student"])
-    seen.notice(change(1, "student", "a"))
-    seen.notice({"customer_id": "a", "deleted": True})
-    seen.notice({"customer_id": "never heard of", "deleted": True})
-    assert (seen.figures()["shoppers"], seen.figures()["mix"]) == (0, {"student": 0})
-
-
-def test_changes_are_counted_over_the_last_minute() -> None:
-    now = 1_000.0
-    seen = Overview(["student"], lambda: now)
-    seen.notice(change(1))
-    now = 1_030.0
-    seen.notice(change(2))
-    seen.notice(change(3))
-    assert seen.figures()["changes_per_minute"] == 3
-    now = 1_061.0
-    assert seen.figures()["changes_per_minute"] == 2
-    now = 1_200.0
-    assert seen.figures()["changes_per_minute"] == 0
-
-
-def test_the_shopper_longest_unheard_of_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_persona.api.overview.MOST_SHOPPERS", 2)
-    seen = Overview(["student", "pet_owner"])
-    for number, customer in enumerate("abac"):
-        seen.notice(change(number, "pet_owner" if customer == "b" else "student", customer))
-    assert seen.figures()["mix"] == {"student": 2, "pet_owner": 0}
 
 
 async def test_a_listener_that_takes_nothing_is_dropped() -> None:

@@ -1,0 +1,64 @@
+"""What is wrong, in sentences for whoever looks at the dashboard. Pure."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypedDict
+
+from stream_persona.api.crew import ALIVE
+
+Part = Literal["redis", "kafka", "workers", "stream"]
+
+_REDIS: Final = "Redis does not answer: what you see may be old."
+_KAFKA: Final = (
+    "Kafka does not answer: nothing new can come in, and assignments and deletions can't be sent."
+)
+
+
+class Trouble(TypedDict):
+    """Which part it is of, and one sentence."""
+
+    part: Part
+    message: str
+
+
+def troubles(
+    *,
+    redis_away: bool,
+    kafka_away: bool,
+    silence: float,
+    waiting: int | None,
+    stalled: float | None,
+) -> list[Trouble]:
+    """All that is wrong, what explains the rest first.
+
+    ``silence`` is in seconds since any worker was heard of, ``waiting`` in events, ``stalled`` in
+    seconds for which these have waited without one being worked off.
+    """
+    found: list[Trouble] = []
+    if redis_away:
+        found.append({"part": "redis", "message": _REDIS})
+    if kafka_away:
+        found.append({"part": "kafka", "message": _KAFKA})
+    if silence >= ALIVE and not redis_away:  # where they would report
+        message = f"No worker has reported for {_duration(silence)}: personas don't move."
+        found.append({"part": "workers", "message": message})
+    if stalled is not None:
+        found.append({"part": "stream", "message": _stalled(waiting or 0, stalled)})
+    return found
+
+
+def _stalled(waiting: int, seconds: float) -> str:
+    events = "1 event waits" if waiting == 1 else f"{waiting:,} events wait"
+    return f"The stream stands still: {events} and none was worked off for {_duration(seconds)}."
+
+
+def _duration(seconds: float) -> str:
+    """In words: seconds up to two minutes, then minutes up to two hours, then hours.
+
+    >>> _duration(119.9), _duration(600), _duration(86_400)
+    ('119 s', '10 min', '24 h')
+    """
+    minutes = int(seconds // 60)
+    if minutes < 2:  # noqa: PLR2004
+        return f"{int(seconds)} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"  # noqa: PLR2004

@@ -1,0 +1,66 @@
+"""A process that has just begun gives what was published before it."""
+
+import asyncio
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from stream_persona.api.refill import newest, refill
+from stream_persona.api.stream import Feed
+from stream_persona.publish import KafkaPublisher
+from stream_persona.settings import Settings
+from tests.servers import Kafka, declare_topics
+
+
+async def yes() -> bool:
+    return True
+
+
+async def published(settings: Settings, changes: int) -> None:
+    """So many changes, one after another, of customers on all partitions in turn."""
+    publisher = KafkaPublisher(settings)
+    await publisher.start()
+    for partition in range(settings.partitions):
+        await publisher.own(partition, [], yes)
+    for number in range(changes):
+        value = orjson.dumps({"change_id": f"{number:024x}", "customer_id": f"c{number}"})
+        await publisher.change(number % settings.partitions, [(f"c{number}", value)])
+    await publisher.change(0, [("c0", None)])
+    await publisher.stop()
+
+
+@pytest.fixture
+async def topic(settings: Settings, kafka: Kafka) -> Settings:
+    await declare_topics(kafka, [settings.topic_changes], settings.partitions)
+    return settings
+
+
+async def test_the_newest_changes_of_all_partitions_come_in_their_order(topic: Settings) -> None:
+    await published(topic, 3 * topic.partitions)
+    found = await newest(topic, 2 * topic.partitions)
+    assert [raw.timestamp for raw in found] == sorted(raw.timestamp for raw in found)
+    newest_of = {raw.partition: raw.key for raw in found}
+    assert newest_of == {
+        p: b"c0" if p == 0 else f"c{2 * topic.partitions + p}".encode()
+        for p in range(topic.partitions)
+    }
+
+
+async def test_a_listener_of_a_new_process_catches_up_with_what_it_missed(topic: Settings) -> None:
+    await published(topic, 4)
+    feed = Feed(Redis(), "channel", lambda _: None)
+    feed.ready = True
+    filling = asyncio.create_task(refill(topic, feed))
+    stream = feed.listen(f"{2:024x}")
+    assert (await anext(stream)).startswith(b"retry:")
+    await filling
+    piece = await anext(stream)
+    assert b'"customer_id":"c3"' in piece
+    assert b'"deleted":true' in piece
+    assert b'"customer_id":"c2"' not in piece
+
+
+async def test_without_a_topic_there_is_nothing_and_nothing_is_created(settings: Settings) -> None:
+    assert await newest(settings, 10) == []
+    assert await newest(settings, 10) == []

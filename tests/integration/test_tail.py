@@ -1,0 +1,301 @@
+"""The newest of a customer's messages, read backwards from a real broker, and within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream_persona.api.tail import (
+    ENOUGH_EVENTS,
+    KEPT_SECONDS,
+    MOST_CALLERS,
+    PATIENCE,
+    SECONDS,
+    STEPS,
+    Found,
+    Tail,
+)
+from stream_persona.embedded import free_port
+from stream_persona.errors import UnavailableError
+from stream_persona.journal import home
+from stream_persona.publish import KafkaPublisher
+from stream_persona.settings import Settings
+from tests.kafka_node import RealKafka
+from tests.servers import EmbeddedKafka, Kafka, declare_topics, settings_for, topics_of
+from tests.slow_proxy import SlowProxy
+from tests.waiting import eventually
+
+#: Seconds by which a machine that does other things as well may be late.
+LATE = 2.0
+
+
+@asynccontextmanager
+async def tail_of(settings: Settings) -> AsyncIterator[Tail]:
+    tail = Tail(settings)
+    try:
+        yield tail
+    finally:
+        await tail.close()
+
+
+@pytest.fixture
+async def tail(declared_topics: Settings) -> AsyncIterator[Tail]:
+    async with tail_of(declared_topics) as tail:
+        yield tail
+
+
+async def produce(
+    settings: Settings, topic: str, messages: Iterable[tuple[str, bytes | None]], at: str = "c"
+) -> None:
+    """Messages to the home partition of a customer, whoever's they are."""
+    partition = home(at, settings.partitions)
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.brokers, linger_ms=5, max_batch_size=262_144
+    ) as producer:
+        for key, value in messages:
+            await producer.send(topic, value, key.encode(), partition)
+
+
+def crowd(number: int) -> Iterable[tuple[str, bytes]]:
+    """Messages of others."""
+    return ((f"other-{n}", b'{"padding": "%0180d"}' % n) for n in range(number))
+
+
+def mine(*values: int) -> list[tuple[str, bytes]]:
+    return [("c", b"%d" % value) for value in values]
+
+
+def values(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[bytes | None]:
+    return [record.value for record in records]
+
+
+async def test_it_finds_what_has_the_customers_key_in_the_order_of_each_topic(
+    tail: Tail, declared_topics: Settings
+) -> None:
+    settings = declared_topics
+    await produce(settings, settings.topic_purchases, [*mine(1), *crowd(3), *mine(2)])
+    await produce(settings, settings.topic_reroutes, mine(3))
+    await produce(settings, settings.topic_assignments, mine(4))
+    await produce(settings, settings.topic_changes, [*mine(5), ("c", None), ("cc", b"6")])
+    found = await tail.find("c")
+    assert sorted(values(found.events)) == [b"1", b"2", b"3"]
+    purchases = [raw for raw in found.events if raw.topic == settings.topic_purchases]
+    assert values(purchases) == [b"1", b"2"]
+    assert values(found.changes) == [b"5", None]
+    assert found.complete
+
+
+async def test_of_a_customer_without_messages_and_of_empty_topics_it_finds_nothing(
+    tail: Tail, declared_topics: Settings
+) -> None:
+    assert await tail.find("c") == Found((), (), complete=True)
+    await produce(declared_topics, declared_topics.topic_browses, crowd(5))
+    assert await tail.find("cc") == Found((), (), complete=True)
+
+
+async def test_topics_that_do_not_exist_are_neither_waited_for_nor_made(
+    settings: Settings,
+) -> None:
+    async with tail_of(settings) as tail:
+        begun = time.monotonic()
+        assert await tail.find("c") == Found((), (), complete=True)
+        assert time.monotonic() - begun < LATE
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
+    await admin.start()
+    try:
+        assert not {*topics_of(settings)} & {*await admin.list_topics()}
+    finally:
+        await admin.close()
+
+
+async def test_a_topic_that_is_made_later_is_read_from_then_on(
+    settings: Settings, kafka: Kafka
+) -> None:
+    await declare_topics(kafka, [settings.topic_browses], settings.partitions)
+    await produce(settings, settings.topic_browses, mine(1))
+    async with tail_of(settings) as tail:
+        assert values((await tail.find("c")).events) == [b"1"]
+        await declare_topics(kafka, [settings.topic_purchases], settings.partitions)
+        await produce(settings, settings.topic_purchases, mine(2))
+
+        async def is_found() -> bool:
+            return len((await tail.find("c")).events) == 2
+
+        await eventually(is_found, KEPT_SECONDS + LATE, "the new topic is not read")
+
+
+async def test_older_messages_are_read_only_until_there_are_enough(
+    tail: Tail, declared_topics: Settings
+) -> None:
+    topic, enough = declared_topics.topic_browses, range(ENOUGH_EVENTS)
+    await produce(declared_topics, topic, [*mine(1_000), *crowd(STEPS[0]), *mine(*enough)])
+    found = await tail.find("c")
+    assert values(found.events) == [b"%d" % n for n in enough]
+    assert not found.complete
+
+
+async def test_older_messages_are_read_while_there_are_not_enough(
+    tail: Tail, declared_topics: Settings
+) -> None:
+    topic = declared_topics.topic_browses
+    older = [*mine(1), *crowd(STEPS[1]), *mine(2), *crowd(STEPS[0]), *mine(3)]
+    await produce(declared_topics, topic, older)
+    found = await tail.find("c")
+    assert values(found.events) == [b"1", b"2", b"3"]
+    assert found.complete
+
+
+async def test_a_busy_partition_is_read_to_a_bound_and_the_event_loop_stays_free(
+    real_kafka: Kafka, tail: Tail, declared_topics: Settings
+) -> None:
+    assert real_kafka.brokers == declared_topics.brokers
+    topic = declared_topics.topic_browses
+    await produce(declared_topics, topic, [*mine(1), *crowd(10_000), *mine(2), *crowd(19_990)])
+    begun = time.monotonic()
+    found, busy = await asyncio.gather(tail.find("c"), longest_turn(lambda: bool(tail._kept)))
+    assert time.monotonic() - begun < SECONDS + LATE
+    assert values(found.events) == [b"2"]
+    assert not found.complete
+    assert busy < 0.25  # 0.006 without the garbage collector of all that tests leave
+
+
+async def longest_turn(done: Callable[[], bool]) -> float:
+    """The longest time of the processor for which the event loop did not come back, in seconds."""
+    longest, last = 0.0, time.thread_time()
+    while not done():
+        await asyncio.sleep(0.001)
+        now = time.thread_time()
+        longest, last = max(longest, now - last), now
+    return longest
+
+
+async def test_markers_at_the_end_of_transactions_are_not_waited_for(
+    real_kafka: Kafka, tail: Tail, declared_topics: Settings
+) -> None:
+    assert real_kafka.brokers == declared_topics.brokers
+    publisher = KafkaPublisher(declared_topics)
+    await publisher.start()
+
+    async def yes() -> bool:
+        return True
+
+    try:
+        for partition in range(declared_topics.partitions):
+            await publisher.own(partition, [], yes)
+        at = home("c", declared_topics.partitions)
+        await publisher.own(at, [("c", b"1")], yes)
+        await publisher.change(at, [("c", b"2"), ("other", b"3")])
+        await publisher.own(at, [], yes)
+    finally:
+        await publisher.stop()
+    begun = time.monotonic()
+    found = await tail.find("c")
+    assert values(found.changes) == [b"1", b"2"]
+    assert found.complete
+    for customer in range(20):
+        assert await tail.find(f"nobody-{customer}") == Found((), (), complete=True)
+    assert time.monotonic() - begun < LATE
+
+
+async def test_holes_that_compaction_leaves_are_passed_over(
+    real_kafka: Kafka, settings: Settings
+) -> None:
+    compacting = {
+        "cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01",
+        "max.compaction.lag.ms": "100",
+    }  # fmt: skip
+    await declare_topics(real_kafka, [settings.topic_changes], settings.partitions, compacting)
+    said = [message for n in range(300) for message in (*mine(n), ("other", b"%d" % n))]
+    await produce(settings, settings.topic_changes, said)
+
+    async def compacted() -> bool:
+        await produce(settings, settings.topic_changes, [("last", b"x")])  # begins a segment
+        async with tail_of(settings) as fresh:
+            found = await fresh.find("c")
+        assert found.complete
+        assert values(found.changes)[-1] == b"299"
+        return len(found.changes) == 1
+
+    await eventually(compacted, 40, "nothing was compacted")
+
+
+async def test_the_embedded_broker_is_read_as_well() -> None:
+    embedded = EmbeddedKafka()
+    try:
+        settings = settings_for(embedded, "redis://127.0.0.1:1")
+        async with tail_of(settings) as tail:
+            assert await tail.find("c") == Found((), (), complete=True)
+        await declare_topics(embedded, topics_of(settings), settings.partitions)
+        await produce(settings, settings.topic_purchases, [*mine(1), *crowd(2_500), *mine(2)])
+        async with tail_of(settings) as tail:
+            begun = time.monotonic()
+            found = await tail.find("c")
+        assert time.monotonic() - begun < SECONDS + LATE
+        assert (values(found.events), found.complete) == ([b"1", b"2"], True)
+    finally:
+        embedded.close()
+
+
+# --- callers, and brokers that are away ---
+
+
+async def test_what_was_found_is_given_again_for_a_moment(
+    tail: Tail, declared_topics: Settings
+) -> None:
+    await produce(declared_topics, declared_topics.topic_browses, mine(1))
+    first, second = await asyncio.gather(tail.find("c"), tail.find("c"))
+    assert first is second is await tail.find("c")
+    await produce(declared_topics, declared_topics.topic_browses, mine(2))
+
+    async def anew() -> bool:
+        return values((await tail.find("c")).events) == [b"1", b"2"]
+
+    await eventually(anew, KEPT_SECONDS + LATE, "it is not looked for again")
+
+
+async def test_a_broker_that_is_away_is_said_so_at_once(settings: Settings) -> None:
+    away = settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
+    async with tail_of(away) as tail:
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="the broker does not give a customer"):
+                await tail.find("c")
+
+
+async def test_a_silent_broker_is_waited_for_by_few_and_not_for_long(settings: Settings) -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        async with tail_of(settings.model_copy(update={"brokers": f"127.0.0.1:{port}"})) as tail:
+            begun = time.monotonic()
+            waiting = [asyncio.create_task(tail.find(f"c{n}")) for n in range(MOST_CALLERS)]
+            await asyncio.sleep(0)
+            with pytest.raises(UnavailableError, match="too many"):
+                await tail.find("one-more")
+            assert time.monotonic() - begun < 1
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(end) for end in ends} == {UnavailableError}
+            assert time.monotonic() - begun < PATIENCE + LATE
+
+
+async def test_a_broker_that_falls_silent_and_comes_back_is_read_again(
+    real_kafka: Kafka, declared_topics: Settings
+) -> None:
+    if not isinstance(real_kafka, RealKafka):
+        pytest.skip("needs a Kafka behind a proxy")
+    await produce(declared_topics, declared_topics.topic_browses, mine(1))
+    async with SlowProxy.of_kafka(real_kafka) as proxy:
+        behind = declared_topics.model_copy(update={"brokers": proxy.address})
+        async with tail_of(behind) as tail:
+            assert values((await tail.find("c")).events) == [b"1"]
+            proxy.freeze()
+            with pytest.raises(UnavailableError):
+                await tail.find("other")
+            proxy.unfreeze()
+            assert await tail.find("other") == Found((), (), complete=True)
+            proxy.cut()
+            assert await tail.find("another") == Found((), (), complete=True)
