@@ -1,0 +1,39 @@
+// Asking the API; what is no success is an error with the server's own sentence.
+
+const PATIENCE_MS = 10_000;
+
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status; // 0: no answer at all
+  }
+}
+
+/** The JSON of an answer; throws `ApiError`. */
+export async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
+  } catch {
+    throw new ApiError(0, "the server does not answer");
+  }
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok)
+    throw new ApiError(response.status, body.message ?? `the server answered ${response.status}`);
+  return body;
+}
+
+export function send(method, path, body) {
+  const headers = { "Content-Type": "application/json" };
+  return ask(path, {
+    method,
+    headers,
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+}
+
+/** The answer, or null where there is no such thing. */
+export const askOrNull = (path) =>
+  ask(path).catch((error) => (error.status === 404 ? null : Promise.reject(error)));
+
+export const customerPath = (id, end = "") => `/v1/customers/${encodeURIComponent(id)}${end}`;

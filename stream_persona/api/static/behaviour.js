@@ -1,0 +1,193 @@
+// What a shopper did: the posterior over time, the events behind it, and what would flip it.
+
+import { card, disclosure, dot, keyed, make, mark, say, table } from "./dom.js";
+import { posteriorPlot } from "./plots.js";
+import {
+  attribute,
+  cause,
+  colour,
+  detail,
+  flip,
+  kind,
+  moment,
+  names,
+  percent,
+  plural,
+  span,
+  title,
+} from "./words.js";
+
+const FEW = 10;
+/** A persona that was never likelier is left out of the lines. */
+const WORTH_A_LINE = 0.05;
+
+export class OverTime {
+  #activity = null;
+
+  constructor(scope) {
+    this.chart = scope.chart({ plot: posteriorPlot, height: 220, id: "chart-posterior" });
+    this.legend = make("ul", { class: "legend" });
+    this.table = disclosure("What was said, as a table", () =>
+      saidTable(this.#activity?.posteriors ?? []),
+    );
+    this.element = card(
+      "How it came about",
+      { note: "What was said of the shopper, at each change." },
+      this.chart.element,
+      this.legend,
+      this.table.element,
+    );
+  }
+
+  show(activity, error, threshold) {
+    this.#activity = activity;
+    const said = activity?.posteriors ?? [];
+    if (!said.length) {
+      this.chart.set(
+        null,
+        error
+          ? `This can\u2019t be shown for now: ${error.message}.`
+          : "Nothing has been said yet.",
+      );
+      return;
+    }
+    const shown = names().filter((name) =>
+      said.some((each) => (each.distribution[name] ?? 0) >= WORTH_A_LINE),
+    );
+    const at = [...said.map((each) => each.at), Math.max(Date.now(), said.at(-1).at)];
+    const lines = shown.map((persona) => {
+      const shares = said.map((each) => each.distribution[persona] ?? 0);
+      return { persona, shares: [...shares, shares.at(-1)] };
+    });
+    const last = said.at(-1);
+    this.chart.set(
+      { at, lines, threshold },
+      `${plural(said.length, "statement")}; the last is ${title(last.persona)}, ` +
+        `${percent(last.confidence)} sure.`,
+    );
+    keyed(this.legend, shown, String, (name) => make("li", null, dot(colour(name)), title(name)));
+    this.table.refresh();
+  }
+}
+
+function saidTable(said) {
+  const rows = [...said]
+    .reverse()
+    .map((each) => [
+      moment(each.at),
+      title(each.persona),
+      each.source === "assigned" ? "assigned" : percent(each.confidence),
+      cause(each.cause),
+    ]);
+  return table("What was said of the shopper", ["Time", "Persona", "Sure", "Cause"], rows);
+}
+
+/** Recent events, each with the share of the evidence that it still is. */
+export class Evidence {
+  #isAll = false;
+  #activity = null;
+
+  constructor() {
+    this.about = make("p", { class: "note", text: "Reading what the shopper did\u2026" });
+    this.list = make("ol", { class: "events", "data-testid": "events" });
+    this.more = make("button", {
+      type: "button",
+      class: "plain",
+      hidden: true,
+      onclick: () => {
+        this.#isAll = true;
+        this.#draw();
+      },
+    });
+    this.element = card("Recent events", null, this.about, this.list, this.more);
+  }
+
+  show(activity, error) {
+    this.#activity = activity;
+    say(
+      this.about,
+      activity
+        ? about(activity)
+        : error
+          ? `These can\u2019t be shown for now: ${error.message}.`
+          : "None has come in yet.",
+    );
+    this.#draw();
+  }
+
+  #draw() {
+    const events = this.#activity?.events ?? [];
+    const most = Math.max(...events.map((each) => each.share), 1e-9);
+    this.more.hidden = this.#isAll || events.length <= FEW;
+    say(this.more, `All ${events.length}`);
+    keyed(
+      this.list,
+      this.#isAll ? events : events.slice(0, FEW),
+      (each) => each.event_id,
+      eventRow,
+      (row, each) => {
+        row.querySelector(".fill").style.setProperty("--share", each.share / most);
+        say(row.querySelector(".value"), percent(each.share));
+      },
+    );
+  }
+}
+
+function about({ half_life_seconds: half, events, complete }) {
+  if (!events.length) return "None is kept any more; what they said still counts.";
+  const older = complete ? "" : " Older ones count too, and are not listed.";
+  const halves = `it halves every ${span(1_000 * half)}`;
+  return `The share of the evidence that each still is; ${halves}.${older}`;
+}
+
+function eventRow(each) {
+  const what = each.about.map(({ feature, value }) => detail(feature, value)).join(", ");
+  return make(
+    "li",
+    { class: "event", "data-testid": "event", "data-kind": each.kind },
+    make("span", { class: "kind", text: kind(each.kind) }),
+    make("span", { class: "name", text: what, title: what }),
+    make("time", {
+      class: "when",
+      datetime: new Date(each.occurred_at).toISOString(),
+      text: moment(each.occurred_at),
+    }),
+    make("span", { class: "value" }),
+    make("span", { class: "track" }, make("span", { class: "fill" })),
+  );
+}
+
+export class Flips {
+  constructor() {
+    this.list = make("ul", { class: "flips", "data-testid": "flips" });
+    this.none = make("p", { class: "note", text: "Trying what it would take\u2026" });
+    this.element = card("What would flip it", null, this.list, this.none);
+  }
+
+  show(found, error) {
+    const flips = found?.flips ?? [];
+    this.none.hidden = flips.length > 0;
+    say(
+      this.none,
+      error
+        ? `This can\u2019t be told for now: ${error.message}.`
+        : "Nothing within reach: it would take more than a few events.",
+    );
+    keyed(
+      this.list,
+      flips,
+      (each) => each.persona,
+      (each) =>
+        make(
+          "li",
+          { "data-testid": "flip", "data-persona": attribute(each.persona) },
+          dot(colour(each.persona)),
+          make("span"),
+        ),
+      (row, each) => {
+        say(row.lastChild, flip(each));
+        mark(row, "data-named", each.named);
+      },
+    );
+  }
+}

@@ -1,0 +1,170 @@
+// Changes: the live feed, by persona and cause, and paused for who wants to read.
+
+import { dot, empty, make, mark, say } from "./dom.js";
+import { Feed } from "./feed.js";
+import { HELD } from "./live.js";
+import { CAUSES, attribute, cause, colour, count, names, plural, title } from "./words.js";
+
+const MOST = 100;
+const EVERY_MS = 100;
+/** A screen reader hears a sum of what came in, at most so often. */
+const TELL_MS = 10_000;
+const COLUMNS = ["Time", "Shopper", "Persona", "Sure", "Cause", "Reasons"];
+
+export function mount({ section, scope, pause }) {
+  const quiet = empty("Nothing has changed yet", "Changes appear here as they happen.");
+  const waiting = make("span", { class: "new-count", "data-testid": "new-count", hidden: true });
+  const told = teller(scope);
+  const moved = ({ waiting: n, fresh, rows }) => {
+    quiet.hidden = rows > 0;
+    waiting.hidden = !n;
+    say(waiting, `${n >= HELD ? `${count(HELD)}+` : count(n)} new`);
+    told.add(fresh);
+  };
+  const feed = new Feed(scope, { most: MOST, every: EVERY_MS, moved });
+  const filters = new Filters((isWanted, isAny) => {
+    say(quiet.firstChild, isAny ? "Nothing like this lately" : "Nothing has changed yet");
+    feed.filter(isWanted);
+  });
+  const bar = make(
+    "div",
+    { class: "toolbar" },
+    filters.personas,
+    filters.cause,
+    make("div", { class: "actions" }, waiting, filters.clear, pauseButton(feed, pause)),
+  );
+  const head = make(
+    "div",
+    { class: "change change-head", "aria-hidden": "true" },
+    COLUMNS.map((text) => make("span", { text })),
+  );
+  section.append(
+    bar,
+    make(
+      "section",
+      { class: "card feed", "aria-label": "Feed of changes" },
+      head,
+      feed.list,
+      quiet,
+    ),
+    told.element,
+  );
+  section.dataset.ready = "true";
+}
+
+function pauseButton(feed, pause) {
+  const button = make("button", {
+    type: "button",
+    class: "primary",
+    "data-testid": "pause",
+    "aria-pressed": "false",
+    text: "Pause",
+    onclick: () => {
+      const isPaused = !feed.isPaused;
+      mark(button, "aria-pressed", isPaused);
+      say(button, isPaused ? "Resume" : "Pause");
+      pause(isPaused);
+      feed.pause(isPaused);
+    },
+  });
+  return button;
+}
+
+/** Says politely how many changes came in, instead of each of them. */
+function teller(scope) {
+  const element = make("p", { class: "hidden", role: "status" });
+  let fresh = 0;
+  const timer = setInterval(() => {
+    if (fresh) say(element, `${plural(fresh, "change")} in the last ten seconds`);
+    fresh = 0;
+  }, TELL_MS);
+  scope.own(() => clearInterval(timer));
+  return {
+    element,
+    add: (n) => {
+      fresh += n;
+    },
+  };
+}
+
+/** Which changes are shown: of these personas, from or to, and of this cause. */
+class Filters {
+  #chosen = new Set();
+  #cause = "";
+
+  constructor(changed) {
+    this.changed = changed;
+    const chips = [...names(), null].map((name) => this.#chip(name));
+    this.personas = make(
+      "div",
+      { class: "chips", role: "group", "aria-label": "Only these personas" },
+      chips,
+    );
+    const options = Object.keys(CAUSES).map((each) =>
+      make("option", { value: each, text: cause(each) }),
+    );
+    this.select = make(
+      "select",
+      { "data-testid": "filter-cause", "aria-label": "Cause", onchange: () => this.#tell() },
+      make("option", { value: "", text: "Any cause" }),
+      options,
+    );
+    this.cause = make("div", { class: "field" }, this.select);
+    this.clear = make("button", {
+      type: "button",
+      class: "plain",
+      hidden: true,
+      "data-testid": "filter-clear",
+      text: "Clear filters",
+      onclick: () => this.#none(),
+    });
+  }
+
+  #chip(name) {
+    const chip = make(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "aria-pressed": "false",
+        "data-testid": "filter-persona",
+        "data-persona": attribute(name),
+        onclick: () => this.#toggle(name, chip),
+      },
+      dot(colour(name)),
+      title(name),
+    );
+    return chip;
+  }
+
+  #toggle(name, chip) {
+    if (!this.#chosen.delete(name)) this.#chosen.add(name);
+    mark(chip, "aria-pressed", this.#chosen.has(name));
+    this.#tell();
+  }
+
+  #none() {
+    this.#chosen.clear();
+    for (const chip of this.personas.children) mark(chip, "aria-pressed", false);
+    this.select.value = "";
+    this.#tell();
+    this.select.focus(); // the button is about to go
+  }
+
+  #tell() {
+    this.#cause = this.select.value;
+    const isAny = this.#chosen.size > 0 || this.#cause !== "";
+    this.clear.hidden = !isAny;
+    this.changed((change) => !isAny || this.#isWanted(change), isAny);
+  }
+
+  #isWanted({ deleted, cause: why, current, previous }) {
+    if (deleted || (this.#cause && why !== this.#cause)) return false;
+    const { size } = this.#chosen;
+    return (
+      !size ||
+      this.#chosen.has(current.persona) ||
+      (previous !== null && this.#chosen.has(previous.persona))
+    );
+  }
+}

@@ -1,0 +1,60 @@
+// Who becomes what, as Plotly's traces and layout.
+
+import { shade } from "./axes.js";
+import { plain } from "./charts.js";
+import { colour, title } from "./words.js";
+
+export const FLOWS_HEIGHT = 340;
+const PAD = 12;
+
+/** From left to right: what shoppers were, and what they have become. */
+export function flowPlot({ sources, targets, flows }, style, width) {
+  const colours = (list) => list.map((name) => style.resolve(colour(name)));
+  const left = new Map(sources.map((name, i) => [name, i]));
+  const right = new Map(targets.map((name, i) => [name, sources.length + i]));
+  const label = (name) => plain(short(title(name), width < 420 ? 12 : 40));
+  const places = [...column(sources, "from", flows, 0.001), ...column(targets, "to", flows, 0.999)];
+  const trace = {
+    type: "sankey",
+    arrangement: "fixed",
+    valueformat: ",.0f",
+    textfont: { color: style.ink, size: 12, family: style.font, shadow: "none" },
+    node: {
+      label: [...sources, ...targets].map(label),
+      color: colours([...sources, ...targets]),
+      customdata: [...sources, ...targets].map((name) => plain(title(name))),
+      x: places.map(([x]) => x),
+      y: places.map(([, y]) => y),
+      pad: PAD,
+      thickness: 12,
+      line: { width: 0 },
+      hovertemplate: "%{customdata}: %{value:,.0f}<extra></extra>",
+    },
+    link: {
+      source: flows.map((each) => left.get(each.from)),
+      target: flows.map((each) => right.get(each.to)),
+      value: flows.map((each) => each.count),
+      color: flows.map((each) => shade(style.resolve(colour(each.from)), 0.35)),
+      hovertemplate: "%{source.customdata} to %{target.customdata}: %{value:,.0f}<extra></extra>",
+    },
+  };
+  return { traces: [trace], layout: { margin: { l: 4, r: 4, t: 8, b: 8 } } };
+}
+
+/** The middles of a column's nodes, one below the other by size: the taxonomy's order stays. */
+function column(list, key, flows, x) {
+  const sizes = list.map((name) =>
+    flows.reduce((sum, each) => sum + (each[key] === name ? each.count : 0), 0),
+  );
+  const total = sizes.reduce((sum, n) => sum + n, 0);
+  const gap = PAD / FLOWS_HEIGHT;
+  const scale = (1 - gap * (list.length - 1)) / total;
+  let top = 0;
+  return sizes.map((n) => {
+    const middle = top + (n * scale) / 2;
+    top += n * scale + gap;
+    return [x, Math.min(Math.max(middle, 0.001), 0.999)];
+  });
+}
+
+const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);

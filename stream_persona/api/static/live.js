@@ -1,0 +1,169 @@
+// What moves by itself: the stream of changes, the key figures, and what is wrong with either.
+
+import { ask } from "./api.js";
+
+const POLL_MS = 2_000;
+const REOPEN_MS = 2_000;
+/** Most changes that are held for whoever reads them later, and that a visit begins with. */
+export const HELD = 500;
+const RECENT = 200;
+/** Listeners hear of changes at most so often, however many there are. */
+const TICK_MS = 100;
+const REMEMBERED_IDS = 4_000;
+
+const listeners = new Map(); // kind -> functions
+const ring = new Array(HELD);
+const troubles = new Map();
+let taken = 0; // changes so far: a position that only grows
+let ids = new Set();
+let olderIds = new Set();
+let ticking = false;
+let wasLost = false;
+
+/** The newest key figures, null before the first; and how the connection is. */
+export const live = { overview: null, state: "reconnecting", isOpen: false, isAnswering: true };
+
+/** Call `heard` at each event of a kind: changes, overview, state, troubles, resync, needs-key. */
+export function on(kind, heard) {
+  if (!listeners.has(kind)) listeners.set(kind, new Set());
+  listeners.get(kind).add(heard);
+  return () => listeners.get(kind).delete(heard);
+}
+
+function emit(kind, value) {
+  for (const heard of listeners.get(kind) ?? []) heard(value);
+}
+
+export function start() {
+  follow();
+  poll();
+  document.addEventListener("visibilitychange", () => document.hidden || emit("resync"));
+}
+
+// --- changes ---
+
+/** The position behind the newest change. */
+export const position = () => taken;
+
+/** What came in from a position on, newest first; at most `HELD`, the rest is gone. */
+export function since(from) {
+  const found = [];
+  for (let at = taken - 1; at >= Math.max(from, taken - HELD, 0); at -= 1)
+    found.push(ring[at % HELD]);
+  return found;
+}
+
+function take(change) {
+  if (change.change_id && isRepeated(change.change_id)) return;
+  ring[taken % HELD] = { ...change, heard_at: Date.now() };
+  taken += 1;
+  emit("change", change);
+  if (ticking) return;
+  ticking = true;
+  setTimeout(() => requestAnimationFrame(tick), TICK_MS);
+}
+
+function tick() {
+  ticking = false;
+  emit("changes");
+}
+
+/** A change may be delivered twice; two generations of ids bound what is remembered. */
+function isRepeated(id) {
+  if (ids.has(id) || olderIds.has(id)) return true;
+  ids.add(id);
+  if (ids.size >= REMEMBERED_IDS) {
+    olderIds = ids;
+    ids = new Set();
+  }
+  return false;
+}
+
+function follow() {
+  const source = new EventSource(`/v1/changes?recent=${RECENT}`);
+  source.onopen = opened;
+  source.onmessage = (event) => take(JSON.parse(event.data));
+  source.addEventListener("gap", () => emit("resync"));
+  source.onerror = () => lost(source);
+}
+
+function opened() {
+  live.isOpen = true;
+  trouble("stream of changes", null);
+  settle();
+  if (wasLost) emit("resync");
+  wasLost = false;
+}
+
+/** The browser reconnects by itself and says what it saw last; only a refusal ends that. */
+function lost(source) {
+  live.isOpen = false;
+  wasLost = true;
+  trouble("stream of changes", "The stream of changes is lost. Reconnecting\u2026");
+  settle();
+  if (source.readyState === EventSource.CLOSED) setTimeout(follow, REOPEN_MS);
+}
+
+// --- key figures ---
+
+async function poll() {
+  try {
+    live.overview = await ask("/v1/overview");
+    const wasAway = !live.isAnswering;
+    live.isAnswering = true;
+    trouble("server", null);
+    serverTroubles(live.overview);
+    emit("overview", live.overview);
+    if (wasAway) emit("resync");
+  } catch (error) {
+    failed(error);
+  }
+  settle();
+  setTimeout(poll, POLL_MS);
+}
+
+function failed(error) {
+  if (error.status === 401) {
+    emit("needs-key");
+    return;
+  }
+  live.isAnswering = false;
+  const answer = error.status
+    ? `The server has trouble: ${error.message}.`
+    : "The server does not answer. Trying again\u2026";
+  trouble("server", answer);
+}
+
+function serverTroubles(overview) {
+  const said = overview.troubles ?? [];
+  const parts = new Set(said.map((each) => `its ${each.part}`));
+  for (const key of troubles.keys())
+    if (key.startsWith("its ") && !parts.has(key)) trouble(key, null);
+  for (const each of said) trouble(`its ${each.part}`, each.message);
+  const isSilent = overview.stream === false && !said.length;
+  trouble("redis", isSilent ? "Redis is away: what you see may be old." : null);
+}
+
+// --- what is wrong ---
+
+function trouble(part, message) {
+  if ((troubles.get(part) ?? null) === message) return;
+  if (message) troubles.set(part, message);
+  else troubles.delete(part);
+  emit("troubles", sentences());
+}
+
+/** A server that is away takes its stream along: one sentence is enough. */
+function sentences() {
+  const parts = [...troubles].filter(
+    ([part]) => !(part === "stream of changes" && troubles.has("server")),
+  );
+  return parts.map(([, message]) => message);
+}
+
+function settle() {
+  const state = live.isOpen && live.isAnswering ? "live" : "reconnecting";
+  if (state === live.state) return;
+  live.state = state;
+  emit("state", state);
+}

@@ -1,0 +1,131 @@
+// The portrait of a persona: how many, how sure, how well calibrated, and what defines it.
+
+import { dot, keyed, make, mark, say } from "./dom.js";
+import { confidencePlot, reliabilityPlot } from "./portrait-plots.js";
+import { attribute, colour, count, percent, plural, times, title, words } from "./words.js";
+
+/** With fewer assignments accuracy is luck. */
+const ENOUGH_TRIALS = 20;
+const CHART = 220;
+
+export class Portrait {
+  constructor(scope, { name, description }) {
+    const persona = { "data-persona": attribute(name) };
+    this.name = name;
+    this.confidence = scope.chart({
+      plot: confidencePlot,
+      height: CHART,
+      id: "chart-confidence",
+      ...persona,
+    });
+    this.facts = make("p", { class: "facts" });
+    this.element = make(
+      "article",
+      { class: "card portrait", "data-testid": "portrait", "aria-label": title(name), ...persona },
+      make("h3", null, dot(colour(name)), title(name)),
+      this.facts,
+      make("p", { class: "note", text: description || about(name) }),
+      make(
+        "div",
+        { class: "panels" },
+        panel("How sure", this.confidence.element),
+        ...this.#more(scope, persona),
+      ),
+    );
+  }
+
+  /** `portrait` is one of `whole.personas`, or its ambiguous. */
+  show(portrait, whole) {
+    say(this.facts, facts(portrait));
+    this.#showConfidence(portrait, whole);
+    if (this.name === null) return;
+    this.#showReliability(portrait);
+    this.#showLifts([...portrait.lifts].sort((a, b) => b.lift - a.lift));
+  }
+
+  /** Of the ambiguous there is nothing more to say. */
+  #more(scope, persona) {
+    if (this.name === null) return [];
+    this.reliability = scope.chart({
+      plot: reliabilityPlot,
+      height: CHART,
+      id: "chart-reliability",
+      ...persona,
+    });
+    this.lifts = make("ul", { class: "lifts", "data-testid": "lifts" });
+    this.noLifts = make("p", { class: "note", text: "Nothing learned yet.", hidden: true });
+    return [
+      panel("How often right when this sure", this.reliability.element),
+      panel("What defines it", this.lifts, this.noLifts),
+    ];
+  }
+
+  #showConfidence({ confidence, mean_confidence: mean, shoppers }, { edges, threshold }) {
+    if (!confidence.some((n) => n > 0)) {
+      this.confidence.set(null, shoppers ? "All of them were assigned." : "No shopper yet.");
+      return;
+    }
+    const limit = threshold === null ? "" : ` The threshold is ${percent(threshold)}.`;
+    const average = mean ? `, ${percent(mean)} on average` : "";
+    const sum = `Confidence of ${plural(shoppers, "shopper")}${average}.${limit}`;
+    this.confidence.set({ persona: this.name, edges, counts: confidence, threshold }, sum);
+  }
+
+  #showReliability({ trials, reliability }) {
+    if (trials < ENOUGH_TRIALS) {
+      this.reliability.set(null, `Too few assignments to tell: ${trials} of ${ENOUGH_TRIALS}.`);
+      return;
+    }
+    const right = reliability.reduce((sum, bin) => sum + bin.accuracy * bin.trials, 0) / trials;
+    const sure = reliability.reduce((sum, bin) => sum + bin.confidence * bin.trials, 0) / trials;
+    const sum =
+      `Of ${plural(trials, "assignment")} ${percent(right)} were right ` +
+      `where the model was ${percent(sure)} sure.`;
+    this.reliability.set({ persona: this.name, bins: reliability }, sum);
+  }
+
+  #showLifts(lifts) {
+    this.noLifts.hidden = lifts.length > 0;
+    const most = Math.log(Math.max(...lifts.map((each) => each.lift), 1.01));
+    keyed(
+      this.lifts,
+      lifts,
+      (each) => `${each.feature}:${each.value}`,
+      liftRow,
+      (row, { lift }) => {
+        say(
+          row.querySelector(".value"),
+          `\u00d7\u00a0${lift >= 100 ? "100+" : lift.toFixed(lift < 10 ? 1 : 0)}`,
+        );
+        mark(row.querySelector(".value"), "title", times(lift));
+        row.querySelector(".fill").style.setProperty("--share", Math.log(lift) / most);
+      },
+    );
+    for (const row of this.lifts.querySelectorAll(".fill"))
+      row.style.setProperty("--colour", colour(this.name));
+  }
+}
+
+function liftRow({ feature, value }) {
+  return make(
+    "li",
+    { class: "bar" },
+    make("span", { class: "name", text: words(feature, value), title: words(feature, value) }),
+    make("span", { class: "value" }),
+    make("span", { class: "track" }, make("span", { class: "fill" })),
+  );
+}
+
+function panel(name, ...children) {
+  return make("div", { class: "panel" }, make("h4", { text: name }), ...children);
+}
+
+function facts({ shoppers, mean_confidence: mean, labelled }) {
+  const parts = [plural(shoppers, "shopper")];
+  if (mean !== undefined && mean !== null) parts.push(`${percent(mean)} sure on average`);
+  if (labelled !== undefined) parts.push(`${count(labelled)} labelled`);
+  return parts.join(" \u00b7 ");
+}
+
+const about = (name) =>
+  name === null ? "Whoever behaves like more than one, or has done too little to tell." : "";

@@ -1,0 +1,103 @@
+// "Label these next": the ambiguous shoppers of whom an answer would teach the model most.
+
+import { ask } from "./api.js";
+import { assign, personaSelect } from "./assign.js";
+import { card, dot, empty, keyed, make, say } from "./dom.js";
+import { colour, percent, plural, title } from "./words.js";
+
+const QUEUE_SECONDS = 15;
+const SHOWN = 10;
+/** How long a row that was answered says so before it goes. */
+const LINGER_MS = 4_000;
+/** Most answers that are remembered: until the server has noticed, they are not asked again. */
+const MOST_DONE = 200;
+
+export function queue(scope) {
+  const list = make("ol", { class: "queue", "data-testid": "queue" });
+  const none = empty(
+    "Nobody to ask about",
+    "No shopper is ambiguous, or an answer would teach the model little.",
+  );
+  none.hidden = true;
+  const done = new Map(); // customer -> when it was answered
+  const again = scope.refresh(QUEUE_SECONDS, async () => {
+    const { shoppers, counted } = await ask(`/v1/queue?limit=${2 * SHOWN}`);
+    const open = shoppers.filter(
+      ({ customer_id: id }) => Date.now() - (done.get(id) ?? Infinity) < LINGER_MS || !done.has(id),
+    );
+    keyed(
+      list,
+      open.slice(0, SHOWN),
+      (each) => each.customer_id,
+      (each) => row(each, answered),
+      showCandidates,
+    );
+    none.hidden = open.length > 0;
+    say(none.firstChild, counted === false ? "Still counting" : "Nobody to ask about");
+  });
+
+  function answered(id) {
+    done.set(id, Date.now());
+    if (done.size > MOST_DONE) done.delete(done.keys().next().value);
+    const timer = setTimeout(again, LINGER_MS + 50);
+    scope.own(() => clearTimeout(timer));
+  }
+
+  const note = "Ambiguous shoppers of whom an answer would teach the model most.";
+  return card("Label these next", { note }, list, none);
+}
+
+/** The two likeliest personas of a distribution. */
+function likeliest(distribution) {
+  return Object.entries(distribution)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 2);
+}
+
+function row({ customer_id: id, distribution }, answered) {
+  const [first] = likeliest(distribution);
+  const select = personaSelect(
+    { "data-testid": "queue-persona", "aria-label": `Persona of ${id}` },
+    first?.[0],
+  );
+  const status = make("span", { class: "status", role: "status", "data-testid": "queue-status" });
+  const button = make("button", {
+    type: "button",
+    class: "plain",
+    "data-testid": "queue-assign",
+    "aria-label": `Assign ${id}`,
+    text: "Assign",
+    onclick: () => submit(),
+  });
+
+  async function submit() {
+    button.disabled = true;
+    say(status, "Sending\u2026");
+    try {
+      await assign(id, select.value);
+      say(status, `Assigned: ${title(select.value)}`);
+      answered(id);
+    } catch (error) {
+      say(status, `This did not work: ${error.message}`);
+      button.disabled = false;
+    }
+  }
+
+  return make(
+    "li",
+    { class: "queue-row", "data-testid": "queue-row", "data-customer": id },
+    make("a", { class: "who", href: `#/shopper/${encodeURIComponent(id)}`, text: id }),
+    make("span", { class: "candidates" }),
+    make("span", { class: "quiet evidence" }),
+    make("span", { class: "actions" }, select, button),
+    status,
+  );
+}
+
+function showCandidates(element, { distribution, evidence }) {
+  const parts = likeliest(distribution).map(([name, p]) =>
+    make("span", { class: "candidate" }, dot(colour(name)), `${title(name)} ${percent(p)}`),
+  );
+  element.querySelector(".candidates").replaceChildren(...parts);
+  say(element.querySelector(".evidence"), plural(Math.round(evidence), "event"));
+}
