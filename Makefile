@@ -11,7 +11,8 @@ BENCH_VENV := build/bench-venv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-api bench-state bench-model bench-rank bench-sweep chaos faults check format lock clean
+.PHONY: help demo test test-browser screenshot fuzz bench bench-api bench-backpressure \
+	bench-dashboard bench-model bench-rank bench-state bench-sweep chaos faults check format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +22,12 @@ demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --n
 
 test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-browser: $(VENV)/.dev ## of these, the dashboard in a real browser: ARGS="-k override"
+	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+screenshot: $(VENV)/.dev ## the README's picture of the dashboard, from the demo
+	@$(BIN)/python -m tests.browser.screenshot $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## mutated bytes through the whole path: ARGS="-runs=1000000"
 	@$(BIN)/python -m tests.fuzz.fuzz_events $(ARGS)
@@ -33,6 +40,9 @@ bench-state: $(VENV)/.dev ## of these, bytes of a shopper and what hashed slots 
 
 bench-api: $(VENV)/.dev ## the API's routes beside a bare GET, 1,000 listeners: ARGS="--turns 1"
 	@$(BIN)/python -m tests.benchmarks.api $(ARGS)
+
+bench-dashboard: $(VENV)/.dev ## the page while 200 shoppers a second change: ARGS="--seconds 60"
+	@$(BIN)/python -m tests.benchmarks.dashboard $(ARGS)
 
 bench-backpressure: $(VENV)/.dev ## a worker's memory and pace before slow servers: ARGS="--events 30000"
 	@$(BIN)/python -m tests.benchmarks.backpressure $(ARGS)

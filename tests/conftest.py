@@ -40,8 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "integration" in item.path.parts:
-            item.add_marker(pytest.mark.integration)
+        for kind in {"browser", "integration"} & set(item.path.parts):
+            item.add_marker(kind)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,0 +1,101 @@
+"""One browser for the run, one trained shop that no test stops, and a fresh page for each test."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from stream_persona.taxonomy import load
+from tests.browser.dashboard import Dashboard, dashboard_of
+from tests.browser.deployment import Deployment, deployed
+from tests.browser.looking import chromium, find_chromium
+from tests.browser.past import CHALLENGER, remember_an_hour
+from tests.browser.reports import Figures, Measured
+from tests.browser.shoppers import Crowd, story, train
+from tests.servers import Kafka, Redis, require_no_real, settings_for
+
+Look = Callable[..., AbstractAsyncContextManager[Dashboard]]
+
+FIGURES = pytest.StashKey[Figures]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All run on one event loop: the browser's connection lives on it."""
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    figures = config.stash.get(FIGURES, None)
+    if figures:
+        figures.write()
+        for line in figures.lines():
+            terminalreporter.write_line(line)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    binary = find_chromium()
+    if binary is None:
+        require_no_real("browser: it takes Chromium (Debian and Ubuntu: apt install chromium)")
+        pytest.skip("needs Chromium on the PATH")
+    async with chromium(binary) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Crowd:
+    return Crowd(load(None))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shop(
+    browser: Browser,
+    crowd: Crowd,
+    kafka: Kafka,
+    redis_server: Redis,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Deployment]:
+    """Trained on the crowd; tests add shoppers of their own and stop none of its parts."""
+    folder = tmp_path_factory.mktemp("shop")
+    settings = settings_for(kafka, redis_server.url, challengers=CHALLENGER)
+    await remember_an_hour(settings)
+    async with deployed(settings, folder) as made:
+        await train(made, crowd)
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def a_shopper(shop: Deployment) -> str:
+    """A customer who has changed more than once."""
+    customer = "CUST-04731"
+    for portion in story(customer):
+        await shop.shop.produce(*portion)
+        await shop.shop.at_rest()
+    await shop.has_heard_of(customer)
+    return customer
+
+
+@pytest.fixture
+def look(browser: Browser, shop: Deployment) -> Look:
+    """Opens pages on the shop: ``async with look(width=390) as dashboard``."""
+    return partial(dashboard_of, browser, shop.url)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def dashboard(look: Look) -> AsyncIterator[Dashboard]:
+    """A wide page on the shop, not yet opened anywhere."""
+    async with look() as dashboard:
+        yield dashboard
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Notes what is told at the end of the run, and written beside the screenshots."""
+    return request.config.stash.setdefault(FIGURES, Figures()).note

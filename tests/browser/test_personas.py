@@ -1,0 +1,64 @@
+"""The view of the personas: who they are, and how they are told apart."""
+
+import re
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Look
+from tests.browser.dashboard import Dashboard
+from tests.browser.deployment import Deployment
+from tests.browser.looking import THEMES
+
+#: Of each persona the colour of the dot beside its name.
+_COLOURS = """
+(rows) => Object.fromEntries(rows.map((row) =>
+    [row.dataset.persona, getComputedStyle(row.querySelector(".dot")).backgroundColor]))
+"""
+
+
+async def test_every_persona_has_its_portrait(dashboard: Dashboard, shop: Deployment) -> None:
+    await dashboard.open("personas")
+    await dashboard.drawn()
+    for name in shop.shop.taxonomy.names:
+        portrait = dashboard.part("portrait", persona=name)
+        await expect(portrait).to_contain_text(re.compile(r"\d+\sshoppers?\s·\s\d+\s% sure"))
+        assert await portrait.get_by_test_id("lifts").get_by_role("listitem").count()
+        drawn = portrait.get_by_test_id("chart-confidence")
+        await expect(drawn).to_have_attribute("aria-label", re.compile("Confidence of"))
+    await expect(dashboard.part("portrait", persona="")).to_contain_text("Ambiguous")
+
+
+async def test_the_threshold_of_ambiguity_is_told(dashboard: Dashboard, shop: Deployment) -> None:
+    await dashboard.open("personas")
+    threshold = (await shop.get("/v1/portraits"))["threshold"]
+    said = f"{100 * float(str(threshold)):.0f} %"
+    await expect(dashboard.part("threshold")).to_contain_text(said)
+
+
+async def test_the_window_of_time_can_be_chosen(dashboard: Dashboard) -> None:
+    await dashboard.open("personas")
+    async with dashboard.page.expect_request("**/v1/history?*") as asked:
+        await dashboard.page.locator('input[name="window"][value="21600"]').check(force=True)
+    query = parse_qs(urlparse((await asked.value).url).query)
+    assert query["seconds"] == ["21600"]
+    await dashboard.drawn()
+
+
+async def test_what_a_chart_shows_can_be_read_as_a_table(dashboard: Dashboard) -> None:
+    await dashboard.open("personas")
+    await dashboard.page.get_by_text("The mix as a table").click()
+    table = dashboard.page.get_by_role("table", name="Shoppers of each persona over time")
+    await expect(table.get_by_role("row").nth(1)).to_contain_text(re.compile(r"\d"))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_a_persona_has_one_colour_of_its_own(look: Look, theme: str) -> None:
+    async with look(color_scheme=theme) as dashboard:
+        await dashboard.open("now")
+        bars = dashboard.part("mix-now").locator("li[data-persona]")
+        now = await bars.evaluate_all(_COLOURS)
+        await dashboard.open("personas")
+        assert now == await dashboard.part("portrait").evaluate_all(_COLOURS)
+    assert len(set(now.values())) == len(now)

@@ -1,0 +1,53 @@
+"""One walk through all views: how each looks, and what axe finds wrong with it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+
+from tests.browser.dashboard import VIEWS, Dashboard
+from tests.browser.reports import SCREENSHOTS
+
+#: Sets of axe's rules.
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+
+_RUN = "(tags) => axe.run(document, { runOnly: tags, resultTypes: ['violations'] })"
+
+
+@dataclass
+class Walk:
+    """By view, how many pixels it takes in width and what axe says; and all that was asked for."""
+
+    width: int
+    widths: dict[str, int] = field(default_factory=dict)
+    violations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+async def walk(dashboard: Dashboard, shopper: str, width: int, name: str) -> Walk:
+    """Open each view, draw all of it, and leave a picture for people: ``<view>-<name>.png``."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    found = Walk(width)
+    for view in VIEWS:
+        await dashboard.open(view, shopper if view == "shopper" else None)
+        await dashboard.drawn(SCREENSHOTS / f"{view}-{name}.png")
+        wide = await dashboard.page.evaluate("document.documentElement.scrollWidth")
+        found.widths[view] = int(wide)
+        found.violations[view] = await violations(dashboard)
+    found.asked = dashboard.watch.asked
+    return found
+
+
+async def violations(dashboard: Dashboard) -> list[dict[str, Any]]:
+    """Each as its rule, what it says, and where. Axe comes in from outside the page's policy."""
+    await dashboard.page.evaluate(AXE_SCRIPT)
+    found = await dashboard.page.evaluate(_RUN, TAGS)
+    return [
+        {
+            "rule": each["id"],
+            "help": each["help"],
+            "where": [node["html"][:200] for node in each["nodes"]],
+            "why": [node["failureSummary"] for node in each["nodes"]][:3],
+        }
+        for each in found["violations"]
+    ]
