@@ -30,10 +30,12 @@ from stream_persona.demo.study import (
 )
 from stream_persona.errors import ConfigError
 from stream_persona.events import (
+    ASSIGNMENT,
     ENGAGEMENT,
     PURCHASE,
     Behaviour,
     Engagement,
+    Event,
     Item,
     Purchase,
     event_time,
@@ -103,6 +105,12 @@ class Journey:
         purchases = ((PURCHASE, purchase) for purchase in self._purchases())
         engagements = ((ENGAGEMENT, engagement) for engagement in self._engagements)
         both: tuple[Iterator[tuple[int, Behaviour]], ...] = (purchases, engagements)
+        return heapq.merge(*both, key=lambda pair: event_time(pair[1]))
+
+    def told(self) -> Iterator[tuple[int, Event]]:
+        """The same with the study's later assignments among them."""
+        later = ((ASSIGNMENT, assignment) for assignment in self.study.later(self.end))
+        both: tuple[Iterator[tuple[int, Event]], ...] = (self.events(), later)
         return heapq.merge(*both, key=lambda pair: event_time(pair[1]))
 
     def _purchases(self) -> Iterator[Purchase]:

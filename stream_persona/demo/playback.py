@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stream_persona.demo.journey import Journey
-from stream_persona.events import Behaviour, event_time
+from stream_persona.events import Event, event_time
 from stream_persona.feed import Feeder
 from stream_persona.simulate import Simulator
 
@@ -35,7 +35,7 @@ class Playback:
         self.length = (journey.end - journey.start) / DAY
         self.speed, self._rate = speed, rate
         self._synthetic = 0
-        self._rest = journey.events()
+        self._rest = journey.told()
         self._next = next(self._rest, None)
 
     @property
@@ -48,7 +48,7 @@ class Playback:
         """Days of event time told so far."""
         return (self.clock - self._start) / DAY
 
-    def due(self, elapsed: float) -> Iterator[tuple[int, Behaviour]]:
+    def due(self, elapsed: float) -> Iterator[tuple[int, Event]]:
         """Kind and event, in event time, of all that has not been told ``elapsed`` seconds in."""
         begin, self.clock = self.clock, self._start + round(elapsed * self.speed * DAY)
         count = int(elapsed * self._rate) - self._synthetic
@@ -73,7 +73,7 @@ class Playback:
             await feeder.flush()
             await asyncio.sleep(_TICK if told == elapsed else 0)
 
-    def _until(self, horizon: int) -> Iterator[tuple[int, Behaviour]]:
+    def _until(self, horizon: int) -> Iterator[tuple[int, Event]]:
         while self._next is not None and event_time(self._next[1]) <= horizon:
             yield self._next
             self._next = next(self._rest, None)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: The study is made on what happened before; what happened from here on is streamed.
 MIDYEAR: Final = datetime(2017, 7, 1, tzinfo=UTC)
+_MIDYEAR_MS: Final = milliseconds(MIDYEAR)
 #: Least lines (products of a basket) before and from midyear of an active household.
 ACTIVE_LINES: Final = (30, 100)
 
@@ -72,12 +73,26 @@ class Study:
         return min(counts, key=lambda persona: (-counts[persona], persona))
 
     def assignments(self) -> list[Assignment]:
-        """The team's messages, as of midyear, by customer id."""
-        at = milliseconds(MIDYEAR)
-        return [
-            Assignment(f"STUDY-{customer}", customer, at, persona, source="study")
-            for customer, persona in sorted(self.assigned.items())
-        ]
+        """The team's messages as of midyear, by customer id: four in five of all."""
+        names = sorted(self.assigned)
+        return [self._assignment(n, _MIDYEAR_MS) for i, n in enumerate(names) if not _is_later(i)]
+
+    def later(self, end: int) -> list[Assignment]:
+        """The others, evenly from midyear until ``end`` (epoch milliseconds), in this order.
+
+        A team goes on assigning, and that tells how good the predictions before were.
+        """
+        names = [name for i, name in enumerate(sorted(self.assigned)) if _is_later(i)]
+        step = (end - _MIDYEAR_MS) // (len(names) + 1)
+        return [self._assignment(n, _MIDYEAR_MS + i * step) for i, n in enumerate(names, 1)]
+
+    def _assignment(self, customer: str, at: int) -> Assignment:
+        persona = self.assigned[customer]
+        return Assignment(f"STUDY-{customer}", customer, at, persona, source="study")
+
+
+def _is_later(number: int) -> bool:
+    return number % 5 == 4  # noqa: PLR2004 - the last of each five
 
 
 def customer_id(household: int) -> str:

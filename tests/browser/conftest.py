@@ -12,7 +12,7 @@ from stream_persona.taxonomy import load
 from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
 from tests.browser.looking import chromium, find_chromium
-from tests.browser.past import CHALLENGER, remember_an_hour
+from tests.browser.past import CHALLENGER, SAMPLES, remember_an_hour
 from tests.browser.reports import Figures, Measured
 from tests.browser.shoppers import Crowd, story, train
 from tests.servers import Kafka, Redis, require_no_real, settings_for
@@ -68,6 +68,7 @@ async def shop(
     await remember_an_hour(settings)
     async with deployed(settings, folder) as made:
         await train(made, crowd)
+        assert len((await made.get("/v1/history?seconds=3600"))["at"]) > SAMPLES // 2
         yield made
 
 

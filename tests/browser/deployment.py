@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -100,11 +101,11 @@ class Deployment:
         except httpx.TransportError:
             return False
 
-    async def get(self, path: str) -> dict[str, object]:
+    async def get(self, path: str) -> dict[str, Any]:
         """What the API answers to a GET that must succeed."""
         answer = await self.http.get(f"{self.url}{path}")
         answer.raise_for_status()
-        found: dict[str, object] = answer.json()
+        found: dict[str, Any] = answer.json()
         return found
 
     async def has_heard_of(self, customer: str) -> None:

@@ -48,8 +48,8 @@ def sample(share: float, names: tuple[str, ...], rng: random.Random) -> Sample:
     return Sample(state, changes=rng.randrange(6, 30), flows=flows(names, rng))
 
 
-def flows(names: tuple[str, ...], rng: random.Random) -> list[tuple[str | None, str | None, int]]:
-    """A few shoppers on their way, most of them from ambiguous."""
+def flows(names: tuple[str, ...], rng: random.Random) -> dict[str, int]:
+    """A few shoppers on their way, by ``from:to``, most of them from ambiguous."""
     there = rng.choice(names[::2])
     back = rng.choice(names[1::2])
-    return [(None, there, rng.randrange(1, 4)), (there, back, 1), (back, None, 1)]
+    return {f":{there}": rng.randrange(1, 4), f"{there}:{back}": 1, f"{back}:": 1}

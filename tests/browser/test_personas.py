@@ -33,7 +33,7 @@ async def test_every_persona_has_its_portrait(dashboard: Dashboard, shop: Deploy
 async def test_the_threshold_of_ambiguity_is_told(dashboard: Dashboard, shop: Deployment) -> None:
     await dashboard.open("personas")
     threshold = (await shop.get("/v1/portraits"))["threshold"]
-    said = f"{100 * float(str(threshold)):.0f} %"
+    said = f"{100 * threshold:.0f} %"
     await expect(dashboard.part("threshold")).to_contain_text(said)
 
 

@@ -98,7 +98,7 @@ class Days:
 
     start, end = 0, 10 * DAY
 
-    def events(self) -> Iterator[tuple[int, Purchase]]:
+    def told(self) -> Iterator[tuple[int, Purchase]]:
         for day in range(1, 11):
             yield PURCHASE, Purchase(f"B-{day}", "HH-1", day * DAY, ())
 
