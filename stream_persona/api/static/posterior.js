@@ -13,7 +13,7 @@ export class Posterior {
     this.list = make("ul", { class: "bars", "data-testid": "posterior" });
     this.element = card(
       "How likely each persona is",
-      { note: "Choose one to see why." },
+      { note: "As of now. Choose one to see why." },
       this.list,
     );
     this.subject = make("p", { class: "note" });
