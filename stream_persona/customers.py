@@ -175,7 +175,7 @@ def _behaviour(
     named = [i for i in heaviest if profile.slots[i] != EVENTS][:count]
     return {
         "evidence": round(evidence, 3),
-        "tokens": len(record.counts.keys),
+        "tokens": len(record.counts),
         "heaviest_tokens": {
             tokenizer.name(int(profile.slots[i])): round(float(weights[i]), 3) for i in named
         },

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Context
 from functools import cache
-from itertools import chain, pairwise
+from itertools import chain
 from math import isqrt
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +25,7 @@ from msgspec import Struct
 from stream_persona.tokens import COARSE_SLOTS, EVENTS, WEIGHT_UNITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,6 +49,7 @@ LOG_GAIN: Final = 200.0
 NO_EPOCH: Final = -(1 << 40)
 
 _SECTION = 1 << 16
+_KEY_BYTES, _VALUE_BYTES = 4, 8
 _UNITS_BITS = 3
 _LOG_STEPS = 2_048
 
@@ -103,18 +104,56 @@ def granules_of(times: Ints, features: Features) -> Ints:
     return (times - features.origin_ms) * GRANULES // features.half_life_ms
 
 
-class Counts(Struct, gc=False):
-    """One customer's decayed counts: sorted keys and their integer sums, as of ``clock``."""
+class Counts(Struct, frozen=True, gc=False):
+    """One customer's decayed counts: sorted keys and their integer sums, as of ``clock``.
+
+    ``len`` is the number of tokens. Both columns are held as bytes, since many customers' are cut
+    and joined at once, and a small array costs ten times what a small bytes object does.
+    """
 
     epoch: int
     clock: int
-    keys: NDArray[np.uint32]
-    values: Ints
+    key_bytes: bytes
+    value_bytes: bytes
 
     @classmethod
     def empty(cls) -> Counts:
         """Of a customer without events."""
-        return cls(NO_EPOCH, 0, np.empty(0, np.uint32), np.empty(0, np.int64))
+        return cls(NO_EPOCH, 0, b"", b"")
+
+    @classmethod
+    def of(cls, epoch: int, clock: int, keys: NDArray[np.uint32], values: Ints) -> Counts:
+        """Of columns as arrays."""
+        return cls(epoch, clock, keys.tobytes(), values.tobytes())
+
+    def __len__(self) -> int:
+        return len(self.key_bytes) // _KEY_BYTES
+
+    @property
+    def keys(self) -> NDArray[np.uint32]:
+        """The keys, ascending."""
+        return np.frombuffer(self.key_bytes, np.uint32)
+
+    @property
+    def values(self) -> Ints:
+        """The sums of the keys."""
+        return np.frombuffer(self.value_bytes, np.int64)
+
+
+def columns(counts: Sequence[Counts]) -> tuple[Ints, Ints, Ints]:
+    """Sizes of counts, and all their keys and values, one customer's after another's."""
+    sizes = np.array([len(c.key_bytes) for c in counts], np.int64) // _KEY_BYTES
+    keys = np.frombuffer(b"".join([c.key_bytes for c in counts]), np.uint32).astype(np.int64)
+    values = np.frombuffer(b"".join([c.value_bytes for c in counts]), np.int64)
+    return sizes, keys, values
+
+
+def cut(keys: Ints, values: Ints, bounds: Ints) -> Iterator[tuple[bytes, bytes]]:
+    """The bytes of both columns, from each of ``bounds`` to the next."""
+    low, high = keys.astype(np.uint32).tobytes(), values.tobytes()
+    a, b = (bounds * _KEY_BYTES).tolist(), (bounds * _VALUE_BYTES).tolist()
+    for i in range(len(bounds) - 1):
+        yield low[a[i] : a[i + 1]], high[b[i] : b[i + 1]]
 
 
 class Observation(Struct, gc=False):
@@ -147,20 +186,17 @@ def fold(
         *_added(observed, rows, newest[rows] - epochs, granules),
     )
     bounds = np.searchsorted(keys, np.arange(len(counts) + 1, dtype=np.int64) << 17)
-    local = (keys & (2 * _SECTION - 1)).astype(np.uint32)
+    parts = cut(keys & (2 * _SECTION - 1), values, bounds)
     return [
-        # Copies, since a slice would keep the whole batch's arrays alive in a cache.
-        Counts(int(newest[i]), int(clocks[i]), local[a:b].copy(), values[a:b].copy())
-        for i, (a, b) in enumerate(pairwise(bounds))
+        Counts(epoch, clock, *part)
+        for epoch, clock, part in zip(newest.tolist(), clocks.tolist(), parts, strict=True)
     ]
 
 
 def _carried(counts: Sequence[Counts], shift: Ints) -> tuple[Ints, Ints]:
     """What the rows hold already, moved to older sections where a newer epoch has begun."""
-    sizes = np.array([len(c.keys) for c in counts], np.int64)
+    sizes, keys, values = columns(counts)
     rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
-    keys = np.concatenate([c.keys for c in counts]).astype(np.int64)
-    values = np.concatenate([c.values for c in counts])
     section = (keys >> 16) + shift[rows]
     keys = rows << 17 | section << 16 | (keys & (_SECTION - 1))
     kept = section <= 1
@@ -244,10 +280,8 @@ class Profiles:
 
 def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     """What predictions and contributions are made of; a pure function of the counts."""
-    sizes = np.array([len(c.keys) for c in counts], np.int64)
+    sizes, keys, values = columns(counts)
     rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
-    keys = np.concatenate([c.keys for c in counts] or [np.empty(0, np.uint32)]).astype(np.int64)
-    values = np.concatenate([c.values for c in counts] or [np.empty(0, np.int64)])
     section = keys >> 16
     keys = rows << 16 | (keys & (_SECTION - 1))
     if section.any():
@@ -266,5 +300,5 @@ def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
 
 __all__ = [
     "COARSE_SLOTS", "EVENTS", "MAX_EVENTS", "SCALE", "Counts", "Observation", "Profiles",
-    "fold", "granules_of", "log_share", "profiles",
+    "columns", "cut", "fold", "granules_of", "log_share", "profiles",
 ]  # fmt: skip

@@ -115,7 +115,7 @@ def speak(
     known = {
         name: record
         for name, record in outcome.records.items()
-        if len(record.counts.keys) or record.label is not None
+        if len(record.counts) or record.label is not None
     }
     if not known:
         return
@@ -166,7 +166,7 @@ def teaches(record: Record, taxonomy: Taxonomy) -> bool:
     """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
     return (
         record.label is not None
-        and len(record.counts.keys) > 0
+        and len(record.counts) > 0
         and record.active_label() in taxonomy.names
     )
 

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from stream_persona.errors import TopologyError
-from stream_persona.features import Counts
+from stream_persona.features import Counts, columns, cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ class Record(Struct, frozen=True, gc=False):
     @property
     def is_marker(self) -> bool:
         """Whether nothing is left but the memory of a deletion."""
-        return bool(self.deleted_at) and not len(self.counts.keys) and self.label is None
+        return bool(self.deleted_at) and not len(self.counts) and self.label is None
 
     def active_label(self) -> str | None:
         """The persona assigned as of the record's own clock, if any."""
@@ -138,10 +138,7 @@ def event_hash(event_id: str) -> int:
 
 def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
     """The bytes of each record; equal records give equal bytes."""
-    counts = [record.counts for record in records]
-    sizes = np.array([len(c.keys) for c in counts], np.int64)
-    keys = np.concatenate([c.keys for c in counts] or [np.empty(0, np.uint32)]).astype(np.int64)
-    values = np.concatenate([c.values for c in counts] or [np.empty(0, np.int64)])
+    sizes, keys, values = columns([record.counts for record in records])
     starts = np.concatenate(([0], np.cumsum(sizes)))
     sections = _section_starts(keys >> 16, starts)
     shifts = _common_zeros(values, sections)
@@ -182,13 +179,8 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
     keys = _undone_deltas(keys, starts)
     shifts = np.array([head.shifts for head in heads], np.int64).reshape(-1, 2)
     values <<= shifts[np.repeat(np.arange(len(heads)), sizes), keys >> 16]
-    bounds = starts.tolist()
-    narrow = keys.astype(np.uint32)
-    return [
-        # Copies, since a slice would keep all arrays of the call alive in a cache.
-        _record(head, narrow[a:b].copy(), values[a:b].copy())
-        for head, a, b in zip(heads, bounds[:-1], bounds[1:], strict=True)
-    ]
+    parts = cut(keys, values, starts)
+    return [_record(head, *part) for head, part in zip(heads, parts, strict=True)]
 
 
 def _halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
@@ -232,7 +224,7 @@ def _decode_head(blob: bytes, fingerprint: int) -> _Head:
     return head
 
 
-def _record(head: _Head, keys: NDArray[np.uint32], values: Ints) -> Record:
+def _record(head: _Head, keys: bytes, values: bytes) -> Record:
     return Record(
         Counts(head.epoch, head.clock, keys, values), head.label, dict(head.positions),
         dict(head.recent), head.deleted_at, head.said,

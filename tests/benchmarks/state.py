@@ -172,7 +172,7 @@ def without_fine(counts: Counts, *, fine: bool) -> Counts:
     if fine:
         return counts
     kept = (counts.keys & 0xFFFF) < COARSE_SLOTS
-    return Counts(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
+    return Counts.of(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
 
 
 def cost_of_slots() -> dict[str, dict[str, float]]:

@@ -25,8 +25,7 @@ SHOP = shop(policy=POLICY)
 
 def at(clock: int, record: Record | None = None) -> Record:
     """The record, its newest event at ``clock``."""
-    empty = Counts.empty()
-    return replace(record or Record(), counts=Counts(0, clock, empty.keys, empty.values))
+    return replace(record or Record(), counts=Counts(0, clock, b"", b""))
 
 
 def belief(*shares: float, evidence: float = 9.0) -> Belief:
