@@ -7,21 +7,21 @@ and dwell keep a label from flapping, a step keeps small moves of confidence qui
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+import orjson
 from msgspec import Struct
 
 from stream_persona.confidence import MILLION, candidates, is_ambiguous
-from stream_persona.events import encode, rfc3339
-from stream_persona.records import Posterior, Said
+from stream_persona.events import rfc3339
+from stream_persona.records import Posterior, Record, Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.records import Record
     from stream_persona.taxonomy import Taxonomy
 
 #: Why a change was published; a cause's index is stored.
@@ -169,43 +169,65 @@ def change_id(customer_id: str, deleted_at: int, said: Said) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def change_message(customer_id: str, record: Record) -> bytes:
-    """The value of ``persona-changes`` for what the record says; the same bytes every time."""
+def messages(customer_id: str, record: Record) -> tuple[bytes, bytes]:
+    """The values of ``persona-changes`` and of ``persona:<customer_id>``, in one go."""
     said = record.said
     if said is None:
         message = f"nothing was said of {customer_id} yet"
         raise ValueError(message)
-    return encode({
-        "change_id": change_id(customer_id, record.deleted_at, said),
+    words = _Words(_plain(said.current, said.personas), _why(said), rfc3339(said.published_at))
+    return _change(customer_id, record.deleted_at, said, words), _public(customer_id, said, words)
+
+
+def change_message(customer_id: str, record: Record) -> bytes:
+    """The value of ``persona-changes`` for what the record says; the same bytes every time."""
+    return messages(customer_id, record)[0]
+
+
+def public_record(customer_id: str, said: Said) -> bytes:
+    """The value of ``persona:<customer_id>``: what was said, for anybody to look up."""
+    return messages(customer_id, Record(said=said))[1]
+
+
+class _Words(NamedTuple):
+    """What a change and the public record after it have in common."""
+
+    current: dict[str, Any]
+    why: list[dict[str, Any]]
+    published_at: str
+
+
+def _change(customer_id: str, deleted_at: int, said: Said, words: _Words) -> bytes:
+    return orjson.dumps({
+        "change_id": change_id(customer_id, deleted_at, said),
         "customer_id": customer_id,
         "revision": said.revision,
         "occurred_at": rfc3339(said.at),
-        "published_at": rfc3339(said.published_at),
+        "published_at": words.published_at,
         "cause": CAUSES[said.cause],
         "previous": _plain(said.previous, said.personas) if said.previous else None,
-        "current": _plain(said.current, said.personas),
-        "why": _why(said),
+        "current": words.current,
+        "why": words.why,
         "model_version": said.model_version,
         "taxonomy_version": said.taxonomy_version,
     })  # fmt: skip
 
 
-def public_record(customer_id: str, said: Said) -> bytes:
-    """The value of ``persona:<customer_id>``: what was said, for anybody to look up."""
+def _public(customer_id: str, said: Said, words: _Words) -> bytes:
     current = said.current
     possible = (
         [current.persona]
         if current.persona is not None
         else candidates(said.personas, current.distribution, said.candidate_floor)
     )
-    return encode({
+    return orjson.dumps({
         "customer_id": customer_id,
-        **_plain(current, said.personas),
+        **words.current,
         "candidates": possible,
-        "why": _why(said),
+        "why": words.why,
         "evidence": said.evidence / 1_000,
         "revision": said.revision,
-        "updated_at": rfc3339(said.published_at),
+        "updated_at": words.published_at,
         "model_version": said.model_version,
         "taxonomy_version": said.taxonomy_version,
     })  # fmt: skip

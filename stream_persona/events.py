@@ -138,10 +138,10 @@ REASONS: Final = frozenset(
 #: A shorter message is within the limits of nesting and of attributes, whatever it holds.
 _SHORT: Final = 2 * MAX_DEPTH
 
+_ENCODER = msgspec.json.Encoder()
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_DAY = 86_400_000
 _STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
 _OTHERS = bytes(set(range(256)) - set(b"{[}]"))
 
@@ -153,15 +153,15 @@ def milliseconds(time: datetime | int) -> int:
 
 def rfc3339(at: int) -> str:
     """The RFC 3339 text, in UTC to the millisecond, of epoch milliseconds."""
-    day, rest = divmod(at, _DAY)
-    seconds, millis = divmod(rest, 1_000)
-    minutes, second = divmod(seconds, 60)
-    return f"{_date(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{millis:03d}Z"
+    minute, rest = divmod(at, 60_000)
+    digits = str(100_000 + rest)
+    return f"{_minute(minute)}{digits[1:3]}.{digits[3:]}Z"
 
 
 @lru_cache(maxsize=4_096)
-def _date(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).date().isoformat()
+def _minute(minute: int) -> str:
+    """The text of a minute, up to where its seconds follow."""
+    return (_EPOCH + timedelta(minutes=minute)).isoformat()[:17]
 
 
 def event_id(event: Event) -> str:
@@ -249,4 +249,4 @@ def check_id(customer_id: str) -> None:
 
 def encode(message: object) -> bytes:
     """The JSON bytes of an event or of anything made of plain values."""
-    return msgspec.json.encode(message)
+    return _ENCODER.encode(message)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiokafka.partitioner import murmur2
 
 from stream_persona import learned, pipeline, records
-from stream_persona.change import change_message, public_record
+from stream_persona.change import change_message
 from stream_persona.errors import DecodeError
 from stream_persona.events import ASSIGNMENT, decode, encode
 from stream_persona.model import PersonaClassifier
@@ -63,9 +63,7 @@ def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
         write.states[customer] = None if record.is_marker else blob
         if record.is_marker:
             write.markers[customer] = blob
-        if customer in outcome.spoken:
-            said = record.said
-            write.public[customer] = public_record(customer, said) if said else None
+    write.public = outcome.spoken
     write.pending = sorted(outcome.spoken)
     for lesson in outcome.lessons:
         (write.labelled if lesson.sign > 0 else write.unlabelled).add(lesson.customer_id)

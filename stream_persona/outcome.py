@@ -81,12 +81,12 @@ class Outcome:
     """What a batch leads to.
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
-    a tombstone), ``spoken`` the customers whose public record changes; the counts are metrics.
+    a tombstone), ``spoken`` the public records that change (None: it goes); the counts are metrics.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
     messages: list[tuple[str, bytes | None]] = field(default_factory=list)
-    spoken: set[str] = field(default_factory=set)
+    spoken: dict[str, bytes | None] = field(default_factory=dict)
     lessons: list[Lesson] = field(default_factory=list)
     causes: list[int] = field(default_factory=list)
     assigned: set[str] = field(default_factory=set)
@@ -96,7 +96,7 @@ class Outcome:
     duplicates: int = 0
     dropped: int = 0
 
-    def say(self, customer_id: str, message: bytes | None) -> None:
+    def say(self, customer_id: str, message: bytes | None, public: bytes | None) -> None:
         """Publish a change (None: a tombstone) and renew the public record."""
         self.messages.append((customer_id, message))
-        self.spoken.add(customer_id)
+        self.spoken[customer_id] = public

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from stream_persona.change import BEHAVIOUR, Belief, change_message, decide, millionths
+from stream_persona.change import BEHAVIOUR, Belief, decide, messages, millionths
 from stream_persona.drafts import Draft, Rules, clamped, drafts_of, whole_milliseconds
 from stream_persona.events import DELETION
 from stream_persona.explain import reasons
@@ -71,7 +71,7 @@ def absorb(
     outcome.lessons = [*lessons(before, taxonomy, -1), *lessons(outcome.records, taxonomy)]
     for draft in changed:
         if draft.forgotten:
-            outcome.say(draft.customer_id, None)
+            outcome.say(draft.customer_id, None, None)
         if draft.label is None:
             continue
         label = draft.record.active_label()
@@ -158,7 +158,7 @@ def _say(
     for (_, name, said), why in zip(changed, whys, strict=True):
         record = replace(outcome.records[name], said=replace(said, why=why))
         outcome.records[name] = record
-        outcome.say(name, change_message(name, record))
+        outcome.say(name, *messages(name, record))
         outcome.causes.append(said.cause)
 
 

@@ -75,7 +75,7 @@ async def bytes_of_state() -> dict[str, float]:
     for batch in track(
         batches(story), "folding the year", total=total, console=Console(stderr=True)
     ):
-        spoken |= year.walk(batch, tokenizer).spoken
+        spoken |= year.walk(batch, tokenizer).spoken.keys()
     try:
         async with Redis.from_url(server.url) as redis:
             before = await used(redis)
