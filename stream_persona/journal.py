@@ -55,22 +55,6 @@ def read(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
     return event
 
 
-def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
-    """What an outcome changes in the tables; deletions are remembered for ``marker_days``."""
-    write = Write(marker_ms=round(marker_days * 86_400_000))
-    blobs = records.encode(list(outcome.records.values()), taxonomy.fingerprint)
-    for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
-        write.states[customer] = None if record.is_marker else blob
-        if record.is_marker:
-            write.markers[customer] = blob
-    write.public = outcome.spoken
-    write.pending = sorted(outcome.spoken)
-    for lesson in outcome.lessons:
-        (write.labelled if lesson.sign > 0 else write.unlabelled).add(lesson.customer_id)
-    write.unlabelled -= write.labelled
-    return write
-
-
 @dataclass(slots=True)
 class Share:
     """What an outcome means for one partition."""
@@ -80,6 +64,24 @@ class Share:
     lessons: list[Lesson] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
+    def keep(self, customer: str, record: Record, blob: bytes) -> None:
+        """A customer's new record."""
+        self.records[customer] = record
+        if record.is_marker:
+            self.write.states[customer] = None
+            self.write.markers[customer] = blob
+        else:
+            self.write.states[customer] = blob
+
+    def learn(self, lesson: Lesson) -> None:
+        """A lesson; who is unlearned and learned in one go, in this order, is labelled."""
+        self.lessons.append(lesson)
+        if lesson.sign > 0:
+            self.write.labelled.add(lesson.customer_id)
+            self.write.unlabelled.discard(lesson.customer_id)
+        else:
+            self.write.unlabelled.add(lesson.customer_id)
+
 
 def shares(
     outcome: Outcome, homes: Mapping[str, int], taxonomy: Taxonomy, marker_days: float
@@ -87,28 +89,29 @@ def shares(
     """An outcome by partition; ``homes`` are those of its customers.
 
     Records are encoded all at once, since that costs less than a few here and a few there.
+    Deletions are remembered for ``marker_days``.
     """
-    whole = write_of(outcome, taxonomy, marker_days)
-    found = {homes[name]: Share(Write(marker_ms=whole.marker_ms)) for name in outcome.records}
-    for customer, record in outcome.records.items():
-        share = found[homes[customer]]
-        share.records[customer] = record
-        share.write.states[customer] = whole.states[customer]
-        if customer in whole.markers:
-            share.write.markers[customer] = whole.markers[customer]
-    for customer, public in whole.public.items():
+    marker_ms, found = round(marker_days * 86_400_000), dict[int, Share]()
+    blobs = records.encode(list(outcome.records.values()), taxonomy.fingerprint)
+    for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
+        share = found.get(homes[customer])
+        if share is None:
+            share = found[homes[customer]] = Share(Write(marker_ms=marker_ms))
+        share.keep(customer, record, blob)
+    for customer, public in outcome.spoken.items():
         found[homes[customer]].write.public[customer] = public
-    for customer in whole.pending:
-        found[homes[customer]].write.pending.append(customer)
-    for customer in whole.labelled:
-        found[homes[customer]].write.labelled.add(customer)
-    for customer in whole.unlabelled:
-        found[homes[customer]].write.unlabelled.add(customer)
     for lesson in outcome.lessons:
-        found[homes[lesson.customer_id]].lessons.append(lesson)
+        found[homes[lesson.customer_id]].learn(lesson)
     for change in outcome.messages:
         found[homes[change[0]]].changes.append(change)
+    for share in found.values():
+        share.write.pending = sorted(share.write.public)
     return found
+
+
+def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
+    """What an outcome that has records changes in the tables, all of it in one partition."""
+    return shares(outcome, dict.fromkeys(outcome.records, 0), taxonomy, marker_days)[0].write
 
 
 class RecordCache:
