@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from msgspec import Struct
 
 from stream_persona.events import ASSIGNMENT, DELETION, KINDS, milliseconds
+from stream_persona.features import Observation
 from stream_persona.records import Label, Recent, Record, event_hash, with_recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from stream_persona.events import Assignment, Browse, Engagement, Purchase
     from stream_persona.features import Counts
-    from stream_persona.outcome import Delivery, Histories, Outcome
+    from stream_persona.outcome import Delivery, Outcome
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
 
@@ -42,11 +43,12 @@ class Rules:
 
 
 class Draft(Struct, gc=False):
-    """A customer's record while a batch is applied to it.
+    """A customer's record while a batch is applied to it, as the batch's ``row``-th customer.
 
-    ``observed`` are the event times, slots and weights of what is folded in the end.
+    ``observed`` is what is folded in the end.
     """
 
+    row: int
     customer_id: str
     before: Record
     record: Record
@@ -55,7 +57,7 @@ class Draft(Struct, gc=False):
     positions: dict[int, int]
     recent: dict[int, Recent]
     heard: list[Delivery]
-    observed: list[tuple[int, list[int], list[int]]] = []
+    observed: list[Observation] = []
     applied: bool = False
     forgotten: bool = False
 
@@ -89,7 +91,7 @@ class Draft(Struct, gc=False):
             if recent is None:
                 return False
             self.recent[delivery.source] = recent
-            self.observed.append((at, slots, weights))
+            self.observed.append(Observation(self.row, at, slots, weights))
         return True
 
     def _forget(self, at: int, rules: Rules) -> None:
@@ -119,22 +121,13 @@ class Draft(Struct, gc=False):
         )  # fmt: skip
 
 
-def drafts_of(
-    deliveries: Iterable[Delivery], records: Mapping[str, Record], histories: Histories
-) -> dict[str, Draft]:
-    """A draft for each customer of the deliveries, of the record as it stands."""
-    drafts: dict[str, Draft] = {}
-    for delivery in deliveries:
-        customer_id = delivery.event.customer_id
-        if customer_id not in drafts:
-            record = records.get(customer_id) or Record()
-            past = histories.get(customer_id) or ()
-            drafts[customer_id] = Draft(
-                customer_id, record, record, record.label,
-                record.deleted_at, record.positions.copy(), record.recent.copy(),
-                [each for each in past if each.kind in BEHAVIOUR],
-            )  # fmt: skip
-    return drafts
+def draft_of(row: int, customer_id: str, record: Record, past: Iterable[Delivery]) -> Draft:
+    """A draft of a record as it stands; ``past`` is what was applied to it before, if asked for."""
+    return Draft(
+        row, customer_id, record, record, record.label, record.deleted_at,
+        record.positions.copy(), record.recent.copy(),
+        [each for each in past if each.kind in BEHAVIOUR] if past else [],
+    )  # fmt: skip
 
 
 def clamped(delivery: Delivery, max_future: int) -> int:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -52,6 +52,7 @@ _END: Final = 253_402_300_800_000
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=_END)]
 Text = Annotated[str, Meta(max_length=1_024)]
+Action = Literal["view", "search", "add_to_cart", "remove_from_cart", "wishlist"]
 Attributes = Annotated[dict[Text, Text], Meta(max_length=MAX_ATTRIBUTES)]
 
 
@@ -83,7 +84,7 @@ class Browse(Struct, frozen=True, gc=False):
     event_id: Id
     customer_id: Id
     occurred_at: Time
-    action: Annotated[str, Meta(pattern=r"\A(view|search|add_to_cart|remove_from_cart|wishlist)\Z")]
+    action: Action
     product: Item | None = None
     query: Text | None = None
     attributes: Attributes | None = None
@@ -137,6 +138,8 @@ REASONS: Final = frozenset(
 
 #: A shorter message is within the limits of nesting and of attributes, whatever it holds.
 _SHORT: Final = 2 * MAX_DEPTH
+#: An id of no more characters has no more than its most bytes.
+_SHORT_ID: Final = MAX_ID_BYTES // 4
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
@@ -243,7 +246,7 @@ def check_id(customer_id: str) -> None:
     """
     if not customer_id.isprintable():
         raise DecodeError("invalid_id", "customer_id has characters that cannot be printed")
-    if not 0 < len(customer_id.encode()) <= MAX_ID_BYTES:
+    if not (0 < len(customer_id) <= _SHORT_ID or 0 < len(customer_id.encode()) <= MAX_ID_BYTES):
         raise DecodeError("invalid_id", f"customer_id must have 1 to {MAX_ID_BYTES} bytes")
 
 

@@ -50,7 +50,7 @@ class Inbox:
 
     def read(self, batch: Sequence[ConsumerRecord]) -> Read:
         """Nothing of the batch is lost: each message becomes one of three."""
-        read = Read()
+        read, partitions = Read(), self._settings.partitions
         for raw in batch:
             try:
                 delivery = self._delivery(raw)
@@ -59,7 +59,9 @@ class Inbox:
                 read.reasons.append(error.reason)
                 continue
             customer = delivery.event.customer_id
-            at_home = journal.home(customer, self._settings.partitions)
+            at_home = read.homes.get(customer, -1)
+            if at_home < 0:
+                at_home = journal.home(customer, partitions)
             if at_home == raw.partition and raw.topic not in self.repartitioned:
                 read.deliveries.append(delivery)
                 read.homes[customer] = at_home

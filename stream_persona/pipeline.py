@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from stream_persona.change import BEHAVIOUR, Belief, decide, messages, millionths
-from stream_persona.drafts import Draft, Rules, clamped, drafts_of, whole_milliseconds
+from stream_persona.drafts import Draft, Rules, clamped, draft_of, whole_milliseconds
 from stream_persona.events import DELETION
 from stream_persona.explain import reasons
-from stream_persona.features import Counts, Observation, Profiles, fold, profiles
+from stream_persona.features import Counts, Profiles, fold, profiles
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
+from stream_persona.records import Record
 from stream_persona.sums import FOLDS, contributions, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.records import Record, Said
+    from stream_persona.records import Said
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
     from stream_persona.weights import Weights
@@ -61,9 +62,15 @@ def absorb(
 ) -> Outcome:
     """Apply each event once, fold, learn; nothing of it depends on what the model knows."""
     outcome, rules = Outcome(), Rules.of(taxonomy, tokenizer)
-    drafts = drafts_of(deliveries, records, histories)
+    drafts: dict[str, Draft] = {}
     for delivery in deliveries:
-        drafts[delivery.event.customer_id].apply(delivery, rules, outcome)
+        name = delivery.event.customer_id
+        draft = drafts.get(name)
+        if draft is None:
+            past = histories.get(name, ())
+            draft = draft_of(len(drafts), name, records.get(name) or Record(), past)
+            drafts[name] = draft
+        draft.apply(delivery, rules, outcome)
     _fold(list(drafts.values()), taxonomy)
     changed = [draft for draft in drafts.values() if draft.applied]
     outcome.records = {draft.customer_id: draft.record for draft in changed}
@@ -183,9 +190,7 @@ def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) ->
 
 
 def _fold(drafts: Sequence[Draft], taxonomy: Taxonomy) -> None:
-    observed = [
-        Observation(row, *each) for row, draft in enumerate(drafts) for each in draft.observed
-    ]
+    observed = [each for draft in drafts for each in draft.observed]
     counts: Sequence[Counts] = [draft.record.counts for draft in drafts]
     if observed:
         counts = fold(counts, observed, taxonomy.features)

@@ -293,11 +293,18 @@ def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None
 
     An input keeps its order on every run, so what is forgotten here does not depend on the others.
     """
-    times = recent[1::2]
-    after = max(at, *times, 0) - window
-    if recent and min(times) <= after:
-        kept = [number for number in range(0, len(recent), 2) if recent[number + 1] > after]
-        recent = tuple(each for number in kept for each in recent[number : number + 2])
-    if key in recent[::2]:
-        return None
-    return (*recent, key, at)[-2 * MAX_RECENT :] if at > after else recent
+    newest = max(at, 0)
+    if recent:
+        times = recent[1::2]
+        newest = max(newest, *times)
+        if min(times) <= newest - window:
+            recent = _within(recent, newest - window)
+        if key in recent and key in recent[::2]:  # the first alone would take a time for an id
+            return None
+    return (*recent, key, at)[-2 * MAX_RECENT :] if at > newest - window else recent
+
+
+def _within(recent: Recent, after: int) -> Recent:
+    """Those whose times are after ``after``."""
+    kept = [number for number in range(0, len(recent), 2) if recent[number + 1] > after]
+    return tuple([each for number in kept for each in recent[number : number + 2]])

@@ -20,6 +20,7 @@ from stream_persona.events import (
     BROWSE,
     ENGAGEMENT,
     PURCHASE,
+    Action,
     Behaviour,
     Browse,
     Engagement,
@@ -35,7 +36,7 @@ Taste = Mapping[str, tuple[str, ...]]
 
 #: Of ten things that shoppers do, as many are of each kind.
 _MIX: Final = (BROWSE,) * 6 + (PURCHASE,) * 2 + (ENGAGEMENT,) * 2
-_BROWSES: Final = (
+_BROWSES: Final[tuple[tuple[Action, int], ...]] = (
     ("view", 12), ("search", 3), ("add_to_cart", 3), ("wishlist", 1), ("remove_from_cart", 1),
 )  # fmt: skip
 _CHANNELS: Final = ("email", "push", "onsite", "ad")

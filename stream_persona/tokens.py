@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from stream_persona.bands import (
     MAX_LEVELS,
@@ -23,10 +23,11 @@ from stream_persona.events import (
     MAX_ATTRIBUTES,
     MAX_ITEM_ATTRIBUTES,
     MAX_ITEMS,
+    Action,
     Browse,
     Engagement,
     Purchase,
-    event_time,
+    milliseconds,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +81,15 @@ class Tokenizer:
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         features = taxonomy.features
-        self._signals = taxonomy.signals
+        signals = taxonomy.signals
+        self._purchase_weight = round(WEIGHT_UNITS * signals.purchase)
+        self._browse_weights = {
+            action: round(WEIGHT_UNITS * getattr(signals, action)) for action in get_args(Action)
+        }
+        self._engagement_weights = {
+            action: round(WEIGHT_UNITS * weight) for action, weight in signals.engagement.items()
+        }
+        self._other_weight = round(WEIGHT_UNITS * signals.other_engagement)
         self._fields = frozenset(features.fields)
         self._fine = frozenset(features.fine)
         self._separator = features.category_separator
@@ -153,7 +162,7 @@ class Tokenizer:
         return self._purchase(event) if isinstance(event, Purchase) else self._engagement(event)
 
     def _purchase(self, event: Purchase) -> tuple[list[int], list[int]]:
-        weight = round(WEIGHT_UNITS * self._signals.purchase)
+        weight = self._purchase_weight
         if not weight:
             return [], []
         items = event.items
@@ -166,7 +175,7 @@ class Tokenizer:
         return slots, weights + [weight] * (len(slots) - len(weights))
 
     def _browse(self, event: Browse) -> tuple[list[int], list[int]]:
-        weight = round(WEIGHT_UNITS * getattr(self._signals, event.action))
+        weight = self._browse_weights[event.action]
         if not weight:
             return [], []
         slots = self._context(event)
@@ -179,10 +188,7 @@ class Tokenizer:
         return slots, [weight] * len(slots)
 
     def _engagement(self, event: Engagement) -> tuple[list[int], list[int]]:
-        signals = self._signals
-        weight = round(
-            WEIGHT_UNITS * signals.engagement.get(event.action, signals.other_engagement)
-        )
+        weight = self._engagement_weights.get(event.action, self._other_weight)
         if not weight:
             return [], []
         slots = self._context(event)
@@ -201,7 +207,7 @@ class Tokenizer:
 
     def _context(self, event: Behaviour) -> list[int]:
         """The event itself, when it happened, and its free attributes."""
-        hours = (event_time(event) + self._shift_ms) // 3_600_000
+        hours = (milliseconds(event.occurred_at) + self._shift_ms) // 3_600_000
         found = self._hours.get(hours)
         slots = list(self._moment(hours) if found is None else found)
         if event.attributes:
