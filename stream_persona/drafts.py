@@ -117,7 +117,7 @@ class Draft(Struct, gc=False):
         """Put the new record together."""
         self.record = Record(
             counts, self.label, self.positions, self.recent, self.deleted_at,
-            None if self.forgotten else self.before.said,
+            None if self.forgotten else self.before.said, self.before.packed,
         )  # fmt: skip
 
 

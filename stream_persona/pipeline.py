@@ -163,7 +163,7 @@ def _say(
         taxonomy.policy.reasons,
     )
     for (_, name, said), why in zip(changed, whys, strict=True):
-        record = replace(outcome.records[name], said=replace(said, why=why))
+        record = outcome.records[name].saying(replace(said, why=why))
         outcome.records[name] = record
         outcome.say(name, *messages(name, record))
         outcome.causes.append(said.cause)

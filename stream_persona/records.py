@@ -85,6 +85,7 @@ class Record(Struct, frozen=True, gc=False):
 
     ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent``
     hashes of event ids to their event times, ``deleted_at`` is the newest deletion (0: none).
+    ``packed`` is a ``Said`` with its bytes: it stays through many events, and is encoded once.
     """
 
     counts: Counts = field(default_factory=Counts.empty)
@@ -93,6 +94,11 @@ class Record(Struct, frozen=True, gc=False):
     recent: dict[int, Recent] = field(default_factory=dict)
     deleted_at: int = 0
     said: Said | None = None
+    packed: tuple[Said, msgspec.Raw] | None = None
+
+    def saying(self, said: Said) -> Record:
+        """The record with a new last change."""
+        return replace(self, said=said, packed=(said, msgspec.Raw(_encoder.encode(said))))
 
     @property
     def is_marker(self) -> bool:
@@ -120,11 +126,12 @@ class _Head(Struct, frozen=True, array_like=True, gc=False):
     positions: tuple[tuple[int, int], ...]
     recent: tuple[tuple[int, Recent], ...]
     deleted_at: int
-    said: Said | None
+    said: msgspec.Raw
 
 
-_head_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder()
 _head_decoder = msgspec.msgpack.Decoder(_Head)
+_said_decoder = msgspec.msgpack.Decoder(Said | None)
 _HEAD_BYTES = 4
 
 
@@ -172,15 +179,15 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
         size = int.from_bytes(blob[:_HEAD_BYTES], "little")
         heads.append(_decode_head(blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
         bodies.append(blob[_HEAD_BYTES + size :])
-    sizes = np.array([head.tokens for head in heads], np.int64)
+    sizes = np.array([head.tokens for head, _ in heads], np.int64)
     numbers = _from_varints(b"".join(bodies))
     keys, values = _halves(numbers, sizes)
     starts = np.concatenate(([0], np.cumsum(sizes)))
     keys = _undone_deltas(keys, starts)
-    shifts = np.array([head.shifts for head in heads], np.int64).reshape(-1, 2)
+    shifts = np.array([head.shifts for head, _ in heads], np.int64).reshape(-1, 2)
     values <<= shifts[np.repeat(np.arange(len(heads)), sizes), keys >> 16]
     parts = cut(keys, values, starts)
-    return [_record(head, *part) for head, part in zip(heads, parts, strict=True)]
+    return [_record(*head, part) for head, part in zip(heads, parts, strict=True)]
 
 
 def _halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
@@ -196,19 +203,21 @@ def _undone_deltas(deltas: Ints, starts: Ints) -> Ints:
 
 
 def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], tokens: int) -> bytes:
-    counts = record.counts
+    counts, said, packed = record.counts, record.said, record.packed
     head = _Head(
         FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
         tuple(sorted(record.positions.items())), tuple(sorted(record.recent.items())),
-        record.deleted_at, record.said,
+        record.deleted_at, packed[1] if packed is not None and packed[0] is said
+        else msgspec.Raw(_encoder.encode(said)),
     )  # fmt: skip
-    encoded = _head_encoder.encode(head)
+    encoded = _encoder.encode(head)
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 
 
-def _decode_head(blob: bytes, fingerprint: int) -> _Head:
+def _decode_head(blob: bytes, fingerprint: int) -> tuple[_Head, Said | None]:
     try:
         head = _head_decoder.decode(blob)
+        said = _said_decoder.decode(head.said)
     except msgspec.DecodeError as error:
         message = (
             f"a stored record cannot be read ({error}): this Redis holds another version's "
@@ -221,13 +230,14 @@ def _decode_head(blob: bytes, fingerprint: int) -> _Head:
             "taxonomy's; set STREAM_PERSONA_PREFIX to a new prefix and replay"
         )
         raise TopologyError(message)
-    return head
+    return head, said
 
 
-def _record(head: _Head, keys: bytes, values: bytes) -> Record:
+def _record(head: _Head, said: Said | None, columns: tuple[bytes, bytes]) -> Record:
+    packed = None if said is None else (said, head.said.copy())
     return Record(
-        Counts(head.epoch, head.clock, keys, values), head.label, dict(head.positions),
-        dict(head.recent), head.deleted_at, head.said,
+        Counts(head.epoch, head.clock, *columns), head.label, dict(head.positions),
+        dict(head.recent), head.deleted_at, said, packed,
     )  # fmt: skip
 
 
