@@ -27,6 +27,6 @@ def is_ambiguous(
 
 def candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:
     """The personas of at least ``floor`` (in millionths); the likeliest always is one."""
-    ranked = sorted(zip(distribution, personas, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    likely = [persona for probability, persona in ranked if probability >= floor]
-    return likely or [ranked[0][1]]
+    ranked = [(-share, persona) for share, persona in zip(distribution, personas, strict=True)]
+    likely = [pair for pair in ranked if -pair[0] >= floor] or [min(ranked)]
+    return [persona for _, persona in sorted(likely)]

@@ -37,9 +37,11 @@ def log_lifts(weights: Weights, profiles: Profiles) -> tuple[Ints, Ints, Floats]
     """Row and slot of each token of profiles, and its log-lift (tokens, classes)."""
     rows, slots, added = weights.evidence(profiles)
     prior = np.exp(weights.log_prior)
-    most = added.max(axis=1, keepdims=True, initial=-np.inf)  # so that no exponential overflows
+    # So that no exponential overflows; numpy is quickest down long columns.
+    most = np.ascontiguousarray(added.T).max(axis=0, initial=-np.inf)
     # Not a matrix product, whose last bits may depend on the rows around.
-    mean = most[:, 0] + np.log((np.exp(added - most) * (prior / prior.sum())).sum(axis=1))
+    odds = np.exp(added - most[:, None]) * (prior / prior.sum())
+    mean = most + np.log(odds.sum(axis=1))
     return rows, slots, added - mean[:, None]
 
 
@@ -73,10 +75,10 @@ def reasons(
     first = np.searchsorted(rows, rows)  # rows ascend, so this is where each token's row begins
     order = order[np.arange(len(order)) - first < count]
     shown = np.rint(np.exp(np.minimum(lift[order], _MOST_LIFT)) * MILLION).astype(np.int64)
-    for row, slot, value in zip(
-        rows[order].tolist(), slots[order].tolist(), shown.tolist(), strict=True
-    ):
-        found[row].append((*split(name(slot)), value))
+    slots = slots[order]
+    named = {slot: split(name(slot)) for slot in np.unique(slots).tolist()}
+    for row, slot, value in zip(rows[order].tolist(), slots.tolist(), shown.tolist(), strict=True):
+        found[row].append((*named[slot], value))
     return [tuple(each) for each in found]
 
 

@@ -98,17 +98,13 @@ class Weights:
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
         slots, shares, position = profiles.slots[kept], profiles.shares[kept], position[kept]
         gain = self._gain(profiles.events)[:, rows]
-        q = np.rint(shares * SCALE) / SCALE
-        p = np.rint(log_share(shares) * SCALE) / SCALE
+        unit = float(SCALE) ** 2
+        q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
         view = np.where(slots < COARSE_SLOTS, gain[1], gain[2])
-        return (
-            rows,
-            slots,
-            (
-                (gain[0] * q)[:, None] * (self.shares_w[position] / SCALE)
-                + (view * p)[:, None] * (self.logs_w[position] / SCALE)
-            ),
-        )
+        # By a power of two before or after the product: the same bits, and fewer divisions.
+        added = (gain[0] * q / unit)[:, None] * self.shares_w[position]
+        added += (view * p / unit)[:, None] * self.logs_w[position]
+        return rows, slots, added
 
     def constants(self, profile: Profiles) -> Floats:
         """What the discriminants' constants add to the logits of a profile of one row."""
