@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from msgspec import Struct
 
-from stream_persona.events import ASSIGNMENT, DELETION, KINDS, milliseconds
+from stream_persona.events import ASSIGNMENT, BEHAVIOURAL, DELETION, milliseconds
 from stream_persona.features import Observation
 from stream_persona.records import Label, Recent, Record, event_hash, with_recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.events import Assignment, Browse, Engagement, Purchase
+    from stream_persona.events import Assignment, Behaviour, Heard
     from stream_persona.features import Counts
     from stream_persona.outcome import Delivery, Outcome
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
-
-#: Kinds of events that are folded into counts.
-BEHAVIOUR: Final = frozenset(range(len(KINDS))) - {ASSIGNMENT, DELETION}
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,7 +79,7 @@ class Draft(Struct, gc=False):
 
     def _observe(self, delivery: Delivery, at: int, rules: Rules) -> bool:
         """Note what an event says; False for a producer's retry."""
-        event = cast("Purchase | Browse | Engagement", delivery.event)
+        event = cast("Behaviour | Heard", delivery.event)
         slots, weights = rules.tokenizer.read(event)
         if slots:
             # Whether its input had no event of this id lately, in event time.
@@ -126,7 +123,7 @@ def draft_of(row: int, customer_id: str, record: Record, past: Iterable[Delivery
     return Draft(
         row, customer_id, record, record, record.label, record.deleted_at,
         record.positions.copy(), record.recent.copy(),
-        [each for each in past if each.kind in BEHAVIOUR] if past else [],
+        [each for each in past if each.kind in BEHAVIOURAL] if past else [],
     )  # fmt: skip
 
 

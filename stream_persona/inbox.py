@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from stream_persona import journal
 from stream_persona.errors import DecodeError
+from stream_persona.events import BEHAVIOURAL
 from stream_persona.pipeline import Delivery
 from stream_persona.publish import Message
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+    from stream_persona.events import Behaviour
     from stream_persona.settings import Settings
     from stream_persona.taxonomy import Taxonomy
+    from stream_persona.tokens import Tokenizer
 
 #: Most characters of a dead letter's detail: what was wrong may be of any size.
 MAX_DETAIL: Final = 500
@@ -41,9 +44,10 @@ class Read:
 class Inbox:
     """Reads the batches of all input topics."""
 
-    def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
+    def __init__(self, settings: Settings, taxonomy: Taxonomy, tokenizer: Tokenizer) -> None:
         self._settings = settings
         self._taxonomy = taxonomy
+        self._tokenizer = tokenizer
         self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
         #: Topics of another number of partitions: none of their partitions is anybody's home.
         self.repartitioned: Collection[str] = ()
@@ -63,6 +67,8 @@ class Inbox:
             if at_home < 0:
                 at_home = journal.home(customer, partitions)
             if at_home == raw.partition and raw.topic not in self.repartitioned:
+                if delivery.kind in BEHAVIOURAL:  # while the event is in the processor's caches
+                    delivery.event = self._tokenizer.heard(cast("Behaviour", delivery.event))
                 read.deliveries.append(delivery)
                 read.homes[customer] = at_home
             else:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from stream_persona.events import KINDS, event_time
 
 if TYPE_CHECKING:
-    from stream_persona.events import Event
+    from stream_persona.events import Event, Heard
     from stream_persona.features import Profiles
     from stream_persona.records import Record
     from stream_persona.sums import Contribution
@@ -24,7 +24,7 @@ class Delivery(Struct, gc=False):
     event's own time, ``source`` the key of ``Record.positions``.
     """
 
-    event: Event
+    event: Event | Heard
     kind: int
     partition: int
     offset: int

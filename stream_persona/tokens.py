@@ -26,6 +26,7 @@ from stream_persona.events import (
     Action,
     Browse,
     Engagement,
+    Heard,
     Purchase,
     milliseconds,
 )
@@ -151,12 +152,19 @@ class Tokenizer:
             self._cached = 1
         return True
 
-    def read(self, event: Behaviour) -> tuple[list[int], list[int]]:
+    def heard(self, event: Behaviour) -> Heard:
+        """An event as its tokens; it may be forgotten itself."""
+        at = milliseconds(event.occurred_at)
+        return Heard(event.event_id, event.customer_id, at, *self.read(event))
+
+    def read(self, event: Behaviour | Heard) -> tuple[list[int], list[int]]:
         """The slot of every token, slot 0 first, and the tokens' weights in quarters.
 
         At most ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no
         weight.
         """
+        if isinstance(event, Heard):
+            return event.slots, event.weights
         if isinstance(event, Browse):
             return self._browse(event)
         return self._purchase(event) if isinstance(event, Purchase) else self._engagement(event)

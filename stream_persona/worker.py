@@ -63,8 +63,8 @@ class Worker:
         self._publisher = publisher
         self._history = history
         self._metrics = metrics
-        self._inbox = Inbox(settings, taxonomy)
         self._tokenizer = Tokenizer(taxonomy)
+        self._inbox = Inbox(settings, taxonomy, self._tokenizer)
         self._ownership = Ownership(taxonomy, tables, publisher, metrics)
         self._sharing = Sharing(
             settings, taxonomy, tables, self._tokenizer, self._ownership, metrics

@@ -67,8 +67,8 @@ class Path:
     def __init__(self) -> None:
         self.taxonomy = shop(features={"fields": FIELDS})
         self._settings = Settings(_env_file=None, partitions=1)
-        self._inbox = Inbox(self._settings, self.taxonomy)
         self._tokenizer = Tokenizer(self.taxonomy)
+        self._inbox = Inbox(self._settings, self.taxonomy, self._tokenizer)
         told = tastes(self.taxonomy)
         self._weights = derive(model_of(told, self.taxonomy), self.taxonomy.names)
 
@@ -86,8 +86,9 @@ class Path:
         if read.letters:
             return checked(read.letters[0], value, read.reasons)
         (delivery,) = read.deliveries
-        assert decode(kind, encode(delivery.event)) == delivery.event
-        self.tokens_are_sound(delivery.event)
+        event = decode(kind, value)
+        assert decode(kind, encode(event)) == event
+        self.tokens_are_sound(event)
         for before in (None, self.known):
             self._walk(delivery, before)
         self._tokenizer.fresh.clear()
