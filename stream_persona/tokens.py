@@ -95,6 +95,7 @@ class Tokenizer:
         self._fine = frozenset(features.fine)
         self._separator = features.category_separator
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
+        self._weights: dict[tuple[int, int], list[int]] = {}
         self._slots: dict[str, dict[str, int]] = {field: {} for field in features.fields}
         self._attributes: dict[str, dict[str, int]] = {}
         self._categories: dict[str, tuple[int, ...]] = {}
@@ -158,7 +159,7 @@ class Tokenizer:
         return Heard(event.event_id, event.customer_id, at, *self.read(event))
 
     def read(self, event: Behaviour | Heard) -> tuple[list[int], list[int]]:
-        """The slot of every token, slot 0 first, and the tokens' weights in quarters.
+        """The slot of every token, slot 0 first, and the tokens' weights in quarters, to be read.
 
         At most ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no
         weight.
@@ -193,7 +194,7 @@ class Tokenizer:
             self._add_item(event.product, slots)
         if event.query and "query" in self._fields:
             slots += [self.slot("query", word) for word in words(event.query)]
-        return slots, [weight] * len(slots)
+        return slots, self._evenly(weight, len(slots))
 
     def _engagement(self, event: Engagement) -> tuple[list[int], list[int]]:
         weight = self._engagement_weights.get(event.action, self._other_weight)
@@ -203,7 +204,14 @@ class Tokenizer:
         reaction = event.action, event.channel, event.campaign
         known = self._reactions.get(reaction)
         slots += self._reaction(reaction) if known is None else known
-        return slots, [weight] * len(slots)
+        return slots, self._evenly(weight, len(slots))
+
+    def _evenly(self, weight: int, tokens: int) -> list[int]:
+        """A weight for each of so many tokens: one list for all events that need it."""
+        found = self._weights.get((weight, tokens))
+        if found is None:
+            found = self._weights[weight, tokens] = [weight] * tokens
+        return found
 
     def _reaction(self, reaction: tuple[str, str, str | None]) -> tuple[int, ...]:
         """The slots of an action, a channel and a campaign."""
