@@ -44,7 +44,10 @@ class Read:
 class Inbox:
     """Reads the batches of all input topics."""
 
-    def __init__(self, settings: Settings, taxonomy: Taxonomy, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, settings: Settings, taxonomy: Taxonomy, tokenizer: Tokenizer | None = None
+    ) -> None:
+        """With a tokenizer, events of behaviour are kept as their tokens; else as they came."""
         self._settings = settings
         self._taxonomy = taxonomy
         self._tokenizer = tokenizer
@@ -67,13 +70,17 @@ class Inbox:
             if at_home < 0:
                 at_home = journal.home(customer, partitions)
             if at_home == raw.partition and raw.topic not in self.repartitioned:
-                if delivery.kind in BEHAVIOURAL:  # while the event is in the processor's caches
-                    delivery.event = self._tokenizer.heard(cast("Behaviour", delivery.event))
-                read.deliveries.append(delivery)
+                read.deliveries.append(self._kept(delivery))
                 read.homes[customer] = at_home
             else:
                 read.reroutes.append(self._reroute(raw, delivery, at_home))
         return read
+
+    def _kept(self, delivery: Delivery) -> Delivery:
+        """What a batch keeps of it, made while the event is in the processor's caches."""
+        if self._tokenizer is not None and delivery.kind in BEHAVIOURAL:
+            delivery.event = self._tokenizer.heard(cast("Behaviour", delivery.event))
+        return delivery
 
     def _delivery(self, raw: ConsumerRecord) -> Delivery:
         """The event of a message, at the position where it first arrived."""

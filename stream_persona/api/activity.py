@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from stream_persona.bands import levels
 from stream_persona.change import change_message
-from stream_persona.drafts import BEHAVIOUR, Rules, clamped, drafts_of
-from stream_persona.events import KINDS, Browse, Purchase, milliseconds
+from stream_persona.drafts import Rules, clamped, draft_of
+from stream_persona.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
 from stream_persona.features import (
     EPOCH_BITS,
     EPOCH_HALF_LIVES,
@@ -105,7 +105,7 @@ def answer(
     return {
         "customer_id": customer_id,
         "half_life_seconds": features.half_life_ms / 1_000,
-        "clock": counts.clock if len(counts.keys) else None,
+        "clock": counts.clock if len(counts) else None,
         "evidence": evidence,
         "posteriors": posteriors(customer_id, record, found.changes),
         "events": [
@@ -131,14 +131,13 @@ def happened(
         (each.source, each.offset): each  # a topic's and its reroute's are one
         for each in Inbox(settings, taxonomy).read(messages).deliveries
         if each.event.customer_id == customer_id
-        and each.kind in BEHAVIOUR
+        and each.kind in BEHAVIOURAL
         and each.offset < record.positions.get(each.source, 0)
     }
     deliveries = [known[at] for at in sorted(known)]
     rules = Rules.of(taxonomy, Tokenizer(taxonomy))  # its own, so that no query leaves names behind
-    forgotten = {customer_id: Record(deleted_at=record.deleted_at)}
-    drafts = drafts_of(deliveries, forgotten, {})
-    counted = [_counted(each, drafts[customer_id], rules) for each in deliveries]
+    draft = draft_of(0, customer_id, Record(deleted_at=record.deleted_at), ())
+    counted = [_counted(each, draft, rules) for each in deliveries]
     return [each for each in reversed(counted) if each is not None]
 
 
@@ -148,7 +147,7 @@ def _counted(delivery: Delivery, draft: Draft, rules: Rules) -> Happened | None:
     draft.apply(delivery, rules, outcome)
     if outcome.dropped or outcome.duplicates:
         return None
-    quarters = draft.observed[-1][2][EVENTS] if len(draft.observed) > before else 0
+    quarters = draft.observed[-1].weights[EVENTS] if len(draft.observed) > before else 0
     event = cast("Behaviour", delivery.event)
     return Happened(event, delivery.kind, clamped(delivery, rules.max_future), quarters)
 

@@ -135,7 +135,7 @@ def _speaking(counts: Counts, weights: Weights) -> Counts:
     """The counts without what has no weight: they give the same posterior, in less time."""
     slots = counts.keys & _SLOT
     kept = (slots == EVENTS) | (weights.index[slots] >= 0)
-    return Counts(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
+    return Counts.of(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
 
 
 # --- trials ---
