@@ -1,7 +1,18 @@
 // The model in figures: how it was judged, what it was taught, and who works.
 
 import { dot, empty, keyed, make, table } from "./dom.js";
-import { ago, attribute, colour, count, decimals, moment, percent, rate, title } from "./words.js";
+import {
+  ago,
+  attribute,
+  colour,
+  count,
+  decimals,
+  modelName,
+  moment,
+  percent,
+  rate,
+  title,
+} from "./words.js";
 
 /** With fewer labels a persona is guesswork. */
 const ENOUGH_LABELS = 20;
@@ -21,14 +32,14 @@ export function figures(models) {
   const rows = FIGURES.map(([label, text]) => [label, ...models.map(text)]);
   const element = table(
     "Figures of the models",
-    ["Figure", ...models.map(({ name }) => (name === "current" ? "Model" : name))],
+    ["Figure", ...models.map(({ name }) => modelName(name))],
     rows,
     { class: "wide-first" },
   );
   for (const [i, { name, failure }] of models.entries()) {
     const cell = element.tHead.rows[0].cells[i + 1];
     cell.dataset.testid = "model-name";
-    cell.dataset.name = name;
+    cell.dataset.name = cell.title = name;
     if (failure) cell.append(make("span", { class: "warning", text: `stopped: ${failure}` }));
   }
   return element;
@@ -42,7 +53,7 @@ export function alarms(list) {
       { "data-testid": "alarm" },
       make("time", { datetime: new Date(at).toISOString(), text: moment(at) }),
       make("span", {
-        text: `${model === "current" ? "Model" : model}, at assignment ${count(trial)}`,
+        text: `${modelName(model)}, at assignment ${count(trial)}`,
       }),
     ),
   );

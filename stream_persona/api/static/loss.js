@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { card, disclosure, keyed, make, table } from "./dom.js";
 import { linesPlot } from "./plots.js";
 import { lineSeries } from "./series.js";
-import { decimals, minute } from "./words.js";
+import { decimals, minute, modelName } from "./words.js";
 
 const HISTORY_SECONDS = 10;
 const TONES = ["var(--p1)", "var(--p2)", "var(--p3)", "var(--p6)"];
@@ -30,7 +30,7 @@ export function lossOverTime(scope) {
         names,
         series ? series.lines : [],
         (each) => each.name,
-        (each) => make("li", null, key(each), each.name),
+        (each) => make("li", null, key(each), modelName(each.name)),
       );
       details.refresh();
     },

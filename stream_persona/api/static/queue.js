@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { assign, personaSelect } from "./assign.js";
 import { card, dot, empty, keyed, make, say } from "./dom.js";
-import { colour, percent, plural, title } from "./words.js";
+import { colour, events, percent, title } from "./words.js";
 
 const QUEUE_SECONDS = 15;
 const SHOWN = 10;
@@ -99,5 +99,5 @@ function showCandidates(element, { distribution, evidence }) {
     make("span", { class: "candidate" }, dot(colour(name)), `${title(name)} ${percent(p)}`),
   );
   element.querySelector(".candidates").replaceChildren(...parts);
-  say(element.querySelector(".evidence"), plural(Math.round(evidence), "event"));
+  say(element.querySelector(".evidence"), events(evidence));
 }

@@ -72,6 +72,10 @@ export function span(ms) {
   return `${whole.format(seconds / 86_400)}\u00a0days`;
 }
 
+/** How a model is called: a challenger by its class alone. */
+export const modelName = (name) => (name === "current" ? "Model" : name.replace(/^.*:/, ""));
+/** A decayed number of events, which may be less than one. */
+export const events = (n) => (n < 0.5 ? "under 1 event" : plural(Math.round(n), "event"));
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 const clockFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
