@@ -55,9 +55,9 @@ class Show:
         self._past: deque[tuple[float, int, float]] = deque()
 
     async def assign(self) -> None:
-        """Feed the study's assignments, and wait until they are learned."""
+        """Feed the study's first assignments, and wait until they are learned."""
         self._fed_at = time.monotonic()
-        for assignment in self._study.assignments():
+        for assignment in self._study.first():
             await self._feeder.send(ASSIGNMENT, assignment)
         await self._feeder.drained()
 

@@ -73,9 +73,12 @@ class Study:
         return min(counts, key=lambda persona: (-counts[persona], persona))
 
     def assignments(self) -> list[Assignment]:
-        """The team's messages as of midyear, by customer id: four in five of all."""
-        names = sorted(self.assigned)
-        return [self._assignment(n, _MIDYEAR_MS) for i, n in enumerate(names) if not _is_later(i)]
+        """The team's messages, as of midyear, by customer id."""
+        return [self._assignment(name, _MIDYEAR_MS) for name in sorted(self.assigned)]
+
+    def first(self) -> list[Assignment]:
+        """Four in five of these."""
+        return [each for i, each in enumerate(self.assignments()) if not _is_later(i)]
 
     def later(self, end: int) -> list[Assignment]:
         """The others, evenly from midyear until ``end`` (epoch milliseconds), in this order.

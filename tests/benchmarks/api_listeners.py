@@ -25,6 +25,8 @@ PATIENCE = 60.0
 #: Changes until a slow listener has been left behind: the ring's, and what sockets hold.
 TOLD, STEP = RING + 3_000, 500
 PADDING = "x" * 4_000
+#: What is said of a shopper in the changes made here.
+POSTERIOR = {"persona": None, "confidence": 0.5, "ambiguous": True, "source": "predicted"}
 
 
 def request(*headers: str) -> bytes:
@@ -189,6 +191,6 @@ async def slow_listener(address: Address, redis: Redis, channel: str) -> dict[st
 async def publish(redis: Redis, channel: str, ids: list[str]) -> None:
     async with redis.pipeline(transaction=False) as pipeline:
         for change_id in ids:
-            change = {"change_id": change_id, "customer_id": "c", "current": {"persona": None}}
+            change = {"change_id": change_id, "customer_id": "c", "current": POSTERIOR}
             pipeline.publish(channel, json.dumps(change | {"padding": PADDING}))
         await pipeline.execute()
