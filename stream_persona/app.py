@@ -67,6 +67,11 @@ class PersonaApp(BatchApp):
         super().expired(tp, first, number)
         self._metrics.expired_events.inc(number)
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Walks wait until it is known what is ours: events may flow before the signal's end."""
+        with self.worker.ownership.rebalance():
+            await super()._on_partitions_assigned(assigned, generation_id)
+
     async def repartitioned(self) -> frozenset[str]:
         """The input topics with more partitions than the deployment; all are who they were."""
         return await topology.repartitioned(self.settings, self._tables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from stream_persona.journal import RecordCache
 from stream_persona.learned import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from stream_persona.metrics import Metrics
     from stream_persona.publish import Publisher
@@ -64,6 +65,8 @@ class Ownership:
         self._publisher = publisher
         self._metrics = metrics
         self._assigning = asyncio.Lock()
+        self._told = asyncio.Event()
+        self._told.set()
         self.held: dict[int, Owned] = {}
 
     async def assign(self, partitions: Collection[int]) -> None:
@@ -80,6 +83,22 @@ class Ownership:
             for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
                 self.held[owned.claim.partition] = owned
         self._metrics.partitions.set(len(self.held))
+
+    @contextmanager
+    def rebalance(self) -> Iterator[None]:
+        """While it is found out what to hold; ``settled`` waits for the end of it.
+
+        Faust may deliver events of partitions before it tells that they are ours.
+        """
+        self._told.clear()
+        try:
+            yield
+        finally:
+            self._told.set()
+
+    async def settled(self) -> None:
+        """Wait until no rebalance is under way."""
+        await self._told.wait()
 
     async def of(self, partitions: Iterable[int]) -> dict[int, Owned]:
         """What is held of partitions; waits for an assignment that is under way.

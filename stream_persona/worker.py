@@ -65,9 +65,9 @@ class Worker:
         self._metrics = metrics
         self._tokenizer = Tokenizer(taxonomy)
         self._inbox = Inbox(settings, taxonomy, self._tokenizer)
-        self._ownership = Ownership(taxonomy, tables, publisher, metrics)
+        self.ownership = Ownership(taxonomy, tables, publisher, metrics)
         self._sharing = Sharing(
-            settings, taxonomy, tables, self._tokenizer, self._ownership, metrics
+            settings, taxonomy, tables, self._tokenizer, self.ownership, metrics
         )
         self.panel = Panel(settings, taxonomy, metrics)
         self._walking = asyncio.Lock()
@@ -84,7 +84,7 @@ class Worker:
     @property
     def owned(self) -> frozenset[int]:
         """The partitions that this worker has claimed."""
-        return frozenset(self._ownership.held)
+        return frozenset(self.ownership.held)
 
     async def start(self) -> None:
         """Read the names of slots and the model as others left it."""
@@ -101,7 +101,7 @@ class Worker:
         in use stay until the next ``refresh``: they are of the parts as their owners left them.
         """
         self._inbox.repartitioned = repartitioned
-        await self._ownership.assign(partitions)
+        await self.ownership.assign(partitions)
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
         """The whole journey of fetched records, of any partitions and topics.
@@ -122,8 +122,9 @@ class Worker:
         started = time.perf_counter()
         if len(batch) > _CROWD:
             self._crowded_until = time.monotonic() + _CROWDED_SECONDS
+        await self.ownership.settled()
         read = self._inbox.read(batch)
-        owned = await self._ownership.of(read.homes.values())
+        owned = await self.ownership.of(read.homes.values())
         await self._publisher.publish([*read.letters, *read.reroutes])
         async with self._walking:
             stored = await self._stored(read.homes, owned)
@@ -177,7 +178,7 @@ class Worker:
         """
         async with self._walking:
             began = time.perf_counter()
-            owned = dict(self._ownership.held)
+            owned = dict(self.ownership.held)
             homes = {name: home for name, home in homes.items() if home in owned}
             outcome = Outcome(records=await self._stored(homes, owned))
             pipeline.speak(
@@ -193,9 +194,9 @@ class Worker:
 
     async def refresh(self) -> None:
         """Publish our parts, read the others', derive new weights when anything has changed."""
-        for owned in [each for each in self._ownership.held.values() if each.wants_fence]:
+        for owned in [each for each in self.ownership.held.values() if each.wants_fence]:
             async with self._walking, self._writing:
-                await self._ownership.fence_again(owned)
+                await self.ownership.fence_again(owned)
         await self._sharing.refresh()
 
     async def _stored(
@@ -220,7 +221,7 @@ class Worker:
         days = self._settings.deletion_marker_days
         shares = journal.shares(outcome, homes, self._taxonomy, days)
         await self._writing.acquire()
-        most = max(1, self._settings.cached_customers // max(1, len(self._ownership.held)))
+        most = max(1, self._settings.cached_customers // max(1, len(self.ownership.held)))
         for home, share in shares.items():
             owned[home].cache.keep(share.records, most)
         return shares
@@ -242,7 +243,7 @@ class Worker:
     async def _written(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
         if self._failure is not None:
             raise self._failure
-        lost = {home for home in shares if self._ownership.is_lost(owned[home])}
+        lost = {home for home in shares if self.ownership.is_lost(owned[home])}
         kept = {home: share for home, share in shares.items() if home not in lost}
         lost |= await self._tables.commit_all(
             [(owned[home].claim, share.write) for home, share in kept.items()]
@@ -262,7 +263,7 @@ class Worker:
             for change in changes
         ])  # fmt: skip
         for home in lost:
-            self._ownership.lose(owned[home])
+            self.ownership.lose(owned[home])
         failures = [*(end for end in ends if end is not None), *map(FencedError, lost)]
         if failures:
             raise failures[0]

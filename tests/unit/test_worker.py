@@ -92,6 +92,18 @@ async def processed(
     return tables, outbox
 
 
+async def test_events_that_come_before_their_partition_is_known_to_be_ours_wait() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = worker(tables, outbox, SHOP)
+    with working.ownership.rebalance():
+        walking = asyncio.ensure_future(working.process(fetched(purchase("p"))))
+        for _ in range(10):
+            await asyncio.sleep(0)  # as far as it goes
+        await working.assign([0])
+    await walking
+    assert tables.states.keys() == {"c"}
+
+
 async def test_a_batch_is_stored_said_and_announced() -> None:
     tables, outbox = await processed(fetched(purchase("p"), assignment("a")))
     assert (slot_of("category:food", fine=False), "category:food") in await tables.names()
@@ -394,9 +406,9 @@ async def test_the_cache_holds_what_is_being_written_and_some_more() -> None:
     happened = [purchase("p", customer=f"c{i}") for i in range(50)]
     await working.process(fetched(*happened))
     await working.process(fetched(*happened))
-    assert sum(len(owned.cache) for owned in working._ownership.held.values()) == 50
+    assert sum(len(owned.cache) for owned in working.ownership.held.values()) == 50
     await working.process(fetched(purchase("q", NOW + 1), first=50))
-    assert sum(len(owned.cache) for owned in working._ownership.held.values()) == 10
+    assert sum(len(owned.cache) for owned in working.ownership.held.values()) == 10
     assert len(changes(outbox)) == 51
 
 
