@@ -200,6 +200,12 @@ async def test_history_is_asked_for_within_what_is_remembered(
 # --- workers and what waits ---
 
 
+@pytest.fixture(autouse=True)
+def quick_census(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes that begin every second: what they find is tested, not how often."""
+    monkeypatch.setattr("stream_persona.api.watch.PERIOD", 1.0)
+
+
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     await prepare(settings)
