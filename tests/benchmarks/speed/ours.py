@@ -30,7 +30,7 @@ def measure(meter: Meter) -> None:
 
 def model_bytes(worker: Worker) -> int:
     """What the sums of all owned partitions take uncompressed."""
-    return sum(len(owned.part.sums.canonical()) for owned in worker._ownership.held.values())
+    return sum(len(owned.part.sums.canonical()) for owned in worker.ownership.held.values())
 
 
 if __name__ == "__main__":
