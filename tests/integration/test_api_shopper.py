@@ -217,7 +217,7 @@ async def test_a_busy_partition_delays_an_answer_only_so_long(
     await floor.shop.produce_raw(others, home("c1", floor.settings.partitions))
     begun = time.monotonic()
     found = await activity(client)
-    assert time.monotonic() - begun < SECONDS + 5
+    assert time.monotonic() - begun < SECONDS + 2
     assert (ids(found), found["complete"]) == (["e1"], False)
 
 
@@ -252,7 +252,7 @@ async def test_the_embedded_broker_is_enough(redis_server: Redis) -> None:
             await floor.happen(basket("e1", "c1", "pets/dog"), look("e2", "c1", "books", NOW + 1))
             begun = time.monotonic()
             found = await activity(client)
-            assert time.monotonic() - begun < SECONDS + 5
+            assert time.monotonic() - begun < SECONDS + 2
         assert ids(found) == ["e2", "e1"]
         assert shares(found) == pytest.approx(1, abs=1e-6)
         assert (len(found["posteriors"]), found["complete"]) == (1, True)

@@ -33,7 +33,7 @@ from tests.slow_proxy import SlowProxy
 from tests.waiting import eventually
 
 #: Seconds by which a machine that does other things as well may be late.
-LATE = 5.0
+LATE = 2.0
 
 
 @asynccontextmanager
