@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a crashed app may take to stop.
 CRASH_SECONDS: Final = 15.0
+#: How long a broker may keep a fetch that finds nothing. One fetch of a broker is under way at a
+#: time: meanwhile nobody asks for partitions whose records are still being taken, and these run dry
+#: while it waits for news of the quiet ones.
+FETCH_WAIT_MS: Final = 100
 
 
 class Batch(list[ConsumerRecord]):
@@ -113,8 +117,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # The driver reads committed records only if Faust itself writes transactions.
+        # The driver reads committed records only if Faust itself writes transactions, and lets
+        # brokers keep a fetch for 1.5 s.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
     async def check_group(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from yarl import URL
 
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
+from stream_persona.fetching import ConsumerThread
 from stream_persona.settings import Settings
 from stream_persona.transport import (
     PREFETCHED_BYTES,
@@ -200,6 +202,16 @@ def test_faust_takes_the_options_and_finds_the_transport_by_its_scheme() -> None
     assert type(app.transport) is Transport
     assert app.conf.id == settings.group
     assert app.conf.broker_request_timeout > app.conf.broker_rebalance_timeout
+
+
+async def test_quiet_partitions_hold_the_busy_ones_up_for_a_tenth_of_a_second_at_most() -> None:
+    app = faust.App(**faust_options(Settings(_env_file=None)))
+    thread = ConsumerThread(app.consumer)
+    made = thread._create_worker_consumer(app.transport)
+    started = AIOKafkaConsumer.__dict__["start"].__code__.co_names
+    assert "_fetch_max_wait_ms" in started  # it is what a fetcher is made with
+    assert made._fetch_max_wait_ms <= 100
+    await made.stop()
 
 
 @pytest.mark.parametrize("value", [[], ["record"]])
