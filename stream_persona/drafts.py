@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Self, cast
 
 from msgspec import Struct
 
-from stream_persona.events import ASSIGNMENT, BEHAVIOURAL, DELETION, milliseconds
+from stream_persona.events import ASSIGNMENT, BEHAVIOURAL, DELETION, Heard, milliseconds
 from stream_persona.features import Observation
 from stream_persona.records import Label, Recent, Record, event_hash, with_recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.events import Assignment, Behaviour, Heard
+    from stream_persona.events import Assignment, Behaviour
     from stream_persona.features import Counts
     from stream_persona.outcome import Delivery, Outcome
     from stream_persona.taxonomy import Taxonomy
@@ -79,16 +79,17 @@ class Draft(Struct, gc=False):
 
     def _observe(self, delivery: Delivery, at: int, rules: Rules) -> bool:
         """Note what an event says; False for a producer's retry."""
-        event = cast("Behaviour | Heard", delivery.event)
-        slots, weights = rules.tokenizer.read(event)
-        if slots:
+        event = delivery.event
+        if not isinstance(event, Heard):
+            event = rules.tokenizer.heard(cast("Behaviour", event))
+        if event.slots:
             # Whether its input had no event of this id lately, in event time.
             last, key = self.recent.get(delivery.source, ()), event_hash(event.event_id)
             recent = with_recent(last, key, at, rules.duplicate_window)
             if recent is None:
                 return False
             self.recent[delivery.source] = recent
-            self.observed.append(Observation(self.row, at, slots, weights))
+            self.observed.append(Observation(self.row, at, event.slots, event.weights))
         return True
 
     def _forget(self, at: int, rules: Rules) -> None:

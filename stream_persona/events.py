@@ -106,13 +106,14 @@ class Heard(Struct, frozen=True, gc=False):
     """An event of behaviour as its tokens: all that a walk needs of it, in little memory.
 
     A batch of these leaves the processor's caches to the records; a batch of events does not.
+    Slots and weights are packed, as ``Tokenizer.read`` gives them.
     """
 
     event_id: str
     customer_id: str
     occurred_at: int
-    slots: list[int]
-    weights: list[int]
+    slots: bytes
+    weights: bytes
 
 
 class Assignment(Struct, frozen=True, gc=False):

@@ -15,14 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Context
 from functools import cache
-from itertools import chain
 from math import isqrt
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.tokens import COARSE_SLOTS, EVENTS, WEIGHT_UNITS
+from stream_persona.tokens import COARSE_SLOTS, EVENTS, SLOT_TYPE, WEIGHT_TYPE, WEIGHT_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,12 +156,12 @@ def cut(keys: Ints, values: Ints, bounds: Ints) -> Iterator[tuple[bytes, bytes]]
 
 
 class Observation(Struct, gc=False):
-    """One event's tokens for the customer in ``row`` of a batch; weights in quarters."""
+    """One event's tokens, as ``Tokenizer.read`` packs them, for the customer in a batch's ``row``."""
 
     row: int
     at: int
-    slots: list[int]
-    weights: list[int]
+    slots: bytes
+    weights: bytes
 
 
 def fold(
@@ -207,10 +206,9 @@ def _added(
     observed: Sequence[Observation], rows: Ints, section: Ints, granules: Ints
 ) -> tuple[Ints, Ints]:
     """The observations' keys and values, sorted and summed; what is too old is left out."""
-    sizes = np.array([len(o.slots) for o in observed], np.int64)
-    total = int(sizes.sum())
-    slots = np.fromiter(chain.from_iterable(o.slots for o in observed), np.int64, total)
-    weights = np.fromiter(chain.from_iterable(o.weights for o in observed), np.int64, total)
+    sizes = np.array([len(o.slots) for o in observed], np.int64) // SLOT_TYPE.itemsize
+    slots = np.frombuffer(b"".join([o.slots for o in observed]), SLOT_TYPE).astype(np.int64)
+    weights = np.frombuffer(b"".join([o.weights for o in observed]), WEIGHT_TYPE)
     base = np.repeat(rows << 17 | section << 16, sizes)
     weight = granule_weights()[granules & ((1 << EPOCH_BITS) - 1)]
     values = weights * np.repeat(weight, sizes)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from typing import TYPE_CHECKING, Final, get_args
+
+import numpy as np
 
 from stream_persona.bands import (
     MAX_LEVELS,
@@ -32,7 +35,7 @@ from stream_persona.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from stream_persona.events import Behaviour, Item
     from stream_persona.taxonomy import Taxonomy
@@ -46,6 +49,11 @@ EVENTS: Final = 0
 
 #: Weights of signals are whole multiples of 1 / WEIGHT_UNITS.
 WEIGHT_UNITS: Final = 4
+
+#: How slots and weights of tokens are packed: what is read event by event is folded many at once,
+#: and bytes are joined without a Python object for each number.
+SLOT_TYPE: Final = np.dtype(np.uint16)
+WEIGHT_TYPE: Final = np.dtype(np.int32)
 
 #: Most values that the caches of all fields hold together before all are emptied, and most
 #: characters of a value that is kept: attributes have any names and any values.
@@ -74,6 +82,17 @@ def slot_of(token: str, *, fine: bool) -> int:
     return COARSE_SLOTS + digest % FINE_SLOTS if fine else 1 + digest % (COARSE_SLOTS - 1)
 
 
+def packed(numbers: Iterable[int], kind: np.dtype[np.generic]) -> bytes:
+    """Slots or weights as ``Tokenizer.read`` gives them."""
+    return np.array([*numbers], kind).tobytes()
+
+
+def unpacked(slots: bytes, weights: bytes) -> list[tuple[int, int]]:
+    """Slot and weight of each token that ``Tokenizer.read`` gave."""
+    numbers = np.frombuffer(slots, SLOT_TYPE), np.frombuffer(weights, WEIGHT_TYPE)
+    return list(zip(*(each.tolist() for each in numbers), strict=True))
+
+
 class Tokenizer:
     """Reads events as a taxonomy says. ``fresh`` collects names of slots seen for the first time.
 
@@ -85,24 +104,24 @@ class Tokenizer:
         signals = taxonomy.signals
         self._purchase_weight = round(WEIGHT_UNITS * signals.purchase)
         self._browse_weights = {
-            action: round(WEIGHT_UNITS * getattr(signals, action)) for action in get_args(Action)
+            action: _weight(getattr(signals, action)) for action in get_args(Action)
         }
         self._engagement_weights = {
-            action: round(WEIGHT_UNITS * weight) for action, weight in signals.engagement.items()
+            action: _weight(weight) for action, weight in signals.engagement.items()
         }
-        self._other_weight = round(WEIGHT_UNITS * signals.other_engagement)
+        self._other_weight = _weight(signals.other_engagement)
         self._fields = frozenset(features.fields)
         self._fine = frozenset(features.fine)
         self._separator = features.category_separator
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
-        self._weights: dict[tuple[int, int], list[int]] = {}
-        self._slots: dict[str, dict[str, int]] = {field: {} for field in features.fields}
-        self._attributes: dict[str, dict[str, int]] = {}
-        self._categories: dict[str, tuple[int, ...]] = {}
-        self._hours: dict[int, tuple[int, ...]] = {}
-        self._reactions: dict[tuple[str, str, str | None], tuple[int, ...]] = {}
-        self._prices: dict[int, int] = {}
-        self._quantities: dict[int, int] = {}
+        # Slots are packed, several of them one after another.
+        self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
+        self._attributes: dict[str, dict[str, bytes]] = {}
+        self._categories: dict[str, bytes] = {}
+        self._hours: dict[int, bytes] = {}
+        self._reactions: dict[tuple[str, str, str | None], bytes] = {}
+        self._prices: dict[int, bytes] = {}
+        self._quantities: dict[int, bytes] = {}
         self._cached = 0
         self._names: dict[int, tuple[str, ...]] = {}
         self.fresh: list[tuple[int, str]] = []
@@ -126,17 +145,21 @@ class Tokenizer:
 
     def slot(self, field: str, value: str) -> int:
         """The slot of ``field:value``."""
+        return int(np.frombuffer(self._slot(field, value), SLOT_TYPE)[0])
+
+    def _slot(self, field: str, value: str) -> bytes:
         cache = self._slots.get(field)
         found = None if cache is None else cache.get(value)
         return self._computed(field, value) if found is None else found
 
-    def _computed(self, field: str, value: str) -> int:
+    def _computed(self, field: str, value: str) -> bytes:
         token = f"{field}:{value}"
         fine = field in self._fine or field.partition(".")[0] in self._fine
-        found = slot_of(token, fine=fine)
+        slot = slot_of(token, fine=fine)
         name = token if len(token) <= MAX_NAME else f"{token[: MAX_NAME - 1]}…"
-        if self.learn_name(found, name):
-            self.fresh.append((found, name))
+        if self.learn_name(slot, name):
+            self.fresh.append((slot, name))
+        found = packed([slot], SLOT_TYPE)
         if self._has_room(field, value):
             self._slots.setdefault(field, {})[value] = found
         return found
@@ -158,91 +181,86 @@ class Tokenizer:
         at = milliseconds(event.occurred_at)
         return Heard(event.event_id, event.customer_id, at, *self.read(event))
 
-    def read(self, event: Behaviour | Heard) -> tuple[list[int], list[int]]:
-        """The slot of every token, slot 0 first, and the tokens' weights in quarters, to be read.
+    def read(self, event: Behaviour) -> tuple[bytes, bytes]:
+        """The slot of every token, slot 0 first, and the tokens' weights in quarters.
 
-        At most ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no
-        weight.
+        They are packed (``SLOT_TYPE``, ``WEIGHT_TYPE``); ``unpacked`` shows them. At most
+        ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight.
         """
-        if isinstance(event, Heard):
-            return event.slots, event.weights
         if isinstance(event, Browse):
             return self._browse(event)
         return self._purchase(event) if isinstance(event, Purchase) else self._engagement(event)
 
-    def _purchase(self, event: Purchase) -> tuple[list[int], list[int]]:
-        weight = self._purchase_weight
+    def _purchase(self, event: Purchase) -> tuple[bytes, bytes]:
+        weight, items = self._purchase_weight, event.items
         if not weight:
-            return [], []
-        items = event.items
+            return b"", b""
         slots = self._context(event)
         if "basket_size" in self._fields:
-            slots.append(self.slot("basket_size", size_band(len(items))))
-        weights = [weight * len(items)] * len(slots)
+            slots.append(self._slot("basket_size", size_band(len(items))))
+        context, slots = b"".join(slots), []
         for item in items:
             self._add_item(item, slots)
-        return slots, weights + [weight] * (len(slots) - len(weights))
+        own = b"".join(slots)
+        weights = _evenly(_packed_weight(weight * len(items)), context)
+        return context + own, weights + _evenly(_packed_weight(weight), own)
 
-    def _browse(self, event: Browse) -> tuple[list[int], list[int]]:
+    def _browse(self, event: Browse) -> tuple[bytes, bytes]:
         weight = self._browse_weights[event.action]
         if not weight:
-            return [], []
+            return b"", b""
         slots = self._context(event)
         if "action" in self._fields:
-            slots.append(self.slot("action", event.action))
+            slots.append(self._slot("action", event.action))
         if event.product is not None:
             self._add_item(event.product, slots)
         if event.query and "query" in self._fields:
-            slots += [self.slot("query", word) for word in words(event.query)]
-        return slots, self._evenly(weight, len(slots))
+            slots += [self._slot("query", word) for word in words(event.query)]
+        joined = b"".join(slots)
+        return joined, _evenly(weight, joined)
 
-    def _engagement(self, event: Engagement) -> tuple[list[int], list[int]]:
+    def _engagement(self, event: Engagement) -> tuple[bytes, bytes]:
         weight = self._engagement_weights.get(event.action, self._other_weight)
         if not weight:
-            return [], []
+            return b"", b""
         slots = self._context(event)
         reaction = event.action, event.channel, event.campaign
         known = self._reactions.get(reaction)
-        slots += self._reaction(reaction) if known is None else known
-        return slots, self._evenly(weight, len(slots))
+        slots.append(self._reaction(reaction) if known is None else known)
+        joined = b"".join(slots)
+        return joined, _evenly(weight, joined)
 
-    def _evenly(self, weight: int, tokens: int) -> list[int]:
-        """A weight for each of so many tokens: one list for all events that need it."""
-        found = self._weights.get((weight, tokens))
-        if found is None:
-            found = self._weights[weight, tokens] = [weight] * tokens
-        return found
-
-    def _reaction(self, reaction: tuple[str, str, str | None]) -> tuple[int, ...]:
+    def _reaction(self, reaction: tuple[str, str, str | None]) -> bytes:
         """The slots of an action, a channel and a campaign."""
         named = zip(("action", "channel", "campaign"), reaction, strict=True)
-        found = tuple(self.slot(f, value) for f, value in named if value and f in self._fields)
+        told = [(field, value) for field, value in named if value and field in self._fields]
+        found = b"".join([self._slot(*each) for each in told])
         if self._has_room("campaign", reaction[2] or ""):
             self._reactions[reaction] = found
         return found
 
-    def _context(self, event: Behaviour) -> list[int]:
+    def _context(self, event: Behaviour) -> list[bytes]:
         """The event itself, when it happened, and its free attributes."""
         hours = (milliseconds(event.occurred_at) + self._shift_ms) // 3_600_000
         found = self._hours.get(hours)
-        slots = list(self._moment(hours) if found is None else found)
+        slots = [self._moment(hours) if found is None else found]
         if event.attributes:
             self._add_attributes(event.attributes, slots)
         return slots
 
-    def _moment(self, hours: int) -> tuple[int, ...]:
+    def _moment(self, hours: int) -> bytes:
         """The slots of every event of an hour, which is counted from 1970."""
-        slots = [EVENTS]
+        found = packed([EVENTS], SLOT_TYPE)
         if "hour" in self._fields:
-            slots.append(self.slot("hour", _HOURS[_HOUR_BAND[hours % 24]]))
+            found += self._slot("hour", _HOURS[_HOUR_BAND[hours % 24]])
         if "weekday" in self._fields:
             day = (hours // 24 + 3) % 7  # 1 January 1970 was a Thursday; 0 is Monday
-            slots.append(self.slot("weekday", "weekend" if day > 4 else "weekday"))  # noqa: PLR2004
+            found += self._slot("weekday", "weekend" if day > 4 else "weekday")  # noqa: PLR2004
         if self._has_room("hour", ""):
-            self._hours[hours] = tuple(slots)
-        return tuple(slots)
+            self._hours[hours] = found
+        return found
 
-    def _add_item(self, item: Item, slots: list[int]) -> None:
+    def _add_item(self, item: Item, slots: list[bytes]) -> None:
         """Each field's cache is asked here: a call for each token would take most of the time."""
         known, fields = self._slots, self._fields
         if item.attributes:
@@ -251,8 +269,8 @@ class Tokenizer:
             slot = known["product"].get(item.product_id)
             slots.append(self._computed("product", item.product_id) if slot is None else slot)
         if item.category and "category" in fields:
-            levels = self._categories.get(item.category)
-            slots += self._levels(item.category) if levels is None else levels
+            slot = self._categories.get(item.category)
+            slots.append(self._levels(item.category) if slot is None else slot)
         if item.brand and "brand" in fields:
             slot = known["brand"].get(item.brand)
             slots.append(self._computed("brand", item.brand) if slot is None else slot)
@@ -265,35 +283,47 @@ class Tokenizer:
             slot = self._quantities.get(whole)
             slots.append(self._quantity(whole) if slot is None else slot)
 
-    def _price(self, power: int, price: float) -> int:
-        found = self._prices[power] = self.slot("price", price_band(price))
+    def _price(self, power: int, price: float) -> bytes:
+        found = self._prices[power] = self._slot("price", price_band(price))
         return found
 
-    def _quantity(self, whole: int) -> int:
-        found = self._quantities[whole] = self.slot("quantity", quantity_band(whole))
+    def _quantity(self, whole: int) -> bytes:
+        found = self._quantities[whole] = self._slot("quantity", quantity_band(whole))
         return found
 
-    def _levels(self, category: str) -> tuple[int, ...]:
+    def _levels(self, category: str) -> bytes:
         paths = levels(category, self._separator)
-        found = tuple(self.slot("category", path) for path in paths)
+        found = b"".join([self._slot("category", path) for path in paths])
         if self._has_room("category", category):
             self._categories[category] = found
         return found
 
-    def _add_attributes(self, attributes: dict[str, str], slots: list[int]) -> None:
+    def _add_attributes(self, attributes: dict[str, str], slots: list[bytes]) -> None:
         for key, value in attributes.items():
             cache = self._attributes.get(key)
             slot = None if cache is None else cache.get(value)
-            if slot is None:
-                slot = self._attribute(key, value)
-            if slot:
-                slots.append(slot)
+            slots.append(self._attribute(key, value) if slot is None else slot)
 
-    def _attribute(self, key: str, value: str) -> int:
-        """The slot of an attribute; 0, which no token has, if the taxonomy does not use it."""
+    def _attribute(self, key: str, value: str) -> bytes:
+        """The slot of an attribute; nothing, if the taxonomy does not use it."""
         field = f"attributes.{key}"
         used = "attributes" in self._fields or field in self._fields
-        found = self.slot(field, value) if used else 0
+        found = self._slot(field, value) if used else b""
         if self._has_room(field, value):
             self._attributes.setdefault(key, {})[value] = found
         return found
+
+
+def _weight(signal: float) -> bytes:
+    """The packed weight of a signal; nothing, if it has none."""
+    quarters = round(WEIGHT_UNITS * signal)
+    return _packed_weight(quarters) if quarters else b""
+
+
+def _packed_weight(quarters: int) -> bytes:
+    return quarters.to_bytes(WEIGHT_TYPE.itemsize, sys.byteorder)
+
+
+def _evenly(weight: bytes, slots: bytes) -> bytes:
+    """A packed weight for each of packed slots."""
+    return weight * (len(slots) // SLOT_TYPE.itemsize)

@@ -21,7 +21,7 @@ from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer
+from stream_persona.tokens import SLOT_TYPE, WEIGHT_TYPE, Tokenizer, packed
 from stream_persona.weights import Weights
 from stream_persona.worker import Worker
 from tests.waiting import eventually
@@ -157,7 +157,8 @@ async def settled(working: Worker) -> None:
 
 def observation(row: int, at: int, tokens: Sequence[tuple[int, int]]) -> Observation:
     """An event of ``(slot, weight)`` for the customer in a row."""
-    return Observation(row, at, [slot for slot, _ in tokens], [weight for _, weight in tokens])
+    slots, weights = [slot for slot, _ in tokens], [weight for _, weight in tokens]
+    return Observation(row, at, packed(slots, SLOT_TYPE), packed(weights, WEIGHT_TYPE))
 
 
 def profile_after(*happened: Event, taxonomy: Taxonomy) -> Profiles:

@@ -20,7 +20,15 @@ from stream_persona.confidence import MILLION
 from stream_persona.events import Behaviour, Browse, Item, Purchase
 from stream_persona.explain import split
 from stream_persona.features import Counts, Observation, Profiles, fold, profiles
-from stream_persona.tokens import COARSE_SLOTS, EVENTS, MAX_NAME, SLOTS, Tokenizer
+from stream_persona.tokens import (
+    COARSE_SLOTS,
+    EVENTS,
+    MAX_NAME,
+    SLOT_TYPE,
+    SLOTS,
+    WEIGHT_TYPE,
+    Tokenizer,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +81,8 @@ class _Candidate:
     kind: str
     feature: str
     value: str
-    slots: list[int]
-    weights: list[int]
+    slots: bytes
+    weights: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ def _trials(
     if not tried:
         return []
     observed = [
-        Observation(row, at, each.slots, [times * weight for weight in each.weights])
+        Observation(row, at, each.slots, _times(times, each.weights))
         for row, (each, times) in enumerate(tried)
     ]
     folded = fold([counts] * len(tried), observed, taxonomy.features)
@@ -163,6 +171,11 @@ def _trials(
         _Trial(each, times, after, distribution, evidence)
         for (each, times), after, (distribution, evidence) in zip(tried, folded, rows, strict=True)
     ]
+
+
+def _times(times: int, weights: bytes) -> bytes:
+    """The packed weights of so many equal events at once."""
+    return (times * np.frombuffer(weights, WEIGHT_TYPE)).tobytes()
 
 
 def _flip(trial: _Trial, record: Record, weights: Weights, taxonomy: Taxonomy) -> Flip:
@@ -192,7 +205,7 @@ def _candidates(
     for slot, token in _telling(counts, weights, taxonomy, names, tokenizer).items():
         kind, event = _event(token, at, product, taxonomy.signals)
         slots, quarters = tokenizer.read(event)
-        if slot in slots:
+        if slot in np.frombuffer(slots, SLOT_TYPE):
             found.append(_Candidate(kind, *token, slots, quarters))
     return found
 

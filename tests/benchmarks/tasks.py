@@ -29,7 +29,7 @@ from stream_persona.pipeline import Delivery
 from stream_persona.records import Record
 from stream_persona.sums import FOLDS, customer_key
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer
+from stream_persona.tokens import SLOT_TYPE, Tokenizer
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 FEATURES = TAXONOMY.features
@@ -179,7 +179,7 @@ class PartTokenizer(Tokenizer):
         super().__init__(told)
         self._sizes = sizes
 
-    def read(self, event: Behaviour) -> tuple[list[int], list[int]]:
+    def read(self, event: Behaviour) -> tuple[bytes, bytes]:
         slots, weights = super().read(event)
         if not isinstance(event, Purchase):
             return slots, weights
@@ -187,7 +187,8 @@ class PartTokenizer(Tokenizer):
         if part == whole:
             return slots, weights
         wrong, right = self.slot("basket_size", part), self.slot("basket_size", whole)
-        return [right if slot == wrong else slot for slot in slots], weights
+        found = np.frombuffer(slots, SLOT_TYPE)
+        return np.where(found == wrong, SLOT_TYPE.type(right), found).tobytes(), weights
 
 
 # --- records ---

@@ -16,7 +16,7 @@ from stream_persona.publish import Message
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import FIELDS
-from stream_persona.tokens import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
+from stream_persona.tokens import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer, unpacked
 from tests.builders import (
     DAY,
     NOW,
@@ -97,11 +97,10 @@ class Path:
     def tokens_are_sound(self, event: Event) -> None:
         if isinstance(event, events.Assignment | events.Deletion):
             return
-        slots, weights = self._tokenizer.read(event)
-        assert slots[0] == EVENTS
-        assert len(slots) == len(weights) <= MAX_TOKENS
-        assert all(0 <= slot < SLOTS for slot in slots)
-        assert all(weight > 0 for weight in weights)
+        tokens = unpacked(*self._tokenizer.read(event))
+        assert tokens[0][0] == EVENTS
+        assert len(tokens) <= MAX_TOKENS
+        assert all(0 <= slot < SLOTS and weight > 0 for slot, weight in tokens)
         assert all(len(name) <= MAX_NAME for _, name in self._tokenizer.fresh)
 
     def _walk(self, delivery: Delivery, before: Record | None) -> None:

@@ -12,6 +12,7 @@ from stream_persona.tokens import (
     SLOTS,
     Tokenizer,
     slot_of,
+    unpacked,
 )
 from tests.builders import DAY, HOUR, NOW, engagement, purchase, shop
 
@@ -24,7 +25,7 @@ def read(event: Any, **features: Any) -> dict[str, int]:
 
 
 def pairs(tokenizer: Tokenizer, event: Any) -> list[tuple[int, int]]:
-    return list(zip(*tokenizer.read(event), strict=True))
+    return unpacked(*tokenizer.read(event))
 
 
 def values(event: Event, field: str, **features: Any) -> set[str]:
@@ -68,7 +69,7 @@ def test_what_is_read_is_in_the_bands_whatever_was_read_before(
     for price, quantity in bought:
         item = Item("p", price=price, quantity=quantity, attributes={"size": f"{price:.0e}"})
         event = Browse("e", "c", NOW, "view", item)
-        names = {tokenizer.name(slot) for slot in tokenizer.read(event)[0]}
+        names = {tokenizer.name(slot) for slot, _ in pairs(tokenizer, event)}
         assert f"price:{price_band(price)}" in names
         assert f"quantity:{quantity_band(quantity)}" in names
         assert tokenizer.read(event) == Tokenizer(shop()).read(event)
