@@ -156,7 +156,7 @@ def cut(keys: Ints, values: Ints, bounds: Ints) -> Iterator[tuple[bytes, bytes]]
 
 
 class Observation(Struct, gc=False):
-    """One event's tokens, as ``Tokenizer.read`` packs them, for the customer in a batch's ``row``."""
+    """One event's tokens, as ``Tokenizer.read`` packs them, for the customer in a ``row``."""
 
     row: int
     at: int

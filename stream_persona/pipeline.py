@@ -74,8 +74,12 @@ def absorb(
     _fold(list(drafts.values()), taxonomy)
     changed = [draft for draft in drafts.values() if draft.applied]
     outcome.records = {draft.customer_id: draft.record for draft in changed}
-    before = {draft.customer_id: draft.before for draft in changed}
-    outcome.lessons = [*lessons(before, taxonomy, -1), *lessons(outcome.records, taxonomy)]
+    taught = [draft for draft in changed if draft.label or draft.before.label]
+    outcome.lessons = _lessons(
+        [(draft.customer_id, draft.before, -1) for draft in taught]
+        + [(draft.customer_id, draft.record, 1) for draft in taught],
+        taxonomy,
+    )
     for draft in changed:
         if draft.forgotten:
             outcome.say(draft.customer_id, None, None)
@@ -180,12 +184,19 @@ def teaches(record: Record, taxonomy: Taxonomy) -> bool:
 
 def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) -> list[Lesson]:
     """What the model learns from records, or unlearns: the fold that a rebuild does too."""
-    known = {name: record for name, record in records.items() if teaches(record, taxonomy)}
-    seen = profiles([record.counts for record in known.values()], taxonomy.features)
-    parts = contributions(seen, [customer_key(name) % FOLDS for name in known])
+    return _lessons([(name, record, sign) for name, record in records.items()], taxonomy)
+
+
+def _lessons(signed: Sequence[tuple[str, Record, int]], taxonomy: Taxonomy) -> list[Lesson]:
+    """The lessons of customers' records with a sign each, all at once."""
+    known = [each for each in signed if teaches(each[1], taxonomy)]
+    if not known:
+        return []
+    seen = profiles([record.counts for _, record, _ in known], taxonomy.features)
+    parts = contributions(seen, [customer_key(name) % FOLDS for name, _, _ in known])
     return [
         Lesson(name, record.active_label() or "", part, sign)
-        for (name, record), part in zip(known.items(), parts, strict=True)
+        for (name, record, sign), part in zip(known, parts, strict=True)
     ]
 
 
