@@ -1,11 +1,15 @@
 """Two workers beside one: what an event costs the CPU when the partitions are shared.
 
-The workers stand ready before the log is produced, and a run ends when their group has committed
-all of it. CPU is that of the worker processes alone; producer, Kafka and Redis share the machine.
+All workers share one core, so that two of them have what one has and the servers the others: with a
+core for each, what would be compared on a small machine is how many processes fight for it. They
+stand ready and are stopped while the log is produced, since whoever reads it as it grows reads it
+in smaller pieces. A run ends when their group has committed all of it; CPU is the workers' alone.
 """
 
 import asyncio
+import os
 import re
+import signal
 import time
 from collections.abc import Sequence
 from statistics import median
@@ -58,6 +62,8 @@ async def run(bench: Bench, number: int) -> dict[str, float]:
     await prepare(settings)
     logs = [bench.folder / f"worker-{i}.log" for i in range(number)]
     workers = [WorkerProcess(settings, log) for log in logs]
+    for worker in workers:  # before it has threads, which inherit it
+        os.sched_setaffinity(worker.process.pid, {0})
     share = settings.partitions // number
 
     def ready() -> bool:
@@ -67,14 +73,19 @@ async def run(bench: Bench, number: int) -> dict[str, float]:
 
     try:
         await eventually(ready, PATIENCE, "the partitions were not shared")
-        before, began = [spent(worker.process.pid) for worker in workers], time.monotonic()
+        for worker in workers:
+            worker.process.send_signal(signal.SIGSTOP)
         await asyncio.to_thread(produce, bench.job, settings)
+        before, began = [spent(worker.process.pid) for worker in workers], time.monotonic()
+        for worker in workers:
+            worker.process.send_signal(signal.SIGCONT)
         await Shop(settings, bench.redis).at_rest(PATIENCE)
         took = time.monotonic() - began
         after = [spent(worker.process.pid) for worker in workers]
         memory = [resident("VmHWM", worker.process.pid) for worker in workers]
     finally:
         for worker in workers:
+            worker.process.send_signal(signal.SIGCONT)
             worker.stop()
     cpu = sum(after) - sum(before)
     return {
