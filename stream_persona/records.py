@@ -303,18 +303,31 @@ def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None
 
     An input keeps its order on every run, so what is forgotten here does not depend on the others.
     """
-    newest = max(at, 0)
+    newest = at if at > 0 else 0  # noqa: FURB136 - a call for each event would tell
     if recent:
         times = recent[1::2]
-        newest = max(newest, *times)
+        last = max(times)
+        newest = last if last > newest else newest  # noqa: FURB136
         if min(times) <= newest - window:
-            recent = _within(recent, newest - window)
+            recent = _within(recent, times, newest - window)
         if key in recent and key in recent[::2]:  # the first alone would take a time for an id
             return None
-    return (*recent, key, at)[-2 * MAX_RECENT :] if at > newest - window else recent
+    if at <= newest - window:
+        return recent
+    if len(recent) >= 2 * MAX_RECENT:
+        recent = recent[2:]
+    return (*recent, key, at)
 
 
-def _within(recent: Recent, after: int) -> Recent:
-    """Those whose times are after ``after``."""
-    kept = [number for number in range(0, len(recent), 2) if recent[number + 1] > after]
-    return tuple([each for number in kept for each in recent[number : number + 2]])
+def _within(recent: Recent, times: Sequence[int], after: int) -> Recent:
+    """Those whose times are after ``after``; mostly the oldest come first."""
+    first = 0
+    for at in times:
+        if at > after:
+            break
+        first += 1
+    rest = times[first:]
+    if not rest or min(rest) > after:
+        return recent[2 * first :]
+    kept = [number for number, at in enumerate(times) if at > after]
+    return tuple([each for i in kept for each in recent[2 * i : 2 * i + 2]])
