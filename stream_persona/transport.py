@@ -29,6 +29,7 @@ import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -57,6 +58,8 @@ PREFETCHED_BYTES: Final = 64 << 20
 
 #: Seconds between two looks at whether any broker answers.
 _LOOK_SECONDS: Final = 2.0
+
+_value_size = attrgetter("serialized_value_size")
 
 #: How many errors of the consumer group end a worker that has no assignment in between.
 GROUP_ATTEMPTS: Final = 5
@@ -211,7 +214,7 @@ class Consumer(driver.Consumer):
                 records[-1].offset,
                 records=len(records),
                 position=fetched.positions[tp],
-                size=sum(record.serialized_value_size for record in records),
+                size=sum(map(_value_size, records)),
             )
             # Faust looks for duplicates and gaps between messages; between batches there are none.
             self._read_offset[tp] = None

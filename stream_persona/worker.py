@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import change, journal, pipeline
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 #: had to wait for each other.
 _CROWD: Final = 300
 _CROWDED_SECONDS: Final = 1.0
+
+_timestamp = attrgetter("timestamp")
 
 
 class Worker:
@@ -291,7 +294,7 @@ class Worker:
         metrics.rerouted.inc(len(read.reroutes))
         metrics.batch_seconds.observe(time.perf_counter() - started)
         if outcome.causes:
-            oldest = min(record.timestamp for record in batch)
+            oldest = min(map(_timestamp, batch))
             metrics.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
 
 
