@@ -45,16 +45,17 @@ def learned(parts: list[Part], of: taxonomy.Taxonomy) -> Weights:
 
 @dataclass
 class WorkerProcess:
-    """``stream-persona worker`` as an operator runs it."""
+    """``stream-persona worker`` as an operator runs it, or what else Python shall run for one."""
 
     settings: Settings
     log: Path
+    program: Sequence[str] = ("-m", "stream_persona", "worker")
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stream_persona", "worker"],
+                [sys.executable, *self.program],
                 env=environment(self.settings),
                 cwd=self.log.parent,
                 stdout=log,
@@ -75,6 +76,14 @@ class Shop:
         self.settings = settings
         self.taxonomy = taxonomy.load(settings.taxonomy)
         self.redis = redis
+
+    def soon_missed(self) -> None:
+        """Let the group miss a silent worker after half the time: who tests a death waits for it.
+
+        It is about workers that start from now on.
+        """
+        half = self.settings.session_timeout / 2
+        self.settings = self.settings.model_copy(update={"session_timeout": half})
 
     async def produce(self, *events: Event, partition: int | None = None) -> None:
         raw = [(self._topic(event), event.customer_id, encode(event)) for event in events]

@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from stream_persona.api import crew, recorder
+from stream_persona.api import backlog, crew, history, lag, recorder
 from stream_persona.api.backlog import Backlog
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.events import Assignment, Browse, Deletion, Event, encode
@@ -107,10 +107,10 @@ async def test_an_assignment_moves_the_figures_and_flows_at_once(
         await becomes(client, 5, assigned=1, ambiguous=before["ambiguous"] - 1)
         queue = (await asked(client, "/v1/queue"))["shoppers"]
         assert customer not in [each["customer_id"] for each in queue]
-        history = await asked(client, "/v1/history?seconds=60")
-        assert {"from": None, "to": "student", "count": 1} in history["flows"]
-        assert sum(filter(None, history["changes"])) >= 1
-        assert history["mix"]["student"][-1] == before["mix"]["student"] + 1
+        told = await asked(client, "/v1/history?seconds=60")
+        assert {"from": None, "to": "student", "count": 1} in told["flows"]
+        assert sum(filter(None, told["changes"])) >= 1
+        assert told["mix"]["student"][-1] == before["mix"]["student"] + 1
         student = (await asked(client, "/v1/portraits"))["personas"]
         assert [each["assigned"] for each in student if each["name"] == "student"] == [1]
 
@@ -161,8 +161,19 @@ async def test_what_defines_a_persona_is_what_its_labelled_shoppers_buy(
 # --- history ---
 
 
+@pytest.fixture
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Milliseconds of a sample of the history: three seconds, not ten."""
+    assert history.STEP_MS == 10_000
+    for module in ("history", "recorder", "watch"):
+        monkeypatch.setattr(f"stream_persona.api.{module}.STEP_MS", 3_000)
+    for module in ("history", "watch"):
+        monkeypatch.setattr(f"stream_persona.api.{module}.STEP", 3)
+    return 3_000
+
+
 async def test_two_processes_write_one_history(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, short_steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "FRESH", 0.2)
     async with AsyncExitStack() as stack:
@@ -180,11 +191,11 @@ async def test_two_processes_write_one_history(
 
         await eventually(two, 45, "no history is remembered")
         times = [int(entry.partition(b"-")[0]) for entry, _ in await remembered()]
-        assert times == list(range(times[0], times[-1] + 1, 10_000))
+        assert times == list(range(times[0], times[-1] + 1, short_steps))
         for client in clients:
-            history = await asked(client, "/v1/history")
-            assert history["at"][: len(times)] == times
-            assert history["changes"][: len(times)] == [0] * len(times)
+            told = await asked(client, "/v1/history")
+            assert told["at"][: len(times)] == times
+            assert told["changes"][: len(times)] == [0] * len(times)
 
 
 @pytest.mark.parametrize("query", ["seconds=59", "seconds=21601", "seconds=x"])
@@ -201,9 +212,20 @@ async def test_history_is_asked_for_within_what_is_remembered(
 
 
 @pytest.fixture(autouse=True)
-def quick_census(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passes that begin every second: what they find is tested, not how often."""
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look every half a second, a pass every second: what they find is tested, not how often."""
     monkeypatch.setattr("stream_persona.api.watch.PERIOD", 1.0)
+    monkeypatch.setattr("stream_persona.api.watch.INTERVAL", 0.5)
+    monkeypatch.setattr("stream_persona.api.reports.INTERVAL", 0.5)
+
+
+@pytest.fixture
+def soon_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream stands still after three seconds, and a worker is gone after eight."""
+    assert (lag.STALLED, crew.ALIVE) == (10.0, 15.0)
+    monkeypatch.setattr(backlog, "STALLED", 3.0)
+    for module in ("crew", "troubles"):
+        monkeypatch.setattr(f"stream_persona.api.{module}.ALIVE", 8.0)
 
 
 @pytest.fixture
@@ -247,7 +269,7 @@ async def test_a_worker_is_told_of_and_at_rest_nothing_waits(
 
 
 async def test_a_stream_that_stands_still_is_told_until_it_goes_on(
-    shop: Shop, worker: WorkerProcess
+    shop: Shop, worker: WorkerProcess, soon_told: None
 ) -> None:
     await shop.produce(*looks(10))
     async with calling(shop.settings) as client:
@@ -258,9 +280,9 @@ async def test_a_stream_that_stands_still_is_told_until_it_goes_on(
         assert found["troubles"] == []
         (sentence,) = await troubled(client, "stream")
         assert sentence.startswith("The stream stands still: 40 events wait and none was worked")
-        assert (await asked(client, "/v1/overview"))["lag_seconds"] >= 9
+        assert (await asked(client, "/v1/overview"))["lag_seconds"] >= 2
         sentences = await troubled(client, "workers", "stream")
-        assert "No worker has reported for 15 s: personas don't move." in sentences
+        assert "No worker has reported for 8 s: personas don't move." in sentences
         assert (await asked(client, "/v1/overview"))["workers"] == 0
         worker.process.send_signal(signal.SIGCONT)
         await troubled(client)
@@ -339,7 +361,10 @@ async def test_the_embedded_broker_tells_what_waits() -> None:
 # --- what is away ---
 
 
-async def test_while_redis_is_away_the_dashboard_says_so_and_answers(settings: Settings) -> None:
+async def test_while_redis_is_away_the_dashboard_says_so_and_answers(
+    settings: Settings, soon_told: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "FRESH", 0.0)
     with EmbeddedRedis(shutil.which("redis-server")) as server:
         host, port = server.address.split(":")
         async with SlowProxy(host, int(port)) as proxy:
@@ -348,7 +373,7 @@ async def test_while_redis_is_away_the_dashboard_says_so_and_answers(settings: S
                 await hand.feed(basket("e1", "c1", "pets/dog"))
             async with calling(own) as client:
                 await becomes(client, shoppers=1, troubles=[])
-                history = await asked(client, "/v1/history")
+                before = await asked(client, "/v1/history")
                 proxy.freeze()
                 (sentence,) = await troubled(client, "redis")
                 assert sentence == "Redis does not answer: what you see may be old."
@@ -358,7 +383,7 @@ async def test_while_redis_is_away_the_dashboard_says_so_and_answers(settings: S
                 assert (await client.get("/v1/history")).status_code in {200, 503}
                 proxy.unfreeze()
                 await troubled(client, "workers")
-                assert (await asked(client, "/v1/history"))["at"] >= history["at"]
+                assert (await asked(client, "/v1/history"))["at"] >= before["at"]
 
 
 async def test_without_a_broker_the_dashboard_says_so_and_answers(
@@ -374,10 +399,11 @@ async def test_without_a_broker_the_dashboard_says_so_and_answers(
 
 
 async def test_a_broker_that_falls_silent_is_told_of_until_it_answers(
-    kafka: Kafka, settings: Settings
+    kafka: Kafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kafka.kind != "kafka":
         pytest.skip("needs a broker that tells its clients of a proxy")
+    monkeypatch.setattr(backlog, "PATIENCE", 2.0)
     async with SlowProxy.of_kafka(kafka) as proxy:  # type: ignore[arg-type]
         behind = settings.model_copy(update={"brokers": proxy.address})
         async with calling(behind) as client:

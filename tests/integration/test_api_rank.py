@@ -24,10 +24,13 @@ from tests.integration.test_api import (
     basket,
     becomes_ready,
     calling,
+    client,
     has_model,
     working,
 )
 from tests.waiting import eventually
+
+__all__ = ["client"]  # a fixture
 
 #: The last one would come first, as the caller has them.
 ITEMS = [
@@ -49,8 +52,7 @@ class Shop(NamedTuple):
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     """Three labelled personas, a parent who is predicted, and one who is not known well."""
-    async with working(settings) as hand, calling(settings) as api:
-        await becomes_ready(api)
+    async with working(settings) as hand:
         for persona, category in CATEGORIES.items():
             for n in range(3):
                 customer = f"c-{persona}-{n}"
@@ -60,8 +62,10 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
                 )
         await hand.feed(*(basket(f"e-{n}", "parent", "baby/diapers", "toys") for n in range(5)))
         await hand.feed(basket("e-torn", "torn", "garden/tools"))
-        await has_model(api, hand.worker.weights.version)
-        yield Shop(hand, api)
+        async with calling(settings) as api:  # its first look finds all of it
+            await becomes_ready(api)
+            await has_model(api, hand.worker.weights.version)
+            yield Shop(hand, api)
 
 
 async def asked(api: httpx.AsyncClient, customer: str, **more: Any) -> dict[str, Any]:
@@ -199,10 +203,10 @@ async def test_the_documented_example_is_answered(shop: Shop) -> None:
     ],
 )
 async def test_a_wrong_request_is_answered_with_400_and_one_sentence(
-    shop: Shop, body: bytes, sentence: str
+    client: httpx.AsyncClient, body: bytes, sentence: str
 ) -> None:
     headers = {"Content-Type": "application/json"}
-    response = await shop.api.post("/v1/rank", content=body, headers=headers)
+    response = await client.post("/v1/rank", content=body, headers=headers)
     assert response.status_code == 400, response.text
     assert list(response.json()) == ["message"]
     assert re.search(sentence, response.json()["message"]), response.text

@@ -3,7 +3,9 @@
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -24,6 +26,7 @@ from stream_persona.events import (
 from stream_persona.journal import home
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
+from tests.integration import attentive_worker
 from tests.servers import Kafka, client_of
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually
@@ -41,11 +44,12 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-def start_worker(shop: Shop, tmp_path: Path) -> Iterator[Callable[[], WorkerProcess]]:
+def start_worker(shop: Shop, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     started: list[WorkerProcess] = []
 
-    def start() -> WorkerProcess:
-        started.append(WorkerProcess(shop.settings, tmp_path / f"worker-{len(started)}.log"))
+    def start(**how: Any) -> WorkerProcess:
+        log = tmp_path / f"worker-{len(started)}.log"
+        started.append(WorkerProcess(shop.settings, log, **how))
         return started[-1]
 
     yield start
@@ -116,6 +120,7 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
     events = busy_shop(seed=7, customers=80, events=3_000)
+    shop.soon_missed()
     first = start_worker()
     await shop.produce(*events[:1_000])
     await eventually(lambda: shop.keys("persona-state:*"), 30, "the first worker does nothing")
@@ -141,6 +146,7 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
 async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
+    shop.soon_missed()
     first = start_worker()
     events = busy_shop(seed=3, customers=40, events=1_500)
     await shop.produce(*events[:700])
@@ -269,10 +275,11 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
 
 @pytest.mark.timeout(240)
 async def test_a_topic_with_more_partitions_than_before_takes_the_detour_and_stays_correct(
-    real_kafka: Kafka, shop: Shop, start_worker: Callable[[], WorkerProcess]
+    real_kafka: Kafka, shop: Shop, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     assert real_kafka.brokers == shop.settings.brokers
-    start_worker()
+    start_attentive = partial(start_worker, program=[attentive_worker.__file__])
+    start_attentive()
     events = busy_shop(seed=13, customers=40, events=900)
     await shop.produce(*events[:300])
     await shop.at_rest()
@@ -282,8 +289,10 @@ async def test_a_topic_with_more_partitions_than_before_takes_the_detour_and_sta
         [NewPartitions(shop.settings.topic_browses, more)]
     ).values():
         done.result(30)
-    second = start_worker()  # it notices, and so does the first when they share the work anew
+    second = start_attentive()  # it notices, and so does the first when they share the work anew
     await shop.produce(*events[300:600])
+    joined = "own partition"
+    await eventually(lambda: joined in second.log.read_text(), 60, "the second one does not join")
     second.stop()
     await shop.produce(*events[600:])
     await shop.at_rest(120)

@@ -95,6 +95,7 @@ async def test_a_worker_reports_until_it_is_told_to_end(
 async def test_a_worker_that_is_killed_leaves_its_last_report_beside_the_next_ones(
     shop: Shop, tables: RedisTables, start_worker: Callable[[], WorkerProcess]
 ) -> None:
+    shop.soon_missed()
     first = start_worker()
     await eventually(tables.reports, 60, "the first worker does not report")
     first.stop(signal.SIGKILL)

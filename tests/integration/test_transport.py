@@ -106,6 +106,8 @@ async def test_batches_acked_out_of_order_are_committed_when_their_prefix_is_don
 async def test_a_batch_that_is_not_acked_is_not_committed_and_comes_again(
     shop: Shop, start_worker: Callable[..., Worker]
 ) -> None:
+    # Who dies is missed after half the usual time.
+    shop.settings = shop.settings.model_copy(update={"session_timeout": 3.0})
     await shop.send(shop.settings.partitions, b"before")
     first = start_worker("hold")
     await eventually(shop.is_drained, START_SECONDS, "not everything was committed")

@@ -14,7 +14,7 @@ from stream_persona.records import Record
 from stream_persona.tokens import Tokenizer
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
-BATCH = 1_000
+BATCH = 10_000
 
 
 @pytest.fixture(scope="module")

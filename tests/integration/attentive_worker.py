@@ -1,0 +1,28 @@
+"""``stream-persona worker``, but that it looks for new partitions every three seconds, not thirty.
+
+``python tests/integration/attentive_worker.py``: settings come from the environment.
+"""
+
+from typing import Any
+
+from stream_persona import app, launch, settings, taxonomy
+from stream_persona.settings import Settings
+from stream_persona.transport import faust_options
+
+AGE = "consumer_metadata_max_age_ms"
+
+
+def attentive(own: Settings) -> dict[str, Any]:
+    options = faust_options(own)
+    assert options[AGE] == 30_000
+    return {**options, AGE: 3_000}
+
+
+def main() -> None:
+    app.faust_options = attentive
+    own = settings.load_settings()
+    launch.worker(own, taxonomy.load(own.taxonomy))
+
+
+if __name__ == "__main__":
+    main()
