@@ -54,6 +54,10 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, taxonomy)
+    # The first collection would go through all that was imported, and stop events for a tenth of a
+    # second: what is there by now stays.
+    gc.collect()
+    gc.freeze()
     process = faust.Worker(app, loop=loop, override_logging=False, quiet=True)
     process.spinner = None
     try:

@@ -35,7 +35,8 @@ class Owned:
     """What a worker holds of a partition: its claim, its share of the model, recent records.
 
     ``taught`` are the customers whose contribution is in the share's sums, with their keys;
-    ``moved`` tells whether the sums have since the last refresh, ``unsaved`` since the last save.
+    ``moved`` tells whether the sums have since the last refresh, ``unsaved`` since the last save,
+    which was in the turn ``saved_in``.
     """
 
     claim: Claim
@@ -45,7 +46,7 @@ class Owned:
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
-    next_save: float = 0.0
+    saved_in: int = -1
     fenced_at: float = field(default_factory=time.monotonic)
 
     @property

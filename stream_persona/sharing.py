@@ -57,9 +57,10 @@ class Sharing:
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
         for partition, owned in list(self._ownership.held.items()):
             changed |= owned.moved
-            due = not owned.moved or time.monotonic() >= owned.next_save
+            turn = self._turn(partition)
+            due = not owned.moved or turn != owned.saved_in
             if owned.moved and due:  # a part that keeps moving is not published every time
-                owned.next_save = time.monotonic() + _SAVE_SECONDS
+                owned.saved_in = turn
             owned.moved = False
             if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
                 await self._save_part(owned)
@@ -77,6 +78,13 @@ class Sharing:
         self._metrics.labelled.set(sum(len(own.taught) for own in held.values()))
         self._metrics.cached.set(sum(len(own.cache) for own in held.values()))
         await self._save_affinities()
+
+    def _turn(self, partition: int) -> int:
+        """A number that changes every so often, for each partition at another time.
+
+        Parts that are all published at once keep live events waiting for as long as all take.
+        """
+        return int(time.monotonic() / _SAVE_SECONDS + partition / self._settings.partitions)
 
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""

@@ -74,7 +74,8 @@ class Worker:
         )
         self.panel = Panel(settings, taxonomy, metrics)
         self._walking = asyncio.Lock()
-        self._writing = asyncio.Lock()  # taken in the order of the walks
+        # Taken in the order of the walks: copies for dashboards keep no write waiting.
+        self._writing, self._announcing = asyncio.Lock(), asyncio.Lock()
         self._failure: BaseException | None = None
         self._crowded_until = 0.0
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate)
@@ -236,14 +237,25 @@ class Worker:
         nothing is written any more: it would build upon what is not there.
         """
         try:
-            await self._written(shares, owned)
+            copies, failures = await self._written(shares, owned)
+            self._failure = next(iter(failures), None)
+            await self._announcing.acquire()
         except BaseException as error:
             self._failure = self._failure or error
             raise
         finally:
             self._writing.release()
+        try:
+            await self._tables.announce(copies)
+        finally:
+            self._announcing.release()
+        if failures:
+            raise failures[0]
 
-    async def _written(self, shares: Mapping[int, Share], owned: Mapping[int, Owned]) -> None:
+    async def _written(
+        self, shares: Mapping[int, Share], owned: Mapping[int, Owned]
+    ) -> tuple[list[bytes], list[BaseException]]:
+        """Copies of the changes, for whoever listens, and what went wrong with the others."""
         if self._failure is not None:
             raise self._failure
         lost = {home for home in shares if self.ownership.is_lost(owned[home])}
@@ -259,17 +271,15 @@ class Worker:
             return_exceptions=True,
         )
         lost |= {end.partition for end in ends if isinstance(end, FencedError)}
-        await self._tables.announce([
+        for home in lost:
+            self.ownership.lose(owned[home])
+        copies = [
             journal.copy_of(*change)
             for (_, changes), end in zip(said, ends, strict=True)
             if end is None
             for change in changes
-        ])  # fmt: skip
-        for home in lost:
-            self.ownership.lose(owned[home])
-        failures = [*(end for end in ends if end is not None), *map(FencedError, lost)]
-        if failures:
-            raise failures[0]
+        ]
+        return copies, [*(end for end in ends if end is not None), *map(FencedError, lost)]
 
     def _learn(self, owned: Owned, share: Share) -> None:
         """What was written, in the model."""

@@ -22,6 +22,7 @@ from tests.builders import (
     worker_settings,
 )
 from tests.unit.test_worker import (
+    CHANGES,
     SHOP,
     assert_told_without_a_hole,
     assigned,
@@ -48,6 +49,18 @@ class HeldTables(MemoryTables):
         self.asked += 1
         await self.free.wait()
         await super().commit(claim, write)
+
+
+class UnheardTables(MemoryTables):
+    """Tables that take their time to announce."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = asyncio.Event()
+
+    async def announce(self, messages: Sequence[bytes]) -> None:
+        await self.free.wait()
+        await super().announce(messages)
 
 
 class FailingOutbox(Outbox):
@@ -97,6 +110,18 @@ async def test_the_next_batch_is_written_after_the_last_one_and_builds_upon_it()
     alone, _ = await processed(fetched(purchase("p"), purchase("q", NOW + 1)))
     assert tables.asked == 2
     assert folded(tables) == folded(alone)
+
+
+async def test_copies_for_dashboards_keep_no_write_waiting_and_stay_in_order() -> None:
+    tables, outbox = UnheardTables(), Outbox()
+    working = await assigned(tables, outbox)
+    batches = [fetched(purchase(f"p{n}", customer=f"c{n}"), first=n) for n in range(2)]
+    writing = [asyncio.ensure_future((await working.walk(batch))()) for batch in batches]
+    await eventually(lambda: len(outbox.values(CHANGES)) == 2, 5, "the second one waits")
+    assert [each.done() for each in writing] == [False, False]
+    tables.free.set()
+    await asyncio.gather(*writing)
+    assert tables.announced == outbox.values(CHANGES)
 
 
 async def test_what_builds_upon_a_write_that_failed_is_never_written() -> None:
