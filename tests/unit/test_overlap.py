@@ -59,7 +59,8 @@ class UnheardTables(MemoryTables):
         self.free = asyncio.Event()
 
     async def announce(self, messages: Sequence[bytes]) -> None:
-        await self.free.wait()
+        if messages:
+            await self.free.wait()
         await super().announce(messages)
 
 
