@@ -35,6 +35,7 @@ from typing import Any, Final, cast
 
 import faust
 from aiokafka.errors import KafkaError
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message, TopicT
 from faust.types.transports import TPorTopicSet
@@ -104,6 +105,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "consumer_auto_offset_reset": "none",  # see `ConsumerThread`
         "consumer_metadata_max_age_ms": 30_000,  # how long new partitions go unnoticed
         "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
+        "TableManager": NoTables,
         "store": "memory://",
         "stream_buffer_maxsize": 2 * PREFETCHED_POLLS * settings.max_batch_records,  # never full
         "stream_wait_empty": True,  # batches that were begun are acked before a partition goes
@@ -113,6 +115,15 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "web_enabled": False,
         "worker_redirect_stdouts": False,
     }
+
+
+class NoTables(TableManager):
+    """Faust's tables, of which there are none: nobody has to wait for some to be declared."""
+
+    async def on_start(self) -> None:
+        """What Faust does after a second."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 def batch_topic(app: faust.App, *names: str) -> TopicT:
