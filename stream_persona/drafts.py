@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from stream_persona.events import ASSIGNMENT, BEHAVIOURAL, DELETION, Heard, milliseconds
 from stream_persona.features import Observation
-from stream_persona.records import Label, Recent, Record, event_hash, with_recent
+from stream_persona.recent import Recent, event_hash, with_recent
+from stream_persona.records import Label, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -48,16 +48,10 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     end_politely()
     broker, redis = asyncio.run(topology.prepare(settings))
     logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
-    # What a batch makes is freed by reference counts. Collections in its midst would find nothing,
-    # and look at all cached records each time.
-    gc.set_threshold(*_COLLECTIONS)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, taxonomy)
-    # The first collection would go through all that was imported, and stop events for a tenth of a
-    # second: what is there by now stays.
-    gc.collect()
-    gc.freeze()
+    _collect_seldom()
     process = faust.Worker(app, loop=loop, override_logging=False, quiet=True)
     process.spinner = None
     try:
@@ -70,6 +64,18 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
         if isinstance(app.fault, StreamPersonaError):
             raise app.fault from None
         raise
+
+
+def _collect_seldom() -> None:
+    """Set the garbage collector for a worker, once everything is imported.
+
+    What a batch makes is freed by reference counts: collections in its midst would find nothing,
+    and look at all cached records each time. The first one would go through all that was imported,
+    and stop events for a tenth of a second: what is there by now stays.
+    """
+    gc.set_threshold(*_COLLECTIONS)
+    gc.collect()
+    gc.freeze()
 
 
 def api(settings: Settings, taxonomy: Taxonomy) -> None:

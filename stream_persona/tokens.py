@@ -35,7 +35,7 @@ from stream_persona.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from stream_persona.events import Behaviour, Item
     from stream_persona.taxonomy import Taxonomy
@@ -80,17 +80,6 @@ def slot_of(token: str, *, fine: bool) -> int:
     """The slot of a token: the same on every machine."""
     digest = int.from_bytes(hashlib.blake2b(token.encode(), digest_size=8).digest())
     return COARSE_SLOTS + digest % FINE_SLOTS if fine else 1 + digest % (COARSE_SLOTS - 1)
-
-
-def packed(numbers: Iterable[int], kind: np.dtype[np.generic]) -> bytes:
-    """Slots or weights as ``Tokenizer.read`` gives them."""
-    return np.array([*numbers], kind).tobytes()
-
-
-def unpacked(slots: bytes, weights: bytes) -> list[tuple[int, int]]:
-    """Slot and weight of each token that ``Tokenizer.read`` gave."""
-    numbers = np.frombuffer(slots, SLOT_TYPE), np.frombuffer(weights, WEIGHT_TYPE)
-    return list(zip(*(each.tolist() for each in numbers), strict=True))
 
 
 class Tokenizer:
@@ -145,7 +134,7 @@ class Tokenizer:
 
     def slot(self, field: str, value: str) -> int:
         """The slot of ``field:value``."""
-        return int(np.frombuffer(self._slot(field, value), SLOT_TYPE)[0])
+        return int.from_bytes(self._slot(field, value), sys.byteorder)
 
     def _slot(self, field: str, value: str) -> bytes:
         cache = self._slots.get(field)
@@ -159,7 +148,7 @@ class Tokenizer:
         name = token if len(token) <= MAX_NAME else f"{token[: MAX_NAME - 1]}…"
         if self.learn_name(slot, name):
             self.fresh.append((slot, name))
-        found = packed([slot], SLOT_TYPE)
+        found = _packed(slot, SLOT_TYPE)
         if self._has_room(field, value):
             self._slots.setdefault(field, {})[value] = found
         return found
@@ -184,8 +173,8 @@ class Tokenizer:
     def read(self, event: Behaviour) -> tuple[bytes, bytes]:
         """The slot of every token, slot 0 first, and the tokens' weights in quarters.
 
-        They are packed (``SLOT_TYPE``, ``WEIGHT_TYPE``); ``unpacked`` shows them. At most
-        ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight.
+        They are packed (``SLOT_TYPE``, ``WEIGHT_TYPE``). At most ``MAX_TOKENS``, with repetitions;
+        none when the taxonomy gives the signal no weight.
         """
         if isinstance(event, Browse):
             return self._browse(event)
@@ -202,8 +191,8 @@ class Tokenizer:
         for item in items:
             self._add_item(item, slots)
         own = b"".join(slots)
-        weights = _evenly(_packed_weight(weight * len(items)), context)
-        return context + own, weights + _evenly(_packed_weight(weight), own)
+        weights = _evenly(_packed(weight * len(items), WEIGHT_TYPE), context)
+        return context + own, weights + _evenly(_packed(weight, WEIGHT_TYPE), own)
 
     def _browse(self, event: Browse) -> tuple[bytes, bytes]:
         weight = self._browse_weights[event.action]
@@ -250,7 +239,7 @@ class Tokenizer:
 
     def _moment(self, hours: int) -> bytes:
         """The slots of every event of an hour, which is counted from 1970."""
-        found = packed([EVENTS], SLOT_TYPE)
+        found = _packed(EVENTS, SLOT_TYPE)
         if "hour" in self._fields:
             found += self._slot("hour", _HOURS[_HOUR_BAND[hours % 24]])
         if "weekday" in self._fields:
@@ -317,11 +306,12 @@ class Tokenizer:
 def _weight(signal: float) -> bytes:
     """The packed weight of a signal; nothing, if it has none."""
     quarters = round(WEIGHT_UNITS * signal)
-    return _packed_weight(quarters) if quarters else b""
+    return _packed(quarters, WEIGHT_TYPE) if quarters else b""
 
 
-def _packed_weight(quarters: int) -> bytes:
-    return quarters.to_bytes(WEIGHT_TYPE.itemsize, sys.byteorder)
+def _packed(number: int, kind: np.dtype[np.generic]) -> bytes:
+    """A slot or a weight; numpy would take ten times as long for one."""
+    return number.to_bytes(kind.itemsize, sys.byteorder)
 
 
 def _evenly(weight: bytes, slots: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from aiokafka.structs import ConsumerRecord
 
 from stream_persona import events, pipeline, records
@@ -21,7 +22,7 @@ from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import SLOT_TYPE, WEIGHT_TYPE, Tokenizer, packed
+from stream_persona.tokens import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.weights import Weights
 from stream_persona.worker import Worker
 from tests.waiting import eventually
@@ -157,8 +158,16 @@ async def settled(working: Worker) -> None:
 
 def observation(row: int, at: int, tokens: Sequence[tuple[int, int]]) -> Observation:
     """An event of ``(slot, weight)`` for the customer in a row."""
-    slots, weights = [slot for slot, _ in tokens], [weight for _, weight in tokens]
-    return Observation(row, at, packed(slots, SLOT_TYPE), packed(weights, WEIGHT_TYPE))
+    slots, weights = np.array(tokens, np.int64).reshape(-1, 2).T
+    return Observation(
+        row, at, slots.astype(SLOT_TYPE).tobytes(), weights.astype(WEIGHT_TYPE).tobytes()
+    )
+
+
+def unpacked(slots: bytes, weights: bytes) -> list[tuple[int, int]]:
+    """Slot and weight of each token that a tokenizer has read."""
+    numbers = np.frombuffer(slots, SLOT_TYPE), np.frombuffer(weights, WEIGHT_TYPE)
+    return list(zip(*(each.tolist() for each in numbers), strict=True))
 
 
 def profile_after(*happened: Event, taxonomy: Taxonomy) -> Profiles:

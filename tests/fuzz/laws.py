@@ -16,7 +16,7 @@ from stream_persona.publish import Message
 from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import FIELDS
-from stream_persona.tokens import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer, unpacked
+from stream_persona.tokens import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
 from tests.builders import (
     DAY,
     NOW,
@@ -30,6 +30,7 @@ from tests.builders import (
     raw,
     shop,
     tastes,
+    unpacked,
     walked,
 )
 

@@ -13,7 +13,7 @@ from stream_persona.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REA
 from stream_persona.records import Record
 from stream_persona.tables import MemoryTables
 from stream_persona.taxonomy import FIELDS
-from stream_persona.tokens import MAX_NAME, MAX_TOKENS, Tokenizer, unpacked
+from stream_persona.tokens import MAX_NAME, MAX_TOKENS, Tokenizer
 from tests.builders import (
     DAY,
     HOUR,
@@ -26,6 +26,7 @@ from tests.builders import (
     purchase,
     raw,
     shop,
+    unpacked,
     walked,
     worker,
 )

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from stream_persona.errors import TopologyError
 from stream_persona.features import NO_EPOCH, Counts
+from stream_persona.recent import event_hash
 from stream_persona.records import (
     Label,
     Posterior,
@@ -14,7 +15,6 @@ from stream_persona.records import (
     Said,
     decode,
     encode,
-    event_hash,
     folded,
 )
 from tests.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop

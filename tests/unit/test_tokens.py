@@ -12,9 +12,8 @@ from stream_persona.tokens import (
     SLOTS,
     Tokenizer,
     slot_of,
-    unpacked,
 )
-from tests.builders import DAY, HOUR, NOW, engagement, purchase, shop
+from tests.builders import DAY, HOUR, NOW, engagement, purchase, shop, unpacked
 
 SATURDAY = NOW + 4 * DAY
 

@@ -208,7 +208,7 @@ async def test_quiet_partitions_hold_the_busy_ones_up_for_a_tenth_of_a_second_at
     app = faust.App(**faust_options(Settings(_env_file=None)))
     thread = ConsumerThread(app.consumer)
     made = thread._create_worker_consumer(app.transport)
-    started = AIOKafkaConsumer.__dict__["start"].__code__.co_names
+    started = AIOKafkaConsumer.start.__code__.co_names
     assert "_fetch_max_wait_ms" in started  # it is what a fetcher is made with
     assert made._fetch_max_wait_ms <= 100
     await made.stop()

@@ -63,7 +63,7 @@ async def run(bench: Bench, number: int) -> dict[str, float]:
     logs = [bench.folder / f"worker-{i}.log" for i in range(number)]
     workers = [WorkerProcess(settings, log) for log in logs]
     for worker in workers:  # before it has threads, which inherit it
-        os.sched_setaffinity(worker.process.pid, {0})
+        os.sched_setaffinity(worker.process.pid, {min(os.sched_getaffinity(0))})
     share = settings.partitions // number
 
     def ready() -> bool:
