@@ -192,7 +192,12 @@ async def fold_part(
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
         loaded = await load(tables, chunk, taxonomy.fingerprint)
-        teach(sums, taught, pipeline.lessons(loaded, taxonomy))
+        known = {name: each for name, each in loaded.items() if pipeline.teaches(each, taxonomy)}
+        keys = [customer_key(name) for name in known]
+        rows = pipeline.contributed(list(known.values()), keys, taxonomy)
+        labels = [record.active_label() for record in known.values()]
+        sums.add_rows(rows, labels, [1] * len(labels))
+        taught.update(zip(known, keys, strict=True))
     return sums, taught
 
 

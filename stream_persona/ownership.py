@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Owned:
 
     ``taught`` are the customers whose contribution is in the share's sums, with their keys;
     ``moved`` tells whether the sums have since the last refresh, ``unsaved`` since the last save,
-    which was in the turn ``saved_in``.
+    which was at ``saved_at`` (monotonic seconds).
     """
 
     claim: Claim
@@ -46,7 +47,7 @@ class Owned:
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
-    saved_in: int = -1
+    saved_at: float = -math.inf
     fenced_at: float = field(default_factory=time.monotonic)
 
     @property

@@ -19,7 +19,7 @@ from stream_persona.explain import reasons
 from stream_persona.features import Counts, Profiles, fold, profiles
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
 from stream_persona.records import Record
-from stream_persona.sums import FOLDS, contributions, customer_key
+from stream_persona.sums import FOLDS, Contributions, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -183,7 +183,7 @@ def teaches(record: Record, taxonomy: Taxonomy) -> bool:
 
 
 def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) -> list[Lesson]:
-    """What the model learns from records, or unlearns: the fold that a rebuild does too."""
+    """What the model learns from records, or unlearns."""
     return _lessons([(name, record, sign) for name, record in records.items()], taxonomy)
 
 
@@ -192,12 +192,20 @@ def _lessons(signed: Sequence[tuple[str, Record, int]], taxonomy: Taxonomy) -> l
     known = [each for each in signed if teaches(each[1], taxonomy)]
     if not known:
         return []
-    seen = profiles([record.counts for _, record, _ in known], taxonomy.features)
-    parts = contributions(seen, [customer_key(name) % FOLDS for name, _, _ in known])
+    keys = [customer_key(name) for name, _, _ in known]
+    parts = contributed([record for _, record, _ in known], keys, taxonomy).apart()
     return [
         Lesson(name, record.active_label() or "", part, sign)
         for (name, record, sign), part in zip(known, parts, strict=True)
     ]
+
+
+def contributed(
+    records: Sequence[Record], keys: Sequence[int], taxonomy: Taxonomy
+) -> Contributions:
+    """What records that teach add to the model; ``keys`` are their customers'."""
+    seen = profiles([record.counts for record in records], taxonomy.features)
+    return Contributions.of(seen, [key % FOLDS for key in keys])
 
 
 def _fold(drafts: Sequence[Draft], taxonomy: Taxonomy) -> None:
@@ -212,5 +220,5 @@ def _fold(drafts: Sequence[Draft], taxonomy: Taxonomy) -> None:
 
 __all__ = [
     "Delivery", "Histories", "Lesson", "Outcome", "Overtaken", "Trial",
-    "absorb", "lessons", "overtaken", "speak", "teaches", "walk",
+    "absorb", "contributed", "lessons", "overtaken", "speak", "teaches", "walk",
 ]  # fmt: skip

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
 
-#: Seconds between two publications of a part that keeps moving.
+#: Least seconds between two publications of a part that keeps moving. One part in so many of the
+#: time is spent on all of these: what a large one costs is kept from live events, not from others.
 _SAVE_SECONDS: Final = 2.0
+_SAVE: Final = 50.0
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
 
@@ -47,6 +49,7 @@ class Sharing:
         self._others: dict[int, tuple[bytes, Part]] = {}
         self._affinities_of = ""
         self._affinities_at = 0.0
+        self._next_save = -math.inf
         self.follower = following(settings, taxonomy, tables)
 
     async def refresh(self) -> None:
@@ -55,12 +58,9 @@ class Sharing:
         stamps = await self._tables.stamps(list(range(self._settings.partitions)))
         held = self._ownership.held
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
-        for partition, owned in list(self._ownership.held.items()):
+        for partition, owned in sorted(held.items(), key=lambda each: each[1].saved_at):
             changed |= owned.moved
-            turn = self._turn(partition)
-            due = not owned.moved or turn != owned.saved_in
-            if owned.moved and due:  # a part that keeps moving is not published every time
-                owned.saved_in = turn
+            due = not owned.moved or self._is_time(owned)
             owned.moved = False
             if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
                 await self._save_part(owned)
@@ -79,12 +79,10 @@ class Sharing:
         self._metrics.cached.set(sum(len(own.cache) for own in held.values()))
         await self._save_affinities()
 
-    def _turn(self, partition: int) -> int:
-        """A number that changes every so often, for each partition at another time.
-
-        Parts that are all published at once keep live events waiting for as long as all take.
-        """
-        return int(time.monotonic() / _SAVE_SECONDS + partition / self._settings.partitions)
+    def _is_time(self, owned: Owned) -> bool:
+        """Whether a part that keeps moving is published all the same: one after another."""
+        now = time.monotonic()
+        return now >= max(self._next_save, owned.saved_at + _SAVE_SECONDS)
 
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""
@@ -99,7 +97,7 @@ class Sharing:
         return bool(moved or gone)
 
     async def _save_part(self, owned: Owned) -> None:
-        owned.unsaved = False
+        owned.unsaved, began = False, time.monotonic()
         share, part = panel_share(self._settings.partitions), owned.part
         known = await journal.panel(self._tables, owned.taught, share, self._taxonomy)
         part.panel = members(known, self._taxonomy, part.panel)
@@ -109,6 +107,8 @@ class Sharing:
             )
         except FencedError:
             self._ownership.lose(owned)
+        owned.saved_at = time.monotonic()
+        self._next_save = owned.saved_at + _SAVE * (owned.saved_at - began)
 
     async def _save_affinities(self) -> None:
         """The owner of the first partition keeps the affinities fresh."""

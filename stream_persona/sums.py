@@ -60,21 +60,60 @@ def contribution(profile: Profiles, fold: int = 0) -> Contribution:
 
 
 def contributions(profiles: Profiles, folds: Sequence[int]) -> list[Contribution]:
-    """The contribution of each row; a pure function of it.
+    """The contribution of each row; a pure function of it."""
+    return Contributions.of(profiles, folds).apart()
 
-    With q the share of a token and n the events: e = q * min(n, 100), p = log(1 + 200 q).
+
+@dataclass(slots=True)
+class Contributions:
+    """What many labelled customers add, one after another: a fold is a million of numbers.
+
+    ``folds``, ``events`` and ``sizes`` (rows), ``slots`` (tokens), ``moments`` (5, tokens).
     """
-    events = np.minimum(profiles.events, MAX_EVENTS)
-    e = profiles.shares * np.repeat(events, np.diff(profiles.starts)) * SCALE
-    e = np.rint(e).astype(np.int64)
-    p = np.rint(log_share(profiles.shares) * SCALE).astype(np.int64)
-    moments = np.stack([np.ones_like(e), e, e * e // SCALE, p, p * p // SCALE])
-    whole, starts = np.rint(events * SCALE).astype(np.int64).tolist(), profiles.starts.tolist()
-    return [
-        # Slot 0, which comes first, counts the events themselves.
-        Contribution(fold, number, profiles.slots[a + 1 : b], moments[:, a + 1 : b])
-        for fold, number, (a, b) in zip(folds, whole, pairwise(starts), strict=True)
-    ]
+
+    folds: Ints
+    events: Ints
+    sizes: Ints
+    slots: Ints
+    moments: Ints
+
+    @classmethod
+    def of(cls, profiles: Profiles, folds: Sequence[int]) -> Self:
+        """The contribution of each row of profiles.
+
+        With q the share of a token and n the events: e = q * min(n, 100), p = log(1 + 200 q).
+        """
+        sizes = np.diff(profiles.starts)
+        tokens = np.ones(len(profiles.slots), bool)
+        tokens[profiles.starts[:-1][sizes > 0]] = False  # slot 0 counts the events themselves
+        shares, own = profiles.shares[tokens], np.maximum(sizes - 1, 0)
+        events = np.minimum(profiles.events, MAX_EVENTS)
+        e = np.rint(shares * np.repeat(events, own) * SCALE).astype(np.int64)
+        p = np.rint(log_share(shares) * SCALE).astype(np.int64)
+        moments = np.stack([np.ones_like(e), e, e * e // SCALE, p, p * p // SCALE])
+        whole = np.rint(events * SCALE).astype(np.int64)
+        return cls(np.array(folds, np.int64), whole, own, profiles.slots[tokens], moments)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Contribution]) -> Self:
+        """Contributions of their own as one."""
+        return cls(
+            np.array([part.fold for part in parts], np.int64),
+            np.array([part.events for part in parts], np.int64),
+            np.array([len(part.slots) for part in parts], np.int64),
+            np.concatenate([part.slots for part in parts]),
+            np.concatenate([part.moments for part in parts], axis=1),
+        )
+
+    def apart(self) -> list[Contribution]:
+        """Each row on its own."""
+        ends = np.concatenate(([0], np.cumsum(self.sizes))).tolist()
+        return [
+            Contribution(fold, events, self.slots[a:b], self.moments[:, a:b])
+            for fold, events, (a, b) in zip(
+                self.folds.tolist(), self.events.tolist(), pairwise(ends), strict=True
+            )
+        ]
 
 
 @dataclass(slots=True)
@@ -112,18 +151,17 @@ class Sums:
 
     def add_all(self, parts: Sequence[tuple[Contribution, Any, int]]) -> None:
         """Add many ``(contribution, class, sign)`` at once."""
-        if not parts:
-            return
-        numbers = np.array([self._class(y) for _, y, _ in parts], np.int64)
-        folds = np.array([part.fold for part, _, _ in parts], np.int64)
-        signs = np.array([sign for _, _, sign in parts], np.int64)
-        events = np.array([part.events for part, _, _ in parts], np.int64)
-        np.add.at(self._totals, (numbers, folds), np.stack([signs, signs * events], axis=1))
-        sizes = np.array([len(part.slots) for part, _, _ in parts], np.int64)
-        bases = np.repeat(numbers << _CLASS_SHIFT | folds << _SLOT_BITS, sizes)
-        slots = np.concatenate([part.slots for part, _, _ in parts])
-        moments = np.concatenate([part.moments for part, _, _ in parts], axis=1)
-        self._enter(bases | slots, moments * np.repeat(signs, sizes))
+        if parts:
+            rows = Contributions.joined([part for part, _, _ in parts])
+            self.add_rows(rows, [y for _, y, _ in parts], [sign for _, _, sign in parts])
+
+    def add_rows(self, rows: Contributions, ys: Sequence[Any], signs: Sequence[int]) -> None:
+        """Add contributions of the classes ``ys``, each with its sign."""
+        numbers, sign = np.array([self._class(y) for y in ys], np.int64), np.array(signs, np.int64)
+        totals = np.stack([sign, sign * rows.events], axis=1)
+        np.add.at(self._totals, (numbers, rows.folds), totals)
+        bases = np.repeat(numbers << _CLASS_SHIFT | rows.folds << _SLOT_BITS, rows.sizes)
+        self._enter(bases | rows.slots, rows.moments * np.repeat(sign, rows.sizes))
 
     def merge(self, other: Sums) -> None:
         """Add another's sums."""

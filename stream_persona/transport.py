@@ -97,7 +97,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker": broker_urls(settings.brokers),
         "agent_supervisor": CrashingSupervisor,  # an agent's error ends the worker, exit code 1
         "broker_commit_interval": settings.commit_interval,
-        "broker_heartbeat_interval": min(3.0, settings.session_timeout / 3),
+        "broker_heartbeat_interval": min(1.0, settings.session_timeout / 3),  # tells of handovers
         "broker_max_poll_records": settings.max_batch_records,
         "broker_rebalance_timeout": rebalance,
         "broker_request_timeout": rebalance + 30.0,  # joining a group lasts as long as that
