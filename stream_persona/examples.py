@@ -36,7 +36,7 @@ async def read(
         customers = await tables.labelled(partition)
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
-            found += examples(await journal.load(tables, chunk, taxonomy.fingerprint), taxonomy)
+            found += examples(await journal.load_taught(tables, chunk, taxonomy), taxonomy)
             tell(len(chunk))
     return in_order(found)
 

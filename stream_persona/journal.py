@@ -20,7 +20,7 @@ from stream_persona.sums import customer_key
 from stream_persona.tables import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_persona.events import Assignment, Event
     from stream_persona.pipeline import Lesson, Outcome
@@ -148,11 +148,23 @@ class RecordCache:
             self._known.popitem(last=False)
 
 
-async def load(tables: Tables, customers: list[str], fingerprint: int) -> dict[str, Record]:
+async def load(
+    tables: Tables,
+    customers: list[str],
+    fingerprint: int,
+    decode: Callable[[Sequence[bytes], int], list[Record]] = records.decode,
+) -> dict[str, Record]:
     """The stored records of those customers that have one."""
     blobs = await tables.load(customers) if customers else {}
-    loaded = records.decode(list(blobs.values()), fingerprint)
-    return dict(zip(blobs, loaded, strict=True))
+    return dict(zip(blobs, decode(list(blobs.values()), fingerprint), strict=True))
+
+
+async def load_taught(
+    tables: Tables, customers: list[str], taxonomy: Taxonomy
+) -> dict[str, Record]:
+    """Of those customers that the model learns from, their counts and labels alone."""
+    loaded = await load(tables, customers, taxonomy.fingerprint, records.decode_taught)
+    return {name: each for name, each in loaded.items() if pipeline.teaches(each, taxonomy)}
 
 
 async def is_mine(tables: Tables, claim: Claim) -> bool:
@@ -191,8 +203,7 @@ async def fold_part(
     customers = await tables.labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
-        loaded = await load(tables, chunk, taxonomy.fingerprint)
-        known = {name: each for name, each in loaded.items() if pipeline.teaches(each, taxonomy)}
+        known = await load_taught(tables, chunk, taxonomy)
         keys = [customer_key(name) for name in known]
         rows = pipeline.contributed(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
@@ -216,12 +227,8 @@ async def panel(
 ) -> list[tuple[int, str, Record]]:
     """Key, label and record of the ``most`` taught customers of the lowest keys."""
     names = heapq.nsmallest(most, taught, key=taught.__getitem__)
-    loaded = await load(tables, names, taxonomy.fingerprint)
-    return [
-        (taught[name], record.active_label() or "", record)
-        for name, record in loaded.items()
-        if pipeline.teaches(record, taxonomy)
-    ]
+    known = await load_taught(tables, names, taxonomy)
+    return [(taught[name], record.active_label() or "", record) for name, record in known.items()]
 
 
 async def save_part(

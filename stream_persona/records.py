@@ -9,7 +9,7 @@ over tokens.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from stream_persona.errors import TopologyError
 from stream_persona.features import Counts, columns, cut
 from stream_persona.recent import Recent
+from stream_persona.varints import from_varints, to_varints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ class Record(Struct, frozen=True, gc=False):
         return label.persona
 
 
-class _Head(Struct, frozen=True, array_like=True, gc=False):
+class _Start(Struct, frozen=True, array_like=True, gc=False):
     format: int
     fingerprint: int
     epoch: int
@@ -118,13 +119,19 @@ class _Head(Struct, frozen=True, array_like=True, gc=False):
     shifts: tuple[int, int]
     tokens: int
     label: Label | None
+
+
+class _Head(_Start, frozen=True, array_like=True, gc=False):
     positions: tuple[tuple[int, int], ...]
     recent: tuple[tuple[int, Recent], ...]
     deleted_at: int
     said: msgspec.Raw
 
 
+_AnyStart = TypeVar("_AnyStart", bound=_Start)
+
 _encoder = msgspec.msgpack.Encoder()
+_start_decoder = msgspec.msgpack.Decoder(_Start)  # which skips what follows
 _head_decoder = msgspec.msgpack.Decoder(_Head)
 _said_decoder = msgspec.msgpack.Decoder(Said | None)
 _HEAD_BYTES = 4
@@ -161,20 +168,40 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
     Raises:
         TopologyError: a record was written with another half-life, origin or format.
     """
+    heads, counts = _opened(blobs, _head_decoder, fingerprint)
+    return [_record(head, own) for head, own in zip(heads, counts, strict=True)]
+
+
+def decode_taught(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
+    """The counts and labels of records alone: what a model learns from, in half the time.
+
+    Raises:
+        TopologyError: as ``decode``.
+    """
+    starts, counts = _opened(blobs, _start_decoder, fingerprint)
+    return [Record(own, start.label) for start, own in zip(starts, counts, strict=True)]
+
+
+def _opened(
+    blobs: Sequence[bytes], decoder: msgspec.msgpack.Decoder[_AnyStart], fingerprint: int
+) -> tuple[list[_AnyStart], list[Counts]]:
+    """The heads of records, as far as the decoder reads them, and their counts."""
     heads, bodies = [], []
     for blob in blobs:
         size = int.from_bytes(blob[:_HEAD_BYTES], "little")
-        heads.append(_decode_head(blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
+        heads.append(_decoded(decoder, blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
         bodies.append(blob[_HEAD_BYTES + size :])
-    sizes = np.array([head.tokens for head, _ in heads], np.int64)
-    numbers = _from_varints(b"".join(bodies))
+    sizes = np.array([head.tokens for head in heads], np.int64)
+    numbers = from_varints(b"".join(bodies))
     keys, values = _halves(numbers, sizes)
     starts = np.concatenate(([0], np.cumsum(sizes)))
     keys = _undone_deltas(keys, starts)
-    shifts = np.array([head.shifts for head, _ in heads], np.int64).reshape(-1, 2)
+    shifts = np.array([head.shifts for head in heads], np.int64).reshape(-1, 2)
     values <<= shifts[np.repeat(np.arange(len(heads)), sizes), keys >> 16]
     parts = cut(keys, values, starts)
-    return [_record(*head, part) for head, part in zip(heads, parts, strict=True)]
+    return heads, [
+        Counts(head.epoch, head.clock, *part) for head, part in zip(heads, parts, strict=True)
+    ]
 
 
 def _halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
@@ -201,31 +228,38 @@ def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], toke
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 
 
-def _decode_head(blob: bytes, fingerprint: int) -> tuple[_Head, Said | None]:
+def _decoded(
+    decoder: msgspec.msgpack.Decoder[_AnyStart], blob: bytes, fingerprint: int
+) -> _AnyStart:
     try:
-        head = _head_decoder.decode(blob)
-        said = _said_decoder.decode(head.said)
+        head = decoder.decode(blob)
     except msgspec.DecodeError as error:
-        message = (
-            f"a stored record cannot be read ({error}): this Redis holds another version's "
-            "records; set STREAM_PERSONA_PREFIX to a new prefix and replay"
-        )
-        raise TopologyError(message) from None
-    if (head.format, head.fingerprint) != (FORMAT, fingerprint):
+        raise _unreadable(error) from None
+    if head.format != FORMAT or head.fingerprint != fingerprint:
         message = (
             "stored records were folded with another half-life or epoch origin than the "
             "taxonomy's; set STREAM_PERSONA_PREFIX to a new prefix and replay"
         )
         raise TopologyError(message)
-    return head, said
+    return head
 
 
-def _record(head: _Head, said: Said | None, columns: tuple[bytes, bytes]) -> Record:
+def _unreadable(error: msgspec.DecodeError) -> TopologyError:
+    return TopologyError(
+        f"a stored record cannot be read ({error}): this Redis holds another version's "
+        "records; set STREAM_PERSONA_PREFIX to a new prefix and replay"
+    )
+
+
+def _record(head: _Head, counts: Counts) -> Record:
+    try:
+        said = _said_decoder.decode(head.said)
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from None
     packed = None if said is None else (said, head.said.copy())
     return Record(
-        Counts(head.epoch, head.clock, *columns), head.label, dict(head.positions),
-        dict(head.recent), head.deleted_at, said, packed,
-    )  # fmt: skip
+        counts, head.label, dict(head.positions), dict(head.recent), head.deleted_at, said, packed
+    )
 
 
 def _section_starts(section: Ints, starts: Ints) -> Ints:
@@ -247,39 +281,9 @@ def _common_zeros(values: Ints, starts: Ints) -> Ints:
 
 def _interleave(deltas: Ints, values: Ints, starts: Ints) -> list[bytes]:
     """Per row the varints of its deltas, then those of its values."""
-    key_bytes, key_ends = _to_varints(deltas)
-    value_bytes, value_ends = _to_varints(values)
+    key_bytes, key_ends = to_varints(deltas)
+    value_bytes, value_ends = to_varints(values)
     a, b = key_ends[starts].tolist(), value_ends[starts].tolist()
     return [
         key_bytes[a[i] : a[i + 1]] + value_bytes[b[i] : b[i + 1]] for i in range(len(starts) - 1)
     ]
-
-
-def _to_varints(numbers: Ints) -> tuple[bytes, Ints]:
-    """LEB128 of all numbers, and where each begins (one more: the end)."""
-    lengths = np.ones(len(numbers), np.int64)
-    most = int(numbers.max(initial=0))
-    for bits in range(7, max(most.bit_length(), 1), 7):
-        lengths += numbers >= 1 << bits
-    ends = np.concatenate(([0], np.cumsum(lengths)))
-    out = np.empty(int(ends[-1]), np.uint8)
-    at, rest = ends[:-1], numbers
-    while len(at):
-        more = rest >= 128  # noqa: PLR2004 - seven bits to a byte
-        out[at] = (rest & 127) | (more << 7)
-        at, rest = at[more] + 1, rest[more] >> 7
-    return out.tobytes(), ends
-
-
-def _from_varints(blob: bytes) -> Ints:
-    """All numbers of a run of LEB128."""
-    raw = np.frombuffer(blob, np.uint8)
-    ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
-    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
-    numbers = (raw[starts] & 127).astype(np.int64)
-    rows, at, shift = np.flatnonzero(raw[starts] >= 128), starts, 7  # noqa: PLR2004
-    while len(rows):
-        byte = raw[at[rows] + shift // 7]
-        numbers[rows] |= (byte & 127).astype(np.int64) << shift
-        rows, shift = rows[byte >= 128], shift + 7  # noqa: PLR2004
-    return numbers

@@ -1,3 +1,5 @@
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,12 +16,14 @@ from stream_persona.records import (
     Record,
     Said,
     decode,
+    decode_taught,
     encode,
     folded,
 )
 from tests.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
 
 MARK = 7
+Read = Callable[[Sequence[bytes], int], list[Record]]
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 TIMES = st.integers(0, 253_402_300_799_999)
 KEYS = st.integers(0, 2**17 - 1)
@@ -74,6 +78,16 @@ def test_a_record_has_the_same_bytes_alone_and_in_company(records: list[Record])
     assert encode(decode(encode(records, MARK), MARK), MARK) == encode(records, MARK)
 
 
+@given(st.lists(RECORDS, max_size=5))
+@hypothesis(max_examples=25)
+def test_what_a_model_learns_from_is_read_alone_as_it_is_in_the_whole(
+    records: list[Record],
+) -> None:
+    blobs = encode(records, MARK)
+    alone = [Record(record.counts, record.label) for record in decode(blobs, MARK)]
+    assert decode_taught(blobs, MARK) == alone
+
+
 @given(POSITIONS)
 def test_equal_records_have_equal_bytes(positions: dict[int, int]) -> None:
     backwards = dict(reversed(positions.items()))
@@ -116,15 +130,17 @@ def test_common_zeros_are_not_stored() -> None:
     assert len(encode([wide], MARK)[0]) == len(encode([narrow], MARK)[0])
 
 
-def test_a_record_of_another_half_life_is_refused_with_what_to_do() -> None:
+@pytest.mark.parametrize("read", [decode, decode_taught])
+def test_a_record_of_another_half_life_is_refused_with_what_to_do(read: Read) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
-        decode(encode([Record()], MARK), MARK + 1)
+        read(encode([Record()], MARK), MARK + 1)
 
 
+@pytest.mark.parametrize("read", [decode, decode_taught])
 @pytest.mark.parametrize("blob", [b"", b"\x01", b"\x03\x00\x00\x00\x92\x02", b"{}" * 40])
-def test_what_is_no_record_is_refused_with_what_to_do(blob: bytes) -> None:
+def test_what_is_no_record_is_refused_with_what_to_do(read: Read, blob: bytes) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
-        decode([blob], MARK)
+        read([blob], MARK)
 
 
 def test_a_marker_is_nothing_but_the_memory_of_a_deletion() -> None:

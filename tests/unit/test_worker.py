@@ -11,13 +11,13 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import pipeline, records
+from stream_persona import pipeline, records, sharing
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.events import Event, encode
 from stream_persona.journal import home
 from stream_persona.learned import unpack
 from stream_persona.model import PersonaClassifier
-from stream_persona.tables import MemoryTables
+from stream_persona.tables import Claim, MemoryTables
 from stream_persona.tokens import slot_of
 from stream_persona.worker import Worker
 from tests.builders import (
@@ -90,6 +90,59 @@ async def processed(
         await working.process(batch)
     await settled(working)
     return tables, outbox
+
+
+class CostlyTables(MemoryTables):
+    """To publish a part takes a tenth of a second on this clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.saved = 0.0, list[int]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+        await super().save_part(claim, part, stamp)
+        self.now += 0.1
+        self.saved.append(claim.partition)
+
+    def saved_by(self, now: float) -> list[int]:
+        """Partitions saved since the last call; it is ``now`` from here on."""
+        self.now, saved = now, self.saved
+        self.saved = []
+        return saved
+
+
+async def test_parts_that_keep_moving_are_published_in_turn_and_once_at_rest_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables, settings = CostlyTables(), worker_settings(partitions=2)
+    monkeypatch.setattr(sharing.time, "monotonic", tables.monotonic)
+    working = worker(tables, Outbox(), SHOP, settings)
+    await working.assign([0, 1])
+    names = {home(name, 2): name for name in ("a", "b", "c", "d", "e")}
+
+    async def moved(turn: int) -> None:
+        for partition, name in names.items():
+            told = purchase(f"p{turn}", customer=name), assignment(f"a{turn}", customer=name)
+            await working.process(fetched(*told, partition=partition, first=10 * turn))
+        await working.refresh()
+
+    await moved(0)
+    assert sorted(tables.saved_by(4.0)) == [0, 1]  # they were never published
+    await moved(1)
+    assert tables.saved_by(6.0) == []  # the last one took a fiftieth of five seconds
+    await moved(2)
+    first = tables.saved_by(12.0)
+    await moved(3)
+    second = tables.saved_by(12.2)
+    assert sorted(first + second) == [0, 1]
+    await moved(4)
+    assert tables.saved_by(12.3) == []
+    await working.refresh()
+    assert sorted(tables.saved_by(12.4)) == [0, 1]
+    assert await parts_of(tables, 2) == sum_of(tables)
 
 
 async def test_events_that_come_before_their_partition_is_known_to_be_ours_wait() -> None:
