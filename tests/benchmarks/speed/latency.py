@@ -34,8 +34,9 @@ from tests.waiting import eventually
 SHARES = (0.1, 0.5, 0.8)
 #: Probes a second; 1,000 and more make the last of the percentiles one of several.
 PROBES = 20.0
-#: Seconds of load before probes count, and how long a straggler is waited for.
-WARM, PATIENCE = 10.0, 300.0
+#: Seconds of load before probes count (until the broker's JVM has compiled what it does most), and
+#: how long a straggler is waited for.
+WARM, PATIENCE = 30.0, 300.0
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p99_9": 99.9}
 #: Warm-up's and each share's probes have numbers of their own.
 _APART = 1_000_000
