@@ -21,7 +21,7 @@ from stream_persona.redis_tables import RedisTables
 from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.transport import PREFETCHED_POLLS, batch_topic, faust_options
+from stream_persona.faust_setup import PREFETCHED_POLLS, batch_topic, faust_options
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)

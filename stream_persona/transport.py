@@ -19,41 +19,34 @@ back, by moving the position to the first of them in the turn of the loop that t
 acked. An agent may hold several batches before it acks one, but not that many.
 
 An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events()`` and calls
-``event.ack()`` once the batch's effects are stored. The app is made with ``faust_options``.
+``event.ack()`` once the batch's effects are stored. The app is made with ``faust_options``
+(``faust_setup``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Final, cast
 
-import faust
 from aiokafka.errors import KafkaError
-from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage, Message, TopicT
+from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import TPorTopicSet
 from faust.types.tuples import ack_lock
 from mode import Service
-from mode.supervisors import CrashingSupervisor
 from mode.utils.futures import notify
-from yarl import URL
 
 from stream_persona.commits import CommitPosition
-from stream_persona.errors import SettingsError, TopologyError, UnavailableError
+from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.faust_setup import PREFETCHED_POLLS
 from stream_persona.fetching import WITHOUT_PAST, Batch, BatchApp, ConsumerThread, Fetched
-from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
-PREFETCHED_POLLS: Final = 12
 #: How many bytes of values may wait for their ack before fetching waits, however few the records.
 PREFETCHED_BYTES: Final = 64 << 20
 
@@ -64,73 +57,6 @@ _value_size = attrgetter("serialized_value_size")
 
 #: How many errors of the consumer group end a worker that has no assignment in between.
 GROUP_ATTEMPTS: Final = 5
-
-
-def broker_urls(brokers: str) -> list[URL]:
-    """The brokers of ``host:port,...`` as addresses of this transport.
-
-    Raises:
-        SettingsError: a part is not a host with an optional port.
-    """
-    try:
-        urls = [URL(f"batched://{part.strip()}") for part in brokers.split(",")]
-    except ValueError:
-        urls = []
-    if not urls or any(not url.host or url.path not in {"", "/"} for url in urls):
-        raise SettingsError(
-            f"STREAM_PERSONA_BROKERS: expected `host:port,host:port,...` (got {brokers!r})"
-        )
-    return urls
-
-
-def faust_options(settings: Settings) -> dict[str, Any]:
-    """The options with which ``faust.App(**options)`` runs on this transport.
-
-    Topics are not Faust's to declare, so they must exist before a worker starts.
-
-    Raises:
-        SettingsError: the brokers cannot be read.
-    """
-    rebalance = max(60.0, settings.session_timeout)
-    return {
-        "id": settings.group,
-        "broker": broker_urls(settings.brokers),
-        "agent_supervisor": CrashingSupervisor,  # an agent's error ends the worker, exit code 1
-        "broker_commit_interval": settings.commit_interval,
-        "broker_heartbeat_interval": min(1.0, settings.session_timeout / 3),  # tells of handovers
-        "broker_max_poll_records": settings.max_batch_records,
-        "broker_rebalance_timeout": rebalance,
-        "broker_request_timeout": rebalance + 30.0,  # joining a group lasts as long as that
-        "broker_session_timeout": settings.session_timeout,
-        "consumer_auto_offset_reset": "none",  # see `ConsumerThread`
-        "consumer_metadata_max_age_ms": 30_000,  # how long new partitions go unnoticed
-        "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
-        "TableManager": NoTables,
-        "store": "memory://",
-        "stream_buffer_maxsize": 2 * PREFETCHED_POLLS * settings.max_batch_records,  # never full
-        "stream_wait_empty": True,  # batches that were begun are acked before a partition goes
-        "table_standby_replicas": 1,  # more than 0 selects the assignor that co-partitions
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "web_enabled": False,
-        "worker_redirect_stdouts": False,
-    }
-
-
-class NoTables(TableManager):
-    """Faust's tables, of which there are none: nobody has to wait for some to be declared."""
-
-    async def on_start(self) -> None:
-        """What Faust does after a second."""
-        await self._update_channels()
-        await self.recovery.start()
-
-
-def batch_topic(app: faust.App, *names: str) -> TopicT:
-    """The channel of an agent that reads the batches of all topics in ``names``."""
-    return app.topic(
-        *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )
 
 
 class Consumer(driver.Consumer):

@@ -13,16 +13,10 @@ from yarl import URL
 
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
+from stream_persona.faust_setup import PREFETCHED_POLLS, batch_topic, broker_urls, faust_options
 from stream_persona.fetching import ConsumerThread
 from stream_persona.settings import Settings
-from stream_persona.transport import (
-    PREFETCHED_BYTES,
-    PREFETCHED_POLLS,
-    Transport,
-    batch_topic,
-    broker_urls,
-    faust_options,
-)
+from stream_persona.transport import PREFETCHED_BYTES, Transport
 from tests.waiting import eventually
 
 
