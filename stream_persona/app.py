@@ -14,6 +14,7 @@ from mode import Service
 
 from stream_persona import metrics as figures
 from stream_persona import topology
+from stream_persona.faust_setup import PREFETCHED_POLLS, batch_topic, faust_options
 from stream_persona.fetching import BatchApp
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
@@ -21,7 +22,6 @@ from stream_persona.redis_tables import RedisTables
 from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
-from stream_persona.faust_setup import PREFETCHED_POLLS, batch_topic, faust_options
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)

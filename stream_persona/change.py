@@ -74,28 +74,26 @@ def decide(
 
 
 def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
-    label, distribution = record.active_label(), belief.distribution
-    if label in taxonomy.names:
+    label, distribution, names = record.active_label(), belief.distribution, taxonomy.names
+    if label is not None and label in names:
         return Posterior(label, MILLION, ambiguous=False, assigned=True, distribution=distribution)
     policy, said = taxonomy.policy, record.said
     threshold = policy.min_confidence if belief.threshold is None else belief.threshold
-    persona = _top(distribution, taxonomy.names)
+    most = confidence = max(distribution)
+    persona = names[distribution.index(most)]
     held = said.current.persona if said and not said.current.assigned else None
     dwells = held != persona and _dwells(record, taxonomy)
-    if held in taxonomy.names and held is not None:
-        lead = distribution[taxonomy.names.index(persona)]
-        lead -= distribution[taxonomy.names.index(held)]
-        if dwells or lead < policy.switch_margin * MILLION:
-            persona, dwells = held, False
-    confidence = distribution[taxonomy.names.index(persona)]
+    if held is not None and held != persona and held in names:
+        own = distribution[names.index(held)]
+        if dwells or most - own < policy.switch_margin * MILLION:
+            persona, confidence, dwells = held, own, False
     named = persona == held
     ambiguous = dwells or is_ambiguous(confidence, belief.evidence, threshold, policy, named=named)
     if ambiguous:
-        confidence = max(distribution)
+        return Posterior(None, most, ambiguous=True, assigned=False, distribution=distribution)
     return Posterior(
-        None if ambiguous else persona, confidence, ambiguous, assigned=False,
-        distribution=distribution,
-    )  # fmt: skip
+        persona, confidence, ambiguous=False, assigned=False, distribution=distribution
+    )
 
 
 def _dwells(record: Record, taxonomy: Taxonomy) -> bool:
@@ -121,17 +119,13 @@ def _floor(belief: Belief, taxonomy: Taxonomy) -> int:
     return round(MILLION * measured)
 
 
-def _top(distribution: Sequence[int], personas: Sequence[str]) -> str:
-    return personas[distribution.index(max(distribution))]
-
-
 def _shifted(said: Said, current: Posterior, taxonomy: Taxonomy) -> bool:
     last = said.current
-    moved = abs(last.confidence - current.confidence)
     return (
-        (last.persona, last.ambiguous, last.assigned)
-        != (current.persona, current.ambiguous, current.assigned)
-        or moved >= taxonomy.policy.confidence_step * MILLION
+        last.persona != current.persona
+        or last.ambiguous != current.ambiguous
+        or last.assigned != current.assigned
+        or abs(last.confidence - current.confidence) >= taxonomy.policy.confidence_step * MILLION
         or said.personas != taxonomy.names
     )
 

@@ -208,8 +208,14 @@ def decode(kind: int, value: bytes | None) -> Event:
         if len(value) >= _SHORT:
             _check_size(value)
         event = _DECODERS[kind].decode(value)
-        check_id(event.customer_id)
-        if not 0 <= event_time(event) < _END or (kind == ASSIGNMENT and _ends_badly(event)):
+        customer = event.customer_id
+        if len(customer) > _SHORT_ID or not customer.isprintable():
+            check_id(customer)
+        time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
+        # An integer is within its type's bounds.
+        if (not isinstance(time, int) and not 0 <= milliseconds(time) < _END) or (
+            kind == ASSIGNMENT and _ends_badly(event)
+        ):
             raise DecodeError("invalid_field", "a time lies before 1970 or after 9999, in UTC")
         if len(value) >= _SHORT and isinstance(event, Purchase):
             _check_items(event)

@@ -105,6 +105,13 @@ class Tokenizer:
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
         # Slots are packed, several of them one after another.
         self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
+        # Of every event: to ask for a field, and then for its cache, would take as long again.
+        self._actions, self._products, self._brands = (
+            self._slots.get(field) for field in ("action", "product", "brand")
+        )
+        self._has_category, self._has_price, self._has_quantity = (
+            field in self._fields for field in ("category", "price", "quantity")
+        )
         self._attributes: dict[str, dict[str, bytes]] = {}
         self._categories: dict[str, bytes] = {}
         self._hours: dict[int, bytes] = {}
@@ -159,8 +166,8 @@ class Tokenizer:
             return False
         self._cached += 1
         if self._cached > _CACHE:
-            self._slots = {field: {} for field in self._fields}
-            for cache in (self._attributes, self._categories, self._hours, self._reactions):
+            caches = self._attributes, self._categories, self._hours, self._reactions
+            for cache in (*self._slots.values(), *caches):
                 cache.clear()
             self._cached = 1
         return True
@@ -168,7 +175,7 @@ class Tokenizer:
     def heard(self, event: Behaviour) -> Heard:
         """An event as its tokens; it may be forgotten itself."""
         at = milliseconds(event.occurred_at)
-        return Heard(event.event_id, event.customer_id, at, *self.read(event))
+        return Heard(event.event_id, event.customer_id, at, *self._read(event, at))
 
     def read(self, event: Behaviour) -> tuple[bytes, bytes]:
         """The slot of every token, slot 0 first, and the tokens' weights in quarters.
@@ -176,15 +183,20 @@ class Tokenizer:
         They are packed (``SLOT_TYPE``, ``WEIGHT_TYPE``). At most ``MAX_TOKENS``, with repetitions;
         none when the taxonomy gives the signal no weight.
         """
-        if isinstance(event, Browse):
-            return self._browse(event)
-        return self._purchase(event) if isinstance(event, Purchase) else self._engagement(event)
+        return self._read(event, milliseconds(event.occurred_at))
 
-    def _purchase(self, event: Purchase) -> tuple[bytes, bytes]:
+    def _read(self, event: Behaviour, at: int) -> tuple[bytes, bytes]:
+        if isinstance(event, Browse):
+            return self._browse(event, at)
+        if isinstance(event, Purchase):
+            return self._purchase(event, at)
+        return self._engagement(event, at)
+
+    def _purchase(self, event: Purchase, at: int) -> tuple[bytes, bytes]:
         weight, items = self._purchase_weight, event.items
         if not weight:
             return b"", b""
-        slots = self._context(event)
+        slots = self._context(event, at)
         if "basket_size" in self._fields:
             slots.append(self._slot("basket_size", size_band(len(items))))
         context, slots = b"".join(slots), []
@@ -194,13 +206,14 @@ class Tokenizer:
         weights = _evenly(_packed(weight * len(items), WEIGHT_TYPE), context)
         return context + own, weights + _evenly(_packed(weight, WEIGHT_TYPE), own)
 
-    def _browse(self, event: Browse) -> tuple[bytes, bytes]:
+    def _browse(self, event: Browse, at: int) -> tuple[bytes, bytes]:
         weight = self._browse_weights[event.action]
         if not weight:
             return b"", b""
-        slots = self._context(event)
-        if "action" in self._fields:
-            slots.append(self._slot("action", event.action))
+        slots = self._context(event, at)
+        if self._actions is not None:
+            slot = self._actions.get(event.action)
+            slots.append(slot or self._computed("action", event.action))
         if event.product is not None:
             self._add_item(event.product, slots)
         if event.query and "query" in self._fields:
@@ -208,11 +221,11 @@ class Tokenizer:
         joined = b"".join(slots)
         return joined, _evenly(weight, joined)
 
-    def _engagement(self, event: Engagement) -> tuple[bytes, bytes]:
+    def _engagement(self, event: Engagement, at: int) -> tuple[bytes, bytes]:
         weight = self._engagement_weights.get(event.action, self._other_weight)
         if not weight:
             return b"", b""
-        slots = self._context(event)
+        slots = self._context(event, at)
         reaction = event.action, event.channel, event.campaign
         known = self._reactions.get(reaction)
         slots.append(self._reaction(reaction) if known is None else known)
@@ -228,11 +241,10 @@ class Tokenizer:
             self._reactions[reaction] = found
         return found
 
-    def _context(self, event: Behaviour) -> list[bytes]:
+    def _context(self, event: Behaviour, at: int) -> list[bytes]:
         """The event itself, when it happened, and its free attributes."""
-        hours = (milliseconds(event.occurred_at) + self._shift_ms) // 3_600_000
-        found = self._hours.get(hours)
-        slots = [self._moment(hours) if found is None else found]
+        hours = (at + self._shift_ms) // 3_600_000
+        slots = [self._hours.get(hours) or self._moment(hours)]
         if event.attributes:
             self._add_attributes(event.attributes, slots)
         return slots
@@ -251,26 +263,21 @@ class Tokenizer:
 
     def _add_item(self, item: Item, slots: list[bytes]) -> None:
         """Each field's cache is asked here: a call for each token would take most of the time."""
-        known, fields = self._slots, self._fields
         if item.attributes:
             self._add_attributes(item.attributes, slots)
-        if "product" in fields:
-            slot = known["product"].get(item.product_id)
-            slots.append(self._computed("product", item.product_id) if slot is None else slot)
-        if item.category and "category" in fields:
-            slot = self._categories.get(item.category)
-            slots.append(self._levels(item.category) if slot is None else slot)
-        if item.brand and "brand" in fields:
-            slot = known["brand"].get(item.brand)
-            slots.append(self._computed("brand", item.brand) if slot is None else slot)
-        if item.price is not None and "price" in fields:
+        if self._products is not None:
+            slot = self._products.get(item.product_id)
+            slots.append(slot or self._computed("product", item.product_id))
+        if self._has_category and item.category:
+            slots.append(self._categories.get(item.category) or self._levels(item.category))
+        if self._brands is not None and item.brand:
+            slots.append(self._brands.get(item.brand) or self._computed("brand", item.brand))
+        if self._has_price and item.price is not None:
             power = math.frexp(item.price)[1] if item.price >= _LEAST_PRICE else _CHEAP
-            slot = self._prices.get(power)
-            slots.append(self._price(power, item.price) if slot is None else slot)
-        if "quantity" in fields:
+            slots.append(self._prices.get(power) or self._price(power, item.price))
+        if self._has_quantity:
             whole = int(item.quantity) if item.quantity < _MANY else _MANY
-            slot = self._quantities.get(whole)
-            slots.append(self._quantity(whole) if slot is None else slot)
+            slots.append(self._quantities.get(whole) or self._quantity(whole))
 
     def _price(self, power: int, price: float) -> bytes:
         found = self._prices[power] = self._slot("price", price_band(price))

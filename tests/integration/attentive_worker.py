@@ -6,8 +6,8 @@
 from typing import Any
 
 from stream_persona import app, launch, settings, taxonomy
-from stream_persona.settings import Settings
 from stream_persona.faust_setup import faust_options
+from stream_persona.settings import Settings
 
 AGE = "consumer_metadata_max_age_ms"
 

@@ -25,9 +25,9 @@ from typing import Any
 import faust
 from faust.types import TP, EventT, StreamT
 
+from stream_persona.faust_setup import batch_topic, faust_options
 from stream_persona.fetching import BatchApp
 from stream_persona.settings import Settings
-from stream_persona.faust_setup import batch_topic, faust_options
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from stream_persona.settings import Settings
 from stream_persona.faust_setup import PREFETCHED_POLLS
+from stream_persona.settings import Settings
 from tests.integration.batch_worker import Position, Worker
 from tests.servers import Kafka, create_topics, declare_topics, eventually, settings_for
 
