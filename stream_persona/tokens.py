@@ -166,8 +166,9 @@ class Tokenizer:
             return False
         self._cached += 1
         if self._cached > _CACHE:
-            caches = self._attributes, self._categories, self._hours, self._reactions
-            for cache in (*self._slots.values(), *caches):
+            for own in self._slots.values():
+                own.clear()
+            for cache in (self._attributes, self._categories, self._hours, self._reactions):
                 cache.clear()
             self._cached = 1
         return True
