@@ -155,7 +155,6 @@ class Consumer(driver.Consumer):
             )
             # Faust looks for duplicates and gaps between messages; between batches there are none.
             self._read_offset[tp] = None
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         message = self._to_message(tp, records[-1])
         message.key, message.value = None, cast("Any", Batch(fetched))
         return tp, message
