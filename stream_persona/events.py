@@ -209,7 +209,7 @@ def decode(kind: int, value: bytes | None) -> Event:
             _check_size(value)
         event = _DECODERS[kind].decode(value)
         customer = event.customer_id
-        if len(customer) > _SHORT_ID or not customer.isprintable():
+        if len(customer) > _SHORT_ID or not customer.isprintable():  # else there is nothing to say
             check_id(customer)
         time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
         # An integer is within its type's bounds.

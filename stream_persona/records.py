@@ -173,7 +173,7 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
 
 
 def decode_taught(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
-    """The counts and labels of records alone: what a model learns from, in half the time.
+    """The counts and labels of records alone: what a model learns from; the rest is skipped.
 
     Raises:
         TopologyError: as ``decode``.

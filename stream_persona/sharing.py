@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from stream_persona.taxonomy import Taxonomy
     from stream_persona.tokens import Tokenizer
 
-#: Least seconds between two publications of a part that keeps moving. One part in so many of the
-#: time is spent on all of these: what a large one costs is kept from live events, not from others.
+#: Least seconds between two publications of a part that keeps moving; and of the time, one part in
+#: so many is spent on all of these, however large they are.
 _SAVE_SECONDS: Final = 2.0
 _SAVE: Final = 50.0
 #: Seconds between two writes of the affinities.
@@ -58,7 +58,7 @@ class Sharing:
         stamps = await self._tables.stamps(list(range(self._settings.partitions)))
         held = self._ownership.held
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
-        for partition, owned in sorted(held.items(), key=lambda each: each[1].saved_at):
+        for partition, owned in self._by_last_save():
             changed |= owned.moved
             due = not owned.moved or self._is_time(owned)
             owned.moved = False
@@ -78,6 +78,10 @@ class Sharing:
         self._metrics.labelled.set(sum(len(own.taught) for own in held.values()))
         self._metrics.cached.set(sum(len(own.cache) for own in held.values()))
         await self._save_affinities()
+
+    def _by_last_save(self) -> list[tuple[int, Owned]]:
+        """The partitions that are held now, the one first that was published longest ago."""
+        return sorted(self._ownership.held.items(), key=lambda each: each[1].saved_at)
 
     def _is_time(self, owned: Owned) -> bool:
         """Whether a part that keeps moving is published all the same: one after another."""

@@ -56,17 +56,12 @@ def customer_key(customer_id: str) -> int:
 
 def contribution(profile: Profiles, fold: int = 0) -> Contribution:
     """The contribution of a profile of one row."""
-    return contributions(profile, [fold])[0]
-
-
-def contributions(profiles: Profiles, folds: Sequence[int]) -> list[Contribution]:
-    """The contribution of each row; a pure function of it."""
-    return Contributions.of(profiles, folds).apart()
+    return Contributions.of(profile, [fold]).apart()[0]
 
 
 @dataclass(slots=True)
 class Contributions:
-    """What many labelled customers add, one after another: a fold is a million of numbers.
+    """What many labelled customers add, in columns: objects would cost more than their numbers.
 
     ``folds``, ``events`` and ``sizes`` (rows), ``slots`` (tokens), ``moments`` (5, tokens).
     """
@@ -79,7 +74,7 @@ class Contributions:
 
     @classmethod
     def of(cls, profiles: Profiles, folds: Sequence[int]) -> Self:
-        """The contribution of each row of profiles.
+        """The contribution of each row of profiles, a pure function of it.
 
         With q the share of a token and n the events: e = q * min(n, 100), p = log(1 + 200 q).
         """
