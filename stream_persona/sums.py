@@ -159,13 +159,13 @@ class Sums:
         self._enter(bases | rows.slots, rows.moments * np.repeat(sign, rows.sizes))
 
     def merge(self, other: Sums) -> None:
-        """Add another's sums."""
+        """Add another's sums; quick, since they are summed up only once somebody asks for them."""
         numbers = np.array([self._class(y) for y in other._classes], np.int64)
         for mine, totals in zip(numbers, other._totals, strict=True):
             self._totals[mine] += totals
         for keys, moments in ((other._keys, other._moments), *other._pending):
             own = numbers[keys >> _CLASS_SHIFT] << _CLASS_SHIFT if len(keys) else keys
-            self._enter(own | (keys & ((1 << _CLASS_SHIFT) - 1)), moments)
+            self._wait(own | (keys & ((1 << _CLASS_SHIFT) - 1)), moments)
 
     @property
     def customers(self) -> int:
@@ -242,22 +242,45 @@ class Sums:
         return self._classes[y]
 
     def _enter(self, keys: Ints, moments: Ints) -> None:
-        self._changed = True
-        self._pending.append((keys, moments))
-        self._waiting += len(keys)
+        self._wait(keys, moments)
         if self._waiting > _MOST_PENDING:
             self._settle()
 
+    def _wait(self, keys: Ints, moments: Ints) -> None:
+        self._changed = True
+        self._pending.append((keys, moments))
+        self._waiting += len(keys)
+
     def _settle(self) -> None:
-        """Sum up what waits; a token that nobody has any more leaves no trace."""
+        """Sum up what waits; a token that nobody has any more leaves no trace.
+
+        What waits is little beside the sums, so they are copied and not sorted again. They are
+        never changed in place: another thread may be adding them to others'.
+        """
         if not self._pending:
             return
-        keys = np.concatenate([self._keys, *(keys for keys, _ in self._pending)])
-        moments = np.concatenate([self._moments, *(part for _, part in self._pending)], axis=1)
+        added, amounts = _by_key(
+            np.concatenate([keys for keys, _ in self._pending]),
+            np.concatenate([moments for _, moments in self._pending], axis=1),
+        )
         self._pending, self._waiting = [], 0
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))[: len(keys)]
-        keys, moments = keys[starts], np.add.reduceat(moments[:, order], starts, axis=1)
+        at = np.searchsorted(self._keys, added)
+        known = np.append(self._keys, -1)[at] == added
+        moments = self._moments.copy()
+        moments[:, at[known]] += amounts[:, known]
+        fresh = ~known
+        keys = np.insert(self._keys, at[fresh], added[fresh])
+        moments = np.insert(moments, at[fresh], amounts[:, fresh], axis=1)
         kept = moments[COUNT] != 0
-        self._keys, self._moments = keys[kept], np.ascontiguousarray(moments[:, kept])
+        if not kept.all():
+            keys, moments = keys[kept], np.ascontiguousarray(moments[:, kept])
+        self._keys, self._moments = keys, moments
+
+
+def _by_key(keys: Ints, moments: Ints) -> tuple[Ints, Ints]:
+    """Sorted distinct keys, and the sums of each one's moments."""
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))[: len(keys)]
+    moments = np.stack([np.add.reduceat(row[order], starts) for row in moments])
+    return keys[starts], moments
