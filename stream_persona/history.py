@@ -80,7 +80,7 @@ class KafkaHistory:
         except DecodeError:
             return None  # it is in the dead letters
         arrived = record.timestamp if record.timestamp >= 0 else None
-        delivery = Delivery(event, kind, record.partition, record.offset, arrived)
+        delivery = Delivery.of(event, kind, record.partition, record.offset, arrived)
         overtaken = wanted.get(event.customer_id)
         applied = overtaken is not None and record.offset < overtaken.positions.get(
             delivery.source, 0

@@ -60,47 +60,47 @@ class Inbox:
         read, partitions = Read(), self._settings.partitions
         for raw in batch:
             try:
-                delivery = self._delivery(raw)
+                kind, partition, offset, arrived = self._position(raw)
+                event = journal.read(kind, raw.value, self._taxonomy)
             except DecodeError as error:
                 read.letters.append(self._dead_letter(raw, error))
                 read.reasons.append(error.reason)
                 continue
-            customer = delivery.event.customer_id
+            customer = event.customer_id
             at_home = read.homes.get(customer, -1)
             if at_home < 0:
                 at_home = journal.home(customer, partitions)
-            if at_home == raw.partition and raw.topic not in self.repartitioned:
-                read.deliveries.append(self._kept(delivery))
-                read.homes[customer] = at_home
-            else:
-                read.reroutes.append(self._reroute(raw, delivery, at_home))
+            if at_home != raw.partition or raw.topic in self.repartitioned:
+                position = kind, partition, offset, arrived
+                read.reroutes.append(self._reroute(raw, customer, position, at_home))
+                continue
+            read.homes[customer] = at_home
+            reached = arrived if arrived >= 0 else None
+            if self._tokenizer is None or kind not in BEHAVIOURAL:
+                read.deliveries.append(Delivery.of(event, kind, partition, offset, reached))
+                continue
+            # Made while the event is in the processor's caches; written out, as there are many.
+            heard = self._tokenizer.heard(cast("Behaviour", event))
+            at, source = heard.occurred_at, kind << 16 | partition
+            read.deliveries.append(Delivery(heard, kind, partition, offset, reached, at, source))
         return read
 
-    def _kept(self, delivery: Delivery) -> Delivery:
-        """What a batch keeps of it, made while the event is in the processor's caches."""
-        if self._tokenizer is not None and delivery.kind in BEHAVIOURAL:
-            delivery.event = self._tokenizer.heard(cast("Behaviour", delivery.event))
-        return delivery
+    def _position(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
+        """Kind, partition, offset and arrival where a message first came in."""
+        kind = self._kinds.get(raw.topic)
+        if kind is None:
+            return self._origin(raw)
+        return kind, raw.partition, raw.offset, raw.timestamp
 
-    def _delivery(self, raw: ConsumerRecord) -> Delivery:
-        """The event of a message, at the position where it first arrived."""
-        topic, partition, offset, arrived = raw.topic, raw.partition, raw.offset, raw.timestamp
-        if topic == self._settings.topic_reroutes:
-            topic, partition, offset, arrived = self._origin(raw)
-        kind = self._kinds[topic]
-        event = journal.read(kind, raw.value, self._taxonomy)
-        return Delivery(event, kind, partition, offset, arrived if arrived >= 0 else None)
-
-    def _origin(self, raw: ConsumerRecord) -> tuple[str, int, int, int]:
-        """Topic, partition, offset and arrival where a rerouted message first came in."""
+    def _origin(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
+        """The same of a message that was rerouted, as its headers say."""
         origin = dict(raw.headers)
         try:
             partition, offset, arrived = (_within(origin[name], *_ORIGIN[name]) for name in _ORIGIN)
-            topic = origin["topic"].decode()
-            self._kinds[topic]
+            kind = self._kinds[origin["topic"].decode()]
         except (AttributeError, KeyError, TypeError, ValueError):  # a header may have no value
             raise DecodeError("invalid_field", "the headers do not say where it came in") from None
-        return topic, partition, offset, arrived
+        return kind, partition, offset, arrived
 
     def _dead_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
         headers = (
@@ -110,16 +110,17 @@ class Inbox:
         )  # fmt: skip
         return Message(self._settings.topic_dead_letters, raw.key, raw.value, headers)
 
-    def _reroute(self, raw: ConsumerRecord, delivery: Delivery, partition: int) -> Message:
-        arrived = -1 if delivery.arrived_at is None else delivery.arrived_at
+    def _reroute(
+        self, raw: ConsumerRecord, customer: str, position: tuple[int, int, int, int], home: int
+    ) -> Message:
+        kind, partition, offset, arrived = position
         headers = (
-            ("topic", self._settings.input_topics[delivery.kind].encode()),
-            ("partition", str(delivery.partition).encode()),
-            ("offset", str(delivery.offset).encode()),
-            ("timestamp", str(arrived).encode()),
+            ("topic", self._settings.input_topics[kind].encode()),
+            ("partition", str(partition).encode()),
+            ("offset", str(offset).encode()),
+            ("timestamp", str(max(arrived, -1)).encode()),
         )
-        key = delivery.event.customer_id.encode()
-        return Message(self._settings.topic_reroutes, key, raw.value, headers, partition)
+        return Message(self._settings.topic_reroutes, customer.encode(), raw.value, headers, home)
 
 
 def _within(digits: bytes, low: int, end: int) -> int:

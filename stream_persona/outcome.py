@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
@@ -28,14 +28,18 @@ class Delivery(Struct, gc=False):
     kind: int
     partition: int
     offset: int
-    arrived_at: int | None = None
-    at: int = 0
-    source: int = 0
+    arrived_at: int | None
+    at: int
+    source: int
 
-    def __post_init__(self) -> None:
-        """Find ``at`` and ``source``, once for all who ask several times."""
-        self.at = event_time(self.event)
-        self.source = self.kind << 16 | self.partition
+    @classmethod
+    def of(
+        cls, event: Event | Heard, kind: int, partition: int, offset: int,
+        arrived_at: int | None = None,
+    ) -> Self:  # fmt: skip
+        """With ``at`` and ``source`` found, once for all who ask several times."""
+        source = kind << 16 | partition
+        return cls(event, kind, partition, offset, arrived_at, event_time(event), source)
 
 
 #: By customer, what was applied of them before, in the order of its inputs' offsets.

@@ -80,7 +80,7 @@ def kind_of(event: Event) -> int:
 def delivered(*happened: Event, partition: int = 0, first: int = 0) -> list[Delivery]:
     """Each event at the next offset of its topic."""
     offsets = [itertools.count(first) for _ in events.KINDS]
-    return [Delivery(e, kind_of(e), partition, next(offsets[kind_of(e)])) for e in happened]
+    return [Delivery.of(e, kind_of(e), partition, next(offsets[kind_of(e)])) for e in happened]
 
 
 def interleaved(inputs: Sequence[Sequence[Delivery]], rng: random.Random) -> list[Delivery]:

@@ -233,7 +233,8 @@ class Shop:
                     event = journal.read(kind, raw.value, self.taxonomy)
                 except DecodeError:
                     continue
-                deliveries.append(Delivery(event, kind, raw.partition, raw.offset, raw.timestamp))
+                delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)
+                deliveries.append(delivery)
             stored |= pipeline.absorb(deliveries, stored, self.taxonomy, tokenizer).records
         return stored
 

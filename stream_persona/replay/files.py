@@ -111,7 +111,7 @@ class Files:
         for number, line in lines:
             try:
                 kind = self._kind_of(line) if self._kind is None else self._kind
-                yield Delivery(read(kind, line, self._taxonomy), kind, partition, number)
+                yield Delivery.of(read(kind, line, self._taxonomy), kind, partition, number)
             except DecodeError as error:
                 yield Unreadable(error.reason, error.detail, name, number, line)
 

@@ -202,7 +202,7 @@ class Topics:
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
-        return Delivery(event, kind, record.partition, record.offset, record.timestamp)
+        return Delivery.of(event, kind, record.partition, record.offset, record.timestamp)
 
 
 async def refuse_live_workers(settings: Settings) -> None:

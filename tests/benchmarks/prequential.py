@@ -78,7 +78,7 @@ class Stream:
     def _delivery(self, event: Event) -> Delivery:
         kind = KINDS.index(type(event))
         self.offsets[kind] += 1
-        return Delivery(event, kind, 0, self.offsets[kind])
+        return Delivery.of(event, kind, 0, self.offsets[kind])
 
     def predict(self, customer: str) -> tuple[list[float], list[float]]:
         """Of ours and of the prior."""

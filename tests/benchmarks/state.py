@@ -55,11 +55,11 @@ class Year:
 
 def batches(story: journey.Journey) -> Iterator[list[Delivery]]:
     """The story in batches, preceded by the study's assignments."""
-    assigned = [Delivery(a, 3, 0, i) for i, a in enumerate(story.study.assignments())]
+    assigned = [Delivery.of(a, 3, 0, i) for i, a in enumerate(story.study.assignments())]
     yield assigned
     batch: list[Delivery] = []
     for offset, (kind, event) in enumerate(story.events()):
-        batch.append(Delivery(event, kind, 0, offset))
+        batch.append(Delivery.of(event, kind, 0, offset))
         if len(batch) == BATCH:
             yield batch
             batch = []

@@ -44,7 +44,7 @@ def shoppers() -> list[Record]:
     simulator = Simulator(TAXONOMY, shoppers=KINDS_OF_SHOPPER, seed=1)
     times = (1_764_000_000_000 + i * 60_000 for i in range(KINDS_OF_SHOPPER * EVENTS))
     told = [
-        pipeline.Delivery(event, kind, 0, offset)
+        pipeline.Delivery.of(event, kind, 0, offset)
         for offset, (kind, event) in enumerate(simulator.events(times))
     ]
     outcome = pipeline.absorb(told, {}, TAXONOMY, tokenizer)

@@ -234,5 +234,5 @@ def rounds(known: Stories) -> list[list[Delivery]]:
     for events in known.values():
         for offset, (number, event) in enumerate(pieces(events)):
             kind = PURCHASE if isinstance(event, Purchase) else ENGAGEMENT
-            made[number].append(Delivery(event, kind, 0, offset))
+            made[number].append(Delivery.of(event, kind, 0, offset))
     return made

@@ -23,9 +23,9 @@ def year() -> dict[str, Record]:
     story = journey.load(assigned_share=0.999, since=datetime(2017, 1, 1, tzinfo=UTC))
     records: dict[str, Record] = {}
     tokenizer, batch = Tokenizer(TAXONOMY), list[Delivery]()
-    batch += [Delivery(a, 3, 0, n) for n, a in enumerate(story.study.assignments())]
+    batch += [Delivery.of(a, 3, 0, n) for n, a in enumerate(story.study.assignments())]
     for offset, (kind, event) in enumerate(story.events()):
-        batch.append(Delivery(event, kind, 0, offset))
+        batch.append(Delivery.of(event, kind, 0, offset))
         if len(batch) >= BATCH:
             records |= pipeline.absorb(batch, records, TAXONOMY, tokenizer).records
             batch = []

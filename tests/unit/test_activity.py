@@ -166,7 +166,7 @@ def test_an_event_that_a_producer_has_sent_twice_counts_once() -> None:
 def test_a_time_that_is_far_ahead_is_that_of_the_arrival_as_in_the_record() -> None:
     ahead = purchase("e1", NOW + 400 * DAY)
     (message,) = fetched(ahead)  # which arrived now
-    record = walked([Delivery(ahead, 0, 0, 0, NOW)], SHOP).records["c"]
+    record = walked([Delivery.of(ahead, 0, 0, 0, NOW)], SHOP).records["c"]
     answered = told(record=record, found=[message])
     assert answered["events"][0]["occurred_at"] == answered["clock"] == NOW
     assert answered["events"][0]["share"] == pytest.approx(1.0)
@@ -179,9 +179,9 @@ def test_a_rerouted_event_counts_at_the_place_where_it_first_came_in() -> None:
         ("timestamp", str(NOW).encode()),
     )  # fmt: skip
     rerouted = raw(SETTINGS.topic_reroutes, encode(event), offset=99, headers=headers)
-    record = walked([Delivery(event, 0, 3, 7, NOW)], SHOP).records["c"]
+    record = walked([Delivery.of(event, 0, 3, 7, NOW)], SHOP).records["c"]
     assert ids(told(record=record, found=[rerouted])) == ["e1"]
-    not_yet = walked([Delivery(event, 0, 3, 6, NOW)], SHOP).records["c"]
+    not_yet = walked([Delivery.of(event, 0, 3, 6, NOW)], SHOP).records["c"]
     assert ids(told(record=not_yet, found=[rerouted])) == []
 
 
@@ -270,7 +270,7 @@ def life(*happened: Event, taxonomy: Taxonomy = SHOP) -> tuple[Record, list[byte
     record, said = Record(), list[bytes | None]()
     for offset, event in enumerate(happened):
         outcome = walked(
-            [Delivery(event, kind_of(event), 0, offset, NOW)], taxonomy, {"c": record},
+            [Delivery.of(event, kind_of(event), 0, offset, NOW)], taxonomy, {"c": record},
             now=event_time(event) + MINUTE,
         )  # fmt: skip
         record = outcome.records["c"]

@@ -162,7 +162,7 @@ def test_a_producers_retries_leave_no_trace_whatever_the_other_topics_do(seed: i
     rng = random.Random(seed)
     inputs = inputs_of(rng, happenings(rng, "x", NOW - 12 * HOUR, NOW))
     for run in inputs:
-        again = [Delivery(d.event, d.kind, d.partition, 0) for d in run for _ in range(2)]
+        again = [Delivery.of(d.event, d.kind, d.partition, 0) for d in run for _ in range(2)]
         run[:] = again
         for offset, delivery in enumerate(run):
             delivery.offset = offset

@@ -56,7 +56,7 @@ def file_of(path: Path, happened: Iterable[Event]) -> Path:
 def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
     """What the lines of a file are to the walk."""
     partition = file_partition(str(path))
-    return [Delivery(e, kind_of(e), partition, n) for n, e in enumerate(happened, 1)]
+    return [Delivery.of(e, kind_of(e), partition, n) for n, e in enumerate(happened, 1)]
 
 
 async def replayed(
@@ -191,7 +191,7 @@ def test_no_two_of_many_file_names_are_taken_for_one() -> None:
 
 @pytest.mark.parametrize("kind", range(len(KIND_NAMES)))
 def test_positions_of_files_keep_clear_of_those_of_topics(kind: int) -> None:
-    source = Delivery(browse("e"), kind, file_partition("history.jsonl"), 1).source
+    source = Delivery.of(browse("e"), kind, file_partition("history.jsonl"), 1).source
     assert source > len(KIND_NAMES) << 16
     assert (source >> 16) & 7 == kind
 

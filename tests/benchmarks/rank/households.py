@@ -54,7 +54,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
         basket = tuple(dict.fromkeys(item.product_id for item in event.items))
         own = known[event.customer_id]
         if event_time(event) < middle:
-            early.append(Delivery(event, PURCHASE, 0, offset))
+            early.append(Delivery.of(event, PURCHASE, 0, offset))
             own.bought.append(basket)
             offset += 1
         elif len(own.baskets) < BASKETS and len(basket) > 1:

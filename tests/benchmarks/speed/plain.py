@@ -65,7 +65,7 @@ class Plain:
         kind = self._kinds[came.topic]
         event = journal.read(kind, came.value, self.taxonomy)
         name = event.customer_id
-        delivery = Delivery(event, kind, came.partition, came.offset, came.timestamp)
+        delivery = Delivery.of(event, kind, came.partition, came.offset, came.timestamp)
         stored = {} if record is None else {name: record}
         now, weights = time.time_ns() // 1_000_000, self._learned.weights
         outcome = pipeline.walk([delivery], stored, weights, self.taxonomy, self._tokenizer, now)

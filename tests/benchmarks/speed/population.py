@@ -43,7 +43,7 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
     if labelled:
         told += [given(some, number) for number in range(KINDS)]
     deliveries = [
-        Delivery(journal.read(kind, value, job.taxonomy), kind, 0, offset)
+        Delivery.of(journal.read(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
     outcome = pipeline.absorb(deliveries, {}, job.taxonomy, tokenizer)
@@ -64,7 +64,7 @@ def weights_of(job: Job) -> Weights:
     """
     told = [*job.messages(), *(given(job, number) for number in range(KINDS))]
     deliveries = [
-        Delivery(journal.read(kind, value, job.taxonomy), kind, 0, offset)
+        Delivery.of(journal.read(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
     tokenizer = Tokenizer(job.taxonomy)
