@@ -218,13 +218,11 @@ def _undone_deltas(deltas: Ints, starts: Ints) -> Ints:
 
 def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], tokens: int) -> bytes:
     counts, said, packed = record.counts, record.said, record.packed
-    head = _Head(
+    encoded = _encoder.encode((
         FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
-        tuple(sorted(record.positions.items())), tuple(sorted(record.recent.items())),
-        record.deleted_at, packed[1] if packed is not None and packed[0] is said
-        else msgspec.Raw(_encoder.encode(said)),
-    )  # fmt: skip
-    encoded = _encoder.encode(head)
+        sorted(record.positions.items()), sorted(record.recent.items()), record.deleted_at,
+        packed[1] if packed is not None and packed[0] is said else said,
+    ))  # fmt: skip  # a `_Head`, which to make would take as long as to encode it
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 
 
