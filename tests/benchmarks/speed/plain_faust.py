@@ -6,6 +6,9 @@ it, ``topic.send`` for a change. Faust commits on its own, at the interval of ou
 ``concurrency`` stays at 1: more would let two events of a customer overtake each other.
 """
 
+import tempfile
+from pathlib import Path
+
 import faust
 from redis.asyncio import Redis
 
@@ -21,6 +24,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
         broker=f"kafka://{settings.brokers}",
         broker_commit_interval=settings.commit_interval,
         consumer_auto_offset_reset="earliest",
+        datadir=Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
         store="memory://",
         topic_allow_declare=False,
         topic_disable_leader=True,
