@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from msgspec import Struct
 
+from stream_persona.keyed import merge_by_key, sum_by_key
 from stream_persona.tokens import COARSE_SLOTS, EVENTS, SLOT_TYPE, WEIGHT_TYPE, WEIGHT_UNITS
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def fold(
     np.maximum.at(newest, rows, epochs)
     clocks = np.array([c.clock for c in counts], np.int64)
     np.maximum.at(clocks, rows, times)
-    keys, values = _merge(
+    keys, values = merge_by_key(
         *_carried(counts, newest - old),
         *_added(observed, rows, newest[rows] - epochs, granules),
     )
@@ -214,31 +215,6 @@ def _added(
     values = weights * np.repeat(weight, sizes)
     kept = np.repeat(section <= 1, sizes)
     return sum_by_key((base | slots)[kept], values[kept])
-
-
-def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
-    """Sorted distinct keys and the sums of their values."""
-    if not len(keys):
-        return keys, values
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    return keys[starts], np.add.reduceat(values[order], starts)
-
-
-def _merge(keys: Ints, values: Ints, added: Ints, amounts: Ints) -> tuple[Ints, Ints]:
-    """Two sorted runs of distinct keys as one; the values of equal keys are added."""
-    at = np.searchsorted(keys, added)
-    known = np.zeros(len(added), bool)
-    inside = at < len(keys)
-    known[inside] = keys[at[inside]] == added[inside]
-    values = values.copy()
-    values[at[known]] += amounts[known]
-    fresh = ~known
-    return (
-        np.insert(keys, at[fresh], added[fresh]),
-        np.insert(values, at[fresh], amounts[fresh]),
-    )
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from stream_persona.features import MAX_EVENTS, SCALE, Profiles, log_share
+from stream_persona.keyed import merge_by_key, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,33 +255,19 @@ class Sums:
     def _settle(self) -> None:
         """Sum up what waits; a token that nobody has any more leaves no trace.
 
-        What waits is little beside the sums, so they are copied and not sorted again. They are
-        never changed in place: another thread may be adding them to others'.
+        What waits is little beside the sums, so these are not sorted again. They are never changed
+        in place either: another thread may be adding them to others'.
         """
         if not self._pending:
             return
-        added, amounts = _by_key(
-            np.concatenate([keys for keys, _ in self._pending]),
-            np.concatenate([moments for _, moments in self._pending], axis=1),
-        )
+        keys = np.concatenate([keys for keys, _ in self._pending])
+        moments = np.concatenate([moments for _, moments in self._pending], axis=1)
         self._pending, self._waiting = [], 0
-        at = np.searchsorted(self._keys, added)
-        known = np.append(self._keys, -1)[at] == added
-        moments = self._moments.copy()
-        moments[:, at[known]] += amounts[:, known]
-        fresh = ~known
-        keys = np.insert(self._keys, at[fresh], added[fresh])
-        moments = np.insert(moments, at[fresh], amounts[:, fresh], axis=1)
+        order, starts = runs(keys)
+        # Row by row: numpy takes longer for all of them at once.
+        moments = np.stack([np.add.reduceat(row[order], starts) for row in moments])
+        keys, moments = merge_by_key(self._keys, self._moments, keys[order[starts]], moments)
         kept = moments[COUNT] != 0
         if not kept.all():
             keys, moments = keys[kept], np.ascontiguousarray(moments[:, kept])
         self._keys, self._moments = keys, moments
-
-
-def _by_key(keys: Ints, moments: Ints) -> tuple[Ints, Ints]:
-    """Sorted distinct keys, and the sums of each one's moments."""
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))[: len(keys)]
-    moments = np.stack([np.add.reduceat(row[order], starts) for row in moments])
-    return keys[starts], moments

@@ -111,6 +111,17 @@ def test_merging_leaves_the_other_model_alone() -> None:
     assert two.canonical() == before
 
 
+def test_what_a_model_learns_after_it_was_merged_stays_out_of_the_other() -> None:
+    lessons = lessons_of(random.Random(3), 20)
+    part, total = taught(lessons[:10]), PersonaClassifier()
+    merged = part.canonical()  # summed up, so that later lessons meet tokens that are known
+    total.merge(part)
+    for lesson in lessons:
+        part.add(*lesson)
+    assert part.canonical() != merged
+    assert total.canonical() == merged
+
+
 def test_bytes_come_back_as_the_same_model() -> None:
     model = taught(lessons_of(random.Random(1), 40))
     assert PersonaClassifier.from_bytes(model.to_bytes()).canonical() == model.canonical()

@@ -6,9 +6,9 @@ many, an assignment of somebody new is a probe. A probe counts from when it was 
 machine's monotonic clock, and so a producer that is behind counts against the latency and not for
 it.
 
-What is due goes out in one request for all partitions, as a producer on a machine of its own would
-send it. librdkafka makes one for each partition: at this rate one for nearly every event, and these
-took more of the broker's CPU than everything else that is measured here.
+What is due goes out in one request for all partitions. librdkafka makes one for each of them, which
+at this rate is one for nearly every event; the broker's CPU is the worker's here, and measured as
+its latency.
 """
 
 import argparse

@@ -1,0 +1,44 @@
+"""Columns of keys and whole numbers: summed by key, and merged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+
+def runs(keys: Ints) -> tuple[Ints, Ints]:
+    """The order that sorts keys, and where in it each distinct one begins."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    begins = np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(keys)]
+    return order, np.flatnonzero(begins)
+
+
+def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
+    """Sorted distinct keys and the sums of their values."""
+    order, starts = runs(keys)
+    return keys[order[starts]], np.add.reduceat(values[order], starts)
+
+
+def merge_by_key(keys: Ints, values: Ints, added: Ints, amounts: Ints) -> tuple[Ints, Ints]:
+    """Two sorted runs of distinct keys as one; the values of equal keys are added.
+
+    Values run along the last axis. Neither run is changed in place.
+    """
+    at = np.searchsorted(keys, added)
+    known = np.zeros(len(added), bool)
+    inside = at < len(keys)
+    known[inside] = keys[at[inside]] == added[inside]
+    values = values.copy()
+    values[..., at[known]] += amounts[..., known]
+    fresh = ~known
+    return (
+        np.insert(keys, at[fresh], added[fresh]),
+        np.insert(values, at[fresh], amounts[..., fresh], axis=-1),
+    )
