@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from threadpoolctl import threadpool_limits
 
 from stream_persona import records
 from stream_persona.calibration import Calibration, Member, calibrated
@@ -85,6 +86,9 @@ class Learned:
     """The weights of all parts together; the calibration may lag behind, and ``settled`` tells."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
+        # Of the process, from now on: matrices as small as the model's take BLAS's threads, which
+        # wait by spinning, twice as long as one; and each number of threads has bits of its own.
+        threadpool_limits(1, user_api="blas")
         self._taxonomy = taxonomy
         self._seeds = seeds(taxonomy)
         self._calibration = Calibration()

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from stream_persona import pipeline
 from stream_persona.learned import Learned, Part, members, merged, pack, panel_share, unpack
@@ -97,3 +98,10 @@ def test_too_few_labels_leave_the_thresholds_to_the_policy() -> None:
 
 def test_the_panel_is_shared_among_the_partitions() -> None:
     assert [panel_share(n) for n in (1, 3, 8, 1_000)] == [640, 214, 80, 1]
+
+
+def test_weights_are_derived_by_one_thread_of_blas() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        Learned(SHOP)
+        threads = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+    assert threads == {1}
