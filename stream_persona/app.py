@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
 from typing import Any, Final, cast
 
 import faust
 from aiokafka import ConsumerRecord
+from faust.channels import Channel
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
@@ -26,11 +29,8 @@ from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-
-#: So many fetched batches, or those of so many seconds, are taken at once: a walk costs more than
-#: its events do where these are few.
-_JOINED: Final = 1_000
-_JOIN_SECONDS: Final = 0.002
+#: How long to wait for a batch that is there already.
+_TAKING_SECONDS: Final = 0.01
 #: Polls' worth of records that are walked at once: as many are written meanwhile, and fetched.
 _WALKED_POLLS: Final = PREFETCHED_POLLS // 3
 
@@ -110,6 +110,35 @@ async def _acked(writing: Awaitable[None], batches: Sequence[EventT[Any]]) -> No
         done.ack()
 
 
+async def taken(stream: Stream[Any]) -> AsyncGenerator[list[EventT[Any]]]:
+    """Fetched batches, those that wait at once: a walk costs more than few events do.
+
+    Faust's own ``take`` looks again and again whether any have come; a worker that has nothing to
+    do would spend a seventh of a core on that.
+    """
+    events = stream.noack().events()
+    channel = cast("Channel[Any]", stream.channel)
+
+    def following() -> asyncio.Future[EventT[Any] | None]:
+        return asyncio.ensure_future(anext(events, None))
+
+    coming = following()
+    try:
+        while (event := await coming) is not None:
+            batches, coming = [event], following()
+            while coming.done() or not channel.empty():
+                # A turn or two of the loop, unless a rebalance has taken away what waited.
+                await asyncio.wait([coming], timeout=_TAKING_SECONDS)
+                if not coming.done() or (event := coming.result()) is None:
+                    break
+                batches.append(event)
+                coming = following()
+            yield batches
+    finally:
+        coming.cancel()
+        await asyncio.wait([coming])
+
+
 def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     """The application of one worker process; nothing is connected before it starts."""
     app = PersonaApp(**faust_options(settings))
@@ -119,8 +148,9 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
     async def walk(stream: StreamT[Any]) -> None:
         """All customer-keyed topics, one batch after another: one place decides the order."""
-        async for events in cast("Stream[Any]", stream).noack_take(_JOINED, _JOIN_SECONDS):
-            await app.walk(cast("Sequence[EventT[Any]]", events))
+        async with aclosing(taken(cast("Stream[Any]", stream))) as all_taken:
+            async for batches in all_taken:
+                await app.walk(batches)
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
