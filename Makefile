@@ -106,7 +106,7 @@ $(VENV)/.demo: pyproject.toml requirements.lock | $(BIN)/python
 	@touch $@
 
 # The frameworks that ours is compared with ask for other versions than the lock has of these.
-$(BENCH_VENV)/.peers: tests/benchmarks/speed/peers.txt requirements.lock
+$(BENCH_VENV)/.peers: tests/benchmarks/speed/peers.txt pyproject.toml requirements.lock
 	@$(call make_venv,$(BENCH_VENV))
 	@echo "Installing the frameworks to compare with into $(BENCH_VENV): once, a minute or two ..."
 	@grep -viE '^(confluent-kafka|pydantic|pydantic_core|pydantic-settings)==' requirements.lock > $(BENCH_VENV)/constraints.txt
