@@ -15,7 +15,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.queue = asyncio.Queue[str | None]()
-        self.gone = 0
+        self.gone = False
         self.channel = self
 
     def empty(self) -> bool:
@@ -75,9 +75,9 @@ async def test_what_was_taken_is_walked_when_a_rebalance_takes_the_rest_away() -
     stream = Stream()
     async with taking(stream) as batches:
         put(stream, "a")
-        stream.gone = 1  # there when looked for, and gone when taken
+        stream.gone = True  # there when looked for, and gone when taken
         assert await anext(batches) == ["a"]
-        stream.gone = 0
+        stream.gone = False
         put(stream, "b")
         assert await anext(batches) == ["b"]
 
