@@ -188,18 +188,19 @@ def _scored(members: Sequence[Member], weights: Weights) -> Trial:
 def fit(scores: Trial, log_prior: Floats) -> Gains:
     """The gains of least log-loss over the trial's rows (L-BFGS from a fixed start)."""
     rows, n = np.arange(len(scores.labels)), scores.events
+    # Classes before rows: numpy adds up long columns, not many short rows, and in a third of the
+    # time.
+    views, prior = np.ascontiguousarray(scores.views.transpose(0, 2, 1)), log_prior[:, None]
 
     def loss(t: Floats) -> tuple[float, Floats]:
         a, k = np.exp(t[0::2])[:, None], np.exp(t[1::2])[:, None]
         gain = a * n / (n + k)
-        logits = log_prior + (gain[:, :, None] * scores.views).sum(axis=0)
-        logits -= logits.max(axis=1, keepdims=True)
-        odds = np.exp(logits)
-        p = odds / odds.sum(axis=1, keepdims=True)
-        right = p[rows, scores.labels]
-        error = p
-        error[rows, scores.labels] -= 1.0
-        slope = (error * scores.views).sum(axis=2) / len(rows)
+        logits = prior + np.einsum("vr,vcr->cr", gain, views)
+        odds = np.exp(logits - logits.max(axis=0))
+        error = odds / odds.sum(axis=0)  # the probabilities, less what was right
+        right = error[scores.labels, rows]
+        error[scores.labels, rows] -= 1.0
+        slope = np.einsum("cr,vcr->vr", error, views) / len(rows)
         gradient = np.stack([(slope * gain).sum(1), -(slope * a * n * k / (n + k) ** 2).sum(1)], 1)
         value = -np.log(right + 1e-12).mean() + _RIDGE * (t**2).sum()
         return float(value), gradient.ravel() + 2 * _RIDGE * t
@@ -288,12 +289,12 @@ def spread_of(panel: Sequence[Member], classes: Sequence[Any]) -> Spread | None:
     known = sorted((m for m in panel if m.label in classes), key=lambda member: member.key)
     if not known:
         return None
-    rows = [m.profile for m in known]
-    slots = np.unique(np.concatenate([p.slots[1 : p.middles[0]] for p in rows]))
-    logs = np.zeros((len(rows), len(slots)))
-    for row, p in enumerate(rows):
-        part = slice(1, p.middles[0])
-        logs[row, np.searchsorted(slots, p.slots[part])] = log_share(p.shares[part])
+    parts = [(m.profile, slice(1, m.profile.middles[0])) for m in known]
+    tokens = [profile.slots[part] for profile, part in parts]
+    row = np.repeat(np.arange(len(known)), [len(own) for own in tokens])
+    slots, column = np.unique(np.concatenate(tokens), return_inverse=True)
+    logs = np.zeros((len(known), len(slots)))
+    logs[row, column] = log_share(np.concatenate([p.shares[part] for p, part in parts]))
     personas = np.array([list(classes).index(m.label) for m in known])
     return Spread(slots, logs, personas, np.array([m.fold for m in known]))
 

@@ -231,18 +231,27 @@ def _discriminants(
 def _together(
     distance: Floats, mean: Floats, variance: Floats, noise: Floats, residuals: Floats
 ) -> tuple[Floats, Floats]:
-    """Weights and constants (C, tokens) against a covariance: correlations shrunk, variances up.
-
-    The covariance is a diagonal and a matrix of the panel's rank: inverted by Woodbury's identity.
-    """
+    """Weights and constants (C, tokens) against a covariance: correlations shrunk, variances up."""
     scale = np.sqrt(variance + _RIDGE * np.median(variance))
     shift = distance / scale
     shift = shift * np.maximum(0.0, 1.0 - noise / np.maximum(shift**2, 1e-18))
     believed = _CORRELATED / (1.0 + (_HALF_BELIEVED / len(residuals)) ** 2)
-    z = residuals / scale * np.sqrt(believed)
-    rest = np.maximum(1.0 - (z**2).sum(axis=0), 0.5)
-    small = np.eye(len(z)) + (z / rest) @ z.T
-    own = shift / rest
-    solved = own - np.linalg.solve(small, z @ own.T).T @ z / rest
+    z = residuals * (np.sqrt(believed) / scale)
+    solved = solve(np.maximum(1.0 - (z**2).sum(axis=0), 0.5), z, shift)
     weights = np.clip(solved / scale, -_MOST_WEIGHT, _MOST_WEIGHT)
     return weights, weights * mean + shift * solved / 2
+
+
+def solve(diagonal: Floats, z: Floats, right: Floats) -> Floats:
+    """``x @ (diag(diagonal) + z.T @ z) = right``: rows of ``right`` and of x are solved each.
+
+    ``diagonal`` (A,), positive; ``z`` (members, A); ``right`` (rows, A). By Woodbury's identity
+    where members are fewer than tokens: the smaller of the two matrices is what it costs.
+    """
+    members, tokens = z.shape
+    if tokens <= members:
+        return np.asarray(np.linalg.solve(np.diag(diagonal) + z.T @ z, right.T).T)
+    root = np.sqrt(diagonal)
+    z, right = z / root, right / root  # of a diagonal of ones
+    inner = np.linalg.solve(np.eye(members) + z @ z.T, z @ right.T)
+    return np.asarray((right - inner.T @ z) / root)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: One part in so many of the time is spent on new weights while labelled customers move, and on
 #: calibrations then; and on these once the customers are at rest.
-DERIVE: Final = 20.0
-CALIBRATE: Final = 40.0
+DERIVE: Final = 40.0
+CALIBRATE: Final = 80.0
 SETTLE: Final = 8.0
 
 
