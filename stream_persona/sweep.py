@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from stream_persona.tables import Tables
 
-#: Customers scored in one go: live events wait no longer than that takes.
+#: Customers scored in one go: live events wait no longer than that takes, if some have shifted.
 CHUNK: Final = 200
 _SCAN: Final = 1_000
-#: Live events wait for the sweep for this share of the time, at most; and while they are many, for
-#: this one.
+#: A sweep is at work for this share of the time, at most; and while live events are many, for this
+#: one.
 _SHARE: Final = 0.25
 _CROWDED_SHARE: Final = 0.04
 
@@ -69,24 +69,24 @@ class Sweep:
     ) -> int:
         """Look at the next customers with the model of ``version``; how many were scored.
 
-        ``score`` is given customers with their partitions, and tells for how many seconds it kept
-        live events waiting; ``crowded`` says that these are many.
+        ``score`` is given customers with their partitions, and tells for how many seconds it was at
+        it; ``crowded`` says that live events are many.
         """
         if self._under_way is None:
             if self._done.version == version and owned <= self._done.owned:
                 return 0
             self._under_way = _Pass(version, owned, time.monotonic())
-        began, held = time.monotonic(), 0.0
+        began, busy = time.monotonic(), 0.0
         # What was not ours all the time may have been passed by: the next pass is for it.
         self._under_way.owned &= owned
         self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
         homes = [(customer, journal.home(customer, self._partitions)) for customer in customers]
         mine = [(customer, home) for customer, home in homes if home in owned]
         for start in range(0, len(mine), CHUNK):
-            held += await score(dict(mine[start : start + CHUNK]))
+            busy += await score(dict(mine[start : start + CHUNK]))
         if not self._cursor:
             self._done, self._under_way = self._under_way, None
         rest = len(mine) / self._rate - (time.monotonic() - began) if self._rate else 0.0
         share = _CROWDED_SHARE if crowded else _SHARE
-        self.pause = max(rest, held * (1 / share - 1), 0.0)
+        self.pause = max(rest, busy * (1 / share - 1), 0.0)
         return len(mine)

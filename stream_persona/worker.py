@@ -165,10 +165,19 @@ class Worker:
         """Score the next idle shoppers again if the model has moved; how many."""
         version = self.weights.version
         crowded = time.monotonic() < self._crowded_until
+        if not self.sweeping:
+            await self._said()
         scored = await self._sweep.step(version, self.owned, self._score_again, crowded=crowded)
         self._metrics.oldest_record_age.set(self.age)
         self._metrics.swept.inc(scored)
         return scored
+
+    async def _said(self) -> None:
+        """Wait until whatever was predicted by now is in the tables, where a sweep looks for it."""
+        async with self._walking:
+            pass  # every walk until now has its turn to write
+        async with self._writing:
+            pass
 
     @property
     def sweep_pause(self) -> float:
@@ -178,23 +187,28 @@ class Worker:
     async def _score_again(self, homes: Mapping[str, int]) -> float:
         """Say what the model's move has changed; nothing else of a record moves.
 
-        Returns for how many seconds it kept live events waiting.
+        Few have shifted at a time, and to find out who keeps no event waiting for the writes before
+        it. Returns for how many seconds it was at it.
         """
+        began, owned = time.perf_counter(), dict(self.ownership.held)
+        stored = await self._stored(_of(homes, owned), owned)
+        shifted = pipeline.shifted(stored, self.weights, self._taxonomy, _now(), change.MODEL)
+        if shifted:
+            await self._say_again({name: homes[name] for name in shifted})
+        return time.perf_counter() - began
+
+    async def _say_again(self, homes: Mapping[str, int]) -> None:
         async with self._walking:
-            began = time.perf_counter()
             owned = dict(self.ownership.held)
-            homes = {name: home for name, home in homes.items() if home in owned}
-            outcome = Outcome(records=await self._stored(homes, owned))
+            outcome = Outcome(records=await self._stored(_of(homes, owned), owned))
             pipeline.speak(
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
             shares = await self._next_write(outcome, homes, owned)
             await self._write(shares, owned)
-            held = time.perf_counter() - began
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
-        return held
 
     async def refresh(self) -> None:
         """Publish our parts, read the others', derive new weights when anything has changed."""
@@ -306,6 +320,11 @@ class Worker:
         if outcome.causes:
             oldest = min(map(_timestamp, batch))
             metrics.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
+
+
+def _of(homes: Mapping[str, int], owned: Mapping[int, Owned]) -> dict[str, int]:
+    """The customers whose partition is ours."""
+    return {name: home for name, home in homes.items() if home in owned}
 
 
 def _now() -> int:

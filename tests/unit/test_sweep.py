@@ -1,5 +1,6 @@
 """Shoppers who send nothing follow the model."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -91,3 +92,22 @@ async def test_live_events_after_a_sweep_go_on_from_its_revision() -> None:
     record = public(tables, "idle-000")
     assert record["revision"] == 3
     assert record["persona"] != "gamer"
+
+
+async def test_whoever_is_new_while_the_model_moves_is_not_passed_by() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
+    await working.assign([0])
+    await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
+    write_first = await working.walk(fetched(purchase("f", customer="first"), first=70_000))
+    bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(30)]
+    walking = asyncio.ensure_future(working.walk(fetched(*bought, first=80_000)))
+    await asyncio.wait([walking], timeout=0.01)  # the model that it saw knows nobody yet
+    assert not walking.done()
+    await settled(working)
+    sweeping = asyncio.ensure_future(swept(working))
+    await asyncio.wait([sweeping], timeout=0.01)
+    await write_first()
+    await (await walking)()
+    await sweeping
+    assert public(tables, "new")["persona"] == "gamer"
