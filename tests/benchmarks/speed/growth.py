@@ -2,7 +2,8 @@
 
 One of the three moves at a time, and the log has the same mix: as many assignments as the smallest
 number of labelled customers. All customers of a case are in Redis with a history before the worker
-starts, so that its records are of a usual size and its labelled customers are folded.
+starts, so that its records are of a usual size and its labelled customers are folded. The ceiling
+reads the same log beside it: what its cost grows by, Redis and the machine's caches ask of anybody.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,12 +53,14 @@ def one(servers: Servers, job: Job, seconds: float, axis: str) -> dict[str, Any]
         populate(bench.redis, job, bench.settings.partitions)
         figures = bench.measured(bench.own(), SYSTEMS["ours"], job.events, seconds)
         memory = used(bench.redis)
+        ceiling = bench.measured(bench.own(), SYSTEMS["ceiling"], job.events, seconds)
         bench.redis.flushall()
     return {
         axis: getattr(job, axis),
         "events": figures.events,
         "events_per_second": figures.rate,
         "cpu_seconds_per_million": figures.cpu,
+        "ceiling_cpu_seconds_per_million": ceiling.cpu,
         "worker_peak_rss_mb": figures.peak_rss_mb,
         "redis_used_memory_mb": memory / 2**20,
         "redis_used_memory_bytes_per_customer": memory / job.customers,
@@ -66,13 +69,17 @@ def one(servers: Servers, job: Job, seconds: float, axis: str) -> dict[str, Any]
 
 
 def show(growth: Mapping[str, list[dict[str, Any]]], console: Console) -> None:
-    titles = ("events/s", "CPU-s/million", "worker MB", "Redis MB", "bytes each", "model KB")
+    titles = (
+        "events/s", "CPU-s/million", "ceiling's", "worker MB", "Redis MB", "bytes each", "model KB"
+    )  # fmt: skip
     for axis, rows in growth.items():
         made = table(f"Growth: {axis}", axis, *titles)
         for row in rows:
             made.add_row(
                 f"{row[axis]:,}", f"{row['events_per_second']:,.0f}",
-                f"{row['cpu_seconds_per_million']:,.0f}", f"{row['worker_peak_rss_mb']:,}",
+                f"{row['cpu_seconds_per_million']:,.1f}",
+                f"{row['ceiling_cpu_seconds_per_million']:,.1f}",
+                f"{row['worker_peak_rss_mb']:,}",
                 f"{row['redis_used_memory_mb']:,.0f}",
                 f"{row['redis_used_memory_bytes_per_customer']:,.0f}",
                 f"{row['model_bytes'] / 1_024:,.0f}",
