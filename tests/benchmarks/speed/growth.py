@@ -69,11 +69,10 @@ def one(servers: Servers, job: Job, seconds: float, axis: str) -> dict[str, Any]
 
 
 def show(growth: Mapping[str, list[dict[str, Any]]], console: Console) -> None:
-    titles = (
-        "events/s", "CPU-s/million", "ceiling's", "worker MB", "Redis MB", "bytes each", "model KB"
-    )  # fmt: skip
+    titles = ("events/s", "CPU", "ceiling's", "worker MB", "Redis MB", "bytes each", "model KB")
+    caption = "CPU-seconds per million events, of the worker and of the ceiling on the same log"
     for axis, rows in growth.items():
-        made = table(f"Growth: {axis}", axis, *titles)
+        made = table(f"Growth: {axis}", axis, *titles, caption=caption)
         for row in rows:
             made.add_row(
                 f"{row[axis]:,}", f"{row['events_per_second']:,.0f}",
