@@ -123,30 +123,14 @@ def speak(
 
     ``cause`` is why they are looked at; a label that came or went is a cause of its own.
     """
-    seen, changed = _decided(outcome, weights, taxonomy, now, cause)
-    _say(outcome, changed, seen, weights, taxonomy, tokenizer)
-
-
-def shifted(
-    records: Mapping[str, Record], weights: Weights, taxonomy: Taxonomy, now: int, cause: int
-) -> set[str]:
-    """The customers of whom ``speak`` would say something."""
-    _, changed = _decided(Outcome(records=dict(records)), weights, taxonomy, now, cause)
-    return {name for _, name, _ in changed}
-
-
-def _decided(
-    outcome: Outcome, weights: Weights, taxonomy: Taxonomy, now: int, cause: int
-) -> tuple[Profiles, list[tuple[int, str, Said]]]:
-    """Profiles of those who can be predicted; row, name and words, without reasons, of changes."""
     known = {
         name: record
         for name, record in outcome.records.items()
         if len(record.counts) or record.label is not None
     }
-    seen = profiles([record.counts for record in known.values()], taxonomy.features)
     if not known:
-        return seen, []
+        return
+    seen = profiles([record.counts for record in known.values()], taxonomy.features)
     probabilities = weights.probabilities(seen)
     whole, evidence = millionths(probabilities), seen.events.tolist()
     changed: list[tuple[int, str, Said]] = []
@@ -161,7 +145,7 @@ def _decided(
         said = decide(record, belief, taxonomy, now, cause)
         if said is not None:
             changed.append((row, name, said))
-    return seen, changed
+    _say(outcome, changed, seen, weights, taxonomy, tokenizer)
 
 
 def _say(
@@ -236,5 +220,5 @@ def _fold(drafts: Sequence[Draft], taxonomy: Taxonomy) -> None:
 
 __all__ = [
     "Delivery", "Histories", "Lesson", "Outcome", "Overtaken", "Trial",
-    "absorb", "contributed", "lessons", "overtaken", "shifted", "speak", "teaches", "walk",
+    "absorb", "contributed", "lessons", "overtaken", "speak", "teaches", "walk",
 ]  # fmt: skip

@@ -187,28 +187,24 @@ class Worker:
     async def _score_again(self, homes: Mapping[str, int]) -> float:
         """Say what the model's move has changed; nothing else of a record moves.
 
-        Few have shifted at a time, and to find out who keeps no event waiting for the writes before
-        it. Returns for how many seconds it was at it.
+        Where nothing has, no event waits for the writes before it. Returns for how many seconds it
+        was at it.
         """
-        began, owned = time.perf_counter(), dict(self.ownership.held)
-        stored = await self._stored(_of(homes, owned), owned)
-        shifted = pipeline.shifted(stored, self.weights, self._taxonomy, _now(), change.MODEL)
-        if shifted:
-            await self._say_again({name: homes[name] for name in shifted})
-        return time.perf_counter() - began
-
-    async def _say_again(self, homes: Mapping[str, int]) -> None:
+        began = time.perf_counter()
         async with self._walking:
             owned = dict(self.ownership.held)
-            outcome = Outcome(records=await self._stored(_of(homes, owned), owned))
+            homes = {name: home for name, home in homes.items() if home in owned}
+            outcome = Outcome(records=await self._stored(homes, owned))
             pipeline.speak(
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
-            shares = await self._next_write(outcome, homes, owned)
-            await self._write(shares, owned)
+            if outcome.spoken:
+                shares = await self._next_write(outcome, homes, owned)
+                await self._write(shares, owned)
         for cause in outcome.causes:
             self._metrics.changes.labels(change.CAUSES[cause]).inc()
+        return time.perf_counter() - began
 
     async def refresh(self) -> None:
         """Publish our parts, read the others', derive new weights when anything has changed."""
@@ -320,11 +316,6 @@ class Worker:
         if outcome.causes:
             oldest = min(map(_timestamp, batch))
             metrics.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
-
-
-def _of(homes: Mapping[str, int], owned: Mapping[int, Owned]) -> dict[str, int]:
-    """The customers whose partition is ours."""
-    return {name: home for name, home in homes.items() if home in owned}
 
 
 def _now() -> int:
