@@ -23,7 +23,7 @@ CHUNK: Final = 200
 _SCAN: Final = 1_000
 #: A sweep is at work for this share of the time, at most; and while live events are many, for this
 #: one.
-_SHARE: Final = 0.25
+_SHARE: Final = 0.15
 _CROWDED_SHARE: Final = 0.04
 
 
