@@ -1,14 +1,10 @@
 """Calibration: how loudly evidence may speak, learned from labelled customers.
 
-A record keeps no prefixes of its own history, so *pseudo-histories* are drawn from it: each
-token's count is thinned to what n' of n events would have left, by a hash of customer and token,
-which makes them a pure function of the record. Independent tokens look like more evidence than
-real, clumped baskets do; a history thinned to n' is therefore taken as one of a few times n'
-events (``HISTORY_FACTORS``), but of the fewer the more of the record is left. Each customer is
-scored by the sums without the customer's own fold, and the six numbers of the gains are fitted to
-minimise log-loss; how much of all evidence is believed is what it gained over the prior
-(``heard``). All of it is derived from stored records, so a deletion reaches the calibration as it
-reaches the sums.
+The customers of the panel, and the pseudo-histories that are drawn from their records
+(``calibration_panel``), are scored by the sums without the customer's own fold, and the six numbers
+of the gains are fitted to minimise log-loss; how much of all evidence is believed is what it gained
+over the prior (``heard``). All of it is derived from stored records, so a deletion reaches the
+calibration as it reaches the sums.
 """
 
 from __future__ import annotations
@@ -19,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.optimize import minimize
 
-from stream_persona.estimate import Spread, derive_from
-from stream_persona.features import Profiles, log_share
+from stream_persona.calibration_panel import histories, joined, spread_of
+from stream_persona.estimate import derive_from
 from stream_persona.sums import FOLDS
-from stream_persona.tokens import COARSE_SLOTS
 from stream_persona.weights import DEFAULT_GAINS, gains_at
 
 if TYPE_CHECKING:
@@ -30,20 +25,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stream_persona.calibration_panel import Member
+    from stream_persona.estimate import Spread
     from stream_persona.sums import Stacked, Sums
     from stream_persona.weights import Gains, Weights
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    Hashes = NDArray[np.uint64]
 
-#: Sizes of pseudo-histories, in events.
-HISTORIES: Final = (1, 3, 10, 30, 100, 300)
-#: A history thinned to n' events is taken as one of so many times n', where n' is a small part of
-#: n. Events of clumped baskets vary f times as much as independent ones: shares of the record by
-#: f / n, and thinning adds 1 / n' - 1 / n. That is what f / (1 + (f - 1) n' / n) times n' real
-#: events would vary by; all of the record is no more than itself.
-HISTORY_FACTORS: Final = (3.0, 4.0, 4.0, 4.0, 4.0, 4.0)
 #: Fewer labelled customers than this keep the default gains.
 MIN_PANEL: Final = 30
 #: Fewer named customers than this can't tell how often names are right.
@@ -54,93 +43,6 @@ NEVER: Final = 2.0
 _FLATTERY: Final = 1.0
 _START: Final = (-1.0, 2.0)
 _RIDGE: Final = 1e-4
-
-
-@dataclass(slots=True)
-class Member:
-    """A labelled customer of the calibration panel: hash, fold, label, and profile (one row).
-
-    ``drawn`` keeps the pseudo-histories once they have been drawn.
-    """
-
-    key: int
-    fold: int
-    label: Any
-    profile: Profiles
-    drawn: Profiles | None = None
-
-    def same(self, other: Member) -> bool:
-        """Whether the other says the same of the same customer."""
-        mine, yours = self.profile, other.profile
-        return (
-            (self.key, self.label) == (other.key, other.label)
-            and np.array_equal(mine.events, yours.events)
-            and np.array_equal(mine.slots, yours.slots)
-            and np.array_equal(mine.shares, yours.shares)
-        )
-
-
-def mixed(values: Hashes) -> Hashes:
-    """64 well-mixed bits of each value (SplitMix64: Steele, Lea, Flood, OOPSLA 2014)."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ (z >> np.uint64(31)))
-
-
-def histories(member: Member) -> Profiles:
-    """The pseudo-histories of a member, smallest first, and the whole profile last; one per row."""
-    if member.drawn is not None:
-        return member.drawn
-    profile = member.profile
-    events, slots = float(profile.events[0]), profile.slots[1:]
-    counts = profile.shares[1:] * events
-    units = np.ceil(counts).astype(np.int64)
-    token = np.repeat(np.arange(len(slots)), units)
-    number = np.arange(len(token)) - np.repeat(np.cumsum(units) - units, units)
-    seed = np.uint64(member.key) ^ (slots[token].astype(np.uint64) << np.uint64(40))
-    drawn = mixed(mixed(seed) + number.astype(np.uint64)) / 2.0**64
-    part = np.minimum(counts[token] - number, 1.0)  # the last unit may be a fraction
-    sizes = [size for size in HISTORIES if size < events]
-    rows = [
-        _row(slots, np.bincount(token[drawn < part * (size / events)], minlength=len(slots)) / size)
-        for size in sizes
-    ]
-    rows.append((profile.slots, profile.shares))
-    taken = [
-        f * size / (1.0 + (f - 1.0) * size / events)
-        for f, size in zip(HISTORY_FACTORS, sizes, strict=False)
-    ]
-    member.drawn = _stack(rows, np.array([*taken, events]))
-    return member.drawn
-
-
-def _row(slots: Ints, shares: Floats) -> tuple[Ints, Floats]:
-    kept = shares > 0
-    return np.concatenate(([0], slots[kept])), np.concatenate(([1.0], shares[kept]))
-
-
-def _stack(rows: Sequence[tuple[Ints, Floats]], events: Floats) -> Profiles:
-    starts = np.concatenate(([0], np.cumsum([len(slots) for slots, _ in rows])))
-    middles = [
-        start + np.searchsorted(slots, COARSE_SLOTS)
-        for start, (slots, _) in zip(starts[:-1], rows, strict=True)
-    ]
-    slots = np.concatenate([slots for slots, _ in rows])
-    shares = np.concatenate([shares for _, shares in rows])
-    return Profiles(starts, np.array(middles), slots, shares, events)
-
-
-def joined(parts: Sequence[Profiles]) -> Profiles:
-    """The rows of all parts, one after another."""
-    ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
-    return Profiles(
-        np.concatenate([[0], *(p.starts[1:] + e for p, e in zip(parts, ends, strict=False))]),
-        np.concatenate([p.middles + e for p, e in zip(parts, ends, strict=False)]),
-        np.concatenate([p.slots for p in parts]),
-        np.concatenate([p.shares for p in parts]),
-        np.concatenate([p.events for p in parts]),
-    )
 
 
 @dataclass(slots=True)
@@ -282,21 +184,6 @@ def calibrated(
         conformal_floor(probabilities, labels, coverage),
         spread,
     )
-
-
-def spread_of(panel: Sequence[Member], classes: Sequence[Any]) -> Spread | None:
-    """The coarse tokens of the panel, in the order of its keys."""
-    known = sorted((m for m in panel if m.label in classes), key=lambda member: member.key)
-    if not known:
-        return None
-    parts = [(m.profile, slice(1, m.profile.middles[0])) for m in known]
-    tokens = [profile.slots[part] for profile, part in parts]
-    row = np.repeat(np.arange(len(known)), [len(own) for own in tokens])
-    slots, column = np.unique(np.concatenate(tokens), return_inverse=True)
-    logs = np.zeros((len(known), len(slots)))
-    logs[row, column] = log_share(np.concatenate([p.shares[part] for p, part in parts]))
-    personas = np.array([list(classes).index(m.label) for m in known])
-    return Spread(slots, logs, personas, np.array([m.fold for m in known]))
 
 
 def posterior(scores: Trial, gains: Gains, log_prior: Floats, loudness: float = 1.0) -> Floats:

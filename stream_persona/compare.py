@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_persona import examples
-from stream_persona.calibration import Member, joined
+from stream_persona.calibration_panel import Member, joined
 from stream_persona.classifiers import ADDITIVE, Example, Learner, classifier
 from stream_persona.errors import InputError
 from stream_persona.learned import PANEL, Learned

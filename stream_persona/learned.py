@@ -15,7 +15,8 @@ import msgspec
 from threadpoolctl import threadpool_limits
 
 from stream_persona import records
-from stream_persona.calibration import Calibration, Member, calibrated
+from stream_persona.calibration import Calibration, calibrated
+from stream_persona.calibration_panel import Member
 from stream_persona.features import profiles
 from stream_persona.model import PersonaClassifier, seeds
 from stream_persona.records import Record

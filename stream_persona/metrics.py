@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from stream_persona.change import CAUSES
+from stream_persona.events import KINDS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from aiokafka import ConsumerRecord
+
+    from stream_persona.outcome import Outcome
     from stream_persona.quality import Quality
 
 logger = logging.getLogger(__name__)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_timestamp = attrgetter("timestamp")
 
 
 class Metrics:
@@ -94,6 +104,31 @@ class Metrics:
         self.calibration_error = Gauge(
             "calibration_error", "Expected calibration error over all trials", **by_model
         )
+
+    def read(self, reasons: Iterable[str], rerouted: int) -> None:
+        """Count what of a batch nobody walks: dead letters by reason, events of other homes."""
+        for reason in reasons:
+            self.dead_letters.labels(reason).inc()
+        self.rerouted.inc(rerouted)
+
+    def walked(self, outcome: Outcome, batch: Sequence[ConsumerRecord], seconds: float) -> None:
+        """Count what came of a batch, once it is written and said, after so many seconds."""
+        for kind, number in enumerate(outcome.applied):
+            if number:
+                self.events.labels(KINDS[kind].__name__.lower()).inc(number)
+        self.said(outcome.causes)
+        self.redelivered.inc(outcome.redelivered)
+        self.duplicates.inc(outcome.duplicates)
+        self.dropped.inc(outcome.dropped)
+        self.batch_seconds.observe(seconds)
+        if outcome.causes:
+            oldest = min(map(_timestamp, batch))
+            self.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
+
+    def said(self, causes: Iterable[int]) -> None:
+        """Count changes by what caused them."""
+        for cause in causes:
+            self.changes.labels(CAUSES[cause]).inc()
 
     def judged(self, model: str, quality: Quality) -> None:
         """Show how good a model's predictions of assignments were: ``current``, or a name."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import change, journal, pipeline
 from stream_persona.challenger import Panel
 from stream_persona.errors import FencedError
-from stream_persona.events import KINDS
 from stream_persona.inbox import Inbox
 from stream_persona.ownership import Ownership
 from stream_persona.pipeline import Outcome
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.history import History
-    from stream_persona.inbox import Read
     from stream_persona.journal import Share
     from stream_persona.metrics import Metrics
     from stream_persona.ownership import Owned
@@ -44,8 +41,6 @@ if TYPE_CHECKING:
 #: had to wait for each other.
 _CROWD: Final = 300
 _CROWDED_SECONDS: Final = 1.0
-
-_timestamp = attrgetter("timestamp")
 
 
 class Worker:
@@ -143,7 +138,8 @@ class Worker:
 
         async def write() -> None:
             await self._write(shares, owned)
-            self._count(outcome, read, batch, started)
+            self._metrics.read(read.reasons, len(read.reroutes))
+            self._metrics.walked(outcome, batch, time.perf_counter() - started)
 
         return write
 
@@ -202,8 +198,7 @@ class Worker:
             if outcome.spoken:
                 shares = await self._next_write(outcome, homes, owned)
                 await self._write(shares, owned)
-        for cause in outcome.causes:
-            self._metrics.changes.labels(change.CAUSES[cause]).inc()
+        self._metrics.said(outcome.causes)
         return time.perf_counter() - began
 
     async def refresh(self) -> None:
@@ -296,26 +291,6 @@ class Worker:
         journal.teach(owned.part.sums, owned.taught, share.lessons)
         if share.lessons:
             owned.moved = owned.unsaved = True
-
-    def _count(
-        self, outcome: Outcome, read: Read, batch: Sequence[ConsumerRecord], started: float
-    ) -> None:
-        metrics = self._metrics
-        for kind, number in enumerate(outcome.applied):
-            if number:
-                metrics.events.labels(KINDS[kind].__name__.lower()).inc(number)
-        for cause in outcome.causes:
-            metrics.changes.labels(change.CAUSES[cause]).inc()
-        for reason in read.reasons:
-            metrics.dead_letters.labels(reason).inc()
-        metrics.redelivered.inc(outcome.redelivered)
-        metrics.duplicates.inc(outcome.duplicates)
-        metrics.dropped.inc(outcome.dropped)
-        metrics.rerouted.inc(len(read.reroutes))
-        metrics.batch_seconds.observe(time.perf_counter() - started)
-        if outcome.causes:
-            oldest = min(map(_timestamp, batch))
-            metrics.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
 
 
 def _now() -> int:

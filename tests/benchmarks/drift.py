@@ -22,7 +22,8 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from stream_persona.calibration import Member, calibrated
+from stream_persona.calibration import calibrated
+from stream_persona.calibration_panel import Member
 from stream_persona.change import Belief, decide, millionths
 from stream_persona.events import Item, Purchase
 from stream_persona.features import Counts, Observation, fold, profiles

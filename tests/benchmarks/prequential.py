@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from stream_persona import pipeline
-from stream_persona.calibration import Calibration, Member, calibrated
+from stream_persona.calibration import Calibration, calibrated
+from stream_persona.calibration_panel import Member
 from stream_persona.estimate import derive_from
 from stream_persona.events import KINDS, Assignment, Event, event_time
 from stream_persona.features import profiles

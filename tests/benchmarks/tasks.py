@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stream_persona import pipeline, taxonomy
 from stream_persona.bands import size_band
-from stream_persona.calibration import Member
+from stream_persona.calibration_panel import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
 from stream_persona.events import ENGAGEMENT, PURCHASE, Behaviour, Purchase, event_time

@@ -8,18 +8,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.calibration import (
-    HISTORIES,
-    HISTORY_FACTORS,
-    MIN_PANEL,
-    Member,
-    Trial,
-    calibrated,
-    histories,
-    posterior,
-    trial,
-)
-from stream_persona.estimate import derive_from, solve
+from stream_persona.calibration import MIN_PANEL, Trial, calibrated, posterior, trial
+from stream_persona.calibration_panel import HISTORIES, HISTORY_FACTORS, Member, histories
+from stream_persona.estimate import derive_from
 from stream_persona.features import Profiles
 from stream_persona.model import profile_of
 from stream_persona.sums import FOLDS, Stacked, Sums, contribution
@@ -259,12 +250,3 @@ def test_cross_fitted_confidence_means_what_it_says() -> None:
     p = posterior(scores, calibrated(panel, sums, PERSONAS).gains, log_prior)
     right = (p.argmax(axis=1) == scores.labels).mean()
     assert p.max(axis=1).mean() == pytest.approx(right, abs=0.04)
-
-
-@given(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_members_and_tokens_are_solved_alike(members: int, tokens: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    z, diagonal = rng.normal(size=(members, tokens)), rng.uniform(0.5, 1.0, tokens)
-    right = rng.normal(size=(3, tokens))
-    whole = np.diag(diagonal) + z.T @ z
-    assert solve(diagonal, z, right) @ whole == pytest.approx(right, abs=1e-9)
