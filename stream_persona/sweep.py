@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from stream_persona.tables import Tables
 
-#: Customers scored in one go: live events wait no longer than that takes, if some have shifted.
+#: Customers scored in one go: live events wait no longer than that takes.
 CHUNK: Final = 200
 _SCAN: Final = 1_000
 #: A sweep is at work for this share of the time, at most; and while live events are many, for this
 #: one.
-_SHARE: Final = 0.15
+_SHARE: Final = 0.25
 _CROWDED_SHARE: Final = 0.04
 
 

@@ -39,7 +39,7 @@ PROBES = 20.0
 #: how long a straggler is waited for.
 WARM, PATIENCE = 30.0, 300.0
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p99_9": 99.9}
-#: What is measured, and how it is run; ``ours`` last, so that it finds a broker as warm.
+#: What is measured, and how it is run; ours last, so that its broker is the warmer one.
 PROGRAMS = {
     "ceiling": ("-m", "tests.benchmarks.speed.ceiling", "--answer", "--events", "1000000000",
                 "--seconds", "1000000"),
@@ -109,7 +109,7 @@ async def load(settings: Settings, job: Job, rate: float, seconds: float, first:
 
 
 async def probed(
-    bench: Bench, capacity: float, seconds: float, program: Sequence[str] = PROGRAMS["ours"]
+    bench: Bench, capacity: float, seconds: float, program: Sequence[str]
 ) -> dict[str, Any]:
     own = bench.settings
     await prepare(own)
