@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import aclosing
-from typing import Any, Final, cast
+from collections.abc import Awaitable
+from typing import Any, cast
 
 import faust
-from aiokafka import ConsumerRecord
-from faust.channels import Channel
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
 
 from stream_persona import metrics as figures
 from stream_persona import topology
-from stream_persona.faust_setup import PREFETCHED_POLLS, batch_topic, faust_options
+from stream_persona.faust_setup import batch_topic, faust_options
 from stream_persona.fetching import BatchApp
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
@@ -25,14 +21,10 @@ from stream_persona.redis_tables import RedisTables
 from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
 from stream_persona.taxonomy import Taxonomy
+from stream_persona.transport import Consumer
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)
-
-#: How long to wait for a batch that is there already.
-_TAKING_SECONDS: Final = 0.01
-#: Polls' worth of records that are walked at once: as many are written meanwhile, and fetched.
-_WALKED_POLLS: Final = PREFETCHED_POLLS // 3
 
 
 class PersonaApp(BatchApp):
@@ -76,21 +68,13 @@ class PersonaApp(BatchApp):
         """The input topics with more partitions than the deployment; all are who they were."""
         return await topology.repartitioned(self.settings, self._tables)
 
-    async def walk(self, batches: Sequence[EventT[Any]]) -> None:
-        """Walk; what waited is walked together, but not too much of it at once.
+    async def walk(self, batch: EventT[Any]) -> None:
+        """Walk a batch; it is written and acked while the next one is walked.
 
-        Writing and acking goes on while the next ones are walked; its errors end the app too.
+        Errors of that end the app too.
         """
-        most = _WALKED_POLLS * self.settings.max_batch_records
-        joined: list[EventT[Any]] = []
-        records: list[ConsumerRecord] = []
-        for event in batches:
-            joined.append(event)
-            records += event.value
-            if len(records) >= most or event is batches[-1]:
-                write = await self.worker.walk(records)
-                self.add_future(_acked(write(), joined))
-                joined, records = [], []
+        write = await self.worker.walk(batch.value)
+        self.add_future(_acked(write(), batch))
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
@@ -104,39 +88,9 @@ class PersonaApp(BatchApp):
             await self._tables.close()
 
 
-async def _acked(writing: Awaitable[None], batches: Sequence[EventT[Any]]) -> None:
+async def _acked(writing: Awaitable[None], batch: EventT[Any]) -> None:
     await writing
-    for done in batches:
-        done.ack()
-
-
-async def taken(stream: Stream[Any]) -> AsyncGenerator[list[EventT[Any]]]:
-    """Fetched batches, those that wait at once: a walk costs more than few events do.
-
-    Faust's ``noack_take`` would look again after each timeout, with three tasks each time: every
-    2 ms, a worker with nothing to do spent a seventh of a core on that.
-    """
-    events = stream.noack().events()
-    channel = cast("Channel[Any]", stream.channel)
-
-    def following() -> asyncio.Future[EventT[Any] | None]:
-        return asyncio.ensure_future(anext(events, None))
-
-    coming = following()
-    try:
-        while (event := await coming) is not None:
-            batches, coming = [event], following()
-            while coming.done() or not channel.empty():
-                # A turn or two of the loop, unless a rebalance has taken away what waited.
-                await asyncio.wait([coming], timeout=_TAKING_SECONDS)
-                if not coming.done() or (event := coming.result()) is None:
-                    break
-                batches.append(event)
-                coming = following()
-            yield batches
-    finally:
-        coming.cancel()
-        await asyncio.wait([coming])
+    batch.ack()
 
 
 def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
@@ -148,9 +102,9 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
     async def walk(stream: StreamT[Any]) -> None:
         """All customer-keyed topics, one batch after another: one place decides the order."""
-        async with aclosing(taken(cast("Stream[Any]", stream))) as all_taken:
-            async for batches in all_taken:
-                await app.walk(batches)
+        async for batch in cast("Stream[Any]", stream).noack().events():
+            await app.walk(batch)
+            cast("Consumer", app.consumer).request(batch)
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:

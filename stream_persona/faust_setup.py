@@ -15,8 +15,9 @@ from yarl import URL
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 
-#: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack.
-PREFETCHED_POLLS: Final = 12
+#: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack: one
+#: is walked, one written, and copies of one go out.
+UNACKED_POLLS: Final = 3
 
 
 def broker_urls(brokers: str) -> list[URL]:
@@ -60,7 +61,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
         "TableManager": NoTables,
         "store": "memory://",
-        "stream_buffer_maxsize": 2 * PREFETCHED_POLLS * settings.max_batch_records,  # never full
+        "stream_buffer_maxsize": 2 * UNACKED_POLLS * settings.max_batch_records,  # never full
         "stream_wait_empty": True,  # batches that were begun are acked before a partition goes
         "table_standby_replicas": 1,  # more than 0 selects the assignor that co-partitions
         "topic_allow_declare": False,

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     )
 
     max_batch_records: Annotated[int, Field(gt=0, le=100_000)] = Field(
-        2_000, description="most records of one fetch batch"
+        8_000, description="most records that are walked at once"
     )
     commit_interval: Annotated[float, Field(gt=0, le=60)] = Field(
         1.0, description="seconds between offset commits"

@@ -15,12 +15,15 @@ have begun, that is committed, and the rest is forgotten: its next owner reads i
 **Nothing read is lost.** Records that arrive while the partitions are being reassigned are put
 back, by moving the position to the first of them in the turn of the loop that took them.
 
-**Memory.** Fetching waits while more than ``PREFETCHED_POLLS`` polls' worth of records are not
-acked. An agent may hold several batches before it acks one, but not that many.
+**On demand.** A batch is fetched when the agent asks for it, and then it is all that has come. One
+that was fetched before would be old by the time it is walked, and small.
 
-An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events()`` and calls
-``event.ack()`` once the batch's effects are stored. The app is made with ``faust_options``
-(``faust_setup``).
+**Memory.** Fetching waits while more than ``UNACKED_POLLS`` polls' worth of records are not acked.
+An agent may hold several batches before it acks one, but not that many.
+
+An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events()``, calls
+``app.consumer.request(event)`` when it could take the next batch and ``event.ack()`` once the
+batch's effects are stored. The app is made with ``faust_options`` (``faust_setup``).
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from typing import Any, Final, cast
 
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage, Message
+from faust.types import TP, ConsumerMessage, EventT, Message
 from faust.types.transports import TPorTopicSet
 from faust.types.tuples import ack_lock
 from mode import Service
@@ -42,13 +45,13 @@ from mode.utils.futures import notify
 
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.faust_setup import PREFETCHED_POLLS
-from stream_persona.fetching import WITHOUT_PAST, Batch, BatchApp, ConsumerThread, Fetched
+from stream_persona.faust_setup import UNACKED_POLLS
+from stream_persona.fetching import WITHOUT_PAST, Batch, BatchApp, ConsumerThread, Fetched, InLoop
 
 logger = logging.getLogger(__name__)
 
 #: How many bytes of values may wait for their ack before fetching waits, however few the records.
-PREFETCHED_BYTES: Final = 64 << 20
+UNACKED_BYTES: Final = 64 << 20
 
 #: Seconds between two looks at whether any broker answers.
 _LOOK_SECONDS: Final = 2.0
@@ -64,11 +67,17 @@ class Consumer(driver.Consumer):
 
     _positions: dict[TP, CommitPosition]
     _thread: ConsumerThread
+    #: The last batch, until the next one is asked for.
+    _delivered: ConsumerMessage | None
+    #: Who waits until a batch may be fetched.
+    _waiting: asyncio.Future[None] | None = None
 
     _group_errors = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(
+            self, loop=self.loop, thread_loop=self.loop, Worker=InLoop, beacon=self.beacon
+        )
 
     @Service.task
     async def _watch_group(self) -> None:
@@ -120,13 +129,23 @@ class Consumer(driver.Consumer):
     def _reset_state(self) -> None:
         super()._reset_state()
         self._positions = {}
+        self._delivered = None
+
+    def request(self, after: EventT[Any]) -> None:
+        """Ask for the next batch; ``after`` is the last one.
+
+        What was asked after another one has no effect: a rebalance asks by itself.
+        """
+        if after.message is self._delivered:
+            self._delivered = None
+            notify(self._waiting)
 
     async def getmany(
         self,
         timeout: float,  # noqa: ASYNC109  # the driver's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once and yield a message if there were records."""
-        if not await self._has_room(timeout):
+        if not await self._may_fetch(timeout):
             return
         try:
             fetched, _ = await self._wait_next_records(timeout)
@@ -157,23 +176,25 @@ class Consumer(driver.Consumer):
             self._read_offset[tp] = None
         message = self._to_message(tp, records[-1])
         message.key, message.value = None, cast("Any", Batch(fetched))
+        self._delivered = message
         return tp, message
 
-    async def _has_room(self, seconds: float) -> bool:
-        if self._holds_little():
-            return True
-        self._waiting_for_ack = asyncio.get_running_loop().create_future()
-        # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
-        await asyncio.wait([self._waiting_for_ack], timeout=seconds)
-        return self._holds_little()
+    async def _may_fetch(self, seconds: float) -> bool:
+        """Whether a batch is asked for and has room; waits for that, for so long."""
+        if not self._is_wanted():
+            self._waiting = asyncio.get_running_loop().create_future()
+            # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
+            await asyncio.wait([self._waiting], timeout=seconds)
+        return self._is_wanted()
 
-    def _holds_little(self) -> bool:
-        """Whether what is not acked leaves room for another fetch."""
+    def _is_wanted(self) -> bool:
+        if self._delivered is not None:
+            return False
         held = [self._settled(tp) for tp in list(self._positions)]
-        most = PREFETCHED_POLLS * self.app.conf.broker_max_poll_records
+        most = UNACKED_POLLS * self.app.conf.broker_max_poll_records
         return (
             sum(position.unacked_records for position in held) < most
-            and sum(position.unacked_bytes for position in held) < PREFETCHED_BYTES
+            and sum(position.unacked_bytes for position in held) < UNACKED_BYTES
         )
 
     def _position(self, tp: TP) -> CommitPosition:
@@ -202,7 +223,7 @@ class Consumer(driver.Consumer):
                 for tp, last in cast("Batch", message.value).ends.items():
                     self._acked[tp].append(last)
                 self._n_acked += 1
-        notify(self._waiting_for_ack)
+        notify(self._waiting)
         return True
 
     def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:
@@ -244,6 +265,7 @@ class Consumer(driver.Consumer):
         """Deliver nothing of the new partitions until Faust has prepared them and resumes."""
         self._group_errors = 0
         self.stop_flow()
+        self._delivered = None  # it may have been taken away before anybody saw it
         await super().on_partitions_assigned(assigned, generation_id)
 
 

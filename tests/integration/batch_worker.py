@@ -3,13 +3,15 @@
 ``Worker`` runs it in a process of its own:
 
 ``python -m tests.integration.batch_worker SETTINGS JOURNAL [BEHAVIOUR]``: settings as JSON; to the
-journal goes a line for each record: topic, partition, offset, value. BEHAVIOUR is one of
+journal goes a line for each record: topic, partition, offset, value, and how many came with it.
+BEHAVIOUR is one of
 
 - ``ack``: ack each batch (the default),
 - ``slow``: take 20 ms for each batch,
 - ``reverse``: ack the batches of every 50 ms, the last one first,
 - ``hold``: never ack a batch that has the record ``hold`` in it,
 - ``never``: ack nothing,
+- ``wait``: take no other batch after a record ``wait`` before there is a file JOURNAL.go,
 - ``fail``: raise at a record ``fail``, before the ack,
 - ``crash``: raise in a background task at a record ``crash``.
 """
@@ -20,7 +22,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.types import TP, EventT, StreamT
@@ -28,6 +30,7 @@ from faust.types import TP, EventT, StreamT
 from stream_persona.faust_setup import batch_topic, faust_options
 from stream_persona.fetching import BatchApp
 from stream_persona.settings import Settings
+from stream_persona.transport import Consumer
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +94,9 @@ class Journal:
 class Behaviour:
     """How the worker acks, and what goes wrong in it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, go: Path) -> None:
         self._name = name
+        self._go = go
         self._waiting: list[EventT[Any]] = []
         self.alarm = asyncio.Event()
 
@@ -102,6 +106,8 @@ class Behaviour:
             raise RuntimeError("asked to fail")
         if asked and self._name == "crash":
             self.alarm.set()
+        if asked and self._name == "wait":
+            await eventually(self._go.exists, 60)
         if self._name == "never" or (asked and self._name == "hold"):
             return
         if self._name == "slow":
@@ -125,8 +131,11 @@ def create_app(settings: Settings, journal: Journal, behaviour: Behaviour) -> fa
     async def note_batches(stream: StreamT[Any]) -> None:
         async for event in stream.noack().events():
             for record in event.value:
-                journal.note(record.topic, record.partition, record.offset, record.value.decode())
+                value = record.value.decode()
+                at = record.topic, record.partition, record.offset
+                journal.note(*at, value, len(event.value))
             await behaviour.after(event)
+            cast("Consumer", app.consumer).request(event)
 
     @app.task
     async def watch() -> None:
@@ -146,7 +155,8 @@ def create_app(settings: Settings, journal: Journal, behaviour: Behaviour) -> fa
 
 def main(settings: str, journal: str, behaviour: str = "ack") -> None:
     options = json.loads(settings)
-    app = create_app(Settings(_env_file=None, **options), Journal(journal), Behaviour(behaviour))
+    own = Behaviour(behaviour, Path(journal + ".go"))
+    app = create_app(Settings(_env_file=None, **options), Journal(journal), own)
     faust.Worker(app, loglevel="info").execute_from_commandline()
 
 

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from stream_persona.faust_setup import PREFETCHED_POLLS
+from stream_persona.faust_setup import UNACKED_POLLS
 from stream_persona.settings import Settings
 from tests.integration.batch_worker import Position, Worker
 from tests.servers import Kafka, create_topics, declare_topics, eventually, settings_for
@@ -129,11 +129,26 @@ async def test_a_batch_that_is_not_acked_is_not_committed_and_comes_again(
     assert again == set(range(1, 7))
 
 
+async def test_what_comes_while_a_batch_is_worked_on_is_one_batch(
+    shop: Shop, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker("wait")
+    await eventually(worker.is_ready, START_SECONDS, "no assignment")
+    await shop.send(1, b"wait")
+    await eventually(lambda: len(worker.records()) == 1, 10, "nothing was read")
+    for _ in range(3):  # each of them has reached the broker before the next one is sent
+        await shop.send(2, b"later")
+        await shop.send(1, b"later", topic=shop.settings.topic_browses)
+    worker.journal.with_name(worker.journal.name + ".go").touch()
+    await eventually(lambda: len(worker.records()) == 10, 10, "nothing more was read")
+    assert [line[4] for line in worker.lines() if line[3:4] == ["later"]] == ["9"] * 9
+
+
 async def test_fetching_waits_while_too_much_is_not_acked(
     shop: Shop, start_worker: Callable[..., Worker]
 ) -> None:
     poll = shop.settings.max_batch_records
-    limit = PREFETCHED_POLLS * poll
+    limit = UNACKED_POLLS * poll
     await shop.send(10 * limit)
     worker = start_worker("never")
     await eventually(lambda: len(worker.records()) >= limit, START_SECONDS, "too little was read")

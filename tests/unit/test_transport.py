@@ -1,11 +1,14 @@
 import asyncio
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import faust
 import pytest
-from aiokafka import AIOKafkaConsumer
-from faust.types import TP
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.consumer.fetcher import Fetcher
+from faust.types import TP, ConsumerMessage
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,10 +16,10 @@ from yarl import URL
 
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
-from stream_persona.faust_setup import PREFETCHED_POLLS, batch_topic, broker_urls, faust_options
-from stream_persona.fetching import ConsumerThread
+from stream_persona.faust_setup import UNACKED_POLLS, batch_topic, broker_urls, faust_options
+from stream_persona.fetching import ConsumerThread, Fetched, Gate
 from stream_persona.settings import Settings
-from stream_persona.transport import PREFETCHED_BYTES, Transport
+from stream_persona.transport import UNACKED_BYTES, Consumer, Transport
 from tests.waiting import eventually
 
 
@@ -223,11 +226,11 @@ async def test_faust_hands_the_value_on_as_it_is(value: list[str]) -> None:
 async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> None:
     settings = Settings(_env_file=None, max_batch_records=10)
     consumer = faust.App(**faust_options(settings)).consumer
-    full = PREFETCHED_POLLS * 10
+    full = UNACKED_POLLS * 10
     consumer._position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
-    waiting = asyncio.create_task(consumer._has_room(60.0))
-    await eventually(lambda: consumer._waiting_for_ack is not None, 5, "it does not wait")
-    consumer._waiting_for_ack.set_result(None)
+    waiting = asyncio.create_task(consumer._may_fetch(60.0))
+    await eventually(lambda: consumer._waiting is not None, 5, "it does not wait")
+    consumer._waiting.set_result(None)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -236,7 +239,97 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
 async def test_fetching_waits_while_few_but_large_records_are_not_acked() -> None:
     consumer = faust.App(**faust_options(Settings(_env_file=None))).consumer
     tp = TP("purchases", 0)
-    consumer._position(tp).deliver(0, 9, records=10, position=10, size=PREFETCHED_BYTES)
-    assert not await consumer._has_room(0.01)
+    consumer._position(tp).deliver(0, 9, records=10, position=10, size=UNACKED_BYTES)
+    assert not await consumer._may_fetch(0.01)
     consumer._position(tp).ack(9)
-    assert await consumer._has_room(0.01)
+    assert await consumer._may_fetch(0.01)
+
+
+def message_of(consumer: Consumer, offset: int) -> ConsumerMessage:
+    """What the consumer makes of a fetch of one record."""
+    tp = TP("purchases", 0)
+    record = ConsumerRecord(
+        *tp, offset, timestamp=0, timestamp_type=0, key=b"c", value=b"e", checksum=None,
+        serialized_key_size=1, serialized_value_size=1, headers=(),
+    )  # fmt: skip
+    _, message = consumer._deliver(Fetched({tp: [record]}, {tp: offset + 1}, 0))
+    return message
+
+
+async def test_the_next_batch_is_fetched_once_it_is_asked_for() -> None:
+    consumer = faust.App(**faust_options(Settings(_env_file=None))).consumer
+    assert await consumer._may_fetch(0.01)
+    first = message_of(consumer, 0)
+    assert not await consumer._may_fetch(0.01)
+    waiting = asyncio.create_task(consumer._may_fetch(60.0))
+    await eventually(lambda: consumer._waiting is not None, 5, "it does not wait")
+    consumer.request(Asked(first))
+    assert await waiting
+
+
+async def test_who_asks_for_more_after_an_older_batch_gets_no_second_one() -> None:
+    consumer = faust.App(**faust_options(Settings(_env_file=None))).consumer
+    first, _ = message_of(consumer, 0), message_of(consumer, 1)
+    consumer.request(Asked(first))
+    assert not await consumer._may_fetch(0.01)
+
+
+async def test_an_assignment_asks_for_what_may_have_been_taken_away() -> None:
+    consumer = faust.App(**faust_options(Settings(_env_file=None))).consumer
+    lost = message_of(consumer, 0)
+    with suppress(Exception):  # this app was never started
+        await consumer.on_partitions_assigned(set())
+    assert await consumer._may_fetch(0.01)
+    message_of(consumer, 1)
+    consumer.request(Asked(lost))
+    assert not await consumer._may_fetch(0.01)
+
+
+@dataclass
+class Asked:
+    """What ``request`` needs of an event."""
+
+    message: ConsumerMessage
+
+
+class Asking:
+    """What a gate needs of aiokafka's fetcher, and of an assignment of one partition."""
+
+    has_valid_position = True
+    tps = ("a partition",)
+
+    def __init__(self) -> None:
+        self.notified = 0
+        self._wait_consume_future = None
+
+    def state_value(self, _: str) -> "Asking":
+        return self
+
+    def _get_actions_per_node(self, _: object) -> str:
+        return "what is to be fetched"
+
+    def _notify(self, _: object) -> None:
+        self.notified += 1
+
+
+def test_brokers_are_asked_only_while_somebody_waits_for_records() -> None:
+    fetcher: Any = Asking()
+    gate = Gate(fetcher)
+    assert fetcher._get_actions_per_node(fetcher)[:2] == ([], {})
+    with gate:
+        assert fetcher.notified == 1
+        assert fetcher._get_actions_per_node(fetcher) == "what is to be fetched"
+    assert fetcher._get_actions_per_node(fetcher)[:2] == ([], {})
+
+
+def test_where_a_partition_begins_is_asked_at_once() -> None:
+    fetcher: Any = Asking()
+    Gate(fetcher)
+    fetcher.has_valid_position = False
+    assert fetcher._get_actions_per_node(fetcher) == "what is to be fetched"
+
+
+def test_a_gate_knows_what_aiokafka_does() -> None:
+    routine = Fetcher._fetch_requests_routine.__code__.co_names
+    assert {"_get_actions_per_node", "_wait_consume_future"} <= set(routine)
+    assert "_notify" in Fetcher.fetched_records.__code__.co_names
