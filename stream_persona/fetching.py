@@ -1,4 +1,4 @@
-"""What a worker's consumer does: fetch when it is asked to, and tell where reading goes on.
+"""What a worker's consumer does in its thread: fetch when asked, and tell where reading goes on.
 
 It uses what aiokafka and Faust's driver keep to themselves; all of that is here.
 """
@@ -25,7 +25,6 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode.threads import ServiceThread
 
 from stream_persona.errors import TopologyError
 
@@ -103,36 +102,12 @@ class Fetched(dict[TP, list[ConsumerRecord]]):
         self.generation = generation
 
 
-class InLoop:
-    """Runs a service of a thread in its parent's loop instead; for ``ServiceThread(Worker=...)``.
-
-    Beside a walk a thread gains nothing: both need the interpreter, and who has to wait for it
-    may wait 5 ms each time.
-    """
-
-    def __init__(self, service: ServiceThread) -> None:
-        self._service = service
-
-    def start(self) -> None:
-        """Begin to serve."""
-        self._serving = self._service.parent_loop.create_task(self._serve())
-
-    def stop(self) -> None:
-        """Nothing: whoever stops the service has waited for its end."""
-
-    async def _serve(self) -> None:
-        try:
-            await self._service._serve()  # noqa: SLF001  # as a thread of mode's does
-        except Exception:  # noqa: BLE001  # the service has told of it, and crashed its app
-            self._service.set_shutdown()
-
-
 class Gate:
     """Lets a fetcher ask brokers only while somebody waits for records.
 
     On its own it asks for more as soon as it has handed out what it had, and brokers answer once
     they have a record or two: while a batch is walked, it would fetch many times for a few records
-    each, and those would lie there until the walk is over.
+    each. They would lie there until the walk is over, and contend for the interpreter with it.
     """
 
     def __init__(self, fetcher: Fetcher) -> None:
@@ -161,9 +136,7 @@ class Gate:
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The driver's thread, in the loop of its app.
-
-    It fetches when it is asked for records, and tells what the partitions' positions are then.
+    """The driver's thread; it fetches when it is asked for records, and tells the positions then.
 
     A position that the log does not have is never reset in silence. Before the log's beginning,
     retention was quicker than we: that is told, and reading goes on. Behind its end, it is another
@@ -190,24 +163,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         self._gate = Gate(self._ensure_consumer()._fetcher)  # noqa: SLF001
 
-    async def getmany(
-        self,
-        active_partitions: set[TP] | None,
-        timeout: float,  # noqa: ASYNC109  # the driver's signature
-    ) -> RecordMap:
-        """Fetch, without the driver's detour to another thread."""
-        consumer = self._ensure_consumer()
-        most = consumer._max_poll_records  # noqa: SLF001
-        return await self._fetch_records(consumer, active_partitions or set(), timeout, most)
-
     async def check_group(self) -> None:
         """Raise what went wrong between this worker and its group since the last call."""
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  # as `getmany` does
         if coordinator is not None:
             coordinator.check_errors()
-
-    async def _gather_remaining_tasks(self) -> None:
-        """Leave the loop's other tasks alone: they are not this service's."""
 
     async def on_thread_stop(self) -> None:
         """Tasks of a consumer whose broker is away may let their cancellation out."""
@@ -239,7 +199,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def ask_brokers(self) -> None:
         """Let a broker answer who has nothing else to say, say while others join the group."""
         if self._consumer is not None:
-            self._consumer._client.force_metadata_update()  # noqa: SLF001
+            ask = self._consumer._client.force_metadata_update  # noqa: SLF001
+            self.thread_loop.call_soon_threadsafe(ask)
 
     async def _fetch_records(
         self,

@@ -46,7 +46,7 @@ from mode.utils.futures import notify
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.faust_setup import UNACKED_POLLS
-from stream_persona.fetching import WITHOUT_PAST, Batch, BatchApp, ConsumerThread, Fetched, InLoop
+from stream_persona.fetching import WITHOUT_PAST, Batch, BatchApp, ConsumerThread, Fetched
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,7 @@ class Consumer(driver.Consumer):
     _group_errors = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(
-            self, loop=self.loop, thread_loop=self.loop, Worker=InLoop, beacon=self.beacon
-        )
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @Service.task
     async def _watch_group(self) -> None:
