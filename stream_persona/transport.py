@@ -179,10 +179,11 @@ class Consumer(driver.Consumer):
 
     async def _may_fetch(self, seconds: float) -> bool:
         """Whether a batch is asked for and has room; waits for that, for so long."""
-        if not self._is_wanted():
-            self._waiting = asyncio.get_running_loop().create_future()
-            # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
-            await asyncio.wait([self._waiting], timeout=seconds)
+        if self._is_wanted():
+            return True
+        self._waiting = asyncio.get_running_loop().create_future()
+        # Not `wait_for`: before Python 3.12 it can lose the cancellation that ends the fetcher.
+        await asyncio.wait([self._waiting], timeout=seconds)
         return self._is_wanted()
 
     def _is_wanted(self) -> bool:
