@@ -92,7 +92,9 @@ class Shop:
     async def produce_raw(
         self, messages: Sequence[tuple[str, str, bytes]], partition: int | None = None
     ) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.settings.brokers) as producer:
+        # With fewer acks a log that is replicated may still look empty: nobody has copied its end.
+        brokers = self.settings.brokers
+        async with AIOKafkaProducer(bootstrap_servers=brokers, acks="all") as producer:
             for topic, key, value in messages:
                 await producer.send(topic, value, key.encode(), partition=partition)
 

@@ -248,11 +248,11 @@ async def group_of(settings: Settings, broker: int) -> str:
 
 
 def java_hash(text: str) -> int:
-    """``Utils.abs(text.hashCode())``, by which Kafka chooses a group's partition."""
+    """``Math.abs(text.hashCode())``, by which Kafka chooses a group's partition."""
     found = 0
     for character in text.encode("utf-16-be")[1::2]:
         found = (31 * found + character) & 0xFFFFFFFF
-    return found & 0x7FFFFFFF
+    return min(found, (1 << 32) - found)
 
 
 async def make_internal_topics(broker: Broker) -> None:
