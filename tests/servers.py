@@ -33,7 +33,9 @@ from tests.waiting import wait_until
 class Kafka(Protocol):
     """A broker that is there until ``close``."""
 
-    kind: Literal["kafka", "named", "embedded"]
+    @property
+    def kind(self) -> Literal["kafka", "named", "embedded"]: ...
+
     brokers: str
     description: str
 
@@ -45,7 +47,9 @@ class Kafka(Protocol):
 class Redis(Protocol):
     """A Redis server that is there until ``close``."""
 
-    kind: Literal["redis", "cluster", "named", "embedded"]
+    @property
+    def kind(self) -> Literal["redis", "cluster", "named", "embedded"]: ...
+
     url: str
     description: str
 

@@ -94,7 +94,7 @@ def persona(record: Json) -> Json:
 async def public_records(redis: Redis, prefix: str) -> list[Json]:
     """All that are stored; they are taken away."""
     keys = [key async for key in redis.scan_iter(f"{prefix}persona:*", count=1_000)]
-    found = [orjson.loads(blob) for blob in await redis.mget(keys)]
+    found = [orjson.loads(blob) for blob in await redis.mget(keys) if blob is not None]
     await redis.delete(*keys)
     return found
 

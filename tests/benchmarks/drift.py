@@ -148,6 +148,8 @@ def labels(posteriors: Sequence[Floats], told: Taxonomy) -> Ints:
             belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "")
             said = decide(record, belief, told, 0)
             record = record if said is None else replace(record, said=said)
+            assert record.said is not None
+            assert record.said.current.persona is not None
             found[stream, event] = number[record.said.current.persona]
     return found
 

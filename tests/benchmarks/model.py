@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -74,7 +74,7 @@ def curve(task: Task, split: Split) -> dict[str, Result]:
     return found
 
 
-def collect(judged: Iterator[tuple[str, Judged]]) -> Sheets:
+def collect(judged: Iterable[tuple[str, Judged]]) -> Sheets:
     """The sheets of all models by task, over the splits."""
     sheets: Sheets = {}
     for task, found in judged:

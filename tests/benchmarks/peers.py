@@ -10,13 +10,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 from river import compose, forest, linear_model, naive_bayes, optim, preprocessing
-from river.base import Classifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -116,13 +116,13 @@ def predicted(task: Task, split: Split, weights: Weights, learn_us: float, size:
 # --- River's ---
 
 
-def softmax() -> Classifier:
+def softmax() -> Any:
     model = linear_model.SoftmaxRegression(optim.SGD(SOFTMAX_RATE))
     return compose.Pipeline(preprocessing.StandardScaler(), model)
 
 
 #: Name to how the model is made from the number of the split.
-RIVER: dict[str, Callable[[int], Classifier]] = {
+RIVER: dict[str, Callable[[int], Any]] = {
     "multinomial_nb": lambda _: naive_bayes.MultinomialNB(),
     "complement_nb": lambda _: naive_bayes.ComplementNB(),
     "bernoulli_nb": lambda _: naive_bayes.BernoulliNB(),
@@ -146,11 +146,15 @@ def river(name: str, task: Task, split: Split) -> dict[str, Result]:
     found, took = {}, 0.0
     for at in TIMES:
         test = list(inputs(name, task, split.train, task.seen(split.test, at)))
-        answers, took = timed(lambda test=test: [model.predict_proba_one(x) for x in test])
+        answers, took = timed(partial(answered, model, test))
         found[at] = as_rows(answers, len(task.classes))
     size = len(zlib.compress(pickle.dumps(model), 1))
     micros = took / len(split.test)
     return {name: Result(found, learning / len(order), micros, micros, size)}
+
+
+def answered(model: Any, rows: Sequence[dict[int, float]]) -> list[dict[int, float]]:
+    return [model.predict_proba_one(x) for x in rows]
 
 
 def as_rows(answers: Sequence[dict[int, float]], classes: int) -> Floats:
@@ -211,7 +215,8 @@ def logistic(strength: float) -> Any:
 
 def boosted(seed: int, *, fine: bool) -> Any:
     """Gradient-boosted trees, small and much regularised: there are few households."""
-    own = {"n_estimators": 120, "num_leaves": 6, "min_child_samples": 20, "colsample_bytree": 0.1,
+    own: dict[str, Any] = {
+           "n_estimators": 120, "num_leaves": 6, "min_child_samples": 20, "colsample_bytree": 0.1,
            "reg_lambda": 10.0} if fine else {
            "n_estimators": 150, "num_leaves": 8, "min_child_samples": 15, "colsample_bytree": 0.3,
            "reg_lambda": 5.0}  # fmt: skip
@@ -244,7 +249,7 @@ def batch(task: Task, split: Split) -> dict[str, Result]:
         models["lgbm"] = boosted(split.seed, fine=view == "all")
         x, tests = features(train), {at: features(profiles) for at, profiles in seen.items()}
         for name, model in models.items():
-            _, took = timed(lambda model=model, x=x: model.fit(x, labels))
+            _, took = timed(partial(model.fit, x, labels))
             answers = {at: model.predict_proba(test) for at, test in tests.items()}
             found[f"{name}_{view}"] = Result(answers, took / len(labels))
     return {**found, "average": average(task, found)}

@@ -64,7 +64,7 @@ class Stream:
         self.labelled: dict[str, str] = {}
         self.sums = Sums()
         self.calibration = Calibration()
-        self.weights = derive_from(self.sums.stacked(self.classes), self.classes)
+        self.weights: Weights = derive_from(self.sums.stacked(self.classes), self.classes)
         self.offsets = [0] * len(KINDS)
 
     def absorb(self, happened: Sequence[Event]) -> None:
@@ -93,7 +93,7 @@ class Stream:
         if calibrate:
             self.calibration = self._calibrated()
         stacked = self.sums.stacked(self.classes)
-        self.weights: Weights = self.calibration.weights(stacked, self.classes)
+        self.weights = self.calibration.weights(stacked, self.classes)
 
     def _calibrated(self) -> Calibration:
         known = sorted(name for name in self.labelled if pipeline_knows(self.records.get(name)))

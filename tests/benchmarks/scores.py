@@ -37,7 +37,7 @@ def score(p: Floats, labels: Ints) -> Score:
     surest = np.argsort(-confidence, kind="stable")[: len(labels) // 2]
     number = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
     weights = (None, confidence, right)
-    bins = np.stack([np.bincount(number, weight, BINS) for weight in weights])
+    bins = np.stack([np.bincount(number, weight, BINS) for weight in weights]).astype(np.float64)
     return Score(
         log_loss(p, labels), float(right.mean()), macro_f1(named, labels, p.shape[1]),
         float(right[surest].mean()), bins,
@@ -72,7 +72,8 @@ class Sheet:
     def bins(self, times: Sequence[str] = ()) -> Floats:
         """The bins of all splits, over all times or some."""
         chosen = times or tuple(self.scores)
-        return np.sum([each.bins for time in chosen for each in self.scores[time]], axis=0)
+        bins = [each.bins for time in chosen for each in self.scores[time]]
+        return np.asarray(np.sum(bins, axis=0))
 
     def mean(self, measure: str, time: str) -> float:
         """Mean over the splits; the calibration error is that of all splits' predictions."""

@@ -6,7 +6,7 @@ the first half-year) are predicted from the second, on customer-disjoint splits,
 hashed slots, in slots of their own (no collision), in fewer fine slots, and without fine tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from unittest.mock import patch
@@ -70,18 +70,18 @@ async def bytes_of_state() -> dict[str, float]:
     """The whole year's records through the walk into Redis, and what they weigh there."""
     story = journey.load(since=datetime(2017, 1, 1, tzinfo=UTC))
     year, tokenizer, server = Year(), Tokenizer(TAXONOMY), start_redis()
-    spoken: set[str] = set()
+    spoken: dict[str, bytes | None] = {}
     total = story.size // BATCH + 2
     for batch in track(
         batches(story), "folding the year", total=total, console=Console(stderr=True)
     ):
-        spoken |= year.walk(batch, tokenizer).spoken.keys()
+        spoken |= year.walk(batch, tokenizer).spoken
     try:
         async with Redis.from_url(server.url) as redis:
             before = await used(redis)
             await store(year, spoken, server.url)
             keys = [key async for key in redis.scan_iter(count=1_000)]
-            weights = [await redis.memory_usage(key, samples=0) for key in keys]
+            weights = [await redis.memory_usage(key, samples=0) or 0 for key in keys]
             grown = await used(redis) - before
     finally:
         server.close()
@@ -104,13 +104,13 @@ async def used(redis: Redis) -> int:
     return int(info["used_memory"])
 
 
-async def store(year: Year, spoken: set[str], url: str) -> None:
+async def store(year: Year, spoken: Mapping[str, bytes | None], url: str) -> None:
     """Write the records as a worker would: state, public record, labelled set, model parts."""
     tables = RedisTables.connect(url)
     claims = await tables.claim(range(PARTITIONS))
     for partition, claim in claims.items():
         own = {n: r for n, r in year.records.items() if journal.home(n, PARTITIONS) == partition}
-        outcome = Outcome(records=own, spoken=spoken & own.keys())
+        outcome = Outcome(records=own, spoken={n: spoken[n] for n in own if n in spoken})
         outcome.lessons = pipeline.lessons(own, TAXONOMY)
         write = journal.write_of(outcome, TAXONOMY, 30)
         write.pending = []

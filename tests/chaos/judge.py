@@ -7,6 +7,7 @@ of each difference with the customer's name. See ``changes`` for what was said o
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiokafka import ConsumerRecord
 
@@ -74,7 +75,7 @@ async def judge(shop: Shop, messages: Sequence[Sent], tell: Tell) -> Verdict:
 async def stored(shop: Shop) -> dict[str, Record]:
     """The stored private records."""
     keys = await shop.keys("persona-state:*")
-    blobs = await shop.redis.mget(keys) if keys else []
+    blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
     found = records.decode(blobs, shop.taxonomy.fingerprint)
     return {k.partition("persona-state:")[2]: r for k, r in zip(keys, found, strict=True)}
 
@@ -82,7 +83,7 @@ async def stored(shop: Shop) -> dict[str, Record]:
 async def public(shop: Shop) -> dict[str, bytes]:
     """The public records."""
     keys = await shop.keys("persona:*")
-    blobs = await shop.redis.mget(keys) if keys else []
+    blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
     start = len(f"{shop.settings.prefix}persona:")
     return {key[start:]: blob for key, blob in zip(keys, blobs, strict=True)}
 
@@ -143,7 +144,7 @@ async def model(evidence: Evidence, verdict: Verdict) -> None:
         verdict.add("model", "", "the canonical bytes are not those of the oracle's records")
     for partition in range(shop.settings.partitions):
         key = f"{shop.settings.prefix}persona-labelled:{partition}"
-        found = {name.decode() for name in await shop.redis.smembers(key)}
+        found = {cast("bytes", name).decode() for name in await shop.redis.smembers(key)}
         expected = {
             name for name, record in evidence.oracle.items()
             if teaches(record, shop.taxonomy)

@@ -15,6 +15,7 @@ from stream_persona.events import (
     ASSIGNMENT,
     DELETION,
     KINDS,
+    Action,
     Assignment,
     Browse,
     Deletion,
@@ -124,8 +125,8 @@ class Shopfloor:
                 return Engagement(name, customer, at, channel, action, f"w{rnd.randrange(9)}")
             case _:
                 device = {"device": rnd.choice(("phone", "desktop"))}
-                action = rnd.choice(("view", "view", "add_to_cart"))
-                return Browse(name, customer, at, action, self._item(customer), attributes=device)
+                did: Action = rnd.choice(("view", "view", "add_to_cart"))
+                return Browse(name, customer, at, did, self._item(customer), attributes=device)
 
     def _item(self, customer: str) -> Item:
         rnd = self._rnd

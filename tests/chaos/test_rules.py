@@ -32,7 +32,12 @@ def said(revision: int, life: str = "a", confidence: float = 0.5) -> Change:
 
 
 def current(confidence: float) -> dict[str, Any]:
-    told = {"persona": None, "ambiguous": True, "source": "predicted", "distribution": {}}
+    told: dict[str, Any] = {
+        "persona": None,
+        "ambiguous": True,
+        "source": "predicted",
+        "distribution": {},
+    }
     return {**told, "confidence": confidence}
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -197,7 +198,7 @@ class Trial:
         """The claims, by partition; none at all while Redis is away."""
         keys = [f"{self._shop.settings.prefix}persona-owner:{p}" for p in range(8)]
         with suppress(RedisError, OSError):
-            found = await self._shop.redis.mget(keys)
+            found = cast("list[bytes]", await self._shop.redis.mget(keys))
             return {p: token for p, token in enumerate(found) if token}
         return {}
 

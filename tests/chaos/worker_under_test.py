@@ -105,7 +105,7 @@ def watched_worker(orders: Orders) -> type[worker.Worker]:
 
 
 def main(order: str) -> None:
-    app.Worker = watched_worker(Orders(Path(order)))  # type: ignore[misc]
+    app.Worker = watched_worker(Orders(Path(order)))  # type: ignore[attr-defined]
     own = settings.load_settings()
     launch.worker(own, taxonomy.load(own.taxonomy))
 

@@ -163,8 +163,10 @@ def last(pattern: str, printed: str) -> int:
 
 
 def report_of(printed: str, code: int, seconds: float) -> dict[str, Any]:
-    told = json.loads(TOLD.read_text()) if TOLD.exists() else {"inputs": 0, "outcomes": {}}
-    outcomes = Counter(told["outcomes"])
+    told: dict[str, Any] = (
+        json.loads(TOLD.read_text()) if TOLD.exists() else {"inputs": 0, "outcomes": {}}
+    )
+    outcomes = Counter[str](told["outcomes"])
     events = outcomes.pop("event", 0)
     inputs = last(r"number_of_executed_units:\s*(\d+)", printed) or told["inputs"]
     return {

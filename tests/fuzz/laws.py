@@ -76,7 +76,11 @@ class Path:
     @cached_property
     def known(self) -> Record:
         """A customer with a history, a label and a persona that was said."""
-        told = [purchase("p", NOW - DAY), browse("b", NOW - 1), assignment("a", NOW - DAY)]
+        told: list[Event] = [
+            purchase("p", NOW - DAY),
+            browse("b", NOW - 1),
+            assignment("a", NOW - DAY),
+        ]
         return walked(delivered(*told, first=0), self.taxonomy).records["c"]
 
     def follow(self, kind: int, value: Blob) -> str:

@@ -1,6 +1,6 @@
 """A caller without personas: its candidates and scores in three places of a shop."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ class Shop:
 
     def _together(self, known: Sequence[str], rest: Sequence[str]) -> Question:
         """Each known product votes with how often another was bought with it."""
-        votes: Counter[str] = Counter()
+        votes = defaultdict[str, float](float)
         for product in known:
             for other, times in self._with.get(product, Counter()).items():
                 votes[other] += times / self._sold[product]

@@ -6,6 +6,7 @@ from typing import Any
 
 from stream_persona import pipeline
 from stream_persona.affinity import affinities
+from stream_persona.calibration_panel import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
 from stream_persona.events import PURCHASE, Item, Purchase, event_time
@@ -16,7 +17,7 @@ from stream_persona.model import PersonaClassifier
 from stream_persona.outcome import Delivery, Outcome
 from stream_persona.ranking import Affinities
 from stream_persona.records import Record
-from stream_persona.sums import contributions
+from stream_persona.sums import Contributions
 from stream_persona.tokens import Tokenizer
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
@@ -87,10 +88,10 @@ def taught(teachers: Sequence[Household], held: Sequence[Household], names: Toke
     sums = PersonaClassifier()
     keyed = [key_and_fold(own.name) for own in teachers]
     seen = profiles([own.record.counts for own in teachers], TAXONOMY.features)
-    parts = contributions(seen, [fold for _, fold in keyed])
-    sums.add_all([(part, own.persona, 1) for part, own in zip(parts, teachers, strict=True)])
+    parts = Contributions.of(seen, [fold for _, fold in keyed])
+    sums.add_rows(parts, [own.persona for own in teachers], [1] * len(teachers))
     lowest = sorted(range(len(teachers)), key=lambda i: keyed[i][0])[:PANEL]
-    panel = [tasks.Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
+    panel = [Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
     learned = Learned(TAXONOMY)
     learned.update(sums, panel, calibrate=True)
     outcome = Outcome(records={own.name: own.record for own in held})

@@ -24,6 +24,7 @@ from bytewax.run import cli_main
 from redis import Redis
 
 from stream_persona import taxonomy
+from stream_persona.records import Record
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter
 from tests.benchmarks.speed.plain import Came, Plain, Said
@@ -38,7 +39,7 @@ class Customer(StatefulLogic):
 
     def __init__(self, plain: Plain, meter: Meter, blob: bytes | None) -> None:
         self._plain, self._meter = plain, meter
-        self._record = plain.decode(blob)
+        self._record = plain.decode(blob) or Record()
 
     def on_item(self, value: KafkaSourceMessage) -> tuple[list[Said], bool]:
         self._meter.begin()

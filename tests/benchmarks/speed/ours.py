@@ -1,6 +1,6 @@
 """Ours: the worker that operators run, with a meter around the batches that it is handed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import ConsumerRecord
 
@@ -9,23 +9,25 @@ from stream_persona.settings import load_settings
 from stream_persona.worker import Worker
 from tests.benchmarks.speed.meter import Meter
 
+Batch = Sequence[ConsumerRecord]
+
 
 def measure(meter: Meter) -> None:
     """Let the meter see what a worker's batches take."""
     walk = Worker.walk
 
-    async def metered(worker: Worker, batch: list[ConsumerRecord]) -> Callable[[], Awaitable[None]]:
+    async def metered(self: Worker, batch: Batch) -> Callable[[], Awaitable[None]]:
         meter.begin()
-        write = await walk(worker, batch)
+        write = await walk(self, batch)
 
         async def written() -> None:
             await write()
             if meter.add(len(batch)):
-                meter.stop(model_bytes=model_bytes(worker))
+                meter.stop(model_bytes=model_bytes(self))
 
         return written
 
-    Worker.walk = metered
+    Worker.walk = metered  # type: ignore[method-assign]
 
 
 def model_bytes(worker: Worker) -> int:

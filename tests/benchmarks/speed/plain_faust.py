@@ -8,6 +8,7 @@ it, ``topic.send`` for a change. Faust commits on its own, at the interval of ou
 
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 import faust
 from redis.asyncio import Redis
@@ -31,7 +32,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw"}
+    raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw"}
     topic = app.topic(*settings.input_topics, **raw, value_serializer="raw")
     changes = app.topic(settings.topic_changes, **raw, value_serializer="raw")
     redis = Redis.from_url(settings.redis_url)
@@ -43,7 +44,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
             meter.begin()
             message = event.message
             key = f"{prefix}persona-state:{message.key.decode()}"
-            stored = plain.decode(await redis.get(key))
+            stored = plain.decode(cast("bytes | None", await redis.get(key)))
             came = Came(
                 message.topic, message.partition, message.offset,
                 round(1_000 * message.timestamp), message.value,

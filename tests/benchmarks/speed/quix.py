@@ -10,7 +10,7 @@ default of 5 s, at-least-once.
 import argparse
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from quixstreams import Application, State, message_context
@@ -42,7 +42,7 @@ class Job:
 
     def with_redis(self, value: bytes, key: str, at: int, _: object) -> Said:
         place = f"{self._settings.prefix}persona-state:{key}"
-        said = self._walk(value, at, self._redis.get(place))
+        said = self._walk(value, at, cast("bytes | None", self._redis.get(place)))
         self._redis.set(place, self._plain.encode(said.record))
         return said
 

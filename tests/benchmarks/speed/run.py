@@ -131,9 +131,9 @@ def measure_state() -> None:
     """The section that needs no Kafka, and no job: real households' year."""
     from tests.benchmarks import state
 
-    found = {"memory": asyncio.run(state.bytes_of_state()), "slots": state.cost_of_slots()}
-    written.merge(found)
-    state.show(found["memory"], found["slots"])
+    memory, slots = asyncio.run(state.bytes_of_state()), state.cost_of_slots()
+    written.merge({"memory": memory, "slots": slots})
+    state.show(memory, slots)
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ def merge(sections: Mapping[str, Any]) -> dict[str, Any]:
     whole = read()
     for name, section in sections.items():
         before = whole.get(name)
-        both = isinstance(section, dict) and isinstance(before, dict)
-        whole[name] = {**before, **section} if both else section
+        both = {**before, **section} if isinstance(before, dict) else section
+        whole[name] = both if isinstance(section, dict) else section
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(whole, indent=2), encoding="utf-8")
     return whole
