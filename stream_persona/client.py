@@ -83,9 +83,13 @@ class PersonaClient(Lookups):
 
     def get(self, customer_id: str) -> Shopper:
         """A customer's persona of now."""
-        if self._recent is None:
-            return self._told(self._looked_up([customer_id])[0])
-        return self.get_many([customer_id])[customer_id]
+        if self._recent is not None:
+            return self.get_many([customer_id])[customer_id]
+        try:
+            blob = self._client().get(self._key(customer_id))
+        except AWAY:
+            return self._told(Shopper(customer_id, fallback=UNREACHABLE))
+        return self._told(parsed(customer_id, blob))
 
     def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         """The personas of several customers, in one round trip."""
@@ -189,10 +193,7 @@ class PersonaClient(Lookups):
         keys = [self._key(customer) for customer in customers]
         try:
             redis = self._client()
-            if len(keys) == 1:
-                blobs = [redis.get(keys[0])]
-            else:
-                blobs = redis.mget_nonatomic(keys) if self._clustered else redis.mget(keys)
+            blobs = redis.mget_nonatomic(keys) if self._clustered else redis.mget(keys)
         except AWAY:
             return [Shopper(customer, fallback=UNREACHABLE) for customer in customers]
         return [parsed(customer, blob) for customer, blob in zip(customers, blobs, strict=True)]

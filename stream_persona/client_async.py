@@ -38,9 +38,13 @@ class AsyncPersonaClient(Lookups):
 
     async def get(self, customer_id: str) -> Shopper:
         """A customer's persona of now."""
-        if self._recent is None:
-            return self._told((await self._looked_up([customer_id]))[0])
-        return (await self.get_many([customer_id]))[customer_id]
+        if self._recent is not None:
+            return (await self.get_many([customer_id]))[customer_id]
+        try:
+            blob = await self._redis.get(self._key(customer_id))
+        except AWAY:
+            return self._told(Shopper(customer_id, fallback=UNREACHABLE))
+        return self._told(parsed(customer_id, blob))
 
     async def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         """The personas of several customers, in one round trip."""
@@ -118,11 +122,8 @@ class AsyncPersonaClient(Lookups):
             return []
         keys, redis = [self._key(customer) for customer in customers], self._redis
         try:
-            if len(keys) == 1:
-                blobs = [await redis.get(keys[0])]
-            else:
-                ask = redis.mget_nonatomic if self._clustered else redis.mget
-                blobs = await ask(keys)
+            ask = redis.mget_nonatomic if self._clustered else redis.mget
+            blobs = await ask(keys)
         except AWAY:
             return [Shopper(customer, fallback=UNREACHABLE) for customer in customers]
         return [parsed(customer, blob) for customer, blob in zip(customers, blobs, strict=True)]

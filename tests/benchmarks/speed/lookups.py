@@ -19,7 +19,7 @@ from tests.benchmarks.speed.job import Job
 from tests.benchmarks.speed.measure import Servers
 from tests.benchmarks.speed.population import populate
 
-TURNS, CALLS, MANY = 5, 4_000, 50
+TURNS, CALLS, MANY = 5, 20_000, 50
 PERCENTILES = {"p50": 50.0, "p99": 99.0}
 
 
@@ -30,7 +30,7 @@ def measure(servers: Servers, job: Job) -> dict[str, Any]:
         populate(bench.redis, job, bench.settings.partitions)
         rng = random.Random(1)
         names = [f"C{rng.randrange(job.customers):07d}" for _ in range(CALLS)]
-        chunks = [rng.sample(names, MANY) for _ in range(CALLS // 10)]
+        chunks = [rng.sample(names, MANY) for _ in range(CALLS // 20)]
         with Redis.from_url(servers.redis.url) as bare:
             found = {
                 "get": against(lambda n: bare.get(f"persona:{n}"), client.get, names),
