@@ -81,7 +81,9 @@ class BatchApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        self.fault = self.fault or reason
+        if self.fault is not None:  # it is told by each service on the way up, and again by others
+            return
+        self.fault = reason
         last = threading.Timer(CRASH_SECONDS, self._end_hard)
         last.daemon = True
         last.start()

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from yarl import URL
 
+from stream_persona import fetching
 from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
 from stream_persona.faust_setup import UNACKED_POLLS, batch_topic, broker_urls, faust_options
-from stream_persona.fetching import ConsumerThread, Fetched, Gate
+from stream_persona.fetching import BatchApp, ConsumerThread, Fetched, Gate
 from stream_persona.settings import Settings
 from stream_persona.transport import UNACKED_BYTES, Consumer, Transport
 from tests.waiting import eventually
@@ -333,3 +334,26 @@ def test_a_gate_knows_what_aiokafka_does() -> None:
     routine = Fetcher._fetch_requests_routine.__code__.co_names
     assert {"_get_actions_per_node", "_wait_consume_future"} <= set(routine)
     assert "_notify" in Fetcher.fetched_records.__code__.co_names
+
+
+def test_a_crash_ends_the_process_once_however_many_tell_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[float] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, seconds: float, _: Any) -> None:
+            self._seconds = seconds
+
+        def start(self) -> None:
+            begun.append(self._seconds)
+
+    monkeypatch.setattr(fetching.threading, "Timer", Timer)
+    app = BatchApp(**faust_options(Settings(_env_file=None)))
+    first = RuntimeError("first")
+    for error in (first, first, RuntimeError("stopping crashes of more")):
+        app._crash(error)
+    assert begun == [fetching.CRASH_SECONDS]
+    assert app.fault is first
