@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 #: Bytes of a partition that may wait for the worker: well below what the embedded broker keeps.
 _LIMIT: Final = 1_500_000
 #: The bounded demo plays the half-year in this share of its time, and in no less than the other.
-_PLAYED: Final = 0.8
+_PLAYED: Final = 0.75
 _LEAST_PLAYED: Final = 0.3
 #: Seconds to get ready; to consume the rest at the end; to end the worker, and the API, politely.
 _READY: Final = 60.0

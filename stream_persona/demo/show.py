@@ -21,9 +21,10 @@ from stream_persona.events import ASSIGNMENT
 from stream_persona.feed import Feeder
 from stream_persona.settings import Settings
 
-#: Seconds without a change after which the system is at rest, and the most to wait for that.
-_QUIET: Final = 1.0
-_SETTLE: Final = 5.0
+#: Seconds without a change after which the system is at rest, and the most to wait for that. A
+#: worker publishes its share of the model every two seconds at most, and then settles thresholds.
+_QUIET: Final = 3.0
+_SETTLE: Final = 10.0
 #: Seconds between two drawings, and those that "events a second" looks back.
 _FRAME: Final = 0.25
 _WINDOW: Final = 5.0
