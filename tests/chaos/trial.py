@@ -198,7 +198,7 @@ class Trial:
         """The claims, by partition; none at all while Redis is away."""
         keys = [f"{self._shop.settings.prefix}persona-owner:{p}" for p in range(8)]
         with suppress(RedisError, OSError):
-            found = cast("list[bytes]", await self._shop.redis.mget(keys))
+            found = cast("list[bytes | None]", await self._shop.redis.mget(keys))
             return {p: token for p, token in enumerate(found) if token}
         return {}
 
