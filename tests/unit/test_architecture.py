@@ -1,74 +1,109 @@
-"""The package is built as CONTRIBUTING.md says."""
+"""The packages depend on each other in one direction, and the core of three is pure."""
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 import stream_persona
 
 PACKAGE = Path(stream_persona.__file__).parent
-GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SHELL = "*the shell*"
-SHELLS_OWN = {"aiokafka", "asyncio", "faust", "redis", "logging", "socket", "time", "fastapi"}
+
+#: What everything may import.
+FOUNDATION: Final = frozenset({"errors", "settings"})
+_CORE = frozenset({"domain", "model", "pipeline"})
+_STATE_AND_STREAM = _CORE | {"store", "kafka"}
+#: Packages and what else they may import of ours: what is below them, and nothing beside them.
+MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
+    "domain": frozenset(),
+    "model": frozenset({"domain"}),
+    "pipeline": frozenset({"domain", "model"}),
+    "store": _CORE,
+    "kafka": _CORE,
+    "client": frozenset({"domain"}),
+    "worker": _STATE_AND_STREAM,
+    "api": _STATE_AND_STREAM | {"client"},
+    "replay": _STATE_AND_STREAM | {"worker", "api"},
+    "demo": _STATE_AND_STREAM | {"client"},
+    "cli": _STATE_AND_STREAM | {"client", "worker", "api", "replay", "demo"},
+}
+#: They decide: what they know of time and of the world comes in as arguments.
+PURE: Final = ("domain", "model", "pipeline")
+IMPURE_LIBRARIES: Final = frozenset({
+    "aiokafka", "asyncio", "faust", "fastapi", "logging", "random", "redis", "socket", "threading",
+    "threadpoolctl",
+})  # fmt: skip
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+#: Modules that have not moved into a package yet.
+FLAT = {path.stem for path in PACKAGE.glob("*.py")} - FOUNDATION - {"__init__", "__main__"}
 
 
-def order() -> list[str]:
-    """The modules and the marker of the shell, in the order of the guide's table."""
-    table = GUIDE.partition("### The modules, in their order")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
-    names = (re.findall(r"`(\w+)`", row) or [row.strip()] for row in rows)
-    return [name for found in names for name in found if name == SHELL or name.isidentifier()]
+def module_of(path: Path) -> tuple[str, ...]:
+    """A file's module, as the parts of its name below the package."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
 
 
-ORDER = order()
-MODULES = sorted(
-    path.stem for path in PACKAGE.iterdir()
-    if (path.suffix == ".py" and not path.stem.startswith("__")) or (path / "__init__.py").exists()
-)  # fmt: skip
-CORE = ORDER[: ORDER.index(SHELL)]
+MODULES = {module_of(path): path for path in FILES}
 
 
-def sources(module: str) -> list[Path]:
-    single = PACKAGE / f"{module}.py"
-    return [single] if single.exists() else sorted((PACKAGE / module).rglob("*.py"))
+def imported(path: Path) -> Iterator[tuple[str, ...]]:
+    """Every module that a file names in an import, wherever it stands, as parts of its name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = tuple((node.module or "").split("."))
+            inner = [(*base, alias.name) for alias in node.names]
+            yield from (name if name[1:] in MODULES else base for name in inner)
 
 
-def imported(module: str) -> Iterator[str]:
-    """Every module that a module names in an import, wherever it stands."""
-    for path in sources(module):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module == "stream_persona":
-                yield from (f"stream_persona.{alias.name}" for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                yield node.module or ""
+def imports_of_ours(path: Path) -> set[tuple[str, ...]]:
+    """The modules of this package that a file imports, itself left out."""
+    ours = {name[1:] for name in imported(path) if name[0] == "stream_persona" and len(name) > 1}
+    return ours - {module_of(path)}
 
 
-def siblings(module: str) -> set[str]:
-    names = (name.split(".") for name in imported(module))
-    return {parts[1] for parts in names if parts[0] == "stream_persona" and len(parts) > 1}
+def files_of(package: str) -> list[Path]:
+    return [path for path in FILES if path.is_relative_to(PACKAGE / package)]
 
 
-def test_every_module_has_its_place_in_the_guide() -> None:
-    assert set(MODULES) - set(ORDER) == set()
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_is_below_it(package: str) -> None:
+    found = {module[0] for path in files_of(package) for module in imports_of_ours(path)}
+    assert found - {package} - FOUNDATION - FLAT - MAY_IMPORT[package] == set()
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module in ORDER])
-def test_a_module_imports_only_from_those_above_it(module: str) -> None:
-    above = ORDER[: ORDER.index(module)]
-    assert siblings(module) - {module} - set(above) == set()
+def test_the_foundation_imports_nothing_of_the_packages() -> None:
+    found = {each for name in FOUNDATION for each in imports_of_ours(PACKAGE / f"{name}.py")}
+    assert found <= {("errors",)}
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_is_pure(module: str) -> None:
-    roots = {name.partition(".")[0] for name in imported(module)}
-    assert not roots & SHELLS_OWN
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    graph = {module: imports_of_ours(path) for module, path in MODULES.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)  # or a CycleError
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_the_core_imports_no_clock_and_nothing_that_does_input_or_output(package: str) -> None:
+    roots = {name[0] for path in files_of(package) for name in imported(path)}
+    assert roots & IMPURE_LIBRARIES == set()
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_the_core_asks_no_clock_what_time_it_is(package: str) -> None:
+    assert [path.name for path in files_of(package) if ("time",) in set(imported(path))] == []
+
+
+def test_a_client_imports_the_binning_alone_from_the_rest_of_the_package() -> None:
+    found = {each for path in files_of("client") for each in imports_of_ours(path)}
+    assert {each for each in found if each[0] not in FLAT | {"client"}} <= {("domain", "binning")}
 
 
 def imported_by(statement: str, *names: str) -> set[str]:
