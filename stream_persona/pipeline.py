@@ -18,7 +18,7 @@ from stream_persona.events import DELETION
 from stream_persona.explain import reasons
 from stream_persona.features import Counts, Profiles, fold, profiles
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
-from stream_persona.records import Record
+from stream_persona.records import Record, with_change
 from stream_persona.sums import FOLDS, Contributions, customer_key
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _say(
         taxonomy.policy.reasons,
     )
     for (_, name, said), why in zip(changed, whys, strict=True):
-        record = outcome.records[name].saying(replace(said, why=why))
+        record = with_change(outcome.records[name], replace(said, why=why))
         outcome.records[name] = record
         outcome.say(name, *messages(name, record))
         outcome.causes.append(said.cause)

@@ -92,10 +92,6 @@ class Record(Struct, frozen=True, gc=False):
     said: Said | None = None
     packed: tuple[Said, msgspec.Raw] | None = None
 
-    def saying(self, said: Said) -> Record:
-        """The record with a new last change."""
-        return replace(self, said=said, packed=(said, msgspec.Raw(_encoder.encode(said))))
-
     @property
     def is_marker(self) -> bool:
         """Whether nothing is left but the memory of a deletion."""
@@ -155,6 +151,11 @@ def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
             records, shifts.reshape(-1, 2).tolist(), sizes.tolist(), bodies, strict=True
         )
     ]
+
+
+def with_change(record: Record, said: Said) -> Record:
+    """The record with a new last change, encoded once for as long as it stays."""
+    return replace(record, said=said, packed=(said, msgspec.Raw(_encoder.encode(said))))
 
 
 def folded(record: Record, fingerprint: int) -> bytes:
