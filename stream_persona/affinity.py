@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream_persona.features import SCALE
+from stream_persona.domain.features import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,6 +13,7 @@ from mode import Service
 
 from stream_persona import metrics as figures
 from stream_persona import topology
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.faust_setup import batch_topic, faust_options
 from stream_persona.fetching import BatchApp
 from stream_persona.history import KafkaHistory
@@ -20,7 +21,6 @@ from stream_persona.publish import KafkaPublisher
 from stream_persona.redis_tables import RedisTables
 from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import Taxonomy
 from stream_persona.transport import Consumer
 from stream_persona.worker import Worker
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from stream_persona.domain.features import Profiles, log_share
+from stream_persona.domain.tokenizer import COARSE_SLOTS
 from stream_persona.estimate import Spread
-from stream_persona.features import Profiles, log_share
-from stream_persona.tokens import COARSE_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

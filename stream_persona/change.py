@@ -13,16 +13,16 @@ import numpy as np
 import orjson
 from msgspec import Struct
 
-from stream_persona.confidence import MILLION, candidates, is_ambiguous
-from stream_persona.events import rfc3339
-from stream_persona.records import Posterior, Record, Said
+from stream_persona.confidence import candidates, is_ambiguous
+from stream_persona.domain.events import rfc3339
+from stream_persona.domain.record import MILLION, Posterior, Record, Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.domain.taxonomy import Taxonomy
 
 #: Why a change was published; a cause's index is stored.
 CAUSES: Final = ("behaviour", "assignment", "model", "decay", "expiry")

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 from river import base, compose, multiclass, naive_bayes
 
+from stream_persona.domain.features import SCALE
 from stream_persona.errors import SettingsError
-from stream_persona.features import SCALE
 from stream_persona.model import PersonaClassifier
 from stream_persona.sums import E, P, contribution, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from stream_persona.features import Profiles
+    from stream_persona.domain.features import Profiles
 
 #: The specification of the package's own classifier.
 ADDITIVE: Final = "additive"

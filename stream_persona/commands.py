@@ -17,8 +17,8 @@ import typer
 from stream_persona.errors import TaxonomyError
 
 if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 group = typer.Typer()
 taxonomies = typer.Typer(help="Work on the file that says which personas there are.")
@@ -34,8 +34,8 @@ def configured() -> tuple[Settings, Taxonomy]:
     Raises:
         ConfigError: says what is wrong with which.
     """
+    from stream_persona.domain.taxonomy import load
     from stream_persona.settings import load_settings
-    from stream_persona.taxonomy import load
 
     settings = load_settings()
     return settings, load(settings.taxonomy)
@@ -79,7 +79,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Say whether a taxonomy file is sound, or every mistake with its line (exit code 2)."""
-    from stream_persona.taxonomy import load
+    from stream_persona.domain.taxonomy import load
     from stream_persona.terminal import print_json
 
     try:
@@ -198,7 +198,7 @@ def delete(
     On a terminal it asks first.
     """
     from stream_persona import customers
-    from stream_persona.events import check_id
+    from stream_persona.domain.events import check_id
 
     check_id(customer)
     if sys.stdin.isatty() and not yes:

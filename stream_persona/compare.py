@@ -28,8 +28,8 @@ from stream_persona.sums import FOLDS, contribution, customer_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
     Tell = Callable[[int], None]
     Rows = Sequence[Sequence[float]]

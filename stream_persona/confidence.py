@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stream_persona.domain.record import MILLION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_persona.taxonomy import Policy
-
-#: Probabilities are stored and published in millionths.
-MILLION = 1_000_000
+    from stream_persona.domain.taxonomy import Policy
 
 
 def is_ambiguous(

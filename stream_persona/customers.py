@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from stream_persona import records
-from stream_persona.errors import DecodeError, QueryError
-from stream_persona.events import (
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
     Assignment,
@@ -22,16 +21,17 @@ from stream_persona.events import (
     encode,
     rfc3339,
 )
-from stream_persona.features import EVENTS, profiles
+from stream_persona.domain.features import EVENTS, profiles
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import DecodeError, QueryError
 from stream_persona.publish import KafkaPublisher, Message
 from stream_persona.redis_tables import RedisTables
 from stream_persona.replay.files import FILE_BIT
-from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from stream_persona.records import Record
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 #: Seconds that a person at a terminal waits for a broker or a Redis that is away.
 _PATIENCE: Final = 10.0
@@ -70,7 +70,7 @@ async def find(
         await tables.close()
     if blob is None:
         return None
-    (record,) = records.decode([blob], taxonomy.fingerprint)
+    (record,) = record_codec.decode([blob], taxonomy.fingerprint)
     if record.is_marker:
         return None
     said = msgspec.json.decode(public) if public else None

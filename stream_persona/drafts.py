@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Self, cast
 
 from msgspec import Struct
 
-from stream_persona.events import ASSIGNMENT, BEHAVIOURAL, DELETION, Heard, milliseconds
-from stream_persona.features import Observation
-from stream_persona.recent import Recent, event_hash, with_recent
-from stream_persona.records import Label, Record
+from stream_persona.domain.deduplication import Recent, event_hash, with_recent
+from stream_persona.domain.events import ASSIGNMENT, BEHAVIOURAL, DELETION, Heard, milliseconds
+from stream_persona.domain.features import Observation
+from stream_persona.domain.record import Label, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.events import Assignment, Behaviour
-    from stream_persona.features import Counts
+    from stream_persona.domain.events import Assignment, Behaviour
+    from stream_persona.domain.features import Counts
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.outcome import Delivery, Outcome
-    from stream_persona.taxonomy import Taxonomy
-    from stream_persona.tokens import Tokenizer
 
 
 @dataclass(slots=True, frozen=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stream_persona.features import SCALE
+from stream_persona.domain.features import SCALE
+from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
 from stream_persona.sums import COUNT, E2, P2, E, P, Stacked, Sums
-from stream_persona.tokens import COARSE_SLOTS, SLOTS
 from stream_persona.weights import DEFAULT_GAINS, Gains, Weights
 
 if TYPE_CHECKING:

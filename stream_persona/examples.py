@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona import journal, pipeline
 from stream_persona.classifiers import Example, in_order
-from stream_persona.features import profiles
+from stream_persona.domain.features import profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from stream_persona.records import Record
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.tables import Tables
-    from stream_persona.taxonomy import Taxonomy
 
 _CHUNK: Final = 2_000
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stream_persona.confidence import MILLION
+from stream_persona.domain.record import MILLION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.features import Profiles
+    from stream_persona.domain.features import Profiles
     from stream_persona.weights import Weights
 
     Ints = NDArray[np.int64]

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from stream_persona.domain.events import KINDS, Event, encode
 from stream_persona.errors import UnavailableError
-from stream_persona.events import KINDS, Event, encode
 from stream_persona.settings import Settings
 
 #: Bytes that are sent before the broker's answers are waited for.

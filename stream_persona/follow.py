@@ -12,8 +12,8 @@ from stream_persona.learned import Learned, merged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.learned import Part
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 #: One part in so many of the time is spent on new weights while labelled customers move, and on

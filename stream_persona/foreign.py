@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.classifiers import Example
-    from stream_persona.features import Profiles
+    from stream_persona.domain.features import Profiles
 
     Floats = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_persona.domain.events import read
 from stream_persona.errors import DecodeError, UnavailableError
-from stream_persona.journal import read
 from stream_persona.pipeline import Delivery
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.pipeline import Overtaken
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
 

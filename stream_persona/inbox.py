@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from stream_persona import journal
+from stream_persona.domain import events
+from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.errors import DecodeError
-from stream_persona.events import BEHAVIOURAL
 from stream_persona.pipeline import Delivery
 from stream_persona.publish import Message
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from stream_persona.events import Behaviour
+    from stream_persona.domain.events import Behaviour
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
-    from stream_persona.tokens import Tokenizer
 
 #: Most characters of a dead letter's detail: what was wrong may be of any size.
 MAX_DETAIL: Final = 500
@@ -61,7 +62,7 @@ class Inbox:
         for raw in batch:
             try:
                 kind, partition, offset, arrived = self._position(raw)
-                event = journal.read(kind, raw.value, self._taxonomy)
+                event = events.read(kind, raw.value, self._taxonomy)
             except DecodeError as error:
                 read.letters.append(self._dead_letter(raw, error))
                 read.reasons.append(error.reason)

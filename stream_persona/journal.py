@@ -7,14 +7,14 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from stream_persona import learned, pipeline, records
+from stream_persona import learned, pipeline
 from stream_persona.change import change_message
-from stream_persona.errors import DecodeError
-from stream_persona.events import ASSIGNMENT, decode, encode
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import encode
 from stream_persona.model import PersonaClassifier
 from stream_persona.sums import customer_key
 from stream_persona.tables import Write
@@ -22,12 +22,11 @@ from stream_persona.tables import Write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from stream_persona.events import Assignment, Event
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.pipeline import Lesson, Outcome
     from stream_persona.publish import Change
-    from stream_persona.records import Record
     from stream_persona.tables import Claim, Tables
-    from stream_persona.taxonomy import Taxonomy
 
 #: Customers read at a time when a model's part is folded again.
 _REBUILD_CHUNK: Final = 2_000
@@ -37,22 +36,6 @@ _REBUILD_CHUNK: Final = 2_000
 def home(customer_id: str, partitions: int) -> int:
     """A customer's partition, as Java's and aiokafka's producers choose it."""
     return (int(murmur2(customer_id.encode())) & 0x7FFFFFFF) % partitions
-
-
-def read(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
-    """The event of ``kind`` in a message's value; an assignment's persona is of the taxonomy.
-
-    Raises:
-        DecodeError: whatever the bytes are; nothing else comes out.
-    """
-    event = decode(kind, value)
-    if kind == ASSIGNMENT:
-        persona = cast("Assignment", event).persona
-        if persona not in {None, *taxonomy.names}:
-            known = ", ".join(taxonomy.names)
-            detail = f"persona {persona!r} is not of the taxonomy; expected one of {known}"
-            raise DecodeError("unknown_persona", detail)
-    return event
 
 
 @dataclass(slots=True)
@@ -92,7 +75,7 @@ def shares(
     Deletions are remembered for ``marker_days``.
     """
     marker_ms, found = round(marker_days * 86_400_000), dict[int, Share]()
-    blobs = records.encode(list(outcome.records.values()), taxonomy.fingerprint)
+    blobs = record_codec.encode(list(outcome.records.values()), taxonomy.fingerprint)
     for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
         share = found.get(homes[customer])
         if share is None:
@@ -152,7 +135,7 @@ async def load(
     tables: Tables,
     customers: list[str],
     fingerprint: int,
-    decode: Callable[[Sequence[bytes], int], list[Record]] = records.decode,
+    decode: Callable[[Sequence[bytes], int], list[Record]] = record_codec.decode,
 ) -> dict[str, Record]:
     """The stored records of those customers that have one."""
     blobs = await tables.load(customers) if customers else {}
@@ -163,7 +146,7 @@ async def load_taught(
     tables: Tables, customers: list[str], taxonomy: Taxonomy
 ) -> dict[str, Record]:
     """Of those customers that the model learns from, their counts and labels alone."""
-    loaded = await load(tables, customers, taxonomy.fingerprint, records.decode_taught)
+    loaded = await load(tables, customers, taxonomy.fingerprint, record_codec.decode_taught)
     return {name: each for name, each in loaded.items() if pipeline.teaches(each, taxonomy)}
 
 

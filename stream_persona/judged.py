@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stream_persona.confidence import MILLION
+from stream_persona.domain.record import MILLION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

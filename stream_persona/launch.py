@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from stream_persona.errors import SettingsError, StreamPersonaError, UnavailableError
 
 if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
 

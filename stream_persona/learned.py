@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from threadpoolctl import threadpool_limits
 
-from stream_persona import records
 from stream_persona.calibration import Calibration, calibrated
 from stream_persona.calibration_panel import Member
-from stream_persona.features import profiles
+from stream_persona.domain import record_codec
+from stream_persona.domain.features import profiles
+from stream_persona.domain.record import Record
 from stream_persona.model import PersonaClassifier, seeds
-from stream_persona.records import Record
 from stream_persona.sums import FOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 #: Labelled customers of all partitions together in the calibration panel.
@@ -68,7 +68,7 @@ def pack(
     """The bytes of a part, and their stamp: canonical sums, panel of ``(key, label, record)``."""
     ordered = sorted(known, key=lambda entry: entry[0])
     bare = [Record(counts=record.counts) for _, _, record in ordered]
-    blobs = records.encode(bare, taxonomy.fingerprint)
+    blobs = record_codec.encode(bare, taxonomy.fingerprint)
     entries = [(k, label, blob) for (k, label, _), blob in zip(ordered, blobs, strict=True)]
     stamp = hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
     return msgspec.msgpack.encode((PersonaClassifier.compress(canonical), entries)), stamp
@@ -77,7 +77,7 @@ def pack(
 def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
     """The part that ``pack`` gave; members of ``before`` stay if they are the same."""
     sums, entries = _packed.decode(blob)
-    stored = records.decode_taught([counts for _, _, counts in entries], taxonomy.fingerprint)
+    stored = record_codec.decode_taught([counts for _, _, counts in entries], taxonomy.fingerprint)
     known = [(k, label, record) for (k, label, _), record in zip(entries, stored, strict=True)]
     panel = members(known, taxonomy, before.panel if before else None)
     return Part(PersonaClassifier.from_bytes(sums), panel)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from stream_persona.change import CAUSES
-from stream_persona.events import KINDS
+from stream_persona.domain.events import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from river import base
 
+from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
+from stream_persona.domain.tokenizer import COARSE_SLOTS, EVENTS, slot_of
 from stream_persona.estimate import derive
-from stream_persona.features import MAX_EVENTS, SCALE, Profiles
 from stream_persona.sums import Contribution, Sums, contribution
-from stream_persona.tokens import COARSE_SLOTS, EVENTS, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 _SEED_SHARE: Final = 0.1

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
-from stream_persona.events import KINDS, event_time
+from stream_persona.domain.events import KINDS, event_time
 
 if TYPE_CHECKING:
-    from stream_persona.events import Event, Heard
-    from stream_persona.features import Profiles
-    from stream_persona.records import Record
+    from stream_persona.domain.events import Event, Heard
+    from stream_persona.domain.features import Profiles
+    from stream_persona.domain.record import Record
     from stream_persona.sums import Contribution
 
 

@@ -19,10 +19,10 @@ from stream_persona.learned import Part
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.metrics import Metrics
     from stream_persona.publish import Publisher
     from stream_persona.tables import Claim, Tables
-    from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
 

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from stream_persona.change import BEHAVIOUR, Belief, decide, messages, millionths
+from stream_persona.domain.events import DELETION
+from stream_persona.domain.features import Counts, Profiles, fold, profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.record_codec import with_change
 from stream_persona.drafts import Draft, Rules, clamped, draft_of, whole_milliseconds
-from stream_persona.events import DELETION
 from stream_persona.explain import reasons
-from stream_persona.features import Counts, Profiles, fold, profiles
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
-from stream_persona.records import Record, with_change
 from stream_persona.sums import FOLDS, Contributions, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.records import Said
-    from stream_persona.taxonomy import Taxonomy
-    from stream_persona.tokens import Tokenizer
+    from stream_persona.domain.record import Said
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.weights import Weights
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from river import drift, metrics, utils
 
-from stream_persona.confidence import MILLION
+from stream_persona.domain.record import MILLION
 from stream_persona.judged import ALARMS, BINS, Bin, Tally, calibration_error, pooled
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stream_persona.bands import levels, price_band
+from stream_persona.domain.binning import levels, price_band
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -15,11 +15,11 @@ from stream_persona.foreign import fit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.foreign import ForeignWeights
     from stream_persona.learned import Part
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
-    from stream_persona.taxonomy import Taxonomy
 
 #: A fold may take this share of the time at most: one of 10 s is followed by 90 s of rest.
 _MOST_SHARE: Final = 0.1

@@ -21,9 +21,9 @@ from stream_persona.status import WorkerStatus, encode
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.metrics import Metrics
     from stream_persona.tables import Tables
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from stream_persona.events import (
+from stream_persona.domain.events import (
     BROWSE,
     ENGAGEMENT,
     PURCHASE,
@@ -27,9 +27,9 @@ from stream_persona.events import (
     Item,
     Purchase,
 )
+from stream_persona.domain.taxonomy import Persona, Taxonomy
 from stream_persona.feed import Feeder
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import Persona, Taxonomy
 
 #: Feature -> values that a persona prefers, in the form of a persona's ``seeds``.
 Taste = Mapping[str, tuple[str, ...]]

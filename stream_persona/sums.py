@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from stream_persona.features import MAX_EVENTS, SCALE, Profiles, log_share
-from stream_persona.keyed import merge_by_key, runs
+from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles, log_share
+from stream_persona.domain.grouping import merge_by_key, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.events import KINDS
 from stream_persona.fetching import WITHOUT_PAST
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings

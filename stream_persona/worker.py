@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona import change, journal, pipeline
 from stream_persona.challenger import Panel
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
 from stream_persona.inbox import Inbox
 from stream_persona.ownership import Ownership
 from stream_persona.pipeline import Outcome
 from stream_persona.sharing import Sharing
 from stream_persona.sweep import Sweep
-from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.history import History
     from stream_persona.journal import Share
     from stream_persona.metrics import Metrics
     from stream_persona.ownership import Owned
     from stream_persona.publish import Publisher
-    from stream_persona.records import Record
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 #: So many events walked at once are a crowd, in the seconds after which the sweep steps back: they

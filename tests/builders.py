@@ -9,20 +9,29 @@ from typing import Any
 import numpy as np
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import events, pipeline, records
+from stream_persona import pipeline
+from stream_persona.domain import events, record_codec
+from stream_persona.domain.events import (
+    Assignment,
+    Browse,
+    Deletion,
+    Engagement,
+    Event,
+    Item,
+    Purchase,
+)
+from stream_persona.domain.features import Observation, Profiles, profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.estimate import derive
-from stream_persona.events import Assignment, Browse, Deletion, Engagement, Event, Item, Purchase
-from stream_persona.features import Observation, Profiles, profiles
 from stream_persona.metrics import Metrics
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery, Histories, Outcome, Overtaken
 from stream_persona.publish import Change, IsMine, Message
-from stream_persona.records import Record
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
-from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.weights import Weights
 from stream_persona.worker import Worker
 from tests.waiting import eventually
@@ -116,14 +125,14 @@ def absorbed(
     known, mark = dict(stored), taxonomy.fingerprint
     told: dict[tuple[int, int], Delivery] = {}
     for run in runs:
-        before = dict(zip(known, records.decode(list(known.values()), mark), strict=True))
+        before = dict(zip(known, record_codec.decode(list(known.values()), mark), strict=True))
         histories = {
             name: [d for d in told.values() if d.event.customer_id == name]
             for name in pipeline.overtaken(run, before, taxonomy)
         }
         outcome = pipeline.absorb(run, before, taxonomy, Tokenizer(taxonomy), histories)
         told |= {(d.source, d.offset): d for d in run if (d.source, d.offset) not in told}
-        known |= {c: records.folded(record, mark) for c, record in outcome.records.items()}
+        known |= {c: record_codec.folded(record, mark) for c, record in outcome.records.items()}
     return known
 
 

@@ -15,8 +15,8 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from stream_persona import records
-from stream_persona.events import (
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import (
     KINDS,
     Assignment,
     Browse,
@@ -194,7 +194,9 @@ class Trouble:
         """Records are the fold of what the topics hold, and nothing was unreadable."""
         await self.shop.at_rest(PATIENCE)
         oracle, mark = await self.shop.oracle(), self.shop.taxonomy.fingerprint
-        assert await self.shop.folded() == {n: records.folded(r, mark) for n, r in oracle.items()}
+        assert await self.shop.folded() == {
+            n: record_codec.folded(r, mark) for n, r in oracle.items()
+        }
         assert await self.shop.read(self.settings.topic_dead_letters) == []
 
     async def spoken(self) -> None:

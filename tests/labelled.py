@@ -7,10 +7,10 @@ from river import base
 
 from stream_persona import examples, journal
 from stream_persona.classifiers import Example
-from stream_persona.events import Event
+from stream_persona.domain.events import Event
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline import Trial
 from stream_persona.tables import MemoryTables
-from stream_persona.taxonomy import Taxonomy
 from tests.builders import delivered, tastes, walked
 
 

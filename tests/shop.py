@@ -14,16 +14,17 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from redis.asyncio import Redis
 
-from stream_persona import journal, pipeline, records, taxonomy
+from stream_persona import journal, pipeline
+from stream_persona.domain import events, record_codec, taxonomy
+from stream_persona.domain.events import DELETION, KINDS, Event, encode
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
-from stream_persona.events import DELETION, KINDS, Event, encode
 from stream_persona.journal import home
 from stream_persona.learned import Learned, Part, members, merged, panel_share, unpack
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
-from stream_persona.records import Record
 from stream_persona.settings import Settings
-from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from tests.waiting import eventually
 
@@ -185,8 +186,8 @@ class Shop:
         blobs = await self.redis.mget(keys) if keys else []
         fingerprint = self.taxonomy.fingerprint
         return {
-            key.partition("persona-state:")[2]: records.folded(record, fingerprint)
-            for key, record in zip(keys, records.decode(blobs, fingerprint), strict=True)
+            key.partition("persona-state:")[2]: record_codec.folded(record, fingerprint)
+            for key, record in zip(keys, record_codec.decode(blobs, fingerprint), strict=True)
         }
 
     async def model(self) -> bytes:
@@ -232,7 +233,7 @@ class Shop:
             deliveries = []
             for raw in await self.read(topic):
                 try:
-                    event = journal.read(kind, raw.value, self.taxonomy)
+                    event = events.read(kind, raw.value, self.taxonomy)
                 except DecodeError:
                     continue
                 delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)

@@ -17,21 +17,21 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.bands import levels
 from stream_persona.change import change_message
-from stream_persona.drafts import Rules, clamped, draft_of
-from stream_persona.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
-from stream_persona.features import (
+from stream_persona.domain.binning import levels
+from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
+from stream_persona.domain.features import (
     EPOCH_BITS,
     EPOCH_HALF_LIVES,
     granule_weights,
     granules_of,
     profiles,
 )
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import EVENTS, WEIGHT_UNITS, Tokenizer
+from stream_persona.drafts import Rules, clamped, draft_of
 from stream_persona.inbox import Inbox
 from stream_persona.outcome import Outcome
-from stream_persona.records import Record
-from stream_persona.tokens import EVENTS, WEIGHT_UNITS, Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.api.tail import Found
+    from stream_persona.domain.events import Behaviour, Engagement, Item
+    from stream_persona.domain.features import Counts
+    from stream_persona.domain.taxonomy import Features, Taxonomy
     from stream_persona.drafts import Draft
-    from stream_persona.events import Behaviour, Engagement, Item
-    from stream_persona.features import Counts
     from stream_persona.outcome import Delivery
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Features, Taxonomy
 
     About = list[tuple[str, str]]
 

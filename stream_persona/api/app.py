@@ -18,8 +18,8 @@ from stream_persona.api.telemetry import Timed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 _DESCRIPTION = """\
 Which of your own personas a shopper behaves like, while they are on the page.

@@ -9,13 +9,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.domain.events import ASSIGNMENT, Assignment, Deletion, check_id, decode, encode
 from stream_persona.errors import QueryError, UnavailableError
-from stream_persona.events import ASSIGNMENT, Assignment, Deletion, check_id, decode, encode
 from stream_persona.publish import KafkaPublisher, Message
 
 if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
 

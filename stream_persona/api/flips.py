@@ -16,11 +16,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from stream_persona.change import Belief, decide, millionths
-from stream_persona.confidence import MILLION
-from stream_persona.events import Behaviour, Browse, Item, Purchase
-from stream_persona.explain import split
-from stream_persona.features import Counts, Observation, Profiles, fold, profiles
-from stream_persona.tokens import (
+from stream_persona.domain.events import Behaviour, Browse, Item, Purchase
+from stream_persona.domain.features import Counts, Observation, Profiles, fold, profiles
+from stream_persona.domain.record import MILLION
+from stream_persona.domain.tokenizer import (
     COARSE_SLOTS,
     EVENTS,
     MAX_NAME,
@@ -29,12 +28,13 @@ from stream_persona.tokens import (
     WEIGHT_TYPE,
     Tokenizer,
 )
+from stream_persona.explain import split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stream_persona.records import Record
-    from stream_persona.taxonomy import Signals, Taxonomy
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Signals, Taxonomy
     from stream_persona.weights import Weights
 
     Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from stream_persona import status
 from stream_persona.api.history import State
 from stream_persona.api.portraits import reliability
 from stream_persona.api.tally import EDGES
-from stream_persona.events import milliseconds
+from stream_persona.domain.events import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stream_persona.api.reader import Model
     from stream_persona.api.reports import Reports
     from stream_persona.api.tally import Tally
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.status import ModelStatus
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 _WINDOW: Final = 60

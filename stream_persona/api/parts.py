@@ -24,8 +24,8 @@ from stream_persona.redis_tables import RedisTables
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
 

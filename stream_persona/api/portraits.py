@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from stream_persona.domain.features import SCALE
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.explain import split
-from stream_persona.features import SCALE
 from stream_persona.learned import merged
 from stream_persona.model import seeds
 from stream_persona.sums import E
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.api.reader import Reader
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.learned import Part
     from stream_persona.sums import Stacked, Sums
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 #: Features shown of each persona, at most, and the least lift that is one to the eye.

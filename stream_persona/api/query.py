@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
-from stream_persona.bands import levels, price_band, quantity_band, size_band, words
+from stream_persona.domain.binning import levels, price_band, quantity_band, size_band, words
+from stream_persona.domain.events import check_id
+from stream_persona.domain.features import profiles
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import QueryError
-from stream_persona.events import check_id
 from stream_persona.explain import tree
-from stream_persona.features import profiles
 from stream_persona.model import profile_of
-from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from stream_persona.features import Counts, Profiles
-    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.domain.features import Counts, Profiles
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 #: What ``predict`` may name, and the key of ``where`` that names a customer.

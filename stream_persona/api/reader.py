@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream_persona import records
 from stream_persona.api import query
+from stream_persona.domain import record_codec
+from stream_persona.domain.features import Counts
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.features import Counts
 from stream_persona.learned import Part, unpack
 from stream_persona.refit import following
-from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Reader:
             TopologyError: the record was folded by another taxonomy's half-life.
         """
         blobs = list((await self._tables.load([customer_id])).values())
-        found = records.decode(blobs, self._taxonomy.fingerprint)
+        found = record_codec.decode(blobs, self._taxonomy.fingerprint)
         counts = found[0].counts if found else Counts.empty()
         shopper = query.known(counts, self._taxonomy, self.names.name)
         await self._find_names(shopper)

@@ -16,7 +16,7 @@ from stream_persona.api.query import EXAMPLE, PersonaQuery, answer, subject
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
 from stream_persona.api.stream import EventStream
-from stream_persona.events import check_id, encode
+from stream_persona.domain.events import check_id, encode
 
 if TYPE_CHECKING:
     from stream_persona.api.parts import Parts

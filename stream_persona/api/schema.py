@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 
 from stream_persona.api.query import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
-from stream_persona.events import MAX_ID_BYTES
+from stream_persona.domain.events import MAX_ID_BYTES
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 #: What nobody needs a key for.
 _OPEN: Final = {"/healthz", "/readyz"}

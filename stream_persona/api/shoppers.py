@@ -15,11 +15,11 @@ from stream_persona.api import flips as flipping
 from stream_persona.api import shopper_documents as documents
 from stream_persona.api.documents import gives, problems
 from stream_persona.api.routes import ANY, as_json
-from stream_persona.events import check_id
+from stream_persona.domain.events import check_id
 
 if TYPE_CHECKING:
     from stream_persona.api.parts import Parts
-    from stream_persona.records import Record
+    from stream_persona.domain.record import Record
 
 
 def shoppers(parts: Parts) -> APIRouter:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from stream_persona.api.history import State
     from stream_persona.api.reader import Reader
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
-    from stream_persona.taxonomy import Taxonomy
 
 
 class Watch:

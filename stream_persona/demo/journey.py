@@ -28,8 +28,7 @@ from stream_persona.demo.study import (
     make_study,
     theme_hits,
 )
-from stream_persona.errors import ConfigError
-from stream_persona.events import (
+from stream_persona.domain.events import (
     ASSIGNMENT,
     ENGAGEMENT,
     PURCHASE,
@@ -41,6 +40,7 @@ from stream_persona.events import (
     event_time,
     milliseconds,
 )
+from stream_persona.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stream_persona.demo.journey import Journey
-from stream_persona.events import Event, event_time
+from stream_persona.domain.events import Event, event_time
 from stream_persona.feed import Feeder
 from stream_persona.simulate import Simulator
 

@@ -17,7 +17,7 @@ from stream_persona.demo.report import Report
 from stream_persona.demo.scoreboard import Scoreboard
 from stream_persona.demo.study import Study
 from stream_persona.demo.view import Status, View
-from stream_persona.events import ASSIGNMENT
+from stream_persona.domain.events import ASSIGNMENT
 from stream_persona.feed import Feeder
 from stream_persona.settings import Settings
 

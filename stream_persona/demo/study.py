@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from stream_persona.events import Assignment, milliseconds
+from stream_persona.domain.events import Assignment, milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd

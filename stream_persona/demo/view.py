@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_persona.demo.scoreboard import Judgement, Shift
-from stream_persona.events import rfc3339
+from stream_persona.domain.events import rfc3339
 
 #: Seconds between two plain lines.
 _LINE_SECONDS: Final = 5.0

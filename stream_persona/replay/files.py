@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from stream_persona.domain.events import KINDS, Deletion, encode, read
 from stream_persona.errors import ConfigError, DecodeError, InputError
-from stream_persona.events import KINDS, Deletion, encode
-from stream_persona.journal import read
 from stream_persona.pipeline import Delivery
 from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 #: The kinds of events by the names that people use, in the order of ``events.KINDS``.
 KIND_NAMES: Final = ("purchases", "browses", "engagements", "assignments", "deletions")

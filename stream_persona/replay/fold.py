@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona import pipeline
 from stream_persona.affinity import affinities
-from stream_persona.events import KINDS
+from stream_persona.domain.events import KINDS
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.journal import (
     RecordCache,
     copy_of,
@@ -37,17 +38,16 @@ from stream_persona.journal import (
 from stream_persona.learned import panel_share, unpack
 from stream_persona.pipeline import Outcome
 from stream_persona.refit import following
-from stream_persona.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.history import History
     from stream_persona.pipeline import Delivery
     from stream_persona.publish import Change, Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
-    from stream_persona.taxonomy import Taxonomy
     from stream_persona.weights import Weights
 
 #: Customers that are spoken of at a time.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import topology
+from stream_persona.domain.events import encode
 from stream_persona.errors import InputError
-from stream_persona.events import encode
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
 from stream_persona.redis_tables import RedisTables
@@ -20,8 +20,8 @@ from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.terminal import progress
 
 if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 
 #: Everything that a topic holds.

@@ -13,16 +13,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
+from stream_persona.domain.events import read
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
-from stream_persona.journal import read
 from stream_persona.pipeline import Delivery
 from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.taxonomy import Taxonomy
 
 #: Events handed on at a time.
 CHUNK: Final = 4_000

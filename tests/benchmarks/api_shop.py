@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from stream_persona import taxonomy
 from stream_persona.affinity import affinities
-from stream_persona.events import KINDS, Assignment, Event, Item, encode, event_time
+from stream_persona.domain import taxonomy
+from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, event_time
 from stream_persona.journal import home
 from stream_persona.metrics import Metrics
 from stream_persona.redis_tables import RedisTables

@@ -28,8 +28,8 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from stream_persona import records, taxonomy
-from stream_persona.events import Assignment, encode
+from stream_persona.domain import record_codec, taxonomy
+from stream_persona.domain.events import Assignment, encode
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
 from stream_persona.topology import prepare
@@ -221,7 +221,7 @@ async def compare(options: argparse.Namespace, kafka: RealKafka, url: str) -> di
         await fill(Shop(base, redis), options)
         mark = TAXONOMY.fingerprint
         oracle = await Shop(base, redis).oracle()
-        expected = {name: records.folded(record, mark) for name, record in oracle.items()}
+        expected = {name: record_codec.folded(record, mark) for name, record in oracle.items()}
         for number, case in enumerate(cases):
             settings = own(base, number)
             before = before_redis if case.server == "redis" else before_kafka

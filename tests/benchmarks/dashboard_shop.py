@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from stream_persona.events import rfc3339
+from stream_persona.domain.events import rfc3339
 
 #: Seconds between two batches of changes.
 TICK = 0.05

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from stream_persona.calibration import calibrated
 from stream_persona.calibration_panel import Member
 from stream_persona.change import Belief, decide, millionths
-from stream_persona.events import Item, Purchase
-from stream_persona.features import Counts, Observation, fold, profiles
-from stream_persona.records import Record
+from stream_persona.domain.events import Item, Purchase
+from stream_persona.domain.features import Counts, Observation, fold, profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.sums import Sums, contribution
-from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from tests.benchmarks.tasks import key_and_fold
 

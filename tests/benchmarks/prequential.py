@@ -15,15 +15,15 @@ import numpy as np
 from stream_persona import pipeline
 from stream_persona.calibration import Calibration, calibrated
 from stream_persona.calibration_panel import Member
+from stream_persona.domain.events import KINDS, Assignment, Event, event_time
+from stream_persona.domain.features import profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.estimate import derive_from
-from stream_persona.events import KINDS, Assignment, Event, event_time
-from stream_persona.features import profiles
 from stream_persona.learned import PANEL
 from stream_persona.pipeline import Delivery
-from stream_persona.records import Record
 from stream_persona.sums import Sums
-from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from tests.benchmarks.tasks import FEATURES, TAXONOMY, key_and_fold, load
 

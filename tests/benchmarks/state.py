@@ -18,17 +18,18 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from stream_persona import journal, pipeline, records, taxonomy, tokens
+from stream_persona import journal, pipeline
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
+from stream_persona.domain import record_codec, taxonomy, tokenizer
+from stream_persona.domain.features import Counts, profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import COARSE_SLOTS, Tokenizer
 from stream_persona.estimate import derive
-from stream_persona.features import Counts, profiles
 from stream_persona.learned import panel_share
 from stream_persona.pipeline import Delivery, Outcome
-from stream_persona.records import Record
 from stream_persona.redis_tables import RedisTables
 from stream_persona.sums import Sums, contribution
-from stream_persona.tokens import COARSE_SLOTS, Tokenizer
 from tests.servers import start_redis
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
@@ -86,7 +87,7 @@ async def bytes_of_state() -> dict[str, float]:
     finally:
         server.close()
     sizes = [
-        len(blob) for blob in records.encode(list(year.records.values()), TAXONOMY.fingerprint)
+        len(blob) for blob in record_codec.encode(list(year.records.values()), TAXONOMY.fingerprint)
     ]
     known = len(year.records)
     return {
@@ -136,7 +137,7 @@ def own_slots() -> Callable[..., int]:
 
 
 def fewer_fine_slots(number: int) -> Callable[..., int]:
-    hashed = tokens.slot_of
+    hashed = tokenizer.slot_of
 
     def slot(token: str, *, fine: bool) -> int:
         found = hashed(token, fine=fine)
@@ -147,10 +148,10 @@ def fewer_fine_slots(number: int) -> Callable[..., int]:
 
 def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = True) -> np.ndarray:
     """Log-loss on each split, with tokens in the slots that ``slot`` gives."""
-    with patch.object(tokens, "slot_of", slot):
-        year, tokenizer = Year(), Tokenizer(TAXONOMY)
+    with patch.object(tokenizer, "slot_of", slot):
+        year, reader = Year(), Tokenizer(TAXONOMY)
         for batch in batches(story):
-            year.records |= pipeline.absorb(batch, year.records, TAXONOMY, tokenizer).records
+            year.records |= pipeline.absorb(batch, year.records, TAXONOMY, reader).records
     personas = {**story.study.assigned, **story.study.held_back}
     known = sorted(personas.keys() & year.records.keys())
     counts = [without_fine(year.records[name].counts, fine=fine) for name in known]
@@ -180,9 +181,9 @@ def cost_of_slots() -> dict[str, dict[str, float]]:
     story = journey.load(since=MIDYEAR)
     ways = {
         "own slots, no collision": (own_slots(), True),
-        "hashed (what is used)": (tokens.slot_of, True),
+        "hashed (what is used)": (tokenizer.slot_of, True),
         "hashed, 1,024 fine slots": (fewer_fine_slots(1_024), True),
-        "no fine tokens": (tokens.slot_of, False),
+        "no fine tokens": (tokenizer.slot_of, False),
     }
     console = Console(stderr=True)
     losses = {

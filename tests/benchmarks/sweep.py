@@ -17,16 +17,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from stream_persona import pipeline, records, taxonomy
+from stream_persona import pipeline
 from stream_persona.change import public_record
+from stream_persona.domain import record_codec, taxonomy
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.estimate import derive
 from stream_persona.metrics import Metrics
 from stream_persona.model import PersonaClassifier
-from stream_persona.records import Record
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
-from stream_persona.tokens import Tokenizer
 from stream_persona.worker import Worker
 from tests.builders import Log, Outbox
 from tests.servers import start_redis
@@ -55,7 +56,7 @@ def shoppers() -> list[Record]:
 def rows(number: int) -> Iterator[dict[str, bytes]]:
     """Keys and values of ``number`` shoppers, some thousand at a time."""
     known = shoppers()
-    blobs = records.encode(known, TAXONOMY.fingerprint)
+    blobs = record_codec.encode(known, TAXONOMY.fingerprint)
     for start in range(0, number, WRITE):
         found = {}
         for n in range(start, min(start + WRITE, number)):

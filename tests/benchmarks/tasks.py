@@ -17,19 +17,20 @@ import pandas as pd
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from stream_persona import pipeline, taxonomy
-from stream_persona.bands import size_band
+from stream_persona import pipeline
 from stream_persona.calibration_panel import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
-from stream_persona.events import ENGAGEMENT, PURCHASE, Behaviour, Purchase, event_time
-from stream_persona.events import milliseconds as epoch_ms
-from stream_persona.features import Counts, Profiles, profiles
+from stream_persona.domain import taxonomy
+from stream_persona.domain.binning import size_band
+from stream_persona.domain.events import ENGAGEMENT, PURCHASE, Behaviour, Purchase, event_time
+from stream_persona.domain.events import milliseconds as epoch_ms
+from stream_persona.domain.features import Counts, Profiles, profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.tokenizer import SLOT_TYPE, Tokenizer
 from stream_persona.pipeline import Delivery
-from stream_persona.records import Record
 from stream_persona.sums import FOLDS, customer_key
-from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import SLOT_TYPE, Tokenizer
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 FEATURES = TAXONOMY.features

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from stream_persona.taxonomy import load
+from stream_persona.domain.taxonomy import load
 from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
 from tests.browser.looking import chromium, find_chromium

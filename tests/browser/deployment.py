@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from stream_persona.events import Assignment, Event
+from stream_persona.domain.events import Assignment, Event
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
 from tests.servers import client_of

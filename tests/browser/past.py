@@ -7,9 +7,9 @@ import time
 import msgspec
 
 from stream_persona.api.history import STEP_MS, Sample, State, bucket_of
+from stream_persona.domain.taxonomy import load
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import load
 
 #: Samples of an hour, but for its last minutes: a gap must be drawable too.
 SAMPLES, GAP = 360, 8

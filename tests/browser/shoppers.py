@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
-from stream_persona.events import (
+from stream_persona.domain.events import (
     KINDS,
     Assignment,
     Behaviour,
@@ -18,9 +18,9 @@ from stream_persona.events import (
     Item,
     Purchase,
 )
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.feed import Feeder
 from stream_persona.simulate import Simulator
-from stream_persona.taxonomy import Taxonomy
 from tests.browser.deployment import Deployment
 
 DAY, HOUR, SECOND = 86_400_000, 3_600_000, 1_000

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from stream_persona.events import ASSIGNMENT, Assignment, encode
+from stream_persona.domain.events import ASSIGNMENT, Assignment, encode
 from stream_persona.journal import home
 from tests.chaos.shopfloor import Sent
 

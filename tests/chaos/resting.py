@@ -2,7 +2,7 @@
 
 import time
 
-from stream_persona.records import Record
+from stream_persona.domain.record import Record
 from tests.chaos.verdict import Verdict
 from tests.shop import Shop
 from tests.waiting import eventually

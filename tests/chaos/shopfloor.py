@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from stream_persona.events import (
+from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
     KINDS,

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stream_persona import app, launch, settings, taxonomy, worker
+from stream_persona import app, launch, settings, worker
+from stream_persona.domain import taxonomy
 from stream_persona.tables import Claim
 
 #: The step that is reached when a method returns.

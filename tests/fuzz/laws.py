@@ -7,16 +7,17 @@ comes out of it, whose effect is bounded and which survives its own JSON, or one
 import json
 from functools import cached_property
 
-from stream_persona import events, pipeline, records
+from stream_persona import pipeline
+from stream_persona.domain import events, record_codec
+from stream_persona.domain.events import KINDS, REASONS, Event, decode, encode
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import FIELDS
+from stream_persona.domain.tokenizer import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
 from stream_persona.estimate import derive
-from stream_persona.events import KINDS, REASONS, Event, decode, encode
 from stream_persona.inbox import MAX_DETAIL, Inbox
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.publish import Message
-from stream_persona.records import Record
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import FIELDS
-from stream_persona.tokens import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
 from tests.builders import (
     DAY,
     NOW,
@@ -120,8 +121,8 @@ class Path:
 
     def _stored_whole(self, outcome: Outcome) -> None:
         mark, kept = self.taxonomy.fingerprint, list(outcome.records.values())
-        blobs = records.encode(kept, mark)
-        assert records.encode(records.decode(blobs, mark), mark) == blobs
+        blobs = record_codec.encode(kept, mark)
+        assert record_codec.encode(record_codec.decode(blobs, mark), mark) == blobs
         for record in kept:
             assert record.counts.clock <= NOW + 1_000 * self.taxonomy.policy.max_future_seconds
             assert not len(record.counts.values) or record.counts.values.min() > 0

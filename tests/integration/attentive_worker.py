@@ -5,7 +5,8 @@
 
 from typing import Any
 
-from stream_persona import app, launch, settings, taxonomy
+from stream_persona import app, launch, settings
+from stream_persona.domain import taxonomy
 from stream_persona.faust_setup import faust_options
 from stream_persona.settings import Settings
 

@@ -17,10 +17,9 @@ import pytest
 from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 
-from stream_persona import taxonomy as taxonomies
 from stream_persona.api import create_api
-from stream_persona.embedded import free_port
-from stream_persona.events import (
+from stream_persona.domain import taxonomy as taxonomies
+from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
     KINDS,
@@ -33,6 +32,7 @@ from stream_persona.events import (
     encode,
     event_time,
 )
+from stream_persona.embedded import free_port
 from stream_persona.journal import home
 from stream_persona.metrics import Metrics
 from stream_persona.redis_tables import RedisTables

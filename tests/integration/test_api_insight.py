@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 
 from stream_persona.api import backlog, crew, history, lag, recorder
 from stream_persona.api.backlog import Backlog
+from stream_persona.domain.events import Assignment, Browse, Deletion, Event, encode
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
-from stream_persona.events import Assignment, Browse, Deletion, Event, encode
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
 from tests.integration.test_api import NOW, Hand, basket, becomes_ready, calling, hand, working

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_persona import taxonomy as taxonomies
 from stream_persona.api import serve
 from stream_persona.api.limits import Buckets
 from stream_persona.api.server import _bound
+from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
 from tests.integration.test_api import calling, process

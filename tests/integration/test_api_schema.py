@@ -14,9 +14,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from schemathesis import Case
 
-from stream_persona import taxonomy as taxonomies
 from stream_persona.api import create_api
-from stream_persona.events import MAX_ID_BYTES, rfc3339
+from stream_persona.domain import taxonomy as taxonomies
+from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
 from stream_persona.settings import Settings
 from tests.integration.test_api import basket, process, working
 from tests.servers import Kafka, Redis, declare_topics, settings_for, topics_of

@@ -12,10 +12,9 @@ import httpx
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream_persona import taxonomy as taxonomies
 from stream_persona.api.tail import SECONDS
-from stream_persona.embedded import free_port
-from stream_persona.events import (
+from stream_persona.domain import taxonomy as taxonomies
+from stream_persona.domain.events import (
     Assignment,
     Browse,
     Deletion,
@@ -24,6 +23,7 @@ from stream_persona.events import (
     Item,
     Purchase,
 )
+from stream_persona.embedded import free_port
 from stream_persona.history import KafkaHistory
 from stream_persona.journal import home
 from stream_persona.metrics import Metrics

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_persona.events import Item, Purchase, encode
+from stream_persona.domain.events import Item, Purchase, encode
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
 from tests.servers import client_of

@@ -23,7 +23,7 @@ from stream_persona.client import (
     Reason,
     Shopper,
 )
-from stream_persona.records import Posterior, Said
+from stream_persona.domain.record import Posterior, Said
 from stream_persona.settings import Settings
 from tests.servers import Redis as Server
 from tests.servers import client_of

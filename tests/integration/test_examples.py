@@ -19,7 +19,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.change import change_message, public_record
-from stream_persona.records import Posterior, Record, Said
+from stream_persona.domain.record import Posterior, Record, Said
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
 from tests.benchmarks.api_processes import api

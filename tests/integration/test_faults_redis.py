@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_persona.events import Assignment
+from stream_persona.domain.events import Assignment
 from tests.chaos.machines import Store
 from tests.faults import NOW, PERSONAS, Trouble, api, trouble
 from tests.servers import Kafka, require_no_real, settings_for

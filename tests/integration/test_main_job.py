@@ -11,8 +11,9 @@ import orjson
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from stream_persona import pipeline, records
-from stream_persona.events import (
+from stream_persona import pipeline
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import (
     BROWSE,
     Assignment,
     Browse,
@@ -132,7 +133,8 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
 
     oracle = await shop.oracle()
     expected = {
-        name: records.folded(record, shop.taxonomy.fingerprint) for name, record in oracle.items()
+        name: record_codec.folded(record, shop.taxonomy.fingerprint)
+        for name, record in oracle.items()
     }
     assert await shop.folded() == expected
 
@@ -220,7 +222,7 @@ async def test_a_deletion_that_comes_late_forgets_what_is_older_and_nothing_else
     await shop.at_rest()
 
     oracle, mark = await shop.oracle(), shop.taxonomy.fingerprint
-    assert await shop.folded() == {n: records.folded(r, mark) for n, r in oracle.items()}
+    assert await shop.folded() == {n: record_codec.folded(r, mark) for n, r in oracle.items()}
     newer = [e for e in events if e.customer_id == "c1" and event_time(e) > deleted]
     told = [e for e in newer if not isinstance(e, Assignment)]
     assert 0 < len(told) < sum(e.customer_id == "c1" for e in events) - 1
@@ -270,7 +272,7 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
     await shop.at_rest()
     worker.stop()
     oracle = (await shop.oracle())["c3"]
-    assert (await shop.folded())["c3"] == records.folded(oracle, shop.taxonomy.fingerprint)
+    assert (await shop.folded())["c3"] == record_codec.folded(oracle, shop.taxonomy.fingerprint)
 
 
 @pytest.mark.timeout(240)
@@ -300,7 +302,7 @@ async def test_a_topic_with_more_partitions_than_before_takes_the_detour_and_sta
     oracle = await shop.oracle()
     assert any(p >> 16 == BROWSE and p & 0xFFFF >= 8 for r in oracle.values() for p in r.positions)
     mark = shop.taxonomy.fingerprint
-    assert await shop.folded() == {n: records.folded(r, mark) for n, r in oracle.items()}
+    assert await shop.folded() == {n: record_codec.folded(r, mark) for n, r in oracle.items()}
 
 
 async def test_models_are_compared_on_the_stored_assignments(
@@ -331,4 +333,6 @@ async def test_sigterm_commits_what_was_begun_and_exits_with_0(
     after = await shop.folded()
     assert before.keys() <= after.keys()
     oracle = await shop.oracle()
-    assert after == {n: records.folded(r, shop.taxonomy.fingerprint) for n, r in oracle.items()}
+    assert after == {
+        n: record_codec.folded(r, shop.taxonomy.fingerprint) for n, r in oracle.items()
+    }

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from redis import Redis as RedisClient
 
-from stream_persona import taxonomy
+from stream_persona.domain import taxonomy
 from stream_persona.embedded import free_port
 from stream_persona.settings import Settings
 from tests.servers import Kafka, Redis, settings_for

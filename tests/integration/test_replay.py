@@ -7,9 +7,18 @@ from pathlib import Path
 import orjson
 import pytest
 
-from stream_persona import records
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import (
+    KINDS,
+    Assignment,
+    Browse,
+    Deletion,
+    Event,
+    Item,
+    Purchase,
+    encode,
+)
 from stream_persona.errors import InputError, TopologyError
-from stream_persona.events import KINDS, Assignment, Browse, Deletion, Event, Item, Purchase, encode
 from stream_persona.replay.run import Request, backfill
 from stream_persona.replay.topics import Range
 from stream_persona.settings import Settings
@@ -50,7 +59,7 @@ async def expected(shop: Shop) -> dict[str, bytes]:
     """The folded part of every record that is no mere marker, of one walk over all topics."""
     mark = shop.taxonomy.fingerprint
     stored = await shop.oracle()
-    return {name: records.folded(r, mark) for name, r in stored.items() if not r.is_marker}
+    return {name: record_codec.folded(r, mark) for name, r in stored.items() if not r.is_marker}
 
 
 async def test_a_replay_of_all_topics_leaves_what_the_walk_gives(shop: Shop) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_persona.events import Assignment, Browse, Item
+from stream_persona.domain.events import Assignment, Browse, Item
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.status import WorkerStatus, decode, figures, merged_models

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stream_persona import pipeline, taxonomy
+from stream_persona import pipeline
 from stream_persona.demo import journey
+from stream_persona.domain import taxonomy
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery, Lesson
-from stream_persona.records import Record
-from stream_persona.tokens import Tokenizer
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 BATCH = 10_000

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from stream_persona.api import activity
 from stream_persona.api.activity import about, answer, posteriors
 from stream_persona.api.tail import Found
-from stream_persona.events import (
+from stream_persona.domain.events import (
     Browse,
     Deletion,
     Engagement,
@@ -25,11 +25,11 @@ from stream_persona.events import (
     encode,
     event_time,
 )
-from stream_persona.features import profiles
+from stream_persona.domain.features import profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline import Delivery
-from stream_persona.records import Record
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import Taxonomy
 from tests.builders import (
     DAY,
     HOUR,

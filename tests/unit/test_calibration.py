@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from stream_persona.calibration import MIN_PANEL, Trial, calibrated, posterior, trial
 from stream_persona.calibration_panel import HISTORIES, HISTORY_FACTORS, Member, histories
+from stream_persona.domain.features import Profiles
+from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
 from stream_persona.estimate import derive_from
-from stream_persona.features import Profiles
 from stream_persona.model import profile_of
 from stream_persona.sums import FOLDS, Stacked, Sums, contribution
-from stream_persona.tokens import COARSE_SLOTS, SLOTS
 from stream_persona.weights import DEFAULT_GAINS
 from tests.builders import PERSONAS
 

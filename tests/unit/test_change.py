@@ -14,9 +14,9 @@ from stream_persona.change import (
     millionths,
     public_record,
 )
-from stream_persona.features import Counts
-from stream_persona.records import Label, Record, Said
-from stream_persona.taxonomy import Taxonomy
+from stream_persona.domain.features import Counts
+from stream_persona.domain.record import Label, Record, Said
+from stream_persona.domain.taxonomy import Taxonomy
 from tests.builders import DAY, HOUR, NOW, PERSONAS, shop
 
 POLICY = {"min_confidence": 0.5, "switch_margin": 0.05, "confidence_step": 0.1}

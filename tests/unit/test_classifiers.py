@@ -18,10 +18,10 @@ from stream_persona.classifiers import (
     refolded,
     specifications,
 )
+from stream_persona.domain.features import COARSE_SLOTS, EVENTS, Profiles
+from stream_persona.domain.tokenizer import slot_of
 from stream_persona.errors import SettingsError
-from stream_persona.features import COARSE_SLOTS, EVENTS, Profiles
 from stream_persona.model import PersonaClassifier
-from stream_persona.tokens import slot_of
 from tests.builders import PERSONAS, browse, profile_after, purchase, shop
 from tests.labelled import taught_examples
 

@@ -15,8 +15,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stream_persona import cli, taxonomy
+from stream_persona import cli
 from stream_persona.commands import moment
+from stream_persona.domain import taxonomy
 from stream_persona.terminal import duration
 
 COMMANDS = (
@@ -215,7 +216,7 @@ def test_every_mistake_of_a_taxonomy_is_told_with_its_line(
 def test_checking_a_taxonomy_and_asking_for_help_load_no_heavy_library() -> None:
     heavy = ["faust", "aiokafka", "redis", "river", "pandas", "numpy", "pyarrow", "fastapi"]
     program = (
-        "import sys; from stream_persona import cli, taxonomy\n"
+        "import sys; from stream_persona import cli\n"
         "try: cli.main(sys.argv[1:])\n"
         f"except SystemExit: print(sorted(set({heavy}) & set(sys.modules)))"
     )

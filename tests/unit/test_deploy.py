@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stream_persona import taxonomy
+from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
 
 ROOT = Path(__file__).parents[2]

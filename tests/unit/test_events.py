@@ -7,9 +7,17 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona import events
+from stream_persona.domain import events
+from stream_persona.domain.events import (
+    KINDS,
+    REASONS,
+    decode,
+    encode,
+    event_id,
+    event_time,
+    rfc3339,
+)
 from stream_persona.errors import DecodeError
-from stream_persona.events import KINDS, REASONS, decode, encode, event_id, event_time, rfc3339
 from tests.builders import (
     NOW,
     assignment,

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from stream_persona.domain.features import Profiles, profiles
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.estimate import derive
 from stream_persona.explain import reasons, split, tree
-from stream_persona.features import Profiles, profiles
 from stream_persona.model import PersonaClassifier, seeds
 from stream_persona.sums import contribution
-from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from tests.builders import (
     NOW,

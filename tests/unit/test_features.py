@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.features import (
+from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
     Counts,

@@ -12,17 +12,17 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
-from stream_persona import taxonomy as taxonomies
 from stream_persona.api.flips import FEATURES, TIMES, Flip, answer, flips
+from stream_persona.domain import taxonomy as taxonomies
+from stream_persona.domain.events import Browse, Event, Item, Purchase
+from stream_persona.domain.features import profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import FIELDS, Taxonomy
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.estimate import derive
-from stream_persona.events import Browse, Event, Item, Purchase
-from stream_persona.features import profiles
 from stream_persona.foreign import fit
 from stream_persona.model import PersonaClassifier, seeds
 from stream_persona.pipeline import Outcome
-from stream_persona.records import Record
-from stream_persona.taxonomy import FIELDS, Taxonomy
-from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from tests.builders import (
     DAY,

@@ -10,14 +10,14 @@ import pytest
 from stream_persona import examples
 from stream_persona.affinity import affinities
 from stream_persona.classifiers import Example, Learner, classifier
+from stream_persona.domain.features import Counts, Profiles, profiles
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import SettingsError, UnavailableError
 from stream_persona.explain import reasons, tree
-from stream_persona.features import Counts, Profiles, profiles
 from stream_persona.follow import Follower
 from stream_persona.foreign import fit
 from stream_persona.refit import ForeignFollower, Pace, following
 from stream_persona.tables import MemoryTables
-from stream_persona.tokens import Tokenizer
 from tests.builders import (
     NOW,
     LostTables,

@@ -9,13 +9,13 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stream_persona import events
 from stream_persona.api.query import PersonaQuery, answer, known, subject
+from stream_persona.domain import events
+from stream_persona.domain.events import REASONS
+from stream_persona.domain.features import Counts
+from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.errors import DecodeError, QueryError
 from stream_persona.estimate import derive
-from stream_persona.events import REASONS
-from stream_persona.features import Counts
-from stream_persona.taxonomy import FIELDS
 from tests.builders import model_of, shop, tastes
 from tests.fuzz.laws import EVENT, Path, examples
 

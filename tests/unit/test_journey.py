@@ -9,8 +9,7 @@ import pytest
 from stream_persona.demo import journey
 from stream_persona.demo.journey import received, redeemed, slug, tell
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, THEMES, make_study, split
-from stream_persona.errors import ConfigError
-from stream_persona.events import (
+from stream_persona.domain.events import (
     ENGAGEMENT,
     PURCHASE,
     Engagement,
@@ -21,6 +20,7 @@ from stream_persona.events import (
     milliseconds,
     rfc3339,
 )
+from stream_persona.errors import ConfigError
 
 pd = pytest.importorskip("pandas")
 

@@ -8,11 +8,11 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stream_persona import pipeline
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.learned import Learned, Part, members, merged, pack, panel_share, unpack
 from stream_persona.model import PersonaClassifier
-from stream_persona.records import Record
 from stream_persona.sums import customer_key
-from stream_persona.tokens import Tokenizer
 from tests.builders import delivered, shop, tastes
 
 SHOP = shop()

@@ -10,14 +10,15 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from stream_persona import pipeline, records
+from stream_persona import pipeline
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import Event, encode, event_time
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.estimate import derive
-from stream_persona.events import Event, encode, event_time
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
-from stream_persona.records import Record
-from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer
 from tests.builders import (
     DAY,
     HOUR,
@@ -121,8 +122,8 @@ def test_a_deletion_leaves_what_is_left_when_nothing_older_ever_was(seed: int) -
 
 def bare(folded: bytes) -> bytes:
     """The folded bytes without positions: those tell how far the inputs were read."""
-    (record,) = records.decode([folded], SHOP.fingerprint)
-    return records.folded(replace(record, positions={}), SHOP.fingerprint)
+    (record,) = record_codec.decode([folded], SHOP.fingerprint)
+    return record_codec.folded(replace(record, positions={}), SHOP.fingerprint)
 
 
 def test_a_deletion_asks_for_what_was_applied_only_when_newer_events_were() -> None:
@@ -153,7 +154,7 @@ def test_any_order_of_offsets_gives_equal_counts_and_label(seed: int) -> None:
     one = walked(delivered(*happened), SHOP).records["x"]
     two = walked(delivered(*rng.sample(happened, len(happened))), SHOP).records["x"]
     bare = [Record(record.counts, record.label) for record in (one, two)]
-    assert records.folded(bare[0], 1) == records.folded(bare[1], 1)
+    assert record_codec.folded(bare[0], 1) == record_codec.folded(bare[1], 1)
 
 
 @given(SEEDS)
@@ -299,9 +300,9 @@ def test_what_is_said_does_not_depend_on_the_company() -> None:
 
 def test_the_walk_leaves_its_records_as_they_were() -> None:
     first = walked(delivered(purchase("p"), assignment("a")), shop())
-    before = records.encode(list(first.records.values()), 1)
+    before = record_codec.encode(list(first.records.values()), 1)
     walked(delivered(purchase("q", NOW + DAY), deletion("d"), first=1), shop(), first.records)
-    assert records.encode(list(first.records.values()), 1) == before
+    assert record_codec.encode(list(first.records.values()), 1) == before
 
 
 def test_no_deliveries_lead_to_nothing() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import events, records
-from stream_persona.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS, encode
-from stream_persona.records import Record
+from stream_persona.domain import events, record_codec
+from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS, encode
+from stream_persona.domain.record import Record
+from stream_persona.domain.taxonomy import FIELDS
+from stream_persona.domain.tokenizer import MAX_NAME, MAX_TOKENS, Tokenizer
 from stream_persona.tables import MemoryTables
-from stream_persona.taxonomy import FIELDS
-from stream_persona.tokens import MAX_NAME, MAX_TOKENS, Tokenizer
 from tests.builders import (
     DAY,
     HOUR,
@@ -191,7 +191,7 @@ async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Out
 
 
 def stored(tables: MemoryTables, customer: str = "c") -> Record:
-    (record,) = records.decode([tables.states[customer]], SHOP.fingerprint)
+    (record,) = record_codec.decode([tables.states[customer]], SHOP.fingerprint)
     return record
 
 

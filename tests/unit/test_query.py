@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stream_persona import taxonomy as taxonomies
 from stream_persona.api.query import (
     EXAMPLE,
     PersonaQuery,
@@ -20,11 +19,12 @@ from stream_persona.api.query import (
     known,
     subject,
 )
+from stream_persona.domain import taxonomy as taxonomies
+from stream_persona.domain.features import Counts, fold
+from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS, Tokenizer
 from stream_persona.errors import InputError, QueryError
 from stream_persona.estimate import derive
-from stream_persona.features import Counts, fold
 from stream_persona.model import PersonaClassifier, profile_of, seeds
-from stream_persona.tokens import COARSE_SLOTS, SLOTS, Tokenizer
 from stream_persona.weights import Weights
 from tests.builders import observation
 

@@ -7,19 +7,11 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from stream_persona.domain.deduplication import event_hash
+from stream_persona.domain.features import NO_EPOCH, Counts
+from stream_persona.domain.record import Label, Posterior, Record, Said
+from stream_persona.domain.record_codec import decode, decode_taught, encode, folded
 from stream_persona.errors import TopologyError
-from stream_persona.features import NO_EPOCH, Counts
-from stream_persona.recent import event_hash
-from stream_persona.records import (
-    Label,
-    Posterior,
-    Record,
-    Said,
-    decode,
-    decode_taught,
-    encode,
-    folded,
-)
 from tests.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
 
 MARK = 7

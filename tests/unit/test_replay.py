@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona import pipeline, records
+from stream_persona import pipeline
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import Event, encode
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError, InputError
-from stream_persona.events import Event, encode
 from stream_persona.learned import unpack
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
@@ -21,7 +23,6 @@ from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.tables import MemoryTables
-from stream_persona.tokens import Tokenizer
 from tests.builders import (
     NOW,
     Crash,
@@ -76,16 +77,16 @@ async def replayed(
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     mark = TAXONOMY.fingerprint
-    stored = records.decode(list(tables.states.values()), mark)
+    stored = record_codec.decode(list(tables.states.values()), mark)
     pairs = zip(tables.states, stored, strict=True)
-    return {name: records.folded(record, mark) for name, record in pairs}
+    return {name: record_codec.folded(record, mark) for name, record in pairs}
 
 
 def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
     """The fold of all in one go."""
     outcome = pipeline.absorb(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
     mark = TAXONOMY.fingerprint
-    return {name: records.folded(record, mark) for name, record in outcome.records.items()}
+    return {name: record_codec.folded(record, mark) for name, record in outcome.records.items()}
 
 
 def changes(outbox: Outbox) -> list[dict[str, Any] | None]:

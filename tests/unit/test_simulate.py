@@ -4,9 +4,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from stream_persona.events import BROWSE, ENGAGEMENT, PURCHASE, Behaviour, Purchase, decode, encode
+from stream_persona.domain.events import (
+    BROWSE,
+    ENGAGEMENT,
+    PURCHASE,
+    Behaviour,
+    Purchase,
+    decode,
+    encode,
+)
+from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped
 from stream_persona.simulate import Simulator
-from stream_persona.taxonomy import Taxonomy, load, parse, shipped
 
 NAMES = ("student", "parent", "pet_owner", "gadget_lover", "deal_hunter")
 MINUTE = 60_000

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from stream_persona.domain.taxonomy import load, parse, shipped
 from stream_persona.errors import TaxonomyError
-from stream_persona.taxonomy import load, parse, shipped
 
 FIVE = "\n".join(f'[[persona]]\nname = "{name}"' for name in "abcde") + "\n"
 

@@ -4,15 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.bands import price_band, quantity_band, size_band, words
-from stream_persona.events import Browse, Engagement, Event, Item, Purchase
-from stream_persona.tokens import (
-    COARSE_SLOTS,
-    EVENTS,
-    SLOTS,
-    Tokenizer,
-    slot_of,
-)
+from stream_persona.domain.binning import price_band, quantity_band, size_band, words
+from stream_persona.domain.events import Browse, Engagement, Event, Item, Purchase
+from stream_persona.domain.tokenizer import COARSE_SLOTS, EVENTS, SLOTS, Tokenizer, slot_of
 from tests.builders import DAY, HOUR, NOW, engagement, purchase, shop, unpacked
 
 SATURDAY = NOW + 4 * DAY

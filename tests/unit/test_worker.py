@@ -11,14 +11,15 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import pipeline, records, sharing
+from stream_persona import pipeline, sharing
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import Event, encode
+from stream_persona.domain.tokenizer import slot_of
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.events import Event, encode
 from stream_persona.journal import home
 from stream_persona.learned import unpack
 from stream_persona.model import PersonaClassifier
 from stream_persona.tables import Claim, MemoryTables
-from stream_persona.tokens import slot_of
 from stream_persona.worker import Worker
 from tests.builders import (
     DAY,
@@ -54,13 +55,13 @@ def changes(outbox: Outbox) -> list[Any]:
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     blobs = {**tables.markers, **tables.states}
-    read = records.decode(list(blobs.values()), SHOP.fingerprint)
-    return {c: records.folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)}
+    read = record_codec.decode(list(blobs.values()), SHOP.fingerprint)
+    return {c: record_codec.folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)}
 
 
 def sum_of(tables: MemoryTables) -> bytes:
     """The model that all stored records fold to."""
-    stored = records.decode(list(tables.states.values()), SHOP.fingerprint)
+    stored = record_codec.decode(list(tables.states.values()), SHOP.fingerprint)
     model = PersonaClassifier()
     for lesson in pipeline.lessons(dict(zip(tables.states, stored, strict=True)), SHOP):
         model.add(lesson.part, lesson.persona)
@@ -345,7 +346,7 @@ async def test_what_was_read_under_a_claim_is_not_written_under_the_next_one() -
     tables.held.set()
     with pytest.raises(FencedError):
         await late
-    (record,) = records.decode([tables.states["c"]], SHOP.fingerprint)
+    (record,) = record_codec.decode([tables.states["c"]], SHOP.fingerprint)
     assert record.counts.clock == NOW + 2
     assert len({change["change_id"] for change in changes(outbox)}) == 1
 
@@ -441,7 +442,7 @@ async def test_an_event_off_its_home_is_forwarded_and_applied_there_under_its_fi
     there = raw(REROUTES, forwarded.value, 3, 1, forwarded.headers, at=NOW + DAY)
     await working.process([there])
     await working.process([replace(there, offset=4)])
-    (record,) = records.decode(list(tables.states.values()), SHOP.fingerprint)
+    (record,) = record_codec.decode(list(tables.states.values()), SHOP.fingerprint)
     assert record.positions == {0: 18}
     assert record.counts.values.max() > 0
 

@@ -9,16 +9,16 @@ from stream_persona.affinity import affinities
 from stream_persona.calibration_panel import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
-from stream_persona.events import PURCHASE, Item, Purchase, event_time
-from stream_persona.events import milliseconds as epoch_ms
-from stream_persona.features import profiles
+from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
+from stream_persona.domain.events import milliseconds as epoch_ms
+from stream_persona.domain.features import profiles
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.learned import PANEL, Learned
 from stream_persona.model import PersonaClassifier
 from stream_persona.outcome import Delivery, Outcome
 from stream_persona.ranking import Affinities
-from stream_persona.records import Record
 from stream_persona.sums import Contributions
-from stream_persona.tokens import Tokenizer
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 

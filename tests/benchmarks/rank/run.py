@@ -32,8 +32,8 @@ import numpy as np
 from rich.console import Console
 
 from stream_persona import ranking
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.ranking import STRENGTH, Ranked
-from stream_persona.tokens import Tokenizer
 from tests.benchmarks.rank.caller import TASKS, Question, Shop
 from tests.benchmarks.rank.households import Household, Model, households, taught
 from tests.benchmarks.report import table

@@ -23,8 +23,8 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 from redis import Redis
 
-from stream_persona import taxonomy
-from stream_persona.records import Record
+from stream_persona.domain import taxonomy
+from stream_persona.domain.record import Record
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter
 from tests.benchmarks.speed.plain import Came, Plain, Said

@@ -15,10 +15,10 @@ import numpy as np
 import orjson
 from confluent_kafka import Producer
 
-from stream_persona import taxonomy
-from stream_persona.events import ASSIGNMENT, BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain import taxonomy
+from stream_persona.domain.events import ASSIGNMENT, BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import Taxonomy
 
 #: Event time of the first event, epoch milliseconds, and how long the log lasts.
 BEGAN = 1_764_000_000_000

@@ -22,7 +22,7 @@ from itertools import count
 from aiokafka import AIOKafkaProducer
 
 from stream_persona import journal
-from stream_persona.events import ASSIGNMENT
+from stream_persona.domain.events import ASSIGNMENT
 from stream_persona.producing import batches, ends_of
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.job import BEGAN, Job, Sent, assignment

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 
 from stream_persona import journal, pipeline
 from stream_persona.change import public_record
+from stream_persona.domain import events
+from stream_persona.domain.record import Record
+from stream_persona.domain.record_codec import decode, encode
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.follow import CALIBRATE, DERIVE
 from stream_persona.learned import Learned, Part, members, merged, panel_share
 from stream_persona.pipeline import Delivery, Outcome
-from stream_persona.records import Record, decode, encode
 from stream_persona.settings import Settings
-from stream_persona.taxonomy import Taxonomy
-from stream_persona.tokens import Tokenizer
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Plain:
     def walk(self, came: Came, record: Record | None) -> Said:
         """The whole journey of one event; the customer's stored record is given."""
         kind = self._kinds[came.topic]
-        event = journal.read(kind, came.value, self.taxonomy)
+        event = events.read(kind, came.value, self.taxonomy)
         name = event.customer_id
         delivery = Delivery.of(event, kind, came.partition, came.offset, came.timestamp)
         stored = {} if record is None else {name: record}

@@ -13,7 +13,8 @@ from typing import Any, cast
 import faust
 from redis.asyncio import Redis
 
-from stream_persona import launch, taxonomy
+from stream_persona import launch
+from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter
 from tests.benchmarks.speed.plain import Came, Plain

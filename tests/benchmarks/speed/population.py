@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 from redis import Redis
 
-from stream_persona import journal, pipeline, records
+from stream_persona import journal, pipeline
 from stream_persona.change import public_record
+from stream_persona.domain import events, record_codec
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.learned import Learned, members
 from stream_persona.model import PersonaClassifier
 from stream_persona.pipeline import Delivery
-from stream_persona.records import Record
 from stream_persona.sums import customer_key
-from stream_persona.tokens import Tokenizer
 from stream_persona.weights import Weights
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
 
@@ -43,7 +44,7 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
     if labelled:
         told += [given(some, number) for number in range(KINDS)]
     deliveries = [
-        Delivery.of(journal.read(kind, value, job.taxonomy), kind, 0, offset)
+        Delivery.of(events.read(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
     outcome = pipeline.absorb(deliveries, {}, job.taxonomy, tokenizer)
@@ -53,7 +54,7 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
         for record in outcome.records.values()
         if pipeline.teaches(record, job.taxonomy) == labelled
     ]
-    blobs = records.encode(found, job.taxonomy.fingerprint)
+    blobs = record_codec.encode(found, job.taxonomy.fingerprint)
     return [Stored(blob, record) for blob, record in zip(blobs, found, strict=True)]
 
 
@@ -64,7 +65,7 @@ def weights_of(job: Job) -> Weights:
     """
     told = [*job.messages(), *(given(job, number) for number in range(KINDS))]
     deliveries = [
-        Delivery.of(journal.read(kind, value, job.taxonomy), kind, 0, offset)
+        Delivery.of(events.read(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
     tokenizer = Tokenizer(job.taxonomy)

@@ -18,7 +18,7 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.sinks.community.redis import RedisSink
 from redis import Redis
 
-from stream_persona import taxonomy
+from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter, parser
 from tests.benchmarks.speed.plain import Came, Plain, Said

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import numpy as np
 
-from stream_persona.bands import (
+from stream_persona.domain.binning import (
     MAX_LEVELS,
     levels,
     price_band,
@@ -22,7 +22,7 @@ from stream_persona.bands import (
     size_band,
     words,
 )
-from stream_persona.events import (
+from stream_persona.domain.events import (
     MAX_ATTRIBUTES,
     MAX_ITEM_ATTRIBUTES,
     MAX_ITEMS,
@@ -37,8 +37,8 @@ from stream_persona.events import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream_persona.events import Behaviour, Item
-    from stream_persona.taxonomy import Taxonomy
+    from stream_persona.domain.events import Behaviour, Item
+    from stream_persona.domain.taxonomy import Taxonomy
 
 #: Slots of coarse and of fine tokens; a slot is a 16-bit number.
 COARSE_SLOTS: Final = 57_344

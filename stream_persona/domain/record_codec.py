@@ -1,10 +1,8 @@
-"""A customer's private record, and its compact bytes.
+"""The compact bytes of records.
 
-The *folded* part (counts, label, positions, recent event ids, deletion) is a pure function of the
-set of events; the *said* part is what was last published. Bytes of a record are a head in
-msgpack, then all numbers as varints: the keys as differences, the values without the zeros that
-all of their section end in. Many records are encoded and decoded at once, without a Python loop
-over tokens.
+Bytes of a record are a head in msgpack, then all numbers as varints (LEB128: seven bits to a byte,
+the lowest first): the keys as differences, the values without the zeros that all of their section
+end in. Many records are encoded and decoded at once, without a Python loop over tokens.
 """
 
 from __future__ import annotations
@@ -13,13 +11,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
+from stream_persona.domain.deduplication import Recent
+from stream_persona.domain.features import Counts, columns, cut
+from stream_persona.domain.record import Label, Record, Said
 from stream_persona.errors import TopologyError
-from stream_persona.features import Counts, columns, cut
-from stream_persona.recent import Recent
-from stream_persona.varints import from_varints, to_varints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,83 +26,38 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
+
+def to_varints(numbers: Ints) -> tuple[bytes, Ints]:
+    """LEB128 of all numbers, and where each begins (one more: the end)."""
+    lengths = np.ones(len(numbers), np.int64)
+    most = int(numbers.max(initial=0))
+    for bits in range(7, max(most.bit_length(), 1), 7):
+        lengths += numbers >= 1 << bits
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    out = np.empty(int(ends[-1]), np.uint8)
+    at, rest = ends[:-1], numbers
+    while len(at):
+        more = rest >= 128  # noqa: PLR2004 - seven bits to a byte
+        out[at] = (rest & 127) | (more << 7)
+        at, rest = at[more] + 1, rest[more] >> 7
+    return out.tobytes(), ends
+
+
+def from_varints(blob: bytes) -> Ints:
+    """All numbers of a run of LEB128."""
+    raw = np.frombuffer(blob, np.uint8)
+    ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
+    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
+    numbers = (raw[starts] & 127).astype(np.int64)
+    rows, at, shift = np.flatnonzero(raw[starts] >= 128), starts, 7  # noqa: PLR2004
+    while len(rows):
+        byte = raw[at[rows] + shift // 7]
+        numbers[rows] |= (byte & 127).astype(np.int64) << shift
+        rows, shift = rows[byte >= 128], shift + 7  # noqa: PLR2004
+    return numbers
+
+
 FORMAT: Final = 5
-
-
-class Label(Struct, frozen=True, array_like=True, gc=False):
-    """The newest assignment, in event time; ``persona`` None is a withdrawal."""
-
-    at: int
-    assignment_id: str
-    persona: str | None
-    expires_at: int | None = None
-    source: str | None = None
-
-
-class Posterior(Struct, frozen=True, array_like=True, gc=False):
-    """What is said of a customer: probabilities in millionths, ordered as ``Said.personas``."""
-
-    persona: str | None
-    confidence: int
-    ambiguous: bool
-    assigned: bool
-    distribution: tuple[int, ...]
-
-    def likeliest(self, personas: Sequence[str]) -> str:
-        """The persona, and where none is named the one that is likeliest."""
-        return self.persona or personas[self.distribution.index(max(self.distribution))]
-
-
-class Said(Struct, frozen=True, array_like=True, gc=False):
-    """The last published change of a customer, complete enough to publish it again.
-
-    Times are epoch milliseconds; ``since`` is the event time from which the persona holds.
-    """
-
-    revision: int
-    cause: int
-    at: int
-    published_at: int
-    since: int
-    evidence: int
-    candidate_floor: int
-    personas: tuple[str, ...]
-    previous: Posterior | None
-    current: Posterior
-    why: tuple[tuple[str, str, int], ...]
-    model_version: str
-    taxonomy_version: str
-
-
-class Record(Struct, frozen=True, gc=False):
-    """Everything known of one customer; replaced, never changed in place.
-
-    ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent``
-    hashes of event ids to their event times, ``deleted_at`` is the newest deletion (0: none).
-    ``packed`` is a ``Said`` with its bytes: it stays through many events, and is encoded once.
-    """
-
-    counts: Counts = field(default_factory=Counts.empty)
-    label: Label | None = None
-    positions: dict[int, int] = field(default_factory=dict)
-    recent: dict[int, Recent] = field(default_factory=dict)
-    deleted_at: int = 0
-    said: Said | None = None
-    packed: tuple[Said, msgspec.Raw] | None = None
-
-    @property
-    def is_marker(self) -> bool:
-        """Whether nothing is left but the memory of a deletion."""
-        return bool(self.deleted_at) and not len(self.counts) and self.label is None
-
-    def active_label(self) -> str | None:
-        """The persona assigned as of the record's own clock, if any."""
-        label = self.label
-        if label is None or (
-            label.expires_at is not None and self.counts.clock >= label.expires_at
-        ):
-            return None
-        return label.persona
 
 
 class _Start(Struct, frozen=True, array_like=True, gc=False):
@@ -126,10 +79,19 @@ class _Head(_Start, frozen=True, array_like=True, gc=False):
 
 _AnyStart = TypeVar("_AnyStart", bound=_Start)
 
+
 _encoder = msgspec.msgpack.Encoder()
+
+
 _start_decoder = msgspec.msgpack.Decoder(_Start)  # which skips what follows
+
+
 _head_decoder = msgspec.msgpack.Decoder(_Head)
+
+
 _said_decoder = msgspec.msgpack.Decoder(Said | None)
+
+
 _HEAD_BYTES = 4
 
 

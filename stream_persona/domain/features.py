@@ -21,15 +21,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.keyed import merge_by_key, sum_by_key
-from stream_persona.tokens import COARSE_SLOTS, EVENTS, SLOT_TYPE, WEIGHT_TYPE, WEIGHT_UNITS
+from stream_persona.domain.grouping import merge_by_key, sum_by_key
+from stream_persona.domain.tokenizer import (
+    COARSE_SLOTS,
+    EVENTS,
+    SLOT_TYPE,
+    WEIGHT_TYPE,
+    WEIGHT_UNITS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.taxonomy import Features
+    from stream_persona.domain.taxonomy import Features
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]

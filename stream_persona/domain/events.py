@@ -25,13 +25,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
 from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
 
 #: Most bytes of a message: what is read can be forwarded with headers on any broker's defaults.
 MAX_BYTES: Final = 1_000_000
@@ -275,3 +278,19 @@ def check_id(customer_id: str) -> None:
 def encode(message: object) -> bytes:
     """The JSON bytes of an event or of anything made of plain values."""
     return _ENCODER.encode(message)
+
+
+def read(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
+    """The event of ``kind`` in a message's value; an assignment's persona is of the taxonomy.
+
+    Raises:
+        DecodeError: whatever the bytes are; nothing else comes out.
+    """
+    event = decode(kind, value)
+    if kind == ASSIGNMENT:
+        persona = cast("Assignment", event).persona
+        if persona not in {None, *taxonomy.names}:
+            known = ", ".join(taxonomy.names)
+            detail = f"persona {persona!r} is not of the taxonomy; expected one of {known}"
+            raise DecodeError("unknown_persona", detail)
+    return event

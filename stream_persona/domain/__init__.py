@@ -1,0 +1,1 @@
+"""What the system speaks of: events, personas, tokens, features, the customer record. Pure."""
