@@ -14,23 +14,23 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import examples
-from stream_persona.classifiers import (
+from stream_persona.model.evaluation import Prequential
+from stream_persona.model.river_adapter import (
     Example,
     Learner,
     classifier,
     in_order,
     specifications,
 )
-from stream_persona.quality import Prequential
 from stream_persona.refit import Pace
 from stream_persona.status import CURRENT, ModelStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stream_persona.classifiers import Classifier
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.metrics import Metrics
+    from stream_persona.model.river_adapter import Classifier
     from stream_persona.pipeline import Lesson, Trial
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -124,20 +125,23 @@ def compare(
     """
     from dataclasses import asdict
 
-    from stream_persona import compare as comparison
-    from stream_persona.classifiers import specifications
+    from stream_persona import cli_model
+    from stream_persona.model import comparison
+    from stream_persona.model.river_adapter import specifications
     from stream_persona.terminal import print_json, progress
 
     settings, taxonomy = configured()
     rivals = challenger or specifications(settings.challengers) or comparison.USUAL
     models = comparison.contestants([settings.model, *rivals], taxonomy)
-    known = asyncio.run(comparison.stored(settings, taxonomy))
+    known = asyncio.run(cli_model.stored(settings, taxonomy))
     with progress("customers judged", len(known) * len(models)) as advance:
-        rows = comparison.compared(known, models, taxonomy, advance, in_time=in_time)
+        rows = comparison.compared(
+            known, models, taxonomy, time.perf_counter, advance, in_time=in_time
+        )
     if as_json:
         print_json({"customers": len(known), "models": [asdict(row) for row in rows]})
     else:
-        comparison.show(rows)
+        cli_model.show(rows)
 
 
 @group.command(epilog="Example: stream-persona show C-1017 --tokens 10")

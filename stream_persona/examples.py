@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import journal, pipeline
-from stream_persona.classifiers import Example, in_order
 from stream_persona.domain.features import profiles
+from stream_persona.model.river_adapter import Example, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,14 +7,15 @@ import math
 import time
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.learned import Learned, merged
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.learned import Part
-    from stream_persona.weights import Weights
+    from stream_persona.model.shard import Part
+    from stream_persona.model.weights import Weights
 
 #: One part in so many of the time is spent on new weights while labelled customers move, and on
 #: calibrations then; and on these once the customers are at rest.

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from stream_persona import learned, pipeline
+from stream_persona import pipeline
 from stream_persona.change import change_message
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import encode
-from stream_persona.model import PersonaClassifier
-from stream_persona.sums import customer_key
+from stream_persona.model import shard
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.statistics import customer_key
 from stream_persona.tables import Write
 
 if TYPE_CHECKING:
@@ -226,6 +227,6 @@ async def save_part(
     Raises:
         FencedError: another worker owns the partition now.
     """
-    blob, stamp = await asyncio.to_thread(learned.pack, sums.canonical(), known, taxonomy)
+    blob, stamp = await asyncio.to_thread(shard.pack, sums.canonical(), known, taxonomy)
     await tables.save_part(claim, blob, stamp)
     return stamp

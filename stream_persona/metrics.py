@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
+    from stream_persona.model.evaluation import Quality
     from stream_persona.outcome import Outcome
-    from stream_persona.quality import Quality
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Event, Heard
     from stream_persona.domain.features import Profiles
     from stream_persona.domain.record import Record
-    from stream_persona.sums import Contribution
+    from stream_persona.model.statistics import Contribution
 
 
 class Delivery(Struct, gc=False):

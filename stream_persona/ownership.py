@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona import journal
 from stream_persona.errors import FencedError
 from stream_persona.journal import RecordCache
-from stream_persona.learned import Part
+from stream_persona.model.shard import Part
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

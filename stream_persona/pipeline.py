@@ -18,9 +18,9 @@ from stream_persona.domain.features import Counts, Profiles, fold, profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import with_change
 from stream_persona.drafts import Draft, Rules, clamped, draft_of, whole_milliseconds
-from stream_persona.explain import reasons
+from stream_persona.model.explain import reasons
+from stream_persona.model.statistics import FOLDS, Contributions, customer_key
 from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
-from stream_persona.sums import FOLDS, Contributions, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import Said
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.weights import Weights
+    from stream_persona.model.weights import Weights
 
 
 _NONE: Histories = {}

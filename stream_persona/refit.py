@@ -8,16 +8,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import examples
-from stream_persona.classifiers import ADDITIVE
 from stream_persona.follow import Follower
-from stream_persona.foreign import fit
+from stream_persona.model.river_adapter import ADDITIVE
+from stream_persona.model.river_model import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.foreign import ForeignWeights
-    from stream_persona.learned import Part
+    from stream_persona.model.river_model import ForeignWeights
+    from stream_persona.model.shard import Part
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
 

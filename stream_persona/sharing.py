@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import journal
-from stream_persona.affinity import affinities
 from stream_persona.errors import FencedError
-from stream_persona.learned import Part, members, panel_share, unpack
+from stream_persona.model.explain import affinities
+from stream_persona.model.shard import Part, members, panel_share, unpack
 from stream_persona.refit import following
 
 if TYPE_CHECKING:

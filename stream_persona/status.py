@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import msgspec
 from msgspec import Struct
 
-from stream_persona.judged import ALARMS, BINS, Bin, Tally, calibration_error, pooled
+from stream_persona.model.evaluation import ALARMS, BINS, Bin, Tally, calibration_error, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from stream_persona.history import History
     from stream_persona.journal import Share
     from stream_persona.metrics import Metrics
+    from stream_persona.model.weights import Weights
     from stream_persona.ownership import Owned
     from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
-    from stream_persona.weights import Weights
 
 #: So many events walked at once are a crowd, in the seconds after which the sweep steps back: they
 #: had to wait for each other.

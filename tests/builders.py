@@ -25,14 +25,14 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.estimate import derive
 from stream_persona.metrics import Metrics
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.estimator import derive
+from stream_persona.model.weights import Weights
 from stream_persona.pipeline import Delivery, Histories, Outcome, Overtaken
 from stream_persona.publish import Change, IsMine, Message
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
-from stream_persona.weights import Weights
 from stream_persona.worker import Worker
 from tests.waiting import eventually
 

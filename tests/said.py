@@ -6,7 +6,7 @@ import msgspec
 import orjson
 
 from stream_persona.api.tally import Change
-from stream_persona.judged import BINS, Bin
+from stream_persona.model.evaluation import BINS, Bin
 from stream_persona.status import ModelStatus, WorkerStatus
 from tests.builders import PERSONAS
 

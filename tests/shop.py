@@ -21,11 +21,12 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
 from stream_persona.journal import home
-from stream_persona.learned import Learned, Part, members, merged, panel_share, unpack
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import Part, members, merged, panel_share, unpack
+from stream_persona.model.weights import Weights
 from stream_persona.pipeline import Delivery
 from stream_persona.settings import Settings
-from stream_persona.weights import Weights
 from tests.waiting import eventually
 
 

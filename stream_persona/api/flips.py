@@ -28,14 +28,14 @@ from stream_persona.domain.tokenizer import (
     WEIGHT_TYPE,
     Tokenizer,
 )
-from stream_persona.explain import split
+from stream_persona.model.explain import split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Signals, Taxonomy
-    from stream_persona.weights import Weights
+    from stream_persona.model.weights import Weights
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from stream_persona.api.reports import Reports
     from stream_persona.api.tally import Tally
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.weights import Weights
     from stream_persona.status import ModelStatus
-    from stream_persona.weights import Weights
 
 _WINDOW: Final = 60
 _ALARMS: Final = 20

@@ -17,10 +17,10 @@ import numpy as np
 
 from stream_persona.domain.features import SCALE
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.explain import split
-from stream_persona.learned import merged
-from stream_persona.model import seeds
-from stream_persona.sums import E
+from stream_persona.model.classifier import seeds
+from stream_persona.model.explain import split
+from stream_persona.model.shard import merged
+from stream_persona.model.statistics import E
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from stream_persona.api.reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.learned import Part
-    from stream_persona.sums import Stacked, Sums
-    from stream_persona.weights import Weights
+    from stream_persona.model.shard import Part
+    from stream_persona.model.statistics import Stacked, Sums
+    from stream_persona.model.weights import Weights
 
 #: Features shown of each persona, at most, and the least lift that is one to the eye.
 MOST: Final = 8

@@ -16,15 +16,15 @@ from stream_persona.domain.events import check_id
 from stream_persona.domain.features import profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import QueryError
-from stream_persona.explain import tree
-from stream_persona.model import profile_of
+from stream_persona.model.classifier import profile_of
+from stream_persona.model.explain import tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from stream_persona.domain.features import Counts, Profiles
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.weights import Weights
+    from stream_persona.model.weights import Weights
 
 #: What ``predict`` may name, and the key of ``where`` that names a customer.
 TARGET: Final = "persona"

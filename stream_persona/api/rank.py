@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
 from stream_persona import ranking
-from stream_persona.affinity import affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.errors import QueryError
+from stream_persona.model.explain import affinities
 from stream_persona.ranking import STRENGTH, Affinities, Ranked
 from stream_persona.shopper import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper, parsed
 
 if TYPE_CHECKING:
     from stream_persona.api.reader import Names, Reader
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
-    from stream_persona.weights import Weights
 
 #: Most items of a request.
 MOST_ITEMS: Final = 1_000

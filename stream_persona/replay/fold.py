@@ -20,7 +20,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona import pipeline
-from stream_persona.affinity import affinities
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.journal import (
@@ -35,7 +34,8 @@ from stream_persona.journal import (
     unpublished,
     write_of,
 )
-from stream_persona.learned import panel_share, unpack
+from stream_persona.model.explain import affinities
+from stream_persona.model.shard import panel_share, unpack
 from stream_persona.pipeline import Outcome
 from stream_persona.refit import following
 
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.history import History
+    from stream_persona.model.weights import Weights
     from stream_persona.pipeline import Delivery
     from stream_persona.publish import Change, Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
-    from stream_persona.weights import Weights
 
 #: Customers that are spoken of at a time.
 _SPEAK_CHUNK: Final = 500

@@ -21,13 +21,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stream_persona.calibration import calibrated
 from stream_persona.domain.features import LOG_GAIN, Profiles
 from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
-from stream_persona.estimate import derive
-from stream_persona.learned import PANEL
-from stream_persona.sums import Sums, contribution
-from stream_persona.weights import DEFAULT_GAINS, Weights
+from stream_persona.model.calibration import calibrated
+from stream_persona.model.estimator import derive
+from stream_persona.model.shard import PANEL
+from stream_persona.model.statistics import Sums, contribution
+from stream_persona.model.weights import DEFAULT_GAINS, Weights
 from tests.benchmarks.tasks import TIMES, Task, key_and_fold
 
 Floats = NDArray[np.float64]

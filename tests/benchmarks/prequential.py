@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from stream_persona import pipeline
-from stream_persona.calibration import Calibration, calibrated
-from stream_persona.calibration_panel import Member
 from stream_persona.domain.events import KINDS, Assignment, Event, event_time
 from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.estimate import derive_from
-from stream_persona.learned import PANEL
+from stream_persona.model.calibration import Calibration, calibrated
+from stream_persona.model.calibration_panel import Member
+from stream_persona.model.estimator import derive_from
+from stream_persona.model.shard import PANEL
+from stream_persona.model.statistics import Sums
+from stream_persona.model.weights import Weights
 from stream_persona.pipeline import Delivery
-from stream_persona.sums import Sums
-from stream_persona.weights import Weights
 from tests.benchmarks.tasks import FEATURES, TAXONOMY, key_and_fold, load
 
 #: Task to the group whose events it is told with.

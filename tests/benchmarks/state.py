@@ -25,11 +25,11 @@ from stream_persona.domain import record_codec, taxonomy, tokenizer
 from stream_persona.domain.features import Counts, profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import COARSE_SLOTS, Tokenizer
-from stream_persona.estimate import derive
-from stream_persona.learned import panel_share
+from stream_persona.model.estimator import derive
+from stream_persona.model.shard import panel_share
+from stream_persona.model.statistics import Sums, contribution
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.redis_tables import RedisTables
-from stream_persona.sums import Sums, contribution
 from tests.servers import start_redis
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))

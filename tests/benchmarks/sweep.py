@@ -22,9 +22,9 @@ from stream_persona.change import public_record
 from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.estimate import derive
 from stream_persona.metrics import Metrics
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.estimator import derive
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator

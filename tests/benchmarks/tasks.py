@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stream_persona import pipeline
-from stream_persona.calibration_panel import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
 from stream_persona.domain import taxonomy
@@ -29,8 +28,9 @@ from stream_persona.domain.features import Counts, Profiles, profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, Tokenizer
+from stream_persona.model.calibration_panel import Member
+from stream_persona.model.statistics import FOLDS, customer_key
 from stream_persona.pipeline import Delivery
-from stream_persona.sums import FOLDS, customer_key
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 FEATURES = TAXONOMY.features

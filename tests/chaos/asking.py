@@ -10,8 +10,8 @@ from stream_persona.api.query import PersonaQuery, answer, known
 from stream_persona.api.reader import Reader
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.model.weights import Weights
 from stream_persona.redis_tables import RedisTables
-from stream_persona.weights import Weights
 from tests.chaos.verdict import Verdict
 from tests.shop import Shop
 from tests.waiting import eventually

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from stream_persona.affinity import affinities
 from stream_persona.api.rank import EXAMPLE
 from stream_persona.client import AsyncPersonaClient
 from stream_persona.domain.events import Assignment
 from stream_persona.embedded import free_port
+from stream_persona.model.explain import affinities
 from stream_persona.ranking import Ranked, in_holdout
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings

@@ -11,7 +11,7 @@ from stream_persona.demo import journey
 from stream_persona.domain import taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.pipeline import Delivery, Lesson
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.calibration import MIN_PANEL, Trial, calibrated, posterior, trial
-from stream_persona.calibration_panel import HISTORIES, HISTORY_FACTORS, Member, histories
 from stream_persona.domain.features import Profiles
 from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
-from stream_persona.estimate import derive_from
-from stream_persona.model import profile_of
-from stream_persona.sums import FOLDS, Stacked, Sums, contribution
-from stream_persona.weights import DEFAULT_GAINS
+from stream_persona.model.calibration import MIN_PANEL, Trial, calibrated, posterior, trial
+from stream_persona.model.calibration_panel import HISTORIES, HISTORY_FACTORS, Member, histories
+from stream_persona.model.classifier import profile_of
+from stream_persona.model.estimator import derive_from
+from stream_persona.model.statistics import FOLDS, Stacked, Sums, contribution
+from stream_persona.model.weights import DEFAULT_GAINS
 from tests.builders import PERSONAS
 
 CUSTOMERS = 160

@@ -7,7 +7,11 @@ import types
 import pytest
 from river import compose, linear_model, naive_bayes, preprocessing
 
-from stream_persona.classifiers import (
+from stream_persona.domain.features import COARSE_SLOTS, EVENTS, Profiles
+from stream_persona.domain.tokenizer import slot_of
+from stream_persona.errors import SettingsError
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.river_adapter import (
     Example,
     Learner,
     classifier,
@@ -18,10 +22,6 @@ from stream_persona.classifiers import (
     refolded,
     specifications,
 )
-from stream_persona.domain.features import COARSE_SLOTS, EVENTS, Profiles
-from stream_persona.domain.tokenizer import slot_of
-from stream_persona.errors import SettingsError
-from stream_persona.model import PersonaClassifier
 from tests.builders import PERSONAS, browse, profile_after, purchase, shop
 from tests.labelled import taught_examples
 

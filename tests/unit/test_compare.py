@@ -2,16 +2,16 @@
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stream_persona import cli
-from stream_persona import compare as comparison
-from stream_persona.classifiers import Example
-from stream_persona.compare import (
+from stream_persona import cli, cli_model
+from stream_persona.errors import InputError, SettingsError
+from stream_persona.model.comparison import (
     LEAST,
     PRIOR,
     Row,
@@ -22,7 +22,7 @@ from stream_persona.compare import (
     folds,
     judged,
 )
-from stream_persona.errors import InputError, SettingsError
+from stream_persona.model.river_adapter import Example
 from tests.builders import NOW, shop
 from tests.labelled import taught_examples
 
@@ -39,7 +39,7 @@ def ids(known: Any) -> list[str]:
 
 
 def rows(*models: str, in_time: bool = False) -> dict[str, Row]:
-    found = compared(KNOWN, contestants(models, SHOP), SHOP, in_time=in_time)
+    found = compared(KNOWN, contestants(models, SHOP), SHOP, time.perf_counter, in_time=in_time)
     return {row.model: row for row in found}
 
 
@@ -92,7 +92,7 @@ def test_a_model_named_twice_is_judged_once() -> None:
 def test_progress_hears_of_every_customer() -> None:
     told: list[int] = []
     models = contestants([BAYES], SHOP)
-    compared(KNOWN, models, SHOP, told.append)
+    compared(KNOWN, models, SHOP, time.perf_counter, told.append)
     assert sum(told) == len(KNOWN) * len(models)
 
 
@@ -118,19 +118,23 @@ class Peeping:
 
 @pytest.mark.parametrize("steps", [folds, blocks])
 def test_nobody_is_asked_of_whom_it_has_learned(steps: Any) -> None:
-    row = judged("peeping", Peeping, list(steps(KNOWN)), SHOP.names, lambda _: None)
+    row = judged(
+        "peeping", Peeping, list(steps(KNOWN)), SHOP.names, lambda _: None, time.perf_counter
+    )
     assert (row.failure, row.trials) == ("", len(KNOWN))
 
 
 def test_a_step_that_is_not_anew_keeps_what_was_learned() -> None:
     steps = [Step(anew=True, study=KNOWN[:1], exam=[]), Step(anew=False, study=[], exam=KNOWN[:1])]
-    assert judged("peeping", Peeping, steps, SHOP.names, lambda _: None).trials == 0
+    assert (
+        judged("peeping", Peeping, steps, SHOP.names, lambda _: None, time.perf_counter).trials == 0
+    )
 
 
 @pytest.mark.parametrize("known", [[], KNOWN[: LEAST - 1], KNOWN[:12]])
 def test_too_few_labelled_customers_are_nothing_to_compare(known: list[Example]) -> None:
     with pytest.raises(InputError, match="at least 10 labelled customers of two personas"):
-        compared(known, contestants([BAYES], SHOP), SHOP)
+        compared(known, contestants([BAYES], SHOP), SHOP, time.perf_counter)
 
 
 def test_a_wrong_challenger_is_refused_before_anything_is_read() -> None:
@@ -152,7 +156,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text(taxonomy)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STREAM_PERSONA_TAXONOMY", "shop.toml")
-    monkeypatch.setattr(comparison, "stored", found)
+    monkeypatch.setattr(cli_model, "stored", found)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.estimate import solve
+from stream_persona.model.estimator import solve
 
 
 @given(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))

@@ -6,7 +6,7 @@ import pytest
 from river import checks
 from river.base import Estimator
 
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
 
 CHECKS = list(checks.yield_checks(PersonaClassifier()))
 

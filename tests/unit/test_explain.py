@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from stream_persona.domain.features import Profiles, profiles
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.estimate import derive
-from stream_persona.explain import reasons, split, tree
-from stream_persona.model import PersonaClassifier, seeds
-from stream_persona.sums import contribution
-from stream_persona.weights import Weights
+from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.estimator import derive
+from stream_persona.model.explain import reasons, split, tree
+from stream_persona.model.statistics import contribution
+from stream_persona.model.weights import Weights
 from tests.builders import (
     NOW,
     PERSONAS,

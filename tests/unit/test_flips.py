@@ -19,11 +19,11 @@ from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS, Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.estimate import derive
-from stream_persona.foreign import fit
-from stream_persona.model import PersonaClassifier, seeds
+from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.estimator import derive
+from stream_persona.model.river_model import fit
+from stream_persona.model.weights import Weights
 from stream_persona.pipeline import Outcome
-from stream_persona.weights import Weights
 from tests.builders import (
     DAY,
     HOUR,

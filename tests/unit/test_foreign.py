@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from stream_persona import examples
-from stream_persona.affinity import affinities
-from stream_persona.classifiers import Example, Learner, classifier
 from stream_persona.domain.features import Counts, Profiles, profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import SettingsError, UnavailableError
-from stream_persona.explain import reasons, tree
 from stream_persona.follow import Follower
-from stream_persona.foreign import fit
+from stream_persona.model.explain import affinities, reasons, tree
+from stream_persona.model.river_adapter import Example, Learner, classifier
+from stream_persona.model.river_model import fit
 from stream_persona.refit import ForeignFollower, Pace, following
 from stream_persona.tables import MemoryTables
 from tests.builders import (

@@ -15,7 +15,7 @@ from stream_persona.domain.events import REASONS
 from stream_persona.domain.features import Counts
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.errors import DecodeError, QueryError
-from stream_persona.estimate import derive
+from stream_persona.model.estimator import derive
 from tests.builders import model_of, shop, tastes
 from tests.fuzz.laws import EVENT, Path, examples
 

@@ -10,9 +10,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from stream_persona import pipeline
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.learned import Learned, Part, members, merged, pack, panel_share, unpack
-from stream_persona.model import PersonaClassifier
-from stream_persona.sums import customer_key
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import Part, members, merged, pack, panel_share, unpack
+from stream_persona.model.statistics import customer_key
 from tests.builders import delivered, shop, tastes
 
 SHOP = shop()

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.affinity import affinities
 from stream_persona.domain.features import profiles
 from stream_persona.domain.tokenizer import SLOTS, Tokenizer
-from stream_persona.estimate import derive
-from stream_persona.model import PersonaClassifier, profile_of, seeds
-from stream_persona.sums import Contribution, contribution
+from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
+from stream_persona.model.estimator import derive
+from stream_persona.model.explain import affinities
+from stream_persona.model.statistics import Contribution, contribution
 from tests.builders import (
     NOW,
     PERSONAS,

@@ -18,12 +18,12 @@ from stream_persona.api.reports import Reports
 from stream_persona.api.troubles import troubles
 from stream_persona.api.watch import Watch
 from stream_persona.errors import UnavailableError
-from stream_persona.estimate import derive
-from stream_persona.judged import BINS, Bin
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.estimator import derive
+from stream_persona.model.evaluation import BINS, Bin
+from stream_persona.model.weights import Weights
 from stream_persona.settings import Settings
 from stream_persona.tables import MemoryTables
-from stream_persona.weights import Weights
 from tests.builders import PERSONAS, shop
 from tests.said import change, judged, message, posterior, record, report, told
 

@@ -16,8 +16,8 @@ from stream_persona.domain.events import Event, encode, event_time
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.estimate import derive
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.estimator import derive
 from stream_persona.pipeline import Delivery
 from tests.builders import (
     DAY,

@@ -4,10 +4,10 @@ from typing import Any
 
 from stream_persona.api.portraits import MOST, defining
 from stream_persona.domain.tokenizer import slot_of
-from stream_persona.estimate import derive
-from stream_persona.model import PersonaClassifier, profile_of
-from stream_persona.sums import contribution
-from stream_persona.weights import Weights
+from stream_persona.model.classifier import PersonaClassifier, profile_of
+from stream_persona.model.estimator import derive
+from stream_persona.model.statistics import contribution
+from stream_persona.model.weights import Weights
 
 
 def taught(tastes: dict[str, list[dict[str, float]]]) -> tuple[Weights, Any]:

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import metrics
 
-from stream_persona.judged import ALARMS, BINS, Bin, calibration_error, pooled
-from stream_persona.quality import WINDOW, Prequential
+from stream_persona.model.evaluation import (
+    ALARMS,
+    BINS,
+    WINDOW,
+    Bin,
+    Prequential,
+    calibration_error,
+    pooled,
+)
 
 NAMES = tuple("abcdefg")
 

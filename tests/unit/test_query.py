@@ -23,9 +23,9 @@ from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.features import Counts, fold
 from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS, Tokenizer
 from stream_persona.errors import InputError, QueryError
-from stream_persona.estimate import derive
-from stream_persona.model import PersonaClassifier, profile_of, seeds
-from stream_persona.weights import Weights
+from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
+from stream_persona.model.estimator import derive
+from stream_persona.model.weights import Weights
 from tests.builders import observation
 
 SHOP = taxonomies.load(None)

@@ -16,8 +16,8 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError, InputError
-from stream_persona.learned import unpack
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.shard import unpack
 from stream_persona.pipeline import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable

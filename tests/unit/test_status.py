@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.judged import ALARMS, BINS, Bin
-from stream_persona.quality import Prequential
+from stream_persona.model.evaluation import ALARMS, BINS, Bin, Prequential
 from stream_persona.status import (
     ModelStatus,
     WorkerStatus,

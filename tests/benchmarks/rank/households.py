@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_persona import pipeline
-from stream_persona.affinity import affinities
-from stream_persona.calibration_panel import Member
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
 from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
@@ -14,11 +12,14 @@ from stream_persona.domain.events import milliseconds as epoch_ms
 from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.learned import PANEL, Learned
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.calibration_panel import Member
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.explain import affinities
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import PANEL
+from stream_persona.model.statistics import Contributions
 from stream_persona.outcome import Delivery, Outcome
 from stream_persona.ranking import Affinities
-from stream_persona.sums import Contributions
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 

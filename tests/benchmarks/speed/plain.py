@@ -18,7 +18,8 @@ from stream_persona.domain.record_codec import decode, encode
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.follow import CALIBRATE, DERIVE
-from stream_persona.learned import Learned, Part, members, merged, panel_share
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import Part, members, merged, panel_share
 from stream_persona.pipeline import Delivery, Outcome
 from stream_persona.settings import Settings
 

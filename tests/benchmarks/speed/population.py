@@ -15,11 +15,12 @@ from stream_persona.change import public_record
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.learned import Learned, members
-from stream_persona.model import PersonaClassifier
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import members
+from stream_persona.model.statistics import customer_key
+from stream_persona.model.weights import Weights
 from stream_persona.pipeline import Delivery
-from stream_persona.sums import customer_key
-from stream_persona.weights import Weights
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
 
 #: Different shoppers, and events of each on average.

@@ -20,8 +20,8 @@ from river import base, compose, multiclass, naive_bayes
 
 from stream_persona.domain.features import SCALE
 from stream_persona.errors import SettingsError
-from stream_persona.model import PersonaClassifier
-from stream_persona.sums import E, P, contribution, customer_key
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.statistics import E, P, contribution, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

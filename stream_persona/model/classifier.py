@@ -9,14 +9,14 @@ from river import base
 
 from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
 from stream_persona.domain.tokenizer import COARSE_SLOTS, EVENTS, slot_of
-from stream_persona.estimate import derive
-from stream_persona.sums import Contribution, Sums, contribution
+from stream_persona.model.estimator import derive
+from stream_persona.model.statistics import Contribution, Sums, contribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.weights import Weights
+    from stream_persona.model.weights import Weights
 
 _SEED_SHARE: Final = 0.1
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from stream_persona.domain.features import SCALE
 from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
-from stream_persona.sums import COUNT, E2, P2, E, P, Stacked, Sums
-from stream_persona.weights import DEFAULT_GAINS, Gains, Weights
+from stream_persona.model.statistics import COUNT, E2, P2, E, P, Stacked, Sums
+from stream_persona.model.weights import DEFAULT_GAINS, Gains, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.optimize import minimize
 
-from stream_persona.calibration_panel import histories, joined, spread_of
-from stream_persona.estimate import derive_from
-from stream_persona.sums import FOLDS
-from stream_persona.weights import DEFAULT_GAINS, gains_at
+from stream_persona.model.calibration_panel import histories, joined, spread_of
+from stream_persona.model.estimator import derive_from
+from stream_persona.model.statistics import FOLDS
+from stream_persona.model.weights import DEFAULT_GAINS, gains_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.calibration_panel import Member
-    from stream_persona.estimate import Spread
-    from stream_persona.sums import Stacked, Sums
-    from stream_persona.weights import Gains, Weights
+    from stream_persona.model.calibration_panel import Member
+    from stream_persona.model.estimator import Spread
+    from stream_persona.model.statistics import Stacked, Sums
+    from stream_persona.model.weights import Gains, Weights
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]

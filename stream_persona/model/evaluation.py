@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from river import drift, metrics, utils
 
 from stream_persona.domain.record import MILLION
-from stream_persona.judged import ALARMS, BINS, Bin, Tally, calibration_error, pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 #: Trials that the recent figures look back on.
 WINDOW: Final = 500
@@ -156,3 +155,54 @@ class Prequential:
         self._alarms += 1
         self._last_alarms = (*self._last_alarms, (at, self.trials))[-ALARMS:]
         return True
+
+
+#: Equal bins of confidence in which calibration is measured.
+BINS: Final = 10
+
+
+#: Alarms whose times are kept, the newest ones.
+ALARMS: Final = 20
+
+
+class Bin(NamedTuple):
+    """Trials whose confidence fell into one bin: how many, how many right, confidence summed.
+
+    All are counts; ``confidence`` is in millionths.
+    """
+
+    trials: int = 0
+    right: int = 0
+    confidence: int = 0
+
+
+class Tally(NamedTuple):
+    """What the figures are made of: counts, and losses summed, in nats.
+
+    ``recent`` are the trials of the window. ``confusion`` counts by the persona that was named and
+    then by the assigned one, ``reliability`` has ``BINS`` bins for each that was named; personas
+    are in the taxonomy's order. ``alarms`` are the last ones: time, number of the trial.
+    """
+
+    trials: int
+    loss: float
+    prior_loss: float
+    recent: int
+    recent_loss: float
+    recent_right: int
+    confusion: list[list[int]]
+    reliability: list[list[Bin]]
+    alarms: list[tuple[int, int]]
+
+
+def pooled(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
+    """The bins of several personas, or models, added up bin by bin."""
+    return [Bin(*map(sum, zip(*same, strict=True))) for same in zip(*rows, strict=True)]
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: the bins' gaps between confidence and accuracy, weighted."""
+    trials = sum(each.trials for each in bins)
+    if not trials:
+        return math.nan
+    return sum(abs(each.confidence / MILLION - each.right) for each in bins) / trials

@@ -8,30 +8,25 @@ records as they are stored now, with what happened after the assignment.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from rich.console import Console
-from rich.table import Table
-
-from stream_persona import examples
-from stream_persona.calibration_panel import Member, joined
-from stream_persona.classifiers import ADDITIVE, Example, Learner, classifier
 from stream_persona.errors import InputError
-from stream_persona.learned import PANEL, Learned
-from stream_persona.model import PersonaClassifier
-from stream_persona.quality import Prequential
-from stream_persona.redis_tables import RedisTables
-from stream_persona.sums import FOLDS, contribution, customer_key
+from stream_persona.model.calibration_panel import Member, joined
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.evaluation import Prequential
+from stream_persona.model.fitting import Learned
+from stream_persona.model.river_adapter import ADDITIVE, Example, Learner, classifier
+from stream_persona.model.shard import PANEL
+from stream_persona.model.statistics import FOLDS, contribution, customer_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.settings import Settings
 
     Tell = Callable[[int], None]
+    Clock = Callable[[], float]
     Rows = Sequence[Sequence[float]]
 
 #: Challengers of a comparison that names none, in a shop that has none.
@@ -45,8 +40,6 @@ PRIOR: Final = "class prior"
 #: Fewer labelled customers than this tell nothing.
 LEAST: Final = 10
 _BLOCKS: Final = 20
-#: Seconds that a person at a terminal waits for a Redis that is away.
-_PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -193,9 +186,10 @@ def judged(
     steps: Sequence[Step],
     personas: Sequence[str],
     tell: Tell,
+    clock: Clock,
 ) -> Row:
     """One contestant through all steps."""
-    quality, watch, failure = Prequential(personas), _Watch(), ""
+    quality, watch, failure = Prequential(personas), _Watch(clock), ""
     contestant = make()
     for step in steps:
         contestant = make() if step.anew else contestant
@@ -219,17 +213,18 @@ def judged(
 class _Watch:
     """Takes the time of learning and of predicting, for each customer."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._seconds = [0.0, 0.0]
         self._customers = [0, 0]
 
     def learn(self, contestant: Contestant, study: Sequence[Example]) -> None:
-        start = time.perf_counter()
+        start = self._clock()
         contestant.learn(study)
         self._add(0, start, len(study))
 
     def score(self, contestant: Contestant, exam: Sequence[Example]) -> Rows:
-        start = time.perf_counter()
+        start = self._clock()
         rows = contestant.score(exam)
         self._add(1, start, len(exam))
         return rows
@@ -239,7 +234,7 @@ class _Watch:
         return [1e6 * seconds / max(1, number) for seconds, number in pairs]
 
     def _add(self, what: int, start: float, number: int) -> None:
-        self._seconds[what] += time.perf_counter() - start
+        self._seconds[what] += self._clock() - start
         self._customers[what] += number
 
 
@@ -247,11 +242,14 @@ def compared(
     known: Sequence[Example],
     models: dict[str, Callable[[], Contestant]],
     taxonomy: Taxonomy,
+    clock: Clock,
     tell: Tell = lambda _: None,
     *,
     in_time: bool = False,
 ) -> list[Row]:
     """A row for each model; ``in_time`` takes blocks in the order of time instead of folds.
+
+    ``clock`` gives seconds, from which the times of learning and predicting are taken.
 
     Raises:
         InputError: there are too few labelled customers to compare anything.
@@ -263,35 +261,4 @@ def compared(
             f"found {len(known)} of {len(personas)}: assign some, see stream-persona assign --help"
         )
     steps = list(blocks(known) if in_time else folds(known))
-    return [judged(name, make, steps, taxonomy.names, tell) for name, make in models.items()]
-
-
-async def stored(settings: Settings, taxonomy: Taxonomy) -> list[Example]:
-    """The labelled customers in Redis.
-
-    Raises:
-        UnavailableError: Redis does not answer.
-    """
-    patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
-    try:
-        return await examples.read(tables, settings.partitions, taxonomy)
-    finally:
-        await tables.close()
-
-
-def show(rows: Sequence[Row]) -> None:
-    """A table of the rows, for people; whoever is out is told below it."""
-    table = Table("model", box=None)
-    for column in ("trials", "log-loss", "accuracy", "ECE", "learn µs", "predict µs"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        figures = (f"{x:.3f}" for x in (row.log_loss, row.accuracy, row.ece))
-        times = (f"{x:,.1f}" for x in (row.learn_us, row.predict_us))
-        name = row.model.partition(":")[2] or row.model  # without its module
-        table.add_row(name, f"{row.trials:,}", *figures, *times)
-    console = Console()
-    console.print(table)
-    for row in rows:
-        if row.failure:
-            console.print(f"{row.model} failed: {row.failure}", markup=False)
+    return [judged(name, make, steps, taxonomy.names, tell, clock) for name, make in models.items()]

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream_persona.classifiers import Learner, classifier, in_order, refolded
 from stream_persona.errors import SettingsError
-from stream_persona.estimate import derive
-from stream_persona.model import PersonaClassifier
-from stream_persona.sums import contribution
-from stream_persona.weights import Weights
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.estimator import derive
+from stream_persona.model.river_adapter import Learner, classifier, in_order, refolded
+from stream_persona.model.statistics import contribution
+from stream_persona.model.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from stream_persona.classifiers import Example
     from stream_persona.domain.features import Profiles
+    from stream_persona.model.river_adapter import Example
 
     Floats = NDArray[np.float64]
 

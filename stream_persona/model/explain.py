@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from stream_persona.domain.features import SCALE
 from stream_persona.domain.record import MILLION
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.domain.features import Profiles
-    from stream_persona.weights import Weights
+    from stream_persona.model.weights import Weights
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -113,4 +114,17 @@ def tree(
             {"type": "normalizer", "name": "allPersonas", "value": rest},
             *factors,
         ],
+    }
+
+
+def affinities(weights: Weights, name: Callable[[int], str]) -> dict[str, dict[str, float]]:
+    """Per persona, the lift of every token that the model has learned to tell it by."""
+    slots = np.flatnonzero(weights.index >= 0)
+    lifts = np.exp(weights.shares_w[weights.index[slots]] / SCALE)
+    return {
+        persona: {
+            name(int(slots[i])): round(float(lifts[i, column]), 6)
+            for i in np.flatnonzero(weights.shares_w[weights.index[slots], column])
+        }
+        for column, persona in enumerate(weights.classes)
     }

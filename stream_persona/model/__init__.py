@@ -1,0 +1,1 @@
+"""The classifier: additive statistics, weights, calibration, explanations. Pure."""
