@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.metrics import Metrics
     from stream_persona.model.river_adapter import Classifier
-    from stream_persona.pipeline import Lesson, Trial
+    from stream_persona.pipeline.process import Lesson, Trial
     from stream_persona.settings import Settings
     from stream_persona.tables import Tables
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import journal, pipeline
+from stream_persona import journal
 from stream_persona.domain.features import profiles
 from stream_persona.model.river_adapter import Example, in_order
+from stream_persona.pipeline import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ async def read(
 
 def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
     """The records that teach something, each with its profile as of its own clock."""
-    known = {c: record for c, record in records.items() if pipeline.teaches(record, taxonomy)}
+    known = {c: record for c, record in records.items() if process.teaches(record, taxonomy)}
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
     return [
         Example(

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import read
 from stream_persona.errors import DecodeError, UnavailableError
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.pipeline import Overtaken
+    from stream_persona.pipeline.process import Overtaken
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from stream_persona import journal
 from stream_persona.domain import events
 from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.errors import DecodeError
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline.process import Delivery
 from stream_persona.publish import Message
 
 if TYPE_CHECKING:

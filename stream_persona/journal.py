@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from stream_persona import pipeline
-from stream_persona.change import change_message
 from stream_persona.domain import record_codec
-from stream_persona.domain.events import encode
 from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
+from stream_persona.pipeline import process
+from stream_persona.pipeline.messages import change_message
 from stream_persona.tables import Write
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.pipeline import Lesson, Outcome
-    from stream_persona.publish import Change
+    from stream_persona.pipeline.messages import Change
+    from stream_persona.pipeline.process import Lesson, Outcome
     from stream_persona.tables import Claim, Tables
 
 #: Customers read at a time when a model's part is folded again.
@@ -148,7 +147,7 @@ async def load_taught(
 ) -> dict[str, Record]:
     """Of those customers that the model learns from, their counts and labels alone."""
     loaded = await load(tables, customers, taxonomy.fingerprint, record_codec.decode_taught)
-    return {name: each for name, each in loaded.items() if pipeline.teaches(each, taxonomy)}
+    return {name: each for name, each in loaded.items() if process.teaches(each, taxonomy)}
 
 
 async def is_mine(tables: Tables, claim: Claim) -> bool:
@@ -174,11 +173,6 @@ async def unpublished(
     return found
 
 
-def copy_of(customer_id: str, change: bytes | None) -> bytes:
-    """The pub/sub copy of a change; that of a tombstone says whom it is for."""
-    return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
-
-
 async def fold_part(
     tables: Tables, partition: int, taxonomy: Taxonomy
 ) -> tuple[PersonaClassifier, dict[str, int]]:
@@ -189,7 +183,7 @@ async def fold_part(
         chunk = customers[start : start + _REBUILD_CHUNK]
         known = await load_taught(tables, chunk, taxonomy)
         keys = [customer_key(name) for name in known]
-        rows = pipeline.contributed(list(known.values()), keys, taxonomy)
+        rows = process.contributed(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
         taught.update(zip(known, keys, strict=True))

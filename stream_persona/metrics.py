@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from stream_persona.change import CAUSES
 from stream_persona.domain.events import KINDS
+from stream_persona.pipeline.decision import CAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.model.evaluation import Quality
-    from stream_persona.outcome import Outcome
+    from stream_persona.pipeline.types import Outcome
 
 logger = logging.getLogger(__name__)
 

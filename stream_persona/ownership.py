@@ -15,6 +15,7 @@ from stream_persona import journal
 from stream_persona.errors import FencedError
 from stream_persona.journal import RecordCache
 from stream_persona.model.shard import Part
+from stream_persona.pipeline import messages
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -120,7 +121,7 @@ class Ownership:
         claim = (await self._tables.claim([partition]))[partition]
         pending = await journal.unpublished(self._tables, partition, self._taxonomy)
         await self._publisher.own(partition, pending, partial(journal.is_mine, self._tables, claim))
-        await self._tables.announce([journal.copy_of(*change) for change in pending])
+        await self._tables.announce([messages.copy_of(*change) for change in pending])
         sums, taught = await journal.fold_part(self._tables, partition, self._taxonomy)
         logger.info("own partition %d: %d labelled customers", partition, len(taught))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)

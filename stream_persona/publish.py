@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from aiokafka.producer.transaction_manager import PidAndEpoch
 
+    from stream_persona.pipeline.messages import Change
     from stream_persona.settings import Settings
 
 T = TypeVar("T")
@@ -58,8 +59,6 @@ class Message:
 #: Letters go in small ones, since one that is too large fails with all of its batch.
 _BATCH_BYTES: Final = 262_144
 
-#: A customer and the value of a change; None is a tombstone.
-Change = tuple[str, bytes | None]
 #: Asks whether a partition is still the worker's who claimed it.
 IsMine = Callable[[], Awaitable[bool]]
 

@@ -11,13 +11,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import change, journal, pipeline
+from stream_persona import journal
 from stream_persona.challenger import Panel
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
 from stream_persona.inbox import Inbox
 from stream_persona.ownership import Ownership
-from stream_persona.pipeline import Outcome
+from stream_persona.pipeline import decision, messages, process
+from stream_persona.pipeline.process import Outcome
 from stream_persona.sharing import Sharing
 from stream_persona.sweep import Sweep
 
@@ -127,9 +128,9 @@ class Worker:
         await self._publisher.publish([*read.letters, *read.reroutes])
         async with self._walking:
             stored = await self._stored(read.homes, owned)
-            overtaken = pipeline.overtaken(read.deliveries, stored, self._taxonomy)
+            overtaken = process.overtaken(read.deliveries, stored, self._taxonomy)
             histories = await self._history.read(overtaken) if overtaken else {}
-            outcome = pipeline.walk(
+            outcome = process.walk(
                 read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now(),
                 histories,
             )  # fmt: skip
@@ -191,8 +192,8 @@ class Worker:
             owned = dict(self.ownership.held)
             homes = {name: home for name, home in homes.items() if home in owned}
             outcome = Outcome(records=await self._stored(homes, owned))
-            pipeline.speak(
-                outcome, self.weights, self._taxonomy, self._tokenizer, _now(), change.MODEL
+            process.speak(
+                outcome, self.weights, self._taxonomy, self._tokenizer, _now(), decision.MODEL
             )
             outcome.records = {name: outcome.records[name] for name in outcome.spoken}
             if outcome.spoken:
@@ -279,7 +280,7 @@ class Worker:
         for home in lost:
             self.ownership.lose(owned[home])
         copies = [
-            journal.copy_of(*change)
+            messages.copy_of(*change)
             for (_, changes), end in zip(said, ends, strict=True)
             if end is None
             for change in changes

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import pipeline
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import (
     Assignment,
@@ -29,8 +28,10 @@ from stream_persona.metrics import Metrics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import Delivery, Histories, Outcome, Overtaken
-from stream_persona.publish import Change, IsMine, Message
+from stream_persona.pipeline import process
+from stream_persona.pipeline.messages import Change
+from stream_persona.pipeline.process import Delivery, Histories, Outcome, Overtaken
+from stream_persona.publish import IsMine, Message
 from stream_persona.settings import Settings
 from stream_persona.tables import Claim, MemoryTables, Write
 from stream_persona.worker import Worker
@@ -128,9 +129,9 @@ def absorbed(
         before = dict(zip(known, record_codec.decode(list(known.values()), mark), strict=True))
         histories = {
             name: [d for d in told.values() if d.event.customer_id == name]
-            for name in pipeline.overtaken(run, before, taxonomy)
+            for name in process.overtaken(run, before, taxonomy)
         }
-        outcome = pipeline.absorb(run, before, taxonomy, Tokenizer(taxonomy), histories)
+        outcome = process.absorb(run, before, taxonomy, Tokenizer(taxonomy), histories)
         told |= {(d.source, d.offset): d for d in run if (d.source, d.offset) not in told}
         known |= {c: record_codec.folded(record, mark) for c, record in outcome.records.items()}
     return known
@@ -146,7 +147,7 @@ def walked(
 ) -> Outcome:
     """What a batch leads to; the model knows nothing unless ``weights`` are given."""
     known, tokenizer = weights or derive(PersonaClassifier(), taxonomy.names), Tokenizer(taxonomy)
-    return pipeline.walk(deliveries, stored, known, taxonomy, tokenizer, now, histories)
+    return process.walk(deliveries, stored, known, taxonomy, tokenizer, now, histories)
 
 
 def record_of(*happened: Event, taxonomy: Taxonomy) -> Record:

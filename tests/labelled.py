@@ -9,7 +9,7 @@ from stream_persona import examples, journal
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.model.river_adapter import Example
-from stream_persona.pipeline import Trial
+from stream_persona.pipeline.process import Trial
 from stream_persona.tables import MemoryTables
 from tests.builders import delivered, tastes, walked
 

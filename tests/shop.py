@@ -14,7 +14,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from redis.asyncio import Redis
 
-from stream_persona import journal, pipeline
+from stream_persona import journal
 from stream_persona.domain import events, record_codec, taxonomy
 from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
@@ -25,7 +25,8 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import Part, members, merged, panel_share, unpack
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
 from tests.waiting import eventually
 
@@ -219,7 +220,7 @@ class Shop:
                 n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
             }
             sums, taught = PersonaClassifier(), dict[str, int]()
-            journal.teach(sums, taught, pipeline.lessons(own, self.taxonomy))
+            journal.teach(sums, taught, process.lessons(own, self.taxonomy))
             lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
             known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
             parts.append(Part(sums, members(known, self.taxonomy)))
@@ -239,12 +240,12 @@ class Shop:
                     continue
                 delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)
                 deliveries.append(delivery)
-            stored |= pipeline.absorb(deliveries, stored, self.taxonomy, tokenizer).records
+            stored |= process.absorb(deliveries, stored, self.taxonomy, tokenizer).records
         return stored
 
     def lessons(self, stored: dict[str, Record]) -> bytes:
         """Canonical bytes of the model that records fold to."""
         model = PersonaClassifier()
-        for lesson in pipeline.lessons(stored, self.taxonomy):
+        for lesson in process.lessons(stored, self.taxonomy):
             model.add(lesson.part, lesson.persona)
         return model.canonical()

@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.change import change_message
 from stream_persona.domain.binning import levels
 from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
 from stream_persona.domain.features import (
@@ -29,9 +28,10 @@ from stream_persona.domain.features import (
 )
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import EVENTS, WEIGHT_UNITS, Tokenizer
-from stream_persona.drafts import Rules, clamped, draft_of
 from stream_persona.inbox import Inbox
-from stream_persona.outcome import Outcome
+from stream_persona.pipeline.apply import Rules, clamped, draft_of
+from stream_persona.pipeline.messages import change_message
+from stream_persona.pipeline.types import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Behaviour, Engagement, Item
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy
-    from stream_persona.drafts import Draft
-    from stream_persona.outcome import Delivery
+    from stream_persona.pipeline.apply import Draft
+    from stream_persona.pipeline.types import Delivery
     from stream_persona.settings import Settings
 
     About = list[tuple[str, str]]

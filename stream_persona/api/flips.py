@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from stream_persona.change import Belief, decide, millionths
 from stream_persona.domain.events import Behaviour, Browse, Item, Purchase
 from stream_persona.domain.features import Counts, Observation, Profiles, fold, profiles
 from stream_persona.domain.record import MILLION
@@ -29,6 +28,7 @@ from stream_persona.domain.tokenizer import (
     Tokenizer,
 )
 from stream_persona.model.explain import split
+from stream_persona.pipeline.decision import Belief, decide, millionths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.api.stream import RING
-from stream_persona.journal import copy_of
+from stream_persona.pipeline.messages import copy_of
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from stream_persona.api.documents import Probability, Source, example
-from stream_persona.change import CAUSES
+from stream_persona.pipeline.decision import CAUSES
 
 _SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student": 0.09}
 _POSTERIOR: Final[dict[str, JsonValue]] = {

@@ -22,7 +22,7 @@ import msgspec
 
 from stream_persona.domain.events import KINDS, Deletion, encode, read
 from stream_persona.errors import ConfigError, DecodeError, InputError
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:

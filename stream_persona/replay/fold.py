@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona import pipeline
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.journal import (
     RecordCache,
-    copy_of,
     fold_part,
     home,
     is_mine,
@@ -36,7 +34,9 @@ from stream_persona.journal import (
 )
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share, unpack
-from stream_persona.pipeline import Outcome
+from stream_persona.pipeline import process
+from stream_persona.pipeline.messages import copy_of
+from stream_persona.pipeline.process import Outcome
 from stream_persona.refit import following
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.history import History
     from stream_persona.model.weights import Weights
-    from stream_persona.pipeline import Delivery
-    from stream_persona.publish import Change, Publisher
+    from stream_persona.pipeline.messages import Change
+    from stream_persona.pipeline.process import Delivery
+    from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.tables import Claim, Tables
 
@@ -159,7 +160,7 @@ class Replay:
         async for chunk in chunks:
             deliveries = []
             for found in chunk:
-                if isinstance(found, pipeline.Delivery):
+                if isinstance(found, process.Delivery):
                     deliveries.append(found)
                 else:
                     self.summary.unreadable[found.reason] += 1
@@ -179,9 +180,9 @@ class Replay:
         for partition, own in homes.items():
             claim = await self._claim(partition)
             stored = await self._cache.load(delivery.event.customer_id for delivery in own)
-            overtaken = pipeline.overtaken(own, stored, self._taxonomy)
+            overtaken = process.overtaken(own, stored, self._taxonomy)
             histories = await self._history.read(overtaken) if overtaken else {}
-            outcome = pipeline.absorb(own, stored, self._taxonomy, self._tokenizer, histories)
+            outcome = process.absorb(own, stored, self._taxonomy, self._tokenizer, histories)
             await self._commit(claim, outcome)
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
@@ -239,7 +240,7 @@ class Replay:
     async def _speak_of(self, customers: list[str], claim: Claim, weights: Weights) -> None:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
         outcome, now = Outcome(records=loaded), time.time_ns() // 1_000_000
-        pipeline.speak(outcome, weights, self._taxonomy, self._tokenizer, now)
+        process.speak(outcome, weights, self._taxonomy, self._tokenizer, now)
         outcome.records = {name: outcome.records[name] for name in outcome.spoken}
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)

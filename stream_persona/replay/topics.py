@@ -15,7 +15,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from stream_persona.domain.events import read
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from stream_persona.change import Belief, decide, millionths
 from stream_persona.domain.events import Item, Purchase
 from stream_persona.domain.features import Counts, Observation, fold, profiles
 from stream_persona.domain.record import Record
@@ -32,6 +31,7 @@ from stream_persona.model.calibration import calibrated
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.statistics import Sums, contribution
 from stream_persona.model.weights import Weights
+from stream_persona.pipeline.decision import Belief, decide, millionths
 from tests.benchmarks.tasks import key_and_fold
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from stream_persona import pipeline
 from stream_persona.domain.events import KINDS, Assignment, Event, event_time
 from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
@@ -24,7 +23,8 @@ from stream_persona.model.estimator import derive_from
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Sums
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
 from tests.benchmarks.tasks import FEATURES, TAXONOMY, key_and_fold, load
 
 #: Task to the group whose events it is told with.
@@ -70,7 +70,7 @@ class Stream:
     def absorb(self, happened: Sequence[Event]) -> None:
         """Let the walk fold events and assignments, and learn."""
         deliveries = [self._delivery(event) for event in happened]
-        outcome = pipeline.absorb(deliveries, self.records, self.taxonomy, self.tokenizer)
+        outcome = process.absorb(deliveries, self.records, self.taxonomy, self.tokenizer)
         self.records |= outcome.records
         for lesson in outcome.lessons:
             _, fold = key_and_fold(lesson.customer_id)

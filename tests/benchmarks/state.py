@@ -18,7 +18,7 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from stream_persona import journal, pipeline
+from stream_persona import journal
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
 from stream_persona.domain import record_codec, taxonomy, tokenizer
@@ -28,7 +28,8 @@ from stream_persona.domain.tokenizer import COARSE_SLOTS, Tokenizer
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import panel_share
 from stream_persona.model.statistics import Sums, contribution
-from stream_persona.pipeline import Delivery, Outcome
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.redis_tables import RedisTables
 from tests.servers import start_redis
 
@@ -47,7 +48,7 @@ class Year:
 
     def walk(self, deliveries: Sequence[Delivery], tokenizer: Tokenizer) -> Outcome:
         weights = derive(self.model, TAXONOMY.names)
-        outcome = pipeline.walk(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
+        outcome = process.walk(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
         self.records |= outcome.records
         for lesson in outcome.lessons:
             self.model.add(lesson.part, lesson.persona, lesson.sign)
@@ -112,7 +113,7 @@ async def store(year: Year, spoken: Mapping[str, bytes | None], url: str) -> Non
     for partition, claim in claims.items():
         own = {n: r for n, r in year.records.items() if journal.home(n, PARTITIONS) == partition}
         outcome = Outcome(records=own, spoken={n: spoken[n] for n in own if n in spoken})
-        outcome.lessons = pipeline.lessons(own, TAXONOMY)
+        outcome.lessons = process.lessons(own, TAXONOMY)
         write = journal.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
@@ -151,7 +152,7 @@ def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = Tr
     with patch.object(tokenizer, "slot_of", slot):
         year, reader = Year(), Tokenizer(TAXONOMY)
         for batch in batches(story):
-            year.records |= pipeline.absorb(batch, year.records, TAXONOMY, reader).records
+            year.records |= process.absorb(batch, year.records, TAXONOMY, reader).records
     personas = {**story.study.assigned, **story.study.held_back}
     known = sorted(personas.keys() & year.records.keys())
     counts = [without_fine(year.records[name].counts, fine=fine) for name in known]

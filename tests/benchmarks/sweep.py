@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from stream_persona import pipeline
-from stream_persona.change import public_record
 from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.metrics import Metrics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
+from stream_persona.pipeline import process
+from stream_persona.pipeline.messages import public_record
 from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
@@ -45,11 +45,11 @@ def shoppers() -> list[Record]:
     simulator = Simulator(TAXONOMY, shoppers=KINDS_OF_SHOPPER, seed=1)
     times = (1_764_000_000_000 + i * 60_000 for i in range(KINDS_OF_SHOPPER * EVENTS))
     told = [
-        pipeline.Delivery.of(event, kind, 0, offset)
+        process.Delivery.of(event, kind, 0, offset)
         for offset, (kind, event) in enumerate(simulator.events(times))
     ]
-    outcome = pipeline.absorb(told, {}, TAXONOMY, tokenizer)
-    pipeline.speak(outcome, derive(PersonaClassifier(), TAXONOMY.names), TAXONOMY, tokenizer, 0)
+    outcome = process.absorb(told, {}, TAXONOMY, tokenizer)
+    process.speak(outcome, derive(PersonaClassifier(), TAXONOMY.names), TAXONOMY, tokenizer, 0)
     return list(outcome.records.values())
 
 

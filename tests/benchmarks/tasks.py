@@ -17,7 +17,6 @@ import pandas as pd
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from stream_persona import pipeline
 from stream_persona.demo import journey
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
 from stream_persona.domain import taxonomy
@@ -30,7 +29,8 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.statistics import FOLDS, customer_key
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 FEATURES = TAXONOMY.features
@@ -224,7 +224,7 @@ def snapshots_of(known: Stories) -> list[tuple[str, dict[str, Counts]]]:
         records: dict[str, Record] = {}
         some = {name: known[name] for name in names[first : first + _AT_ONCE]}
         for (_, rows), batch in zip(found, rounds(some), strict=True):
-            records |= pipeline.absorb(batch, records, TAXONOMY, tokenizer).records
+            records |= process.absorb(batch, records, TAXONOMY, tokenizer).records
             rows |= {customer: record.counts for customer, record in records.items()}
     return found
 

@@ -12,13 +12,13 @@ from typing import cast
 from aiokafka import ConsumerRecord
 
 from stream_persona import journal
-from stream_persona.change import public_record
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import EVENTS
 from stream_persona.errors import DecodeError
-from stream_persona.pipeline import teaches
+from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.process import teaches
 from tests.chaos.asking import predictions
 from tests.chaos.changes import Change, lives
 from tests.chaos.resting import still

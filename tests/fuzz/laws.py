@@ -7,7 +7,6 @@ comes out of it, whose effect is bounded and which survives its own JSON, or one
 import json
 from functools import cached_property
 
-from stream_persona import pipeline
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import KINDS, REASONS, Event, decode, encode
 from stream_persona.domain.record import Record
@@ -15,7 +14,8 @@ from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.tokenizer import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
 from stream_persona.inbox import MAX_DETAIL, Inbox
 from stream_persona.model.estimator import derive
-from stream_persona.pipeline import Delivery, Outcome
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.publish import Message
 from stream_persona.settings import Settings
 from tests.builders import (
@@ -111,12 +111,12 @@ class Path:
 
     def _walk(self, delivery: Delivery, before: Record | None) -> None:
         stored = {} if before is None else {delivery.event.customer_id: before}
-        outcome = pipeline.walk(
+        outcome = process.walk(
             [delivery], stored, self._weights, self.taxonomy, self._tokenizer, NOW
         )
         assert sum(outcome.applied) == 1
         self._stored_whole(outcome)
-        again = pipeline.absorb([delivery], outcome.records, self.taxonomy, self._tokenizer)
+        again = process.absorb([delivery], outcome.records, self.taxonomy, self._tokenizer)
         assert (again.redelivered, again.records) == (1, {})
 
     def _stored_whole(self, outcome: Outcome) -> None:

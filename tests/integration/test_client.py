@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from stream_persona.change import public_record
 from stream_persona.client import (
     AMBIGUOUS,
     HOLDOUT,
@@ -24,6 +23,7 @@ from stream_persona.client import (
     Shopper,
 )
 from stream_persona.domain.record import Posterior, Said
+from stream_persona.pipeline.messages import public_record
 from stream_persona.settings import Settings
 from tests.servers import Redis as Server
 from tests.servers import client_of

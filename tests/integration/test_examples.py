@@ -18,8 +18,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona.change import change_message, public_record
 from stream_persona.domain.record import Posterior, Record, Said
+from stream_persona.pipeline.messages import change_message, public_record
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
 from tests.benchmarks.api_processes import api

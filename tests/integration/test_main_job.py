@@ -11,7 +11,6 @@ import orjson
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from stream_persona import pipeline
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import (
     BROWSE,
@@ -25,6 +24,7 @@ from stream_persona.domain.events import (
     event_time,
 )
 from stream_persona.journal import home
+from stream_persona.pipeline import process
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare
 from tests.integration import attentive_worker
@@ -314,7 +314,7 @@ async def test_models_are_compared_on_the_stored_assignments(
     naive = "river.naive_bayes:MultinomialNB"
     command = ["model", "compare", "--challenger", naive, "--json"]
     told = orjson.loads(await shop.run(*command))
-    stored = pipeline.lessons(await shop.oracle(), shop.taxonomy)
+    stored = process.lessons(await shop.oracle(), shop.taxonomy)
     assert told["customers"] == len(stored) > 40
     assert {row["model"] for row in told["models"]} >= {"additive", naive}
     assert {row["trials"] for row in told["models"]} == {len(stored)}

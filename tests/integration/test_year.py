@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stream_persona import pipeline
 from stream_persona.demo import journey
 from stream_persona.domain import taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.pipeline import Delivery, Lesson
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery, Lesson
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 BATCH = 10_000
@@ -28,9 +28,9 @@ def year() -> dict[str, Record]:
     for offset, (kind, event) in enumerate(story.events()):
         batch.append(Delivery.of(event, kind, 0, offset))
         if len(batch) >= BATCH:
-            records |= pipeline.absorb(batch, records, TAXONOMY, tokenizer).records
+            records |= process.absorb(batch, records, TAXONOMY, tokenizer).records
             batch = []
-    return records | pipeline.absorb(batch, records, TAXONOMY, tokenizer).records
+    return records | process.absorb(batch, records, TAXONOMY, tokenizer).records
 
 
 def learned(lessons: Iterable[Lesson]) -> PersonaClassifier:
@@ -42,7 +42,7 @@ def learned(lessons: Iterable[Lesson]) -> PersonaClassifier:
 
 @pytest.mark.timeout(300)
 def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record]) -> None:
-    rng, lessons = random.Random(4), pipeline.lessons(year, TAXONOMY)
+    rng, lessons = random.Random(4), process.lessons(year, TAXONOMY)
     assert len(lessons) > 1_600
     kept, gone = lessons[::2], lessons[1::2]
     model = learned(rng.sample(lessons, len(lessons)))
@@ -53,7 +53,7 @@ def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record
 
 @pytest.mark.timeout(300)
 def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
-    rng, lessons = random.Random(5), pipeline.lessons(year, TAXONOMY)
+    rng, lessons = random.Random(5), process.lessons(year, TAXONOMY)
     shares: list[list[Lesson]] = [[] for _ in range(7)]
     for lesson in lessons:
         rng.choice(shares).append(lesson)

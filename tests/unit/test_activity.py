@@ -28,7 +28,7 @@ from stream_persona.domain.events import (
 from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
 from tests.builders import (
     DAY,

@@ -11,7 +11,7 @@ from stream_persona.errors import SettingsError
 from stream_persona.metrics import Metrics
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
-from stream_persona.pipeline import Lesson
+from stream_persona.pipeline.process import Lesson
 from stream_persona.refit import Pace
 from stream_persona.tables import MemoryTables
 from tests.builders import (

@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from stream_persona.change import (
+from stream_persona.domain.features import Counts
+from stream_persona.domain.record import Label, Record, Said
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.pipeline.decision import (
     ASSIGNMENT,
     BEHAVIOUR,
     EXPIRY,
     Belief,
-    change_message,
     decide,
     millionths,
-    public_record,
 )
-from stream_persona.domain.features import Counts
-from stream_persona.domain.record import Label, Record, Said
-from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.pipeline.messages import change_message, public_record
 from tests.builders import DAY, HOUR, NOW, PERSONAS, shop
 
 POLICY = {"min_confidence": 0.5, "switch_margin": 0.05, "confidence_step": 0.1}

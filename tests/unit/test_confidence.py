@@ -1,7 +1,7 @@
 import pytest
 
-from stream_persona.confidence import candidates, is_ambiguous
 from stream_persona.domain.taxonomy import Policy
+from stream_persona.pipeline.decision import candidates, is_ambiguous
 
 POLICY = Policy(min_confidence=0.5, switch_margin=0.05, min_evidence=2.0)
 

@@ -23,7 +23,7 @@ from stream_persona.model.classifier import PersonaClassifier, seeds
 from stream_persona.model.estimator import derive
 from stream_persona.model.river_model import fit
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import Outcome
+from stream_persona.pipeline.process import Outcome
 from tests.builders import (
     DAY,
     HOUR,

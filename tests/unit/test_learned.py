@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from stream_persona import pipeline
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import Part, members, merged, pack, panel_share, unpack
 from stream_persona.model.statistics import customer_key
+from stream_persona.pipeline import process
 from tests.builders import delivered, shop, tastes
 
 SHOP = shop()
@@ -21,7 +21,7 @@ SHOP = shop()
 
 def labelled(customers: int = 10) -> dict[str, Record]:
     told = delivered(*tastes(SHOP, customers=customers))
-    return pipeline.absorb(told, {}, SHOP, Tokenizer(SHOP)).records
+    return process.absorb(told, {}, SHOP, Tokenizer(SHOP)).records
 
 
 def known(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
@@ -30,7 +30,7 @@ def known(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
 
 def part_of(records: dict[str, Record]) -> Part:
     sums = PersonaClassifier()
-    for lesson in pipeline.lessons(records, SHOP):
+    for lesson in process.lessons(records, SHOP):
         sums.add(lesson.part, lesson.persona)
     return Part(sums, members(known(records), SHOP))
 
@@ -64,7 +64,7 @@ def test_a_deleted_customer_has_no_influence_on_the_calibration_either() -> None
     records = labelled()
     gone = {name: record for name, record in records.items() if name != "gamer-3"}
     sums = part_of(records).sums
-    for lesson in pipeline.lessons({"gamer-3": records["gamer-3"]}, SHOP, -1):
+    for lesson in process.lessons({"gamer-3": records["gamer-3"]}, SHOP, -1):
         sums.add(lesson.part, lesson.persona, lesson.sign)
     forgotten = learned([Part(sums, members(known(gone), SHOP))])
     never = learned([part_of(gone)])

@@ -10,7 +10,6 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from stream_persona import pipeline
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode, event_time
 from stream_persona.domain.record import Record
@@ -18,7 +17,8 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
 from tests.builders import (
     DAY,
     HOUR,
@@ -130,9 +130,9 @@ def test_a_deletion_asks_for_what_was_applied_only_when_newer_events_were() -> N
     record = walked(delivered(purchase("p", NOW)), SHOP).records["c"]
     stored = {"c": record}
     for at, asks in ((NOW - 1, True), (NOW, False), (NOW + 1, False)):
-        found = pipeline.overtaken(delivered(deletion("d", at)), stored, SHOP)
+        found = process.overtaken(delivered(deletion("d", at)), stored, SHOP)
         assert bool(found) is asks
-    (known,) = pipeline.overtaken(delivered(deletion("d", NOW - 1)), stored, SHOP).values()
+    (known,) = process.overtaken(delivered(deletion("d", NOW - 1)), stored, SHOP).values()
     assert (known.since, known.positions) == (NOW - 1, record.positions)
 
 
@@ -239,7 +239,7 @@ def test_the_models_part_is_the_fold_of_the_records(seed: int) -> None:
         for lesson in outcome.lessons:
             part.add(lesson.part, lesson.persona, lesson.sign)
         rebuilt = PersonaClassifier()
-        for lesson in pipeline.lessons(stored, SHOP):
+        for lesson in process.lessons(stored, SHOP):
             rebuilt.add(lesson.part, lesson.persona)
         assert part.canonical() == rebuilt.canonical()
 
@@ -321,6 +321,6 @@ def test_the_newest_assignment_holds_in_any_order(order: tuple[int, int]) -> Non
 def test_names_of_new_slots_are_left_with_the_tokenizer() -> None:
     taxonomy, event = shop(), purchase("p")
     tokenizer, weights = Tokenizer(taxonomy), derive(PersonaClassifier(), PERSONAS)
-    pipeline.walk(delivered(event), {}, weights, taxonomy, tokenizer, NOW)
+    process.walk(delivered(event), {}, weights, taxonomy, tokenizer, NOW)
     assert "category:food" in {token for _, token in tokenizer.fresh}
     assert encode(event)

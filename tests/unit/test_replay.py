@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona import pipeline
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError, InputError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
@@ -84,7 +84,7 @@ def folded(tables: MemoryTables) -> dict[str, bytes]:
 
 def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
     """The fold of all in one go."""
-    outcome = pipeline.absorb(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
+    outcome = process.absorb(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
     mark = TAXONOMY.fingerprint
     return {name: record_codec.folded(record, mark) for name, record in outcome.records.items()}
 
@@ -124,7 +124,7 @@ async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
 async def test_the_parts_of_the_model_are_the_fold_of_the_records(tmp_path: Path) -> None:
     path, tables = file_of(tmp_path / "history.jsonl", HISTORY), MemoryTables()
     await replayed(tables, path)
-    outcome = pipeline.absorb(deliveries(path, HISTORY), {}, TAXONOMY, Tokenizer(TAXONOMY))
+    outcome = process.absorb(deliveries(path, HISTORY), {}, TAXONOMY, Tokenizer(TAXONOMY))
     expected, published = PersonaClassifier(), PersonaClassifier()
     for lesson in outcome.lessons:
         expected.add(lesson.part, lesson.persona, lesson.sign)

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import pipeline, sharing
+from stream_persona import sharing
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import slot_of
@@ -19,6 +19,7 @@ from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.journal import home
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
+from stream_persona.pipeline import process
 from stream_persona.tables import Claim, MemoryTables
 from stream_persona.worker import Worker
 from tests.builders import (
@@ -63,7 +64,7 @@ def sum_of(tables: MemoryTables) -> bytes:
     """The model that all stored records fold to."""
     stored = record_codec.decode(list(tables.states.values()), SHOP.fingerprint)
     model = PersonaClassifier()
-    for lesson in pipeline.lessons(dict(zip(tables.states, stored, strict=True)), SHOP):
+    for lesson in process.lessons(dict(zip(tables.states, stored, strict=True)), SHOP):
         model.add(lesson.part, lesson.persona)
     return model.canonical()
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_persona import pipeline
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
 from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
@@ -18,7 +17,8 @@ from stream_persona.model.explain import affinities
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
-from stream_persona.outcome import Delivery, Outcome
+from stream_persona.pipeline import process
+from stream_persona.pipeline.types import Delivery, Outcome
 from stream_persona.ranking import Affinities
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
@@ -61,7 +61,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
             offset += 1
         elif len(own.baskets) < BASKETS and len(basket) > 1:
             own.baskets.append(basket)
-    folded = pipeline.absorb(early, {}, TAXONOMY, names).records
+    folded = process.absorb(early, {}, TAXONOMY, names).records
     for name, record in folded.items():
         known[name].record = record
     return [own for own in known.values() if own.bought and own.baskets], catalogue
@@ -96,7 +96,7 @@ def taught(teachers: Sequence[Household], held: Sequence[Household], names: Toke
     learned = Learned(TAXONOMY)
     learned.update(sums, panel, calibrate=True)
     outcome = Outcome(records={own.name: own.record for own in held})
-    pipeline.speak(outcome, learned.weights, TAXONOMY, names, 0)
+    process.speak(outcome, learned.weights, TAXONOMY, names, 0)
     predicted = {}
     for name, record in outcome.records.items():
         if record.said is not None:

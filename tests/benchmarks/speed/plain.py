@@ -10,8 +10,7 @@ import heapq
 import time
 from dataclasses import dataclass, field
 
-from stream_persona import journal, pipeline
-from stream_persona.change import public_record
+from stream_persona import journal
 from stream_persona.domain import events
 from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import decode, encode
@@ -20,7 +19,9 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.follow import CALIBRATE, DERIVE
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import Part, members, merged, panel_share
-from stream_persona.pipeline import Delivery, Outcome
+from stream_persona.pipeline import process
+from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.settings import Settings
 
 
@@ -71,7 +72,7 @@ class Plain:
         delivery = Delivery.of(event, kind, came.partition, came.offset, came.timestamp)
         stored = {} if record is None else {name: record}
         now, weights = time.time_ns() // 1_000_000, self._learned.weights
-        outcome = pipeline.walk([delivery], stored, weights, self.taxonomy, self._tokenizer, now)
+        outcome = process.walk([delivery], stored, weights, self.taxonomy, self._tokenizer, now)
         self._learn(outcome)
         new = outcome.records.get(name, record or Record())
         said = Said(name, new)

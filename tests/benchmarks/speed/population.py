@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 from redis import Redis
 
-from stream_persona import journal, pipeline
-from stream_persona.change import public_record
+from stream_persona import journal
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
@@ -20,7 +19,9 @@ from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import members
 from stream_persona.model.statistics import customer_key
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import Delivery
+from stream_persona.pipeline import process
+from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.process import Delivery
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
 
 #: Different shoppers, and events of each on average.
@@ -48,12 +49,12 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
         Delivery.of(events.read(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
-    outcome = pipeline.absorb(deliveries, {}, job.taxonomy, tokenizer)
-    pipeline.speak(outcome, weights_of(some), job.taxonomy, tokenizer, 0)
+    outcome = process.absorb(deliveries, {}, job.taxonomy, tokenizer)
+    process.speak(outcome, weights_of(some), job.taxonomy, tokenizer, 0)
     found = [
         structs.replace(record, positions={}, recent={})
         for record in outcome.records.values()
-        if pipeline.teaches(record, job.taxonomy) == labelled
+        if process.teaches(record, job.taxonomy) == labelled
     ]
     blobs = record_codec.encode(found, job.taxonomy.fingerprint)
     return [Stored(blob, record) for blob, record in zip(blobs, found, strict=True)]
@@ -70,8 +71,8 @@ def weights_of(job: Job) -> Weights:
         for offset, (kind, _, value) in enumerate(told)
     ]
     tokenizer = Tokenizer(job.taxonomy)
-    records = pipeline.absorb(deliveries, {}, job.taxonomy, tokenizer).records
-    lessons = pipeline.lessons(records, job.taxonomy)
+    records = process.absorb(deliveries, {}, job.taxonomy, tokenizer).records
+    lessons = process.lessons(records, job.taxonomy)
     sums = PersonaClassifier()
     for _ in range(REPEATED):
         sums.add_all([(lesson.part, lesson.persona, 1) for lesson in lessons])

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from stream_persona.change import BEHAVIOUR, Belief, decide, messages, millionths
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.features import Counts, Profiles, fold, profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import with_change
-from stream_persona.drafts import Draft, Rules, clamped, draft_of, whole_milliseconds
 from stream_persona.model.explain import reasons
 from stream_persona.model.statistics import FOLDS, Contributions, customer_key
-from stream_persona.outcome import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
+from stream_persona.pipeline.apply import Draft, Rules, clamped, draft_of, whole_milliseconds
+from stream_persona.pipeline.decision import BEHAVIOUR, Belief, decide, millionths
+from stream_persona.pipeline.messages import messages
+from stream_persona.pipeline.types import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,15 +6,11 @@ and dwell keep a label from flapping, a step keeps small moves of confidence qui
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import orjson
 from msgspec import Struct
 
-from stream_persona.confidence import candidates, is_ambiguous
-from stream_persona.domain.events import rfc3339
 from stream_persona.domain.record import MILLION, Posterior, Record, Said
 
 if TYPE_CHECKING:
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.taxonomy import Policy, Taxonomy
 
 #: Why a change was published; a cause's index is stored.
 CAUSES: Final = ("behaviour", "assignment", "model", "decay", "expiry")
@@ -157,90 +153,20 @@ def _aligned(said: Said, personas: tuple[str, ...]) -> Posterior:
     return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
 
 
-def change_id(customer_id: str, deleted_at: int, said: Said) -> str:
-    """Unique for a change: revisions begin again when a forgotten customer comes back."""
-    text = f"{customer_id}\0{deleted_at}\0{said.published_at}\0{said.revision}"
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+def is_ambiguous(
+    confidence: int, evidence: float, threshold: float, policy: Policy, *, named: bool
+) -> bool:
+    """Whether to fall back to the baseline: too little confidence, or too little evidence.
+
+    ``confidence`` is in millionths. A shopper who is ``named`` already keeps the name until the
+    confidence has fallen by the switch margin below the threshold, so that it does not flap.
+    """
+    least = threshold - (policy.switch_margin if named else 0.0)
+    return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def messages(customer_id: str, record: Record) -> tuple[bytes, bytes]:
-    """The values of ``persona-changes`` and of ``persona:<customer_id>``, in one go."""
-    said = record.said
-    if said is None:
-        message = f"nothing was said of {customer_id} yet"
-        raise ValueError(message)
-    words = _Words(_plain(said.current, said.personas), _why(said), rfc3339(said.published_at))
-    return _change(customer_id, record.deleted_at, said, words), _public(customer_id, said, words)
-
-
-def change_message(customer_id: str, record: Record) -> bytes:
-    """The value of ``persona-changes`` for what the record says; the same bytes every time."""
-    return messages(customer_id, record)[0]
-
-
-def public_record(customer_id: str, said: Said) -> bytes:
-    """The value of ``persona:<customer_id>``: what was said, for anybody to look up."""
-    return messages(customer_id, Record(said=said))[1]
-
-
-class _Words(NamedTuple):
-    """What a change and the public record after it have in common."""
-
-    current: dict[str, Any]
-    why: list[dict[str, Any]]
-    published_at: str
-
-
-def _change(customer_id: str, deleted_at: int, said: Said, words: _Words) -> bytes:
-    return orjson.dumps({
-        "change_id": change_id(customer_id, deleted_at, said),
-        "customer_id": customer_id,
-        "revision": said.revision,
-        "occurred_at": rfc3339(said.at),
-        "published_at": words.published_at,
-        "cause": CAUSES[said.cause],
-        "previous": _plain(said.previous, said.personas) if said.previous else None,
-        "current": words.current,
-        "why": words.why,
-        "model_version": said.model_version,
-        "taxonomy_version": said.taxonomy_version,
-    })  # fmt: skip
-
-
-def _public(customer_id: str, said: Said, words: _Words) -> bytes:
-    current = said.current
-    possible = (
-        [current.persona]
-        if current.persona is not None
-        else candidates(said.personas, current.distribution, said.candidate_floor)
-    )
-    return orjson.dumps({
-        "customer_id": customer_id,
-        **words.current,
-        "candidates": possible,
-        "why": words.why,
-        "evidence": said.evidence / 1_000,
-        "revision": said.revision,
-        "updated_at": words.published_at,
-        "model_version": said.model_version,
-        "taxonomy_version": said.taxonomy_version,
-    })  # fmt: skip
-
-
-def _plain(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
-    return {
-        "persona": posterior.persona,
-        "confidence": posterior.confidence / MILLION,
-        "ambiguous": posterior.ambiguous,
-        "source": "assigned" if posterior.assigned else "predicted",
-        "distribution": dict(
-            zip(personas, [p / MILLION for p in posterior.distribution], strict=True)
-        ),
-    }
-
-
-def _why(said: Said) -> list[dict[str, Any]]:
-    return [
-        {"feature": feature, "value": value, "lift": lift / MILLION}
-        for feature, value, lift in said.why
-    ]
+def candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:
+    """The personas of at least ``floor`` (in millionths); the likeliest always is one."""
+    ranked = [(-share, persona) for share, persona in zip(distribution, personas, strict=True)]
+    likely = [pair for pair in ranked if -pair[0] >= floor] or [min(ranked)]
+    return [persona for _, persona in sorted(likely)]

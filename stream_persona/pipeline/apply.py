@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.outcome import Delivery, Outcome
+    from stream_persona.pipeline.types import Delivery, Outcome
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,0 +1,1 @@
+"""What a batch of events does to records and to the model. Pure."""
