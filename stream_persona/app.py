@@ -18,9 +18,9 @@ from stream_persona.faust_setup import batch_topic, faust_options
 from stream_persona.fetching import BatchApp
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
-from stream_persona.redis_tables import RedisTables
 from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
+from stream_persona.store.redis import RedisTables
 from stream_persona.transport import Consumer
 from stream_persona.worker import Worker
 

@@ -13,7 +13,6 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import examples
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import (
     Example,
@@ -22,8 +21,9 @@ from stream_persona.model.river_adapter import (
     in_order,
     specifications,
 )
-from stream_persona.refit import Pace
-from stream_persona.status import CURRENT, ModelStatus
+from stream_persona.store import examples
+from stream_persona.store.model_replica import Pace
+from stream_persona.store.worker_status import CURRENT, ModelStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stream_persona.model.river_adapter import Classifier
     from stream_persona.pipeline.process import Lesson, Trial
     from stream_persona.settings import Settings
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
 

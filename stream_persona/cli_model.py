@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.table import Table
 
-from stream_persona import examples
 from stream_persona.model.river_adapter import Example
-from stream_persona.redis_tables import RedisTables
+from stream_persona.store import examples
+from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

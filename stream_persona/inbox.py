@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from stream_persona import journal
 from stream_persona.domain import events
 from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.errors import DecodeError
+from stream_persona.kafka import partitioner
 from stream_persona.pipeline.process import Delivery
 from stream_persona.publish import Message
 
@@ -70,7 +70,7 @@ class Inbox:
             customer = event.customer_id
             at_home = read.homes.get(customer, -1)
             if at_home < 0:
-                at_home = journal.home(customer, partitions)
+                at_home = partitioner.home(customer, partitions)
             if at_home != raw.partition or raw.topic in self.repartitioned:
                 position = kind, partition, offset, arrived
                 read.reroutes.append(self._reroute(raw, customer, position, at_home))

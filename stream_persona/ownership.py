@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import journal
 from stream_persona.errors import FencedError
-from stream_persona.journal import RecordCache
 from stream_persona.model.shard import Part
 from stream_persona.pipeline import messages
+from stream_persona.store import outbox, shards, tables
+from stream_persona.store.repository import RecordCache
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.metrics import Metrics
     from stream_persona.publish import Publisher
-    from stream_persona.tables import Claim, Tables
+    from stream_persona.store.tables import Claim, Tables
 
 logger = logging.getLogger(__name__)
 
@@ -119,10 +119,10 @@ class Ownership:
     async def _claim(self, partition: int) -> Owned:
         """Become the owner, publish what the last one could not, fold the share of the model."""
         claim = (await self._tables.claim([partition]))[partition]
-        pending = await journal.unpublished(self._tables, partition, self._taxonomy)
-        await self._publisher.own(partition, pending, partial(journal.is_mine, self._tables, claim))
+        pending = await outbox.unpublished(self._tables, partition, self._taxonomy)
+        await self._publisher.own(partition, pending, partial(tables.is_mine, self._tables, claim))
         await self._tables.announce([messages.copy_of(*change) for change in pending])
-        sums, taught = await journal.fold_part(self._tables, partition, self._taxonomy)
+        sums, taught = await shards.fold_part(self._tables, partition, self._taxonomy)
         logger.info("own partition %d: %d labelled customers", partition, len(taught))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return Owned(claim, Part(sums), taught, cache)
@@ -136,7 +136,7 @@ class Ownership:
 
         Nothing may be written meanwhile.
         """
-        is_mine = partial(journal.is_mine, self._tables, owned.claim)
+        is_mine = partial(tables.is_mine, self._tables, owned.claim)
         if not await is_mine():
             self.lose(owned)
             raise FencedError(owned.claim.partition)

@@ -6,11 +6,11 @@ import math
 import time
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import journal
 from stream_persona.errors import FencedError
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import Part, members, panel_share, unpack
-from stream_persona.refit import following
+from stream_persona.store import shards
+from stream_persona.store.model_replica import following
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stream_persona.metrics import Metrics
     from stream_persona.ownership import Owned, Ownership
     from stream_persona.settings import Settings
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 #: Least seconds between two publications of a part that keeps moving; and of the time, one part in
 #: so many is spent on all of these, however large they are.
@@ -103,10 +103,10 @@ class Sharing:
     async def _save_part(self, owned: Owned) -> None:
         owned.unsaved, began = False, time.monotonic()
         share, part = panel_share(self._settings.partitions), owned.part
-        known = await journal.panel(self._tables, owned.taught, share, self._taxonomy)
+        known = await shards.panel(self._tables, owned.taught, share, self._taxonomy)
         part.panel = members(known, self._taxonomy, part.panel)
         try:
-            owned.stamp = await journal.save_part(
+            owned.stamp = await shards.save_part(
                 self._tables, owned.claim, part.sums, known, self._taxonomy
             )
         except FencedError:

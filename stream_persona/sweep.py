@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import journal
+from stream_persona.kafka import partitioner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 #: Customers scored in one go: live events wait no longer than that takes.
 CHUNK: Final = 200
@@ -80,7 +80,7 @@ class Sweep:
         # What was not ours all the time may have been passed by: the next pass is for it.
         self._under_way.owned &= owned
         self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
-        homes = [(customer, journal.home(customer, self._partitions)) for customer in customers]
+        homes = [(customer, partitioner.home(customer, self._partitions)) for customer in customers]
         mine = [(customer, home) for customer, home in homes if home in owned]
         for start in range(0, len(mine), CHUNK):
             busy += await score(dict(mine[start : start + CHUNK]))

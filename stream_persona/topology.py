@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.fetching import WITHOUT_PAST
-from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
+from stream_persona.store.redis import RedisTables
 from stream_persona.topic_ids import topic_ids
 
 T = TypeVar("T")

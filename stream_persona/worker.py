@@ -11,7 +11,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import journal
 from stream_persona.challenger import Panel
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
@@ -20,6 +19,7 @@ from stream_persona.ownership import Ownership
 from stream_persona.pipeline import decision, messages, process
 from stream_persona.pipeline.process import Outcome
 from stream_persona.sharing import Sharing
+from stream_persona.store import repository, shards, writes
 from stream_persona.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.history import History
-    from stream_persona.journal import Share
     from stream_persona.metrics import Metrics
     from stream_persona.model.weights import Weights
     from stream_persona.ownership import Owned
     from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
+    from stream_persona.store.writes import Share
 
 #: So many events walked at once are a crowd, in the seconds after which the sweep steps back: they
 #: had to wait for each other.
@@ -218,7 +218,7 @@ class Worker:
         """
         kept = {name: owned[home].cache.get(name) for name, home in homes.items()}
         missing = [name for name, record in kept.items() if record is None]
-        found = await journal.load(self._tables, missing, self._taxonomy.fingerprint)
+        found = await repository.load(self._tables, missing, self._taxonomy.fingerprint)
         return {name: record for name, record in kept.items() if record is not None} | found
 
     async def _next_write(
@@ -229,7 +229,7 @@ class Worker:
         Nothing else is being written then, so what is forgotten in its place is in the tables.
         """
         days = self._settings.deletion_marker_days
-        shares = journal.shares(outcome, homes, self._taxonomy, days)
+        shares = writes.shares(outcome, homes, self._taxonomy, days)
         await self._writing.acquire()
         most = max(1, self._settings.cached_customers // max(1, len(self.ownership.held)))
         for home, share in shares.items():
@@ -289,7 +289,7 @@ class Worker:
 
     def _learn(self, owned: Owned, share: Share) -> None:
         """What was written, in the model."""
-        journal.teach(owned.part.sums, owned.taught, share.lessons)
+        shards.teach(owned.part.sums, owned.taught, share.lessons)
         if share.lessons:
             owned.moved = owned.unsaved = True
 

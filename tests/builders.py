@@ -33,7 +33,8 @@ from stream_persona.pipeline.messages import Change
 from stream_persona.pipeline.process import Delivery, Histories, Outcome, Overtaken
 from stream_persona.publish import IsMine, Message
 from stream_persona.settings import Settings
-from stream_persona.tables import Claim, MemoryTables, Write
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.tables import Claim, Write
 from stream_persona.worker import Worker
 from tests.waiting import eventually
 

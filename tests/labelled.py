@@ -5,12 +5,12 @@ from typing import Any
 
 from river import base
 
-from stream_persona import examples, journal
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.model.river_adapter import Example
 from stream_persona.pipeline.process import Trial
-from stream_persona.tables import MemoryTables
+from stream_persona.store import examples, repository, writes
+from stream_persona.store.memory import MemoryTables
 from tests.builders import delivered, tastes, walked
 
 
@@ -29,9 +29,9 @@ async def commit(tables: MemoryTables, taxonomy: Taxonomy, *happened: Event, fir
     """Write what events lead to into the tables' one partition; the outcome."""
     claim = (await tables.claim([0]))[0]
     names = {event.customer_id for event in happened}
-    stored = await journal.load(tables, sorted(names), taxonomy.fingerprint)
+    stored = await repository.load(tables, sorted(names), taxonomy.fingerprint)
     outcome = walked(delivered(*happened, first=first), taxonomy, stored)
-    await tables.commit(claim, journal.write_of(outcome, taxonomy, 30))
+    await tables.commit(claim, writes.write_of(outcome, taxonomy, 30))
     return outcome
 
 

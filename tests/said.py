@@ -7,7 +7,7 @@ import orjson
 
 from stream_persona.api.tally import Change
 from stream_persona.model.evaluation import BINS, Bin
-from stream_persona.status import ModelStatus, WorkerStatus
+from stream_persona.store.worker_status import ModelStatus, WorkerStatus
 from tests.builders import PERSONAS
 
 Json = dict[str, Any]

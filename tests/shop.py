@@ -14,13 +14,12 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from redis.asyncio import Redis
 
-from stream_persona import journal
 from stream_persona.domain import events, record_codec, taxonomy
 from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import Part, members, merged, panel_share, unpack
@@ -28,6 +27,7 @@ from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
+from stream_persona.store import shards
 from tests.waiting import eventually
 
 
@@ -220,7 +220,7 @@ class Shop:
                 n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
             }
             sums, taught = PersonaClassifier(), dict[str, int]()
-            journal.teach(sums, taught, process.lessons(own, self.taxonomy))
+            shards.teach(sums, taught, process.lessons(own, self.taxonomy))
             lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
             known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
             parts.append(Part(sums, members(known, self.taxonomy)))

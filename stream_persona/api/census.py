@@ -28,7 +28,7 @@ from stream_persona.api.tally import Change, Standing, Tally
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 #: Seconds from the beginning of a pass to that of the next, at least.
 PERIOD: Final = 10.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_persona.status import WorkerStatus
+    from stream_persona.store.worker_status import WorkerStatus
 
 #: Seconds after its last report for which a worker is taken to live.
 ALIVE: Final = 15.0

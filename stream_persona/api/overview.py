@@ -7,11 +7,11 @@ from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona import status
 from stream_persona.api.history import State
 from stream_persona.api.portraits import reliability
 from stream_persona.api.tally import EDGES
 from stream_persona.domain.events import milliseconds
+from stream_persona.store import worker_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream_persona.api.tally import Tally
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.weights import Weights
-    from stream_persona.status import ModelStatus
+    from stream_persona.store.worker_status import ModelStatus
 
 _WINDOW: Final = 60
 _ALARMS: Final = 20
@@ -67,7 +67,7 @@ def state(
 ) -> State:
     """How all stands, for the history; of shoppers nothing before they were counted."""
     known = mix(census.tally, personas) if census.counted else {}
-    current = status.figures(reports.current) if reports.current else None
+    current = worker_status.figures(reports.current) if reports.current else None
     return State(
         mix=known.get("mix"),
         ambiguous=known.get("ambiguous"),
@@ -79,9 +79,9 @@ def state(
         prior_log_loss=current["prior_log_loss"] if current else None,
         accuracy=current["recent_accuracy"] if current else None,
         challengers={
-            model.name: status.figures(model)["recent_log_loss"]
+            model.name: worker_status.figures(model)["recent_log_loss"]
             for model in reports.models
-            if model.name != status.CURRENT
+            if model.name != worker_status.CURRENT
         },
     )
 
@@ -179,7 +179,7 @@ def model(taxonomy: Taxonomy, learned: Model, reports: Reports) -> dict[str, Any
 
 
 def _figures(each: ModelStatus) -> dict[str, Any]:
-    figures = status.figures(each)
+    figures = worker_status.figures(each)
     return {
         "name": each.name, **figures, "alarms": len(each.alarms), "failure": each.failure
     }  # fmt: skip

@@ -19,7 +19,7 @@ from stream_persona.api.tail import Tail
 from stream_persona.api.telemetry import Figures
 from stream_persona.api.watch import Watch
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.redis_tables import RedisTables
+from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

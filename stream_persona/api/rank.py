@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 #: Most items of a request.
 MOST_ITEMS: Final = 1_000

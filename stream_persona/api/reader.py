@@ -17,13 +17,13 @@ from stream_persona.domain.features import Counts
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.model.shard import Part, unpack
-from stream_persona.refit import following
+from stream_persona.store.model_replica import following
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
 

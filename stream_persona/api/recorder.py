@@ -13,13 +13,13 @@ import msgspec
 
 from stream_persona.api.history import STEP_MS, Bucket, Sample, State, bucket_of
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.tables import HISTORY
+from stream_persona.store.tables import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_persona.api.tally import Change
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
 

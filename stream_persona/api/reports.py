@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona import status
 from stream_persona.api.crew import Crew
 from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.store import worker_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_persona.status import ModelStatus, WorkerStatus
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
+    from stream_persona.store.worker_status import ModelStatus, WorkerStatus
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Reports:
         now = time.monotonic()
         self._crew.take(self._read(found), now, time.time_ns() // 1_000_000)
         self.away, self._lived = False, self._crew.alive(now)
-        self.models = status.merged_models(self._lived, self._personas)
+        self.models = worker_status.merged_models(self._lived, self._personas)
 
     @property
     def alive(self) -> list[WorkerStatus]:
@@ -61,7 +61,7 @@ class Reports:
     @property
     def current(self) -> ModelStatus | None:
         """The model in use; None without a worker."""
-        return next((model for model in self.models if model.name == status.CURRENT), None)
+        return next((model for model in self.models if model.name == worker_status.CURRENT), None)
 
     @property
     def silence(self) -> float:
@@ -87,7 +87,7 @@ class Reports:
         read = {}
         for worker, blob in found.items():
             try:
-                read[worker] = status.decode(blob)
+                read[worker] = worker_status.decode(blob)
             except msgspec.DecodeError as error:
                 if worker not in self._unreadable:
                     logger.warning("the report of worker %s can't be read: %s", worker, error)

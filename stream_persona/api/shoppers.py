@@ -9,13 +9,13 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from stream_persona import journal
 from stream_persona.api import activity as activities
 from stream_persona.api import flips as flipping
 from stream_persona.api import shopper_documents as documents
 from stream_persona.api.documents import gives, problems
 from stream_persona.api.routes import ANY, as_json
 from stream_persona.domain.events import check_id
+from stream_persona.store import repository
 
 if TYPE_CHECKING:
     from stream_persona.api.parts import Parts
@@ -74,7 +74,7 @@ async def _known(parts: Parts, customer_id: str) -> Record:
         HTTPException: 404, the customer was never heard of, or is forgotten.
     """
     check_id(customer_id)
-    loaded = await journal.load(parts.tables, [customer_id], parts.taxonomy.fingerprint)
+    loaded = await repository.load(parts.tables, [customer_id], parts.taxonomy.fingerprint)
     record = loaded.get(customer_id)
     if record is None or record.said is None:
         raise HTTPException(404, f"customer {customer_id!r} is not known")

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

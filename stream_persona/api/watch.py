@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stream_persona.api.reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 
 class Watch:

@@ -21,23 +21,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.journal import (
-    RecordCache,
-    fold_part,
-    home,
-    is_mine,
-    load,
-    panel,
-    save_part,
-    unpublished,
-    write_of,
-)
+from stream_persona.kafka.partitioner import home
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share, unpack
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import copy_of
 from stream_persona.pipeline.process import Outcome
-from stream_persona.refit import following
+from stream_persona.store.model_replica import following
+from stream_persona.store.outbox import unpublished
+from stream_persona.store.repository import RecordCache, load
+from stream_persona.store.shards import fold_part, panel, save_part
+from stream_persona.store.tables import is_mine
+from stream_persona.store.writes import write_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
@@ -49,7 +44,7 @@ if TYPE_CHECKING:
     from stream_persona.pipeline.process import Delivery
     from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
-    from stream_persona.tables import Claim, Tables
+    from stream_persona.store.tables import Claim, Tables
 
 #: Customers that are spoken of at a time.
 _SPEAK_CHUNK: Final = 500

@@ -13,10 +13,10 @@ from stream_persona.domain.events import encode
 from stream_persona.errors import InputError
 from stream_persona.history import KafkaHistory
 from stream_persona.publish import KafkaPublisher
-from stream_persona.redis_tables import RedisTables
 from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
+from stream_persona.store.redis import RedisTables
 from stream_persona.terminal import progress
 
 if TYPE_CHECKING:

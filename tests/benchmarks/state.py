@@ -18,19 +18,20 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from stream_persona import journal
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
 from stream_persona.domain import record_codec, taxonomy, tokenizer
 from stream_persona.domain.features import Counts, profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import COARSE_SLOTS, Tokenizer
+from stream_persona.kafka import partitioner
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import panel_share
 from stream_persona.model.statistics import Sums, contribution
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
-from stream_persona.redis_tables import RedisTables
+from stream_persona.store import shards, writes
+from stream_persona.store.redis import RedisTables
 from tests.servers import start_redis
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
@@ -111,15 +112,17 @@ async def store(year: Year, spoken: Mapping[str, bytes | None], url: str) -> Non
     tables = RedisTables.connect(url)
     claims = await tables.claim(range(PARTITIONS))
     for partition, claim in claims.items():
-        own = {n: r for n, r in year.records.items() if journal.home(n, PARTITIONS) == partition}
+        own = {
+            n: r for n, r in year.records.items() if partitioner.home(n, PARTITIONS) == partition
+        }
         outcome = Outcome(records=own, spoken={n: spoken[n] for n in own if n in spoken})
         outcome.lessons = process.lessons(own, TAXONOMY)
-        write = journal.write_of(outcome, TAXONOMY, 30)
+        write = writes.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
-        sums, taught = await journal.fold_part(tables, partition, TAXONOMY)
-        known = await journal.panel(tables, taught, panel_share(PARTITIONS), TAXONOMY)
-        await journal.save_part(tables, claim, sums, known, TAXONOMY)
+        sums, taught = await shards.fold_part(tables, partition, TAXONOMY)
+        known = await shards.panel(tables, taught, panel_share(PARTITIONS), TAXONOMY)
+        await shards.save_part(tables, claim, sums, known, TAXONOMY)
     await tables.close()
 
 

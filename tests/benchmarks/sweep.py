@@ -25,9 +25,9 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import public_record
-from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
+from stream_persona.store.redis import RedisTables
 from stream_persona.worker import Worker
 from tests.builders import Log, Outbox
 from tests.servers import start_redis

@@ -8,8 +8,8 @@ import msgspec
 
 from stream_persona.api.history import STEP_MS, Sample, State, bucket_of
 from stream_persona.domain.taxonomy import load
-from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
+from stream_persona.store.redis import RedisTables
 
 #: Samples of an hour, but for its last minutes: a gap must be drawable too.
 SAMPLES, GAP = 360, 8

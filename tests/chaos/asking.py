@@ -11,7 +11,7 @@ from stream_persona.api.reader import Reader
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.weights import Weights
-from stream_persona.redis_tables import RedisTables
+from stream_persona.store.redis import RedisTables
 from tests.chaos.verdict import Verdict
 from tests.shop import Shop
 from tests.waiting import eventually

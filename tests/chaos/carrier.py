@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from stream_persona.domain.events import ASSIGNMENT, Assignment, encode
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from tests.chaos.shopfloor import Sent
 
 #: Shares of messages that are sent twice, that go elsewhere, and after which one is unreadable.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
 from tests.chaos.shopfloor import Sent
 

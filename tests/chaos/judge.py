@@ -11,12 +11,12 @@ from typing import cast
 
 from aiokafka import ConsumerRecord
 
-from stream_persona import journal
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import EVENTS
 from stream_persona.errors import DecodeError
+from stream_persona.kafka import partitioner
 from stream_persona.pipeline.messages import public_record
 from stream_persona.pipeline.process import teaches
 from tests.chaos.asking import predictions
@@ -149,7 +149,7 @@ async def model(evidence: Evidence, verdict: Verdict) -> None:
         expected = {
             name for name, record in evidence.oracle.items()
             if teaches(record, shop.taxonomy)
-            and journal.home(name, shop.settings.partitions) == partition
+            and partitioner.home(name, shop.settings.partitions) == partition
         }  # fmt: skip
         verdict.equal("labelled", dict.fromkeys(found), dict.fromkeys(expected))
 

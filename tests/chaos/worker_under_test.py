@@ -18,7 +18,7 @@ from typing import Any
 
 from stream_persona import app, launch, settings, worker
 from stream_persona.domain import taxonomy
-from stream_persona.tables import Claim
+from stream_persona.store.tables import Claim
 
 #: The step that is reached when a method returns.
 TABLES = {"claim": "claim", "load": "load", "commit_all": "write", "save_part": "part"}

@@ -15,8 +15,8 @@ from stream_persona.domain.events import Assignment
 from stream_persona.embedded import free_port
 from stream_persona.model.explain import affinities
 from stream_persona.ranking import Ranked, in_holdout
-from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
+from stream_persona.store.redis import RedisTables
 from tests.integration.test_api import (
     CATEGORIES,
     NOW,

@@ -25,11 +25,11 @@ from stream_persona.domain.events import (
 )
 from stream_persona.embedded import free_port
 from stream_persona.history import KafkaHistory
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from stream_persona.metrics import Metrics
 from stream_persona.publish import KafkaPublisher
-from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
+from stream_persona.store.redis import RedisTables
 from stream_persona.worker import Worker
 from tests.builders import settled
 from tests.integration.test_api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model

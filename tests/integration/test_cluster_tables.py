@@ -12,12 +12,12 @@ import redis as sync
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_persona import redis_cluster as protocol
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
-from stream_persona.redis_cluster import Cluster
-from stream_persona.redis_server import Command
-from stream_persona.redis_tables import RedisTables
-from stream_persona.tables import Claim, Keyspace, Write
+from stream_persona.store import redis_cluster as protocol
+from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_cluster import Cluster
+from stream_persona.store.redis_server import Command
+from stream_persona.store.tables import Claim, Keyspace, Write
 from tests.redis_cluster import RedisCluster, port_of
 from tests.servers import ClusterClient, start_cluster
 from tests.waiting import eventually

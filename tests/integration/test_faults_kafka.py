@@ -24,7 +24,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_persona.domain.events import Browse, Item
 from stream_persona.embedded import free_port
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
 from tests.chaos.machines import Broker
 from tests.faults import NOW, Trouble, trouble

@@ -23,7 +23,7 @@ from stream_persona.domain.events import (
     Purchase,
     event_time,
 )
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from stream_persona.pipeline import process
 from stream_persona.settings import Settings
 from stream_persona.topology import prepare

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stream_persona.domain.events import Assignment, Browse, Item
-from stream_persona.redis_tables import RedisTables
 from stream_persona.settings import Settings
-from stream_persona.status import WorkerStatus, decode, figures, merged_models
+from stream_persona.store.redis import RedisTables
+from stream_persona.store.worker_status import WorkerStatus, decode, figures, merged_models
 from stream_persona.topology import prepare
 from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess

@@ -10,9 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
-from stream_persona.redis_server import OneServer
-from stream_persona.redis_tables import RedisTables
-from stream_persona.tables import HISTORY, Claim, Keyspace, MemoryTables, Tables, Write
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_server import OneServer
+from stream_persona.store.tables import HISTORY, Claim, Keyspace, Tables, Write
 from tests.servers import Redis as Server
 from tests.servers import client_of
 from tests.waiting import eventually

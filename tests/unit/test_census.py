@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_persona.api import census as censuses
 from stream_persona.api.census import BURST, SHARE, Census, Counting, Pace
 from stream_persona.api.tally import BINS
-from stream_persona.tables import MemoryTables
+from stream_persona.store.memory import MemoryTables
 from tests.builders import PERSONAS
 from tests.said import Json, change, posterior, record, told
 

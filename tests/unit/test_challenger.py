@@ -12,8 +12,8 @@ from stream_persona.metrics import Metrics
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
 from stream_persona.pipeline.process import Lesson
-from stream_persona.refit import Pace
-from stream_persona.tables import MemoryTables
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.model_replica import Pace
 from tests.builders import (
     NOW,
     assignment,

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_persona.api.crew import ALIVE, Crew, quantile
-from stream_persona.status import WorkerStatus
+from stream_persona.store.worker_status import WorkerStatus
 from tests.said import report
 
 #: The API's wall clock in ms at its second 0.

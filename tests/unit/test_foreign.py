@@ -7,16 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_persona import examples
 from stream_persona.domain.features import Counts, Profiles, profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import SettingsError, UnavailableError
-from stream_persona.follow import Follower
 from stream_persona.model.explain import affinities, reasons, tree
 from stream_persona.model.river_adapter import Example, Learner, classifier
 from stream_persona.model.river_model import fit
-from stream_persona.refit import ForeignFollower, Pace, following
-from stream_persona.tables import MemoryTables
+from stream_persona.store import examples
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.model_replica import Follower, ForeignFollower, Pace, following
 from tests.builders import (
     NOW,
     LostTables,

@@ -11,7 +11,7 @@ import pytest
 from stream_persona.api.history import STEP_MS, Sample, State, chart
 from stream_persona.api.recorder import FRESH, Recorder, Remembered
 from stream_persona.errors import UnavailableError
-from stream_persona.tables import MemoryTables
+from stream_persona.store.memory import MemoryTables
 from tests.said import change, posterior, told
 
 #: The beginning of a bucket, in epoch ms.

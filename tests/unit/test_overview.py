@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_persona import status
 from stream_persona.api import overview
 from stream_persona.api.census import Census
 from stream_persona.api.informative import Candidate
@@ -23,7 +22,8 @@ from stream_persona.model.estimator import derive
 from stream_persona.model.evaluation import BINS, Bin
 from stream_persona.model.weights import Weights
 from stream_persona.settings import Settings
-from stream_persona.tables import MemoryTables
+from stream_persona.store import worker_status
+from stream_persona.store.memory import MemoryTables
 from tests.builders import PERSONAS, shop
 from tests.said import change, judged, message, posterior, record, report, told
 
@@ -42,7 +42,7 @@ async def reported(*reports: Any) -> Reports:
     """Reports that were read from tables."""
     tables = MemoryTables()
     for each in reports:
-        await tables.report(each.worker, status.encode(each))
+        await tables.report(each.worker, worker_status.encode(each))
     found = Reports(tables, PERSONAS)
     await found.look()
     return found
@@ -104,7 +104,7 @@ async def test_history_holds_the_recent_losses_of_all_models() -> None:
 async def test_reports_of_another_release_are_left_out() -> None:
     tables = MemoryTables()
     await tables.report("old", b'{"worker": "old"}')
-    await tables.report("w", status.encode(report(at=now_ms())))
+    await tables.report("w", worker_status.encode(report(at=now_ms())))
     reports = Reports(tables, PERSONAS)
     await reports.look()
     assert [each.worker for each in reports.alive] == ["w"]
@@ -120,7 +120,7 @@ async def test_while_redis_is_away_workers_stay_as_they_were_and_rates_are_unkno
             return await super().reports()
 
     tables = Away()
-    await tables.report("w", status.encode(report(at=now_ms())))
+    await tables.report("w", worker_status.encode(report(at=now_ms())))
     reports = Reports(tables, PERSONAS)
     assert reports.away is None
     for tables.away in (False, True):

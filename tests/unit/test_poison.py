@@ -13,7 +13,7 @@ from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUT
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.tokenizer import MAX_NAME, MAX_TOKENS, Tokenizer
-from stream_persona.tables import MemoryTables
+from stream_persona.store.memory import MemoryTables
 from tests.builders import (
     DAY,
     HOUR,

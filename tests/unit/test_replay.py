@@ -22,7 +22,7 @@ from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
-from stream_persona.tables import MemoryTables
+from stream_persona.store.memory import MemoryTables
 from tests.builders import (
     NOW,
     Crash,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_persona.model.evaluation import ALARMS, BINS, Bin, Prequential
-from stream_persona.status import (
+from stream_persona.store.worker_status import (
     ModelStatus,
     WorkerStatus,
     added,

@@ -16,11 +16,12 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import slot_of
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.journal import home
+from stream_persona.kafka.partitioner import home
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import process
-from stream_persona.tables import Claim, MemoryTables
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.tables import Claim
 from stream_persona.worker import Worker
 from tests.builders import (
     DAY,

@@ -21,8 +21,8 @@ from itertools import count
 
 from aiokafka import AIOKafkaProducer
 
-from stream_persona import journal
 from stream_persona.domain.events import ASSIGNMENT
+from stream_persona.kafka import partitioner
 from stream_persona.producing import batches, ends_of
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.job import BEGAN, Job, Sent, assignment
@@ -66,7 +66,7 @@ def prepared(options: argparse.Namespace) -> list[Sent]:
 
 async def send(messages: list[Sent], rate: float, settings: Settings) -> dict[str, float]:
     """When each probe was due, by customer, in seconds of the monotonic clock."""
-    homes = [journal.home(name, settings.partitions) for _, name, _ in messages]
+    homes = [partitioner.home(name, settings.partitions) for _, name, _ in messages]
     due = dict[str, float]()
     async with AIOKafkaProducer(bootstrap_servers=settings.brokers, acks="all") as to:
         began, sent = time.monotonic(), 0

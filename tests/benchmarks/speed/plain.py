@@ -10,19 +10,19 @@ import heapq
 import time
 from dataclasses import dataclass, field
 
-from stream_persona import journal
 from stream_persona.domain import events
 from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import decode, encode
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.follow import CALIBRATE, DERIVE
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import Part, members, merged, panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import public_record
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.settings import Settings
+from stream_persona.store import shards
+from stream_persona.store.model_replica import CALIBRATE, DERIVE
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Plain:
     def _learn(self, outcome: Outcome) -> None:
         if not outcome.lessons:
             return
-        journal.teach(self.part.sums, self.taught, outcome.lessons)
+        shards.teach(self.part.sums, self.taught, outcome.lessons)
         self.labelled |= {n: r for n, r in outcome.records.items() if n in self.taught}
         self._moved = True
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 from redis import Redis
 
-from stream_persona import journal
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.kafka import partitioner
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import Learned
 from stream_persona.model.shard import members
@@ -101,7 +101,7 @@ def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, label
             if stored.record.said is not None:
                 values[f"persona:{name}"] = public_record(name, stored.record.said)
             if labelled:
-                home = f"persona-labelled:{journal.home(name, partitions)}"
+                home = f"persona-labelled:{partitioner.home(name, partitions)}"
                 homes.setdefault(home, []).append(name)
         redis.mset(values)
         for home, own in homes.items():

@@ -46,15 +46,15 @@ import msgspec
 import orjson
 from redis.crc import key_slot
 
-from stream_persona.redis_nodes import Nodes, Script
-from stream_persona.tables import Claim, Write
+from stream_persona.store.redis_nodes import Nodes, Script
+from stream_persona.store.tables import Claim, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from redis.asyncio import RedisCluster
 
-    from stream_persona.tables import Keyspace
+    from stream_persona.store.tables import Keyspace
 
 #: Seconds after its announcement in which a write may be done.
 _VALID_SECONDS: Final = 43_200

@@ -29,14 +29,12 @@ worker that lost its partition and wakes up late is refused (``FencedError``) an
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from stream_persona.errors import FencedError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
 
 #: So many of the newest samples are remembered, or some more: 6 hours of one every 10 s.
 HISTORY: Final = 2_160
@@ -177,137 +175,7 @@ class Tables(Protocol):
         ...
 
 
-class MemoryTables:
-    """The in-memory twin, for tests and for folding without a server."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, bytes] = {}
-        self._markers: dict[str, tuple[float, bytes]] = {}
-        self.public_records: dict[str, bytes] = {}
-        self.announced: list[bytes] = []
-        self.affinities: dict[str, dict[str, float]] = {}
-        self._labelled: dict[int, set[str]] = {}
-        self._pending: dict[int, list[str]] = {}
-        self._tokens: dict[int, int] = {}
-        self._parts: dict[int, tuple[bytes, bytes]] = {}
-        self._names: dict[str, int] = {}
-        self._reports: dict[str, bytes] = {}
-        self._samples: dict[int, bytes] = {}
-
-    @property
-    def markers(self) -> dict[str, bytes]:
-        """The memories of deletions that have not expired."""
-        now = time.monotonic()
-        return {customer: m for customer, (gone, m) in self._markers.items() if gone > now}
-
-    async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
-        claims = {}
-        for partition in partitions:
-            token = self._tokens[partition] = self._tokens.get(partition, 0) + 1
-            claims[partition] = Claim(partition, token)
-        return claims
-
-    async def owners(self, partitions: Sequence[int]) -> dict[int, int]:
-        return {p: self._tokens[p] for p in partitions if p in self._tokens}
-
-    async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
-        markers = self.markers
-        stored = {c: self.states.get(c) or markers.get(c) for c in customers}
-        return {customer: blob for customer, blob in stored.items() if blob is not None}
-
-    async def commit(self, claim: Claim, write: Write) -> None:
-        self._check(claim)
-        _apply(self.states, write.states)
-        _apply(self.public_records, write.public)
-        gone = time.monotonic() + write.marker_ms / 1_000
-        self._markers.update({customer: (gone, m) for customer, m in write.markers.items()})
-        labelled = self._labelled.setdefault(claim.partition, set())
-        labelled |= write.labelled
-        labelled -= write.unlabelled
-        if write.pending:
-            self._pending[claim.partition] = write.pending
-
-    async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        refused = set()
-        for claim, write in writes:
-            try:
-                await self.commit(claim, write)
-            except FencedError:
-                refused.add(claim.partition)
-        return refused
-
-    async def public(self, customer: str) -> bytes | None:
-        return self.public_records.get(customer)
-
-    async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        return _page(self.states, cursor, count)
-
-    async def labelled(self, partition: int) -> list[str]:
-        return sorted(self._labelled.get(partition, ()))
-
-    async def pending(self, partition: int) -> list[str]:
-        return self._pending.get(partition, [])
-
-    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
-        self._check(claim)
-        self._parts[claim.partition] = (stamp, part)
-
-    async def stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
-        return {p: self._parts[p][0] for p in partitions if p in self._parts}
-
-    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
-        return {p: self._parts[p] for p in partitions if p in self._parts}
-
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        self._names.update({token: slot for slot, token in names})
-
-    async def names(self) -> list[tuple[int, str]]:
-        return sorted((slot, token) for token, slot in self._names.items())
-
-    async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
-        self.affinities.update({persona: dict(own) for persona, own in lifts.items()})
-
-    async def announce(self, messages: Sequence[bytes]) -> None:
-        self.announced += messages
-
-    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        following, known = _page(self.public_records, cursor, count)
-        return following, [self.public_records[customer] for customer in known]
-
-    async def report(self, worker: str, status: bytes) -> None:
-        self._reports[worker] = status
-
-    async def retire(self, workers: Sequence[str]) -> None:
-        for worker in workers:
-            self._reports.pop(worker, None)
-
-    async def reports(self) -> dict[str, bytes]:
-        return dict(self._reports)
-
-    async def remember(self, at_ms: int, sample: bytes) -> bool:
-        if at_ms <= max(self._samples, default=0):
-            return False
-        self._samples[at_ms] = sample
-        self._samples = dict(list(self._samples.items())[-HISTORY:])
-        return True
-
-    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
-        return [(at, sample) for at, sample in self._samples.items() if at >= since_ms]
-
-    def _check(self, claim: Claim) -> None:
-        if self._tokens.get(claim.partition) != claim.token:
-            raise FencedError(claim.partition)
-
-
-def _apply(table: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:
-    for customer, value in changes.items():
-        if value is None:
-            table.pop(customer, None)
-        else:
-            table[customer] = value
-
-
-def _page(table: Mapping[str, bytes], cursor: int, count: int) -> tuple[int, list[str]]:
-    known = sorted(table)
-    end = cursor + count
-    return (end if end < len(known) else 0), known[cursor:end]
+async def is_mine(tables: Tables, claim: Claim) -> bool:
+    """Whether nobody has claimed the partition since."""
+    tokens = await tables.owners([claim.partition])
+    return tokens.get(claim.partition) == claim.token

@@ -21,16 +21,16 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
-from stream_persona.redis_cluster import Cluster
-from stream_persona.redis_errors import raise_lasting
-from stream_persona.redis_server import OneServer, packing
-from stream_persona.tables import HISTORY, Claim, Keyspace
+from stream_persona.store.redis_cluster import Cluster
+from stream_persona.store.redis_errors import raise_lasting
+from stream_persona.store.redis_server import OneServer, packing
+from stream_persona.store.tables import HISTORY, Claim, Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from stream_persona.redis_server import Command, Store
-    from stream_persona.tables import Write
+    from stream_persona.store.redis_server import Command, Store
+    from stream_persona.store.tables import Write
 
 T = TypeVar("T")
 

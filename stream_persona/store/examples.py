@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import journal
 from stream_persona.domain.features import profiles
 from stream_persona.model.river_adapter import Example, in_order
 from stream_persona.pipeline import process
+from stream_persona.store import repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.tables import Tables
+    from stream_persona.store.tables import Tables
 
 _CHUNK: Final = 2_000
 
@@ -37,7 +37,7 @@ async def read(
         customers = await tables.labelled(partition)
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
-            found += examples(await journal.load_taught(tables, chunk, taxonomy), taxonomy)
+            found += examples(await repository.load_taught(tables, chunk, taxonomy), taxonomy)
             tell(len(chunk))
     return in_order(found)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from stream_persona.tables import Claim, Keyspace, Write
+    from stream_persona.store.tables import Claim, Keyspace, Write
 
 #: A command's name, its key and its other arguments.
 Command = tuple[bytes | str | int | float, ...]
@@ -197,7 +197,7 @@ def packing(redis: Redis) -> Redis:
 
 def script(name: str) -> str:
     """The text of one of the package's Lua scripts."""
-    return resources.files("stream_persona").joinpath(f"{name}.lua").read_text()
+    return resources.files("stream_persona.store").joinpath("lua", f"{name}.lua").read_text()
 
 
 def version_in(info: Mapping[str, Any]) -> str:

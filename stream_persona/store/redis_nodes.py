@@ -22,15 +22,15 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import NoScriptError
 
 from stream_persona.errors import TopologyError
-from stream_persona.redis_server import script, version_in
+from stream_persona.store.redis_server import script, version_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from redis.asyncio.cluster import ClusterNode
 
-    from stream_persona.redis_server import Command
-    from stream_persona.tables import Keyspace
+    from stream_persona.store.redis_server import Command
+    from stream_persona.store.tables import Keyspace
 
 
 @dataclass(frozen=True, slots=True)

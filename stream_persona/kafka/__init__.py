@@ -1,0 +1,1 @@
+"""Topics in and out: consumers, producers, partitions."""

@@ -1,0 +1,13 @@
+"""The partition of a customer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from aiokafka.partitioner import murmur2
+
+
+@lru_cache(maxsize=200_000)
+def home(customer_id: str, partitions: int) -> int:
+    """A customer's partition, as Java's and aiokafka's producers choose it."""
+    return (int(murmur2(customer_id.encode())) & 0x7FFFFFFF) % partitions

@@ -1,0 +1,29 @@
+"""The changes that a partition's last owner may not have published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream_persona.pipeline.messages import change_message
+from stream_persona.store.repository import load
+
+if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.store.tables import Tables
+
+
+async def unpublished(
+    tables: Tables, partition: int, taxonomy: Taxonomy
+) -> list[tuple[str, bytes | None]]:
+    """The changes (None: tombstones) of a partition's last write, the same to the byte.
+
+    Its writer may have died before it could publish them: the next owner does.
+    """
+    pending = await load(tables, await tables.pending(partition), taxonomy.fingerprint)
+    found: list[tuple[str, bytes | None]] = []
+    for name, record in pending.items():
+        if record.deleted_at and (record.said is None or record.said.revision == 1):
+            found.append((name, None))  # before the first change since
+        if record.said is not None:
+            found.append((name, change_message(name, record)))
+    return found

@@ -1,0 +1,77 @@
+"""A partition's part of the model: folded from its records, taught, published."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING, Final
+
+from stream_persona.model import shard
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.statistics import customer_key
+from stream_persona.pipeline import process
+from stream_persona.store.repository import load_taught
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.pipeline.process import Lesson
+    from stream_persona.store.tables import Claim, Tables
+
+#: Customers read at a time when a model's part is folded again.
+_REBUILD_CHUNK: Final = 2_000
+
+
+async def fold_part(
+    tables: Tables, partition: int, taxonomy: Taxonomy
+) -> tuple[PersonaClassifier, dict[str, int]]:
+    """A partition's sums, folded from its labelled customers' records; these with their keys."""
+    sums, taught = PersonaClassifier(), dict[str, int]()
+    customers = await tables.labelled(partition)
+    for start in range(0, len(customers), _REBUILD_CHUNK):
+        chunk = customers[start : start + _REBUILD_CHUNK]
+        known = await load_taught(tables, chunk, taxonomy)
+        keys = [customer_key(name) for name in known]
+        rows = process.contributed(list(known.values()), keys, taxonomy)
+        labels = [record.active_label() for record in known.values()]
+        sums.add_rows(rows, labels, [1] * len(labels))
+        taught.update(zip(known, keys, strict=True))
+    return sums, taught
+
+
+def teach(sums: PersonaClassifier, taught: dict[str, int], lessons: Sequence[Lesson]) -> None:
+    """Learn and unlearn; ``taught`` are the customers whose contribution is in the sums."""
+    sums.add_all([(lesson.part, lesson.persona, lesson.sign) for lesson in lessons])
+    for lesson in lessons:
+        if lesson.sign > 0:
+            taught[lesson.customer_id] = customer_key(lesson.customer_id)
+        else:
+            taught.pop(lesson.customer_id, None)
+
+
+async def panel(
+    tables: Tables, taught: dict[str, int], most: int, taxonomy: Taxonomy
+) -> list[tuple[int, str, Record]]:
+    """Key, label and record of the ``most`` taught customers of the lowest keys."""
+    names = heapq.nsmallest(most, taught, key=taught.__getitem__)
+    known = await load_taught(tables, names, taxonomy)
+    return [(taught[name], record.active_label() or "", record) for name, record in known.items()]
+
+
+async def save_part(
+    tables: Tables,
+    claim: Claim,
+    sums: PersonaClassifier,
+    known: list[tuple[int, str, Record]],
+    taxonomy: Taxonomy,
+) -> bytes:
+    """Publish a partition's share; its stamp, which is equal for equal content.
+
+    Raises:
+        FencedError: another worker owns the partition now.
+    """
+    blob, stamp = await asyncio.to_thread(shard.pack, sums.canonical(), known, taxonomy)
+    await tables.save_part(claim, blob, stamp)
+    return stamp
