@@ -12,16 +12,15 @@ from faust.types import TP, EventT, StreamT
 from mode import Service
 
 from stream_persona import metrics as figures
-from stream_persona import topology
+from stream_persona import startup
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.faust_setup import batch_topic, faust_options
-from stream_persona.fetching import BatchApp
-from stream_persona.history import KafkaHistory
-from stream_persona.publish import KafkaPublisher
+from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
+from stream_persona.kafka.log_reader import KafkaHistory
+from stream_persona.kafka.publisher import KafkaPublisher
+from stream_persona.kafka.transport import Consumer
 from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.transport import Consumer
 from stream_persona.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class PersonaApp(BatchApp):
 
     async def repartitioned(self) -> frozenset[str]:
         """The input topics with more partitions than the deployment; all are who they were."""
-        return await topology.repartitioned(self.settings, self._tables)
+        return await startup.repartitioned(self.settings, self._tables)
 
     async def walk(self, batch: EventT[Any]) -> None:
         """Walk a batch; it is written and acked while the next one is walked.

@@ -24,7 +24,7 @@ from stream_persona.domain.events import (
 from stream_persona.domain.features import EVENTS, profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError, QueryError
-from stream_persona.publish import KafkaPublisher, Message
+from stream_persona.kafka.publisher import KafkaPublisher, Message
 from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables
 

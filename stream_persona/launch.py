@@ -39,14 +39,14 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     import faust  # noqa: PLC0415 - the API has no use for it
     from aiokafka.errors import KafkaError  # noqa: PLC0415 - the same
 
-    from stream_persona import topology  # noqa: PLC0415 - the same
+    from stream_persona import startup  # noqa: PLC0415 - the same
     from stream_persona.app import create_app  # noqa: PLC0415 - the same
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Once())
     end_politely()
-    broker, redis = asyncio.run(topology.prepare(settings))
+    broker, redis = asyncio.run(startup.prepare(settings))
     logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.publisher import Publisher
     from stream_persona.metrics import Metrics
-    from stream_persona.publish import Publisher
     from stream_persona.store.tables import Claim, Tables
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.challenger import Panel
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
-from stream_persona.inbox import Inbox
+from stream_persona.kafka.router import Inbox
 from stream_persona.ownership import Ownership
 from stream_persona.pipeline import decision, messages, process
 from stream_persona.pipeline.process import Outcome
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.history import History
+    from stream_persona.kafka.log_reader import History
+    from stream_persona.kafka.publisher import Publisher
     from stream_persona.metrics import Metrics
     from stream_persona.model.weights import Weights
     from stream_persona.ownership import Owned
-    from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.store.writes import Share

@@ -24,6 +24,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.publisher import IsMine, Message
 from stream_persona.metrics import Metrics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
@@ -31,7 +32,6 @@ from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import Change
 from stream_persona.pipeline.process import Delivery, Histories, Outcome, Overtaken
-from stream_persona.publish import IsMine, Message
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write

@@ -28,7 +28,7 @@ from stream_persona.domain.features import (
 )
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import EVENTS, WEIGHT_UNITS, Tokenizer
-from stream_persona.inbox import Inbox
+from stream_persona.kafka.router import Inbox
 from stream_persona.pipeline.apply import Rules, clamped, draft_of
 from stream_persona.pipeline.messages import change_message
 from stream_persona.pipeline.types import Outcome

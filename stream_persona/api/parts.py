@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 from redis.asyncio import Redis
 
-from stream_persona.api.commands import Commands
 from stream_persona.api.rank import Ranker
 from stream_persona.api.reader import Reader
 from stream_persona.api.refill import refill
@@ -19,6 +18,7 @@ from stream_persona.api.tail import Tail
 from stream_persona.api.telemetry import Figures
 from stream_persona.api.watch import Watch
 from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.history import History
+    from stream_persona.kafka.log_reader import History
+    from stream_persona.kafka.publisher import Publisher
     from stream_persona.model.weights import Weights
     from stream_persona.pipeline.messages import Change
     from stream_persona.pipeline.process import Delivery
-    from stream_persona.publish import Publisher
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
 

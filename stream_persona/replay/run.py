@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import topology
+from stream_persona import startup
 from stream_persona.domain.events import encode
 from stream_persona.errors import InputError
-from stream_persona.history import KafkaHistory
-from stream_persona.publish import KafkaPublisher
+from stream_persona.kafka.log_reader import KafkaHistory
+from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
@@ -53,7 +53,7 @@ async def backfill(settings: Settings, taxonomy: Taxonomy, request: Request) -> 
         UnavailableError: broker or Redis stayed away.
     """
     files = Files(request.files, request.kind, settings, taxonomy) if request.files else None
-    await topology.prepare(settings)
+    await startup.prepare(settings)
     await refuse_live_workers(settings)
     async with AsyncExitStack() as stack:
         note = stack.enter_context(_writing(request.dead_letters))

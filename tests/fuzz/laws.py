@@ -12,11 +12,11 @@ from stream_persona.domain.events import KINDS, REASONS, Event, decode, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.tokenizer import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
-from stream_persona.inbox import MAX_DETAIL, Inbox
+from stream_persona.kafka.publisher import Message
+from stream_persona.kafka.router import MAX_DETAIL, Inbox
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
-from stream_persona.publish import Message
 from stream_persona.settings import Settings
 from tests.builders import (
     DAY,

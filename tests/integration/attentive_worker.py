@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_persona import app, launch, settings
 from stream_persona.domain import taxonomy
-from stream_persona.faust_setup import faust_options
+from stream_persona.kafka.faust_app import faust_options
 from stream_persona.settings import Settings
 
 AGE = "consumer_metadata_max_age_ms"

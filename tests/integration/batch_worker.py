@@ -27,10 +27,9 @@ from typing import Any, cast
 import faust
 from faust.types import TP, EventT, StreamT
 
-from stream_persona.faust_setup import batch_topic, faust_options
-from stream_persona.fetching import BatchApp
+from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
+from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
-from stream_persona.transport import Consumer
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

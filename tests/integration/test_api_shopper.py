@@ -24,10 +24,10 @@ from stream_persona.domain.events import (
     Purchase,
 )
 from stream_persona.embedded import free_port
-from stream_persona.history import KafkaHistory
+from stream_persona.kafka.log_reader import KafkaHistory
 from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.metrics import Metrics
-from stream_persona.publish import KafkaPublisher
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker import Worker

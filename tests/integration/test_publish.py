@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from stream_persona.errors import FencedError
+from stream_persona.kafka.publisher import KafkaPublisher, Message
 from stream_persona.pipeline.messages import Change
-from stream_persona.publish import KafkaPublisher, Message
 from stream_persona.settings import Settings
 from tests.servers import Kafka, declare_topics
 from tests.shop import Shop

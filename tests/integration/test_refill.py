@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from stream_persona.api.refill import newest, refill
 from stream_persona.api.stream import Feed
-from stream_persona.publish import KafkaPublisher
+from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.servers import Kafka, declare_topics
 

@@ -25,7 +25,7 @@ from stream_persona.api.tail import (
 from stream_persona.embedded import free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home
-from stream_persona.publish import KafkaPublisher
+from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.kafka_node import RealKafka
 from tests.servers import EmbeddedKafka, Kafka, declare_topics, settings_for, topics_of

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from stream_persona.faust_setup import UNACKED_POLLS
+from stream_persona.kafka.faust_app import UNACKED_POLLS
 from stream_persona.settings import Settings
 from tests.integration.batch_worker import Position, Worker
 from tests.servers import Kafka, create_topics, declare_topics, eventually, settings_for

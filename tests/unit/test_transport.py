@@ -14,13 +14,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from yarl import URL
 
-from stream_persona import fetching
-from stream_persona.commits import CommitPosition
 from stream_persona.errors import SettingsError
-from stream_persona.faust_setup import UNACKED_POLLS, batch_topic, broker_urls, faust_options
-from stream_persona.fetching import BatchApp, ConsumerThread, Fetched, Gate
+from stream_persona.kafka import faust_app, fetcher
+from stream_persona.kafka.faust_app import (
+    UNACKED_POLLS,
+    BatchApp,
+    batch_topic,
+    broker_urls,
+    faust_options,
+)
+from stream_persona.kafka.fetcher import ConsumerThread, Fetched, Gate
+from stream_persona.kafka.offset_tracker import CommitPosition
+from stream_persona.kafka.transport import UNACKED_BYTES, Consumer, Transport
 from stream_persona.settings import Settings
-from stream_persona.transport import UNACKED_BYTES, Consumer, Transport
 from tests.waiting import eventually
 
 
@@ -350,10 +356,10 @@ def test_a_crash_ends_the_process_once_however_many_tell_it(
         def start(self) -> None:
             begun.append(self._seconds)
 
-    monkeypatch.setattr(fetching.threading, "Timer", Timer)
+    monkeypatch.setattr(faust_app.threading, "Timer", Timer)
     app = BatchApp(**faust_options(Settings(_env_file=None)))
     first = RuntimeError("first")
     for error in (first, first, RuntimeError("stopping crashes of more")):
         app._crash(error)
-    assert begun == [fetching.CRASH_SECONDS]
+    assert begun == [faust_app.CRASH_SECONDS]
     assert app.fault is first

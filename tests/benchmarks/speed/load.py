@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_persona.domain.events import ASSIGNMENT
 from stream_persona.kafka import partitioner
-from stream_persona.producing import batches, ends_of
+from stream_persona.kafka.producer import batches, ends_of
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.job import BEGAN, Job, Sent, assignment
 

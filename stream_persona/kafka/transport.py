@@ -43,10 +43,10 @@ from faust.types.tuples import ack_lock
 from mode import Service
 from mode.utils.futures import notify
 
-from stream_persona.commits import CommitPosition
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.faust_setup import UNACKED_POLLS
-from stream_persona.fetching import WITHOUT_PAST, Batch, BatchApp, ConsumerThread, Fetched
+from stream_persona.kafka.faust_app import UNACKED_POLLS, WITHOUT_PAST, BatchApp
+from stream_persona.kafka.fetcher import Batch, ConsumerThread, Fetched
+from stream_persona.kafka.offset_tracker import CommitPosition
 
 logger = logging.getLogger(__name__)
 

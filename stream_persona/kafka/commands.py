@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.events import ASSIGNMENT, Assignment, Deletion, check_id, decode, encode
 from stream_persona.errors import QueryError, UnavailableError
-from stream_persona.publish import KafkaPublisher, Message
+from stream_persona.kafka.publisher import KafkaPublisher, Message
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.producing import (
+from stream_persona.kafka.producer import (
     Epochs,
     batches,
     begin_transaction_at,

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher, OffsetResetStrategy
@@ -27,11 +23,13 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream_persona.errors import TopologyError
+from stream_persona.kafka.faust_app import WITHOUT_PAST
+
+if TYPE_CHECKING:
+    from stream_persona.kafka.faust_app import BatchApp
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a crashed app may take to stop.
-CRASH_SECONDS: Final = 15.0
 #: How long a broker may keep a fetch that finds nothing. One fetch of a broker is under way at a
 #: time: meanwhile nobody asks for partitions whose records are still being taken, and these run dry
 #: while it waits for news of the quiet ones.
@@ -47,52 +45,6 @@ class Batch(list[ConsumerRecord]):
     def __init__(self, records: Mapping[TP, list[ConsumerRecord]]) -> None:
         super().__init__(chain.from_iterable(records.values()))
         self.ends = {tp: own[-1].offset for tp, own in records.items()}
-
-
-#: What to do about an input topic without its past: offsets begin again in a new log, and records
-#: would take its events for known.
-WITHOUT_PAST: Final = (
-    "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
-    "topics hold is folded again from their beginning"
-)
-
-
-class BatchApp(faust.App):
-    """An app whose process ends after a crash, also when something in it never stops.
-
-    Stopping waits for services that may have lost their cancellation in the crash. Nothing is
-    acked by then, so a process that is ended hard loses nothing, and its supervisor starts it
-    again; one that lingers keeps its partitions from everybody.
-    """
-
-    #: Seconds for which no broker may answer.
-    retry_seconds = 60.0
-    #: What it crashed of first: stopping may crash of more.
-    fault: BaseException | None = None
-    #: Whether somebody tells that already.
-    told = False
-
-    def expired(self, tp: TP, first: int, number: int) -> None:
-        """Retention has dropped events that were never read, up to offset ``first``."""
-        logger.error(
-            "%s/%d: %d events were dropped by retention before they were read; going on at %d",
-            tp.topic, tp.partition, number, first,
-        )  # fmt: skip
-
-    def _crash(self, reason: BaseException) -> None:
-        super()._crash(reason)
-        if self.fault is not None:  # it is told by each service on the way up, and again by others
-            return
-        self.fault = reason
-        last = threading.Timer(CRASH_SECONDS, self._end_hard)
-        last.daemon = True
-        last.start()
-
-    def _end_hard(self) -> None:
-        if not self.told:
-            sys.stderr.write(f"{self.fault}\n")
-        sys.stderr.flush()
-        os._exit(getattr(self.fault, "exit_code", 1))
 
 
 class Fetched(dict[TP, list[ConsumerRecord]]):

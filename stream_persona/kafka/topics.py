@@ -1,4 +1,4 @@
-"""Start-up checks: topics, broker and Redis are as they must be, or one clear sentence why not."""
+"""The topics of a deployment: declared where missing, and checked."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.fetching import WITHOUT_PAST
 from stream_persona.settings import Settings
-from stream_persona.store.redis import RedisTables
-from stream_persona.topic_ids import topic_ids
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 30.0
 _FORWARDED_BYTES = 8_388_608
 
 
@@ -51,58 +47,7 @@ def topics(settings: Settings) -> list[Topic]:
     ]
 
 
-async def prepare(settings: Settings) -> tuple[str, str]:
-    """Declare missing topics, check all of them, and reach Redis.
-
-    Returns:
-        What answered: ``("host:port,... (N brokers)", "Redis 7.0.15")``.
-
-    Raises:
-        TopologyError: something exists but is not as it must be; says what to do.
-        UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
-    """
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
-    try:
-        redis = f"Redis {await tables.ping()}"
-        return await _prepare_topics(settings, tables), redis
-    finally:
-        await tables.close()
-
-
-async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
-    async def prepared(admin: AIOKafkaAdminClient) -> str:
-        cluster = await admin.describe_cluster()
-        if settings.declare_topics:
-            await _declare(admin, topics(settings), settings.replication)
-        await _check_partitions(admin, settings)
-        await _check_policies(admin, settings)
-        await _check_identities(admin, settings, tables)
-        return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
-
-    return await _asked(settings, prepared)
-
-
-async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
-    """The input topics that have more partitions than the deployment.
-
-    Raises:
-        TopologyError: an input topic is gone, or is another one by now.
-        UnavailableError: the broker did not answer.
-    """
-
-    async def found(admin: AIOKafkaAdminClient) -> dict[str, int]:
-        seconds = min(_DEADLINE_SECONDS, settings.retry_seconds)
-        found = await _partitions(admin, list(settings.input_topics), seconds)
-        if gone := set(settings.input_topics) - found.keys():
-            raise TopologyError(f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}")
-        await _check_identities(admin, settings, tables)
-        return found
-
-    counts = await _asked(settings, found)
-    return frozenset(name for name, count in counts.items() if count > settings.partitions)
-
-
-async def _asked(settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+async def ask(settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
     """What the brokers answer; asked again while the one that was asked is just dying.
 
     Raises:
@@ -144,7 +89,7 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
             return admin
 
 
-async def _declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
+async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
     """Create what is missing, where the broker allows it."""
     existing = set(await admin.list_topics())
     missing = [topic for topic in wanted if topic.name not in existing]
@@ -168,10 +113,11 @@ async def _declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication:
         logger.info("created topic %s", name)
 
 
-async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Topics exist, and have the deployment's number of partitions, or one that still works."""
     wanted = topics(settings)
-    seconds = _DEADLINE_SECONDS if settings.declare_topics else 0.0
-    found = await _partitions(admin, [topic.name for topic in wanted], seconds)
+    seconds = DEADLINE_SECONDS if settings.declare_topics else 0.0
+    found = await partition_counts(admin, [topic.name for topic in wanted], seconds)
     for topic in wanted:
         count = found.get(topic.name, 0)
         if not count:
@@ -195,7 +141,7 @@ async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> N
             raise TopologyError(message)
 
 
-async def _partitions(
+async def partition_counts(
     admin: AIOKafkaAdminClient, names: list[str], seconds: float
 ) -> dict[str, int]:
     """Partition counts of existing topics; waits for those that were created just now."""
@@ -212,24 +158,7 @@ async def _partitions(
         await asyncio.sleep(0.1)
 
 
-async def _check_identities(
-    admin: AIOKafkaAdminClient, settings: Settings, tables: RedisTables
-) -> None:
-    """Positions in records are of the same logs as those of the topics."""
-    found = await topic_ids(admin, settings.input_topics)
-    named = {
-        kind.__name__.lower(): topic
-        for kind, topic in zip(KINDS, settings.input_topics, strict=True)
-    }
-    ids = {kind: found[topic] for kind, topic in named.items() if topic in found}
-    known = await tables.topic_ids(ids) if ids else {}
-    for kind, identity in ids.items():
-        if known[kind] != identity:
-            message = f"topic {named[kind]} is not the one that records hold positions of"
-            raise TopologyError(f"{message} (deleted and made anew?); {WITHOUT_PAST}")
-
-
-async def _check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+async def check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     """Changes must be compacted, or a new consumer would not find every customer's last one."""
     resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic_changes)
     try:

@@ -9,8 +9,8 @@ from stream_persona.domain import events
 from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
+from stream_persona.kafka.publisher import Message
 from stream_persona.pipeline.process import Delivery
-from stream_persona.publish import Message
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Final
 
 import faust
 from faust.tables import TableManager
-from faust.types import TopicT
+from faust.types import TP, TopicT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
+
+logger = logging.getLogger(__name__)
+
 
 #: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack: one
 #: is walked, one written, and copies of one go out.
@@ -85,3 +92,53 @@ def batch_topic(app: faust.App, *names: str) -> TopicT:
     return app.topic(
         *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
+
+
+#: Seconds that a crashed app may take to stop.
+CRASH_SECONDS: Final = 15.0
+
+
+#: What to do about an input topic without its past: offsets begin again in a new log, and records
+#: would take its events for known.
+WITHOUT_PAST: Final = (
+    "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
+    "topics hold is folded again from their beginning"
+)
+
+
+class BatchApp(faust.App):
+    """An app whose process ends after a crash, also when something in it never stops.
+
+    Stopping waits for services that may have lost their cancellation in the crash. Nothing is
+    acked by then, so a process that is ended hard loses nothing, and its supervisor starts it
+    again; one that lingers keeps its partitions from everybody.
+    """
+
+    #: Seconds for which no broker may answer.
+    retry_seconds = 60.0
+    #: What it crashed of first: stopping may crash of more.
+    fault: BaseException | None = None
+    #: Whether somebody tells that already.
+    told = False
+
+    def expired(self, tp: TP, first: int, number: int) -> None:
+        """Retention has dropped events that were never read, up to offset ``first``."""
+        logger.error(
+            "%s/%d: %d events were dropped by retention before they were read; going on at %d",
+            tp.topic, tp.partition, number, first,
+        )  # fmt: skip
+
+    def _crash(self, reason: BaseException) -> None:
+        super()._crash(reason)
+        if self.fault is not None:  # it is told by each service on the way up, and again by others
+            return
+        self.fault = reason
+        last = threading.Timer(CRASH_SECONDS, self._end_hard)
+        last.daemon = True
+        last.start()
+
+    def _end_hard(self) -> None:
+        if not self.told:
+            sys.stderr.write(f"{self.fault}\n")
+        sys.stderr.flush()
+        os._exit(getattr(self.fault, "exit_code", 1))

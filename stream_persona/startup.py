@@ -1,0 +1,89 @@
+"""Start-up checks: topics, broker and Redis are as they must be, or one clear sentence why not."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream_persona.domain.events import KINDS
+from stream_persona.errors import TopologyError
+from stream_persona.kafka.faust_app import WITHOUT_PAST
+from stream_persona.kafka.topic_ids import topic_ids
+from stream_persona.kafka.topics import (
+    DEADLINE_SECONDS,
+    ask,
+    check_partitions,
+    check_policies,
+    declare,
+    partition_counts,
+    topics,
+)
+from stream_persona.settings import Settings
+from stream_persona.store.redis import RedisTables
+
+
+async def prepare(settings: Settings) -> tuple[str, str]:
+    """Declare missing topics, check all of them, and reach Redis.
+
+    Returns:
+        What answered: ``("host:port,... (N brokers)", "Redis 7.0.15")``.
+
+    Raises:
+        TopologyError: something exists but is not as it must be; says what to do.
+        UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
+    """
+    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+    try:
+        redis = f"Redis {await tables.ping()}"
+        return await _prepare_topics(settings, tables), redis
+    finally:
+        await tables.close()
+
+
+async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
+    async def prepared(admin: AIOKafkaAdminClient) -> str:
+        cluster = await admin.describe_cluster()
+        if settings.declare_topics:
+            await declare(admin, topics(settings), settings.replication)
+        await check_partitions(admin, settings)
+        await check_policies(admin, settings)
+        await _check_identities(admin, settings, tables)
+        return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
+
+    return await ask(settings, prepared)
+
+
+async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
+    """The input topics that have more partitions than the deployment.
+
+    Raises:
+        TopologyError: an input topic is gone, or is another one by now.
+        UnavailableError: the broker did not answer.
+    """
+
+    async def found(admin: AIOKafkaAdminClient) -> dict[str, int]:
+        seconds = min(DEADLINE_SECONDS, settings.retry_seconds)
+        found = await partition_counts(admin, list(settings.input_topics), seconds)
+        if gone := set(settings.input_topics) - found.keys():
+            raise TopologyError(f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}")
+        await _check_identities(admin, settings, tables)
+        return found
+
+    counts = await ask(settings, found)
+    return frozenset(name for name, count in counts.items() if count > settings.partitions)
+
+
+async def _check_identities(
+    admin: AIOKafkaAdminClient, settings: Settings, tables: RedisTables
+) -> None:
+    """Positions in records are of the same logs as those of the topics."""
+    found = await topic_ids(admin, settings.input_topics)
+    named = {
+        kind.__name__.lower(): topic
+        for kind, topic in zip(KINDS, settings.input_topics, strict=True)
+    }
+    ids = {kind: found[topic] for kind, topic in named.items() if topic in found}
+    known = await tables.topic_ids(ids) if ids else {}
+    for kind, identity in ids.items():
+        if known[kind] != identity:
+            message = f"topic {named[kind]} is not the one that records hold positions of"
+            raise TopologyError(f"{message} (deleted and made anew?); {WITHOUT_PAST}")
