@@ -39,8 +39,8 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     import faust  # noqa: PLC0415 - the API has no use for it
     from aiokafka.errors import KafkaError  # noqa: PLC0415 - the same
 
-    from stream_persona import startup  # noqa: PLC0415 - the same
-    from stream_persona.app import create_app  # noqa: PLC0415 - the same
+    from stream_persona.worker import startup  # noqa: PLC0415 - the same
+    from stream_persona.worker.app import create_app  # noqa: PLC0415 - the same
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:

@@ -25,7 +25,6 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.publisher import IsMine, Message
-from stream_persona.metrics import Metrics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.model.weights import Weights
@@ -35,7 +34,8 @@ from stream_persona.pipeline.process import Delivery, Histories, Outcome, Overta
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write
-from stream_persona.worker import Worker
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
 from tests.waiting import eventually
 
 #: A moment in event time, and units of it, in milliseconds.

@@ -27,7 +27,7 @@ from stream_persona.domain.events import (
     encode,
 )
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.shop import Shop, WorkerProcess, environment
 from tests.waiting import eventually
 

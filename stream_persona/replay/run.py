@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stream_persona import startup
 from stream_persona.domain.events import encode
 from stream_persona.errors import InputError
 from stream_persona.kafka.log_reader import KafkaHistory
@@ -18,6 +17,7 @@ from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
 from stream_persona.terminal import progress
+from stream_persona.worker import startup
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from stream_persona.api.query import EXAMPLE
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.benchmarks.api_listeners import held, slow_listener
 from tests.benchmarks.api_load import measured
 from tests.benchmarks.api_processes import Served, api, bare

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from stream_persona.domain import taxonomy
 from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, event_time
 from stream_persona.kafka.partitioner import home
-from stream_persona.metrics import Metrics
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import Worker
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
 from tests.builders import Log, Outbox, settled
 
 TAXONOMY = taxonomy.load(None)

@@ -28,7 +28,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.benchmarks.api_processes import Served, api
 from tests.benchmarks.api_shop import fill
 from tests.benchmarks.backpressure import memory

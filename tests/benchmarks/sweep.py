@@ -20,7 +20,6 @@ from rich.table import Table
 from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.metrics import Metrics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
@@ -28,7 +27,8 @@ from stream_persona.pipeline.messages import public_record
 from stream_persona.settings import Settings
 from stream_persona.simulate import Simulator
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import Worker
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
 from tests.builders import Log, Outbox
 from tests.servers import start_redis
 

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.chaos.carrier import carried, notes
 from tests.chaos.crew import Crew, Member
 from tests.chaos.feeder import Feeder, Progress

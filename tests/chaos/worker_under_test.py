@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stream_persona import app, launch, settings, worker
+from stream_persona import launch, settings
 from stream_persona.domain import taxonomy
 from stream_persona.store.tables import Claim
+from stream_persona.worker import app, worker
 
 #: The step that is reached when a method returns.
 TABLES = {"claim": "claim", "load": "load", "commit_all": "write", "save_part": "part"}

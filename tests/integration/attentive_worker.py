@@ -5,10 +5,11 @@
 
 from typing import Any
 
-from stream_persona import app, launch, settings
+from stream_persona import launch, settings
 from stream_persona.domain import taxonomy
 from stream_persona.kafka.faust_app import faust_options
 from stream_persona.settings import Settings
+from stream_persona.worker import app
 
 AGE = "consumer_metadata_max_age_ms"
 

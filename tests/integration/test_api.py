@@ -34,10 +34,10 @@ from stream_persona.domain.events import (
 )
 from stream_persona.embedded import free_port
 from stream_persona.kafka.partitioner import home
-from stream_persona.metrics import Metrics
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import Worker
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
 from tests.builders import Log, Outbox, settled
 from tests.servers import eventually, wait_until
 from tests.shop import Shop, environment

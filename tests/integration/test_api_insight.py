@@ -19,7 +19,7 @@ from stream_persona.api.backlog import Backlog
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, encode
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.integration.test_api import NOW, Hand, basket, becomes_ready, calling, hand, working
 from tests.servers import Kafka, client_of
 from tests.shop import Shop, WorkerProcess

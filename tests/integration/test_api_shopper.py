@@ -27,10 +27,10 @@ from stream_persona.embedded import free_port
 from stream_persona.kafka.log_reader import KafkaHistory
 from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import KafkaPublisher
-from stream_persona.metrics import Metrics
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import Worker
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
 from tests.builders import settled
 from tests.integration.test_api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model
 from tests.servers import EmbeddedKafka, Kafka, Redis, declare_topics, settings_for, topics_of

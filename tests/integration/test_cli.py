@@ -12,7 +12,7 @@ import pytest
 
 from stream_persona.domain.events import Item, Purchase, encode
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess, environment
 from tests.waiting import eventually

@@ -26,7 +26,7 @@ from stream_persona.domain.events import (
 from stream_persona.kafka.partitioner import home
 from stream_persona.pipeline import process
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.integration import attentive_worker
 from tests.servers import Kafka, client_of
 from tests.shop import Shop, WorkerProcess

@@ -22,7 +22,7 @@ from stream_persona.errors import InputError, TopologyError
 from stream_persona.replay.run import Request, backfill
 from stream_persona.replay.topics import Range
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually

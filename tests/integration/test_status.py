@@ -8,9 +8,9 @@ import pytest
 
 from stream_persona.domain.events import Assignment, Browse, Item
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.worker_status import WorkerStatus, decode, figures, merged_models
+from stream_persona.worker.startup import prepare
 from tests.servers import client_of
 from tests.shop import Shop, WorkerProcess
 from tests.waiting import eventually

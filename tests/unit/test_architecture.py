@@ -127,7 +127,7 @@ def test_importing_the_package_does_nothing() -> None:
 
 
 def test_the_core_needs_no_server_library() -> None:
-    loaded = imported_by("import stream_persona.pipeline", "faust", "aiokafka", "redis", "fastapi")
+    loaded = imported_by("import stream_persona.pipeline.process", "faust", "aiokafka", "redis", "fastapi")
     assert loaded == set()
 
 
@@ -137,4 +137,4 @@ def test_a_client_needs_redis_and_orjson_alone() -> None:
 
 
 def test_the_worker_knows_nothing_of_faust() -> None:
-    assert imported_by("import stream_persona.worker", "faust") == set()
+    assert imported_by("import stream_persona.worker.worker", "faust") == set()

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from stream_persona.challenger import CURRENT, Challenger, Panel, departed
 from stream_persona.errors import SettingsError
-from stream_persona.metrics import Metrics
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
 from stream_persona.pipeline.process import Lesson
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.model_replica import Pace
+from stream_persona.worker.challengers import CURRENT, Challenger, Panel, departed
+from stream_persona.worker.metrics import Metrics
 from tests.builders import (
     NOW,
     assignment,

@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write
-from stream_persona.worker import Worker
+from stream_persona.worker.worker import Worker
 from tests.builders import (
     NOW,
     Crash,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.metrics import Metrics, bucketed, counted
-from stream_persona.reporting import ORPHAN_SECONDS, Orphans, Reporter
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.worker_status import WorkerStatus, decode
-from stream_persona.worker import Worker
+from stream_persona.worker.metrics import Metrics, bucketed, counted
+from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
+from stream_persona.worker.worker import Worker
 from tests.builders import (
     Log,
     Outbox,

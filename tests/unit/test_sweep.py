@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from stream_persona.store.memory import MemoryTables
-from stream_persona.worker import Worker
+from stream_persona.worker.worker import Worker
 from tests.builders import Outbox, fetched, purchase, settled, shop, tastes, worker, worker_settings
 from tests.unit.test_worker import folded
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from yarl import URL
 
 from stream_persona.errors import SettingsError
-from stream_persona.kafka import faust_app, fetcher
+from stream_persona.kafka import faust_app
 from stream_persona.kafka.faust_app import (
     UNACKED_POLLS,
     BatchApp,

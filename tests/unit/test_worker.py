@@ -11,7 +11,6 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona import sharing
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import slot_of
@@ -22,7 +21,8 @@ from stream_persona.model.shard import unpack
 from stream_persona.pipeline import process
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
-from stream_persona.worker import Worker
+from stream_persona.worker import model_sync
+from stream_persona.worker.worker import Worker
 from tests.builders import (
     DAY,
     NOW,
@@ -121,7 +121,7 @@ async def test_parts_that_keep_moving_are_published_in_turn_and_once_at_rest_at_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tables, settings = CostlyTables(), worker_settings(partitions=2)
-    monkeypatch.setattr(sharing.time, "monotonic", tables.monotonic)
+    monkeypatch.setattr(model_sync.time, "monotonic", tables.monotonic)
     working = worker(tables, Outbox(), SHOP, settings)
     await working.assign([0, 1])
     names = {home(name, 2): name for name in ("a", "b", "c", "d", "e")}

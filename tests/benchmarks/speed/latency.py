@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.benchmarks.report import table
 from tests.benchmarks.speed.job import Job
 from tests.benchmarks.speed.measure import ROOT, Bench, Servers

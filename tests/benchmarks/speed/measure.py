@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis
 
 from stream_persona.settings import Settings
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.benchmarks.speed.job import Job, produce
 from tests.servers import settings_for, start_kafka, start_redis
 from tests.shop import environment

@@ -7,7 +7,7 @@ from aiokafka import ConsumerRecord
 from stream_persona import launch
 from stream_persona.domain import taxonomy
 from stream_persona.settings import load_settings
-from stream_persona.worker import Worker
+from stream_persona.worker.worker import Worker
 from tests.benchmarks.speed.meter import Meter
 
 Batch = Sequence[ConsumerRecord]

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.benchmarks.speed.job import Job, producer
 from tests.benchmarks.speed.latency import Seen, looking
 from tests.benchmarks.speed.load import probe

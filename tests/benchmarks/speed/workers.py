@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from stream_persona.startup import prepare
+from stream_persona.worker.startup import prepare
 from tests.benchmarks.report import table
 from tests.benchmarks.speed.job import Job, produce
 from tests.benchmarks.speed.measure import Bench, Servers

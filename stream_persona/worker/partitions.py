@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.metrics import Metrics
     from stream_persona.store.tables import Claim, Tables
+    from stream_persona.worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

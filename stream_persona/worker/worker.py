@@ -11,16 +11,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.challenger import Panel
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
 from stream_persona.kafka.router import Inbox
-from stream_persona.ownership import Ownership
 from stream_persona.pipeline import decision, messages, process
 from stream_persona.pipeline.process import Outcome
-from stream_persona.sharing import Sharing
 from stream_persona.store import repository, shards, writes
-from stream_persona.sweep import Sweep
+from stream_persona.worker.challengers import Panel
+from stream_persona.worker.model_sync import Sharing
+from stream_persona.worker.partitions import Ownership
+from stream_persona.worker.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.metrics import Metrics
     from stream_persona.model.weights import Weights
-    from stream_persona.ownership import Owned
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.store.writes import Share
+    from stream_persona.worker.metrics import Metrics
+    from stream_persona.worker.partitions import Owned
 
 #: So many events walked at once are a crowd, in the seconds after which the sweep steps back: they
 #: had to wait for each other.

@@ -11,17 +11,17 @@ from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
 
-from stream_persona import metrics as figures
-from stream_persona import startup
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
 from stream_persona.kafka.log_reader import KafkaHistory
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.transport import Consumer
-from stream_persona.reporting import REPORT_SECONDS, Reporter
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import Worker
+from stream_persona.worker import metrics as figures
+from stream_persona.worker import startup
+from stream_persona.worker.reporter import REPORT_SECONDS, Reporter
+from stream_persona.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.metrics import Metrics
     from stream_persona.model.river_adapter import Classifier
     from stream_persona.pipeline.process import Lesson, Trial
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
+    from stream_persona.worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -15,16 +15,16 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import StreamPersonaError
-from stream_persona.metrics import bucketed, counted
 from stream_persona.store.worker_status import WorkerStatus, encode
+from stream_persona.worker.metrics import bucketed, counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.metrics import Metrics
     from stream_persona.store.tables import Tables
-    from stream_persona.worker import Worker
+    from stream_persona.worker.metrics import Metrics
+    from stream_persona.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from stream_persona.store.model_replica import following
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.metrics import Metrics
-    from stream_persona.ownership import Owned, Ownership
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
+    from stream_persona.worker.metrics import Metrics
+    from stream_persona.worker.partitions import Owned, Ownership
 
 #: Least seconds between two publications of a part that keeps moving; and of the time, one part in
 #: so many is spent on all of these, however large they are.

@@ -1,0 +1,1 @@
+"""The process that applies events, from fetched bytes to the acknowledged batch."""
