@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from stream_persona.api.tally import Change
+from stream_persona.api.dashboard.persona_counts import Change
 from stream_persona.model.evaluation import BINS, Bin
 from stream_persona.store.worker_status import ModelStatus, WorkerStatus
 from tests.builders import PERSONAS

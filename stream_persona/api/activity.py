@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from stream_persona.api.tail import Found
+    from stream_persona.api.customer_log import Found
     from stream_persona.domain.events import Behaviour, Engagement, Item
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from stream_persona.api import insight, pages, problems, routes, schema, shoppers
-from stream_persona.api.gate import Gate
-from stream_persona.api.keys import Keys
+from stream_persona.api import openapi, problems
+from stream_persona.api.auth import Gate, Keys
+from stream_persona.api.dependencies import Parts
 from stream_persona.api.limits import Bounded, Buckets
-from stream_persona.api.parts import Parts
-from stream_persona.api.telemetry import Timed
+from stream_persona.api.metrics import Timed
+from stream_persona.api.routes import commands, customers, dashboard, operations, pages, queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,13 +51,11 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
     app.state.parts = parts
     _guard(app, settings, parts)
     problems.install(app)
-    for router in (
-        routes.queries, shoppers.shoppers, routes.commands, insight.insight, routes.operations
-    ):  # fmt: skip
-        app.include_router(router(parts))
-    app.include_router(pages.pages())
+    for routes in (queries, customers, commands, dashboard, operations):
+        app.include_router(routes.router(parts))
+    app.include_router(pages.router())
     pages.mount_files(app)
-    schema.describe(app, settings, taxonomy)
+    openapi.describe(app, settings, taxonomy)
     return app
 
 

@@ -19,7 +19,7 @@ from stream_persona.ranking import STRENGTH, Affinities, Ranked
 from stream_persona.shopper import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper, parsed
 
 if TYPE_CHECKING:
-    from stream_persona.api.reader import Names, Reader
+    from stream_persona.api.model_reader import Names, Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.api.stream import RING
+from stream_persona.api.changes import RING
 from stream_persona.pipeline.messages import copy_of
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
-    from stream_persona.api.stream import Feed
+    from stream_persona.api.changes import Feed
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ import numpy as np
 from redis.asyncio import Redis
 from rich.console import Console
 
-from stream_persona.api.query import EXAMPLE
+from stream_persona.api.predict import EXAMPLE
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.benchmarks.api_listeners import held, slow_listener

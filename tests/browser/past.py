@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from stream_persona.api.history import STEP_MS, Sample, State, bucket_of
+from stream_persona.api.dashboard.history import STEP_MS, Sample, State, bucket_of
 from stream_persona.domain.taxonomy import load
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables

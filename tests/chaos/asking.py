@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 
 from stream_persona.api import create_api
-from stream_persona.api.query import PersonaQuery, answer, known
-from stream_persona.api.reader import Reader
+from stream_persona.api.model_reader import Reader
+from stream_persona.api.predict import PersonaQuery, answer, known
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.weights import Weights

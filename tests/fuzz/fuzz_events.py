@@ -30,7 +30,15 @@ DEFAULTS = ("-runs=100000", "-timeout=10", "-rss_limit_mb=1024", "-max_len=4096"
 #: a comparison of arrays that it traces, which is a gigabyte in 800,000 inputs.
 ARRAYS = [
     f"stream_persona.{module}"
-    for module in ("calibration", "estimate", "explain", "features", "records", "sums", "weights")
+    for module in (
+        "domain.features",
+        "domain.record_codec",
+        "model.calibration",
+        "model.estimator",
+        "model.explain",
+        "model.statistics",
+        "model.weights",
+    )  # fmt: skip
 ]
 #: Inputs between two notes of what came out.
 STEP = 100

@@ -333,7 +333,7 @@ async def test_without_a_broker_lookups_work_and_commands_are_503(
 async def test_without_redis_it_says_so_and_stays_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_persona.api.parts.PATIENCE", 0.5)
+    monkeypatch.setattr("stream_persona.api.dependencies.PATIENCE", 0.5)
     away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
     async with calling(away) as client:
         ready = await client.get("/readyz")

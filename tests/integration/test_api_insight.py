@@ -14,8 +14,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from stream_persona.api import backlog, crew, history, lag, recorder
-from stream_persona.api.backlog import Backlog
+from stream_persona.api.dashboard import history, lag, recorder, workers
+from stream_persona.api.dashboard.lag import Backlog
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, encode
 from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.settings import Settings
@@ -165,10 +165,10 @@ async def test_what_defines_a_persona_is_what_its_labelled_shoppers_buy(
 def short_steps(monkeypatch: pytest.MonkeyPatch) -> int:
     """Milliseconds of a sample of the history: three seconds, not ten."""
     assert history.STEP_MS == 10_000
-    for module in ("history", "recorder", "watch"):
-        monkeypatch.setattr(f"stream_persona.api.{module}.STEP_MS", 3_000)
-    for module in ("history", "watch"):
-        monkeypatch.setattr(f"stream_persona.api.{module}.STEP", 3)
+    for module in ("history", "recorder", "service"):
+        monkeypatch.setattr(f"stream_persona.api.dashboard.{module}.STEP_MS", 3_000)
+    for module in ("history", "service"):
+        monkeypatch.setattr(f"stream_persona.api.dashboard.{module}.STEP", 3)
     return 3_000
 
 
@@ -214,18 +214,18 @@ async def test_history_is_asked_for_within_what_is_remembered(
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look every half a second, a pass every second: what they find is tested, not how often."""
-    monkeypatch.setattr("stream_persona.api.watch.PERIOD", 1.0)
-    monkeypatch.setattr("stream_persona.api.watch.INTERVAL", 0.5)
-    monkeypatch.setattr("stream_persona.api.reports.INTERVAL", 0.5)
+    monkeypatch.setattr("stream_persona.api.dashboard.service.PERIOD", 1.0)
+    monkeypatch.setattr("stream_persona.api.dashboard.service.INTERVAL", 0.5)
+    monkeypatch.setattr("stream_persona.api.dashboard.workers.INTERVAL", 0.5)
 
 
 @pytest.fixture
 def soon_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream stands still after three seconds, and a worker is gone after eight."""
-    assert (lag.STALLED, crew.ALIVE) == (10.0, 15.0)
-    monkeypatch.setattr(backlog, "STALLED", 3.0)
-    for module in ("crew", "troubles"):
-        monkeypatch.setattr(f"stream_persona.api.{module}.ALIVE", 8.0)
+    assert (lag.STALLED, workers.ALIVE) == (10.0, 15.0)
+    monkeypatch.setattr(lag, "STALLED", 3.0)
+    for module in ("workers", "health"):
+        monkeypatch.setattr(f"stream_persona.api.dashboard.{module}.ALIVE", 8.0)
 
 
 @pytest.fixture
@@ -327,8 +327,8 @@ async def test_an_event_of_a_transaction_that_has_not_ended_waits_for_no_worker(
 async def test_without_a_worker_that_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_persona.api.troubles.ALIVE", 3.0)
-    assert crew.ALIVE == 15.0
+    monkeypatch.setattr("stream_persona.api.dashboard.health.ALIVE", 3.0)
+    assert workers.ALIVE == 15.0
     async with calling(settings) as client:
         assert await troubled(client) == []
         (sentence,) = await troubled(client, "workers")
@@ -403,7 +403,7 @@ async def test_a_broker_that_falls_silent_is_told_of_until_it_answers(
 ) -> None:
     if kafka.kind != "kafka":
         pytest.skip("needs a broker that tells its clients of a proxy")
-    monkeypatch.setattr(backlog, "PATIENCE", 2.0)
+    monkeypatch.setattr(lag, "PATIENCE", 2.0)
     async with SlowProxy.of_kafka(kafka) as proxy:  # type: ignore[arg-type]
         behind = settings.model_copy(update={"brokers": proxy.address})
         async with calling(behind) as client:

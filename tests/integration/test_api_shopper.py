@@ -12,7 +12,7 @@ import httpx
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream_persona.api.tail import SECONDS
+from stream_persona.api.customer_log import SECONDS
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import (
     Assignment,

@@ -6,8 +6,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from stream_persona.api.changes import Feed
 from stream_persona.api.refill import newest, refill
-from stream_persona.api.stream import Feed
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.servers import Kafka, declare_topics

@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_persona.api.tail import (
+from stream_persona.api.customer_log import (
     ENOUGH_EVENTS,
     KEPT_SECONDS,
     MOST_CALLERS,

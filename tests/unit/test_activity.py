@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from stream_persona.api import activity
 from stream_persona.api.activity import about, answer, posteriors
-from stream_persona.api.tail import Found
+from stream_persona.api.customer_log import Found
 from stream_persona.domain.events import (
     Browse,
     Deletion,

@@ -127,7 +127,9 @@ def test_importing_the_package_does_nothing() -> None:
 
 
 def test_the_core_needs_no_server_library() -> None:
-    loaded = imported_by("import stream_persona.pipeline.process", "faust", "aiokafka", "redis", "fastapi")
+    loaded = imported_by(
+        "import stream_persona.pipeline.process", "faust", "aiokafka", "redis", "fastapi"
+    )
     assert loaded == set()
 
 

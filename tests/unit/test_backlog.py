@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_persona.api.lag import STALLED, Lag
+from stream_persona.api.dashboard.lag import STALLED, Lag
 
 
 def test_what_waits_is_what_logs_hold_beyond_the_groups_offsets() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.api import census as censuses
-from stream_persona.api.census import BURST, SHARE, Census, Counting, Pace
-from stream_persona.api.tally import BINS
+from stream_persona.api.dashboard import population_scan
+from stream_persona.api.dashboard.persona_counts import BINS
+from stream_persona.api.dashboard.population_scan import BURST, SHARE, Census, Counting, Pace
 from stream_persona.store.memory import MemoryTables
 from tests.builders import PERSONAS
 from tests.said import Json, change, posterior, record, told
@@ -223,7 +223,7 @@ def test_who_becomes_ambiguous_again_while_a_pass_runs_is_queued_by_it() -> None
 async def test_a_pass_reads_all_public_records_of_the_tables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(censuses, "STEP", 7)
+    monkeypatch.setattr(population_scan, "STEP", 7)
     tables, census = MemoryTables(), Census()
     tables.public_records = {name: record(name) for name in map(str, range(50))}
     await Counting(census, tables).one_pass()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_persona.api.crew import ALIVE, Crew, quantile
+from stream_persona.api.dashboard.workers import ALIVE, Crew, quantile
 from stream_persona.store.worker_status import WorkerStatus
 from tests.said import report
 

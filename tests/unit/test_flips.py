@@ -12,7 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
-from stream_persona.api.flips import FEATURES, TIMES, Flip, answer, flips
+from stream_persona.api.counterfactuals import FEATURES, TIMES, Flip, answer, flips
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import Browse, Event, Item, Purchase
 from stream_persona.domain.features import profiles

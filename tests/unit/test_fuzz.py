@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stream_persona.api.query import PersonaQuery, answer, known, subject
+from stream_persona.api.predict import PersonaQuery, answer, known, subject
 from stream_persona.domain import events
 from stream_persona.domain.events import REASONS
 from stream_persona.domain.features import Counts

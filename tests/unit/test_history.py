@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_persona.api.history import STEP_MS, Sample, State, chart
-from stream_persona.api.recorder import FRESH, Recorder, Remembered
+from stream_persona.api.dashboard.history import STEP_MS, Sample, State, chart
+from stream_persona.api.dashboard.recorder import FRESH, Recorder, Remembered
 from stream_persona.errors import UnavailableError
 from stream_persona.store.memory import MemoryTables
 from tests.said import change, posterior, told

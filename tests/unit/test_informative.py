@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.api.informative import ALIKE, Candidate, Queue, information
+from stream_persona.api.dashboard.label_queue import ALIKE, Candidate, Queue, information
 
 shares = st.lists(st.floats(0.001, 1.0), min_size=2, max_size=8).map(
     lambda parts: [part / sum(parts) for part in parts]

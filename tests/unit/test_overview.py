@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_persona.api import overview
-from stream_persona.api.census import Census
-from stream_persona.api.informative import Candidate
-from stream_persona.api.overview import Pulse
-from stream_persona.api.reader import Model, Reader
-from stream_persona.api.reports import Reports
-from stream_persona.api.troubles import troubles
-from stream_persona.api.watch import Watch
+from stream_persona.api.dashboard import overview
+from stream_persona.api.dashboard.health import troubles
+from stream_persona.api.dashboard.label_queue import Candidate
+from stream_persona.api.dashboard.overview import Pulse
+from stream_persona.api.dashboard.population_scan import Census
+from stream_persona.api.dashboard.service import Watch
+from stream_persona.api.dashboard.workers import Reports
+from stream_persona.api.model_reader import Model, Reader
 from stream_persona.errors import UnavailableError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive

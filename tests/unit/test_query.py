@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stream_persona.api.query import (
+from stream_persona.api.predict import (
     EXAMPLE,
     PersonaQuery,
     Shopper,

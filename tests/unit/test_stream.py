@@ -13,9 +13,9 @@ import pytest
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 
-from stream_persona.api import stream as streams
-from stream_persona.api.stream import PIECE, EventStream, Feed, Ring
-from stream_persona.api.tally import Change
+from stream_persona.api import changes
+from stream_persona.api.changes import PIECE, EventStream, Feed, Ring
+from stream_persona.api.dashboard.persona_counts import Change
 from tests.waiting import eventually
 
 Message = dict[str, Any]
@@ -211,7 +211,7 @@ async def test_a_listener_that_takes_nothing_is_dropped() -> None:
 
 
 async def test_a_process_holds_only_so_many_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MOST_LISTENERS", 1)
+    monkeypatch.setattr(changes, "MOST_LISTENERS", 1)
     feed = feed_of()
     feed.admit()
     stream = await following(feed)

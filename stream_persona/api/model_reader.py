@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream_persona.api import query
+from stream_persona.api import predict
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
 from stream_persona.domain.tokenizer import Tokenizer
@@ -102,7 +102,7 @@ class Reader:
         if await self._follower.follow(self.parts, changed=bool(moved or gone)):
             self.model = Model(self._follower.weights, self._follower.labelled)
 
-    async def shopper(self, customer_id: str) -> query.Shopper:
+    async def shopper(self, customer_id: str) -> predict.Shopper:
         """A customer, from the private record; of one never heard of nothing is known.
 
         Raises:
@@ -112,7 +112,7 @@ class Reader:
         blobs = list((await self._tables.load([customer_id])).values())
         found = record_codec.decode(blobs, self._taxonomy.fingerprint)
         counts = found[0].counts if found else Counts.empty()
-        shopper = query.known(counts, self._taxonomy, self.names.name)
+        shopper = predict.known(counts, self._taxonomy, self.names.name)
         await self._find_names(shopper)
         return shopper
 
@@ -130,7 +130,7 @@ class Reader:
         if await self._find(set(np.flatnonzero(weights.index >= 0).tolist())):
             self._named = weights.version
 
-    async def _find_names(self, shopper: query.Shopper) -> None:
+    async def _find_names(self, shopper: predict.Shopper) -> None:
         """Look for names that workers have found meanwhile; not again and again for the same."""
         slots = shopper.profile.slots
         await self._find(set(slots[self.model.weights.index[slots] >= 0].tolist()))

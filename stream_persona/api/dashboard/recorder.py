@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.api.history import STEP_MS, Bucket, Sample, State, bucket_of
+from stream_persona.api.dashboard.history import STEP_MS, Bucket, Sample, State, bucket_of
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store.tables import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_persona.api.tally import Change
+    from stream_persona.api.dashboard.persona_counts import Change
     from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)

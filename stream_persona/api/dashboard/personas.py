@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from stream_persona.api.reader import Reader
+    from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.shard import Part
     from stream_persona.model.statistics import Stacked, Sums

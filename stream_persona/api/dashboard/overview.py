@@ -7,21 +7,21 @@ from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.api.history import State
-from stream_persona.api.portraits import reliability
-from stream_persona.api.tally import EDGES
+from stream_persona.api.dashboard.history import State
+from stream_persona.api.dashboard.persona_counts import EDGES
+from stream_persona.api.dashboard.personas import reliability
 from stream_persona.domain.events import milliseconds
 from stream_persona.store import worker_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stream_persona.api.census import Census
-    from stream_persona.api.informative import Candidate
-    from stream_persona.api.portraits import Defining
-    from stream_persona.api.reader import Model
-    from stream_persona.api.reports import Reports
-    from stream_persona.api.tally import Tally
+    from stream_persona.api.dashboard.label_queue import Candidate
+    from stream_persona.api.dashboard.persona_counts import Tally
+    from stream_persona.api.dashboard.personas import Defining
+    from stream_persona.api.dashboard.population_scan import Census
+    from stream_persona.api.dashboard.workers import Reports
+    from stream_persona.api.model_reader import Model
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.weights import Weights
     from stream_persona.store.worker_status import ModelStatus

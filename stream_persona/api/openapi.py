@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from stream_persona.api.query import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
+from stream_persona.api.predict import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
 from stream_persona.domain.events import MAX_ID_BYTES
 
 if TYPE_CHECKING:

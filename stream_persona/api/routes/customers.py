@@ -10,24 +10,24 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from stream_persona.api import activity as activities
-from stream_persona.api import flips as flipping
-from stream_persona.api import shopper_documents as documents
-from stream_persona.api.documents import gives, problems
-from stream_persona.api.routes import ANY, as_json
+from stream_persona.api import counterfactuals as flipping
+from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.schemas import customers as documents
+from stream_persona.api.schemas.queries import gives, problems
 from stream_persona.domain.events import check_id
 from stream_persona.store import repository
 
 if TYPE_CHECKING:
-    from stream_persona.api.parts import Parts
+    from stream_persona.api.dependencies import Parts
     from stream_persona.domain.record import Record
 
 
-def shoppers(parts: Parts) -> APIRouter:
+def router(parts: Parts) -> APIRouter:
     """What the page shows of one shopper, beside the persona and its reasons."""
-    router = APIRouter(tags=["shoppers"], prefix="/v1/customers", responses=ANY)
+    routes = APIRouter(tags=["shoppers"], prefix="/v1/customers", responses=ANY)
     folding = asyncio.Semaphore()  # one thread at a time leaves time to all other requests
 
-    @router.get(
+    @routes.get(
         "/{customer_id:path}/activity", summary="What a customer did, and what was said of them",
         responses=gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
     )  # fmt: skip
@@ -44,7 +44,7 @@ def shoppers(parts: Parts) -> APIRouter:
         )
         return as_json(answer)
 
-    @router.get(
+    @routes.get(
         "/{customer_id:path}/flips", summary="What would make another persona the likeliest",
         responses=gives(documents.Flips, "By number of events.") | problems(400, 404, 503),
     )  # fmt: skip
@@ -63,7 +63,7 @@ def shoppers(parts: Parts) -> APIRouter:
             )
         return as_json(answer)
 
-    return router
+    return routes
 
 
 async def _known(parts: Parts, customer_id: str) -> Record:

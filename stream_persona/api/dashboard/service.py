@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_persona.api import overview, reports
-from stream_persona.api.backlog import INTERVAL, Backlog
-from stream_persona.api.census import PERIOD, Census, Counting
-from stream_persona.api.followers import every
-from stream_persona.api.history import STEP, STEP_MS, bucket_of, chart
-from stream_persona.api.overview import Pulse
-from stream_persona.api.portraits import Portraits
-from stream_persona.api.recorder import Recorder, Remembered
-from stream_persona.api.reports import Reports
-from stream_persona.api.tally import Change
-from stream_persona.api.troubles import Trouble, troubles
+from stream_persona.api.dashboard import overview, workers
+from stream_persona.api.dashboard.background import every
+from stream_persona.api.dashboard.health import Trouble, troubles
+from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
+from stream_persona.api.dashboard.lag import INTERVAL, Backlog
+from stream_persona.api.dashboard.overview import Pulse
+from stream_persona.api.dashboard.persona_counts import Change
+from stream_persona.api.dashboard.personas import Portraits
+from stream_persona.api.dashboard.population_scan import PERIOD, Census, Counting
+from stream_persona.api.dashboard.recorder import Recorder, Remembered
+from stream_persona.api.dashboard.workers import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from stream_persona.api.history import State
-    from stream_persona.api.reader import Reader
+    from stream_persona.api.dashboard.history import State
+    from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -71,7 +71,7 @@ class Watch:
             await self._recorder.remember(self._tables, heard=heard())
 
         works = (
-            (reports.INTERVAL, "workers", self._reports.look),
+            (workers.INTERVAL, "workers", self._reports.look),
             (INTERVAL, "backlog", self._backlog.look),
             (PERIOD, "census", self._counting.one_pass),
             (1.0, "history", record),

@@ -14,7 +14,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_persona.api.tally import Change
+    from stream_persona.api.dashboard.persona_counts import Change
 
 #: Seconds of a bucket, and the same in milliseconds.
 STEP: Final = 10

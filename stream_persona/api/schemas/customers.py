@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from stream_persona.api.documents import Probability, Source, example
+from stream_persona.api.schemas.queries import Probability, Source, example
 from stream_persona.pipeline.decision import CAUSES
 
 _SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student": 0.09}

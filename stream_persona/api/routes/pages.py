@@ -44,19 +44,19 @@ _KEPT: Final = {
 }  # fmt: skip
 
 
-def pages() -> APIRouter:
+def router() -> APIRouter:
     """What a browser opens, and the library that draws its charts."""
-    router = APIRouter(include_in_schema=False)
+    routes = APIRouter(include_in_schema=False)
 
-    @router.get("/")
+    @routes.get("/")
     async def page() -> FileResponse:
         return FileResponse(_ours("index.html"), headers=_PAGE_HEADERS)
 
-    @router.get("/docs")
+    @routes.get("/docs")
     async def docs() -> FileResponse:
         return FileResponse(_ours("docs.html"), headers=_DOCS_HEADERS)
 
-    @router.get("/static/plotly/plotly.min.js")
+    @routes.get("/static/plotly/plotly.min.js")
     def charts(request: Request) -> Response:  # in a thread: packing takes a while
         path = _plotly()
         if path is None:
@@ -64,7 +64,7 @@ def pages() -> APIRouter:
         packed = "gzip" in request.headers.get("accept-encoding", "")
         return _packed(path) if packed else FileResponse(path, headers=_KEPT)
 
-    return router
+    return routes
 
 
 def mount_files(app: FastAPI) -> None:

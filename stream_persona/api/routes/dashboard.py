@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from stream_persona.api import insight_documents as documents
-from stream_persona.api.documents import gives, problems
-from stream_persona.api.routes import ANY, as_json
+from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.schemas import dashboard as documents
+from stream_persona.api.schemas.queries import gives, problems
 
 if TYPE_CHECKING:
-    from stream_persona.api.parts import Parts
+    from stream_persona.api.dependencies import Parts
 
 #: Seconds of history that can be asked for: from a minute to all that is remembered.
 _LEAST, _USUAL, _MOST = 60, 3_600, 21_600
 
 
-def insight(parts: Parts) -> APIRouter:
+def router(parts: Parts) -> APIRouter:
     """What can be looked at; nothing of it asks Redis for a shopper."""
-    router = APIRouter(tags=["insight"], prefix="/v1", responses=ANY)
+    routes = APIRouter(tags=["insight"], prefix="/v1", responses=ANY)
     watch = parts.watch
 
-    @router.get(
+    @routes.get(
         "/overview", summary="Key figures",
         responses=gives(documents.Overview, "The figures."),
     )  # fmt: skip
@@ -31,7 +31,7 @@ def insight(parts: Parts) -> APIRouter:
         """Say how all stands now, and in a sentence each what is wrong."""
         return as_json(watch.overview(stream=parts.feed.ready and parts.reader.ready))
 
-    @router.get(
+    @routes.get(
         "/history", summary="The same over time, and who became what",
         responses=gives(documents.History, "The series.") | problems(400, 503),
     )  # fmt: skip
@@ -39,7 +39,7 @@ def insight(parts: Parts) -> APIRouter:
         """Give samples of every ten seconds, and the flows between personas in all of them."""
         return as_json(await watch.history(seconds))
 
-    @router.get(
+    @routes.get(
         "/portraits", summary="The personas as their shoppers show them",
         responses=gives(documents.Portraits, "All personas."),
     )  # fmt: skip
@@ -47,7 +47,7 @@ def insight(parts: Parts) -> APIRouter:
         """Tell of each persona how many are it, how surely, how rightly, and what defines it."""
         return as_json(await watch.portraits())
 
-    @router.get(
+    @routes.get(
         "/model", summary="The model in use",
         responses=gives(documents.ModelInUse, "The model."),
     )  # fmt: skip
@@ -55,7 +55,7 @@ def insight(parts: Parts) -> APIRouter:
         """Tell how good the model and its challengers are, and which workers there are."""
         return as_json(watch.model())
 
-    @router.get(
+    @routes.get(
         "/queue", summary="Whom to label next",
         responses=gives(documents.LabelQueue, "The shoppers.") | problems(400),
     )  # fmt: skip
@@ -66,4 +66,4 @@ def insight(parts: Parts) -> APIRouter:
         """
         return as_json(watch.queue(limit))
 
-    return router
+    return routes

@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from stream_persona.api.documents import Probability, Why, example
-from stream_persona.api.tally import BINS, EDGES
+from stream_persona.api.dashboard.persona_counts import BINS, EDGES
+from stream_persona.api.schemas.queries import Probability, Why, example
 
 Number = Annotated[int, Field(ge=0)]
 Measured = Annotated[float | None, Field(ge=0)]

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.api.informative import Candidate, Queue, information, pair
-from stream_persona.api.tally import Change, Standing, Tally
+from stream_persona.api.dashboard.label_queue import Candidate, Queue, information, pair
+from stream_persona.api.dashboard.persona_counts import Change, Standing, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

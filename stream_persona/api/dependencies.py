@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Self
 
 from redis.asyncio import Redis
 
+from stream_persona.api.changes import Feed
+from stream_persona.api.customer_log import Tail
+from stream_persona.api.dashboard.service import Watch
+from stream_persona.api.metrics import Figures
+from stream_persona.api.model_reader import Reader
 from stream_persona.api.rank import Ranker
-from stream_persona.api.reader import Reader
 from stream_persona.api.refill import refill
-from stream_persona.api.stream import Feed
-from stream_persona.api.tail import Tail
-from stream_persona.api.telemetry import Figures
-from stream_persona.api.watch import Watch
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables

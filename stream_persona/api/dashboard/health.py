@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypedDict
 
-from stream_persona.api.crew import ALIVE
+from stream_persona.api.dashboard.workers import ALIVE
 
 Part = Literal["redis", "kafka", "workers", "stream"]
 

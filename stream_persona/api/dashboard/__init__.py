@@ -1,0 +1,1 @@
+"""What the live page shows, and what has to run in the background for it."""

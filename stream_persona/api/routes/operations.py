@@ -1,0 +1,64 @@
+"""What operators and their probes look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.schemas import queries as documents
+from stream_persona.api.schemas.queries import gives, problems
+
+if TYPE_CHECKING:
+    from stream_persona.api.dependencies import Parts
+
+_FIGURES: Final[dict[int | str, Any]] = {
+    200: {
+        "description": "The figures, in Prometheus' own format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+
+
+def router(parts: Parts) -> APIRouter:
+    """What operators and their probes look at."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get(
+        "/healthz", summary="The process runs",
+        responses=gives(documents.Status, "It runs.") | problems(413),
+    )  # fmt: skip
+    async def healthz() -> dict[str, str]:
+        """Answer at once, whatever else is there."""
+        return {"status": "ok"}
+
+    @routes.get(
+        "/readyz", summary="Requests can be answered",
+        responses=gives(documents.Status, "All is there.")
+        | gives(documents.NotReady, "Something is missing.", 503)
+        | problems(413),
+    )  # fmt: skip
+    async def readyz() -> Response:
+        """200 when Redis, the model and Kafka are there; 503 with what is missing."""
+        missing = await parts.missing()
+        if not missing:
+            return as_json({"status": "ready"})
+        message = f"not ready, missing: {', '.join(missing)}"
+        return as_json({"message": message, "missing": missing}, 503)
+
+    @routes.get(
+        "/metrics", summary="Figures for Prometheus", response_class=Response,
+        responses=ANY | _FIGURES,
+    )  # fmt: skip
+    async def metrics() -> Response:
+        """Give the API's own figures; workers have theirs on ports of their own."""
+        figures = parts.figures
+        figures.listeners.set(parts.feed.listeners)
+        figures.changes.set(parts.feed.ring.end)
+        figures.labelled.set(parts.reader.model.weights.customers)
+        return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes

@@ -1,0 +1,109 @@
+"""What can be asked of a shopper and of the personas; the work is left to the parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Header, Query
+from fastapi.responses import Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from stream_persona.api.changes import EventStream
+from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, subject
+from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
+from stream_persona.api.rank import RankRequest
+from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.schemas import queries as documents
+from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.domain.events import check_id
+
+if TYPE_CHECKING:
+    from stream_persona.api.dependencies import Parts
+
+
+#: An endless answer; each event's data is a message of the topic of changes.
+_STREAM: Final[dict[int | str, Any]] = {
+    200: {
+        "description": "Events, each with a `change_id` as its id and a change as its data.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+def router(parts: Parts) -> APIRouter:
+    """What can be asked."""
+    routes = APIRouter(tags=["queries"], responses=ANY)
+
+    @routes.post(
+        "/api/v1/_predict", summary="The personas of a shopper, and why",
+        responses=gives(documents.Prediction, "The hits.") | problems(400, 503),
+    )  # fmt: skip
+    async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
+        """Rank all personas for a customer, or for what a hypothetical shopper did."""
+        asked = subject(query, parts.taxonomy)
+        shopper = await parts.reader.shopper(asked) if isinstance(asked, str) else asked
+        return as_json(answer(query, shopper, parts.reader.model.weights))
+
+    @routes.post(
+        "/v1/rank", summary="Items in the order that suits a shopper",
+        responses=gives(documents.RankAnswer, "The items, the best first.") | problems(400, 503),
+    )  # fmt: skip
+    async def rank(request: Annotated[RankRequest, Body(examples=[RANK_EXAMPLE])]) -> Response:
+        """Move the caller's scores by what the shopper's personas like.
+
+        A shopper who is unknown, ambiguous or held out keeps the caller's order, exactly, and
+        `fallback` says which it was.
+        """
+        return Response(await parts.ranker.rank(request), media_type="application/json")
+
+    @routes.get(
+        "/v1/customers/{customer_id:path}/persona", summary="What is said of a customer",
+        responses=gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
+    )  # fmt: skip
+    async def persona(customer_id: str) -> Response:
+        """Give the public record; 404 for a customer never heard of."""
+        check_id(customer_id)
+        record = await parts.tables.public(customer_id)
+        if record is None:
+            raise HTTPException(404, f"customer {customer_id!r} is not known")
+        return Response(record, media_type="application/json")
+
+    @routes.get(
+        "/v1/personas", summary="The personas, and what the model learned of each",
+        responses=gives(documents.Personas, "All personas."),
+    )  # fmt: skip
+    async def personas() -> Response:
+        """Give the taxonomy's personas with the number of labelled customers."""
+        model, taxonomy = parts.reader.model, parts.taxonomy
+        return as_json({
+            "personas": [
+                {
+                    "name": each.name,
+                    "title": each.title or each.name,
+                    "description": each.description,
+                    "labelled": model.labelled.get(each.name, 0),
+                }
+                for each in taxonomy.personas
+            ],
+            "view": taxonomy.view,
+            "labelled": model.weights.customers,
+            "model_version": model.weights.version,
+            "taxonomy_version": taxonomy.version,
+        })  # fmt: skip
+
+    @routes.get(
+        "/v1/changes", summary="Changes as they happen (server-sent events)",
+        response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
+    )  # fmt: skip
+    async def changes(
+        last_event_id: Annotated[str | None, Header()] = None,
+        recent: Annotated[int, Query(ge=0, le=200)] = 0,
+    ) -> EventStream:
+        """Stream changes: from behind the one of `Last-Event-ID`, else from now on.
+
+        `recent` asks for that many of the newest ones to begin with.
+        """
+        parts.feed.admit()
+        return EventStream(parts.feed.listen(last_event_id, recent))
+
+    return routes
