@@ -29,16 +29,13 @@ DEFAULTS = ("-runs=100000", "-timeout=10", "-rss_limit_mb=1024", "-max_len=4096"
 #: Modules of array arithmetic, whose coverage is not traced: Atheris 3.0 never frees the result of
 #: a comparison of arrays that it traces, which is a gigabyte in 800,000 inputs.
 ARRAYS = [
-    f"stream_persona.{module}"
-    for module in (
-        "domain.features",
-        "domain.record_codec",
-        "model.calibration",
-        "model.estimator",
-        "model.explain",
-        "model.statistics",
-        "model.weights",
-    )  # fmt: skip
+    "stream_persona.domain.features",
+    "stream_persona.domain.record_codec",
+    "stream_persona.model.calibration",
+    "stream_persona.model.estimator",
+    "stream_persona.model.explain",
+    "stream_persona.model.statistics",
+    "stream_persona.model.weights",
 ]
 #: Inputs between two notes of what came out.
 STEP = 100
