@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
-from stream_persona import ranking
+from stream_persona.client import ranking
+from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper, parsed
+from stream_persona.client.ranking import STRENGTH, Affinities, Ranked
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.errors import QueryError
 from stream_persona.model.explain import affinities
-from stream_persona.ranking import STRENGTH, Affinities, Ranked
-from stream_persona.shopper import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper, parsed
 
 if TYPE_CHECKING:
     from stream_persona.api.model_reader import Names, Reader

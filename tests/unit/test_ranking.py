@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.ranking import (
+from stream_persona.client.ranking import (
     MOST_LIFT,
     Affinities,
     as_given,

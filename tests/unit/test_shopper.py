@@ -6,7 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.shopper import UNREACHABLE, Change, Changes, Recent, Shopper
+from stream_persona.client.cache import Recent
+from stream_persona.client.changes import Changes
+from stream_persona.client.models import UNREACHABLE, Change, Shopper
 
 
 def message(customer: str, revision: int, change_id: str | None = None) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from stream_persona.api.problems import Problem
-from stream_persona.shopper import FALLBACKS
+from stream_persona.client.models import FALLBACKS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Source = Literal["predicted", "assigned"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream_persona.client.ranking import Affinities
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
 from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
@@ -19,7 +20,6 @@ from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
 from stream_persona.pipeline import process
 from stream_persona.pipeline.types import Delivery, Outcome
-from stream_persona.ranking import Affinities
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 

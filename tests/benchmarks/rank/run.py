@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from stream_persona import ranking
+from stream_persona.client import ranking
+from stream_persona.client.ranking import STRENGTH, Ranked
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.ranking import STRENGTH, Ranked
 from tests.benchmarks.rank.caller import TASKS, Question, Shop
 from tests.benchmarks.rank.households import Household, Model, households, taught
 from tests.benchmarks.report import table

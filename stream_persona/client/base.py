@@ -11,12 +11,13 @@ import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_persona import ranking
-from stream_persona.ranking import STRENGTH, Affinities, Ranked
-from stream_persona.shopper import HOLDOUT, UNKNOWN, UNREACHABLE, Change, Changes, Recent, Shopper
+from stream_persona.client import ranking
+from stream_persona.client.cache import Recent
+from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper
+from stream_persona.client.ranking import STRENGTH, Affinities, Ranked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Unpack
 
 #: Seconds that a lookup may take before the baseline is the better answer.
@@ -153,28 +154,6 @@ class Lookups:
             self._affinities, chosen, self._separator,
         )  # fmt: skip
         return Ranking(tuple(moved), shopper)
-
-
-async def watch(
-    brokers: str, topic: str, *, group: str | None, from_beginning: bool
-) -> AsyncGenerator[Change]:
-    """The changes of a topic, as ``AsyncPersonaClient.watch`` has it."""
-    from aiokafka import AIOKafkaConsumer  # noqa: PLC0415 - lookups do without it
-
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=brokers, group_id=group, isolation_level="read_committed",
-        auto_offset_reset="earliest" if from_beginning else "latest",
-        enable_auto_commit=group is not None,
-    )  # fmt: skip
-    changes = Changes()
-    await consumer.start()
-    try:
-        async for message in consumer:
-            change = changes.read(message.key, message.value)
-            if change is not None:
-                yield change
-    finally:
-        await consumer.stop()
 
 
 def _strength(strength: float) -> float:

@@ -1,27 +1,4 @@
-"""For ranking services and consumers: which persona a shopper has now, and what to show them.
-
-::
-
-    from stream_persona.client import PersonaClient
-
-    personas = PersonaClient("redis://localhost:6379/0")
-    shopper = personas.get("CUST-04812")
-    if shopper.persona is None:  # unknown, ambiguous, or Redis did not answer in time
-        ...  # the baseline ranking
-    personas.rank(items, "CUST-04812").order  # the same decision, made for you
-
-A lookup needs ``redis`` and ``orjson`` alone, ``watch`` needs ``aiokafka`` as well. None of them
-fails a request: one that can't be answered says so in ``fallback`` and is counted in ``fallbacks``.
-
-**Cache.** With ``cache=10_000`` that many shoppers are kept in memory. The workers tell of every
-change on a channel, which the client listens to from its first lookup on: what has changed is
-forgotten at once, and while the channel is away nothing is kept. A connection that is dead without
-saying so is found out after ``CHANNEL_SECONDS``, twice.
-
-**Hold-out.** With ``holdout=0.1`` a tenth of the customers, always the same ones, keep the baseline
-ranking, with the fallback ``holdout``. Compare what they buy with what the others do; ``salt``
-draws them anew for the next experiment.
-"""
+"""The blocking client."""
 
 from __future__ import annotations
 
@@ -34,9 +11,7 @@ from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from stream_persona import lookups
-from stream_persona.client_async import AsyncPersonaClient
-from stream_persona.lookups import (
+from stream_persona.client.base import (
     AFFINITY_SECONDS,
     AWAY,
     CHANNEL_SECONDS,
@@ -45,14 +20,9 @@ from stream_persona.lookups import (
     Options,
     Ranking,
 )
-from stream_persona.ranking import Ranked, Reason
-from stream_persona.shopper import (
-    AMBIGUOUS,
-    FALLBACKS,
-    HOLDOUT,
-    UNKNOWN,
+from stream_persona.client.changes import watch
+from stream_persona.client.models import (
     UNREACHABLE,
-    UNREADABLE,
     Change,
     Shopper,
     parsed,
@@ -142,13 +112,13 @@ class PersonaClient(Lookups):
         from_beginning: bool = False,
     ) -> Iterator[Change]:
         """Changes as they happen; see ``AsyncPersonaClient.watch``."""
-        changes = lookups.watch(brokers, topic, group=group, from_beginning=from_beginning)
+        stream = watch(brokers, topic, group=group, from_beginning=from_beginning)
         asked: set[asyncio.Task[Any] | None] = set()
 
         async def following() -> Change:
             asked.add(task := asyncio.current_task())
             try:
-                return await anext(changes)
+                return await anext(stream)
             finally:
                 asked.discard(task)
 
@@ -158,7 +128,7 @@ class PersonaClient(Lookups):
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-            await changes.aclose()
+            await stream.aclose()
 
         with asyncio.Runner() as runner:
             try:
@@ -248,10 +218,3 @@ class PersonaClient(Lookups):
                 until = time.monotonic() + CHANNEL_SECONDS
                 if silent:
                     pubsub.ping()
-
-
-__all__ = [
-    "AMBIGUOUS", "FALLBACKS", "HOLDOUT", "TIMEOUT", "UNKNOWN", "UNREACHABLE", "UNREADABLE",
-    "AsyncPersonaClient", "Change", "Options", "PersonaClient", "Ranked", "Ranking", "Reason",
-    "Shopper",
-]  # fmt: skip

@@ -5,13 +5,12 @@ It needs ``orjson`` alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from stream_persona.ranking import Reason
+from stream_persona.client.ranking import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,6 @@ UNKNOWN, AMBIGUOUS, UNREACHABLE, UNREADABLE = "unknown", "ambiguous", "unreachab
 HOLDOUT: Final = "holdout"
 FALLBACKS: Final = (UNKNOWN, AMBIGUOUS, UNREACHABLE, UNREADABLE, HOLDOUT)
 
-#: Customers whose last revision a watcher remembers, to tell repetitions.
-WATCHED: Final = 100_000
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
@@ -109,38 +106,8 @@ def _reasons(record: dict[str, Any]) -> tuple[Reason, ...]:
     return tuple([Reason(why["feature"], why["value"], why["lift"]) for why in record["why"]])
 
 
-class Changes:
-    """Reads the messages of ``persona-changes``, each change once.
-
-    A change may be delivered twice, with the same revision. A deletion lets revisions begin again.
-    Of the ``remembered`` customers who changed last, that is told apart; of others it may not be.
-    """
-
-    def __init__(self, remembered: int = WATCHED) -> None:
-        self._last: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        self._most = remembered
-
-    def read(self, key: bytes | None, value: bytes | None) -> Change | None:
-        """The change in a message; None for a repetition, and for what is no change."""
-        customer = (key or b"").decode(errors="replace")
-        if value is None:
-            self._last.pop(customer, None)
-            return Change(customer, deleted=True)
-        try:
-            change = _change(orjson.loads(value))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return None
-        revision, change_id = self._last.get(customer, (0, ""))
-        if change.revision < revision or change.change_id == change_id:
-            return None
-        self._last[customer] = (change.revision, change.change_id)
-        self._last.move_to_end(customer)
-        if len(self._last) > self._most:
-            self._last.popitem(last=False)
-        return change
-
-
-def _change(message: dict[str, Any]) -> Change:
+def parsed_change(message: dict[str, Any]) -> Change:
+    """The change of a message of ``persona-changes``; KeyError or TypeError when it is none."""
     current, previous = message["current"], message["previous"]
     return Change(
         message["customer_id"],
@@ -157,65 +124,3 @@ def _change(message: dict[str, Any]) -> Change:
         message["occurred_at"],
         message["published_at"],
     )
-
-
-class Recent:
-    """Shoppers that were looked up lately, until they change. Not for several threads at once.
-
-    An answer that was on its way while its customer changed is not kept: ``asking`` before, and
-    ``keep`` after with what it gave.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, Shopper] = OrderedDict()
-        self._asked: dict[str, int] = {}
-        self._changed: dict[str, int] = {}
-        self._clock = 0
-        #: Whether changes are heard of; while they are not, nothing is kept.
-        self.fresh = False
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, customer_id: str) -> Shopper | None:
-        """What is kept of a customer."""
-        found = self._kept.get(customer_id)
-        if found is not None:
-            self._kept.move_to_end(customer_id)
-        return found
-
-    def asking(self, customer_id: str) -> int:
-        """Note that a customer is about to be looked up; call ``keep`` with the result."""
-        self._clock += 1
-        self._asked[customer_id] = self._asked.get(customer_id, 0) + 1
-        return self._clock
-
-    def keep(self, asked: int, shopper: Shopper) -> None:
-        """Keep an answer, unless its customer has changed since it was ``asked``."""
-        customer = shopper.customer_id
-        changed = self._changed.get(customer, 0)
-        self._asked[customer] -= 1
-        if not self._asked[customer]:
-            del self._asked[customer]
-            self._changed.pop(customer, None)
-        if not self.fresh or changed > asked or shopper.fallback in {UNREACHABLE, UNREADABLE}:
-            return
-        self._kept[customer] = shopper
-        self._kept.move_to_end(customer)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-
-    def forget(self, customer_id: str) -> None:
-        """A customer has changed."""
-        self._clock += 1
-        self._kept.pop(customer_id, None)
-        if customer_id in self._asked:
-            self._changed[customer_id] = self._clock
-
-    def begin(self, *, fresh: bool) -> None:
-        """Changes are heard of from now on, or not any more: what is kept may be old."""
-        self.fresh = fresh
-        self._clock += 1
-        self._kept.clear()
-        self._changed.update(dict.fromkeys(self._asked, self._clock))

@@ -9,16 +9,16 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from stream_persona import lookups
-from stream_persona.lookups import AWAY, CHANNEL_SECONDS, TIMEOUT, Lookups
-from stream_persona.shopper import UNREACHABLE, Shopper, parsed
+from stream_persona.client.base import AWAY, CHANNEL_SECONDS, TIMEOUT, Lookups
+from stream_persona.client.changes import watch
+from stream_persona.client.models import UNREACHABLE, Shopper, parsed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from typing import Unpack
 
-    from stream_persona.lookups import Options, Ranking
-    from stream_persona.shopper import Change
+    from stream_persona.client.base import Options, Ranking
+    from stream_persona.client.models import Change
 
 
 class AsyncPersonaClient(Lookups):
@@ -101,7 +101,7 @@ class AsyncPersonaClient(Lookups):
         Raises:
             ImportError: ``aiokafka`` is not installed.
         """
-        return lookups.watch(brokers, topic, group=group, from_beginning=from_beginning)
+        return watch(brokers, topic, group=group, from_beginning=from_beginning)
 
     async def close(self) -> None:
         """Give the connections back."""
