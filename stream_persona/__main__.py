@@ -1,6 +1,6 @@
 """``python -m stream_persona``: the same as the console script ``stream-persona``."""
 
-from stream_persona.cli import main
+from stream_persona.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -16,7 +16,7 @@ from typing import Literal
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream_persona.embedded import free_port
+from stream_persona.demo.embedded import free_port
 from tests.waiting import wait_until
 
 KAFKA_VERSION = "4.2.0"

@@ -4,7 +4,7 @@ from typing import Final, Literal, Self
 
 import redis
 
-from stream_persona.embedded import EmbeddedRedis, free_port
+from stream_persona.demo.embedded import EmbeddedRedis, free_port
 from tests.waiting import wait_until
 
 SLOTS: Final = 16_384

@@ -22,7 +22,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
-from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
+from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
 from stream_persona.settings import Settings
 from tests.kafka_node import START_SECONDS, RealKafka, answers, can_run_kafka, version
 from tests.redis_cluster import RedisCluster

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from stream_persona.demo.feeder import Feeder
 from stream_persona.demo.journey import Journey
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.events import Event, event_time
-from stream_persona.feed import Feeder
-from stream_persona.simulate import Simulator
 
 #: Milliseconds of a day.
 DAY: Final = 86_400_000

@@ -26,18 +26,18 @@ from rich.console import Console
 
 from stream_persona.demo import journey as complete_journey
 from stream_persona.demo.children import Child, child
+from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
+from stream_persona.demo.feeder import Feeder
 from stream_persona.demo.journey import Journey
 from stream_persona.demo.playback import DAY, Playback
 from stream_persona.demo.report import Report
 from stream_persona.demo.show import Show
+from stream_persona.demo.simulator import Simulator
 from stream_persona.demo.view import View, view_on
 from stream_persona.domain.taxonomy import load as load_taxonomy
 from stream_persona.domain.taxonomy import shipped
-from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.errors import UnavailableError
-from stream_persona.feed import Feeder
 from stream_persona.settings import Settings, load_settings
-from stream_persona.simulate import Simulator
 
 _T = TypeVar("_T")
 

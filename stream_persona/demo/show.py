@@ -12,13 +12,13 @@ import orjson
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from stream_persona.demo.feeder import Feeder
 from stream_persona.demo.playback import Playback
 from stream_persona.demo.report import Report
 from stream_persona.demo.scoreboard import Scoreboard
 from stream_persona.demo.study import Study
 from stream_persona.demo.view import Status, View
 from stream_persona.domain.events import ASSIGNMENT
-from stream_persona.feed import Feeder
 from stream_persona.settings import Settings
 
 #: Seconds without a change after which the system is at rest, and the most to wait for that. A

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,6 @@ from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
-from stream_persona.terminal import progress
 from stream_persona.worker import startup
 
 if TYPE_CHECKING:
@@ -26,6 +25,15 @@ if TYPE_CHECKING:
 
 #: Everything that a topic holds.
 _ALL: Final = Range()
+
+
+#: Shows how far a work of a name and a number of steps has come, where that is known.
+Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def _unseen(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+    yield lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,10 @@ class Request:
     dead_letters: Path | None = None
 
 
-async def backfill(settings: Settings, taxonomy: Taxonomy, request: Request) -> Summary:
-    """Replay, with a bar on a terminal.
+async def backfill(
+    settings: Settings, taxonomy: Taxonomy, request: Request, progress: Progress = _unseen
+) -> Summary:
+    """Replay files or topics; ``progress`` is entered once their number of events is known.
 
     Raises:
         InputError: a file cannot be read, a range leaves out what workers have not consumed.

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain import taxonomy
 from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, event_time
 from stream_persona.kafka.partitioner import home
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
-from stream_persona.simulate import Simulator
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker

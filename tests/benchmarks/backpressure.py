@@ -28,10 +28,10 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.events import Assignment, encode
 from stream_persona.settings import Settings
-from stream_persona.simulate import Simulator
 from stream_persona.worker.startup import prepare
 from tests.kafka_node import RealKafka
 from tests.servers import settings_for, start_redis

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
@@ -25,7 +26,6 @@ from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import public_record
 from stream_persona.settings import Settings
-from stream_persona.simulate import Simulator
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker

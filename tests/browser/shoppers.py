@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
+from stream_persona.demo.feeder import Feeder
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.events import (
     KINDS,
     Assignment,
@@ -19,8 +21,6 @@ from stream_persona.domain.events import (
     Purchase,
 )
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.feed import Feeder
-from stream_persona.simulate import Simulator
 from tests.browser.deployment import Deployment
 
 DAY, HOUR, SECOND = 86_400_000, 3_600_000, 1_000

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stream_persona.embedded import free_port
+from stream_persona.demo.embedded import free_port
 from tests.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
 from tests.waiting import wait_until
 

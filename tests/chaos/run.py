@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stream_persona import terminal
+from stream_persona.cli import terminal
 from tests.chaos import schedule, trial
 from tests.chaos.report import report, report_of, show
 from tests.chaos.schedule import Plan

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stream_persona import launch, settings
+from stream_persona import settings
+from stream_persona.cli import services
 from stream_persona.domain import taxonomy
 from stream_persona.store.tables import Claim
 from stream_persona.worker import app, worker
@@ -109,7 +110,7 @@ def watched_worker(orders: Orders) -> type[worker.Worker]:
 def main(order: str) -> None:
     app.Worker = watched_worker(Orders(Path(order)))  # type: ignore[attr-defined]
     own = settings.load_settings()
-    launch.worker(own, taxonomy.load(own.taxonomy))
+    services.worker(own, taxonomy.load(own.taxonomy))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 from typing import Any
 
-from stream_persona import launch, settings
+from stream_persona import settings
+from stream_persona.cli import services
 from stream_persona.domain import taxonomy
 from stream_persona.kafka.faust_app import faust_options
 from stream_persona.settings import Settings
@@ -23,7 +24,7 @@ def attentive(own: Settings) -> dict[str, Any]:
 def main() -> None:
     app.faust_options = attentive
     own = settings.load_settings()
-    launch.worker(own, taxonomy.load(own.taxonomy))
+    services.worker(own, taxonomy.load(own.taxonomy))
 
 
 if __name__ == "__main__":

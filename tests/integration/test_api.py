@@ -18,6 +18,7 @@ from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 
 from stream_persona.api import create_api
+from stream_persona.demo.embedded import free_port
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import (
     ASSIGNMENT,
@@ -32,7 +33,6 @@ from stream_persona.domain.events import (
     encode,
     event_time,
 )
-from stream_persona.embedded import free_port
 from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 
 from stream_persona.api.dashboard import history, lag, recorder, workers
 from stream_persona.api.dashboard.lag import Backlog
+from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, encode
-from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis, free_port
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.integration.test_api import NOW, Hand, basket, becomes_ready, calling, hand, working

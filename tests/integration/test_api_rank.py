@@ -12,8 +12,8 @@ import pytest
 from stream_persona.api.rank import EXAMPLE
 from stream_persona.client import AsyncPersonaClient
 from stream_persona.client.ranking import Ranked, in_holdout
+from stream_persona.demo.embedded import free_port
 from stream_persona.domain.events import Assignment
-from stream_persona.embedded import free_port
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables

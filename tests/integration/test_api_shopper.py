@@ -13,6 +13,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream_persona.api.customer_log import SECONDS
+from stream_persona.demo.embedded import free_port
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import (
     Assignment,
@@ -23,7 +24,6 @@ from stream_persona.domain.events import (
     Item,
     Purchase,
 )
-from stream_persona.embedded import free_port
 from stream_persona.kafka.log_reader import KafkaHistory
 from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import KafkaPublisher

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from stream_persona.embedded import free_port
+from stream_persona.demo.embedded import free_port
 from stream_persona.settings import Settings
 from tests.servers import Kafka, Redis, declare_topics, topics_of, wait_until
 

@@ -8,7 +8,7 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from stream_persona.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
+from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
 from stream_persona.errors import UnavailableError
 
 LEAVE_WITHOUT_CLOSING = """

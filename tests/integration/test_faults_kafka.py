@@ -22,8 +22,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from stream_persona.demo.embedded import free_port
 from stream_persona.domain.events import Browse, Item
-from stream_persona.embedded import free_port
 from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
 from tests.chaos.machines import Broker

@@ -6,12 +6,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import murmur2
 
+from stream_persona.demo.feeder import Feeder
+from stream_persona.demo.simulator import Simulator, run
 from stream_persona.domain.events import BROWSE, PURCHASE, Browse, Item, Purchase
 from stream_persona.domain.taxonomy import load
 from stream_persona.errors import UnavailableError
-from stream_persona.feed import Feeder
 from stream_persona.settings import Settings
-from stream_persona.simulate import Simulator, run
 from tests.servers import eventually
 
 NOTE = "x" * 1_000

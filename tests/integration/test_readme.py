@@ -11,8 +11,8 @@ import orjson
 import pytest
 from redis import Redis as RedisClient
 
+from stream_persona.demo.embedded import free_port
 from stream_persona.domain import taxonomy
-from stream_persona.embedded import free_port
 from stream_persona.settings import Settings
 from tests.servers import Kafka, Redis, settings_for
 from tests.shop import environment

@@ -22,7 +22,7 @@ from stream_persona.api.customer_log import (
     Found,
     Tail,
 )
-from stream_persona.embedded import free_port
+from stream_persona.demo.embedded import free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import KafkaPublisher

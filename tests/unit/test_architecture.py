@@ -39,8 +39,6 @@ IMPURE_LIBRARIES: Final = frozenset({
 })  # fmt: skip
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-#: Modules that have not moved into a package yet.
-FLAT = {path.stem for path in PACKAGE.glob("*.py")} - FOUNDATION - {"__init__", "__main__"}
 
 
 def module_of(path: Path) -> tuple[str, ...]:
@@ -73,10 +71,16 @@ def files_of(package: str) -> list[Path]:
     return [path for path in FILES if path.is_relative_to(PACKAGE / package)]
 
 
+def test_every_module_is_of_the_foundation_or_in_a_package() -> None:
+    assert {module[0] for module in MODULES if module} - {"__main__"} == FOUNDATION | set(
+        MAY_IMPORT
+    )
+
+
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_a_package_imports_only_what_is_below_it(package: str) -> None:
     found = {module[0] for path in files_of(package) for module in imports_of_ours(path)}
-    assert found - {package} - FOUNDATION - FLAT - MAY_IMPORT[package] == set()
+    assert found - {package} - FOUNDATION - MAY_IMPORT[package] == set()
 
 
 def test_the_foundation_imports_nothing_of_the_packages() -> None:
@@ -102,7 +106,7 @@ def test_the_core_asks_no_clock_what_time_it_is(package: str) -> None:
 
 def test_a_client_imports_the_binning_alone_from_the_rest_of_the_package() -> None:
     found = {each for path in files_of("client") for each in imports_of_ours(path)}
-    assert {each for each in found if each[0] not in FLAT | {"client"}} <= {("domain", "binning")}
+    assert {each for each in found if each[0] != "client"} <= {("domain", "binning")}
 
 
 def imported_by(statement: str, *names: str) -> set[str]:

@@ -15,10 +15,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stream_persona import cli
-from stream_persona.commands import moment
+from stream_persona.cli import main
+from stream_persona.cli.options import moment
+from stream_persona.cli.terminal import duration
 from stream_persona.domain import taxonomy
-from stream_persona.terminal import duration
 
 COMMANDS = (
     "worker", "api", "demo", "simulate", "replay", "taxonomy check", "model compare",
@@ -29,7 +29,7 @@ FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))
 
 def command(path: str) -> Any:
     """A command as Typer built it."""
-    found: Any = typer.main.get_command(cli.app)
+    found: Any = typer.main.get_command(main.app)
     for name in path.split():
         found = found.commands[name]
     return found
@@ -46,7 +46,7 @@ class Ended:
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
         with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
+            main.main(arguments)
         self.code = end.value.code
         self.out, self.err = capsys.readouterr()
 
@@ -66,7 +66,7 @@ def test_the_commands_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_help_of_every_command_says_what_it_does_and_has_an_example(path: str) -> None:
-    result = CliRunner().invoke(cli.app, [*path.split(), "--help"])
+    result = CliRunner().invoke(main.app, [*path.split(), "--help"])
     assert result.exit_code == 0
     assert f"Example: {'STREAM_PERSONA_' if path in {'worker', 'api'} else 'stream-persona'}" in (
         " ".join(result.output.split())
@@ -216,8 +216,8 @@ def test_every_mistake_of_a_taxonomy_is_told_with_its_line(
 def test_checking_a_taxonomy_and_asking_for_help_load_no_heavy_library() -> None:
     heavy = ["faust", "aiokafka", "redis", "river", "pandas", "numpy", "pyarrow", "fastapi"]
     program = (
-        "import sys; from stream_persona import cli\n"
-        "try: cli.main(sys.argv[1:])\n"
+        "import sys; from stream_persona.cli import main\n"
+        "try: main.main(sys.argv[1:])\n"
         f"except SystemExit: print(sorted(set({heavy}) & set(sys.modules)))"
     )
     for line in (

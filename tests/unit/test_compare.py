@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from stream_persona import cli, cli_model
+from stream_persona.cli import main
+from stream_persona.cli import model as model_commands
 from stream_persona.errors import InputError, SettingsError
 from stream_persona.model.comparison import (
     LEAST,
@@ -156,12 +157,12 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text(taxonomy)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STREAM_PERSONA_TAXONOMY", "shop.toml")
-    monkeypatch.setattr(cli_model, "stored", found)
+    monkeypatch.setattr(model_commands, "stored", found)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as end:
-        cli.main(["model", "compare", *arguments])
+        main.main(["model", "compare", *arguments])
     assert end.value.code in {0, None}
     return capsys.readouterr().out
 

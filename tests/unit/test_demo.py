@@ -8,16 +8,16 @@ from aiokafka import TopicPartition
 from rich.console import Console
 
 from stream_persona.demo.children import environment
+from stream_persona.demo.feeder import Backlog
 from stream_persona.demo.playback import DAY, Playback
 from stream_persona.demo.report import Report
 from stream_persona.demo.scoreboard import Judgement, Scoreboard
+from stream_persona.demo.simulator import Simulator
 from stream_persona.demo.study import Study
 from stream_persona.demo.view import LiveView, PlainView, Status, view_on
 from stream_persona.domain.events import PURCHASE, Purchase, event_time
 from stream_persona.domain.taxonomy import load, shipped
-from stream_persona.feed import Backlog
 from stream_persona.settings import load_settings
-from stream_persona.simulate import Simulator
 
 P0, P1 = TopicPartition("purchases", 0), TopicPartition("purchases", 1)
 STUDY = Study({"HH-1": "a", "HH-2": "a", "HH-3": "b"}, {"HH-4": "a", "HH-5": "b", "HH-6": "b"})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.events import (
     BROWSE,
     ENGAGEMENT,
@@ -14,7 +15,6 @@ from stream_persona.domain.events import (
     encode,
 )
 from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped
-from stream_persona.simulate import Simulator
 
 NAMES = ("student", "parent", "pet_owner", "gadget_lover", "deal_hunter")
 MINUTE = 60_000

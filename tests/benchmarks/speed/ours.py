@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import ConsumerRecord
 
-from stream_persona import launch
+from stream_persona.cli import services
 from stream_persona.domain import taxonomy
 from stream_persona.settings import load_settings
 from stream_persona.worker.worker import Worker
@@ -39,4 +39,4 @@ def model_bytes(worker: Worker) -> int:
 if __name__ == "__main__":
     settings = load_settings()
     measure(Meter.of_arguments())
-    launch.worker(settings, taxonomy.load(settings.taxonomy))
+    services.worker(settings, taxonomy.load(settings.taxonomy))

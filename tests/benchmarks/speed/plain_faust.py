@@ -13,7 +13,7 @@ from typing import Any, cast
 import faust
 from redis.asyncio import Redis
 
-from stream_persona import launch
+from stream_persona.cli import services
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter
@@ -69,7 +69,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
 
 def main() -> None:
     settings, meter = load_settings(), Meter.of_arguments()
-    launch.log_to_stderr("WARNING")
+    services.log_to_stderr("WARNING")
     plain = Plain(settings, taxonomy.load(settings.taxonomy))
     worker = faust.Worker(app_of(settings, plain, meter), override_logging=False, quiet=True)
     worker.spinner = None

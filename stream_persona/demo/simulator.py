@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from stream_persona.demo.feeder import Feeder
 from stream_persona.domain.events import (
     BROWSE,
     ENGAGEMENT,
@@ -28,7 +29,6 @@ from stream_persona.domain.events import (
     Purchase,
 )
 from stream_persona.domain.taxonomy import Persona, Taxonomy
-from stream_persona.feed import Feeder
 from stream_persona.settings import Settings
 
 #: Feature -> values that a persona prefers, in the form of a persona's ``seeds``.

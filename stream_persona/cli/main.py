@@ -18,8 +18,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from stream_persona import commands
-from stream_persona.commands import Json, configured, duration, end, show_facts
+from stream_persona.cli import customers, model, replay, taxonomy
+from stream_persona.cli.options import Json, configured, duration, end, show_facts
 from stream_persona.errors import StreamPersonaError
 
 app = typer.Typer(
@@ -61,17 +61,17 @@ def worker() -> None:
     Start as many as there is work for; they share the partitions. Topics are created where they
     are missing.
     """
-    from stream_persona import launch
+    from stream_persona.cli import services
 
-    launch.worker(*configured())
+    services.worker(*configured())
 
 
 @app.command(epilog="Example: STREAM_PERSONA_API_PORT=8080 stream-persona api")
 def api() -> None:
     """Serve lookups, predictions, changes as they happen and the dashboard over HTTP."""
-    from stream_persona import launch
+    from stream_persona.cli import services
 
-    launch.api(*configured())
+    services.api(*configured())
 
 
 @app.command(epilog="Example: stream-persona demo --for 60s --no-browser")
@@ -129,8 +129,8 @@ def simulate(
 
     They behave like the taxonomy's personas, until --count, --for or Ctrl-C ends it.
     """
-    from stream_persona.simulate import Simulator, run
-    from stream_persona.terminal import progress
+    from stream_persona.cli.terminal import progress
+    from stream_persona.demo.simulator import Simulator, run
 
     settings, taxonomy = configured()
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
@@ -151,6 +151,7 @@ def simulate(
     show_facts(summary, as_json=as_json)
 
 
-app.add_typer(commands.group)
-app.add_typer(commands.taxonomies, name="taxonomy")
-app.add_typer(commands.models, name="model")
+app.add_typer(customers.group)
+app.add_typer(replay.group)
+app.add_typer(taxonomy.group, name="taxonomy")
+app.add_typer(model.group, name="model")

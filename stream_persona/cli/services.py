@@ -36,11 +36,11 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
         StreamPersonaError: the worker cannot start, or ended itself because of it.
         SystemExit: 0 after a signal, 1 after a crash.
     """
-    import faust  # noqa: PLC0415 - the API has no use for it
-    from aiokafka.errors import KafkaError  # noqa: PLC0415 - the same
+    import faust
+    from aiokafka.errors import KafkaError
 
-    from stream_persona.worker import startup  # noqa: PLC0415 - the same
-    from stream_persona.worker.app import create_app  # noqa: PLC0415 - the same
+    from stream_persona.worker import startup
+    from stream_persona.worker.app import create_app
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:
@@ -80,7 +80,7 @@ def _collect_seldom() -> None:
 
 def api(settings: Settings, taxonomy: Taxonomy) -> None:
     """Serve HTTP until a signal comes."""
-    from stream_persona.api import serve  # noqa: PLC0415 - an extra
+    from stream_persona.api import serve
 
     log_to_stderr(settings.log_level)
     end_politely()

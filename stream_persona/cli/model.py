@@ -1,0 +1,103 @@
+"""The commands on what learns personas from behaviour."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from stream_persona.cli.options import Json, configured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.comparison import Row
+    from stream_persona.model.river_adapter import Example
+    from stream_persona.settings import Settings
+
+#: Seconds that a person at a terminal waits for a Redis that is away.
+_PATIENCE: Final = 10.0
+
+group = typer.Typer(help="Work on what learns personas from behaviour.")
+
+
+@group.command(
+    epilog="Example: stream-persona model compare --challenger river.naive_bayes:ComplementNB\n\n"
+    "Example: stream-persona model compare --challenger 'river.forest:ARFClassifier(n_models=5)'"
+)
+def compare(
+    challenger: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:CLASS",
+            help="A River classifier, several times for several; those of the settings by default.",
+        ),
+    ] = None,
+    in_time: Annotated[
+        bool,
+        typer.Option("--in-time", help="Judge in the order of assignments, not in five folds."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge the model and River's classifiers on all labelled customers, beside the class prior.
+
+    Each is judged on customers that it has not learned, on the records as they are stored now.
+    """
+    from dataclasses import asdict
+
+    from stream_persona.cli.terminal import print_json, progress
+    from stream_persona.model import comparison
+    from stream_persona.model.river_adapter import specifications
+
+    settings, taxonomy = configured()
+    rivals = challenger or specifications(settings.challengers) or comparison.USUAL
+    models = comparison.contestants([settings.model, *rivals], taxonomy)
+    known = asyncio.run(stored(settings, taxonomy))
+    with progress("customers judged", len(known) * len(models)) as advance:
+        rows = comparison.compared(
+            known, models, taxonomy, time.perf_counter, advance, in_time=in_time
+        )
+    if as_json:
+        print_json({"customers": len(known), "models": [asdict(row) for row in rows]})
+    else:
+        show(rows)
+
+
+async def stored(settings: Settings, taxonomy: Taxonomy) -> list[Example]:
+    """The labelled customers in Redis.
+
+    Raises:
+        UnavailableError: Redis does not answer.
+    """
+    from stream_persona.store import examples
+    from stream_persona.store.redis import RedisTables
+
+    patience = min(_PATIENCE, settings.retry_seconds)
+    tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
+    try:
+        return await examples.read(tables, settings.partitions, taxonomy)
+    finally:
+        await tables.close()
+
+
+def show(rows: Sequence[Row]) -> None:
+    """A table of the rows, for people; whoever is out is told below it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", box=None)
+    for column in ("trials", "log-loss", "accuracy", "ECE", "learn µs", "predict µs"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        figures = (f"{x:.3f}" for x in (row.log_loss, row.accuracy, row.ece))
+        times = (f"{x:,.1f}" for x in (row.learn_us, row.predict_us))
+        name = row.model.partition(":")[2] or row.model  # without its module
+        table.add_row(name, f"{row.trials:,}", *figures, *times)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row.failure:
+            console.print(f"{row.model} failed: {row.failure}", markup=False)
