@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from stream_persona.settings import Settings
-from tests.redis_cluster import RedisCluster
-from tests.servers import (
+from tests.support.redis_cluster import RedisCluster
+from tests.support.servers import (
     Kafka,
     Redis,
     declare_topics,

@@ -33,8 +33,8 @@ from tests.benchmarks.api_load import measured
 from tests.benchmarks.api_processes import Served, api, bare
 from tests.benchmarks.api_shop import CUSTOMER, fill, results
 from tests.benchmarks.report import table
-from tests.servers import Kafka, settings_for, start_kafka, start_redis
-from tests.waiting import eventually
+from tests.support.servers import Kafka, settings_for, start_kafka, start_redis
+from tests.support.waiting import eventually
 
 REPORT = Path("build/reports/bench-api.json")
 FIGURES = ("p50_ms", "p99_ms", "requests_per_second")

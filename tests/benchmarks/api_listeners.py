@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from stream_persona.api.changes import RING
 from tests.benchmarks.api_processes import Served
 from tests.benchmarks.backpressure import memory
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 Address = tuple[str, int]
 #: Seconds in which something must have been heard.

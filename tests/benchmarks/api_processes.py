@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_persona.settings import Settings
-from tests.shop import environment
-from tests.waiting import wait_until
+from tests.support.shop import environment
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0

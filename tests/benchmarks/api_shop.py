@@ -16,7 +16,7 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.builders import Log, Outbox, settled
+from tests.support.builders import Log, Outbox, settled
 
 TAXONOMY = taxonomy.load(None)
 CUSTOMER = "CUST-04812"

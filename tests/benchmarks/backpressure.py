@@ -33,11 +33,11 @@ from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.events import Assignment, encode
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
-from tests.kafka_node import RealKafka
-from tests.servers import settings_for, start_redis
-from tests.shop import Shop, WorkerProcess
-from tests.slow_proxy import SlowProxy
-from tests.waiting import eventually
+from tests.support.kafka_node import RealKafka
+from tests.support.servers import settings_for, start_redis
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import eventually
 
 REPORT = Path("build/reports/bench-backpressure.json")
 TAXONOMY = taxonomy.load(None)

@@ -36,8 +36,8 @@ from tests.benchmarks.dashboard_shop import Changing, ended, public_records
 from tests.benchmarks.report import table
 from tests.browser.dashboard import Dashboard, dashboard_of, selector
 from tests.browser.looking import chromium, find_chromium
-from tests.servers import Kafka, settings_for, start_kafka, start_redis
-from tests.waiting import eventually
+from tests.support.servers import Kafka, settings_for, start_kafka, start_redis
+from tests.support.waiting import eventually
 
 REPORT = Path("build/reports/dashboard.json")
 #: Views that stay open, one after the other.

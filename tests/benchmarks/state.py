@@ -32,7 +32,7 @@ from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.store import shards, writes
 from stream_persona.store.redis import RedisTables
-from tests.servers import start_redis
+from tests.support.servers import start_redis
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 BATCH = 500

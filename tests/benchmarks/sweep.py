@@ -29,8 +29,8 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.builders import Log, Outbox
-from tests.servers import start_redis
+from tests.support.builders import Log, Outbox
+from tests.support.servers import start_redis
 
 REPORT = Path("build/reports/bench-sweep.json")
 TAXONOMY = taxonomy.load(None)

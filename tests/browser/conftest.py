@@ -15,7 +15,7 @@ from tests.browser.looking import chromium, find_chromium
 from tests.browser.past import CHALLENGER, SAMPLES, remember_an_hour
 from tests.browser.reports import Figures, Measured
 from tests.browser.shoppers import Crowd, story, train
-from tests.servers import Kafka, Redis, require_no_real, settings_for
+from tests.support.servers import Kafka, Redis, require_no_real, settings_for
 
 Look = Callable[..., AbstractAsyncContextManager[Dashboard]]
 

@@ -17,9 +17,9 @@ import httpx
 from stream_persona.domain.events import Assignment, Event
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
-from tests.servers import client_of
-from tests.shop import Shop, WorkerProcess, environment
-from tests.waiting import eventually
+from tests.support.servers import client_of
+from tests.support.shop import Shop, WorkerProcess, environment
+from tests.support.waiting import eventually
 
 #: Seconds that a process may take to start, and a change to come through.
 START_SECONDS = 40.0

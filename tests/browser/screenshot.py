@@ -21,7 +21,7 @@ from rich.console import Console
 
 from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.looking import chromium, find_chromium
-from tests.waiting import eventually, wait_until
+from tests.support.waiting import eventually, wait_until
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "deploy" / "dashboard.png"

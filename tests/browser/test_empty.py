@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.dashboard import VIEWS, Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
 from tests.browser.reports import SCREENSHOTS
-from tests.servers import Kafka, Redis, settings_for
+from tests.support.servers import Kafka, Redis, settings_for
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -15,7 +15,7 @@ from tests.browser.deployment import PATIENCE, Deployment
 from tests.browser.looking import SIZES, THEMES
 from tests.browser.shoppers import Crowd, open_for_business
 from tests.browser.walk import Walk, walk
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 BOTH = [(width, theme) for width in SIZES for theme in THEMES]
 NAMES = [f"{width}-{theme}" for width, theme in BOTH]

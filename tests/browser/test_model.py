@@ -4,7 +4,7 @@ from playwright.async_api import expect
 
 from tests.browser.dashboard import Dashboard
 from tests.browser.deployment import PATIENCE, Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_whom_to_label_next_is_assigned_from_the_list(

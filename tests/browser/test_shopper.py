@@ -10,7 +10,7 @@ from tests.browser.dashboard import Dashboard, selector
 from tests.browser.deployment import PATIENCE, Deployment
 from tests.browser.reports import Measured
 from tests.browser.shoppers import basket, baskets
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 #: An override must show so soon, in milliseconds; and those that are timed.
 SOON = 1_000

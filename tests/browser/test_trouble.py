@@ -16,7 +16,7 @@ from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
 from tests.browser.shoppers import basket, baskets
 from tests.chaos.machines import Store
-from tests.servers import Kafka, require_no_real, settings_for
+from tests.support.servers import Kafka, require_no_real, settings_for
 
 #: Milliseconds in which the page must have noticed, and got over it.
 NOTICED = 30_000

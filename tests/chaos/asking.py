@@ -13,8 +13,8 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.weights import Weights
 from stream_persona.store.redis import RedisTables
 from tests.chaos.verdict import Verdict
-from tests.shop import Shop
-from tests.waiting import eventually
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
 
 #: Customers who are asked for over HTTP as well.
 ASKED = 10

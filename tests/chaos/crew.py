@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_persona.settings import Settings
-from tests.shop import environment
+from tests.support.shop import environment
 
 ROOT = Path(__file__).parents[2]
 

@@ -24,7 +24,7 @@ from tests.chaos.changes import Change, lives
 from tests.chaos.resting import still
 from tests.chaos.shopfloor import Sent
 from tests.chaos.verdict import Verdict, short
-from tests.shop import Shop
+from tests.support.shop import Shop
 
 Tell = Callable[[str], None]
 

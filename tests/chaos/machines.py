@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stream_persona.demo.embedded import free_port
-from tests.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
-from tests.waiting import wait_until
+from tests.support.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
+from tests.support.waiting import wait_until
 
 START_AGAIN = """export CLASSPATH="$1/*"
 exec java -Xmx768m kafka.Kafka server.properties

@@ -4,8 +4,8 @@ import time
 
 from stream_persona.domain.record import Record
 from tests.chaos.verdict import Verdict
-from tests.shop import Shop
-from tests.waiting import eventually
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
 
 #: Seconds for the model and the sweep to settle once all events are applied.
 SETTLE = 120.0

@@ -23,9 +23,9 @@ from tests.chaos.machines import Broker, Store
 from tests.chaos.schedule import Fault, Plan
 from tests.chaos.shopfloor import Shopfloor
 from tests.chaos.verdict import Verdict
-from tests.servers import create_topics, settings_for
-from tests.shop import Shop
-from tests.waiting import eventually
+from tests.support.servers import create_topics, settings_for
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
 
 #: Seconds that a worker may take from its start, or a rebalance, to new progress.
 PATIENCE = 120.0

@@ -18,7 +18,7 @@ from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.settings import Settings
-from tests.builders import (
+from tests.support.builders import (
     DAY,
     NOW,
     assignment,

@@ -30,7 +30,7 @@ from faust.types import TP, EventT, StreamT
 from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 

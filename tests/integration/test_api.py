@@ -38,9 +38,9 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.builders import Log, Outbox, settled
-from tests.servers import eventually, wait_until
-from tests.shop import Shop, environment
+from tests.support.builders import Log, Outbox, settled
+from tests.support.servers import eventually, wait_until
+from tests.support.shop import Shop, environment
 
 NOW = 1_764_000_000_000
 CATEGORIES = {"parent_of_young_kids": "baby/diapers", "pet_owner": "pets/dog", "student": "books"}

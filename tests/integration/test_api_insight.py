@@ -21,10 +21,10 @@ from stream_persona.domain.events import Assignment, Browse, Deletion, Event, en
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.integration.test_api import NOW, Hand, basket, becomes_ready, calling, hand, working
-from tests.servers import Kafka, client_of
-from tests.shop import Shop, WorkerProcess
-from tests.slow_proxy import SlowProxy
-from tests.waiting import eventually
+from tests.support.servers import Kafka, client_of
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import eventually
 
 Json = dict[str, Any]
 __all__ = ["hand"]  # a fixture

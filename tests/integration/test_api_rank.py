@@ -28,7 +28,7 @@ from tests.integration.test_api import (
     has_model,
     working,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 __all__ = ["client"]  # a fixture
 

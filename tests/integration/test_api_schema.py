@@ -19,8 +19,8 @@ from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
 from stream_persona.settings import Settings
 from tests.integration.test_api import basket, process, working
-from tests.servers import Kafka, Redis, declare_topics, settings_for, topics_of
-from tests.waiting import wait_until
+from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
+from tests.support.waiting import wait_until
 
 KEY = {"Authorization": "Bearer some-key"}
 #: Its answer never ends, and so cannot be checked as a whole; test_api.py follows it.

@@ -31,10 +31,17 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.builders import settled
 from tests.integration.test_api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model
-from tests.servers import EmbeddedKafka, Kafka, Redis, declare_topics, settings_for, topics_of
-from tests.shop import Shop
+from tests.support.builders import settled
+from tests.support.servers import (
+    EmbeddedKafka,
+    Kafka,
+    Redis,
+    declare_topics,
+    settings_for,
+    topics_of,
+)
+from tests.support.shop import Shop
 
 DAY = 86_400_000
 

@@ -8,8 +8,8 @@ import pytest
 from tests.chaos import schedule, trial
 from tests.chaos.trial import Size
 from tests.chaos.verdict import told
-from tests.kafka_node import can_run_kafka
-from tests.servers import require_no_real
+from tests.support.kafka_node import can_run_kafka
+from tests.support.servers import require_no_real
 
 SIZE = Size(events=12_000, customers=300, session=4.0)
 SEED = 1

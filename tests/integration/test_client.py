@@ -25,10 +25,10 @@ from stream_persona.client import (
 from stream_persona.domain.record import Posterior, Said
 from stream_persona.pipeline.messages import public_record
 from stream_persona.settings import Settings
-from tests.servers import Redis as Server
-from tests.servers import client_of
-from tests.slow_proxy import SlowProxy
-from tests.waiting import eventually
+from tests.support.servers import Redis as Server
+from tests.support.servers import client_of
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import eventually
 
 Item = dict[str, Any]
 ITEMS = [

@@ -22,7 +22,7 @@ from tests.integration.test_main_job import (
 from tests.integration.test_replay import (
     test_what_a_worker_has_applied_is_not_applied_again_and_it_goes_on_after,
 )
-from tests.redis_cluster import RedisCluster
+from tests.support.redis_cluster import RedisCluster
 
 __all__ = [
     "client",

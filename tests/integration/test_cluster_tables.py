@@ -18,9 +18,9 @@ from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_server import Command
 from stream_persona.store.tables import Claim, Keyspace, Write
-from tests.redis_cluster import RedisCluster, port_of
-from tests.servers import ClusterClient, start_cluster
-from tests.waiting import eventually
+from tests.support.redis_cluster import RedisCluster, port_of
+from tests.support.servers import ClusterClient, start_cluster
+from tests.support.waiting import eventually
 
 Tables = Callable[..., RedisTables]
 NAMES = [f"c{n}" for n in range(8)]

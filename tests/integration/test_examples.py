@@ -23,10 +23,10 @@ from stream_persona.pipeline.messages import change_message, public_record
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
 from tests.benchmarks.api_processes import api
-from tests.servers import Redis as Server
-from tests.servers import client_of
-from tests.shop import Shop, environment
-from tests.waiting import eventually, wait_until
+from tests.support.servers import Redis as Server
+from tests.support.servers import client_of
+from tests.support.shop import Shop, environment
+from tests.support.waiting import eventually, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 NAMED, TORN = "CUST-04812", "CUST-00002"

@@ -1,7 +1,7 @@
 """The broker or its topics fail while events come in: nothing is lost or counted twice.
 
 All tests share one broker that may die, and each has a deployment of its own on it. A broker that
-is silent is one behind a proxy (``tests/slow_proxy.py``) that passes nothing on.
+is silent is one behind a proxy (``tests/support/slow_proxy.py``) that passes nothing on.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from stream_persona.domain.events import Browse, Item
 from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
 from tests.chaos.machines import Broker
-from tests.faults import NOW, Trouble, trouble
-from tests.kafka_node import START, answers, can_run_kafka, kafka_libraries
-from tests.servers import Redis, client_of, require_no_real, settings_for
-from tests.slow_proxy import SlowProxy
-from tests.waiting import eventually, wait_until
+from tests.support.faults import NOW, Trouble, trouble
+from tests.support.kafka_node import START, answers, can_run_kafka, kafka_libraries
+from tests.support.servers import Redis, client_of, require_no_real, settings_for
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import eventually, wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -20,10 +20,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.domain.events import Assignment
 from tests.chaos.machines import Store
-from tests.faults import NOW, PERSONAS, Trouble, api, trouble
-from tests.servers import Kafka, require_no_real, settings_for
-from tests.slow_proxy import SlowProxy
-from tests.waiting import eventually
+from tests.support.faults import NOW, PERSONAS, Trouble, api, trouble
+from tests.support.servers import Kafka, require_no_real, settings_for
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 

@@ -12,7 +12,7 @@ from stream_persona.domain.events import BROWSE, PURCHASE, Browse, Item, Purchas
 from stream_persona.domain.taxonomy import load
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
-from tests.servers import eventually
+from tests.support.servers import eventually
 
 NOTE = "x" * 1_000
 

@@ -28,9 +28,9 @@ from stream_persona.pipeline import process
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.integration import attentive_worker
-from tests.servers import Kafka, client_of
-from tests.shop import Shop, WorkerProcess
-from tests.waiting import eventually
+from tests.support.servers import Kafka, client_of
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.waiting import eventually
 
 NOW = 1_764_000_000_000
 CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio", "office/paper", "books")

@@ -9,8 +9,8 @@ from stream_persona.errors import FencedError
 from stream_persona.kafka.publisher import KafkaPublisher, Message
 from stream_persona.pipeline.messages import Change
 from stream_persona.settings import Settings
-from tests.servers import Kafka, declare_topics
-from tests.shop import Shop
+from tests.support.servers import Kafka, declare_topics
+from tests.support.shop import Shop
 
 Start = Callable[[], KafkaPublisher]
 

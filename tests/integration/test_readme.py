@@ -14,9 +14,9 @@ from redis import Redis as RedisClient
 from stream_persona.demo.embedded import free_port
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
-from tests.servers import Kafka, Redis, settings_for
-from tests.shop import environment
-from tests.waiting import wait_until
+from tests.support.servers import Kafka, Redis, settings_for
+from tests.support.shop import environment
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

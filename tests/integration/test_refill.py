@@ -10,7 +10,7 @@ from stream_persona.api.changes import Feed
 from stream_persona.api.refill import newest, refill
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
-from tests.servers import Kafka, declare_topics
+from tests.support.servers import Kafka, declare_topics
 
 
 async def yes() -> bool:

@@ -11,9 +11,9 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.worker_status import WorkerStatus, decode, figures, merged_models
 from stream_persona.worker.startup import prepare
-from tests.servers import client_of
-from tests.shop import Shop, WorkerProcess
-from tests.waiting import eventually
+from tests.support.servers import client_of
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.waiting import eventually
 
 NOW = 1_764_000_000_000
 

@@ -14,9 +14,9 @@ from stream_persona.store.memory import MemoryTables
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_server import OneServer
 from stream_persona.store.tables import HISTORY, Claim, Keyspace, Tables, Write
-from tests.servers import Redis as Server
-from tests.servers import client_of
-from tests.waiting import eventually
+from tests.support.servers import Redis as Server
+from tests.support.servers import client_of
+from tests.support.waiting import eventually
 
 Make = Callable[[str], Tables]
 T = TypeVar("T")

@@ -27,10 +27,10 @@ from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
-from tests.kafka_node import RealKafka
-from tests.servers import EmbeddedKafka, Kafka, declare_topics, settings_for, topics_of
-from tests.slow_proxy import SlowProxy
-from tests.waiting import eventually
+from tests.support.kafka_node import RealKafka
+from tests.support.servers import EmbeddedKafka, Kafka, declare_topics, settings_for, topics_of
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import eventually
 
 #: Seconds by which a machine that does other things as well may be late.
 LATE = 2.0

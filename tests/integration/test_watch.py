@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_persona.client import AsyncPersonaClient, Change, PersonaClient
-from tests.servers import Kafka, declare_topics
+from tests.support.servers import Kafka, declare_topics
 
 
 def change(customer: str, revision: int) -> bytes:

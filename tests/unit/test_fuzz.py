@@ -16,8 +16,8 @@ from stream_persona.domain.features import Counts
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.errors import DecodeError, QueryError
 from stream_persona.model.estimator import derive
-from tests.builders import model_of, shop, tastes
 from tests.fuzz.laws import EVENT, Path, examples
+from tests.support.builders import model_of, shop, tastes
 
 EXAMPLES = examples()
 OUTCOMES = REASONS | {EVENT}

@@ -29,8 +29,8 @@ from tests.benchmarks.report import table
 from tests.benchmarks.speed.job import Job
 from tests.benchmarks.speed.measure import ROOT, Bench, Servers
 from tests.benchmarks.speed.population import populate
-from tests.shop import WorkerProcess, environment
-from tests.waiting import eventually
+from tests.support.shop import WorkerProcess, environment
+from tests.support.waiting import eventually
 
 SHARES = (0.1, 0.5, 0.8)
 #: Probes a second; 1,000 and more make the last of the percentiles one of several.

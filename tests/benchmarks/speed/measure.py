@@ -16,8 +16,8 @@ from redis import Redis
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.benchmarks.speed.job import Job, produce
-from tests.servers import settings_for, start_kafka, start_redis
-from tests.shop import environment
+from tests.support.servers import settings_for, start_kafka, start_redis
+from tests.support.shop import environment
 
 ROOT = Path(__file__).parents[3]
 #: The interpreter of the environment that the peers are installed in.

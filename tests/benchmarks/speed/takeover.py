@@ -23,8 +23,8 @@ from tests.benchmarks.speed.latency import Seen, looking
 from tests.benchmarks.speed.load import probe
 from tests.benchmarks.speed.measure import Bench, Servers
 from tests.benchmarks.speed.population import fill
-from tests.shop import WorkerProcess
-from tests.waiting import eventually
+from tests.support.shop import WorkerProcess
+from tests.support.waiting import eventually
 
 LABELLED = (10_000, 100_000)
 #: Seconds; the worker's own default is 30.

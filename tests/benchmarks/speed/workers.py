@@ -22,8 +22,8 @@ from tests.benchmarks.report import table
 from tests.benchmarks.speed.job import Job, produce
 from tests.benchmarks.speed.measure import Bench, Servers
 from tests.benchmarks.speed.meter import resident, spent
-from tests.shop import Shop, WorkerProcess
-from tests.waiting import eventually
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.waiting import eventually
 
 NUMBERS = (1, 2)
 PATIENCE = 300.0

@@ -1,0 +1,54 @@
+"""Labelled customers: as examples, as trials, and as tables hold them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from river import base
+
+from stream_persona.domain.events import Event
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.model.river_adapter import Example
+from stream_persona.pipeline.process import Trial
+from stream_persona.store import examples, repository, writes
+from stream_persona.store.memory import MemoryTables
+from tests.support.builders import delivered, tastes, walked
+
+
+def taught_examples(taxonomy: Taxonomy, customers: int = 6, seed: int = 1) -> list[Example]:
+    """Customers of each persona who mostly buy what its name says."""
+    happened = tastes(taxonomy, customers, seed)
+    return examples.examples(walked(delivered(*happened), taxonomy).records, taxonomy)
+
+
+def trials_of(known: Iterable[Example], row: Sequence[float] = (0.2,) * 5) -> list[Trial]:
+    """Trials that the model in use has answered with ``row``."""
+    return [Trial(each.customer_id, each.persona, each.profile, tuple(row)) for each in known]
+
+
+async def commit(tables: MemoryTables, taxonomy: Taxonomy, *happened: Event, first: int = 0) -> Any:
+    """Write what events lead to into the tables' one partition; the outcome."""
+    claim = (await tables.claim([0]))[0]
+    names = {event.customer_id for event in happened}
+    stored = await repository.load(tables, sorted(names), taxonomy.fingerprint)
+    outcome = walked(delivered(*happened, first=first), taxonomy, stored)
+    await tables.commit(claim, writes.write_of(outcome, taxonomy, 30))
+    return outcome
+
+
+class Broken(base.Classifier):
+    """Learns twice, then no more."""
+
+    def __init__(self) -> None:
+        self.learned = 0
+
+    def learn_one(self, x: dict[Any, float], y: Any) -> None:
+        self.learned += 1
+        if self.learned > 2:
+            raise ArithmeticError("the tree has no\nroot")
+
+    def predict_proba_one(self, x: dict[Any, float], **_: Any) -> dict[Any, float]:
+        return {}
+
+    @property
+    def _multiclass(self) -> bool:
+        return True

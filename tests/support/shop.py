@@ -1,0 +1,251 @@
+"""A shop on real servers: produces events, runs worker processes, looks at what they left."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from redis.asyncio import Redis
+
+from stream_persona.domain import events, record_codec, taxonomy
+from stream_persona.domain.events import DELETION, KINDS, Event, encode
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import DecodeError
+from stream_persona.kafka.partitioner import home
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.fitting import Learned
+from stream_persona.model.shard import Part, members, merged, panel_share, unpack
+from stream_persona.model.weights import Weights
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
+from stream_persona.settings import Settings
+from stream_persona.store import shards
+from tests.support.waiting import eventually
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a process these settings."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in values.items()}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
+    return {**inherited, **own}
+
+
+def learned(parts: list[Part], of: taxonomy.Taxonomy) -> Weights:
+    """The weights that all parts give, calibration included."""
+    model = Learned(of)
+    model.update(*merged(parts), calibrate=True)
+    return model.weights
+
+
+@dataclass
+class WorkerProcess:
+    """``stream-persona worker`` as an operator runs it, or what else Python shall run for one."""
+
+    settings: Settings
+    log: Path
+    program: Sequence[str] = ("-m", "stream_persona", "worker")
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.program],
+                env=environment(self.settings),
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+class Shop:
+    """What tests do to one deployment and ask of it."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.settings = settings
+        self.taxonomy = taxonomy.load(settings.taxonomy)
+        self.redis = redis
+
+    def soon_missed(self) -> None:
+        """Let the group miss a silent worker after half the time: who tests a death waits for it.
+
+        It is about workers that start from now on.
+        """
+        half = self.settings.session_timeout / 2
+        self.settings = self.settings.model_copy(update={"session_timeout": half})
+
+    async def produce(self, *events: Event, partition: int | None = None) -> None:
+        raw = [(self._topic(event), event.customer_id, encode(event)) for event in events]
+        await self.produce_raw(raw, partition)
+
+    async def produce_raw(
+        self, messages: Sequence[tuple[str, str, bytes]], partition: int | None = None
+    ) -> None:
+        # With fewer acks a log that is replicated may still look empty: nobody has copied its end.
+        brokers = self.settings.brokers
+        async with AIOKafkaProducer(bootstrap_servers=brokers, acks="all") as producer:
+            for topic, key, value in messages:
+                await producer.send(topic, value, key.encode(), partition=partition)
+
+    def _topic(self, event: Event) -> str:
+        return self.settings.input_topics[KINDS.index(type(event))]
+
+    async def at_rest(self, seconds: float = 60) -> None:
+        """Wait until the group has committed everything in the input topics."""
+        names = [*self.settings.input_topics, self.settings.topic_reroutes]
+        tps = await self._partitions(*names)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.brokers,
+            group_id=self.settings.group,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+        )
+        await consumer.start()
+        consumer.assign(tps)
+
+        async def settled() -> bool:
+            ends = await consumer.end_offsets(tps)
+            done = [(await consumer.committed(tp) or 0) >= ends[tp] for tp in tps if ends[tp]]
+            return all(done)
+
+        try:
+            await eventually(settled, seconds, "the group did not commit to the end")
+        finally:
+            await consumer.stop()
+
+    async def _partitions(self, *topics: str) -> list[TopicPartition]:
+        async with AIOKafkaProducer(bootstrap_servers=self.settings.brokers) as asked:
+            return [TopicPartition(t, p) for t in topics for p in await asked.partitions_for(t)]
+
+    @asynccontextmanager
+    async def _looking_at(
+        self, topic: str
+    ) -> AsyncIterator[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
+        """A consumer of what is committed in a topic, and where its partitions end."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.brokers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        await consumer.start()
+        try:
+            tps = await self._partitions(topic)
+            consumer.assign(tps)
+            yield consumer, await consumer.end_offsets(tps)
+        finally:
+            await consumer.stop()
+
+    async def size(self, topic: str) -> int:
+        """The end offsets of a topic's partitions, added up."""
+        async with self._looking_at(topic) as (_, ends):
+            return sum(ends.values())
+
+    async def read(self, topic: str) -> list[ConsumerRecord]:
+        """Everything committed in a topic, in the order of its partitions."""
+        async with self._looking_at(topic) as (consumer, ends):
+            found: list[ConsumerRecord] = []
+            await consumer.seek_to_beginning(*ends)
+            for tp, end in ends.items():
+                while await consumer.position(tp) < end:
+                    found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
+            return found
+
+    async def run(self, *command: str) -> bytes:
+        """What ``stream-persona`` prints, with this shop's settings."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "stream_persona", *command,
+            env=environment(self.settings), stdout=subprocess.PIPE,
+        )  # fmt: skip
+        printed, _ = await asyncio.wait_for(process.communicate(), 90)
+        assert process.returncode == 0
+        return printed
+
+    async def public(self, customer: str) -> dict[str, object] | None:
+        blob = await self.redis.get(f"{self.settings.prefix}persona:{customer}")
+        return None if blob is None else orjson.loads(blob)
+
+    async def keys(self, pattern: str) -> list[str]:
+        prefix = f"{self.settings.prefix}{pattern}"
+        return sorted([key.decode() async for key in self.redis.scan_iter(prefix, count=1_000)])
+
+    async def folded(self) -> dict[str, bytes]:
+        """The folded part of every customer's stored record."""
+        keys = await self.keys("persona-state:*")
+        blobs = await self.redis.mget(keys) if keys else []
+        fingerprint = self.taxonomy.fingerprint
+        return {
+            key.partition("persona-state:")[2]: record_codec.folded(record, fingerprint)
+            for key, record in zip(keys, record_codec.decode(blobs, fingerprint), strict=True)
+        }
+
+    async def model(self) -> bytes:
+        """Canonical bytes of the sum of all published parts."""
+        total = PersonaClassifier()
+        for partition in range(self.settings.partitions):
+            blob = await self.redis.get(f"{self.settings.prefix}persona-model:{partition}")
+            if blob:
+                total.merge(unpack(blob[8:], self.taxonomy).sums)
+        return total.canonical()
+
+    async def weights(self) -> str:
+        """The version of the weights that the published parts give, calibration included."""
+        keys = [f"{self.settings.prefix}persona-model:{p}" for p in range(self.settings.partitions)]
+        blobs = await self.redis.mget(keys)
+        parts = [unpack(blob[8:], self.taxonomy) for blob in blobs if blob]
+        return learned(parts, self.taxonomy).version
+
+    def weights_of(self, stored: dict[str, Record]) -> str:
+        """The version of the weights that records give, folded in one process."""
+        return self.learned(stored).version
+
+    def learned(self, stored: dict[str, Record]) -> Weights:
+        """The weights that records give, folded in one process."""
+        parts = []
+        for partition in range(self.settings.partitions):
+            own = {
+                n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
+            }
+            sums, taught = PersonaClassifier(), dict[str, int]()
+            shards.teach(sums, taught, process.lessons(own, self.taxonomy))
+            lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
+            known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
+            parts.append(Part(sums, members(known, self.taxonomy)))
+        return learned(parts, self.taxonomy)
+
+    async def oracle(self) -> dict[str, Record]:
+        """The fold of the topics' contents: deletions first, then one topic after another."""
+        stored: dict[str, Record] = {}
+        tokenizer = Tokenizer(self.taxonomy)
+        topics = list(enumerate(self.settings.input_topics))
+        for kind, topic in [topics[DELETION], *topics[:DELETION]]:
+            deliveries = []
+            for raw in await self.read(topic):
+                try:
+                    event = events.read(kind, raw.value, self.taxonomy)
+                except DecodeError:
+                    continue
+                delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)
+                deliveries.append(delivery)
+            stored |= process.absorb(deliveries, stored, self.taxonomy, tokenizer).records
+        return stored
+
+    def lessons(self, stored: dict[str, Record]) -> bytes:
+        """Canonical bytes of the model that records fold to."""
+        model = PersonaClassifier()
+        for lesson in process.lessons(stored, self.taxonomy):
+            model.add(lesson.part, lesson.persona)
+        return model.canonical()

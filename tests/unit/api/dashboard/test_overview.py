@@ -1,0 +1,269 @@
+"""The answers that dashboards draw: figures, limits, what is wrong."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from stream_persona.api.dashboard import overview
+from stream_persona.api.dashboard.health import troubles
+from stream_persona.api.dashboard.label_queue import Candidate
+from stream_persona.api.dashboard.overview import Pulse
+from stream_persona.api.dashboard.population_scan import Census
+from stream_persona.api.dashboard.service import Watch
+from stream_persona.api.dashboard.workers import Reports
+from stream_persona.api.model_reader import Model, Reader
+from stream_persona.errors import UnavailableError
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.estimator import derive
+from stream_persona.model.evaluation import BINS, Bin
+from stream_persona.model.weights import Weights
+from stream_persona.settings import Settings
+from stream_persona.store import worker_status
+from stream_persona.store.memory import MemoryTables
+from tests.support.builders import PERSONAS, shop
+from tests.support.said import change, judged, message, posterior, record, report, told
+
+UNSURE = posterior(None, 0.3)
+
+
+def counted(*records: bytes) -> Census:
+    census = Census()
+    census.begin()
+    census.take(records)
+    census.end()
+    return census
+
+
+async def reported(*reports: Any) -> Reports:
+    """Reports that were read from tables."""
+    tables = MemoryTables()
+    for each in reports:
+        await tables.report(each.worker, worker_status.encode(each))
+    found = Reports(tables, PERSONAS)
+    await found.look()
+    return found
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+# --- figures ---
+
+
+def test_changes_are_counted_over_the_last_minute() -> None:
+    now = 1_000.0
+    pulse = Pulse(lambda: now)
+    pulse.beat()
+    now = 1_030.0
+    pulse.beat()
+    pulse.beat()
+    assert pulse.per_minute == 3
+    now = 1_061.0
+    assert pulse.per_minute == 2
+    now = 1_200.0
+    assert pulse.per_minute == 0
+
+
+def test_the_figures_tell_who_is_what_now() -> None:
+    census = counted(record("a"), record("b", UNSURE), record("c", told("student")))
+    census.notice(change("d", posterior("student")))
+    assert overview.mix(census.tally, ["parent", "student"]) == {
+        "shoppers": 4, "ambiguous": 1, "ambiguous_share": 0.25, "assigned": 1,
+        "mix": {"parent": 1, "student": 2},
+    }  # fmt: skip
+
+
+def test_of_no_shopper_no_share_is_known() -> None:
+    assert overview.mix(Census().tally, ["parent"])["ambiguous_share"] is None
+
+
+async def test_of_shoppers_who_are_not_counted_yet_history_knows_nothing() -> None:
+    reports = await reported()
+    state = overview.state(Census(), reports, 5, PERSONAS)
+    assert (state.mix, state.shoppers, state.ambiguous, state.lag_events) == (None, None, None, 5)
+    state = overview.state(counted(record("a")), reports, None, ["parent"])
+    assert (state.mix, state.shoppers, state.log_loss) == ({"parent": 1}, 1, None)
+
+
+async def test_history_holds_the_recent_losses_of_all_models() -> None:
+    models = [
+        judged(trials=4, loss=8.0, prior_loss=6.0, recent=2, recent_loss=3.0, recent_right=1),
+        judged("forest", trials=4, recent=4, recent_loss=5.0),
+    ]
+    reports = await reported(report(at=now_ms(), models=models))
+    state = overview.state(Census(), reports, None, PERSONAS)
+    assert (state.log_loss, state.prior_log_loss, state.accuracy) == (1.5, 1.5, 0.5)
+    assert state.challengers == {"forest": 1.25}
+
+
+async def test_reports_of_another_release_are_left_out() -> None:
+    tables = MemoryTables()
+    await tables.report("old", b'{"worker": "old"}')
+    await tables.report("w", worker_status.encode(report(at=now_ms())))
+    reports = Reports(tables, PERSONAS)
+    await reports.look()
+    assert [each.worker for each in reports.alive] == ["w"]
+
+
+async def test_while_redis_is_away_workers_stay_as_they_were_and_rates_are_unknown() -> None:
+    class Away(MemoryTables):
+        away = False
+
+        async def reports(self) -> dict[str, bytes]:
+            if self.away:
+                raise UnavailableError("Redis was not usable for 2 s")
+            return await super().reports()
+
+    tables = Away()
+    await tables.report("w", worker_status.encode(report(at=now_ms())))
+    reports = Reports(tables, PERSONAS)
+    assert reports.away is None
+    for tables.away in (False, True):
+        await reports.look()
+        assert (reports.away, len(reports.alive)) == (tables.away, 1)
+    assert (reports.events_per_second, reports.change_p99_ms) == (None, None)
+
+
+# --- limits, portraits, model ---
+
+
+def weights_of(**parts: Any) -> Weights:
+    weights = derive(PersonaClassifier(), PERSONAS)
+    return Weights(**{name: getattr(weights, name) for name in weights.__slots__} | parts)
+
+
+def test_limits_are_the_policys_until_they_are_measured() -> None:
+    taxonomy = shop(policy={"min_confidence": 0.55, "candidate_coverage": 0.9})
+    assert overview.limits(weights_of(), taxonomy) == {
+        "threshold": 0.55, "candidate_floor": pytest.approx(0.02)
+    }  # fmt: skip
+    measured = weights_of(threshold=0.7, candidate_floor=0.04)
+    assert overview.limits(measured, taxonomy) == {"threshold": 0.7, "candidate_floor": 0.04}
+
+
+def test_a_threshold_that_nobody_reaches_is_one() -> None:
+    assert overview.limits(weights_of(threshold=2.0), shop())["threshold"] == 1.0
+
+
+def test_a_portrait_has_its_shoppers_its_trials_and_what_defines_it() -> None:
+    bins = [Bin()] * BINS
+    bins[8] = Bin(4, 3, 3_400_000)
+    current = judged(reliability=[bins, *([[Bin()] * BINS] * (len(PERSONAS) - 1))])
+    model = Model(weights_of(), {"parent": 3})
+    lifts = {"parent": [("category", "baby", 4.0)]}
+    census = counted(record("a"), record("b", told()), record("c", UNSURE))
+    found = overview.portraits(shop(), model, census, current, lifts)
+    parent, student = found["personas"][:2]
+    assert (parent["shoppers"], parent["assigned"], parent["labelled"]) == (2, 1, 3)
+    assert (parent["trials"], parent["title"]) == (4, "parent")
+    assert parent["reliability"] == [
+        {"confidence": pytest.approx(0.85), "accuracy": 0.75, "trials": 4}
+    ]
+    assert parent["lifts"] == [{"feature": "category", "value": "baby", "lift": 4.0}]
+    assert (student["shoppers"], student["trials"], student["lifts"]) == (0, 0, [])
+    assert found["ambiguous"]["shoppers"] == 1
+    assert len(found["edges"]) == len(found["ambiguous"]["confidence"]) + 1
+
+
+async def test_the_model_is_told_with_its_workers_and_alarms_the_newest_first() -> None:
+    models = [judged(trials=2, alarms=[(10, 1), (30, 2)]), judged("forest", alarms=[(20, 9)])]
+    reports = await reported(
+        report("v", now_ms(), models=models, sweeping=True, oldest_record_seconds=2.5),
+        report("w", now_ms(), partitions=[3]),
+    )
+    found = overview.model(shop(), Model(weights_of(), {"parent": 3}), reports)
+    assert [alarm["at"] for alarm in found["alarms"]] == [30, 20, 10]
+    assert [each["name"] for each in found["models"]] == ["current", "forest"]
+    assert [each["alarms"] for each in found["models"]] == [2, 1]
+    assert [each["partitions"] for each in found["workers"]] == [2, 1]
+    assert (found["sweeping"], found["oldest_record_seconds"]) == (True, 2.5)
+    assert found["labels"] == dict.fromkeys(PERSONAS, 0) | {"parent": 3}
+    assert found["confusion"]["personas"] == PERSONAS
+
+
+async def test_without_workers_nothing_is_known_of_the_model_but_itself() -> None:
+    found = overview.model(shop(), Model(weights_of()), await reported())
+    assert (found["workers"], found["models"], found["alarms"]) == ([], [], [])
+    assert (found["oldest_record_seconds"], found["confusion"]["counts"]) == (None, [])
+
+
+def test_a_queued_shopper_is_told_in_epoch_milliseconds() -> None:
+    queued = Candidate("a", 1.5, 3.0, {"parent": 1.0}, ["parent"], "2025-11-24T16:00:00.250Z")
+    assert overview.queued(queued)["updated_at"] == 1_764_000_000_250
+
+
+# --- what is wrong ---
+
+
+def told_of(**parts: Any) -> list[tuple[str, str]]:
+    well: dict[str, Any] = {
+        "redis_away": False, "kafka_away": False, "silence": 1.0, "waiting": 0, "stalled": None
+    }  # fmt: skip
+    return [(each["part"], each["message"]) for each in troubles(**well | parts)]
+
+
+def test_when_all_is_well_nothing_is_told() -> None:
+    assert told_of(silence=14.9, waiting=50_000) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "part", "sentence"),
+    [
+        ({"redis_away": True}, "redis", "Redis does not answer: what you see may be old."),
+        ({"kafka_away": True}, "kafka", "Kafka does not answer: nothing new can come in, and"),
+        ({"silence": 20.4}, "workers", "No worker has reported for 20 s: personas don't move."),
+        ({"silence": 600.0}, "workers", "No worker has reported for 10 min: personas"),
+        (
+            {"waiting": 1_240, "stalled": 14.2}, "stream",
+            "The stream stands still: 1,240 events wait and none was worked off for 14 s.",
+        ),
+        ({"waiting": 1, "stalled": 10.0}, "stream", "The stream stands still: 1 event waits and"),
+    ],
+)  # fmt: skip
+def test_each_trouble_is_a_sentence(parts: dict[str, Any], part: str, sentence: str) -> None:
+    ((found, told_as),) = told_of(**parts)
+    assert (found, told_as[: len(sentence)], told_as[-1]) == (part, sentence, ".")
+
+
+def test_while_redis_is_away_nobody_can_say_that_workers_are() -> None:
+    assert [part for part, _ in told_of(redis_away=True, silence=60.0)] == ["redis"]
+
+
+# --- what is watched ---
+
+
+def watch_of(tables: MemoryTables) -> Watch:
+    settings, taxonomy = Settings(_env_file=None), shop()
+    return Watch(settings, taxonomy, tables, Reader(settings, taxonomy, tables))
+
+
+async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
+    watch = watch_of(MemoryTables())
+    watch.notice(message("a", posterior("student"), UNSURE))
+    watch.notice(message("b", None))
+    assert watch.overview(stream=True)["changes_per_minute"] == 1
+    history = await watch.history(60)
+    assert (history["changes"], len(history["at"])) == ([1], 1)
+    assert history["flows"] == [{"from": None, "to": "student", "count": 1}]
+
+
+@pytest.mark.parametrize(
+    "junk", [{}, {"customer_id": "a"}, {"customer_id": "a", "current": {}}, {"customer_id": 3}, []]
+)
+async def test_what_is_no_change_moves_nothing(junk: Any) -> None:
+    watch = watch_of(MemoryTables())
+    with pytest.raises(msgspec.ValidationError):
+        watch.notice(junk)
+    assert watch.overview(stream=True)["changes_per_minute"] == 0
+
+
+async def test_before_anything_was_looked_at_figures_are_unknown_and_nothing_is_wrong() -> None:
+    found = watch_of(MemoryTables()).overview(stream=False)
+    assert (found["counted"], found["shoppers"], found["workers"]) == (False, 0, 0)
+    assert [found[name] for name in ("lag_events", "lag_seconds", "change_p99_ms")] == [None] * 3
+    assert found["troubles"] == []

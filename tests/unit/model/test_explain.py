@@ -1,0 +1,128 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from stream_persona.domain.features import Profiles, profiles
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.estimator import derive
+from stream_persona.model.explain import reasons, split, tree
+from stream_persona.model.statistics import contribution
+from stream_persona.model.weights import Weights
+from tests.support.builders import (
+    NOW,
+    PERSONAS,
+    model_of,
+    profile_after,
+    purchase,
+    record_of,
+    shop,
+    tastes,
+)
+
+SHOP = shop()
+TASTES = derive(model_of(tastes(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
+
+
+def named() -> Tokenizer:
+    tokenizer = Tokenizer(SHOP)
+    tokenizer.read(purchase("p", categories=[*PERSONAS, "food"]))
+    return tokenizer
+
+
+def bought(*categories: str, times: int = 1) -> Profiles:
+    events = [purchase(f"p{i}", NOW + i, categories=categories) for i in range(times)]
+    return profile_after(*events, taxonomy=SHOP)
+
+
+def same_baskets() -> Weights:
+    """Learned from shoppers who are all alike within their persona."""
+    model = PersonaClassifier()
+    for persona in PERSONAS:
+        part = bought(persona, persona, times=30)
+        for _ in range(6):
+            model.add(contribution(part), persona)
+    return derive(model, PERSONAS)
+
+
+def product_is_probability(weights: Weights, profile: Profiles, persona: str) -> None:
+    why = tree(weights, profile, persona, named().name)
+    product = math.prod(factor["value"] for factor in why["factors"])
+    expected = float(weights.probabilities(profile)[0, weights.classes.index(persona)])
+    assert product == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+@given(st.lists(st.sampled_from([*PERSONAS, "food", "new"]), min_size=1), st.integers(1, 40))
+@hypothesis(max_examples=40)
+def test_the_product_of_all_leaves_is_the_probability(categories: list[str], times: int) -> None:
+    for persona in PERSONAS:
+        product_is_probability(TASTES, bought(*categories, times=times), persona)
+
+
+@pytest.mark.parametrize("times", [1, 5, 30, 100])
+def test_the_product_holds_where_evidence_is_overwhelming(times: int) -> None:
+    weights = same_baskets()
+    for persona in PERSONAS:
+        product_is_probability(weights, bought("parent", "parent", times=times), persona)
+
+
+@pytest.mark.parametrize("times", [1, 5, 30, 100])
+def test_overwhelming_evidence_still_has_reasons(times: int) -> None:
+    (found,) = reasons(same_baskets(), bought("parent", times=times), ["parent"], named().name, 3)
+    assert ("category", "parent") in {(feature, value) for feature, value, _ in found}
+
+
+def test_factors_come_from_the_most_for_to_the_most_against() -> None:
+    why = tree(TASTES, bought("parent", "gamer", times=9), "parent", named().name)
+    base, normalizer, *lifts = why["factors"]
+    assert why["type"] == "product"
+    assert base["type"] == "baseP"
+    assert base["proposition"] == {"persona": {"$has": "parent"}}
+    assert normalizer["type"] == "normalizer"
+    values = [factor["value"] for factor in lifts]
+    assert values == sorted(values, reverse=True)
+    assert lifts[0]["proposition"] == {"category": {"$has": "parent"}}
+
+
+def test_reasons_are_the_strongest_that_speak_for_a_persona() -> None:
+    (found,) = reasons(TASTES, bought("parent", times=9), ["parent"], named().name, 3)
+    assert found[0][:2] == ("category", "parent")
+    assert all(lift > 1_000_000 for _, _, lift in found)
+    assert list(found) == sorted(found, key=lambda reason: -reason[2])
+
+
+def test_reasons_are_the_same_in_any_company() -> None:
+    told = [("parent", 3), ("gamer", 9), ("food", 1), ("parent", 40)]
+    events = [[purchase(f"p{i}", NOW + i, categories=[c]) for i in range(n)] for c, n in told]
+    together = profiles([record_of(*each, taxonomy=SHOP).counts for each in events], SHOP.features)
+    asked = ["parent", "gamer", "nobody", "gamer"]
+    alone = [
+        reasons(TASTES, together.row(row), [persona], named().name, 3)[0]
+        for row, persona in enumerate(asked)
+    ]
+    assert alone[0] != alone[1] != ()
+    assert reasons(TASTES, together, asked, named().name, 3) == alone
+    some = together.rows([3, 0])
+    assert reasons(TASTES, some, ["gamer", "parent"], named().name, 3) == [alone[3], alone[0]]
+
+
+def test_an_unknown_persona_or_no_reasons_asked_are_none() -> None:
+    assert reasons(TASTES, bought("parent"), ["nobody"], named().name, 3) == [()]
+    assert reasons(TASTES, bought("parent"), ["parent"], named().name, 0) == [()]
+
+
+def test_without_events_the_prior_is_all_there_is() -> None:
+    empty = Profiles(
+        np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0),
+        np.zeros(1),
+    )  # fmt: skip
+    product_is_probability(TASTES, empty, "parent")
+
+
+def test_a_name_is_split_at_its_first_colon() -> None:
+    assert split("query:a:b") == ("query", "a:b")
+    assert split("slot") == ("slot", "")

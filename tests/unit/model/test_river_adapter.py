@@ -1,0 +1,178 @@
+"""River classifiers: found by their names, taught in a fair form, asked for whole rows."""
+
+import math
+import sys
+import types
+
+import pytest
+from river import compose, linear_model, naive_bayes, preprocessing
+
+from stream_persona.domain.features import COARSE_SLOTS, EVENTS, Profiles
+from stream_persona.domain.tokenizer import slot_of
+from stream_persona.errors import SettingsError
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.river_adapter import (
+    Example,
+    Learner,
+    classifier,
+    features_of,
+    form_of,
+    in_order,
+    normalised,
+    refolded,
+    specifications,
+)
+from tests.support.builders import PERSONAS, browse, profile_after, purchase, shop
+from tests.support.labelled import taught_examples
+
+SHOP = shop()
+BAYES = "river.naive_bayes:MultinomialNB"
+SEVERAL = (
+    "additive", BAYES, "river.naive_bayes:ComplementNB", "river.naive_bayes:BernoulliNB",
+    "river.linear_model:SoftmaxRegression", "river.linear_model:LogisticRegression(l2=0.1)",
+    "river.tree:HoeffdingTreeClassifier", "river.forest:ARFClassifier(n_models=3)",
+    "river.neighbors:KNNClassifier",
+)  # fmt: skip
+
+
+def bought(*categories: str, times: int = 1) -> Profiles:
+    events = [purchase(f"p{i}", categories=categories) for i in range(times)]
+    return profile_after(*events, taxonomy=SHOP)
+
+
+@pytest.fixture
+def own_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A team's own module, with estimators that stand ready."""
+    module = types.ModuleType("team_models")
+    module.scaled = compose.Pipeline(  # type: ignore[attr-defined]
+        preprocessing.StandardScaler(), linear_model.SoftmaxRegression()
+    )
+    module.no_end = compose.Pipeline(preprocessing.StandardScaler())  # type: ignore[attr-defined]
+    module.make = naive_bayes.MultinomialNB  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "team_models", module)
+    return module
+
+
+@pytest.mark.parametrize("specification", SEVERAL)
+def test_any_river_classifier_learns_and_answers_with_whole_rows(specification: str) -> None:
+    learner = Learner(classifier(specification), SHOP.names)
+    assert sum(learner.probabilities(bought("parent"))) == pytest.approx(1)
+    for example in in_order(taught_examples(SHOP)):
+        learner.learn(example.persona, example.profile)
+    row = learner.probabilities(bought("parent", times=5))
+    assert len(row) == len(PERSONAS)
+    assert sum(row) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("specification", SEVERAL)
+def test_what_is_folded_depends_on_the_set_of_examples_alone(specification: str) -> None:
+    learner, known = Learner(classifier(specification), SHOP.names), taught_examples(SHOP)
+    asked = bought("student", "food", times=3)
+    one, other = refolded(learner, known), refolded(learner, known[::-1])
+    assert one.probabilities(asked) == other.probabilities(asked)
+
+
+def test_a_fold_begins_with_nothing() -> None:
+    learner, asked = Learner(classifier(BAYES), SHOP.names), bought("parent")
+    learner.learn("student", bought("parent", times=9))
+    assert refolded(learner, ()).probabilities(asked) == (0.2,) * 5
+
+
+def test_a_class_that_was_never_seen_is_impossible() -> None:
+    learner = Learner(classifier(BAYES), SHOP.names)
+    learner.learn("student", bought("parent"))
+    assert learner.probabilities(bought("parent")) == (0, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [([0, 0], (0.5, 0.5)), ([math.nan, 1], (0, 1)), ([math.nan, math.inf], (0.5, 0.5)),
+     ([1, 3], (0.25, 0.75)), ([-1, 2], (0, 1))],
+)  # fmt: skip
+def test_whatever_a_classifier_answers_becomes_probabilities(
+    row: list[float], expected: tuple[float, ...]
+) -> None:
+    assert normalised(row) == expected
+
+
+def test_naive_bayes_is_told_counts_and_whoever_weighs_features_is_told_bounded_ones() -> None:
+    profile = bought("parent", times=400)
+    slot = slot_of("category:parent", fine=False)
+    counts, logs = features_of(profile, "counts"), features_of(profile, "logs")
+    assert counts[slot] == pytest.approx(100)
+    assert logs[slot] == pytest.approx(math.log1p(200), abs=1e-5)
+    assert form_of(classifier(BAYES)) == "counts"
+    assert form_of(classifier("river.linear_model:SoftmaxRegression")) == "logs"
+    assert form_of(PersonaClassifier()) == "whole"
+
+
+def test_our_own_classifier_is_told_all_of_a_profile() -> None:
+    told = features_of(bought("parent", times=400), "whole")
+    assert told["events"] == pytest.approx(400)
+    assert told[slot_of("category:parent", fine=False)] == pytest.approx(400)
+    assert 0 not in told
+
+
+def test_features_come_in_the_order_of_slots_without_the_events_and_fine_ones_last() -> None:
+    profile = profile_after(browse("b", query="red shoes"), taxonomy=SHOP)
+    slots = list(features_of(profile, "counts"))
+    assert slots == sorted(slots)
+    assert slots[0] > EVENTS
+    assert slots[-2] >= COARSE_SLOTS
+
+
+def test_examples_are_ordered_by_a_hash_and_not_by_groups_of_ids() -> None:
+    groups = [Example(f"{group}-{i}", "parent", bought("a")) for group in "abcd" for i in range(25)]
+    first = {example.customer_id[0] for example in in_order(groups)[:20]}
+    assert first == set("abcd")
+
+
+def test_a_list_of_specifications_may_hold_arguments_with_commas() -> None:
+    text = " a:B , c:D(x=1, y=[2, 3]),a:B,, "
+    assert specifications(text) == ("a:B", "c:D(x=1, y=[2, 3])")
+
+
+def test_arguments_are_given_to_the_constructor() -> None:
+    made = classifier("river.naive_bayes:MultinomialNB(alpha=0.5)")
+    assert isinstance(made, naive_bayes.MultinomialNB)
+    assert made.alpha == 0.5
+
+
+def test_chance_has_a_seed_unless_it_is_given_one() -> None:
+    made = [classifier(f"river.forest:ARFClassifier{given}") for given in ("", "(seed=7)")]
+    assert [model.seed for model in made] == [1, 7]  # type: ignore[attr-defined]
+
+
+def test_a_pipeline_of_a_module_is_run_as_a_copy(own_module: types.ModuleType) -> None:
+    made = classifier("team_models:scaled")
+    assert isinstance(made, compose.Pipeline)
+    assert made is not own_module.scaled
+    assert form_of(made) == "logs"
+
+
+WRONG = {
+    "nonsense": "write module:Class",
+    "river.naive_bayes:MultinomialNB(0.5)": "write module:Class",
+    "river.naive_bayes:MultinomialNB(alpha=__import__('os'))": "write module:Class",
+    "river.naive_bayes:MultinomialNB(**{'alpha': 1})": "write module:Class",
+    "river.naive_bayes:MultinomialNB(alpha=1).x()": "write module:Class",
+    "river.naive_bayes:MultinomialNB(beta=1)": "it cannot be made (",
+    "river.naive_bayes:Nope": "it cannot be imported (",
+    "no_such_module:Nope": "it cannot be imported (No module named 'no_such_module')",
+    "river.linear_model:LinearRegression": "neither a class nor an estimator for classes",
+    "os:getcwd": "neither a class nor an estimator for classes",
+    "team_models:no_end": "the pipeline ends in a StandardScaler",
+    "river.ensemble:BaggingClassifier": "it cannot be made (",
+}
+
+
+@pytest.mark.parametrize("specification", WRONG)
+def test_what_is_no_classifier_is_refused_with_one_sentence(
+    specification: str, own_module: types.ModuleType
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        classifier(specification)
+    told = str(caught.value)
+    assert told.startswith(f"{specification!r} is no River classifier that can be run: ")
+    assert WRONG[specification] in told
+    assert "\n" not in told

@@ -1,0 +1,358 @@
+"""Replay of files into tables: the same fold as the walk's, once, and nothing lost in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import Event, encode
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import FencedError, InputError
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.shard import unpack
+from stream_persona.pipeline import process
+from stream_persona.pipeline.process import Delivery
+from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
+from stream_persona.replay.fold import Replay, Summary, Unreadable
+from stream_persona.settings import Settings
+from stream_persona.store.memory import MemoryTables
+from tests.support.builders import (
+    NOW,
+    Crash,
+    Log,
+    Outbox,
+    assignment,
+    browse,
+    deletion,
+    kind_of,
+    purchase,
+    shop,
+    tastes,
+    worker_settings,
+)
+
+TAXONOMY = shop()
+SETTINGS = worker_settings(partitions=4)
+HISTORY = tastes(TAXONOMY)
+
+
+def line(event: Event, **more: object) -> bytes:
+    """An event as a line that says which topic it is of."""
+    fields = json.loads(encode(event)) | {"topic": SETTINGS.input_topics[kind_of(event)]} | more
+    return json.dumps(fields).encode() + b"\n"
+
+
+def file_of(path: Path, happened: Iterable[Event]) -> Path:
+    path.write_bytes(b"".join(map(line, happened)))
+    return path
+
+
+def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
+    """What the lines of a file are to the walk."""
+    partition = file_partition(str(path))
+    return [Delivery.of(e, kind_of(e), partition, n) for n, e in enumerate(happened, 1)]
+
+
+async def replayed(
+    tables: MemoryTables,
+    *paths: Path,
+    outbox: Outbox | None = None,
+    kind: int | None = None,
+    publish: bool = True,
+    settings: Settings = SETTINGS,
+    letters: list[Unreadable] | None = None,
+) -> Summary:
+    replay = Replay(settings, TAXONOMY, tables, outbox or Outbox(), Log(), publish=publish)
+    note = (letters if letters is not None else []).append
+    files = Files(paths, kind, settings, TAXONOMY)
+    return await replay.run(files.chunks(), unreadable=note)
+
+
+def folded(tables: MemoryTables) -> dict[str, bytes]:
+    mark = TAXONOMY.fingerprint
+    stored = record_codec.decode(list(tables.states.values()), mark)
+    pairs = zip(tables.states, stored, strict=True)
+    return {name: record_codec.folded(record, mark) for name, record in pairs}
+
+
+def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
+    """The fold of all in one go."""
+    outcome = process.absorb(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
+    mark = TAXONOMY.fingerprint
+    return {name: record_codec.folded(record, mark) for name, record in outcome.records.items()}
+
+
+def changes(outbox: Outbox) -> list[dict[str, Any] | None]:
+    values = outbox.values(SETTINGS.topic_changes)
+    return [None if value is None else json.loads(value) for value in values]
+
+
+async def test_a_replayed_file_leaves_the_records_that_the_walk_gives(tmp_path: Path) -> None:
+    path, tables = file_of(tmp_path / "history.jsonl", HISTORY), MemoryTables()
+    summary = await replayed(tables, path)
+    assert folded(tables) == oracle(deliveries(path, HISTORY))
+    assert summary.applied.total() == len(HISTORY)
+
+
+@given(st.lists(st.integers(1, 60), max_size=8), st.integers(1, 40))
+async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
+    sizes: list[int], cached: int
+) -> None:
+    run = deliveries(Path("history"), HISTORY)
+    chunks, at = [], 0
+    for size in sizes:
+        chunks.append(run[at : at + size])
+        at += size
+    tables = MemoryTables()
+
+    async def found() -> AsyncIterator[Sequence[Delivery]]:
+        for chunk in [*chunks, run[at:]]:
+            yield chunk
+
+    settings = worker_settings(partitions=4, cached_customers=cached)
+    await Replay(settings, TAXONOMY, tables, Outbox(), Log()).run(found())
+    assert folded(tables) == oracle(run)
+
+
+async def test_the_parts_of_the_model_are_the_fold_of_the_records(tmp_path: Path) -> None:
+    path, tables = file_of(tmp_path / "history.jsonl", HISTORY), MemoryTables()
+    await replayed(tables, path)
+    outcome = process.absorb(deliveries(path, HISTORY), {}, TAXONOMY, Tokenizer(TAXONOMY))
+    expected, published = PersonaClassifier(), PersonaClassifier()
+    for lesson in outcome.lessons:
+        expected.add(lesson.part, lesson.persona, lesson.sign)
+    for _, part in (await tables.parts(range(SETTINGS.partitions))).values():
+        published.merge(unpack(part, TAXONOMY).sums)
+    assert expected.customers
+    assert published.canonical() == expected.canonical()
+
+
+async def test_each_customer_is_spoken_of_once_and_the_public_record_says_the_same(
+    tmp_path: Path,
+) -> None:
+    path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
+    summary = await replayed(tables, path, outbox=outbox)
+    said = {change["customer_id"]: change for change in changes(outbox) if change}
+    assert len(said) == len(outbox.sent) == len(tables.announced) == summary.customers
+    for name, change in said.items():
+        public = json.loads(tables.public_records[name])
+        assert public["revision"] == change["revision"] == 1
+        assert public["distribution"] == change["current"]["distribution"]
+
+
+async def test_predictions_of_a_replay_know_the_whole_model(tmp_path: Path) -> None:
+    newcomer = [purchase(f"n{i}", NOW + i, "new", ("gamer",)) for i in range(5)]
+    path, tables = file_of(tmp_path / "h.jsonl", [*newcomer, *HISTORY]), MemoryTables()
+    await replayed(tables, path)
+    distribution = json.loads(tables.public_records["new"])["distribution"]
+    assert max(distribution, key=distribution.get) == "gamer"
+
+
+async def test_replaying_a_file_twice_changes_and_publishes_nothing_more(tmp_path: Path) -> None:
+    path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
+    await replayed(tables, path)
+    before = dict(tables.states), dict(tables.public_records)
+    unpublished = await tables.pending(0)
+    again = await replayed(tables, path, outbox=outbox)
+    assert (tables.states, tables.public_records) == before
+    assert (again.applied.total(), again.already_applied) == (0, len(HISTORY))
+    assert again.changes == 0
+    assert {c["change_id"] for c in changes(outbox) if c} <= {
+        json.loads(copy)["change_id"] for copy in tables.announced[: len(before[1])]
+    }
+    assert unpublished  # what the first replay wrote last is said again by the next owner
+
+
+async def test_a_file_that_has_grown_gives_its_new_lines(tmp_path: Path) -> None:
+    path, tables = file_of(tmp_path / "h.jsonl", HISTORY[:50]), MemoryTables()
+    await replayed(tables, path)
+    summary = await replayed(tables, file_of(path, HISTORY))
+    assert summary.applied.total() == len(HISTORY) - 50
+    assert folded(tables) == oracle(deliveries(path, HISTORY))
+
+
+async def test_two_files_are_two_inputs(tmp_path: Path) -> None:
+    first = file_of(tmp_path / "1.jsonl", [purchase("e1")])
+    second = file_of(tmp_path / "2.jsonl", [purchase("e2", NOW + 1)])
+    summary = await replayed(MemoryTables(), first, second)
+    assert summary.applied == {"purchase": 2}
+
+
+def test_no_two_of_many_file_names_are_taken_for_one() -> None:
+    names = [f"exports/{n:05}.jsonl" for n in range(20_000)]
+    assert len({file_partition(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("kind", range(len(KIND_NAMES)))
+def test_positions_of_files_keep_clear_of_those_of_topics(kind: int) -> None:
+    source = Delivery.of(browse("e"), kind, file_partition("history.jsonl"), 1).source
+    assert source > len(KIND_NAMES) << 16
+    assert (source >> 16) & 7 == kind
+
+
+UNREADABLE = {
+    b"{": "not_json",
+    b'"text"': "invalid_field",
+    b'{"topic": "browses", "event_id": "\xff"}': "not_utf8",
+    b"[]": "invalid_field",
+    b'{"topic": ' + b"[" * 100_000: "too_deep",
+    b"{}": "invalid_field",
+    b'{"topic": 5}': "invalid_field",
+    b'{"topic": "sales"}': "invalid_field",
+    b'{"topic": "browses"}': "invalid_field",
+    line(browse("e", customer="a\tb")).strip(): "invalid_id",
+    line(assignment("a", persona="astronaut")).strip(): "unknown_persona",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), UNREADABLE.items(), ids=range(len(UNREADABLE)))
+async def test_what_cannot_be_read_is_counted_by_its_reason_and_handed_on(
+    tmp_path: Path, text: bytes, reason: str
+) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_bytes(line(purchase("e1")) + text + b"\n" + line(purchase("e2", NOW + 1)))
+    letters: list[Unreadable] = []
+    summary = await replayed(MemoryTables(), path, letters=letters)
+    assert summary.applied == {"purchase": 2}
+    assert [(letter.line, letter.value.strip()) for letter in letters] == [(2, text)]
+    assert [letter.reason for letter in letters] == [*summary.unreadable] == [reason]
+
+
+async def test_every_line_is_in_the_summary_once(tmp_path: Path) -> None:
+    path, old = tmp_path / "h.jsonl", browse("old", NOW - 1)
+    path.write_bytes(b"".join([line(deletion("d")), line(old), b"\n", b"?\n", line(browse("x"))]))
+    tables = MemoryTables()
+    await replayed(tables, path)
+    path.write_bytes(path.read_bytes() + line(browse("new", NOW + 1)) * 2)
+    facts = (await replayed(tables, path)).plain()
+    assert facts["read"] == 6
+    assert facts["applied"] == {"browse": 2}
+    assert (facts["already_applied"], facts["duplicates"]) == (3, 1)
+    assert facts["unreadable"] == {"not_json": 1}
+
+
+async def test_with_a_kind_given_lines_need_no_topic(tmp_path: Path) -> None:
+    path = tmp_path / "purchases.jsonl"
+    path.write_bytes(encode(purchase("e1")))
+    summary = await replayed(MemoryTables(), path, kind=0)
+    assert summary.applied == {"purchase": 1}
+
+
+async def test_a_deletion_is_published_and_leaves_its_memory_alone(tmp_path: Path) -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    await replayed(tables, file_of(tmp_path / "1.jsonl", HISTORY))
+    gone = "parent-0"
+    path = file_of(tmp_path / "2.jsonl", [deletion("d", 2 * NOW, gone), browse("x", NOW, gone)])
+    summary = await replayed(tables, path, outbox=outbox)
+    assert gone not in tables.states.keys() | tables.public_records.keys()
+    assert gone in tables.markers
+    assert (gone.encode(), None) in [(message.key, message.value) for message in outbox.sent]
+    assert summary.dropped_by_deletion == 1
+    assert gone not in {name for p in range(4) for name in await tables.labelled(p)}
+
+
+async def test_nothing_is_published_when_nothing_shall_be(tmp_path: Path) -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    path = file_of(tmp_path / "h.jsonl", [*HISTORY, deletion("d", NOW, "nobody")])
+    summary = await replayed(tables, path, outbox=outbox, publish=False)
+    assert (outbox.sent, tables.announced, summary.published) == ([], [], 0)
+    assert len(tables.public_records) == summary.changes > 0
+
+
+async def test_a_replay_that_died_before_it_published_is_completed_by_the_next(
+    tmp_path: Path,
+) -> None:
+    path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
+    outbox.crashes = 1
+    with pytest.raises(Crash):
+        await replayed(tables, path, outbox=outbox)
+    await replayed(tables, path, outbox=outbox)
+    assert folded(tables) == oracle(deliveries(path, HISTORY))
+    said = {change["customer_id"] for change in changes(outbox) if change}
+    assert said == tables.public_records.keys()
+
+
+async def test_a_worker_that_claims_a_partition_ends_the_replay() -> None:
+    run = deliveries(Path("history"), HISTORY)
+    tables = MemoryTables()
+
+    async def found() -> AsyncIterator[Sequence[Delivery]]:
+        yield run[:60]
+        await tables.claim(range(SETTINGS.partitions))
+        yield run[60:]
+
+    with pytest.raises(FencedError):
+        await Replay(SETTINGS, TAXONOMY, tables, Outbox(), Log()).run(found())
+
+
+async def test_names_of_tokens_are_kept_and_affinities_written(tmp_path: Path) -> None:
+    tables = MemoryTables()
+    await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY))
+    assert "category:gamer" in {token for _, token in await tables.names()}
+    assert tables.affinities["gamer"]["category:gamer"] > 1
+
+
+async def test_rows_of_parquet_are_events_as_lines_are(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    happened = [
+        purchase("e1", categories=("food", "baby/diapers")),
+        browse("e2", NOW + 1),
+        assignment("a1", NOW + 2, persona=None),
+        purchase("e3", NOW + 3),
+    ]
+    rows = [json.loads(line(event)) for event in happened]
+    columns = {name: None for row in rows for name in row}
+    rows = [{**columns, **row} for row in rows]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path := tmp_path / "h.parquet")
+    files = Files([path], None, SETTINGS, TAXONOMY)
+    found = [each async for chunk in files.chunks() for each in chunk]
+    assert files.total == len(happened)
+    assert [each.event for each in found if isinstance(each, Delivery)] == happened
+    assert [each.offset for each in found if isinstance(each, Delivery)] == [1, 2, 3, 4]
+
+
+async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    item = {"product_id": "p", "price": 2.5, "attributes": {"colour": "red"}}
+    frame = pandas.DataFrame({
+        "event_id": ["e1", "e2"],
+        "customer_id": ["c", "c"],
+        "occurred_at": pandas.to_datetime(["2023-11-14T22:13:20", "2023-11-14T22:13:21"]),
+        "action": ["view", "view"],
+        "product": [item, None],
+        "query": [float("nan"), None],
+    })  # fmt: skip
+    frame.to_parquet(tmp_path / "browses.parquet")
+    files = Files([tmp_path / "browses.parquet"], 1, SETTINGS, TAXONOMY)
+    (chunk,) = [chunk async for chunk in files.chunks()]
+    first, second = chunk
+    assert isinstance(first, Delivery)
+    assert isinstance(second, Delivery)
+    assert first.at == NOW
+    assert first.event.product.attributes == {"colour": "red"}  # type: ignore[union-attr]
+    assert second.event.product is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("content", [b"PAR1 and no more", None])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "broken.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.parquet: cannot be read"):
+        Files([path], None, SETTINGS, TAXONOMY)
+
+
+async def test_long_files_come_in_chunks(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "h.jsonl", [browse("e")] * (CHUNK + 1))
+    files = Files([path], None, SETTINGS, TAXONOMY)
+    assert [len(chunk) async for chunk in files.chunks()] == [CHUNK, 1]
+    assert files.total == CHUNK + 1

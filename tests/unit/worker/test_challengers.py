@@ -1,0 +1,245 @@
+"""Challengers: silent, asked before they are taught, out when they fail, and without who left."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from stream_persona.errors import SettingsError
+from stream_persona.model.evaluation import Prequential
+from stream_persona.model.river_adapter import Example, classifier
+from stream_persona.pipeline.process import Lesson
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.model_replica import Pace
+from stream_persona.worker.challengers import CURRENT, Challenger, Panel, departed
+from stream_persona.worker.metrics import Metrics
+from tests.support.builders import (
+    NOW,
+    assignment,
+    deletion,
+    delivered,
+    profile_after,
+    purchase,
+    shop,
+    tastes,
+    walked,
+    worker_settings,
+)
+from tests.support.labelled import Broken, commit, taught_examples, trials_of
+
+SHOP = shop()
+BAYES, FOREST = "river.naive_bayes:MultinomialNB", "river.forest:ARFClassifier(n_models=3)"
+KNOWN = taught_examples(SHOP)
+
+
+def challenger(specification: str = BAYES) -> Challenger:
+    return Challenger("it", classifier(specification), SHOP.names)
+
+
+def panel(*challengers: str, metrics: Metrics | None = None, pace: Pace | None = None) -> Panel:
+    settings = worker_settings(challengers=",".join(challengers))
+    return Panel(settings, SHOP, metrics or Metrics(), pace or Pace(clock=lambda: 1.0))
+
+
+def figure(metrics: Metrics, name: str, model: str) -> float | None:
+    return metrics.registry.get_sample_value(f"stream_persona_{name}", {"model": model})
+
+
+def test_a_challenger_is_asked_before_it_is_taught() -> None:
+    rival = challenger()
+    rival.judge(KNOWN[0])
+    figures = rival.quality.snapshot()
+    assert (figures.trials, figures.log_loss) == (1, pytest.approx(1.609438, abs=1e-6))
+    rival.judge(Example("other", KNOWN[0].persona, KNOWN[0].profile))
+    assert rival.quality.snapshot().log_loss < 0.81
+
+
+def test_who_was_learned_before_is_no_test_any_more() -> None:
+    rival = challenger()
+    rival.refold(KNOWN)
+    assert rival.judge(KNOWN[3]) is None
+    assert rival.quality.trials == 0
+
+
+def test_a_fold_is_the_same_whatever_was_learned_before() -> None:
+    one, other, new = challenger(FOREST), challenger(FOREST), taught_examples(SHOP, 2, seed=9)
+    for example in KNOWN:
+        one.judge(example)
+    one.refold(KNOWN[5:])
+    other.refold(KNOWN[:4:-1])
+    one.quality = Prequential(SHOP.names)
+    for example in new:
+        fresh = Example(f"new-{example.customer_id}", example.persona, example.profile)
+        one.judge(fresh)
+        other.judge(fresh)
+    assert one.quality.snapshot() == other.quality.snapshot()
+
+
+def test_one_that_fails_is_out_with_one_sentence_and_no_exception(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rival = Challenger("broken", Broken(), SHOP.names)
+    with caplog.at_level(logging.WARNING):
+        for example in KNOWN:
+            rival.judge(example)
+        rival.refold(KNOWN)
+    assert rival.failure == "the tree has no root"
+    assert rival.quality.trials == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "challenger broken is out, the stream goes on: the tree has no root"
+    ]
+
+
+def test_one_that_cannot_be_folded_is_out(caplog: pytest.LogCaptureFixture) -> None:
+    rival = Challenger("broken", Broken(), SHOP.names)
+    rival.refold(KNOWN)
+    assert rival.failure
+    assert rival.customers == 0
+
+
+# --- who has left ---
+
+
+def lessons(*signed: tuple[str, str, int]) -> list[Lesson]:
+    return [Lesson(name, persona, None, sign) for name, persona, sign in signed]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("learned", "gone"),
+    [
+        ([("a", "parent", 1)], set()),
+        ([("a", "parent", -1), ("a", "parent", 1)], set()),
+        ([("a", "parent", -1)], {"a"}),
+        ([("a", "parent", -1), ("b", "parent", 1)], {"a"}),
+        ([("a", "parent", -1), ("a", "student", 1)], {"a"}),
+    ],
+)
+def test_a_customer_departs_when_nothing_of_the_same_persona_follows(
+    learned: list[tuple[str, str, int]], gone: set[str]
+) -> None:
+    assert departed(lessons(*learned)) == gone
+
+
+def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> None:
+    before = walked(delivered(assignment("a"), purchase("p")), SHOP).records
+    later = {
+        "deletion": deletion("d", NOW + 1),
+        "withdrawal": assignment("b", NOW + 1, persona=None),
+        "purchase": purchase("q", NOW + 1),
+    }
+    left = {
+        name: bool(departed(walked(delivered(event, first=5), SHOP, before).lessons))
+        for name, event in later.items()
+    }
+    assert left == {"deletion": True, "withdrawal": True, "purchase": False}
+
+
+# --- the panel of a worker ---
+
+
+async def worked(
+    known: Panel, tables: MemoryTables, happened: Iterable[Any], first: int = 0
+) -> Any:
+    """What a worker does with a batch: commit, judge, and some time later work."""
+    outcome = await commit(tables, SHOP, *happened, first=first)
+    known.judge(outcome.trials, outcome.lessons)
+    await known.work(tables, len(await tables.labelled(0)))
+    return outcome
+
+
+async def test_the_model_and_its_challengers_are_judged_on_the_same_assignments() -> None:
+    metrics = Metrics()
+    known = panel(BAYES, FOREST, metrics=metrics)
+    outcome = await worked(known, MemoryTables(), tastes(SHOP, 6))
+    assert len(outcome.trials) == 30
+    for model in (CURRENT, BAYES, FOREST):
+        assert figure(metrics, "trials_total", model) == 30
+        assert figure(metrics, "log_loss", model) > 0
+        assert figure(metrics, "prior_log_loss", model) == figure(
+            metrics, "prior_log_loss", CURRENT
+        )
+    assert known.current.snapshot().log_loss == pytest.approx(1.609438, abs=1e-2)
+
+
+async def test_a_challenger_waits_for_work_so_that_the_stream_does_not_wait_for_it() -> None:
+    known = panel(BAYES)
+    known.judge(trials_of(KNOWN), ())
+    assert (known.current.trials, known.challengers[0].quality.trials) == (30, 0)
+    await known.work(MemoryTables(), 0)
+    assert known.challengers[0].quality.trials == 30
+
+
+async def test_a_challenger_forgets_whoever_left_at_the_next_fold() -> None:
+    known, tables = panel(BAYES), MemoryTables()
+    happened = tastes(SHOP, 6)
+    await worked(known, tables, happened)
+    assert known.challengers[0].customers == 30
+    gone = happened[0].customer_id
+    await worked(known, tables, [deletion("d", NOW + 10**11, gone)])
+    assert known.challengers[0].customers == 29
+
+
+async def test_a_worker_that_starts_anew_folds_what_is_stored_before_it_judges_again() -> None:
+    tables, known = MemoryTables(), panel(BAYES)
+    await commit(tables, SHOP, *tastes(SHOP, 6))
+    await known.work(tables, 30)
+    assert (known.challengers[0].customers, known.challengers[0].quality.trials) == (30, 0)
+
+
+async def test_folds_are_no_more_frequent_than_their_pace() -> None:
+    now = [0.0]
+    known, tables = panel(BAYES, pace=Pace(10, lambda: now[0])), MemoryTables()
+    happened = tastes(SHOP, 6)
+    await worked(known, tables, happened)
+    await worked(known, tables, [deletion("d", NOW + 10**11, happened[0].customer_id)])
+    assert known.challengers[0].customers == 30
+    now[0] = 11.0
+    await known.work(tables, 29)
+    assert known.challengers[0].customers == 29
+
+
+async def test_a_trial_of_who_left_before_it_was_judged_is_dropped() -> None:
+    known, tables = panel(BAYES, pace=Pace(10, lambda: 0.0)), MemoryTables()
+    known.judge(trials_of(KNOWN[:2]), ())
+    known.judge((), lessons((KNOWN[0].customer_id, KNOWN[0].persona, -1)))
+    await known.work(tables, 0)
+    assert known.challengers[0].quality.trials == 1
+
+
+async def test_without_challengers_the_tables_are_left_alone() -> None:
+    known = panel()
+    known.judge(trials_of(KNOWN), ())
+    await known.work(None, 30)  # type: ignore[arg-type]
+    assert known.current.trials == 30
+
+
+def test_an_alarm_of_drift_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    known = panel(metrics=metrics)
+    profile = profile_after(purchase("p"), taxonomy=SHOP)
+    good, bad = (0.96, 0.01, 0.01, 0.01, 0.01), (0.01, 0.96, 0.01, 0.01, 0.01)
+    example = Example("c", "parent", profile)
+    with caplog.at_level(logging.WARNING):
+        known.judge(trials_of([example] * 300, good), (), NOW)
+        known.judge(trials_of([example] * 100, bad), (), NOW + 1)
+    ((at, trial),) = known.statuses()[0].alarms
+    assert (at, 300 < trial <= 400) == (NOW + 1, True)
+    assert figure(metrics, "drift_alarms_total", CURRENT) == 1
+    assert "the current model's predictions of assignments have become worse" in caplog.text
+
+
+async def test_statuses_are_of_the_model_in_use_and_its_challengers() -> None:
+    known, trials = panel(BAYES, FOREST), trials_of(KNOWN)
+    known.challengers[1] = Challenger("broken", Broken(), SHOP.names)
+    known.judge(trials, ())
+    await known.work(MemoryTables(), 0)
+    current, bayes, broken = known.statuses()
+    assert [each.name for each in (current, bayes, broken)] == [CURRENT, BAYES, "broken"]
+    assert [each.trials for each in (current, bayes, broken)] == [30, 30, 2]
+    assert (current.failure, bayes.failure, broken.failure) == ("", "", "the tree has no root")
+
+
+def test_a_wrong_challenger_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingsError, match="'nope' is no River classifier"):
+        panel(BAYES, "nope")

@@ -1,0 +1,195 @@
+"""A worker reports what it has done; who crashed is forgotten; no Redis can keep a worker."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.worker_status import WorkerStatus, decode
+from stream_persona.worker.metrics import Metrics, bucketed, counted
+from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
+from stream_persona.worker.worker import Worker
+from tests.support.builders import (
+    Log,
+    Outbox,
+    assignment,
+    fetched,
+    purchase,
+    raw,
+    shop,
+    tastes,
+    worker_settings,
+)
+
+SHOP = shop()
+
+
+class Reporting:
+    """A worker of one partition with its reporter, at seconds that a test says."""
+
+    def __init__(self, tables: MemoryTables | None = None) -> None:
+        self.tables, self.metrics, self.seconds = tables or MemoryTables(), Metrics(), 0.0
+        self.worker = Worker(worker_settings(), SHOP, self.tables, Outbox(), Log(), self.metrics)
+        self.reporter = Reporter(self.worker, SHOP, self.tables, self.metrics, lambda: self.seconds)
+
+    async def stored(self) -> WorkerStatus:
+        return decode((await self.tables.reports())[self.reporter.name])
+
+
+async def test_a_report_tells_what_the_worker_has_done() -> None:
+    told = Reporting()
+    await told.worker.assign([0])
+    batch = fetched(*tastes(SHOP, customers=6))
+    await told.worker.process([*batch, raw("browses", b"\xff", 99_999)])
+    await told.worker.process(batch[:3])
+    await told.worker.refresh()
+    assert await told.reporter.report()
+    status = await told.stored()
+    assert status.worker == told.reporter.name
+    assert (status.partitions, status.personas) == ([0], list(SHOP.names))
+    assert (status.events, status.redelivered) == (len(batch), 3)
+    assert (status.dead_letters, status.rerouted, status.labelled) == (1, 0, 30)
+    assert sum(status.changes.values()) >= 30
+    assert status.changes["assignment"] > 0
+    (current,) = status.models
+    assert (current.name, current.trials) == ("current", 30)
+    assert sum(map(sum, current.confusion)) == 30
+
+
+async def test_a_report_tells_the_models_thresholds_and_the_sweeps_place() -> None:
+    told = Reporting()
+    fresh = told.reporter.status()
+    assert (fresh.threshold, fresh.candidate_floor, fresh.sweeping) == (None, None, False)
+    assert fresh.oldest_record_seconds >= 0
+    await told.worker.assign([0])
+    await told.worker.process(fetched(*tastes(SHOP, customers=30)))
+    await told.worker.refresh()
+    weights, known = told.worker.weights, told.reporter.status()
+    assert weights.threshold is not None
+    assert (known.threshold, known.candidate_floor) == (weights.threshold, weights.candidate_floor)
+
+
+async def test_events_and_batches_grow_from_report_to_report() -> None:
+    told = Reporting()
+    await told.worker.assign([0])
+    seen = []
+    for number in range(3):
+        happened = purchase(f"p{number}"), assignment(f"a{number}", persona=SHOP.names[number])
+        await told.worker.process(fetched(*happened, first=2 * number))
+        await told.reporter.report()
+        status = await told.stored()
+        seen.append((status.events, sum(status.change_counts), status.changes["assignment"]))
+    assert seen == [(2, 1, 1), (4, 2, 2), (6, 3, 3)]
+    assert status.at >= status.started_at
+
+
+async def test_a_worker_leaves_no_report_behind_and_takes_no_others() -> None:
+    one = Reporting()
+    other = Reporting(one.tables)
+    await one.reporter.report()
+    await other.reporter.report()
+    assert await one.reporter.retire()
+    assert set(await one.tables.reports()) == {other.reporter.name}
+
+
+async def test_the_report_of_one_that_crashed_goes_after_a_minute() -> None:
+    ours, crashed = Reporting(), b"of another release"
+    await ours.tables.report("crashed", crashed)
+    other = Reporting(ours.tables)
+    for second in range(0, 100, 2):
+        ours.seconds = float(second)
+        await other.reporter.report()
+        await ours.reporter.report()
+        if second < ORPHAN_SECONDS:
+            assert "crashed" in await ours.tables.reports()
+    assert set(await ours.tables.reports()) == {ours.reporter.name, other.reporter.name}
+
+
+def test_an_orphan_is_who_says_the_same_for_a_minute() -> None:
+    found = Orphans()
+    assert found.among({"a": b"1", "b": b"1"}, 100) == []
+    assert found.among({"a": b"1", "b": b"2", "c": b"1"}, 159) == []
+    assert found.among({"a": b"1", "b": b"2", "c": b"1"}, 160) == ["a"]
+    assert found.among({"b": b"2", "c": b"2"}, 219) == ["b"]
+    assert found.among({}, 1_000) == found.among({"c": b"2"}, 2_000) == []
+
+
+class FailingTables(MemoryTables):
+    """A Redis that is away, or hangs; ``error`` None: it answers."""
+
+    error: Exception | None = None
+    hangs = False
+    asked = 0
+
+    async def report(self, worker: str, status: bytes) -> None:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error:
+            raise self.error
+        await super().report(worker, status)
+
+    async def retire(self, workers: Sequence[str]) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        await super().retire(workers)
+
+
+@pytest.mark.parametrize("error", [UnavailableError("it is away"), TopologyError("not allowed")])
+async def test_a_redis_that_is_away_costs_reports_and_is_told_once(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = FailingTables()
+    told, tables.error = Reporting(tables), error
+    with caplog.at_level(logging.WARNING):
+        assert [await told.reporter.report() for _ in range(3)] == [False] * 3
+        tables.error = None
+        assert await told.reporter.report()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"no reports to dashboards for now: {error}"
+    ]
+
+
+async def test_a_redis_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    tables = FailingTables()
+    told, tables.hangs = Reporting(tables), True
+    told.reporter.patience = 0.02
+    async with asyncio.timeout(5):
+        assert not await told.reporter.report()
+        assert not await told.reporter.retire()
+    assert tables.asked == 1
+    assert "Redis is slow" in caplog.text
+    tables.hangs = False
+    assert await told.reporter.report()
+
+
+async def test_two_workers_of_one_process_have_two_names() -> None:
+    assert Reporting().reporter.name != Reporting().reporter.name
+
+
+# --- figures as numbers ---
+
+
+def test_counts_are_read_by_their_label() -> None:
+    metrics = Metrics()
+    metrics.changes.labels("behaviour").inc(3)
+    metrics.changes.labels("model").inc()
+    metrics.redelivered.inc(2)
+    metrics.labelled.set(7)
+    assert counted(metrics.changes) == {"behaviour": 3, "model": 1}
+    assert counted(metrics.redelivered) == {"": 2}
+    assert counted(metrics.labelled) == {"": 7}
+    assert counted(metrics.events) == {}
+
+
+def test_a_histograms_buckets_are_counted_each_for_itself() -> None:
+    metrics = Metrics()
+    for seconds in (0.0005, 0.004, 0.005, 3.0, 11.0, 12.0):
+        metrics.change_seconds.observe(seconds)
+    bounds, counts = bucketed(metrics.change_seconds)
+    assert len(counts) == len(bounds) + 1
+    found = dict(zip([*bounds, None], counts, strict=True))
+    assert {bound: n for bound, n in found.items() if n} == {0.001: 1, 0.005: 2, 5.0: 1, None: 2}

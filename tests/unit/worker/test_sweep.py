@@ -1,0 +1,128 @@
+"""Shoppers who send nothing follow the model."""
+
+import asyncio
+import json
+from typing import Any
+
+from stream_persona.store.memory import MemoryTables
+from stream_persona.worker.worker import Worker
+from tests.support.builders import (
+    Outbox,
+    fetched,
+    purchase,
+    settled,
+    shop,
+    tastes,
+    worker,
+    worker_settings,
+)
+from tests.unit.worker.test_worker import folded
+
+SHOP = shop()
+
+
+async def idle_shop(tables: MemoryTables, outbox: Outbox, idle: int = 40) -> Worker:
+    """Shoppers who bought before anybody was labelled, and then a labelled study."""
+    working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
+    await working.assign([0])
+    bought = [
+        purchase(f"i{n}-{i}", customer=f"idle-{n:03d}", categories=["gamer"])
+        for n in range(idle)
+        for i in range(30)
+    ]
+    await working.process(fetched(*bought))
+    await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
+    await settled(working)
+    return working
+
+
+def public(tables: MemoryTables, customer: str) -> dict[str, Any]:
+    return json.loads(tables.public_records[customer])
+
+
+async def turns() -> None:
+    """Let whatever waits for nobody else run: with tables in memory, each step is a turn."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def swept(working: Worker) -> int:
+    """Sweep until nothing is left to do."""
+    total = 0
+    while scored := await working.sweep():
+        total += scored
+    return total
+
+
+async def test_idle_shoppers_are_named_once_the_model_knows_their_kind() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = await idle_shop(tables, outbox)
+    assert public(tables, "idle-000")["persona"] is None
+    assert await swept(working) == 40 + 50
+    for n in range(40):
+        record = public(tables, f"idle-{n:03d}")
+        assert (record["persona"], record["revision"]) == ("gamer", 2)
+        assert record["model_version"] == working.weights.version
+    said = [json.loads(value) for value in outbox.values("persona-changes") if value]
+    assert {c["cause"] for c in said if c["customer_id"].startswith("idle") and c["previous"]} == {
+        "model"
+    }
+
+
+async def test_a_sweep_changes_nothing_of_what_is_folded() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = await idle_shop(tables, outbox)
+    before = folded(tables)
+    await swept(working)
+    assert folded(tables) == before
+
+
+async def test_a_model_that_stands_still_is_not_swept_for_again() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = await idle_shop(tables, outbox)
+    await swept(working)
+    sent = len(outbox.sent)
+    assert await working.sweep() == 0
+    assert len(outbox.sent) == sent
+
+
+async def test_a_sweep_goes_on_where_it_was_when_a_partition_leaves() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = await idle_shop(tables, outbox, idle=1_500)
+    first = await working.sweep()
+    await working.assign([])
+    assert await working.sweep() == 0
+    await working.assign([0])
+    assert 0 < first < 1_500
+    assert await swept(working) > 0
+    assert public(tables, "idle-000")["persona"] == "gamer"
+
+
+async def test_live_events_after_a_sweep_go_on_from_its_revision() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = await idle_shop(tables, outbox, idle=1)
+    await swept(working)
+    bought = [purchase(f"b{i}", customer="idle-000", categories=["parent"]) for i in range(200)]
+    await working.process(fetched(*bought, first=90_000))
+    record = public(tables, "idle-000")
+    assert record["revision"] == 3
+    assert record["persona"] != "gamer"
+
+
+async def test_whoever_is_new_while_the_model_moves_is_not_passed_by() -> None:
+    tables, outbox = MemoryTables(), Outbox()
+    working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
+    await working.assign([0])
+    await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
+    write_first = await working.walk(fetched(purchase("f", customer="first"), first=70_000))
+    bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(30)]
+    walking = asyncio.ensure_future(working.walk(fetched(*bought, first=80_000)))
+    await turns()  # it has seen a model that knows nobody yet, and waits for its turn to write
+    assert not walking.done()
+    await settled(working)
+    sweeping = asyncio.ensure_future(swept(working))
+    await turns()
+    await write_first()
+    await (await walking)()
+    await sweeping
+    assert public(tables, "new")["persona"] == "gamer"
