@@ -28,7 +28,7 @@ from stream_persona.domain.features import (
 )
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import EVENTS, WEIGHT_UNITS, Tokenizer
-from stream_persona.kafka.router import Inbox
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.apply import Rules, clamped, draft_of
 from stream_persona.pipeline.messages import change_message
 from stream_persona.pipeline.types import Outcome
@@ -129,7 +129,7 @@ def happened(
     """The events among messages that the record counts; the last applied of each input first."""
     known = {
         (each.source, each.offset): each  # a topic's and its reroute's are one
-        for each in Inbox(settings, taxonomy).read(messages).deliveries
+        for each in MessageRouter(settings, taxonomy).read(messages).deliveries
         if each.event.customer_id == customer_id
         and each.kind in BEHAVIOURAL
         and each.offset < record.positions.get(each.source, 0)

@@ -185,8 +185,8 @@ def _flip(trial: _Trial, record: Record, weights: Weights, taxonomy: Taxonomy) -
         weights.candidate_floor,
     )  # fmt: skip
     after = replace(record, label=None, counts=trial.counts)
-    said = decide(after, belief, taxonomy, now=0) or record.said
-    named = said is not None and said.current.persona == persona
+    published = decide(after, belief, taxonomy, now=0) or record.published
+    named = published is not None and published.current.persona == persona
     probability = max(trial.distribution) / MILLION
     what = candidate.kind, candidate.feature, candidate.value
     return Flip(persona, trial.times, *what, probability, named)

@@ -73,10 +73,10 @@ async def find(
     (record,) = record_codec.decode([blob], taxonomy.fingerprint)
     if record.is_marker:
         return None
-    said = msgspec.json.decode(public) if public else None
+    published = msgspec.json.decode(public) if public else None
     facts = _facts(record, settings)
     facts |= {"bytes": len(blob), **_behaviour(record, taxonomy, tokenizer, tokens)}
-    return Stored(customer_id, said, facts)
+    return Stored(customer_id, published, facts)
 
 
 async def assign(
@@ -158,7 +158,7 @@ def _facts(record: Record, settings: Settings) -> dict[str, Any]:
         "clock": _time(record.counts.clock),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
         "active_label": record.active_label(),
-        "revision": record.said.revision if record.said else 0,
+        "revision": record.published.revision if record.published else 0,
         "deleted_at": _time(record.deleted_at),
         "positions": {_source(key, settings): at for key, at in sorted(record.positions.items())},
     }

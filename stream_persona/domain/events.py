@@ -105,7 +105,7 @@ class Engagement(Struct, frozen=True, gc=False):
     attributes: Attributes | None = None
 
 
-class Heard(Struct, frozen=True, gc=False):
+class TokenizedEvent(Struct, frozen=True, gc=False):
     """An event of behaviour as its tokens: all that a walk needs of it, in little memory.
 
     A batch of these leaves the processor's caches to the records; a batch of events does not.
@@ -193,7 +193,7 @@ def event_id(event: Event) -> str:
     return event.request_id if isinstance(event, Deletion) else event.event_id
 
 
-def event_time(event: Event | Heard) -> int:
+def event_time(event: Event | TokenizedEvent) -> int:
     """When it happened, in epoch milliseconds of event time."""
     time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
     return time if isinstance(time, int) else milliseconds(time)

@@ -34,7 +34,7 @@ class Label(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Posterior(Struct, frozen=True, array_like=True, gc=False):
-    """What is said of a customer: probabilities in millionths, ordered as ``Said.personas``."""
+    """A customer's personas: probabilities in millionths, ordered as ``PublishedChange.personas``."""
 
     persona: str | None
     confidence: int
@@ -47,7 +47,7 @@ class Posterior(Struct, frozen=True, array_like=True, gc=False):
         return self.persona or personas[self.distribution.index(max(self.distribution))]
 
 
-class Said(Struct, frozen=True, array_like=True, gc=False):
+class PublishedChange(Struct, frozen=True, array_like=True, gc=False):
     """The last published change of a customer, complete enough to publish it again.
 
     Times are epoch milliseconds; ``since`` is the event time from which the persona holds.
@@ -73,7 +73,8 @@ class Record(Struct, frozen=True, gc=False):
 
     ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent``
     hashes of event ids to their event times, ``deleted_at`` is the newest deletion (0: none).
-    ``packed`` is a ``Said`` with its bytes: it stays through many events, and is encoded once.
+    ``packed`` is a ``PublishedChange`` with its bytes: it stays through many events, and is
+    encoded once.
     """
 
     counts: Counts = field(default_factory=Counts.empty)
@@ -81,8 +82,8 @@ class Record(Struct, frozen=True, gc=False):
     positions: dict[int, int] = field(default_factory=dict)
     recent: dict[int, Recent] = field(default_factory=dict)
     deleted_at: int = 0
-    said: Said | None = None
-    packed: tuple[Said, msgspec.Raw] | None = None
+    published: PublishedChange | None = None
+    packed: tuple[PublishedChange, msgspec.Raw] | None = None
 
     @property
     def is_marker(self) -> bool:

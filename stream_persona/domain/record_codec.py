@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from stream_persona.domain.deduplication import Recent
 from stream_persona.domain.features import Counts, columns, cut
-from stream_persona.domain.record import Label, Record, Said
+from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _Head(_Start, frozen=True, array_like=True, gc=False):
     positions: tuple[tuple[int, int], ...]
     recent: tuple[tuple[int, Recent], ...]
     deleted_at: int
-    said: msgspec.Raw
+    published: msgspec.Raw
 
 
 _AnyStart = TypeVar("_AnyStart", bound=_Start)
@@ -89,7 +89,7 @@ _start_decoder = msgspec.msgpack.Decoder(_Start)  # which skips what follows
 _head_decoder = msgspec.msgpack.Decoder(_Head)
 
 
-_said_decoder = msgspec.msgpack.Decoder(Said | None)
+_said_decoder = msgspec.msgpack.Decoder(PublishedChange | None)
 
 
 _HEAD_BYTES = 4
@@ -115,14 +115,16 @@ def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
     ]
 
 
-def with_change(record: Record, said: Said) -> Record:
+def with_change(record: Record, published: PublishedChange) -> Record:
     """The record with a new last change, encoded once for as long as it stays."""
-    return replace(record, said=said, packed=(said, msgspec.Raw(_encoder.encode(said))))
+    return replace(
+        record, published=published, packed=(published, msgspec.Raw(_encoder.encode(published)))
+    )
 
 
 def folded(record: Record, fingerprint: int) -> bytes:
     """The bytes of the folded part alone: what every run over the same events must end in."""
-    return encode([replace(record, said=None)], fingerprint)[0]
+    return encode([replace(record, published=None)], fingerprint)[0]
 
 
 def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
@@ -135,7 +137,7 @@ def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
     return [_record(head, own) for head, own in zip(heads, counts, strict=True)]
 
 
-def decode_taught(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
+def decode_counts_and_labels(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
     """The counts and labels of records alone: what a model learns from; the rest is skipped.
 
     Raises:
@@ -180,11 +182,11 @@ def _undone_deltas(deltas: Ints, starts: Ints) -> Ints:
 
 
 def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], tokens: int) -> bytes:
-    counts, said, packed = record.counts, record.said, record.packed
+    counts, published, packed = record.counts, record.published, record.packed
     encoded = _encoder.encode((
         FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
         sorted(record.positions.items()), sorted(record.recent.items()), record.deleted_at,
-        packed[1] if packed is not None and packed[0] is said else said,
+        packed[1] if packed is not None and packed[0] is published else published,
     ))  # fmt: skip  # a `_Head`, which to make would take as long as to encode it
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 
@@ -214,12 +216,18 @@ def _unreadable(error: msgspec.DecodeError) -> TopologyError:
 
 def _record(head: _Head, counts: Counts) -> Record:
     try:
-        said = _said_decoder.decode(head.said)
+        published = _said_decoder.decode(head.published)
     except msgspec.DecodeError as error:
         raise _unreadable(error) from None
-    packed = None if said is None else (said, head.said.copy())
+    packed = None if published is None else (published, head.published.copy())
     return Record(
-        counts, head.label, dict(head.positions), dict(head.recent), head.deleted_at, said, packed
+        counts,
+        head.label,
+        dict(head.positions),
+        dict(head.recent),
+        head.deleted_at,
+        published,
+        packed,
     )
 
 

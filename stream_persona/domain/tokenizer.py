@@ -29,8 +29,8 @@ from stream_persona.domain.events import (
     Action,
     Browse,
     Engagement,
-    Heard,
     Purchase,
+    TokenizedEvent,
     milliseconds,
 )
 
@@ -173,10 +173,10 @@ class Tokenizer:
             self._cached = 1
         return True
 
-    def heard(self, event: Behaviour) -> Heard:
+    def tokenize(self, event: Behaviour) -> TokenizedEvent:
         """An event as its tokens; it may be forgotten itself."""
         at = milliseconds(event.occurred_at)
-        return Heard(event.event_id, event.customer_id, at, *self._read(event, at))
+        return TokenizedEvent(event.event_id, event.customer_id, at, *self._read(event, at))
 
     def read(self, event: Behaviour) -> tuple[bytes, bytes]:
         """The slot of every token, slot 0 first, and the tokens' weights in quarters.

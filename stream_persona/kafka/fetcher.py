@@ -172,7 +172,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             _begin(consumer, *error.args)
             return {}
         except OffsetOutOfRangeError as error:
-            await self._find_way(consumer, *error.args)
+            await self._seek_to_log_start(consumer, *error.args)
             return {}
         # No await from here on: the positions are still those that this fetch left.
         if not self.consumer.flow_active:
@@ -181,7 +181,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         return Fetched(records, _read_positions(consumer), self.app.consumer_generation_id)
 
-    async def _find_way(
+    async def _seek_to_log_start(
         self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
     ) -> None:
         """Go on where a log begins that no longer has what was to be read next.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.pipeline.process import Overtaken
+    from stream_persona.pipeline.process import LateDeletion
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _POLL_MS: Final = 500
 class History(Protocol):
     """The port."""
 
-    async def read(self, wanted: Mapping[str, Overtaken]) -> dict[str, list[Delivery]]:
+    async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         """Of each customer, what was applied of events newer than the deletion, and perhaps more.
 
         Each input's deliveries are in the order of its offsets.
@@ -54,17 +54,17 @@ class KafkaHistory:
         self._taxonomy = taxonomy
         self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
 
-    async def read(self, wanted: Mapping[str, Overtaken]) -> dict[str, list[Delivery]]:
+    async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         """One pass over each partition that any of the customers' events came in on."""
         ends: dict[TopicPartition, int] = {}
-        for overtaken in wanted.values():
-            for source, end in overtaken.positions.items():
+        for late_deletions in wanted.values():
+            for source, end in late_deletions.positions.items():
                 kind, partition = source >> 16, source & 0xFFFF
                 if kind < len(self._settings.input_topics):  # a file's numbers are larger
                     tp = TopicPartition(self._settings.input_topics[kind], partition)
                     ends[tp] = max(end, ends.get(tp, 0))
         # An event may say to be so much newer than its arrival.
-        since = min(overtaken.since for overtaken in wanted.values()) - self._slack
+        since = min(late_deletions.since for late_deletions in wanted.values()) - self._slack
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
         async for record in self._records(ends, since):
             delivery = self._delivery(record, wanted)
@@ -72,7 +72,9 @@ class KafkaHistory:
                 found[delivery.event.customer_id].append(delivery)
         return found
 
-    def _delivery(self, record: ConsumerRecord, wanted: Mapping[str, Overtaken]) -> Delivery | None:
+    def _delivery(
+        self, record: ConsumerRecord, wanted: Mapping[str, LateDeletion]
+    ) -> Delivery | None:
         """The event, if it is of a customer in ``wanted`` and was applied to its record."""
         kind = self._settings.input_topics.index(record.topic)
         try:
@@ -81,8 +83,8 @@ class KafkaHistory:
             return None  # it is in the dead letters
         arrived = record.timestamp if record.timestamp >= 0 else None
         delivery = Delivery.of(event, kind, record.partition, record.offset, arrived)
-        overtaken = wanted.get(event.customer_id)
-        applied = overtaken is not None and record.offset < overtaken.positions.get(
+        late_deletions = wanted.get(event.customer_id)
+        applied = late_deletions is not None and record.offset < late_deletions.positions.get(
             delivery.source, 0
         )
         return delivery if applied else None

@@ -78,7 +78,7 @@ async def begin_transaction_at(claimant: AIOKafkaProducer, at: TopicPartition) -
     claimant._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001
 
 
-async def ends_of(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[object]:
+async def send_all(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[object]:
     """Send, in order; what becomes of each. A refusal before it is sent is an answer like others.
 
     Raises:

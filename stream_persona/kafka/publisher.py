@@ -25,8 +25,8 @@ from stream_persona.kafka.producer import (
     Epochs,
     batches,
     begin_transaction_at,
-    ends_of,
     epoch_of,
+    send_all,
     with_epochs,
 )
 
@@ -168,7 +168,7 @@ class KafkaPublisher:
             if partition not in self._fenced:
                 raise FencedError(partition)
             try:
-                ends = await ends_of(
+                ends = await send_all(
                     self._changes.send_batch(batch, topic, partition=partition)
                     for batch in batches(self._changes, keyed)
                 )
@@ -230,7 +230,7 @@ def _without_value(letter: Message) -> Message:
 
 async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Message]:
     """Send all and wait for the broker; those that it found too large."""
-    ends = await ends_of(
+    ends = await send_all(
         producer.send(m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers))
         for m in messages
     )

@@ -42,7 +42,7 @@ class Read:
     reasons: list[str] = field(default_factory=list)
 
 
-class Inbox:
+class MessageRouter:
     """Reads the batches of all input topics."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Inbox:
                 read.deliveries.append(Delivery.of(event, kind, partition, offset, reached))
                 continue
             # Made while the event is in the processor's caches; written out, as there are many.
-            heard = self._tokenizer.heard(cast("Behaviour", event))
+            heard = self._tokenizer.tokenize(cast("Behaviour", event))
             at, source = heard.occurred_at, kind << 16 | partition
             read.deliveries.append(Delivery(heard, kind, partition, offset, reached, at, source))
         return read

@@ -15,7 +15,7 @@ from stream_persona.errors import InputError
 from stream_persona.model.calibration_panel import Member, joined
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.evaluation import Prequential
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.river_adapter import ADDITIVE, Example, Learner, classifier
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import FOLDS, contribution, customer_key
@@ -104,7 +104,7 @@ class Additive:
     """The package's own model with its calibration, as workers derive it."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
-        self._learned = Learned(taxonomy)
+        self._learned = ModelFitter(taxonomy)
         self._sums = PersonaClassifier()
         self._panel: list[Member] = []
 

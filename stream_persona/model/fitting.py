@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream_persona.model.weights import Weights
 
 
-class Learned:
+class ModelFitter:
     """The weights of all parts together; the calibration may lag behind, and ``settled`` tells."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:

@@ -74,7 +74,9 @@ def pack(
 def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
     """The part that ``pack`` gave; members of ``before`` stay if they are the same."""
     sums, entries = _packed.decode(blob)
-    stored = record_codec.decode_taught([counts for _, _, counts in entries], taxonomy.fingerprint)
+    stored = record_codec.decode_counts_and_labels(
+        [counts for _, _, counts in entries], taxonomy.fingerprint
+    )
     known = [(k, label, record) for (k, label, _), record in zip(entries, stored, strict=True)]
     panel = members(known, taxonomy, before.panel if before else None)
     return Part(PersonaClassifier.from_bytes(sums), panel)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Self, cast
 from msgspec import Struct
 
 from stream_persona.domain.deduplication import Recent, event_hash, with_recent
-from stream_persona.domain.events import ASSIGNMENT, BEHAVIOURAL, DELETION, Heard, milliseconds
+from stream_persona.domain.events import (
+    ASSIGNMENT,
+    BEHAVIOURAL,
+    DELETION,
+    TokenizedEvent,
+    milliseconds,
+)
 from stream_persona.domain.features import Observation
 from stream_persona.domain.record import Label, Record
 
@@ -54,7 +60,7 @@ class Draft(Struct, gc=False):
     deleted_at: int
     positions: dict[int, int]
     recent: dict[int, Recent]
-    heard: list[Delivery]
+    tokenize: list[Delivery]
     observed: list[Observation] = []
     applied: bool = False
     forgotten: bool = False
@@ -75,14 +81,14 @@ class Draft(Struct, gc=False):
         elif kind == ASSIGNMENT:
             self._assign(cast("Assignment", event), at)
         else:
-            self.heard.append(delivery)
+            self.tokenize.append(delivery)
             outcome.duplicates += not self._observe(delivery, at, rules)
 
     def _observe(self, delivery: Delivery, at: int, rules: Rules) -> bool:
         """Note what an event says; False for a producer's retry."""
         event = delivery.event
-        if not isinstance(event, Heard):
-            event = rules.tokenizer.heard(cast("Behaviour", event))
+        if not isinstance(event, TokenizedEvent):
+            event = rules.tokenizer.tokenize(cast("Behaviour", event))
         if event.slots:
             # Whether its input had no event of this id lately, in event time.
             last, key = self.recent.get(delivery.source, ()), event_hash(event.event_id)
@@ -102,7 +108,7 @@ class Draft(Struct, gc=False):
         self.observed, self.recent, self.forgotten = [], {}, True
         if self.label is not None and self.label.at <= at:
             self.label = None
-        for past in self.heard:
+        for past in self.tokenize:
             if (when := clamped(past, rules.max_future)) > at:
                 self._observe(past, when, rules)
 
@@ -116,7 +122,7 @@ class Draft(Struct, gc=False):
         """Put the new record together."""
         self.record = Record(
             counts, self.label, self.positions, self.recent, self.deleted_at,
-            None if self.forgotten else self.before.said, self.before.packed,
+            None if self.forgotten else self.before.published, self.before.packed,
         )  # fmt: skip
 
 

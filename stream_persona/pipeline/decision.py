@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.domain.record import MILLION, Posterior, Record, Said
+from stream_persona.domain.record import MILLION, Posterior, PublishedChange, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,26 +42,26 @@ def millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
 
 def decide(
     record: Record, belief: Belief, taxonomy: Taxonomy, now: int, cause: int = BEHAVIOUR
-) -> Said | None:
+) -> PublishedChange | None:
     """The change to publish, or None when nothing shifted enough. ``now``: epoch milliseconds.
 
     It has no reasons yet: they are found for all of a batch at once.
     """
-    said, at = record.said, record.counts.clock
+    published, at = record.published, record.counts.clock
     current = _current(record, belief, taxonomy)
-    if said is not None and not _shifted(said, current, taxonomy):
+    if published is not None and not _shifted(published, current, taxonomy):
         return None
     at = max(at, record.label.at if record.label else 0)
-    return Said(
-        revision=said.revision + 1 if said else 1,
-        cause=_cause(said, current, record, taxonomy.names, cause),
+    return PublishedChange(
+        revision=published.revision + 1 if published else 1,
+        cause=_cause(published, current, record, taxonomy.names, cause),
         at=at,
         published_at=now,
-        since=_since(said, current, at),
+        since=_since(published, current, at),
         evidence=round(belief.evidence * 1_000),
         candidate_floor=_floor(belief, taxonomy),
         personas=taxonomy.names,
-        previous=_aligned(said, taxonomy.names) if said else None,
+        previous=_aligned(published, taxonomy.names) if published else None,
         current=current,
         why=(),
         model_version=belief.model_version,
@@ -73,11 +73,11 @@ def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
     label, distribution, names = record.active_label(), belief.distribution, taxonomy.names
     if label is not None and label in names:
         return Posterior(label, MILLION, ambiguous=False, assigned=True, distribution=distribution)
-    policy, said = taxonomy.policy, record.said
+    policy, published = taxonomy.policy, record.published
     threshold = policy.min_confidence if belief.threshold is None else belief.threshold
     most = confidence = max(distribution)
     persona = names[distribution.index(most)]
-    held = said.current.persona if said and not said.current.assigned else None
+    held = published.current.persona if published and not published.current.assigned else None
     dwells = held != persona and _dwells(record, taxonomy)
     if held is not None and held != persona and held in names:
         own = distribution[names.index(held)]
@@ -94,16 +94,16 @@ def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
 
 def _dwells(record: Record, taxonomy: Taxonomy) -> bool:
     """Whether the last name was given so lately that no other may follow, not even after none."""
-    said = record.said
-    if said is None or said.current.assigned:
+    published = record.published
+    if published is None or published.current.assigned:
         return False
-    return record.counts.clock - said.since < taxonomy.policy.min_dwell_seconds * 1_000
+    return record.counts.clock - published.since < taxonomy.policy.min_dwell_seconds * 1_000
 
 
-def _since(said: Said | None, current: Posterior, at: int) -> int:
+def _since(published: PublishedChange | None, current: Posterior, at: int) -> int:
     """The event time of the last naming; 0 before the first."""
-    if said is not None and current.persona in {None, said.current.persona}:
-        return said.since
+    if published is not None and current.persona in {None, published.current.persona}:
+        return published.since
     return at if current.persona is not None else 0
 
 
@@ -115,40 +115,40 @@ def _floor(belief: Belief, taxonomy: Taxonomy) -> int:
     return round(MILLION * measured)
 
 
-def _shifted(said: Said, current: Posterior, taxonomy: Taxonomy) -> bool:
-    last = said.current
+def _shifted(published: PublishedChange, current: Posterior, taxonomy: Taxonomy) -> bool:
+    last = published.current
     return (
         last.persona != current.persona
         or last.ambiguous != current.ambiguous
         or last.assigned != current.assigned
         or abs(last.confidence - current.confidence) >= taxonomy.policy.confidence_step * MILLION
-        or said.personas != taxonomy.names
+        or published.personas != taxonomy.names
     )
 
 
 def _cause(
-    said: Said | None,
+    published: PublishedChange | None,
     current: Posterior,
     record: Record,
     personas: tuple[str, ...],
     cause: int,
 ) -> int:
-    if said is not None and said.personas != personas:
+    if published is not None and published.personas != personas:
         return MODEL
     if current.assigned:
         return ASSIGNMENT
-    if said is not None and said.current.assigned:
+    if published is not None and published.current.assigned:
         label = record.label
         return EXPIRY if label is not None and label.persona is not None else ASSIGNMENT
     return cause
 
 
-def _aligned(said: Said, personas: tuple[str, ...]) -> Posterior:
+def _aligned(published: PublishedChange, personas: tuple[str, ...]) -> Posterior:
     """What was said last, with its distribution in the order of today's personas."""
-    last = said.current
-    if said.personas == personas:
+    last = published.current
+    if published.personas == personas:
         return last
-    known = dict(zip(said.personas, last.distribution, strict=True))
+    known = dict(zip(published.personas, last.distribution, strict=True))
     distribution = tuple(known.get(persona, 0) for persona in personas)
     return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
 

@@ -21,12 +21,19 @@ from stream_persona.model.statistics import FOLDS, Contributions, customer_key
 from stream_persona.pipeline.apply import Draft, Rules, clamped, draft_of, whole_milliseconds
 from stream_persona.pipeline.decision import BEHAVIOUR, Belief, decide, millionths
 from stream_persona.pipeline.messages import messages
-from stream_persona.pipeline.types import Delivery, Histories, Lesson, Outcome, Overtaken, Trial
+from stream_persona.pipeline.types import (
+    Delivery,
+    Histories,
+    LateDeletion,
+    ModelUpdate,
+    Outcome,
+    Trial,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.domain.record import Said
+    from stream_persona.domain.record import PublishedChange
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.model.weights import Weights
@@ -48,14 +55,14 @@ def walk(
 
     ``records`` holds the stored record of every known customer among the deliveries; ``now``
     (epoch milliseconds) only dates what is said. ``tokenizer`` must be of the same taxonomy,
-    ``histories`` hold what ``overtaken`` asks for.
+    ``histories`` hold what ``late_deletions`` asks for.
     """
-    outcome = absorb(deliveries, records, taxonomy, tokenizer, histories)
-    speak(outcome, weights, taxonomy, tokenizer, now)
+    outcome = apply_events(deliveries, records, taxonomy, tokenizer, histories)
+    score(outcome, weights, taxonomy, tokenizer, now)
     return outcome
 
 
-def absorb(
+def apply_events(
     deliveries: Sequence[Delivery],
     records: Mapping[str, Record],
     taxonomy: Taxonomy,
@@ -77,7 +84,7 @@ def absorb(
     changed = [draft for draft in drafts.values() if draft.applied]
     outcome.records = {draft.customer_id: draft.record for draft in changed}
     taught = [draft for draft in changed if draft.label or draft.before.label]
-    outcome.lessons = _lessons(
+    outcome.model_updates = _model_updates(
         [(draft.customer_id, draft.before, -1) for draft in taught]
         + [(draft.customer_id, draft.record, 1) for draft in taught],
         taxonomy,
@@ -88,16 +95,16 @@ def absorb(
         if draft.label is None:
             continue
         label = draft.record.active_label()
-        if label != draft.before.active_label() and teaches(draft.record, taxonomy):
+        if label != draft.before.active_label() and is_training_example(draft.record, taxonomy):
             outcome.assigned.add(draft.customer_id)
     return outcome
 
 
-def overtaken(
+def late_deletions(
     deliveries: Iterable[Delivery], records: Mapping[str, Record], taxonomy: Taxonomy
-) -> dict[str, Overtaken]:
-    """The customers of whom ``absorb`` needs the events that were applied before."""
-    found: dict[str, Overtaken] = {}
+) -> dict[str, LateDeletion]:
+    """The customers of whom ``apply_events`` needs the events that were applied before."""
+    found: dict[str, LateDeletion] = {}
     for delivery in deliveries:
         if delivery.kind != DELETION:
             continue
@@ -109,11 +116,11 @@ def overtaken(
         is_new = record.positions.get(delivery.source, 0) <= delivery.offset
         if is_new and record.deleted_at < at < record.counts.clock:
             since = at if known is None else min(at, known.since)
-            found[delivery.event.customer_id] = Overtaken(since, record.positions)
+            found[delivery.event.customer_id] = LateDeletion(since, record.positions)
     return found
 
 
-def speak(
+def score(
     outcome: Outcome,
     weights: Weights,
     taxonomy: Taxonomy,
@@ -135,7 +142,7 @@ def speak(
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
     probabilities = weights.probabilities(seen)
     whole, evidence = millionths(probabilities), seen.events.tolist()
-    changed: list[tuple[int, str, Said]] = []
+    changed: list[tuple[int, str, PublishedChange]] = []
     for row, (name, record) in enumerate(known.items()):
         if name in outcome.assigned:
             persona = record.active_label() or ""
@@ -144,15 +151,15 @@ def speak(
         belief = Belief(
             whole[row], evidence[row], weights.version, weights.threshold, weights.candidate_floor
         )
-        said = decide(record, belief, taxonomy, now, cause)
-        if said is not None:
-            changed.append((row, name, said))
+        published = decide(record, belief, taxonomy, now, cause)
+        if published is not None:
+            changed.append((row, name, published))
     _say(outcome, changed, seen, weights, taxonomy, tokenizer)
 
 
 def _say(
     outcome: Outcome,
-    changed: Sequence[tuple[int, str, Said]],
+    changed: Sequence[tuple[int, str, PublishedChange]],
     seen: Profiles,
     weights: Weights,
     taxonomy: Taxonomy,
@@ -164,18 +171,18 @@ def _say(
     whys = reasons(
         weights,
         seen.rows([row for row, _, _ in changed]),
-        [said.current.likeliest(said.personas) for _, _, said in changed],
+        [published.current.likeliest(published.personas) for _, _, published in changed],
         tokenizer.name,
         taxonomy.policy.reasons,
     )
-    for (_, name, said), why in zip(changed, whys, strict=True):
-        record = with_change(outcome.records[name], replace(said, why=why))
+    for (_, name, published), why in zip(changed, whys, strict=True):
+        record = with_change(outcome.records[name], replace(published, why=why))
         outcome.records[name] = record
         outcome.say(name, *messages(name, record))
-        outcome.causes.append(said.cause)
+        outcome.causes.append(published.cause)
 
 
-def teaches(record: Record, taxonomy: Taxonomy) -> bool:
+def is_training_example(record: Record, taxonomy: Taxonomy) -> bool:
     """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
     return (
         record.label is not None
@@ -184,20 +191,24 @@ def teaches(record: Record, taxonomy: Taxonomy) -> bool:
     )
 
 
-def lessons(records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1) -> list[Lesson]:
+def model_updates(
+    records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1
+) -> list[ModelUpdate]:
     """What the model learns from records, or unlearns."""
-    return _lessons([(name, record, sign) for name, record in records.items()], taxonomy)
+    return _model_updates([(name, record, sign) for name, record in records.items()], taxonomy)
 
 
-def _lessons(signed: Sequence[tuple[str, Record, int]], taxonomy: Taxonomy) -> list[Lesson]:
+def _model_updates(
+    signed: Sequence[tuple[str, Record, int]], taxonomy: Taxonomy
+) -> list[ModelUpdate]:
     """The lessons of customers' records with a sign each, all at once."""
-    known = [each for each in signed if teaches(each[1], taxonomy)]
+    known = [each for each in signed if is_training_example(each[1], taxonomy)]
     if not known:
         return []
     keys = [customer_key(name) for name, _, _ in known]
     parts = contributed([record for _, record, _ in known], keys, taxonomy).apart()
     return [
-        Lesson(name, record.active_label() or "", part, sign)
+        ModelUpdate(name, record.active_label() or "", part, sign)
         for (name, record, sign), part in zip(known, parts, strict=True)
     ]
 
@@ -221,6 +232,17 @@ def _fold(drafts: Sequence[Draft], taxonomy: Taxonomy) -> None:
 
 
 __all__ = [
-    "Delivery", "Histories", "Lesson", "Outcome", "Overtaken", "Trial",
-    "absorb", "contributed", "lessons", "overtaken", "speak", "teaches", "walk",
+    "Delivery",
+    "Histories",
+    "LateDeletion",
+    "ModelUpdate",
+    "Outcome",
+    "Trial",
+    "apply_events",
+    "contributed",
+    "is_training_example",
+    "late_deletions",
+    "model_updates",
+    "score",
+    "walk",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from msgspec import Struct
 from stream_persona.domain.events import KINDS, event_time
 
 if TYPE_CHECKING:
-    from stream_persona.domain.events import Event, Heard
+    from stream_persona.domain.events import Event, TokenizedEvent
     from stream_persona.domain.features import Profiles
     from stream_persona.domain.record import Record
     from stream_persona.model.statistics import Contribution
@@ -24,7 +24,7 @@ class Delivery(Struct, gc=False):
     event's own time, ``source`` the key of ``Record.positions``.
     """
 
-    event: Event | Heard
+    event: Event | TokenizedEvent
     kind: int
     partition: int
     offset: int
@@ -34,7 +34,7 @@ class Delivery(Struct, gc=False):
 
     @classmethod
     def of(
-        cls, event: Event | Heard, kind: int, partition: int, offset: int,
+        cls, event: Event | TokenizedEvent, kind: int, partition: int, offset: int,
         arrived_at: int | None = None,
     ) -> Self:  # fmt: skip
         """With ``at`` and ``source`` found, once for all who ask several times."""
@@ -47,7 +47,7 @@ Histories = Mapping[str, Sequence[Delivery]]
 
 
 @dataclass(slots=True)
-class Lesson:
+class ModelUpdate:
     """What the model learns (``sign`` 1) or unlearns (-1) of a customer."""
 
     customer_id: str
@@ -70,7 +70,7 @@ class Trial:
 
 
 @dataclass(slots=True, frozen=True)
-class Overtaken:
+class LateDeletion:
     """A deletion that newer events were folded before: their times and where they came in.
 
     ``since`` is the deletion's time in epoch milliseconds, ``positions`` the record's.
@@ -85,13 +85,14 @@ class Outcome:
     """What a batch leads to.
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
-    a tombstone), ``spoken`` the public records that change (None: it goes); the counts are metrics.
+    a tombstone), ``public_records`` the public records that change (None: it goes); the counts are
+    metrics.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
     messages: list[tuple[str, bytes | None]] = field(default_factory=list)
-    spoken: dict[str, bytes | None] = field(default_factory=dict)
-    lessons: list[Lesson] = field(default_factory=list)
+    public_records: dict[str, bytes | None] = field(default_factory=dict)
+    model_updates: list[ModelUpdate] = field(default_factory=list)
     causes: list[int] = field(default_factory=list)
     assigned: set[str] = field(default_factory=set)
     trials: list[Trial] = field(default_factory=list)
@@ -103,4 +104,4 @@ class Outcome:
     def say(self, customer_id: str, message: bytes | None, public: bytes | None) -> None:
         """Publish a change (None: a tombstone) and renew the public record."""
         self.messages.append((customer_id, message))
-        self.spoken[customer_id] = public
+        self.public_records[customer_id] = public

@@ -175,9 +175,9 @@ class Replay:
         for partition, own in homes.items():
             claim = await self._claim(partition)
             stored = await self._cache.load(delivery.event.customer_id for delivery in own)
-            overtaken = process.overtaken(own, stored, self._taxonomy)
-            histories = await self._history.read(overtaken) if overtaken else {}
-            outcome = process.absorb(own, stored, self._taxonomy, self._tokenizer, histories)
+            late_deletions = process.late_deletions(own, stored, self._taxonomy)
+            histories = await self._history.read(late_deletions) if late_deletions else {}
+            outcome = process.apply_events(own, stored, self._taxonomy, self._tokenizer, histories)
             await self._commit(claim, outcome)
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
@@ -235,8 +235,8 @@ class Replay:
     async def _speak_of(self, customers: list[str], claim: Claim, weights: Weights) -> None:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
         outcome, now = Outcome(records=loaded), time.time_ns() // 1_000_000
-        process.speak(outcome, weights, self._taxonomy, self._tokenizer, now)
-        outcome.records = {name: outcome.records[name] for name in outcome.spoken}
+        process.score(outcome, weights, self._taxonomy, self._tokenizer, now)
+        outcome.records = {name: outcome.records[name] for name in outcome.public_records}
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
 

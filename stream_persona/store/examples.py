@@ -37,14 +37,18 @@ async def read(
         customers = await tables.labelled(partition)
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
-            found += examples(await repository.load_taught(tables, chunk, taxonomy), taxonomy)
+            found += examples(
+                await repository.load_training_examples(tables, chunk, taxonomy), taxonomy
+            )
             tell(len(chunk))
     return in_order(found)
 
 
 def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
     """The records that teach something, each with its profile as of its own clock."""
-    known = {c: record for c, record in records.items() if process.teaches(record, taxonomy)}
+    known = {
+        c: record for c, record in records.items() if process.is_training_example(record, taxonomy)
+    }
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
     return [
         Example(

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.river_adapter import ADDITIVE
 from stream_persona.model.river_model import fit
 from stream_persona.model.shard import merged
@@ -35,7 +35,7 @@ class Follower:
     """The weights in use. Once the parts are at rest, the calibration is theirs as well."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
-        self._learned = Learned(taxonomy)
+        self._learned = ModelFitter(taxonomy)
         self._moved = False
         self._next_derivation = self._next_calibration = self._next_settling = -math.inf
 

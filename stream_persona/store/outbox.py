@@ -22,8 +22,8 @@ async def unpublished(
     pending = await load(tables, await tables.pending(partition), taxonomy.fingerprint)
     found: list[tuple[str, bytes | None]] = []
     for name, record in pending.items():
-        if record.deleted_at and (record.said is None or record.said.revision == 1):
+        if record.deleted_at and (record.published is None or record.published.revision == 1):
             found.append((name, None))  # before the first change since
-        if record.said is not None:
+        if record.published is not None:
             found.append((name, change_message(name, record)))
     return found

@@ -22,7 +22,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.store.redis_cluster import Cluster
-from stream_persona.store.redis_errors import raise_lasting
+from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_server import OneServer, packing
 from stream_persona.store.tables import HISTORY, Claim, Keyspace
 
@@ -226,7 +226,7 @@ class RedisTables:
             try:
                 answer = await call(await self._opened())
             except (RedisError, RedisClusterException) as error:
-                raise_lasting(error)
+                raise_if_permanent(error)
                 if loop.time() + pause > deadline:
                     message = f"Redis was not usable for {self._seconds:g} s: {error}"
                     raise UnavailableError(message) from error

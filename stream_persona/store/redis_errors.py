@@ -47,7 +47,7 @@ _REFUSED = (
 )  # fmt: skip
 
 
-def raise_lasting(error: Exception) -> None:
+def raise_if_permanent(error: Exception) -> None:
     """Raise what no waiting will change; return when the error may pass.
 
     Raises:

@@ -61,9 +61,13 @@ async def load(
     return dict(zip(blobs, decode(list(blobs.values()), fingerprint), strict=True))
 
 
-async def load_taught(
+async def load_training_examples(
     tables: Tables, customers: list[str], taxonomy: Taxonomy
 ) -> dict[str, Record]:
     """Of those customers that the model learns from, their counts and labels alone."""
-    loaded = await load(tables, customers, taxonomy.fingerprint, record_codec.decode_taught)
-    return {name: each for name, each in loaded.items() if process.teaches(each, taxonomy)}
+    loaded = await load(
+        tables, customers, taxonomy.fingerprint, record_codec.decode_counts_and_labels
+    )
+    return {
+        name: each for name, each in loaded.items() if process.is_training_example(each, taxonomy)
+    }

@@ -10,14 +10,14 @@ from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import process
-from stream_persona.store.repository import load_taught
+from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.pipeline.process import Lesson
+    from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
 
 #: Customers read at a time when a model's part is folded again.
@@ -32,7 +32,7 @@ async def fold_part(
     customers = await tables.labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
-        known = await load_taught(tables, chunk, taxonomy)
+        known = await load_training_examples(tables, chunk, taxonomy)
         keys = [customer_key(name) for name in known]
         rows = process.contributed(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
@@ -41,10 +41,12 @@ async def fold_part(
     return sums, taught
 
 
-def teach(sums: PersonaClassifier, taught: dict[str, int], lessons: Sequence[Lesson]) -> None:
+def teach(
+    sums: PersonaClassifier, taught: dict[str, int], model_updates: Sequence[ModelUpdate]
+) -> None:
     """Learn and unlearn; ``taught`` are the customers whose contribution is in the sums."""
-    sums.add_all([(lesson.part, lesson.persona, lesson.sign) for lesson in lessons])
-    for lesson in lessons:
+    sums.add_all([(lesson.part, lesson.persona, lesson.sign) for lesson in model_updates])
+    for lesson in model_updates:
         if lesson.sign > 0:
             taught[lesson.customer_id] = customer_key(lesson.customer_id)
         else:
@@ -56,7 +58,7 @@ async def panel(
 ) -> list[tuple[int, str, Record]]:
     """Key, label and record of the ``most`` taught customers of the lowest keys."""
     names = heapq.nsmallest(most, taught, key=taught.__getitem__)
-    known = await load_taught(tables, names, taxonomy)
+    known = await load_training_examples(tables, names, taxonomy)
     return [(taught[name], record.active_label() or "", record) for name, record in known.items()]
 
 

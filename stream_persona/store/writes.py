@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.pipeline.messages import Change
-    from stream_persona.pipeline.process import Lesson, Outcome
+    from stream_persona.pipeline.process import ModelUpdate, Outcome
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Share:
 
     write: Write
     records: dict[str, Record] = field(default_factory=dict)
-    lessons: list[Lesson] = field(default_factory=list)
+    model_updates: list[ModelUpdate] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
     def keep(self, customer: str, record: Record, blob: bytes) -> None:
@@ -35,9 +35,9 @@ class Share:
         else:
             self.write.states[customer] = blob
 
-    def learn(self, lesson: Lesson) -> None:
+    def learn(self, lesson: ModelUpdate) -> None:
         """A lesson; who is unlearned and learned in one go, in this order, is labelled."""
-        self.lessons.append(lesson)
+        self.model_updates.append(lesson)
         if lesson.sign > 0:
             self.write.labelled.add(lesson.customer_id)
             self.write.unlabelled.discard(lesson.customer_id)
@@ -60,9 +60,9 @@ def shares(
         if share is None:
             share = found[homes[customer]] = Share(Write(marker_ms=marker_ms))
         share.keep(customer, record, blob)
-    for customer, public in outcome.spoken.items():
+    for customer, public in outcome.public_records.items():
         found[homes[customer]].write.public[customer] = public
-    for lesson in outcome.lessons:
+    for lesson in outcome.model_updates:
         found[homes[lesson.customer_id]].learn(lesson)
     for change in outcome.messages:
         found[homes[change[0]]].changes.append(change)

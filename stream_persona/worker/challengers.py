@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.river_adapter import Classifier
-    from stream_persona.pipeline.process import Lesson, Trial
+    from stream_persona.pipeline.process import ModelUpdate, Trial
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
@@ -129,7 +129,9 @@ class Panel:
         self._stale = True  # a worker that starts anew has forgotten all
         self._known = 0  # labelled customers at the last fold
 
-    def judge(self, trials: Sequence[Trial], lessons: Sequence[Lesson], now: int = 0) -> None:
+    def judge(
+        self, trials: Sequence[Trial], model_updates: Sequence[ModelUpdate], now: int = 0
+    ) -> None:
         """Judge the model in use on a batch's trials; let the challengers hear of them later."""
         for trial in trials:
             alarm = self.current.judge(trial.persona, trial.probabilities, now)
@@ -138,7 +140,7 @@ class Panel:
             self._metrics.judged(CURRENT, self.current.snapshot())
         if not self.challengers:
             return
-        gone = departed(lessons)
+        gone = departed(model_updates)
         if gone:
             kept = (trial for trial in self._waiting if trial.customer_id not in gone)
             self._waiting = deque(kept, maxlen=_MOST_WAITING)
@@ -192,10 +194,10 @@ class Panel:
             logger.warning("the %s model's predictions of assignments have become worse", name)
 
 
-def departed(lessons: Iterable[Lesson]) -> set[str]:
+def departed(model_updates: Iterable[ModelUpdate]) -> set[str]:
     """Customers of a batch whom the model has unlearned and not learned again as the same."""
     left: dict[str, str] = {}
-    for lesson in lessons:
+    for lesson in model_updates:
         if lesson.sign < 0:
             left[lesson.customer_id] = lesson.persona
         elif left.get(lesson.customer_id) == lesson.persona:

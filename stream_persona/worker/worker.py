@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
-from stream_persona.kafka.router import Inbox
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import decision, messages, process
 from stream_persona.pipeline.process import Outcome
 from stream_persona.store import repository, shards, writes
@@ -63,7 +63,7 @@ class Worker:
         self._history = history
         self._metrics = metrics
         self._tokenizer = Tokenizer(taxonomy)
-        self._inbox = Inbox(settings, taxonomy, self._tokenizer)
+        self._inbox = MessageRouter(settings, taxonomy, self._tokenizer)
         self.ownership = Ownership(taxonomy, tables, publisher, metrics)
         self._sharing = Sharing(
             settings, taxonomy, tables, self._tokenizer, self.ownership, metrics
@@ -128,13 +128,13 @@ class Worker:
         await self._publisher.publish([*read.letters, *read.reroutes])
         async with self._walking:
             stored = await self._stored(read.homes, owned)
-            overtaken = process.overtaken(read.deliveries, stored, self._taxonomy)
-            histories = await self._history.read(overtaken) if overtaken else {}
+            late_deletions = process.late_deletions(read.deliveries, stored, self._taxonomy)
+            histories = await self._history.read(late_deletions) if late_deletions else {}
             outcome = process.walk(
                 read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now(),
                 histories,
             )  # fmt: skip
-            self.panel.judge(outcome.trials, outcome.lessons, _now())
+            self.panel.judge(outcome.trials, outcome.model_updates, _now())
             shares = await self._next_write(outcome, read.homes, owned)
 
         async def write() -> None:
@@ -192,11 +192,11 @@ class Worker:
             owned = dict(self.ownership.held)
             homes = {name: home for name, home in homes.items() if home in owned}
             outcome = Outcome(records=await self._stored(homes, owned))
-            process.speak(
+            process.score(
                 outcome, self.weights, self._taxonomy, self._tokenizer, _now(), decision.MODEL
             )
-            outcome.records = {name: outcome.records[name] for name in outcome.spoken}
-            if outcome.spoken:
+            outcome.records = {name: outcome.records[name] for name in outcome.public_records}
+            if outcome.public_records:
                 shares = await self._next_write(outcome, homes, owned)
                 await self._write(shares, owned)
         self._metrics.said(outcome.causes)
@@ -289,8 +289,8 @@ class Worker:
 
     def _learn(self, owned: Owned, share: Share) -> None:
         """What was written, in the model."""
-        shards.teach(owned.part.sums, owned.taught, share.lessons)
-        if share.lessons:
+        shards.teach(owned.part.sums, owned.taught, share.model_updates)
+        if share.model_updates:
             owned.moved = owned.unsaved = True
 
 

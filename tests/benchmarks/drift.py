@@ -146,11 +146,11 @@ def labels(posteriors: Sequence[Floats], told: Taxonomy) -> Ints:
         record = Record()
         for event, p in enumerate(posteriors):
             belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "")
-            said = decide(record, belief, told, 0)
-            record = record if said is None else replace(record, said=said)
-            assert record.said is not None
-            assert record.said.current.persona is not None
-            found[stream, event] = number[record.said.current.persona]
+            published = decide(record, belief, told, 0)
+            record = record if published is None else replace(record, published=published)
+            assert record.published is not None
+            assert record.published.current.persona is not None
+            found[stream, event] = number[record.published.current.persona]
     return found
 
 

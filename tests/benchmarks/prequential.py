@@ -67,12 +67,12 @@ class Stream:
         self.weights: Weights = derive_from(self.sums.stacked(self.classes), self.classes)
         self.offsets = [0] * len(KINDS)
 
-    def absorb(self, happened: Sequence[Event]) -> None:
+    def apply_events(self, happened: Sequence[Event]) -> None:
         """Let the walk fold events and assignments, and learn."""
         deliveries = [self._delivery(event) for event in happened]
-        outcome = process.absorb(deliveries, self.records, self.taxonomy, self.tokenizer)
+        outcome = process.apply_events(deliveries, self.records, self.taxonomy, self.tokenizer)
         self.records |= outcome.records
-        for lesson in outcome.lessons:
+        for lesson in outcome.model_updates:
             _, fold = key_and_fold(lesson.customer_id)
             self.sums.add(replace(lesson.part, fold=fold), lesson.persona, lesson.sign)
 
@@ -142,7 +142,7 @@ def run(name: str, seed: int = 0) -> dict[str, Any]:
     stream = Stream(sorted(set(labels.values())))
     months: dict[str, Month] = {}
     for day, happened in calendar:
-        stream.absorb(happened)
+        stream.apply_events(happened)
         month = datetime.fromtimestamp(day * _DAY / 1_000, UTC).strftime("%Y-%m")
         for both in (months.setdefault(month, Month()), months.setdefault("all", Month())):
             judge(stream, arrivals.get(day, []), labels, both)
@@ -163,5 +163,5 @@ def judge(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], t
 def teach(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], day: int) -> None:
     """Let their assignments arrive."""
     at = (day + 1) * _DAY - 1
-    stream.absorb([Assignment(f"A-{c}", c, at, labels[c]) for c in customers])
+    stream.apply_events([Assignment(f"A-{c}", c, at, labels[c]) for c in customers])
     stream.labelled |= {customer: labels[customer] for customer in customers}

@@ -51,7 +51,7 @@ class Year:
         weights = derive(self.model, TAXONOMY.names)
         outcome = process.walk(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
         self.records |= outcome.records
-        for lesson in outcome.lessons:
+        for lesson in outcome.model_updates:
             self.model.add(lesson.part, lesson.persona, lesson.sign)
         return outcome
 
@@ -73,16 +73,16 @@ async def bytes_of_state() -> dict[str, float]:
     """The whole year's records through the walk into Redis, and what they weigh there."""
     story = journey.load(since=datetime(2017, 1, 1, tzinfo=UTC))
     year, tokenizer, server = Year(), Tokenizer(TAXONOMY), start_redis()
-    spoken: dict[str, bytes | None] = {}
+    public_records: dict[str, bytes | None] = {}
     total = story.size // BATCH + 2
     for batch in track(
         batches(story), "folding the year", total=total, console=Console(stderr=True)
     ):
-        spoken |= year.walk(batch, tokenizer).spoken
+        public_records |= year.walk(batch, tokenizer).public_records
     try:
         async with Redis.from_url(server.url) as redis:
             before = await used(redis)
-            await store(year, spoken, server.url)
+            await store(year, public_records, server.url)
             keys = [key async for key in redis.scan_iter(count=1_000)]
             weights = [await redis.memory_usage(key, samples=0) or 0 for key in keys]
             grown = await used(redis) - before
@@ -107,7 +107,7 @@ async def used(redis: Redis) -> int:
     return int(info["used_memory"])
 
 
-async def store(year: Year, spoken: Mapping[str, bytes | None], url: str) -> None:
+async def store(year: Year, public_records: Mapping[str, bytes | None], url: str) -> None:
     """Write the records as a worker would: state, public record, labelled set, model parts."""
     tables = RedisTables.connect(url)
     claims = await tables.claim(range(PARTITIONS))
@@ -115,8 +115,10 @@ async def store(year: Year, spoken: Mapping[str, bytes | None], url: str) -> Non
         own = {
             n: r for n, r in year.records.items() if partitioner.home(n, PARTITIONS) == partition
         }
-        outcome = Outcome(records=own, spoken={n: spoken[n] for n in own if n in spoken})
-        outcome.lessons = process.lessons(own, TAXONOMY)
+        outcome = Outcome(
+            records=own, public_records={n: public_records[n] for n in own if n in public_records}
+        )
+        outcome.model_updates = process.model_updates(own, TAXONOMY)
         write = writes.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
@@ -155,7 +157,7 @@ def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = Tr
     with patch.object(tokenizer, "slot_of", slot):
         year, reader = Year(), Tokenizer(TAXONOMY)
         for batch in batches(story):
-            year.records |= process.absorb(batch, year.records, TAXONOMY, reader).records
+            year.records |= process.apply_events(batch, year.records, TAXONOMY, reader).records
     personas = {**story.study.assigned, **story.study.held_back}
     known = sorted(personas.keys() & year.records.keys())
     counts = [without_fine(year.records[name].counts, fine=fine) for name in known]

@@ -48,8 +48,8 @@ def shoppers() -> list[Record]:
         process.Delivery.of(event, kind, 0, offset)
         for offset, (kind, event) in enumerate(simulator.events(times))
     ]
-    outcome = process.absorb(told, {}, TAXONOMY, tokenizer)
-    process.speak(outcome, derive(PersonaClassifier(), TAXONOMY.names), TAXONOMY, tokenizer, 0)
+    outcome = process.apply_events(told, {}, TAXONOMY, tokenizer)
+    process.score(outcome, derive(PersonaClassifier(), TAXONOMY.names), TAXONOMY, tokenizer, 0)
     return list(outcome.records.values())
 
 
@@ -62,9 +62,9 @@ def rows(number: int) -> Iterator[dict[str, bytes]]:
         for n in range(start, min(start + WRITE, number)):
             kind, name = n % len(known), f"C{n:07d}"
             found[f"persona-state:{name}"] = blobs[kind]
-            said = known[kind].said
-            if said is not None:
-                found[f"persona:{name}"] = public_record(name, said)
+            published = known[kind].published
+            if published is not None:
+                found[f"persona:{name}"] = public_record(name, published)
         yield found
 
 

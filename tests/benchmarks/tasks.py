@@ -224,7 +224,7 @@ def snapshots_of(known: Stories) -> list[tuple[str, dict[str, Counts]]]:
         records: dict[str, Record] = {}
         some = {name: known[name] for name in names[first : first + _AT_ONCE]}
         for (_, rows), batch in zip(found, rounds(some), strict=True):
-            records |= process.absorb(batch, records, TAXONOMY, tokenizer).records
+            records |= process.apply_events(batch, records, TAXONOMY, tokenizer).records
             rows |= {customer: record.counts for customer, record in records.items()}
     return found
 

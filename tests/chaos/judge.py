@@ -18,7 +18,7 @@ from stream_persona.domain.tokenizer import EVENTS
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.pipeline.messages import public_record
-from stream_persona.pipeline.process import teaches
+from stream_persona.pipeline.process import is_training_example
 from tests.chaos.asking import predictions
 from tests.chaos.changes import Change, lives
 from tests.chaos.resting import still
@@ -141,14 +141,14 @@ def _counts(record: Record) -> dict[int, int]:
 async def model(evidence: Evidence, verdict: Verdict) -> None:
     """The sum of the published parts and the sets of labelled customers are the oracle's."""
     shop = evidence.shop
-    if await shop.model() != shop.lessons(evidence.oracle):
+    if await shop.model() != shop.model_updates(evidence.oracle):
         verdict.add("model", "", "the canonical bytes are not those of the oracle's records")
     for partition in range(shop.settings.partitions):
         key = f"{shop.settings.prefix}persona-labelled:{partition}"
         found = {cast("bytes", name).decode() for name in await shop.redis.smembers(key)}
         expected = {
             name for name, record in evidence.oracle.items()
-            if teaches(record, shop.taxonomy)
+            if is_training_example(record, shop.taxonomy)
             and partitioner.home(name, shop.settings.partitions) == partition
         }  # fmt: skip
         verdict.equal("labelled", dict.fromkeys(found), dict.fromkeys(expected))
@@ -157,9 +157,9 @@ async def model(evidence: Evidence, verdict: Verdict) -> None:
 def said(evidence: Evidence, verdict: Verdict) -> None:
     """Every public record is what the private record says, and every customer has one."""
     for name, record in evidence.stored.items():
-        if record.said is None:
+        if record.published is None:
             verdict.add("public", name, "nothing was ever said of this customer")
-        elif evidence.public.get(name) != public_record(name, record.said):
+        elif evidence.public.get(name) != public_record(name, record.published):
             verdict.add("public", name, "the public record is not what was said last")
     for name in sorted(evidence.public.keys() - evidence.stored.keys()):
         verdict.add("public", name, "a public record without a private one")

@@ -13,7 +13,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.tokenizer import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
 from stream_persona.kafka.publisher import Message
-from stream_persona.kafka.router import MAX_DETAIL, Inbox
+from stream_persona.kafka.router import MAX_DETAIL, MessageRouter
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
@@ -70,7 +70,7 @@ class Path:
         self.taxonomy = shop(features={"fields": FIELDS})
         self._settings = Settings(_env_file=None, partitions=1)
         self._tokenizer = Tokenizer(self.taxonomy)
-        self._inbox = Inbox(self._settings, self.taxonomy, self._tokenizer)
+        self._inbox = MessageRouter(self._settings, self.taxonomy, self._tokenizer)
         told = tastes(self.taxonomy)
         self._weights = derive(model_of(told, self.taxonomy), self.taxonomy.names)
 
@@ -116,7 +116,7 @@ class Path:
         )
         assert sum(outcome.applied) == 1
         self._stored_whole(outcome)
-        again = process.absorb([delivery], outcome.records, self.taxonomy, self._tokenizer)
+        again = process.apply_events([delivery], outcome.records, self.taxonomy, self._tokenizer)
         assert (again.redelivered, again.records) == (1, {})
 
     def _stored_whole(self, outcome: Outcome) -> None:

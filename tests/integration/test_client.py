@@ -22,7 +22,7 @@ from stream_persona.client import (
     Reason,
     Shopper,
 )
-from stream_persona.domain.record import Posterior, Said
+from stream_persona.domain.record import Posterior, PublishedChange
 from stream_persona.pipeline.messages import public_record
 from stream_persona.settings import Settings
 from tests.support.servers import Redis as Server
@@ -39,12 +39,12 @@ ITEMS = [
 PERSONAS = ("parent", "student", "gamer")
 
 
-def said(persona: str | None, *shares: int) -> Said:
+def said(persona: str | None, *shares: int) -> PublishedChange:
     current = Posterior(
         persona, max(shares), ambiguous=persona is None, assigned=False, distribution=shares
     )
     why = (("category", "toys", 2_500_000),)
-    return Said(
+    return PublishedChange(
         7, 0, 1_700_000_000_000, 1_700_000_001_000, 0, 12_500, 100_000, PERSONAS, None, current,
         why, "m1", "t1",
     )  # fmt: skip

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona.domain.record import Posterior, Record, Said
+from stream_persona.domain.record import Posterior, PublishedChange, Record
 from stream_persona.pipeline.messages import change_message, public_record
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
@@ -38,11 +38,11 @@ ITEMS = [
 ]
 
 
-def said(persona: str | None, *shares: int, revision: int = 1) -> Said:
+def said(persona: str | None, *shares: int, revision: int = 1) -> PublishedChange:
     current = Posterior(
         persona, max(shares), ambiguous=persona is None, assigned=False, distribution=shares
     )
-    return Said(
+    return PublishedChange(
         revision, 0, 1_700_000_000_000, 1_700_000_001_000, 0, 12_500, 100_000, PERSONAS, None,
         current, (("category", "toys", 2_500_000),), "m1", "t1",
     )  # fmt: skip

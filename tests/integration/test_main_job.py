@@ -139,7 +139,7 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
     assert await shop.folded() == expected
 
     async def model_agrees() -> bool:
-        return await shop.model() == shop.lessons(oracle)
+        return await shop.model() == shop.model_updates(oracle)
 
     await eventually(model_agrees, 15, "the published model is not the fold of the records")
     assert await shop.weights() == shop.weights_of(oracle)
@@ -167,9 +167,9 @@ async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
             assert contents.setdefault(change["change_id"], record.value) == record.value
             revisions.setdefault(change["customer_id"], []).append(change["revision"])
             last[change["customer_id"]] = change
-        for said in revisions.values():
-            assert sorted(set(said)) == list(range(1, max(said) + 1))
-            assert said[-1] == max(said)
+        for published in revisions.values():
+            assert sorted(set(published)) == list(range(1, max(published) + 1))
+            assert published[-1] == max(published)
         return last
 
     async def public_says_the_same() -> bool:
@@ -204,7 +204,7 @@ async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
     others = {name: r for name, r in (await shop.oracle()).items() if name != "c1"}
 
     async def forgotten() -> bool:
-        return await shop.model() == shop.lessons(others)
+        return await shop.model() == shop.model_updates(others)
 
     await eventually(forgotten, 15, "the model still knows the deleted customer")
 
@@ -233,7 +233,7 @@ async def test_a_deletion_that_comes_late_forgets_what_is_older_and_nothing_else
     assert [change and change["revision"] for change in since] == list(range(1, len(since) + 1))
 
     async def forgotten() -> bool:
-        return await shop.model() == shop.lessons(oracle)
+        return await shop.model() == shop.model_updates(oracle)
 
     await eventually(forgotten, 15, "the model still knows what was forgotten")
 
@@ -314,7 +314,7 @@ async def test_models_are_compared_on_the_stored_assignments(
     naive = "river.naive_bayes:MultinomialNB"
     command = ["model", "compare", "--challenger", naive, "--json"]
     told = orjson.loads(await shop.run(*command))
-    stored = process.lessons(await shop.oracle(), shop.taxonomy)
+    stored = process.model_updates(await shop.oracle(), shop.taxonomy)
     assert told["customers"] == len(stored) > 40
     assert {row["model"] for row in told["models"]} >= {"additive", naive}
     assert {row["trials"] for row in told["models"]} == {len(stored)}

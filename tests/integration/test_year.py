@@ -12,7 +12,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.pipeline import process
-from stream_persona.pipeline.process import Delivery, Lesson
+from stream_persona.pipeline.process import Delivery, ModelUpdate
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
 BATCH = 10_000
@@ -28,24 +28,24 @@ def year() -> dict[str, Record]:
     for offset, (kind, event) in enumerate(story.events()):
         batch.append(Delivery.of(event, kind, 0, offset))
         if len(batch) >= BATCH:
-            records |= process.absorb(batch, records, TAXONOMY, tokenizer).records
+            records |= process.apply_events(batch, records, TAXONOMY, tokenizer).records
             batch = []
-    return records | process.absorb(batch, records, TAXONOMY, tokenizer).records
+    return records | process.apply_events(batch, records, TAXONOMY, tokenizer).records
 
 
-def learned(lessons: Iterable[Lesson]) -> PersonaClassifier:
+def learned(model_updates: Iterable[ModelUpdate]) -> PersonaClassifier:
     model = PersonaClassifier()
-    for lesson in lessons:
+    for lesson in model_updates:
         model.add(lesson.part, lesson.persona)
     return model
 
 
 @pytest.mark.timeout(300)
 def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record]) -> None:
-    rng, lessons = random.Random(4), process.lessons(year, TAXONOMY)
-    assert len(lessons) > 1_600
-    kept, gone = lessons[::2], lessons[1::2]
-    model = learned(rng.sample(lessons, len(lessons)))
+    rng, model_updates = random.Random(4), process.model_updates(year, TAXONOMY)
+    assert len(model_updates) > 1_600
+    kept, gone = model_updates[::2], model_updates[1::2]
+    model = learned(rng.sample(model_updates, len(model_updates)))
     for lesson in rng.sample(gone, len(gone)):
         model.add(lesson.part, lesson.persona, -1)
     assert model.canonical() == learned(kept).canonical()
@@ -53,11 +53,11 @@ def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record
 
 @pytest.mark.timeout(300)
 def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
-    rng, lessons = random.Random(5), process.lessons(year, TAXONOMY)
-    shares: list[list[Lesson]] = [[] for _ in range(7)]
-    for lesson in lessons:
+    rng, model_updates = random.Random(5), process.model_updates(year, TAXONOMY)
+    shares: list[list[ModelUpdate]] = [[] for _ in range(7)]
+    for lesson in model_updates:
         rng.choice(shares).append(lesson)
     total = PersonaClassifier()
     for share in rng.sample(shares, len(shares)):
         total.merge(PersonaClassifier.from_bytes(learned(share).to_bytes()))
-    assert total.canonical() == learned(lessons).canonical()
+    assert total.canonical() == learned(model_updates).canonical()

@@ -30,7 +30,7 @@ from stream_persona.model.estimator import derive
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import Change
-from stream_persona.pipeline.process import Delivery, Histories, Outcome, Overtaken
+from stream_persona.pipeline.process import Delivery, Histories, LateDeletion, Outcome
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write
@@ -130,9 +130,9 @@ def absorbed(
         before = dict(zip(known, record_codec.decode(list(known.values()), mark), strict=True))
         histories = {
             name: [d for d in told.values() if d.event.customer_id == name]
-            for name in process.overtaken(run, before, taxonomy)
+            for name in process.late_deletions(run, before, taxonomy)
         }
-        outcome = process.absorb(run, before, taxonomy, Tokenizer(taxonomy), histories)
+        outcome = process.apply_events(run, before, taxonomy, Tokenizer(taxonomy), histories)
         told |= {(d.source, d.offset): d for d in run if (d.source, d.offset) not in told}
         known |= {c: record_codec.folded(record, mark) for c, record in outcome.records.items()}
     return known
@@ -200,7 +200,7 @@ def tastes(taxonomy: Taxonomy, customers: int = 4, seed: int = 1) -> list[Event]
 
 def model_of(happened: Sequence[Event], taxonomy: Taxonomy) -> PersonaClassifier:
     model = PersonaClassifier()
-    for lesson in walked(delivered(*happened), taxonomy).lessons:
+    for lesson in walked(delivered(*happened), taxonomy).model_updates:
         model.add(lesson.part, lesson.persona, lesson.sign)
     return model
 
@@ -248,11 +248,13 @@ class Log:
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
 
-    async def read(self, wanted: Mapping[str, Overtaken]) -> dict[str, list[Delivery]]:
+    async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
         for delivery in self.deliveries:
-            overtaken = wanted.get(delivery.event.customer_id)
-            if overtaken and delivery.offset < overtaken.positions.get(delivery.source, 0):
+            late_deletions = wanted.get(delivery.event.customer_id)
+            if late_deletions and delivery.offset < late_deletions.positions.get(
+                delivery.source, 0
+            ):
                 found[delivery.event.customer_id].append(delivery)
         return found
 

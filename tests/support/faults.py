@@ -188,7 +188,7 @@ class Trouble:
     async def exact(self) -> None:
         """Everything is applied, once: records are the fold, changes have no hole."""
         await self.folded()
-        await self.spoken()
+        await self.public_records()
 
     async def folded(self) -> None:
         """Records are the fold of what the topics hold, and nothing was unreadable."""
@@ -199,7 +199,7 @@ class Trouble:
         }
         assert await self.shop.read(self.settings.topic_dead_letters) == []
 
-    async def spoken(self) -> None:
+    async def public_records(self) -> None:
         """Revisions without a hole, never two contents under one id."""
         contents: dict[str, bytes] = {}
         revisions: dict[str, list[int]] = {}

@@ -21,7 +21,7 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.partitioner import home
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Part, members, merged, panel_share, unpack
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process
@@ -41,7 +41,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def learned(parts: list[Part], of: taxonomy.Taxonomy) -> Weights:
     """The weights that all parts give, calibration included."""
-    model = Learned(of)
+    model = ModelFitter(of)
     model.update(*merged(parts), calibrate=True)
     return model.weights
 
@@ -220,7 +220,7 @@ class Shop:
                 n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
             }
             sums, taught = PersonaClassifier(), dict[str, int]()
-            shards.teach(sums, taught, process.lessons(own, self.taxonomy))
+            shards.teach(sums, taught, process.model_updates(own, self.taxonomy))
             lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
             known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
             parts.append(Part(sums, members(known, self.taxonomy)))
@@ -240,12 +240,12 @@ class Shop:
                     continue
                 delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)
                 deliveries.append(delivery)
-            stored |= process.absorb(deliveries, stored, self.taxonomy, tokenizer).records
+            stored |= process.apply_events(deliveries, stored, self.taxonomy, tokenizer).records
         return stored
 
-    def lessons(self, stored: dict[str, Record]) -> bytes:
+    def model_updates(self, stored: dict[str, Record]) -> bytes:
         """Canonical bytes of the model that records fold to."""
         model = PersonaClassifier()
-        for lesson in process.lessons(stored, self.taxonomy):
+        for lesson in process.model_updates(stored, self.taxonomy):
             model.add(lesson.part, lesson.persona)
         return model.canonical()

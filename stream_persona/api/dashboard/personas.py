@@ -50,10 +50,15 @@ def defining(weights: Weights, sums: Stacked, named: Callable[[int], str | None]
     ``named`` gives a slot's token, or None for one that can't be told, which is left out.
     """
     position = weights.index[sums.slots]
-    spoken = position >= 0
-    slots, log_lifts = sums.slots[spoken], weights.shares_w[position[spoken]].T / SCALE
+    public_records = position >= 0
+    slots, log_lifts = (
+        sums.slots[public_records],
+        weights.shares_w[position[public_records]].T / SCALE,
+    )
     events = sums.events.sum(axis=0) / SCALE
-    shares = sums.moments[E].sum(axis=0)[:, spoken] / SCALE / np.maximum(events, 1.0)[:, None]
+    shares = (
+        sums.moments[E].sum(axis=0)[:, public_records] / SCALE / np.maximum(events, 1.0)[:, None]
+    )
     worth = shares * (log_lifts - 1.0 + np.exp(-log_lifts))
     return {
         persona: _best(slots, log_lifts[row], worth[row], named)

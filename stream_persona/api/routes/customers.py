@@ -76,6 +76,6 @@ async def _known(parts: Parts, customer_id: str) -> Record:
     check_id(customer_id)
     loaded = await repository.load(parts.tables, [customer_id], parts.taxonomy.fingerprint)
     record = loaded.get(customer_id)
-    if record is None or record.said is None:
+    if record is None or record.published is None:
         raise HTTPException(404, f"customer {customer_id!r} is not known")
     return record

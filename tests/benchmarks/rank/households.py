@@ -15,7 +15,7 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.explain import affinities
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
 from stream_persona.pipeline import process
@@ -61,7 +61,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
             offset += 1
         elif len(own.baskets) < BASKETS and len(basket) > 1:
             own.baskets.append(basket)
-    folded = process.absorb(early, {}, TAXONOMY, names).records
+    folded = process.apply_events(early, {}, TAXONOMY, names).records
     for name, record in folded.items():
         known[name].record = record
     return [own for own in known.values() if own.bought and own.baskets], catalogue
@@ -93,14 +93,17 @@ def taught(teachers: Sequence[Household], held: Sequence[Household], names: Toke
     sums.add_rows(parts, [own.persona for own in teachers], [1] * len(teachers))
     lowest = sorted(range(len(teachers)), key=lambda i: keyed[i][0])[:PANEL]
     panel = [Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
-    learned = Learned(TAXONOMY)
+    learned = ModelFitter(TAXONOMY)
     learned.update(sums, panel, calibrate=True)
     outcome = Outcome(records={own.name: own.record for own in held})
-    process.speak(outcome, learned.weights, TAXONOMY, names, 0)
+    process.score(outcome, learned.weights, TAXONOMY, names, 0)
     predicted = {}
     for name, record in outcome.records.items():
-        if record.said is not None:
-            current = record.said.current
+        if record.published is not None:
+            current = record.published.current
             shares = [share / 1e6 for share in current.distribution]
-            predicted[name] = current.persona, dict(zip(record.said.personas, shares, strict=True))
+            predicted[name] = (
+                current.persona,
+                dict(zip(record.published.personas, shares, strict=True)),
+            )
     return Model(Affinities(affinities(learned.weights, names.name)), predicted)

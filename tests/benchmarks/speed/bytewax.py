@@ -27,7 +27,7 @@ from stream_persona.domain import taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter
-from tests.benchmarks.speed.plain import Came, Plain, Said
+from tests.benchmarks.speed.plain import Came, Plain, PublishedChange
 
 
 class Enough(Exception):  # noqa: N818 - no error: the way out of a dataflow
@@ -41,16 +41,16 @@ class Customer(StatefulLogic):
         self._plain, self._meter = plain, meter
         self._record = plain.decode(blob) or Record()
 
-    def on_item(self, value: KafkaSourceMessage) -> tuple[list[Said], bool]:
+    def on_item(self, value: KafkaSourceMessage) -> tuple[list[PublishedChange], bool]:
         self._meter.begin()
         self._plain.follow()
         came = Came(value.topic, value.partition, value.offset, value.timestamp[1], value.value)
-        said = self._plain.walk(came, self._record)
-        self._record = said.record
+        published = self._plain.walk(came, self._record)
+        self._record = published.record
         self._meter.events += 1
         if not self._meter.events % 500 and self._meter.done:
             raise Enough
-        return ([said] if said.public is not None else []), StatefulLogic.RETAIN
+        return ([published] if published.public is not None else []), StatefulLogic.RETAIN
 
     def snapshot(self) -> bytes:
         return self._plain.encode(self._record)
@@ -66,8 +66,10 @@ class PublicRecords(DynamicSink, StatelessSinkPartition):
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "PublicRecords":
         return self
 
-    def write_batch(self, items: Sequence[tuple[str, Said]]) -> None:
-        self._redis.mset({f"{self._prefix}persona:{name}": said.public for name, said in items})
+    def write_batch(self, items: Sequence[tuple[str, PublishedChange]]) -> None:
+        self._redis.mset(
+            {f"{self._prefix}persona:{name}": published.public for name, published in items}
+        )
 
 
 def flow_of(settings: Settings, plain: Plain, meter: Meter) -> Dataflow:
@@ -76,14 +78,14 @@ def flow_of(settings: Settings, plain: Plain, meter: Meter) -> Dataflow:
     source = KafkaSource(brokers, settings.input_topics, tail=False)
     events = op.input("events", flow, source)
     keyed = op.key_on("customer", events, lambda message: message.key.decode())
-    said = op.stateful("walk", keyed, lambda blob: Customer(plain, meter, blob))
-    op.output("public", said, PublicRecords(settings))
-    changes = op.map("change", said, change)
+    published = op.stateful("walk", keyed, lambda blob: Customer(plain, meter, blob))
+    op.output("public", published, PublicRecords(settings))
+    changes = op.map("change", published, change)
     op.output("changes", changes, KafkaSink(brokers, settings.topic_changes))
     return flow
 
 
-def change(keyed: tuple[str, Said]) -> KafkaSinkMessage[bytes, bytes | None]:
+def change(keyed: tuple[str, PublishedChange]) -> KafkaSinkMessage[bytes, bytes | None]:
     return KafkaSinkMessage(keyed[0].encode(), keyed[1].change)
 
 

@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_persona.domain.events import ASSIGNMENT
 from stream_persona.kafka import partitioner
-from stream_persona.kafka.producer import batches, ends_of
+from stream_persona.kafka.producer import batches, send_all
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.job import BEGAN, Job, Sent, assignment
 
@@ -89,7 +89,7 @@ async def send_now(
     apart = defaultdict[tuple[int, int], list[tuple[bytes, bytes | None]]](list)
     for (kind, name, value), home in zip(messages, homes, strict=True):
         apart[kind, home].append((name.encode(), value))
-    await ends_of(
+    await send_all(
         to.send_batch(batch, settings.input_topics[kind], partition=home)
         for (kind, home), keyed in apart.items()
         for batch in batches(to, keyed)

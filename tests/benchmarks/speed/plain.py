@@ -15,7 +15,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import decode, encode
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Part, members, merged, panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import public_record
@@ -37,7 +37,7 @@ class Came:
 
 
 @dataclass
-class Said:
+class PublishedChange:
     """What an event leads to: the new record; None where nothing new is said."""
 
     customer: str
@@ -59,12 +59,12 @@ class Plain:
     def __post_init__(self) -> None:
         self._kinds = {topic: kind for kind, topic in enumerate(self.settings.input_topics)}
         self._tokenizer = Tokenizer(self.taxonomy)
-        self._learned = Learned(self.taxonomy)
+        self._learned = ModelFitter(self.taxonomy)
         self._moved = False
         self._next_look = 0.0
         self._next_calibration = 0.0
 
-    def walk(self, came: Came, record: Record | None) -> Said:
+    def walk(self, came: Came, record: Record | None) -> PublishedChange:
         """The whole journey of one event; the customer's stored record is given."""
         kind = self._kinds[came.topic]
         event = events.read(kind, came.value, self.taxonomy)
@@ -75,10 +75,13 @@ class Plain:
         outcome = process.walk([delivery], stored, weights, self.taxonomy, self._tokenizer, now)
         self._learn(outcome)
         new = outcome.records.get(name, record or Record())
-        said = Said(name, new)
-        if name in outcome.spoken and new.said is not None:
-            said.public, said.change = public_record(name, new.said), outcome.messages[-1][1]
-        return said
+        published = PublishedChange(name, new)
+        if name in outcome.public_records and new.published is not None:
+            published.public, published.change = (
+                public_record(name, new.published),
+                outcome.messages[-1][1],
+            )
+        return published
 
     def encode(self, record: Record) -> bytes:
         return encode([record], self.taxonomy.fingerprint)[0]
@@ -87,9 +90,9 @@ class Plain:
         return None if blob is None else decode([blob], self.taxonomy.fingerprint)[0]
 
     def _learn(self, outcome: Outcome) -> None:
-        if not outcome.lessons:
+        if not outcome.model_updates:
             return
-        shards.teach(self.part.sums, self.taught, outcome.lessons)
+        shards.teach(self.part.sums, self.taught, outcome.model_updates)
         self.labelled |= {n: r for n, r in outcome.records.items() if n in self.taught}
         self._moved = True
 

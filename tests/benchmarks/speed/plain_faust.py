@@ -50,13 +50,13 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
                 message.topic, message.partition, message.offset,
                 round(1_000 * message.timestamp), message.value,
             )  # fmt: skip
-            said = plain.walk(came, stored)
-            written = {key: plain.encode(said.record)}
-            if said.public is not None:
-                written[f"{prefix}persona:{said.customer}"] = said.public
+            published = plain.walk(came, stored)
+            written = {key: plain.encode(published.record)}
+            if published.public is not None:
+                written[f"{prefix}persona:{published.customer}"] = published.public
             await redis.mset(written)
-            if said.change is not None:
-                await changes.send(key=message.key, value=said.change)
+            if published.change is not None:
+                await changes.send(key=message.key, value=published.change)
             if meter.add(1):
                 meter.stop()
 

@@ -15,7 +15,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka import partitioner
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import members
 from stream_persona.model.statistics import customer_key
 from stream_persona.model.weights import Weights
@@ -33,7 +33,7 @@ _WRITE = 2_000
 
 @dataclass
 class Stored:
-    """A shopper's values in Redis; ``said`` makes the public one for a name."""
+    """A shopper's values in Redis; ``published`` makes the public one for a name."""
 
     blob: bytes
     record: Record
@@ -49,12 +49,12 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
         Delivery.of(events.read(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
-    outcome = process.absorb(deliveries, {}, job.taxonomy, tokenizer)
-    process.speak(outcome, weights_of(some), job.taxonomy, tokenizer, 0)
+    outcome = process.apply_events(deliveries, {}, job.taxonomy, tokenizer)
+    process.score(outcome, weights_of(some), job.taxonomy, tokenizer, 0)
     found = [
         structs.replace(record, positions={}, recent={})
         for record in outcome.records.values()
-        if process.teaches(record, job.taxonomy) == labelled
+        if process.is_training_example(record, job.taxonomy) == labelled
     ]
     blobs = record_codec.encode(found, job.taxonomy.fingerprint)
     return [Stored(blob, record) for blob, record in zip(blobs, found, strict=True)]
@@ -71,15 +71,15 @@ def weights_of(job: Job) -> Weights:
         for offset, (kind, _, value) in enumerate(told)
     ]
     tokenizer = Tokenizer(job.taxonomy)
-    records = process.absorb(deliveries, {}, job.taxonomy, tokenizer).records
-    lessons = process.lessons(records, job.taxonomy)
+    records = process.apply_events(deliveries, {}, job.taxonomy, tokenizer).records
+    model_updates = process.model_updates(records, job.taxonomy)
     sums = PersonaClassifier()
     for _ in range(REPEATED):
-        sums.add_all([(lesson.part, lesson.persona, 1) for lesson in lessons])
+        sums.add_all([(lesson.part, lesson.persona, 1) for lesson in model_updates])
     panel = members(
         [(customer_key(n), r.active_label() or "", r) for n, r in records.items()], job.taxonomy
     )
-    learned = Learned(job.taxonomy)
+    learned = ModelFitter(job.taxonomy)
     learned.update(sums, list(panel.values()), calibrate=True)
     return learned.weights
 
@@ -98,8 +98,8 @@ def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, label
         for number, name in enumerate(chunk):
             stored = kinds[number % len(kinds)]
             values[f"persona-state:{name}"] = stored.blob
-            if stored.record.said is not None:
-                values[f"persona:{name}"] = public_record(name, stored.record.said)
+            if stored.record.published is not None:
+                values[f"persona:{name}"] = public_record(name, stored.record.published)
             if labelled:
                 home = f"persona-labelled:{partitioner.home(name, partitions)}"
                 homes.setdefault(home, []).append(name)

@@ -21,7 +21,7 @@ from redis import Redis
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.meter import Meter, parser
-from tests.benchmarks.speed.plain import Came, Plain, Said
+from tests.benchmarks.speed.plain import Came, Plain, PublishedChange
 
 KEY = "record"
 
@@ -35,18 +35,20 @@ class Job:
         self._plain = Plain(settings, taxonomy.load(settings.taxonomy))
         self._redis = Redis.from_url(settings.redis_url)
 
-    def with_state(self, value: bytes, key: str, at: int, _: object, state: State) -> Said:
-        said = self._walk(value, at, state.get_bytes(KEY))
-        state.set_bytes(KEY, self._plain.encode(said.record))
-        return said
+    def with_state(
+        self, value: bytes, key: str, at: int, _: object, state: State
+    ) -> PublishedChange:
+        published = self._walk(value, at, state.get_bytes(KEY))
+        state.set_bytes(KEY, self._plain.encode(published.record))
+        return published
 
-    def with_redis(self, value: bytes, key: str, at: int, _: object) -> Said:
+    def with_redis(self, value: bytes, key: str, at: int, _: object) -> PublishedChange:
         place = f"{self._settings.prefix}persona-state:{key}"
-        said = self._walk(value, at, cast("bytes | None", self._redis.get(place)))
-        self._redis.set(place, self._plain.encode(said.record))
-        return said
+        published = self._walk(value, at, cast("bytes | None", self._redis.get(place)))
+        self._redis.set(place, self._plain.encode(published.record))
+        return published
 
-    def _walk(self, value: bytes, at: int, blob: bytes | None) -> Said:
+    def _walk(self, value: bytes, at: int, blob: bytes | None) -> PublishedChange:
         self._meter.begin()
         self._plain.follow()
         context = message_context()
@@ -80,12 +82,14 @@ def sink_of(settings: Settings) -> RedisSink:
     )  # fmt: skip
 
 
-def say(app: Application, said: StreamingDataFrame, settings: Settings, sink: RedisSink) -> None:
+def say(
+    app: Application, published: StreamingDataFrame, settings: Settings, sink: RedisSink
+) -> None:
     """Changes to Kafka, public records to Redis."""
-    spoken = said.filter(lambda said: said.public is not None)
+    public_records = published.filter(lambda published: published.public is not None)
     changes = app.topic(settings.topic_changes, value_serializer="bytes", key_serializer="str")
-    spoken.apply(lambda said: said.change).to_topic(changes)
-    spoken.apply(lambda said: said.public).sink(sink)
+    public_records.apply(lambda published: published.change).to_topic(changes)
+    public_records.apply(lambda published: published.public).sink(sink)
 
 
 def main() -> None:

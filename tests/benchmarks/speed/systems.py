@@ -38,8 +38,10 @@ def one_turn(bench: Bench, names: Sequence[str], turn: int, seconds: float) -> T
     found = {}
     for name in names:
         found[name] = figures = bench.run(name, seconds)
-        said = f"turn {turn + 1}: {name} {figures.rate:,.0f}/s, {figures.cpu:,.1f} CPU-s a million"
-        Console(stderr=True, highlight=False).print(said)
+        published = (
+            f"turn {turn + 1}: {name} {figures.rate:,.0f}/s, {figures.cpu:,.1f} CPU-s a million"
+        )
+        Console(stderr=True, highlight=False).print(published)
     return found
 
 

@@ -267,15 +267,15 @@ def test_a_long_value_is_cut() -> None:
 
 def life(*happened: Event, taxonomy: Taxonomy = SHOP) -> tuple[Record, list[bytes | None]]:
     """The record after events that were walked one by one, and all that was said meanwhile."""
-    record, said = Record(), list[bytes | None]()
+    record, published = Record(), list[bytes | None]()
     for offset, event in enumerate(happened):
         outcome = walked(
             [Delivery.of(event, kind_of(event), 0, offset, NOW)], taxonomy, {"c": record},
             now=event_time(event) + MINUTE,
         )  # fmt: skip
         record = outcome.records["c"]
-        said += [message for _, message in outcome.messages]
-    return record, said
+        published += [message for _, message in outcome.messages]
+    return record, published
 
 
 def changes(messages: Sequence[bytes | None]) -> list[ConsumerRecord]:
@@ -293,43 +293,43 @@ def revisions(record: Record, messages: Sequence[bytes | None]) -> list[int]:
 
 
 def test_posteriors_are_what_was_said_oldest_first() -> None:
-    record, said = life(purchase("e1", NOW), *labelled(3))
-    found = posteriors("c", record, changes(said))
+    record, published = life(purchase("e1", NOW), *labelled(3))
+    found = posteriors("c", record, changes(published))
     assert [each["revision"] for each in found] == [1, 2, 3, 4]
     assert [each["persona"] for each in found] == [None, "parent", "student", "parent"]
     assert [each["cause"] for each in found] == ["behaviour", *["assignment"] * 3]
     assert [each["source"] for each in found] == ["predicted", *["assigned"] * 3]
-    last = orjson.loads(said[-1] or b"")
+    last = orjson.loads(published[-1] or b"")
     assert found[-1] == {
         "at": NOW + 2 + MINUTE, "revision": 4, "cause": "assignment", **last["current"]
     }  # fmt: skip
 
 
 def test_the_records_own_word_is_told_also_before_the_log_has_it() -> None:
-    record, said = life(*labelled(3))
-    assert revisions(record, said[:-1]) == revisions(record, said) == [1, 2, 3]
+    record, published = life(*labelled(3))
+    assert revisions(record, published[:-1]) == revisions(record, published) == [1, 2, 3]
     assert revisions(record, []) == [3]
 
 
 def test_a_change_that_was_published_twice_is_told_once() -> None:
-    record, said = life(*labelled(3))
-    assert revisions(record, [*said[:2], *said]) == [1, 2, 3]
-    assert revisions(record, [*said, said[1]]) == [1, 2, 3]
+    record, published = life(*labelled(3))
+    assert revisions(record, [*published[:2], *published]) == [1, 2, 3]
+    assert revisions(record, [*published, published[1]]) == [1, 2, 3]
 
 
 def test_a_shop_that_began_anew_under_another_prefix_tells_its_own_posteriors_alone() -> None:
     _, before = life(*labelled(5))
-    record, said = life(purchase("e1", NOW + DAY), assignment("b", NOW + DAY))
-    assert revisions(record, [*before, *said]) == [1, 2]
-    assert revisions(record, [*before[3:], *said]) == [1, 2]
+    record, published = life(purchase("e1", NOW + DAY), assignment("b", NOW + DAY))
+    assert revisions(record, [*before, *published]) == [1, 2]
+    assert revisions(record, [*before[3:], *published]) == [1, 2]
 
 
 def test_a_tombstone_cuts_off_what_was_before_it() -> None:
     forgotten = Deletion("d", "c", NOW + HOUR)
-    record, said = life(*labelled(3), forgotten, purchase("e1", NOW + DAY))
-    assert said[-2] is None
-    assert revisions(record, said) == [1]
-    assert posteriors("c", record, changes(said))[0]["cause"] == "behaviour"
+    record, published = life(*labelled(3), forgotten, purchase("e1", NOW + DAY))
+    assert published[-2] is None
+    assert revisions(record, published) == [1]
+    assert posteriors("c", record, changes(published))[0]["cause"] == "behaviour"
 
 
 def test_a_life_that_was_forgotten_is_not_told_while_its_tombstone_is_on_its_way() -> None:
@@ -342,12 +342,12 @@ def test_a_life_that_was_forgotten_is_not_told_while_its_tombstone_is_on_its_way
 
 
 def test_what_is_no_change_is_left_out_and_of_many_the_newest_are_told() -> None:
-    record, said = life(*labelled(50))
-    assert revisions(record, [b"{", b"\xff", b'{"revision": 3}', *said]) == list(range(11, 51))
+    record, published = life(*labelled(50))
+    assert revisions(record, [b"{", b"\xff", b'{"revision": 3}', *published]) == list(range(11, 51))
 
 
 def test_the_answer_has_the_posteriors_of_the_log() -> None:
-    record, said = life(*labelled(2))
-    found = Found((), tuple(changes(said)))
+    record, published = life(*labelled(2))
+    found = Found((), tuple(changes(published)))
     answered = answer("c", record, found, Settings(_env_file=None), SHOP)
     assert [each["revision"] for each in answered["posteriors"]] == [1, 2]

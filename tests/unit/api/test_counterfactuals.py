@@ -117,9 +117,9 @@ def test_a_walk_of_a_flips_events_makes_its_persona_likeliest_as_it_says(seed: i
         outcome, posterior = after(record, flip, flip.events, learned())
         assert SHOP.names[posterior.index(max(posterior))] == flip.persona
         assert round(max(posterior), 6) == flip.probability
-        said = outcome.records["c"].said
-        assert said is not None
-        assert (said.current.persona == flip.persona) == flip.named
+        published = outcome.records["c"].published
+        assert published is not None
+        assert (published.current.persona == flip.persona) == flip.named
 
 
 @given(st.integers(0, 10_000))
@@ -181,8 +181,8 @@ def test_a_dwelling_persona_is_not_replaced_yet() -> None:
     weights = replace(learned(), threshold=0.01)
     happened = delivered(*[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)])
     record = walked(happened, SHOP, weights=weights).records["c"]
-    assert record.said is not None
-    assert record.said.current.persona == "gamer"
+    assert record.published is not None
+    assert record.published.current.persona == "gamer"
     assert any(flip.named for flip in flips(record, weights, SHOP, names().names))
     assert not any(flip.named for flip in flips(record, weights, patient, names().names))
 

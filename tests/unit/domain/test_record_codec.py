@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from stream_persona.domain.deduplication import event_hash
 from stream_persona.domain.features import NO_EPOCH, Counts
-from stream_persona.domain.record import Label, Posterior, Record, Said
-from stream_persona.domain.record_codec import decode, decode_taught, encode, folded
+from stream_persona.domain.record import Label, Posterior, PublishedChange, Record
+from stream_persona.domain.record_codec import decode, decode_counts_and_labels, encode, folded
 from stream_persona.errors import TopologyError
 from tests.support.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
 
@@ -27,7 +27,7 @@ POSTERIORS = st.builds(
     st.lists(MILLIONTHS, max_size=12).map(tuple),
 )  # fmt: skip
 SAID = st.builds(
-    Said, st.integers(1, 2**40), st.integers(0, 4), TIMES, TIMES, TIMES, TIMES,
+    PublishedChange, st.integers(1, 2**40), st.integers(0, 4), TIMES, TIMES, TIMES, TIMES,
     st.integers(0, 10**6),
     st.lists(TEXT, max_size=12).map(tuple), st.none() | POSTERIORS, POSTERIORS,
     st.lists(st.tuples(TEXT, TEXT, MILLIONTHS), max_size=3).map(tuple), TEXT, TEXT,
@@ -52,7 +52,7 @@ def plain(record: Record) -> tuple[object, ...]:
     own = record.counts
     return (
         own.epoch, own.clock, own.keys.tolist(), own.values.tolist(), record.label,
-        record.positions, record.recent, record.deleted_at, record.said,
+        record.positions, record.recent, record.deleted_at, record.published,
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_what_a_model_learns_from_is_read_alone_as_it_is_in_the_whole(
 ) -> None:
     blobs = encode(records, MARK)
     alone = [Record(record.counts, record.label) for record in decode(blobs, MARK)]
-    assert decode_taught(blobs, MARK) == alone
+    assert decode_counts_and_labels(blobs, MARK) == alone
 
 
 @given(POSITIONS)
@@ -110,9 +110,9 @@ def test_two_epochs_survive_their_bytes() -> None:
 
 def test_the_folded_part_leaves_out_what_was_said() -> None:
     record = record_of(purchase("p"), taxonomy=shop())
-    assert record.said is not None
+    assert record.published is not None
     assert plain(decode([folded(record, MARK)], MARK)[0])[:-1] == plain(record)[:-1]
-    assert decode([folded(record, MARK)], MARK)[0].said is None
+    assert decode([folded(record, MARK)], MARK)[0].published is None
 
 
 def test_common_zeros_are_not_stored() -> None:
@@ -122,13 +122,13 @@ def test_common_zeros_are_not_stored() -> None:
     assert len(encode([wide], MARK)[0]) == len(encode([narrow], MARK)[0])
 
 
-@pytest.mark.parametrize("read", [decode, decode_taught])
+@pytest.mark.parametrize("read", [decode, decode_counts_and_labels])
 def test_a_record_of_another_half_life_is_refused_with_what_to_do(read: Read) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
         read(encode([Record()], MARK), MARK + 1)
 
 
-@pytest.mark.parametrize("read", [decode, decode_taught])
+@pytest.mark.parametrize("read", [decode, decode_counts_and_labels])
 @pytest.mark.parametrize("blob", [b"", b"\x01", b"\x03\x00\x00\x00\x92\x02", b"{}" * 40])
 def test_what_is_no_record_is_refused_with_what_to_do(read: Read, blob: bytes) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):

@@ -41,9 +41,9 @@ def lessons_of(rng: random.Random, count: int) -> Lessons:
     return made
 
 
-def taught(lessons: Lessons) -> PersonaClassifier:
+def taught(model_updates: Lessons) -> PersonaClassifier:
     model = PersonaClassifier()
-    for part, persona in lessons:
+    for part, persona in model_updates:
         model.add(part, persona)
     return model
 
@@ -51,14 +51,14 @@ def taught(lessons: Lessons) -> PersonaClassifier:
 @pytest.mark.parametrize("seed", range(10))
 def test_unlearning_inverts_learning_to_the_byte(seed: int) -> None:
     rng = random.Random(seed)
-    lessons = lessons_of(rng, 60)
+    model_updates = lessons_of(rng, 60)
     model, known = PersonaClassifier(), Lessons()
     for _ in range(400):
         if known and rng.random() < 0.5:
             part, persona = known.pop(rng.randrange(len(known)))
             model.add(part, persona, -1)
         else:
-            known.append(rng.choice(lessons))
+            known.append(rng.choice(model_updates))
             model.add(*known[-1])
     assert model.canonical() == taught(known).canonical()
     assert predictions(model).tobytes() == predictions(taught(known)).tobytes()
@@ -78,14 +78,14 @@ def predictions(model: PersonaClassifier) -> np.ndarray:
 @hypothesis(max_examples=15)
 def test_any_split_in_any_order_merges_to_the_whole(seed: int) -> None:
     rng = random.Random(seed)
-    lessons = lessons_of(rng, 30)
+    model_updates = lessons_of(rng, 30)
     shares: list[Lessons] = [[], [], []]
-    for lesson in rng.sample(lessons, len(lessons)):
+    for lesson in rng.sample(model_updates, len(model_updates)):
         rng.choice(shares).append(lesson)
     total = PersonaClassifier()
     for share in shares:
         total.merge(PersonaClassifier.from_bytes(taught(share).to_bytes()))
-    assert total.canonical() == taught(lessons).canonical()
+    assert total.canonical() == taught(model_updates).canonical()
 
 
 @given(st.integers(0, 2**32))
@@ -112,11 +112,11 @@ def test_merging_leaves_the_other_model_alone() -> None:
 
 
 def test_what_a_model_learns_after_it_was_merged_stays_out_of_the_other() -> None:
-    lessons = lessons_of(random.Random(3), 20)
-    part, total = taught(lessons[:10]), PersonaClassifier()
+    model_updates = lessons_of(random.Random(3), 20)
+    part, total = taught(model_updates[:10]), PersonaClassifier()
     merged = part.canonical()  # summed up, so that later lessons meet tokens that are known
     total.merge(part)
-    for lesson in lessons:
+    for lesson in model_updates:
         part.add(*lesson)
     assert part.canonical() != merged
     assert total.canonical() == merged

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.fitting import Learned
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Part, members, merged, pack, panel_share, unpack
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import process
@@ -21,7 +21,7 @@ SHOP = shop()
 
 def labelled(customers: int = 10) -> dict[str, Record]:
     told = delivered(*tastes(SHOP, customers=customers))
-    return process.absorb(told, {}, SHOP, Tokenizer(SHOP)).records
+    return process.apply_events(told, {}, SHOP, Tokenizer(SHOP)).records
 
 
 def known(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
@@ -30,7 +30,7 @@ def known(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
 
 def part_of(records: dict[str, Record]) -> Part:
     sums = PersonaClassifier()
-    for lesson in process.lessons(records, SHOP):
+    for lesson in process.model_updates(records, SHOP):
         sums.add(lesson.part, lesson.persona)
     return Part(sums, members(known(records), SHOP))
 
@@ -42,8 +42,8 @@ def split(records: dict[str, Record], ways: int, seed: int) -> list[dict[str, Re
     return parts
 
 
-def learned(parts: list[Part]) -> Learned:
-    model = Learned(SHOP)
+def learned(parts: list[Part]) -> ModelFitter:
+    model = ModelFitter(SHOP)
     model.update(*merged(parts), calibrate=True)
     return model
 
@@ -64,7 +64,7 @@ def test_a_deleted_customer_has_no_influence_on_the_calibration_either() -> None
     records = labelled()
     gone = {name: record for name, record in records.items() if name != "gamer-3"}
     sums = part_of(records).sums
-    for lesson in process.lessons({"gamer-3": records["gamer-3"]}, SHOP, -1):
+    for lesson in process.model_updates({"gamer-3": records["gamer-3"]}, SHOP, -1):
         sums.add(lesson.part, lesson.persona, lesson.sign)
     forgotten = learned([Part(sums, members(known(gone), SHOP))])
     never = learned([part_of(gone)])
@@ -103,6 +103,6 @@ def test_the_panel_is_shared_among_the_partitions() -> None:
 
 def test_weights_are_derived_by_one_thread_of_blas() -> None:
     with threadpool_limits(2, user_api="blas"):
-        Learned(SHOP)
+        ModelFitter(SHOP)
         threads = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
     assert threads == {1}

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from stream_persona.domain.features import Counts
-from stream_persona.domain.record import Label, Record, Said
+from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.decision import (
     ASSIGNMENT,
@@ -34,16 +34,16 @@ def belief(*shares: float, evidence: float = 9.0) -> Belief:
     return Belief(whole, evidence, "m")
 
 
-def said(record: Record, held: Belief, taxonomy: Taxonomy = SHOP) -> Record:
+def published(record: Record, held: Belief, taxonomy: Taxonomy = SHOP) -> Record:
     """The record after a decision that must speak."""
     found = decide(record, held, taxonomy, NOW)
     assert found is not None
-    return replace(record, said=found)
+    return replace(record, published=found)
 
 
-def last(record: Record) -> Said:
-    assert record.said is not None
-    return record.said
+def last(record: Record) -> PublishedChange:
+    assert record.published is not None
+    return record.published
 
 
 def persona(record: Record) -> str | None:
@@ -51,32 +51,32 @@ def persona(record: Record) -> str | None:
 
 
 def test_the_first_belief_is_said() -> None:
-    first = last(said(at(NOW), belief(0.7)))
+    first = last(published(at(NOW), belief(0.7)))
     assert (first.revision, first.cause, first.previous) == (1, BEHAVIOUR, None)
     assert (first.current.persona, first.current.confidence) == ("parent", 700_000)
 
 
 def test_the_same_belief_is_not_said_again() -> None:
-    assert decide(said(at(NOW), belief(0.7)), belief(0.7), SHOP, NOW) is None
+    assert decide(published(at(NOW), belief(0.7)), belief(0.7), SHOP, NOW) is None
 
 
 @pytest.mark.parametrize(("share", "speaks"), [(0.79, False), (0.8, True), (0.61, False)])
 def test_only_a_step_of_confidence_is_said(share: float, speaks: bool) -> None:
-    found = decide(said(at(NOW), belief(0.7)), belief(share), SHOP, NOW)
+    found = decide(published(at(NOW), belief(0.7)), belief(share), SHOP, NOW)
     assert (found is not None) is speaks
 
 
 def test_another_persona_needs_a_margin() -> None:
     taxonomy = shop(policy={**POLICY, "min_confidence": 0.3})
-    record = said(at(NOW), belief(0.45, 0.40), taxonomy)
+    record = published(at(NOW), belief(0.45, 0.40), taxonomy)
     assert decide(record, belief(0.40, 0.44), taxonomy, NOW) is None
-    switched = said(record, belief(0.40, 0.46), taxonomy)
+    switched = published(record, belief(0.40, 0.46), taxonomy)
     assert (persona(record), persona(switched)) == ("parent", "student")
 
 
 def test_little_confidence_is_said_as_nobody_with_its_candidates() -> None:
     taxonomy = shop(policy={**POLICY, "candidate_coverage": 0.2})
-    record = said(at(NOW), belief(0.4, 0.35), taxonomy)
+    record = published(at(NOW), belief(0.4, 0.35), taxonomy)
     public = json.loads(public_record("c", last(record)))
     assert (public["persona"], public["ambiguous"]) == (None, True)
     assert public["candidates"] == ["parent", "student"]
@@ -84,38 +84,38 @@ def test_little_confidence_is_said_as_nobody_with_its_candidates() -> None:
 
 
 def test_a_name_is_kept_a_little_below_the_threshold_and_given_only_at_it() -> None:
-    record = said(at(NOW), belief(0.52))
+    record = published(at(NOW), belief(0.52))
     assert decide(record, belief(0.46), SHOP, NOW) is None
-    assert persona(said(record, belief(0.44))) is None
-    assert persona(said(at(NOW), belief(0.49))) is None
+    assert persona(published(record, belief(0.44))) is None
+    assert persona(published(at(NOW), belief(0.49))) is None
 
 
 def test_little_evidence_is_ambiguous_however_confident() -> None:
-    assert persona(said(at(NOW), belief(0.9, evidence=0.5))) is None
+    assert persona(published(at(NOW), belief(0.9, evidence=0.5))) is None
 
 
 def test_a_persona_dwells_before_another_is_named() -> None:
     taxonomy = shop(policy={**POLICY, "min_dwell_seconds": 3600})
-    record = said(at(NOW), belief(0.7), taxonomy)
+    record = published(at(NOW), belief(0.7), taxonomy)
     early, late = at(NOW + HOUR - 1, record), at(NOW + HOUR, record)
     held = decide(early, belief(0.3, 0.6), taxonomy, NOW)
     assert held is None or held.current.persona != "student"
-    assert persona(said(late, belief(0.3, 0.6), taxonomy)) == "student"
+    assert persona(published(late, belief(0.3, 0.6), taxonomy)) == "student"
 
 
 def test_falling_silent_is_no_way_round_the_dwell() -> None:
     taxonomy = shop(policy={**POLICY, "min_dwell_seconds": 3600})
-    record = said(at(NOW), belief(0.7), taxonomy)
+    record = published(at(NOW), belief(0.7), taxonomy)
     for minute in range(1, 10):
         record = at(NOW + minute * 60_000, record)
         found = decide(record, belief(0.1, 0.8), taxonomy, NOW)
-        record = replace(record, said=found or record.said)
+        record = replace(record, published=found or record.published)
     assert persona(record) != "student"
 
 
 def test_an_assignment_pins_what_is_said() -> None:
-    record = said(at(NOW), belief(0.7))
-    pinned = said(replace(record, label=Label(NOW, "a", "gamer")), belief(0.7))
+    record = published(at(NOW), belief(0.7))
+    pinned = published(replace(record, label=Label(NOW, "a", "gamer")), belief(0.7))
     now = last(pinned).current
     assert (now.persona, now.confidence, now.assigned, now.ambiguous) == (
         "gamer", 1_000_000, True, False,
@@ -126,30 +126,30 @@ def test_an_assignment_pins_what_is_said() -> None:
 
 
 def test_an_override_is_said_as_an_assignment() -> None:
-    pinned = said(replace(at(NOW), label=Label(NOW, "a", "gamer")), belief(0.7))
-    again = said(replace(pinned, label=Label(NOW + 1, "b", "student")), belief(0.7))
+    pinned = published(replace(at(NOW), label=Label(NOW, "a", "gamer")), belief(0.7))
+    again = published(replace(pinned, label=Label(NOW + 1, "b", "student")), belief(0.7))
     assert (persona(again), last(again).cause, last(again).revision) == ("student", ASSIGNMENT, 2)
 
 
 def test_a_withdrawal_gives_the_name_back_to_behaviour() -> None:
-    pinned = said(replace(at(NOW), label=Label(NOW, "a", "gamer")), belief(0.7))
-    free = said(replace(pinned, label=Label(NOW + 1, "b", None)), belief(0.7))
+    pinned = published(replace(at(NOW), label=Label(NOW, "a", "gamer")), belief(0.7))
+    free = published(replace(pinned, label=Label(NOW + 1, "b", None)), belief(0.7))
     assert (persona(free), last(free).cause) == ("parent", ASSIGNMENT)
     assert not last(free).current.assigned
 
 
 def test_an_expiry_is_said_as_one() -> None:
     label = Label(NOW, "a", "gamer", NOW + DAY)
-    pinned = said(replace(at(NOW), label=label), belief(0.7))
+    pinned = published(replace(at(NOW), label=label), belief(0.7))
     assert decide(at(NOW + DAY - 1, pinned), belief(0.7), SHOP, NOW) is None
-    free = said(at(NOW + DAY, pinned), belief(0.7))
+    free = published(at(NOW + DAY, pinned), belief(0.7))
     assert (persona(free), last(free).cause) == ("parent", EXPIRY)
 
 
 def test_a_persona_that_was_removed_is_not_said_again() -> None:
-    record = said(at(NOW), belief(0.7))
+    record = published(at(NOW), belief(0.7))
     others = shop(("student", "builder", "athlete", "gamer", "cook"), policy=POLICY)
-    after = last(said(record, belief(0.6), others))
+    after = last(published(record, belief(0.6), others))
     assert after.current.persona == "student"
     assert after.previous is not None
     assert after.previous.persona == "parent"
@@ -158,28 +158,28 @@ def test_a_persona_that_was_removed_is_not_said_again() -> None:
 
 def test_a_persona_that_was_added_is_said_of() -> None:
     more = shop((*PERSONAS, "cook"), policy=POLICY)
-    record = said(at(NOW), belief(0.7))
+    record = published(at(NOW), belief(0.7))
     wider = replace(belief(0.7), distribution=(*belief(0.7).distribution, 0))
-    after = json.loads(change_message("c", said(record, wider, more)))
+    after = json.loads(change_message("c", published(record, wider, more)))
     assert after["current"]["distribution"]["cook"] == 0
     assert after["previous"]["distribution"].keys() == after["current"]["distribution"].keys()
 
 
 def test_a_pin_to_a_removed_persona_gives_way() -> None:
-    pinned = said(replace(at(NOW), label=Label(NOW, "a", "parent")), belief(0.7))
+    pinned = published(replace(at(NOW), label=Label(NOW, "a", "parent")), belief(0.7))
     others = shop(("student", "builder", "athlete", "gamer", "cook"), policy=POLICY)
-    assert persona(said(pinned, belief(0.6), others)) == "student"
+    assert persona(published(pinned, belief(0.6), others)) == "student"
 
 
 def test_since_is_when_the_persona_began() -> None:
-    record = said(at(NOW), belief(0.7))
-    grown = said(at(NOW + HOUR, record), belief(0.9))
-    moved = said(at(NOW + DAY, grown), belief(0.1, 0.8))
+    record = published(at(NOW), belief(0.7))
+    grown = published(at(NOW + HOUR, record), belief(0.9))
+    moved = published(at(NOW + DAY, grown), belief(0.1, 0.8))
     assert [last(r).since for r in (record, grown, moved)] == [NOW, NOW, NOW + DAY]
 
 
 def test_a_change_and_its_public_record_say_the_same() -> None:
-    record = said(at(NOW), belief(0.7))
+    record = published(at(NOW), belief(0.7))
     change = json.loads(change_message("c", record))
     public = json.loads(public_record("c", last(record)))
     assert change_message("c", record) == change_message("c", record)

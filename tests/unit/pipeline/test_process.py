@@ -130,20 +130,20 @@ def test_a_deletion_asks_for_what_was_applied_only_when_newer_events_were() -> N
     record = walked(delivered(purchase("p", NOW)), SHOP).records["c"]
     stored = {"c": record}
     for at, asks in ((NOW - 1, True), (NOW, False), (NOW + 1, False)):
-        found = process.overtaken(delivered(deletion("d", at)), stored, SHOP)
+        found = process.late_deletions(delivered(deletion("d", at)), stored, SHOP)
         assert bool(found) is asks
-    (known,) = process.overtaken(delivered(deletion("d", NOW - 1)), stored, SHOP).values()
+    (known,) = process.late_deletions(delivered(deletion("d", NOW - 1)), stored, SHOP).values()
     assert (known.since, known.positions) == (NOW - 1, record.positions)
 
 
 def test_who_lives_on_after_a_deletion_is_forgotten_first_and_named_anew() -> None:
     first = walked(delivered(purchase("p"), purchase("q", NOW + 1)), shop())
     log = delivered(purchase("p"), purchase("q", NOW + 1))
-    said = walked(delivered(deletion("d", NOW)), shop(), first.records, histories={"c": log})
-    (name, tombstone), (again, change) = said.messages
+    published = walked(delivered(deletion("d", NOW)), shop(), first.records, histories={"c": log})
+    (name, tombstone), (again, change) = published.messages
     assert (name, tombstone, again) == ("c", None, "c")
     assert json.loads(change or b"")["revision"] == 1
-    assert said.spoken.keys() == {"c"}
+    assert published.public_records.keys() == {"c"}
 
 
 @given(SEEDS)
@@ -205,7 +205,7 @@ def test_a_redelivery_changes_nothing_and_says_nothing(seed: int) -> None:
     first = walked(order, SHOP)
     again = walked(redelivered(order, rng), SHOP, first.records)
     assert again.redelivered >= len(order)
-    left = (again.records, again.lessons, again.spoken, again.messages)
+    left = (again.records, again.model_updates, again.public_records, again.messages)
     assert not any(left)
 
 
@@ -236,10 +236,10 @@ def test_the_models_part_is_the_fold_of_the_records(seed: int) -> None:
     for run in batches(redelivered(interleaved(inputs_of(rng, happened), rng), rng), rng):
         outcome = walked(run, SHOP, stored)
         stored |= outcome.records
-        for lesson in outcome.lessons:
+        for lesson in outcome.model_updates:
             part.add(lesson.part, lesson.persona, lesson.sign)
         rebuilt = PersonaClassifier()
-        for lesson in process.lessons(stored, SHOP):
+        for lesson in process.model_updates(stored, SHOP):
             rebuilt.add(lesson.part, lesson.persona)
         assert part.canonical() == rebuilt.canonical()
 
@@ -248,8 +248,8 @@ def test_an_expired_label_is_unlearned() -> None:
     given_ = [assignment("a", expires_at=NOW + DAY), purchase("p")]
     first = walked(delivered(*given_), shop())
     late = walked(delivered(purchase("q", NOW + DAY), first=1), shop(), first.records)
-    assert [lesson.sign for lesson in first.lessons] == [1]
-    assert [lesson.sign for lesson in late.lessons] == [-1]
+    assert [lesson.sign for lesson in first.model_updates] == [1]
+    assert [lesson.sign for lesson in late.model_updates] == [-1]
 
 
 def test_an_event_in_the_far_future_is_clamped_to_its_arrival() -> None:
@@ -295,7 +295,7 @@ def test_what_is_said_does_not_depend_on_the_company() -> None:
     together = walked(order, taxonomy)
     for customer in together.records:
         alone = walked([d for d in order if d.event.customer_id == customer], taxonomy)
-        assert alone.records[customer].said == together.records[customer].said
+        assert alone.records[customer].published == together.records[customer].published
 
 
 def test_the_walk_leaves_its_records_as_they_were() -> None:

@@ -84,7 +84,7 @@ def folded(tables: MemoryTables) -> dict[str, bytes]:
 
 def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
     """The fold of all in one go."""
-    outcome = process.absorb(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
+    outcome = process.apply_events(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
     mark = TAXONOMY.fingerprint
     return {name: record_codec.folded(record, mark) for name, record in outcome.records.items()}
 
@@ -124,9 +124,9 @@ async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
 async def test_the_parts_of_the_model_are_the_fold_of_the_records(tmp_path: Path) -> None:
     path, tables = file_of(tmp_path / "history.jsonl", HISTORY), MemoryTables()
     await replayed(tables, path)
-    outcome = process.absorb(deliveries(path, HISTORY), {}, TAXONOMY, Tokenizer(TAXONOMY))
+    outcome = process.apply_events(deliveries(path, HISTORY), {}, TAXONOMY, Tokenizer(TAXONOMY))
     expected, published = PersonaClassifier(), PersonaClassifier()
-    for lesson in outcome.lessons:
+    for lesson in outcome.model_updates:
         expected.add(lesson.part, lesson.persona, lesson.sign)
     for _, part in (await tables.parts(range(SETTINGS.partitions))).values():
         published.merge(unpack(part, TAXONOMY).sums)
@@ -139,9 +139,9 @@ async def test_each_customer_is_spoken_of_once_and_the_public_record_says_the_sa
 ) -> None:
     path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
     summary = await replayed(tables, path, outbox=outbox)
-    said = {change["customer_id"]: change for change in changes(outbox) if change}
-    assert len(said) == len(outbox.sent) == len(tables.announced) == summary.customers
-    for name, change in said.items():
+    published = {change["customer_id"]: change for change in changes(outbox) if change}
+    assert len(published) == len(outbox.sent) == len(tables.announced) == summary.customers
+    for name, change in published.items():
         public = json.loads(tables.public_records[name])
         assert public["revision"] == change["revision"] == 1
         assert public["distribution"] == change["current"]["distribution"]
@@ -275,8 +275,8 @@ async def test_a_replay_that_died_before_it_published_is_completed_by_the_next(
         await replayed(tables, path, outbox=outbox)
     await replayed(tables, path, outbox=outbox)
     assert folded(tables) == oracle(deliveries(path, HISTORY))
-    said = {change["customer_id"] for change in changes(outbox) if change}
-    assert said == tables.public_records.keys()
+    published = {change["customer_id"] for change in changes(outbox) if change}
+    assert published == tables.public_records.keys()
 
 
 async def test_a_worker_that_claims_a_partition_ends_the_replay() -> None:

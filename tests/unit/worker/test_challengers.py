@@ -9,7 +9,7 @@ import pytest
 from stream_persona.errors import SettingsError
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
-from stream_persona.pipeline.process import Lesson
+from stream_persona.pipeline.process import ModelUpdate
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.model_replica import Pace
 from stream_persona.worker.challengers import CURRENT, Challenger, Panel, departed
@@ -101,8 +101,8 @@ def test_one_that_cannot_be_folded_is_out(caplog: pytest.LogCaptureFixture) -> N
 # --- who has left ---
 
 
-def lessons(*signed: tuple[str, str, int]) -> list[Lesson]:
-    return [Lesson(name, persona, None, sign) for name, persona, sign in signed]  # type: ignore[arg-type]
+def model_updates(*signed: tuple[str, str, int]) -> list[ModelUpdate]:
+    return [ModelUpdate(name, persona, None, sign) for name, persona, sign in signed]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def lessons(*signed: tuple[str, str, int]) -> list[Lesson]:
 def test_a_customer_departs_when_nothing_of_the_same_persona_follows(
     learned: list[tuple[str, str, int]], gone: set[str]
 ) -> None:
-    assert departed(lessons(*learned)) == gone
+    assert departed(model_updates(*learned)) == gone
 
 
 def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> None:
@@ -129,7 +129,7 @@ def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> 
         "purchase": purchase("q", NOW + 1),
     }
     left = {
-        name: bool(departed(walked(delivered(event, first=5), SHOP, before).lessons))
+        name: bool(departed(walked(delivered(event, first=5), SHOP, before).model_updates))
         for name, event in later.items()
     }
     assert left == {"deletion": True, "withdrawal": True, "purchase": False}
@@ -143,7 +143,7 @@ async def worked(
 ) -> Any:
     """What a worker does with a batch: commit, judge, and some time later work."""
     outcome = await commit(tables, SHOP, *happened, first=first)
-    known.judge(outcome.trials, outcome.lessons)
+    known.judge(outcome.trials, outcome.model_updates)
     await known.work(tables, len(await tables.labelled(0)))
     return outcome
 
@@ -202,7 +202,7 @@ async def test_folds_are_no_more_frequent_than_their_pace() -> None:
 async def test_a_trial_of_who_left_before_it_was_judged_is_dropped() -> None:
     known, tables = panel(BAYES, pace=Pace(10, lambda: 0.0)), MemoryTables()
     known.judge(trials_of(KNOWN[:2]), ())
-    known.judge((), lessons((KNOWN[0].customer_id, KNOWN[0].persona, -1)))
+    known.judge((), model_updates((KNOWN[0].customer_id, KNOWN[0].persona, -1)))
     await known.work(tables, 0)
     assert known.challengers[0].quality.trials == 1
 

@@ -63,10 +63,10 @@ async def test_idle_shoppers_are_named_once_the_model_knows_their_kind() -> None
         record = public(tables, f"idle-{n:03d}")
         assert (record["persona"], record["revision"]) == ("gamer", 2)
         assert record["model_version"] == working.weights.version
-    said = [json.loads(value) for value in outbox.values("persona-changes") if value]
-    assert {c["cause"] for c in said if c["customer_id"].startswith("idle") and c["previous"]} == {
-        "model"
-    }
+    published = [json.loads(value) for value in outbox.values("persona-changes") if value]
+    assert {
+        c["cause"] for c in published if c["customer_id"].startswith("idle") and c["previous"]
+    } == {"model"}
 
 
 async def test_a_sweep_changes_nothing_of_what_is_folded() -> None:

@@ -65,7 +65,7 @@ def sum_of(tables: MemoryTables) -> bytes:
     """The model that all stored records fold to."""
     stored = record_codec.decode(list(tables.states.values()), SHOP.fingerprint)
     model = PersonaClassifier()
-    for lesson in process.lessons(dict(zip(tables.states, stored, strict=True)), SHOP):
+    for lesson in process.model_updates(dict(zip(tables.states, stored, strict=True)), SHOP):
         model.add(lesson.part, lesson.persona)
     return model.canonical()
 
