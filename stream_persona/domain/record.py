@@ -34,7 +34,7 @@ class Label(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Posterior(Struct, frozen=True, array_like=True, gc=False):
-    """A customer's personas: probabilities in millionths, ordered as ``PublishedChange.personas``."""
+    """A customer's personas: probabilities in millionths, ordered as the change's ones."""
 
     persona: str | None
     confidence: int

@@ -102,7 +102,7 @@ def test_no_single_token_is_named_as_a_reason_or_an_affinity() -> None:
 def test_the_walk_speaks_with_it() -> None:
     weights = fit(BAYES, KNOWN, SHOP.names)
     visits = [purchase(f"p{i}", NOW + i, categories=["parent"]) for i in range(9)]
-    said = walked(delivered(*visits), SHOP, weights=weights).records["c"].said
+    said = walked(delivered(*visits), SHOP, weights=weights).records["c"].published
     assert said is not None
     assert (said.current.persona, said.model_version) == ("parent", weights.version)
 

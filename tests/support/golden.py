@@ -1,0 +1,62 @@
+"""Digests of what a fixed stream of events leads to: they change when stored bytes change.
+
+``python -m tests.support.golden`` prints them. Of ``folded`` (records) and ``model`` (its sums)
+every bit is an integer, so they are the same on every machine. ``published`` (changes, public
+records and the packed shard) depends on floating-point arithmetic as well: compare it on one
+machine.
+"""
+
+import hashlib
+from itertools import islice
+
+from stream_persona.domain import record_codec, taxonomy
+from stream_persona.domain.events import KINDS
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.fitting import ModelFitter
+from stream_persona.model.shard import members, pack
+from stream_persona.model.statistics import customer_key
+from stream_persona.pipeline import process
+from stream_persona.pipeline.types import Delivery
+from tests.support.faults import NOW, events
+
+EVENTS = 4_000
+BATCH = 250
+
+
+def digests() -> dict[str, str]:
+    """The digests by name."""
+    shop = taxonomy.load(None)
+    records, sums, fitter, tokenizer = {}, PersonaClassifier(), ModelFitter(shop), Tokenizer(shop)
+    published = hashlib.blake2b(digest_size=12)
+    stream = [
+        Delivery.of(event, KINDS.index(type(event)), 0, offset, NOW + offset)
+        for offset, event in enumerate(islice(events(1), EVENTS))
+    ]
+    for start in range(0, EVENTS, BATCH):
+        batch = stream[start : start + BATCH]
+        outcome = process.walk(batch, records, fitter.weights, shop, tokenizer, NOW + start)
+        records |= outcome.records
+        sums.add_all([(each.part, each.persona, each.sign) for each in outcome.model_updates])
+        known = [
+            (customer_key(name), record.active_label() or "", record)
+            for name, record in sorted(records.items())
+            if process.is_training_example(record, shop)
+        ]
+        fitter.update(sums, list(members(known, shop).values()), calibrate=True)
+        for name, message in outcome.messages:
+            published.update(name.encode() + (message or b"-"))
+        for name, public in outcome.public_records.items():
+            published.update(name.encode() + (public or b"-"))
+        published.update(fitter.weights.version.encode())
+        published.update(b"".join(pack(sums.canonical(), known, shop)))
+    folded = hashlib.blake2b(digest_size=12)
+    for name in sorted(records):
+        folded.update(name.encode() + record_codec.folded(records[name], shop.fingerprint))
+    model = hashlib.blake2b(sums.canonical(), digest_size=12)
+    found = {"folded": folded, "model": model, "published": published}
+    return {name: each.hexdigest() for name, each in found.items()}
+
+
+if __name__ == "__main__":
+    print(digests())
