@@ -12,7 +12,7 @@ from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRed
 from stream_persona.errors import UnavailableError
 
 LEAVE_WITHOUT_CLOSING = """
-from stream_persona.embedded import EmbeddedRedis
+from stream_persona.demo.embedded import EmbeddedRedis
 print(EmbeddedRedis().url)
 """
 
