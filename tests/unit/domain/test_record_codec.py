@@ -10,7 +10,12 @@ from msgspec.structs import replace
 from stream_persona.domain.deduplication import event_hash
 from stream_persona.domain.features import NO_EPOCH, Counts
 from stream_persona.domain.record import Label, Posterior, PublishedChange, Record
-from stream_persona.domain.record_codec import decode, decode_counts_and_labels, encode, folded
+from stream_persona.domain.record_codec import (
+    decode_counts_and_labels,
+    decode_records,
+    encode_folded,
+    encode_records,
+)
 from stream_persona.errors import TopologyError
 from tests.support.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
 
@@ -59,15 +64,19 @@ def plain(record: Record) -> tuple[object, ...]:
 @given(st.lists(RECORDS, max_size=5))
 @hypothesis(max_examples=40)
 def test_any_records_survive_their_bytes(records: list[Record]) -> None:
-    read = decode(encode(records, MARK), MARK)
+    read = decode_records(encode_records(records, MARK), MARK)
     assert [plain(record) for record in read] == [plain(record) for record in records]
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 @hypothesis(max_examples=25)
 def test_a_record_has_the_same_bytes_alone_and_in_company(records: list[Record]) -> None:
-    assert encode(records, MARK) == [encode([record], MARK)[0] for record in records]
-    assert encode(decode(encode(records, MARK), MARK), MARK) == encode(records, MARK)
+    assert encode_records(records, MARK) == [
+        encode_records([record], MARK)[0] for record in records
+    ]
+    assert encode_records(
+        decode_records(encode_records(records, MARK), MARK), MARK
+    ) == encode_records(records, MARK)
 
 
 @given(st.lists(RECORDS, max_size=5))
@@ -75,8 +84,8 @@ def test_a_record_has_the_same_bytes_alone_and_in_company(records: list[Record])
 def test_what_a_model_learns_from_is_read_alone_as_it_is_in_the_whole(
     records: list[Record],
 ) -> None:
-    blobs = encode(records, MARK)
-    alone = [Record(record.counts, record.label) for record in decode(blobs, MARK)]
+    blobs = encode_records(records, MARK)
+    alone = [Record(record.counts, record.label) for record in decode_records(blobs, MARK)]
     assert decode_counts_and_labels(blobs, MARK) == alone
 
 
@@ -84,13 +93,13 @@ def test_what_a_model_learns_from_is_read_alone_as_it_is_in_the_whole(
 def test_equal_records_have_equal_bytes(positions: dict[int, int]) -> None:
     backwards = dict(reversed(positions.items()))
     one, two = Record(positions=positions), Record(positions=backwards)
-    assert encode([one], MARK) == encode([two], MARK)
+    assert encode_records([one], MARK) == encode_records([two], MARK)
 
 
 def test_an_empty_record_survives_its_bytes() -> None:
-    assert plain(decode(encode([Record()], MARK), MARK)[0]) == plain(Record())
-    assert decode([], MARK) == []
-    assert encode([], MARK) == []
+    assert plain(decode_records(encode_records([Record()], MARK), MARK)[0]) == plain(Record())
+    assert decode_records([], MARK) == []
+    assert encode_records([], MARK) == []
 
 
 def test_a_million_events_survive_their_bytes() -> None:
@@ -98,37 +107,37 @@ def test_a_million_events_survive_their_bytes() -> None:
     own = record.counts
     many = Counts.of(own.epoch, own.clock, own.keys, own.values * 1_000_000)
     record = replace(record, counts=many)
-    assert plain(decode(encode([record], MARK), MARK)[0]) == plain(record)
+    assert plain(decode_records(encode_records([record], MARK), MARK)[0]) == plain(record)
 
 
 def test_two_epochs_survive_their_bytes() -> None:
     taxonomy = shop(features={"half_life_days": 0.01})
     record = record_of(purchase("p"), purchase("q", NOW + DAY // 6), taxonomy=taxonomy)
     assert set((record.counts.keys >> 16).tolist()) == {0, 1}
-    assert plain(decode(encode([record], MARK), MARK)[0]) == plain(record)
+    assert plain(decode_records(encode_records([record], MARK), MARK)[0]) == plain(record)
 
 
 def test_the_folded_part_leaves_out_what_was_said() -> None:
     record = record_of(purchase("p"), taxonomy=shop())
     assert record.published is not None
-    assert plain(decode([folded(record, MARK)], MARK)[0])[:-1] == plain(record)[:-1]
-    assert decode([folded(record, MARK)], MARK)[0].published is None
+    assert plain(decode_records([encode_folded(record, MARK)], MARK)[0])[:-1] == plain(record)[:-1]
+    assert decode_records([encode_folded(record, MARK)], MARK)[0].published is None
 
 
 def test_common_zeros_are_not_stored() -> None:
     keys = np.arange(100, dtype=np.uint32)
     wide = Record(Counts.of(0, 0, keys, np.full(100, 1 << 40, np.int64)))
     narrow = Record(Counts.of(0, 0, keys, np.full(100, 1, np.int64)))
-    assert len(encode([wide], MARK)[0]) == len(encode([narrow], MARK)[0])
+    assert len(encode_records([wide], MARK)[0]) == len(encode_records([narrow], MARK)[0])
 
 
-@pytest.mark.parametrize("read", [decode, decode_counts_and_labels])
+@pytest.mark.parametrize("read", [decode_records, decode_counts_and_labels])
 def test_a_record_of_another_half_life_is_refused_with_what_to_do(read: Read) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
-        read(encode([Record()], MARK), MARK + 1)
+        read(encode_records([Record()], MARK), MARK + 1)
 
 
-@pytest.mark.parametrize("read", [decode, decode_counts_and_labels])
+@pytest.mark.parametrize("read", [decode_records, decode_counts_and_labels])
 @pytest.mark.parametrize("blob", [b"", b"\x01", b"\x03\x00\x00\x00\x92\x02", b"{}" * 40])
 def test_what_is_no_record_is_refused_with_what_to_do(read: Read, blob: bytes) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
