@@ -202,7 +202,7 @@ def decode_event(kind: int, value: bytes | None) -> Event:
     """Return the event of ``kind`` (an index into ``KINDS``) in a message's value.
 
     Raises:
-        DecodeError: whatever the bytes are; nothing else comes out.
+        DecodeError: for any bytes that are not such an event; no other error is raised.
     """
     if not value:
         raise DecodeError("empty", "the message has no value")

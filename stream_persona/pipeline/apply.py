@@ -56,7 +56,8 @@ class Rules:
 class Draft(Struct, gc=False):
     """A customer's record while a batch is applied to it, as the batch's ``row``-th customer.
 
-    ``before`` is the stored record, ``base`` the one whose counts ``observed`` will be added to.
+    ``before`` is the stored record, ``base`` the one to whose counts ``observed`` will be added;
+    ``behaviour`` are the deliveries that a deletion may have to fold again.
     """
 
     row: int
@@ -67,7 +68,7 @@ class Draft(Struct, gc=False):
     deleted_at: int
     positions: dict[int, int]
     recent: dict[int, Recent]
-    tokenize: list[Delivery]
+    behaviour: list[Delivery]
     observed: list[Observation] = []
     applied: bool = False
     forgotten: bool = False
@@ -89,7 +90,7 @@ class Draft(Struct, gc=False):
         elif kind == ASSIGNMENT:
             self._assign(cast("Assignment", delivery.event), at)
         else:
-            self.tokenize.append(delivery)
+            self.behaviour.append(delivery)
             return self._observe(delivery, at, rules)
         return APPLIED
 
@@ -117,7 +118,7 @@ class Draft(Struct, gc=False):
         self.observed, self.recent, self.forgotten = [], {}, True
         if self.label is not None and self.label.at <= at:
             self.label = None
-        for past in self.tokenize:
+        for past in self.behaviour:
             if (when := clamped(past, rules.max_future)) > at:
                 self._observe(past, when, rules)
 

@@ -139,7 +139,7 @@ def _choose_name(
     *,
     dwells: bool,
 ) -> tuple[str | None, int]:
-    """The name by the table above, whatever its confidence, and its probability in millionths."""
+    """The name by the table above, of any confidence, and its probability in millionths."""
     most = max(distribution)
     likeliest = personas[distribution.index(most)]
     if held == likeliest:

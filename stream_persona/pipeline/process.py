@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.model.weights import Weights
 
-_NONE: Histories = {}
+_NO_HISTORIES: Histories = {}
 _NO_EVENTS = EventCounts()
 
 
@@ -53,7 +53,7 @@ def process_batch(
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
     now: int,
-    histories: Histories = _NONE,
+    histories: Histories = _NO_HISTORIES,
 ) -> Outcome:
     """Process a batch: its effect on the records, then the changes that follow from it.
 
@@ -76,7 +76,7 @@ def apply_events(
     records: Mapping[str, Record],
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
-    histories: Histories = _NONE,
+    histories: Histories = _NO_HISTORIES,
 ) -> Outcome:
     """Process a batch without predictions: nothing of it depends on what the model knows.
 

@@ -129,7 +129,7 @@ def test_every_kind_has_an_id_and_a_time() -> None:
         (4, {"request_id": "r", "customer_id": "c", "requested_at": None}, "invalid_field"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_has_a_reason(kind: int, value: object, expected: str) -> None:
+def test_an_unreadable_message_has_a_reason(kind: int, value: object, expected: str) -> None:
     assert reason(kind, value) == expected
 
 
@@ -200,7 +200,7 @@ MESSAGES = st.one_of(
 @example((3, {"assignment_id": "a", "customer_id": "c", "persona": None,
               "occurred_at": "9999-12-31T23:59:59-14:00"}), 0.0)  # fmt: skip
 @hypothesis(max_examples=150)
-def test_every_readable_event_can_be_walked(
+def test_every_readable_event_can_be_processed(
     message: tuple[int, dict[str, object]], offset_hours: float
 ) -> None:
     kind, fields = message
@@ -212,7 +212,7 @@ def test_every_readable_event_can_be_walked(
     assert sum(outcome.applied) == 1
 
 
-def test_a_thousand_items_of_the_highest_weight_can_be_walked() -> None:
+def test_a_thousand_items_of_the_highest_weight_can_be_processed() -> None:
     taxonomy = shop(signals={"purchase": 64})
     event = purchase("p", categories=[f"a/b/c/{i % 50}" for i in range(1_000)])
     assert walked(delivered(event), taxonomy).records["c"].counts.values.min() > 0

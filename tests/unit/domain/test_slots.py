@@ -1,4 +1,7 @@
-from stream_persona.domain.slots import COARSE_SLOTS, SLOTS, SlotCache, slot_of
+import doctest
+
+from stream_persona.domain import slots
+from stream_persona.domain.slots import COARSE_SLOTS, SLOTS, SlotCache
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.support.builders import shop
@@ -13,9 +16,8 @@ def test_fine_tokens_have_slots_of_their_own() -> None:
     assert Tokenizer(taxonomy).slot("attributes.colour", "1") < COARSE_SLOTS
 
 
-def test_slots_are_the_same_everywhere() -> None:
-    assert slot_of("category:baby", fine=False) == 23163
-    assert slot_of("query:shoes", fine=True) == 62083
+def test_slots_are_the_same_everywhere_as_the_examples_of_the_documentation() -> None:
+    assert doctest.testmod(slots) == (0, 1)
 
 
 def test_a_cache_is_bounded_in_the_number_of_fields_too() -> None:
