@@ -27,11 +27,11 @@ from stream_persona.domain.features import (
     profiles,
 )
 from stream_persona.domain.record import Record
-from stream_persona.domain.tokenizer import EVENTS, WEIGHT_UNITS, Tokenizer
+from stream_persona.domain.slots import EVENTS, WEIGHT_UNITS
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.router import MessageRouter
-from stream_persona.pipeline.apply import Rules, clamped, draft_of
+from stream_persona.pipeline.apply import APPLIED, Rules, clamped, draft_of
 from stream_persona.pipeline.messages import change_message
-from stream_persona.pipeline.types import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,9 +143,8 @@ def happened(
 
 def _counted(delivery: Delivery, draft: Draft, rules: Rules) -> Happened | None:
     """What an event adds to a draft; None if nothing, since it is too old or was sent twice."""
-    outcome, before = Outcome(), len(draft.observed)
-    draft.apply(delivery, rules, outcome)
-    if outcome.dropped or outcome.duplicates:
+    before = len(draft.observed)
+    if draft.apply(delivery, rules) != APPLIED:
         return None
     quarters = draft.observed[-1].weights[EVENTS] if len(draft.observed) > before else 0
     event = cast("Behaviour", delivery.event)

@@ -18,15 +18,9 @@ from msgspec.structs import replace
 from stream_persona.domain.events import Behaviour, Browse, Item, Purchase
 from stream_persona.domain.features import Counts, Observation, Profiles, fold, profiles
 from stream_persona.domain.record import MILLION
-from stream_persona.domain.tokenizer import (
-    COARSE_SLOTS,
-    EVENTS,
-    MAX_NAME,
-    SLOT_TYPE,
-    SLOTS,
-    WEIGHT_TYPE,
-    Tokenizer,
-)
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, SLOT_TYPE, SLOTS, WEIGHT_TYPE
+from stream_persona.domain.token_names import MAX_NAME
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.explain import split
 from stream_persona.pipeline.decision import Belief, decide, millionths
 
@@ -40,7 +34,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-#: Slot -> the tokens in it, as ``Tokenizer.names``.
+#: Slot -> the tokens in it, as ``TokenNames.tokens``.
 Names = Mapping[int, Sequence[str]]
 
 #: How many equal events are tried.
@@ -204,9 +198,9 @@ def _candidates(
     found = []
     for slot, token in _telling(counts, weights, taxonomy, names, tokenizer).items():
         kind, event = _event(token, at, product, taxonomy.signals)
-        slots, quarters = tokenizer.read(event)
-        if slot in np.frombuffer(slots, SLOT_TYPE):
-            found.append(_Candidate(kind, *token, slots, quarters))
+        tokens = tokenizer.tokenize(event)
+        if slot in np.frombuffer(tokens.slots, SLOT_TYPE):
+            found.append(_Candidate(kind, *token, tokens.slots, tokens.weights))
     return found
 
 
@@ -231,7 +225,7 @@ def _telling(
         named = (
             (slot, token)
             for slot in slots[column].tolist()
-            for token in _made_of((*names.get(slot, ()), *tokenizer.names.get(slot, ())))
+            for token in _made_of((*names.get(slot, ()), *tokenizer.names.tokens.get(slot, ())))
         )
         found.update(islice(named, MOST_TOKENS))
     return found

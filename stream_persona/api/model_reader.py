@@ -14,7 +14,7 @@ import numpy as np
 from stream_persona.api import predict
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
-from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.model.shard import Part, unpack
 from stream_persona.store.model_replica import following
@@ -36,18 +36,6 @@ class Model:
     labelled: dict[str, int] = field(default_factory=dict)
 
 
-class Names(Tokenizer):
-    """The names of slots; ``learned`` moves whenever one is found."""
-
-    learned = 0
-
-    def learn_name(self, slot: int, token: str) -> bool:
-        """Remember a token's name; see ``Tokenizer``."""
-        new = super().learn_name(slot, token)
-        self.learned += new
-        return new
-
-
 class Reader:
     """The model as the workers last published it, and shoppers as it sees them.
 
@@ -61,7 +49,7 @@ class Reader:
         self._tables = tables
         self._parts: dict[int, tuple[bytes, Part]] = {}
         self._follower = following(settings, taxonomy, tables)
-        self.names = Names(taxonomy)
+        self.names = TokenNames()
         self._names_at = -math.inf
         self._nameless: set[int] = set()
         self._named: str | None = None
@@ -110,7 +98,7 @@ class Reader:
             TopologyError: the record was folded by another taxonomy's half-life.
         """
         blobs = list((await self._tables.load([customer_id])).values())
-        found = record_codec.decode(blobs, self._taxonomy.fingerprint)
+        found = record_codec.decode_records(blobs, self._taxonomy.fingerprint)
         counts = found[0].counts if found else Counts.empty()
         shopper = predict.known(counts, self._taxonomy, self.names.name)
         await self._find_names(shopper)
@@ -137,18 +125,18 @@ class Reader:
 
     async def _find(self, speaking: set[int]) -> bool:
         """Whether all of these slots have names."""
-        missing = speaking - self.names.names.keys()
+        missing = speaking - self.names.tokens.keys()
         due = time.monotonic() - self._names_at > self._interval
         if missing and (due or missing - self._nameless):
             await self._read_names()
-            missing -= self.names.names.keys()
+            missing -= self.names.tokens.keys()
             self._nameless = missing
         return not missing
 
     async def _read_names(self) -> None:
         self._names_at = time.monotonic()
         for slot, token in await self._tables.names():
-            self.names.learn_name(slot, token)
+            self.names.learn(slot, token)
 
     async def _try(self) -> None:
         try:

@@ -130,7 +130,7 @@ def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
         for token in _tokens(_feature(feature, taxonomy), value, taxonomy)
     }
     profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(slots), 1.0)})
-    return Shopper(profile, tokenizer.name)
+    return Shopper(profile, tokenizer.names.name)
 
 
 def answer(query: PersonaQuery, shopper: Shopper, weights: Weights) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from stream_persona.errors import QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
-    from stream_persona.api.model_reader import Names, Reader
+    from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -139,7 +140,7 @@ class Ranker:
             await asyncio.wait([self._deriving], timeout=PATIENCE if self._of else None)
         return self._affinities
 
-    async def _derive(self, of: tuple[str, int], weights: Weights, names: Names) -> None:
+    async def _derive(self, of: tuple[str, int], weights: Weights, names: TokenNames) -> None:
         try:  # a large model takes a fraction of a second: off the event loop
             self._affinities = await asyncio.to_thread(
                 lambda: Affinities(affinities(weights, names.name))

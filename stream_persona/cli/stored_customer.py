@@ -17,7 +17,7 @@ from stream_persona.domain.events import (
     Assignment,
     Deletion,
     check_id,
-    decode,
+    decode_event,
     encode,
     rfc3339,
 )
@@ -65,12 +65,12 @@ async def find(
         blob = (await tables.load([customer_id])).get(customer_id)
         tokenizer = Tokenizer(taxonomy)
         for slot, token in await tables.names() if blob else ():
-            tokenizer.learn_name(slot, token)
+            tokenizer.names.learn(slot, token)
     finally:
         await tables.close()
     if blob is None:
         return None
-    (record,) = record_codec.decode([blob], taxonomy.fingerprint)
+    (record,) = record_codec.decode_records([blob], taxonomy.fingerprint)
     if record.is_marker:
         return None
     published = msgspec.json.decode(public) if public else None
@@ -136,7 +136,7 @@ def _check_persona(taxonomy: Taxonomy, persona: str | None) -> None:
 async def _send(settings: Settings, kind: int, event: Assignment | Deletion) -> None:
     try:
         value = encode(event)
-        decode(kind, value)  # as a worker will
+        decode_event(kind, value)  # as a worker will
     except UnicodeEncodeError as error:
         raise DecodeError("not_utf8", str(error)) from None
     patience = min(_PATIENCE, settings.retry_seconds)
@@ -177,7 +177,7 @@ def _behaviour(
         "evidence": round(evidence, 3),
         "tokens": len(record.counts),
         "heaviest_tokens": {
-            tokenizer.name(int(profile.slots[i])): round(float(weights[i]), 3) for i in named
+            tokenizer.names.name(int(profile.slots[i])): round(float(weights[i]), 3) for i in named
         },
     }
 

@@ -1,1 +1,1 @@
-"""What the system speaks of: events, personas, tokens, features, the customer record. Pure."""
+"""The nouns of the system: events, personas, tokens, features, the customer record. Pure."""

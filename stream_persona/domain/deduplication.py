@@ -18,24 +18,24 @@ Recent = tuple[int, ...]
 def event_hash(event_id: str) -> int:
     """32 bits of an event id: enough among the few ids of one customer's recent minutes.
 
-    A CRC tells any two ids apart that differ in four neighbouring bytes alone, as counters do.
+    A CRC differs for any two ids that differ in four neighbouring bytes alone, as counters do.
     """
     return zlib.crc32(event_id.encode())
 
 
 def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None:
-    """The last ids of an input with one more; None when it is among them: a producer's retry.
+    """Add an id to the last ones of an input; None when it is among them: a producer's retry.
 
-    An input keeps its order on every run, so what is forgotten here does not depend on the others.
+    An input keeps its order on every run, so which ids are dropped does not depend on other inputs.
     """
-    newest = at if at > 0 else 0  # noqa: FURB136 - a call for each event would tell
+    newest = at if at > 0 else 0  # noqa: FURB136 - a call for each event would be measurable
     if recent:
         times = recent[1::2]
         last = max(times)
         newest = last if last > newest else newest  # noqa: FURB136
         if min(times) <= newest - window:
-            recent = _within(recent, times, newest - window)
-        if key in recent and key in recent[::2]:  # the first alone would take a time for an id
+            recent = _drop_older(recent, times, newest - window)
+        if key in recent and key in recent[::2]:  # the first alone would also find times
             return None
     if at <= newest - window:
         return recent
@@ -44,8 +44,8 @@ def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None
     return (*recent, key, at)
 
 
-def _within(recent: Recent, times: Sequence[int], after: int) -> Recent:
-    """Those whose times are after ``after``; mostly the oldest come first."""
+def _drop_older(recent: Recent, times: Sequence[int], after: int) -> Recent:
+    """Keep those whose times are after ``after``; mostly the oldest come first."""
     first = 0
     for at in times:
         if at > after:

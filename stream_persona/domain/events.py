@@ -1,10 +1,10 @@
 """The typed events that come in and the messages that go out; bytes to event and back.
 
-Reading is strict on what is required and silent on what is unknown: every failure is one
+Decoding is strict on required fields and ignores unknown ones: every failure is one
 ``DecodeError`` whose ``reason`` is in ``REASONS``. Times become integer epoch milliseconds.
 
-**Limits.** What is beyond one of them is refused, so that no message costs more than any other of
-its size, and the same ones are refused on every run, machine and Python:
+**Limits.** A message beyond one of them is refused, so that none costs more than any other of its
+size, and the same ones are refused on every run, machine and Python:
 
 =====================  ===========================================================================
 a message              1,000,000 bytes; 256 levels of nesting, in unknown fields too
@@ -18,7 +18,7 @@ price, quantity        finite; at least 0, and more than 0
 times                  from 1970 to 9999; far in the future they are clamped (``pipeline``)
 =====================  ===========================================================================
 
-Of a key that an object has twice the last one counts.
+If an object has a key twice, the last one counts.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from stream_persona.errors import DecodeError
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
 
-#: Most bytes of a message: what is read can be forwarded with headers on any broker's defaults.
+#: Most bytes of a message: one that is accepted fits, with headers, into any broker's defaults.
 MAX_BYTES: Final = 1_000_000
-#: Most levels of nesting. A deeper one would be readable or not by how deep our own stack is.
+#: Most levels of nesting: whether a deeper message can be read depends on how deep our stack is.
 MAX_DEPTH: Final = 256
 #: Most bytes of a customer id (UTF-8); most characters of any other id.
 MAX_ID_BYTES: Final = 256
@@ -50,8 +50,8 @@ MAX_ITEM_ATTRIBUTES: Final = 4_096
 #: Where the year 10000 begins.
 _END: Final = 253_402_300_800_000
 
-# Events and records hold no cycles: the collector, which would look again and again at all that are
-# kept in memory, has no business with them (``gc=False``).
+# Events and records hold no cycles, so the collector need not visit all that are kept in memory
+# again and again (``gc=False``).
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Time = Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, lt=_END)]
 Text = Annotated[str, Meta(max_length=1_024)]
@@ -106,10 +106,10 @@ class Engagement(Struct, frozen=True, gc=False):
 
 
 class TokenizedEvent(Struct, frozen=True, gc=False):
-    """An event of behaviour as its tokens: all that a walk needs of it, in little memory.
+    """An event of behaviour as its tokens: all that processing needs of it, in little memory.
 
     A batch of these leaves the processor's caches to the records; a batch of events does not.
-    Slots and weights are packed, as ``Tokenizer.read`` gives them.
+    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``).
     """
 
     event_id: str
@@ -131,7 +131,7 @@ class Assignment(Struct, frozen=True, gc=False):
 
 
 class Deletion(Struct, frozen=True, gc=False):
-    """A request to forget a customer, with everything learned from them."""
+    """A request to forget a customer, together with everything learned from the customer."""
 
     request_id: Id
     customer_id: Id
@@ -144,19 +144,18 @@ Event = Behaviour | Assignment | Deletion
 #: The kinds of input, in the order of ``Settings.input_topics``. A kind's index is stored.
 KINDS: Final[tuple[type[Event], ...]] = (Purchase, Browse, Engagement, Assignment, Deletion)
 PURCHASE, BROWSE, ENGAGEMENT, ASSIGNMENT, DELETION = range(5)
-#: Those of behaviour: they are folded into counts.
+#: The kinds of behaviour: these events are folded into counts.
 BEHAVIOURAL: Final = frozenset({PURCHASE, BROWSE, ENGAGEMENT})
 
 #: Why a message was put into the dead letters.
-REASONS: Final = frozenset(
-    {
-        "empty", "too_large", "not_utf8", "not_json", "too_deep",
-        "invalid_field", "invalid_id", "unknown_persona",
-    }
-)  # fmt: skip
+REASONS: Final = frozenset({
+    "empty", "too_large", "not_utf8", "not_json", "too_deep", "invalid_field", "invalid_id",
+    "unknown_persona",
+})  # fmt: skip
 
-#: A shorter message is within the limits of nesting and of attributes, whatever it holds.
+#: A shorter message is within the limit of nesting, and fewer items within that of all attributes.
 _SHORT: Final = 2 * MAX_DEPTH
+_FEW_ITEMS: Final = MAX_ITEM_ATTRIBUTES // MAX_ATTRIBUTES
 #: An id of no more characters has no more than its most bytes.
 _SHORT_ID: Final = MAX_ID_BYTES // 4
 
@@ -199,41 +198,38 @@ def event_time(event: Event | TokenizedEvent) -> int:
     return time if isinstance(time, int) else milliseconds(time)
 
 
-def decode(kind: int, value: bytes | None) -> Event:
-    """The event of ``kind`` (an index into ``KINDS``) in a message's value.
+def decode_event(kind: int, value: bytes | None) -> Event:
+    """Return the event of ``kind`` (an index into ``KINDS``) in a message's value.
 
     Raises:
-        DecodeError: whatever the bytes are; nothing else comes out.
+        DecodeError: for any bytes that are not such an event; no other error is raised.
     """
     if not value:
         raise DecodeError("empty", "the message has no value")
+    if len(value) >= _SHORT:
+        _check_size(value)
     try:
-        if len(value) >= _SHORT:
-            _check_size(value)
         event = _DECODERS[kind].decode(value)
-        customer = event.customer_id
-        if len(customer) > _SHORT_ID or not customer.isprintable():  # else there is nothing to say
-            check_id(customer)
-        time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
-        # An integer is within its type's bounds.
-        if (not isinstance(time, int) and not 0 <= milliseconds(time) < _END) or (
-            kind == ASSIGNMENT and _ends_badly(event)
-        ):
-            raise DecodeError("invalid_field", "a time lies before 1970 or after 9999, in UTC")
-        if len(value) >= _SHORT and isinstance(event, Purchase):
-            _check_items(event)
-    except msgspec.ValidationError as error:
-        raise DecodeError("invalid_field", str(error)) from None
-    except UnicodeDecodeError as error:
-        raise DecodeError("not_utf8", str(error)) from None
-    except msgspec.DecodeError as error:
-        raise DecodeError("not_json", str(error)) from None
-    except RecursionError:
-        raise DecodeError("too_deep", "nested deeper than can be read") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _parse_error(error) from None
+    _check_meaning(kind, event)
+    return event
+
+
+def decode_for_taxonomy(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
+    """As ``decode_event``; an assignment of a persona that the taxonomy lacks is refused too."""
+    event = decode_event(kind, value)
+    if kind == ASSIGNMENT:
+        persona = cast("Assignment", event).persona
+        if persona not in {None, *taxonomy.names}:
+            known = ", ".join(taxonomy.names)
+            detail = f"persona {persona!r} is not of the taxonomy; expected one of {known}"
+            raise DecodeError("unknown_persona", detail)
     return event
 
 
 def _check_size(value: bytes) -> None:
+    """Refuse a message that is too large, or nested too deep, to be parsed."""
     if len(value) > MAX_BYTES:
         detail = f"the message has {len(value):,} bytes; at most {MAX_BYTES:,} are read"
         raise DecodeError("too_large", detail)
@@ -242,29 +238,51 @@ def _check_size(value: bytes) -> None:
 
 
 def _is_deep(value: bytes) -> bool:
-    """Whether well-formed JSON is nested too deep; of anything else, no matter what."""
+    """Whether well-formed JSON is nested too deep; for anything else the result has no meaning."""
     unescaped = value.replace(rb"\\", b"").replace(rb"\"", b"")
     outside_strings = b"".join(unescaped.split(b'"')[::2])
     steps = np.frombuffer(outside_strings.translate(_STEPS, _OTHERS), np.int8)
     return int(steps.cumsum(dtype=np.int64).max(initial=0)) > MAX_DEPTH
 
 
-def _ends_badly(event: Event) -> bool:
-    end = event.expires_at if isinstance(event, Assignment) else None
-    return end is not None and not 0 <= milliseconds(end) < _END
+def _parse_error(error: Exception) -> DecodeError:
+    """Why bytes are not an event of their kind: invalid JSON, or invalid fields."""
+    if isinstance(error, RecursionError):
+        return DecodeError("too_deep", "nested deeper than can be read")
+    if isinstance(error, UnicodeDecodeError):
+        return DecodeError("not_utf8", str(error))
+    invalid = isinstance(error, msgspec.ValidationError)
+    return DecodeError("invalid_field" if invalid else "not_json", str(error))
 
 
-def _check_items(event: Purchase) -> None:
+def _check_meaning(kind: int, event: Event) -> None:
+    """Refuse ids, times and sizes that their types allow and the limits do not."""
+    customer_id = event.customer_id
+    if len(customer_id) > _SHORT_ID or not customer_id.isprintable():
+        check_id(customer_id)
+    time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
+    if not isinstance(time, int):  # an integer is within its type's bounds
+        _check_time(time)
+    if kind == ASSIGNMENT:
+        _check_time(cast("Assignment", event).expires_at)
+    elif kind == PURCHASE and isinstance(event, Purchase) and len(event.items) > _FEW_ITEMS:
+        _check_attributes(event)
+
+
+def _check_time(time: datetime | int | None) -> None:
+    if time is not None and not 0 <= milliseconds(time) < _END:
+        raise DecodeError("invalid_field", "a time lies before 1970 or after 9999, in UTC")
+
+
+def _check_attributes(event: Purchase) -> None:
     attributes = sum(len(item.attributes) for item in event.items if item.attributes)
     if attributes > MAX_ITEM_ATTRIBUTES:
-        detail = (
-            f"the items have {attributes:,} attributes; at most {MAX_ITEM_ATTRIBUTES:,} are read"
-        )
-        raise DecodeError("invalid_field", detail)
+        limit = f"at most {MAX_ITEM_ATTRIBUTES:,} are read"
+        raise DecodeError("invalid_field", f"the items have {attributes:,} attributes; {limit}")
 
 
 def check_id(customer_id: str) -> None:
-    """Refuse a customer id that could not be a key everywhere.
+    """Refuse a customer id that could not be part of a key or an address.
 
     Raises:
         DecodeError: empty, over ``MAX_ID_BYTES`` in UTF-8, or with control characters.
@@ -278,19 +296,3 @@ def check_id(customer_id: str) -> None:
 def encode(message: object) -> bytes:
     """The JSON bytes of an event or of anything made of plain values."""
     return _ENCODER.encode(message)
-
-
-def read(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
-    """The event of ``kind`` in a message's value; an assignment's persona is of the taxonomy.
-
-    Raises:
-        DecodeError: whatever the bytes are; nothing else comes out.
-    """
-    event = decode(kind, value)
-    if kind == ASSIGNMENT:
-        persona = cast("Assignment", event).persona
-        if persona not in {None, *taxonomy.names}:
-            known = ", ".join(taxonomy.names)
-            detail = f"persona {persona!r} is not of the taxonomy; expected one of {known}"
-            raise DecodeError("unknown_persona", detail)
-    return event

@@ -4,7 +4,7 @@ Event time is cut into epochs of 16 half-lives, each into 16 * 1,024 granules. A
 ``weight * 2**(granule / 1024)``, an integer looked up by its granule, to each of its slots;
 addition commutes, so the same events in any order give the same bytes. A record keeps its newest
 epoch and the one before; what is older weighs less than 2**-16 and is dropped whenever it
-arrives. Decay costs nothing until somebody reads. (Forward decay: Cormode, Shkapenyuk,
+arrives. Decay costs nothing until counts are read. (Forward decay: Cormode, Shkapenyuk,
 Srivastava, Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems", ICDE 2009.)
 
 A *key* is ``section << 16 | slot``: section 0 is the newest epoch, 1 the one before.
@@ -22,7 +22,7 @@ import numpy as np
 from msgspec import Struct
 
 from stream_persona.domain.grouping import merge_by_key, sum_by_key
-from stream_persona.domain.tokenizer import (
+from stream_persona.domain.slots import (
     COARSE_SLOTS,
     EVENTS,
     SLOT_TYPE,
@@ -47,7 +47,7 @@ EPOCH_BITS: Final = 14
 EPOCH_HALF_LIVES: Final = 16
 #: The unit of fixed-point numbers that are summed into a model: 2**-20.
 SCALE: Final = 1 << 20
-#: A shopper counts for at most so many events in a model, however heavy.
+#: Most events for which one shopper counts in a model.
 MAX_EVENTS: Final = 100.0
 #: The gain inside the logarithm of a share: p = log(1 + 200 q).
 LOG_GAIN: Final = 200.0
@@ -93,6 +93,9 @@ def _log_table() -> Floats:
 def log_share(share: Floats) -> Floats:
     """``log(1 + 200 q)`` to 1e-7, in basic arithmetic only: the same bits on every CPU.
 
+    >>> log_share(np.array([0.0, 0.01, 0.5, 1.0])).round(6).tolist()
+    [0.0, 1.098612, 4.615121, 5.303305]
+
     numpy's own ``log1p`` may differ in its last bit between CPU generations, and what is summed
     into a model has to be subtracted again, perhaps on another machine.
     """
@@ -106,7 +109,7 @@ def log_share(share: Floats) -> Floats:
 
 
 def granules_of(times: Ints, features: Features) -> Ints:
-    """The granules of event times, counted from the origin; ``>> 14`` is their epoch."""
+    """Convert event times to granules, counted from the origin; ``>> 14`` is their epoch."""
     return (times - features.origin_ms) * GRANULES // features.half_life_ms
 
 
@@ -124,12 +127,12 @@ class Counts(Struct, frozen=True, gc=False):
 
     @classmethod
     def empty(cls) -> Counts:
-        """Of a customer without events."""
+        """Return the counts of a customer without events."""
         return cls(NO_EPOCH, 0, b"", b"")
 
     @classmethod
     def of(cls, epoch: int, clock: int, keys: NDArray[np.uint32], values: Ints) -> Counts:
-        """Of columns as arrays."""
+        """Make counts of columns as arrays."""
         return cls(epoch, clock, keys.tobytes(), values.tobytes())
 
     def __len__(self) -> int:
@@ -146,16 +149,16 @@ class Counts(Struct, frozen=True, gc=False):
         return np.frombuffer(self.value_bytes, np.int64)
 
 
-def columns(counts: Sequence[Counts]) -> tuple[Ints, Ints, Ints]:
-    """Sizes of counts, and all their keys and values, one customer's after another's."""
+def join_columns(counts: Sequence[Counts]) -> tuple[Ints, Ints, Ints]:
+    """Return the sizes of counts, and all keys and values, one customer's after another's."""
     sizes = np.array([len(c.key_bytes) for c in counts], np.int64) // _KEY_BYTES
     keys = np.frombuffer(b"".join([c.key_bytes for c in counts]), np.uint32).astype(np.int64)
     values = np.frombuffer(b"".join([c.value_bytes for c in counts]), np.int64)
     return sizes, keys, values
 
 
-def cut(keys: Ints, values: Ints, bounds: Ints) -> Iterator[tuple[bytes, bytes]]:
-    """The bytes of both columns, from each of ``bounds`` to the next."""
+def split_columns(keys: Ints, values: Ints, bounds: Ints) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the bytes of both columns, from each of ``bounds`` to the next."""
     low, high = keys.astype(np.uint32).tobytes(), values.tobytes()
     a, b = (bounds * _KEY_BYTES).tolist(), (bounds * _VALUE_BYTES).tolist()
     for i in range(len(bounds) - 1):
@@ -163,7 +166,7 @@ def cut(keys: Ints, values: Ints, bounds: Ints) -> Iterator[tuple[bytes, bytes]]
 
 
 class Observation(Struct, gc=False):
-    """One event's tokens, as ``Tokenizer.read`` packs them, for the customer in a ``row``."""
+    """One event's tokens, as ``Tokenizer.tokenize`` packs them, for the customer in a ``row``."""
 
     row: int
     at: int
@@ -174,9 +177,9 @@ class Observation(Struct, gc=False):
 def fold(
     counts: Sequence[Counts], observed: Sequence[Observation], features: Features
 ) -> list[Counts]:
-    """New counts with the observations added; ``counts`` stay as they are.
+    """Return new counts with the observations added; ``counts`` stay as they are.
 
-    Pure, and order-free: any order and any split of the observations gives equal results.
+    The result is order-free: any order and any split of the observations gives equal counts.
     """
     rows = np.array([o.row for o in observed], np.int64)
     times = np.array([o.at for o in observed], np.int64)
@@ -188,20 +191,20 @@ def fold(
     clocks = np.array([c.clock for c in counts], np.int64)
     np.maximum.at(clocks, rows, times)
     keys, values = merge_by_key(
-        *_carried(counts, newest - old),
-        *_added(observed, rows, newest[rows] - epochs, granules),
+        *_carry_over(counts, newest - old),
+        *_sum_observations(observed, rows, newest[rows] - epochs, granules),
     )
     bounds = np.searchsorted(keys, np.arange(len(counts) + 1, dtype=np.int64) << 17)
-    parts = cut(keys & (2 * _SECTION - 1), values, bounds)
+    parts = split_columns(keys & (2 * _SECTION - 1), values, bounds)
     return [
         Counts(epoch, clock, *part)
         for epoch, clock, part in zip(newest.tolist(), clocks.tolist(), parts, strict=True)
     ]
 
 
-def _carried(counts: Sequence[Counts], shift: Ints) -> tuple[Ints, Ints]:
-    """What the rows hold already, moved to older sections where a newer epoch has begun."""
-    sizes, keys, values = columns(counts)
+def _carry_over(counts: Sequence[Counts], shift: Ints) -> tuple[Ints, Ints]:
+    """Move what the rows hold to older sections where a newer epoch has begun."""
+    sizes, keys, values = join_columns(counts)
     rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
     section = (keys >> 16) + shift[rows]
     keys = rows << 17 | section << 16 | (keys & (_SECTION - 1))
@@ -209,10 +212,10 @@ def _carried(counts: Sequence[Counts], shift: Ints) -> tuple[Ints, Ints]:
     return (keys, values) if kept.all() else (keys[kept], values[kept])
 
 
-def _added(
+def _sum_observations(
     observed: Sequence[Observation], rows: Ints, section: Ints, granules: Ints
 ) -> tuple[Ints, Ints]:
-    """The observations' keys and values, sorted and summed; what is too old is left out."""
+    """Sum the observations by sorted key; what is older than two epochs is left out."""
     sizes = np.array([len(o.slots) for o in observed], np.int64) // SLOT_TYPE.itemsize
     slots = np.frombuffer(b"".join([o.slots for o in observed]), SLOT_TYPE).astype(np.int64)
     weights = np.frombuffer(b"".join([o.weights for o in observed]), WEIGHT_TYPE)
@@ -259,8 +262,8 @@ class Profiles:
 
 
 def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
-    """What predictions and contributions are made of; a pure function of the counts."""
-    sizes, keys, values = columns(counts)
+    """Decay counts to their clocks: the input of predictions and of contributions to the model."""
+    sizes, keys, values = join_columns(counts)
     rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
     section = keys >> 16
     keys = rows << 16 | (keys & (_SECTION - 1))
@@ -280,5 +283,5 @@ def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
 
 __all__ = [
     "COARSE_SLOTS", "EVENTS", "MAX_EVENTS", "SCALE", "Counts", "Observation", "Profiles",
-    "columns", "cut", "fold", "granules_of", "log_share", "profiles",
+    "fold", "granules_of", "join_columns", "log_share", "profiles", "split_columns",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def runs(keys: Ints) -> tuple[Ints, Ints]:
-    """The order that sorts keys, and where in it each distinct one begins."""
+    """Return the order that sorts keys, and where in it each distinct one begins."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     begins = np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(keys)]
@@ -21,13 +21,17 @@ def runs(keys: Ints) -> tuple[Ints, Ints]:
 
 
 def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
-    """Sorted distinct keys and the sums of their values."""
+    """Return the sorted distinct keys and the sums of their values.
+
+    >>> [column.tolist() for column in sum_by_key(np.array([3, 1, 3]), np.array([10, 20, 30]))]
+    [[1, 3], [20, 40]]
+    """
     order, starts = runs(keys)
     return keys[order[starts]], np.add.reduceat(values[order], starts)
 
 
 def merge_by_key(keys: Ints, values: Ints, added: Ints, amounts: Ints) -> tuple[Ints, Ints]:
-    """Two sorted runs of distinct keys as one; the values of equal keys are added.
+    """Merge two sorted runs of distinct keys; the values of equal keys are added.
 
     Values run along the last axis. Neither run is changed in place.
     """

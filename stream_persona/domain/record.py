@@ -1,7 +1,7 @@
 """A customer's private record.
 
 The *folded* part (counts, label, positions, recent event ids, deletion) is a pure function of the
-set of events; the *said* part is what was last published.
+set of events; the *published* part is the last change that was published.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Label(Struct, frozen=True, array_like=True, gc=False):
-    """The newest assignment, in event time; ``persona`` None is a withdrawal."""
+    """A customer's newest assignment in event time; ``persona`` None is a withdrawal."""
 
     at: int
     assignment_id: str
@@ -34,7 +34,7 @@ class Label(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Posterior(Struct, frozen=True, array_like=True, gc=False):
-    """A customer's personas: probabilities in millionths, ordered as the change's ones."""
+    """A customer's personas as published: probabilities in millionths, in the change's order."""
 
     persona: str | None
     confidence: int
@@ -43,7 +43,7 @@ class Posterior(Struct, frozen=True, array_like=True, gc=False):
     distribution: tuple[int, ...]
 
     def likeliest(self, personas: Sequence[str]) -> str:
-        """The persona, and where none is named the one that is likeliest."""
+        """The persona that is named; where none is, the likeliest one."""
         return self.persona or personas[self.distribution.index(max(self.distribution))]
 
 
@@ -69,7 +69,7 @@ class PublishedChange(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Record(Struct, frozen=True, gc=False):
-    """Everything known of one customer; replaced, never changed in place.
+    """Everything known of one customer; a record is replaced, never changed in place.
 
     ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent``
     hashes of event ids to their event times, ``deleted_at`` is the newest deletion (0: none).
@@ -87,7 +87,7 @@ class Record(Struct, frozen=True, gc=False):
 
     @property
     def is_marker(self) -> bool:
-        """Whether nothing is left but the memory of a deletion."""
+        """Whether a record holds nothing but the time of a deletion."""
         return bool(self.deleted_at) and not len(self.counts) and self.label is None
 
     def active_label(self) -> str | None:

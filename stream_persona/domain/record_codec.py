@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from stream_persona.domain.deduplication import Recent
-from stream_persona.domain.features import Counts, columns, cut
+from stream_persona.domain.features import Counts, join_columns, split_columns
 from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.errors import TopologyError
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-def to_varints(numbers: Ints) -> tuple[bytes, Ints]:
-    """LEB128 of all numbers, and where each begins (one more: the end)."""
+def encode_varints(numbers: Ints) -> tuple[bytes, Ints]:
+    """Encode numbers as LEB128; also return where each begins (one more: the end)."""
     lengths = np.ones(len(numbers), np.int64)
     most = int(numbers.max(initial=0))
     for bits in range(7, max(most.bit_length(), 1), 7):
@@ -43,8 +43,12 @@ def to_varints(numbers: Ints) -> tuple[bytes, Ints]:
     return out.tobytes(), ends
 
 
-def from_varints(blob: bytes) -> Ints:
-    """All numbers of a run of LEB128."""
+def decode_varints(blob: bytes) -> Ints:
+    """Decode all numbers of a run of LEB128.
+
+    >>> decode_varints(encode_varints(np.array([0, 127, 128, 2**62]))[0]).tolist()
+    [0, 127, 128, 4611686018427387904]
+    """
     raw = np.frombuffer(blob, np.uint8)
     ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
     starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
@@ -57,6 +61,7 @@ def from_varints(blob: bytes) -> Ints:
     return numbers
 
 
+#: The first number of every record: one of another format is refused.
 FORMAT: Final = 5
 
 
@@ -81,26 +86,19 @@ _AnyStart = TypeVar("_AnyStart", bound=_Start)
 
 
 _encoder = msgspec.msgpack.Encoder()
-
-
 _start_decoder = msgspec.msgpack.Decoder(_Start)  # which skips what follows
-
-
 _head_decoder = msgspec.msgpack.Decoder(_Head)
-
-
-_said_decoder = msgspec.msgpack.Decoder(PublishedChange | None)
-
+_published_decoder = msgspec.msgpack.Decoder(PublishedChange | None)
 
 _HEAD_BYTES = 4
 
 
-def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
-    """The bytes of each record; equal records give equal bytes."""
-    sizes, keys, values = columns([record.counts for record in records])
+def encode_records(records: Sequence[Record], fingerprint: int) -> list[bytes]:
+    """Encode each record; equal records give equal bytes."""
+    sizes, keys, values = join_columns([record.counts for record in records])
     starts = np.concatenate(([0], np.cumsum(sizes)))
-    sections = _section_starts(keys >> 16, starts)
-    shifts = _common_zeros(values, sections)
+    sections = _find_sections(keys >> 16, starts)
+    shifts = _count_common_zeros(values, sections)
     deltas = keys.copy()
     deltas[1:] -= keys[:-1]
     firsts = starts[:-1][sizes > 0]
@@ -116,67 +114,67 @@ def encode(records: Sequence[Record], fingerprint: int) -> list[bytes]:
 
 
 def with_change(record: Record, published: PublishedChange) -> Record:
-    """The record with a new last change, encoded once for as long as it stays."""
+    """Replace a record's last change; it is encoded once for as long as it stays."""
     return replace(
         record, published=published, packed=(published, msgspec.Raw(_encoder.encode(published)))
     )
 
 
-def folded(record: Record, fingerprint: int) -> bytes:
-    """The bytes of the folded part alone: what every run over the same events must end in."""
-    return encode([replace(record, published=None)], fingerprint)[0]
+def encode_folded(record: Record, fingerprint: int) -> bytes:
+    """Encode the folded part alone: every run over the same events must end in these bytes."""
+    return encode_records([replace(record, published=None)], fingerprint)[0]
 
 
-def decode(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
-    """The records in ``blobs``.
+def decode_records(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
+    """Decode the records in ``blobs``.
 
     Raises:
         TopologyError: a record was written with another half-life, origin or format.
     """
-    heads, counts = _opened(blobs, _head_decoder, fingerprint)
-    return [_record(head, own) for head, own in zip(heads, counts, strict=True)]
+    heads, counts = _open(blobs, _head_decoder, fingerprint)
+    return [_build_record(head, own) for head, own in zip(heads, counts, strict=True)]
 
 
 def decode_counts_and_labels(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
-    """The counts and labels of records alone: what a model learns from; the rest is skipped.
+    """Decode the counts and labels alone: the input of the model; the rest is skipped.
 
     Raises:
-        TopologyError: as ``decode``.
+        TopologyError: as ``decode_records``.
     """
-    starts, counts = _opened(blobs, _start_decoder, fingerprint)
+    starts, counts = _open(blobs, _start_decoder, fingerprint)
     return [Record(own, start.label) for start, own in zip(starts, counts, strict=True)]
 
 
-def _opened(
+def _open(
     blobs: Sequence[bytes], decoder: msgspec.msgpack.Decoder[_AnyStart], fingerprint: int
 ) -> tuple[list[_AnyStart], list[Counts]]:
-    """The heads of records, as far as the decoder reads them, and their counts."""
+    """Decode the heads of records, as far as the decoder reads them, and their counts."""
     heads, bodies = [], []
     for blob in blobs:
         size = int.from_bytes(blob[:_HEAD_BYTES], "little")
-        heads.append(_decoded(decoder, blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
+        heads.append(_decode_head(decoder, blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
         bodies.append(blob[_HEAD_BYTES + size :])
     sizes = np.array([head.tokens for head in heads], np.int64)
-    numbers = from_varints(b"".join(bodies))
-    keys, values = _halves(numbers, sizes)
+    numbers = decode_varints(b"".join(bodies))
+    keys, values = _split_halves(numbers, sizes)
     starts = np.concatenate(([0], np.cumsum(sizes)))
-    keys = _undone_deltas(keys, starts)
+    keys = _undo_deltas(keys, starts)
     shifts = np.array([head.shifts for head in heads], np.int64).reshape(-1, 2)
     values <<= shifts[np.repeat(np.arange(len(heads)), sizes), keys >> 16]
-    parts = cut(keys, values, starts)
+    parts = split_columns(keys, values, starts)
     return heads, [
         Counts(head.epoch, head.clock, *part) for head, part in zip(heads, parts, strict=True)
     ]
 
 
-def _halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
-    """Of rows of so many deltas and as many values, one after another, the two apart."""
+def _split_halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+    """Separate the deltas from the values: each row has ``size`` of both, one after another."""
     kind = np.repeat(np.tile([False, True], len(sizes)), np.repeat(sizes, 2))
     return numbers[~kind], numbers[kind]
 
 
-def _undone_deltas(deltas: Ints, starts: Ints) -> Ints:
-    """Keys from their differences, row by row."""
+def _undo_deltas(deltas: Ints, starts: Ints) -> Ints:
+    """Sum differences up to keys, row by row."""
     summed = np.concatenate(([0], np.cumsum(deltas)))
     return np.asarray(summed[1:] - np.repeat(summed[starts[:-1]], np.diff(starts)))
 
@@ -187,17 +185,17 @@ def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], toke
         FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
         sorted(record.positions.items()), sorted(record.recent.items()), record.deleted_at,
         packed[1] if packed is not None and packed[0] is published else published,
-    ))  # fmt: skip  # a `_Head`, which to make would take as long as to encode it
+    ))  # fmt: skip  # the fields of a `_Head`: to make one takes as long as to encode it
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 
 
-def _decoded(
+def _decode_head(
     decoder: msgspec.msgpack.Decoder[_AnyStart], blob: bytes, fingerprint: int
 ) -> _AnyStart:
     try:
         head = decoder.decode(blob)
     except msgspec.DecodeError as error:
-        raise _unreadable(error) from None
+        raise _unreadable_error(error) from None
     if head.format != FORMAT or head.fingerprint != fingerprint:
         message = (
             "stored records were folded with another half-life or epoch origin than the "
@@ -207,18 +205,18 @@ def _decoded(
     return head
 
 
-def _unreadable(error: msgspec.DecodeError) -> TopologyError:
+def _unreadable_error(error: msgspec.DecodeError) -> TopologyError:
     return TopologyError(
         f"a stored record cannot be read ({error}): this Redis holds another version's "
         "records; set STREAM_PERSONA_PREFIX to a new prefix and replay"
     )
 
 
-def _record(head: _Head, counts: Counts) -> Record:
+def _build_record(head: _Head, counts: Counts) -> Record:
     try:
-        published = _said_decoder.decode(head.published)
+        published = _published_decoder.decode(head.published)
     except msgspec.DecodeError as error:
-        raise _unreadable(error) from None
+        raise _unreadable_error(error) from None
     packed = None if published is None else (published, head.published.copy())
     return Record(
         counts,
@@ -231,15 +229,15 @@ def _record(head: _Head, counts: Counts) -> Record:
     )
 
 
-def _section_starts(section: Ints, starts: Ints) -> Ints:
-    """Where each row's two sections begin, one after another; the end last."""
+def _find_sections(section: Ints, starts: Ints) -> Ints:
+    """Find where each row's two sections begin, one after another; the end comes last."""
     older = np.concatenate(([0], np.cumsum(section)))
     middles = starts[1:] - (older[starts[1:]] - older[starts[:-1]])
     return np.append(np.stack([starts[:-1], middles], axis=1).ravel(), starts[-1])
 
 
-def _common_zeros(values: Ints, starts: Ints) -> Ints:
-    """Per section, how many zero bits all its values end in (0 for an empty one)."""
+def _count_common_zeros(values: Ints, starts: Ints) -> Ints:
+    """Count for each section the zero bits that all its values end in (0 for an empty one)."""
     filled = starts[1:] > starts[:-1]
     shifts = np.zeros(len(starts) - 1, np.int64)
     if len(values):
@@ -249,9 +247,9 @@ def _common_zeros(values: Ints, starts: Ints) -> Ints:
 
 
 def _interleave(deltas: Ints, values: Ints, starts: Ints) -> list[bytes]:
-    """Per row the varints of its deltas, then those of its values."""
-    key_bytes, key_ends = to_varints(deltas)
-    value_bytes, value_ends = to_varints(values)
+    """Encode each row: the varints of its deltas, then those of its values."""
+    key_bytes, key_ends = encode_varints(deltas)
+    value_bytes, value_ends = encode_varints(values)
     a, b = key_ends[starts].tolist(), value_ends[starts].tolist()
     return [
         key_bytes[a[i] : a[i + 1]] + value_bytes[b[i] : b[i + 1]] for i in range(len(starts) - 1)

@@ -1,8 +1,8 @@
-"""The team's personas and how behaviour is read, from one TOML file.
+"""The team's personas and the rules by which events become features, from one TOML file.
 
 A file of five ``[[persona]]`` names is complete; everything else has defaults. ``load`` reports
-every mistake with its line. A taxonomy's ``version`` is a hash of what it says, not of how it
-is written: comments, order of keys and spelled-out defaults do not change it.
+every mistake with its line. A taxonomy's ``version`` is a hash of its content, not of its text:
+comments, order of keys and spelled-out defaults do not change it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ FIELDS: Final = (
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s:][^:\x00-\x1f]*$")]
 Weight = Annotated[float, Field(ge=0, le=64, multiple_of=0.25)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Persona(_Part):
+class Persona(_Table):
     """One persona; ``seeds`` maps a feature to values expected of it, before any label exists."""
 
     name: Name
@@ -46,7 +46,7 @@ class Persona(_Part):
     seeds: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
 
-class Signals(_Part):
+class Signals(_Table):
     """How much one observation counts, in multiples of 1/4; 0 leaves it out.
 
     ``purchase`` is for one item of a basket; the engagement weights are by action.
@@ -64,7 +64,7 @@ class Signals(_Part):
     other_engagement: Weight = 0.25
 
 
-class Features(_Part):
+class Features(_Table):
     """Which tokens are read from events, and how their weight decays.
 
     ``fine`` names features of many values (whole fields, or ``attributes.<key>``); they share
@@ -80,7 +80,7 @@ class Features(_Part):
     duplicate_window_seconds: Annotated[float, Field(ge=0, le=604_800)] = 600.0
 
     @model_validator(mode="after")
-    def _known_fields(self) -> Self:
+    def _check_fields(self) -> Self:
         for field in (*self.fields, *self.fine):
             if field not in FIELDS and not field.startswith("attributes."):
                 message = f"unknown field {field!r}; expected some of {', '.join(FIELDS)}"
@@ -99,7 +99,7 @@ class Features(_Part):
         return round(origin.timestamp()) * 1_000
 
 
-class Policy(_Part):
+class Policy(_Table):
     """When a persona is named, and when a shift is worth a change event.
 
     A persona is named from the confidence on at which names have been right in
@@ -108,19 +108,19 @@ class Policy(_Part):
     while there are too few.
     """
 
-    target_precision: Share = 0.8
-    min_confidence: Share = 0.5
+    target_precision: Probability = 0.8
+    min_confidence: Probability = 0.5
     min_evidence: Annotated[float, Field(ge=0)] = 1.0
-    switch_margin: Share = 0.05
+    switch_margin: Probability = 0.05
     confidence_step: Annotated[float, Field(gt=0, le=1)] = 0.1
     min_dwell_seconds: Annotated[float, Field(ge=0)] = 0.0
-    candidate_coverage: Share = 0.9
+    candidate_coverage: Probability = 0.9
     reasons: Annotated[int, Field(ge=0, le=20)] = 3
     seed_customers: Annotated[int, Field(ge=0, le=1_000)] = 5
     max_future_seconds: Annotated[float, Field(ge=0, le=3_153_600_000)] = 86_400.0
 
 
-class Taxonomy(_Part):
+class Taxonomy(_Table):
     """Everything that the team decides about personas; immutable."""
 
     name: Name = "shop"
@@ -131,7 +131,7 @@ class Taxonomy(_Part):
     policy: Policy = Field(default_factory=Policy)
 
     @model_validator(mode="after")
-    def _unique_names(self) -> Self:
+    def _check_names(self) -> Self:
         names = [persona.name for persona in self.personas]
         for name in names:
             if names.count(name) > 1:
@@ -152,18 +152,18 @@ class Taxonomy(_Part):
 
     @cached_property
     def fingerprint(self) -> int:
-        """16 bits of what records depend on: records of another fingerprint can't be read."""
+        """16 bits of a hash of half-life and origin: only records of the same one can be read."""
         facts = f"{self.features.half_life_ms},{self.features.origin_ms}"
         return int.from_bytes(hashlib.blake2b(facts.encode(), digest_size=2).digest())
 
 
 def shipped(name: str) -> Path:
-    """The path of a taxonomy of the package: ``generic-shop`` or ``complete-journey``."""
+    """Return the path of a taxonomy of this package: ``generic-shop`` or ``complete-journey``."""
     return Path(str(resources.files("stream_persona") / "taxonomies" / f"{name}.toml"))
 
 
 def load(path: Path | None) -> Taxonomy:
-    """The taxonomy in a file; the generic shop's when ``path`` is None.
+    """Load the taxonomy in a file; the generic shop's when ``path`` is None.
 
     Raises:
         TaxonomyError: the file can't be read, or holds mistakes: each with its line.
@@ -177,7 +177,7 @@ def load(path: Path | None) -> Taxonomy:
 
 
 def parse(text: str, source: str = "taxonomy") -> Taxonomy:
-    """The taxonomy in a TOML text.
+    """Parse the taxonomy in a TOML text.
 
     Raises:
         TaxonomyError: with every mistake and its line.
@@ -189,16 +189,16 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
         line = int(found[1]) if found else text.count("\n") + 1
         raise TaxonomyError(source, [(line, f"not valid TOML: {error}")]) from None
     except ValidationError as error:
-        lines = _lines(text)
+        lines = _find_lines(text)
         mistakes = [
             (_line(lines, item["loc"]), _sentence(item))
             for item in error.errors()
-            if not _follows(item)
+            if not _is_consequence(item)
         ]
         raise TaxonomyError(source, sorted(mistakes)) from None
 
 
-def _follows(item: ErrorDetails) -> bool:
+def _is_consequence(item: ErrorDetails) -> bool:
     """Whether too few personas are left only because some of them have mistakes."""
     return item["type"] == "too_short" and item["loc"] == ("persona",) and bool(item["input"][4:])
 
@@ -215,8 +215,8 @@ def _sentence(item: ErrorDetails) -> str:
     return f"{where}: {text}"
 
 
-def _lines(text: str) -> dict[tuple[str | int, ...], int]:
-    """Where each table and key stands: path of names and indices -> line number."""
+def _find_lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Map each table and key, a path of names and indices, to its line number."""
     found: dict[tuple[str | int, ...], int] = {}
     counts: dict[str, int] = {}
     table: tuple[str | int, ...] = ()
@@ -237,7 +237,7 @@ def _lines(text: str) -> dict[tuple[str | int, ...], int]:
 
 
 def _line(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
-    """The line of the longest known beginning of ``path``; 1 when nothing of it stands there."""
+    """The line of the longest known beginning of ``path``; 1 when none is known."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]

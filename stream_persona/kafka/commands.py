@@ -9,7 +9,14 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.events import ASSIGNMENT, Assignment, Deletion, check_id, decode, encode
+from stream_persona.domain.events import (
+    ASSIGNMENT,
+    Assignment,
+    Deletion,
+    check_id,
+    decode_event,
+    encode,
+)
 from stream_persona.errors import QueryError, UnavailableError
 from stream_persona.kafka.publisher import KafkaPublisher, Message
 
@@ -76,7 +83,7 @@ class Commands:
             raise QueryError(f"persona: expected one of {known} or null, got {shown!r}")
         assignment = Assignment(_fresh_id(), customer_id, _now(), persona, source, expires_at)
         value = encode(assignment)
-        decode(ASSIGNMENT, value)
+        decode_event(ASSIGNMENT, value)
         await self._send(self._settings.topic_assignments, customer_id, value)
         return assignment
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.domain.events import read
+from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.pipeline.process import Delivery
 
@@ -78,7 +78,7 @@ class KafkaHistory:
         """The event, if it is of a customer in ``wanted`` and was applied to its record."""
         kind = self._settings.input_topics.index(record.topic)
         try:
-            event = read(kind, record.value, self._taxonomy)
+            event = decode_for_taxonomy(kind, record.value, self._taxonomy)
         except DecodeError:
             return None  # it is in the dead letters
         arrived = record.timestamp if record.timestamp >= 0 else None

@@ -62,7 +62,7 @@ class MessageRouter:
         for raw in batch:
             try:
                 kind, partition, offset, arrived = self._position(raw)
-                event = events.read(kind, raw.value, self._taxonomy)
+                event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy)
             except DecodeError as error:
                 read.letters.append(self._dead_letter(raw, error))
                 read.reasons.append(error.reason)

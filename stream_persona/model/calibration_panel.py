@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stream_persona.domain.features import Profiles, log_share
-from stream_persona.domain.tokenizer import COARSE_SLOTS
+from stream_persona.domain.slots import COARSE_SLOTS
 from stream_persona.model.estimator import Spread
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from river import base
 
 from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
-from stream_persona.domain.tokenizer import COARSE_SLOTS, EVENTS, slot_of
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, slot_of
 from stream_persona.model.estimator import derive
 from stream_persona.model.statistics import Contribution, Sums, contribution
 

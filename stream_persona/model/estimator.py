@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stream_persona.domain.features import SCALE
-from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
+from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.statistics import COUNT, E2, P2, E, P, Stacked, Sums
 from stream_persona.model.weights import DEFAULT_GAINS, Gains, Weights
 

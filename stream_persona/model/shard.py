@@ -65,7 +65,7 @@ def pack(
     """The bytes of a part, and their stamp: canonical sums, panel of ``(key, label, record)``."""
     ordered = sorted(known, key=lambda entry: entry[0])
     bare = [Record(counts=record.counts) for _, _, record in ordered]
-    blobs = record_codec.encode(bare, taxonomy.fingerprint)
+    blobs = record_codec.encode_records(bare, taxonomy.fingerprint)
     entries = [(k, label, blob) for (k, label, _), blob in zip(ordered, blobs, strict=True)]
     stamp = hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
     return msgspec.msgpack.encode((PersonaClassifier.compress(canonical), entries)), stamp

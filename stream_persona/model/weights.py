@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from stream_persona.domain.features import SCALE, Profiles, log_share
-from stream_persona.domain.tokenizer import COARSE_SLOTS
+from stream_persona.domain.slots import COARSE_SLOTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,1 +1,1 @@
-"""What a batch of events does to records and to the model. Pure."""
+"""The effect of a batch of events on records, changes and the model. Pure."""

@@ -1,9 +1,9 @@
-"""A customer's record while a batch is applied to it: positions, retries, deletions, labels."""
+"""Applying a batch's events to drafts of records: positions, retries, deletions, labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from msgspec import Struct
 
@@ -12,25 +12,32 @@ from stream_persona.domain.events import (
     ASSIGNMENT,
     BEHAVIOURAL,
     DELETION,
+    KINDS,
     TokenizedEvent,
     milliseconds,
 )
-from stream_persona.domain.features import Observation
+from stream_persona.domain.features import Observation, fold
 from stream_persona.domain.record import Label, Record
+from stream_persona.pipeline.types import EventCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stream_persona.domain.events import Assignment, Behaviour
     from stream_persona.domain.features import Counts
-    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.taxonomy import Features, Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.pipeline.types import Delivery, Outcome
+    from stream_persona.pipeline.types import Delivery, Histories
+
+#: What became of an event: it was applied; it was a producer's retry; it was older than a deletion;
+#: it had been applied before.
+APPLIED, DUPLICATE, DROPPED, REDELIVERED = range(4)
+_EFFECTS: Final = 4
 
 
 @dataclass(slots=True, frozen=True)
 class Rules:
-    """What events are applied by; times in milliseconds."""
+    """The rules by which events are applied; times in milliseconds."""
 
     tokenizer: Tokenizer
     max_future: int
@@ -38,7 +45,7 @@ class Rules:
 
     @classmethod
     def of(cls, taxonomy: Taxonomy, tokenizer: Tokenizer) -> Self:
-        """Those of a taxonomy."""
+        """Take the rules of a taxonomy."""
         return cls(
             tokenizer,
             whole_milliseconds(taxonomy.policy.max_future_seconds),
@@ -49,43 +56,46 @@ class Rules:
 class Draft(Struct, gc=False):
     """A customer's record while a batch is applied to it, as the batch's ``row``-th customer.
 
-    ``observed`` is what is folded in the end.
+    ``before`` is the stored record, ``base`` the one to whose counts ``observed`` will be added;
+    ``behaviour`` are the deliveries that a deletion may have to fold again.
     """
 
     row: int
     customer_id: str
     before: Record
-    record: Record
+    base: Record
     label: Label | None
     deleted_at: int
     positions: dict[int, int]
     recent: dict[int, Recent]
-    tokenize: list[Delivery]
+    behaviour: list[Delivery]
     observed: list[Observation] = []
     applied: bool = False
     forgotten: bool = False
 
-    def apply(self, delivery: Delivery, rules: Rules, outcome: Outcome) -> None:
-        """Apply an event unless its position says that it was applied before."""
+    def apply(self, delivery: Delivery, rules: Rules) -> int:
+        """Apply an event unless its position shows that it was applied before.
+
+        Returns ``APPLIED``, ``DUPLICATE``, ``DROPPED`` or ``REDELIVERED``.
+        """
         if self.positions.get(delivery.source, 0) > delivery.offset:
-            outcome.redelivered += 1
-            return
+            return REDELIVERED
         self.positions[delivery.source] = delivery.offset + 1
         self.applied = True
-        event, at, kind = delivery.event, clamped(delivery, rules.max_future), delivery.kind
-        outcome.applied[kind] += 1
+        at, kind = clamped(delivery, rules.max_future), delivery.kind
         if kind == DELETION:
             self._forget(at, rules)
         elif self.deleted_at and at <= self.deleted_at:
-            outcome.dropped += 1
+            return DROPPED
         elif kind == ASSIGNMENT:
-            self._assign(cast("Assignment", event), at)
+            self._assign(cast("Assignment", delivery.event), at)
         else:
-            self.tokenize.append(delivery)
-            outcome.duplicates += not self._observe(delivery, at, rules)
+            self.behaviour.append(delivery)
+            return self._observe(delivery, at, rules)
+        return APPLIED
 
-    def _observe(self, delivery: Delivery, at: int, rules: Rules) -> bool:
-        """Note what an event says; False for a producer's retry."""
+    def _observe(self, delivery: Delivery, at: int, rules: Rules) -> int:
+        """Note the tokens of an event of behaviour, unless it is a producer's retry."""
         event = delivery.event
         if not isinstance(event, TokenizedEvent):
             event = rules.tokenizer.tokenize(cast("Behaviour", event))
@@ -94,21 +104,21 @@ class Draft(Struct, gc=False):
             last, key = self.recent.get(delivery.source, ()), event_hash(event.event_id)
             recent = with_recent(last, key, at, rules.duplicate_window)
             if recent is None:
-                return False
+                return DUPLICATE
             self.recent[delivery.source] = recent
             self.observed.append(Observation(self.row, at, event.slots, event.weights))
-        return True
+        return APPLIED
 
     def _forget(self, at: int, rules: Rules) -> None:
         """Begin again with what is newer: as if the deletion had come before everything."""
         at = max(at, 1)  # 0 stands for no deletion
         if at <= self.deleted_at:
             return
-        self.record, self.deleted_at = Record(), at
+        self.base, self.deleted_at = Record(), at
         self.observed, self.recent, self.forgotten = [], {}, True
         if self.label is not None and self.label.at <= at:
             self.label = None
-        for past in self.tokenize:
+        for past in self.behaviour:
             if (when := clamped(past, rules.max_future)) > at:
                 self._observe(past, when, rules)
 
@@ -118,16 +128,16 @@ class Draft(Struct, gc=False):
             expires = None if event.expires_at is None else milliseconds(event.expires_at)
             self.label = Label(at, event.assignment_id, event.persona, expires, event.source)
 
-    def finish(self, counts: Counts) -> None:
+    def finish(self, counts: Counts) -> Record:
         """Put the new record together."""
-        self.record = Record(
+        return Record(
             counts, self.label, self.positions, self.recent, self.deleted_at,
             None if self.forgotten else self.before.published, self.before.packed,
         )  # fmt: skip
 
 
 def draft_of(row: int, customer_id: str, record: Record, past: Iterable[Delivery]) -> Draft:
-    """A draft of a record as it stands; ``past`` is what was applied to it before, if asked for."""
+    """Begin a draft of a record; ``past`` are the events applied to it before, where needed."""
     return Draft(
         row, customer_id, record, record, record.label, record.deleted_at,
         record.positions.copy(), record.recent.copy(),
@@ -135,11 +145,47 @@ def draft_of(row: int, customer_id: str, record: Record, past: Iterable[Delivery
     )  # fmt: skip
 
 
+def apply_all(
+    deliveries: Sequence[Delivery],
+    records: Mapping[str, Record],
+    rules: Rules,
+    histories: Histories,
+) -> tuple[list[Draft], EventCounts]:
+    """Apply each event once; a draft of each customer, in the order of their first events."""
+    drafts: dict[str, Draft] = {}
+    applied, effects = [0] * len(KINDS), [0] * _EFFECTS
+    for delivery in deliveries:
+        name = delivery.event.customer_id
+        draft = drafts.get(name)
+        if draft is None:
+            past = histories.get(name, ())
+            draft = draft_of(len(drafts), name, records.get(name) or Record(), past)
+            drafts[name] = draft
+        effect = draft.apply(delivery, rules)
+        effects[effect] += 1
+        if effect != REDELIVERED:
+            applied[delivery.kind] += 1
+    return list(drafts.values()), EventCounts(tuple(applied), *effects[DUPLICATE:])
+
+
+def fold_all(drafts: Sequence[Draft], features: Features) -> dict[str, Record]:
+    """The new records of the customers to whom an event was applied."""
+    observed = [each for draft in drafts for each in draft.observed]
+    counts: Sequence[Counts] = [draft.base.counts for draft in drafts]
+    if observed:
+        counts = fold(counts, observed, features)
+    return {
+        draft.customer_id: draft.finish(new)
+        for draft, new in zip(drafts, counts, strict=True)
+        if draft.applied
+    }
+
+
 def clamped(delivery: Delivery, max_future: int) -> int:
     """Event time; the arrival where it claims to be over ``policy.max_future_seconds`` later.
 
-    One bad clock must not age everything else that is known of a customer. A clock that is so
-    wrong tells nothing: half believed, its assignment or deletion would outlast later ones.
+    One bad clock must not age everything else that is known of a customer. A time that is so wrong
+    is worth nothing: only shortened, its assignment or deletion would outlast later ones.
     """
     at, arrived = delivery.at, delivery.arrived_at
     return at if arrived is None or at <= arrived + max_future else arrived

@@ -1,11 +1,27 @@
-"""What to say of a customer, and whether it is worth saying again.
+"""Whether a customer's persona has changed enough to be published, and which one to name.
 
-``decide`` is a pure function of what was said last, the posterior and the policy: hysteresis
-and dwell keep a label from flapping, a step keeps small moves of confidence quiet.
+``decide`` is a pure function of the record, the belief and the policy. Which persona is named
+depends on the last change, which may hold a predicted name A, and on the likeliest persona:
+
+=========================  ==============================================  ====================
+the last change            now                                             the name
+=========================  ==============================================  ====================
+any                        a label of the taxonomy is active               the label's, assigned
+named A                    A is the likeliest                              A, kept
+named A                    B is, in the dwell or by less than the margin   A, kept
+named A                    B is, after the dwell and by the margin         B, given
+named none of today's      in the dwell of the last name                   none
+named none of today's      after it, or there was no name yet              the likeliest, given
+=========================  ==============================================  ====================
+
+A name needs ``min_evidence``, and a confidence: one that is given that of the threshold, one that
+is kept only that of the threshold less the switch margin. Otherwise no persona is named, and the
+customer is ambiguous. A step of confidence keeps small moves quiet.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,9 +36,19 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Policy, Taxonomy
 
-#: Why a change was published; a cause's index is stored.
-CAUSES: Final = ("behaviour", "assignment", "model", "decay", "expiry")
-BEHAVIOUR, ASSIGNMENT, MODEL, DECAY, EXPIRY = range(5)
+
+class Cause(IntEnum):
+    """Why a change was published; the number is stored."""
+
+    BEHAVIOUR = 0
+    ASSIGNMENT = 1
+    MODEL = 2
+    DECAY = 3
+    EXPIRY = 4
+
+
+#: The names of causes in changes, by number.
+CAUSES: Final = tuple(cause.name.lower() for cause in Cause)
 
 
 class Belief(Struct, gc=False):
@@ -36,32 +62,33 @@ class Belief(Struct, gc=False):
 
 
 def millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
-    """Probabilities (rows, personas) as integers."""
+    """Convert probabilities (rows, personas) to integers."""
     return [tuple(row) for row in np.rint(rows * MILLION).astype(np.int64).tolist()]
 
 
 def decide(
-    record: Record, belief: Belief, taxonomy: Taxonomy, now: int, cause: int = BEHAVIOUR
+    record: Record, belief: Belief, taxonomy: Taxonomy, now: int, cause: Cause = Cause.BEHAVIOUR
 ) -> PublishedChange | None:
-    """The change to publish, or None when nothing shifted enough. ``now``: epoch milliseconds.
+    """Return the change to publish, or None when nothing has moved enough.
 
-    It has no reasons yet: they are found for all of a batch at once.
+    ``now`` is epoch milliseconds. The change has no reasons yet: they are computed for all of a
+    batch at once.
     """
     published, at = record.published, record.counts.clock
-    current = _current(record, belief, taxonomy)
-    if published is not None and not _shifted(published, current, taxonomy):
+    current = _choose_posterior(record, belief, taxonomy)
+    if published is not None and not _has_moved(published, current, taxonomy):
         return None
     at = max(at, record.label.at if record.label else 0)
     return PublishedChange(
         revision=published.revision + 1 if published else 1,
-        cause=_cause(published, current, record, taxonomy.names, cause),
+        cause=_find_cause(published, current, record, taxonomy.names, cause),
         at=at,
         published_at=now,
-        since=_since(published, current, at),
+        since=_named_since(published, current, at),
         evidence=round(belief.evidence * 1_000),
-        candidate_floor=_floor(belief, taxonomy),
+        candidate_floor=_candidate_floor(belief, taxonomy),
         personas=taxonomy.names,
-        previous=_aligned(published, taxonomy.names) if published else None,
+        previous=_align(published, taxonomy.names) if published else None,
         current=current,
         why=(),
         model_version=belief.model_version,
@@ -69,88 +96,59 @@ def decide(
     )
 
 
-def _current(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
-    label, distribution, names = record.active_label(), belief.distribution, taxonomy.names
-    if label is not None and label in names:
+def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
+    """The label where one holds; else the name chosen, if there is confidence enough for it."""
+    label, distribution, policy = record.active_label(), belief.distribution, taxonomy.policy
+    if label is not None and label in taxonomy.names:
         return Posterior(label, MILLION, ambiguous=False, assigned=True, distribution=distribution)
-    policy, published = taxonomy.policy, record.published
+    held = _held_name(record.published, taxonomy.names)
+    dwells = _dwells(record, policy)
+    name, confidence = _choose_name(distribution, taxonomy.names, held, policy, dwells=dwells)
     threshold = policy.min_confidence if belief.threshold is None else belief.threshold
-    most = confidence = max(distribution)
-    persona = names[distribution.index(most)]
-    held = published.current.persona if published and not published.current.assigned else None
-    dwells = held != persona and _dwells(record, taxonomy)
-    if held is not None and held != persona and held in names:
-        own = distribution[names.index(held)]
-        if dwells or most - own < policy.switch_margin * MILLION:
-            persona, confidence, dwells = held, own, False
-    named = persona == held
-    ambiguous = dwells or is_ambiguous(confidence, belief.evidence, threshold, policy, named=named)
-    if ambiguous:
-        return Posterior(None, most, ambiguous=True, assigned=False, distribution=distribution)
-    return Posterior(
-        persona, confidence, ambiguous=False, assigned=False, distribution=distribution
-    )
+    if name is None or is_ambiguous(
+        confidence, belief.evidence, threshold, policy, named=name == held
+    ):
+        confidence = max(distribution)
+        return Posterior(
+            None, confidence, ambiguous=True, assigned=False, distribution=distribution
+        )
+    return Posterior(name, confidence, ambiguous=False, assigned=False, distribution=distribution)
 
 
-def _dwells(record: Record, taxonomy: Taxonomy) -> bool:
-    """Whether the last name was given so lately that no other may follow, not even after none."""
+def _held_name(published: PublishedChange | None, personas: tuple[str, ...]) -> str | None:
+    """The predicted name of the last change, if it is one of today's personas."""
+    if published is None or published.current.assigned:
+        return None
+    persona = published.current.persona
+    return persona if persona in personas else None
+
+
+def _dwells(record: Record, policy: Policy) -> bool:
+    """Whether the last predicted name was given so lately that no other may follow yet."""
     published = record.published
     if published is None or published.current.assigned:
         return False
-    return record.counts.clock - published.since < taxonomy.policy.min_dwell_seconds * 1_000
+    return record.counts.clock - published.since < policy.min_dwell_seconds * 1_000
 
 
-def _since(published: PublishedChange | None, current: Posterior, at: int) -> int:
-    """The event time of the last naming; 0 before the first."""
-    if published is not None and current.persona in {None, published.current.persona}:
-        return published.since
-    return at if current.persona is not None else 0
-
-
-def _floor(belief: Belief, taxonomy: Taxonomy) -> int:
-    """In millionths; unmeasured: all that are left out add up to less than the share allowed."""
-    measured = belief.candidate_floor
-    if measured is None:
-        measured = (1.0 - taxonomy.policy.candidate_coverage) / len(taxonomy.names)
-    return round(MILLION * measured)
-
-
-def _shifted(published: PublishedChange, current: Posterior, taxonomy: Taxonomy) -> bool:
-    last = published.current
-    return (
-        last.persona != current.persona
-        or last.ambiguous != current.ambiguous
-        or last.assigned != current.assigned
-        or abs(last.confidence - current.confidence) >= taxonomy.policy.confidence_step * MILLION
-        or published.personas != taxonomy.names
-    )
-
-
-def _cause(
-    published: PublishedChange | None,
-    current: Posterior,
-    record: Record,
+def _choose_name(
+    distribution: tuple[int, ...],
     personas: tuple[str, ...],
-    cause: int,
-) -> int:
-    if published is not None and published.personas != personas:
-        return MODEL
-    if current.assigned:
-        return ASSIGNMENT
-    if published is not None and published.current.assigned:
-        label = record.label
-        return EXPIRY if label is not None and label.persona is not None else ASSIGNMENT
-    return cause
-
-
-def _aligned(published: PublishedChange, personas: tuple[str, ...]) -> Posterior:
-    """What was said last, with its distribution in the order of today's personas."""
-    last = published.current
-    if published.personas == personas:
-        return last
-    known = dict(zip(published.personas, last.distribution, strict=True))
-    distribution = tuple(known.get(persona, 0) for persona in personas)
-    return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
+    held: str | None,
+    policy: Policy,
+    *,
+    dwells: bool,
+) -> tuple[str | None, int]:
+    """The name by the table above, of any confidence, and its probability in millionths."""
+    most = max(distribution)
+    likeliest = personas[distribution.index(most)]
+    if held == likeliest:
+        return held, most
+    if held is None:
+        return None if dwells else likeliest, most
+    own = distribution[personas.index(held)]
+    keeps = dwells or most - own < policy.switch_margin * MILLION
+    return (held, own) if keeps else (likeliest, most)
 
 
 def is_ambiguous(
@@ -165,8 +163,68 @@ def is_ambiguous(
     return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:
-    """The personas of at least ``floor`` (in millionths); the likeliest always is one."""
+def _named_since(published: PublishedChange | None, current: Posterior, at: int) -> int:
+    """The event time from which the last name holds; 0 before the first."""
+    if published is not None and current.persona in {None, published.current.persona}:
+        return published.since
+    return at if current.persona is not None else 0
+
+
+def _candidate_floor(belief: Belief, taxonomy: Taxonomy) -> int:
+    """In millionths; unmeasured: all that are left out add up to less than the share allowed."""
+    measured = belief.candidate_floor
+    if measured is None:
+        measured = (1.0 - taxonomy.policy.candidate_coverage) / len(taxonomy.names)
+    return round(MILLION * measured)
+
+
+def _has_moved(published: PublishedChange, current: Posterior, taxonomy: Taxonomy) -> bool:
+    """Whether another persona or state is to be published, or a step of confidence."""
+    last = published.current
+    return (
+        last.persona != current.persona
+        or last.ambiguous != current.ambiguous
+        or last.assigned != current.assigned
+        or abs(last.confidence - current.confidence) >= taxonomy.policy.confidence_step * MILLION
+        or published.personas != taxonomy.names
+    )
+
+
+def _find_cause(
+    published: PublishedChange | None,
+    current: Posterior,
+    record: Record,
+    personas: tuple[str, ...],
+    cause: Cause,
+) -> Cause:
+    """``cause``, unless personas or an assignment have come or gone."""
+    if published is not None and published.personas != personas:
+        return Cause.MODEL
+    if current.assigned:
+        return Cause.ASSIGNMENT
+    if published is not None and published.current.assigned:
+        label = record.label
+        expired = label is not None and label.persona is not None
+        return Cause.EXPIRY if expired else Cause.ASSIGNMENT
+    return cause
+
+
+def _align(published: PublishedChange, personas: tuple[str, ...]) -> Posterior:
+    """Put the last published distribution into the order of today's personas."""
+    last = published.current
+    if published.personas == personas:
+        return last
+    known = dict(zip(published.personas, last.distribution, strict=True))
+    distribution = tuple(known.get(persona, 0) for persona in personas)
+    return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
+
+
+def find_candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:
+    """The personas of at least ``floor`` (in millionths), likeliest first; that one always is.
+
+    >>> find_candidates(("a", "b", "c"), (300_000, 600_000, 100_000), floor=200_000)
+    ['b', 'a']
+    """
     ranked = [(-share, persona) for share, persona in zip(distribution, personas, strict=True)]
     likely = [pair for pair in ranked if -pair[0] >= floor] or [min(ranked)]
     return [persona for _, persona in sorted(likely)]

@@ -9,94 +9,101 @@ import orjson
 
 from stream_persona.domain.events import encode, rfc3339
 from stream_persona.domain.record import MILLION, Posterior, PublishedChange, Record
-from stream_persona.pipeline.decision import CAUSES, candidates
+from stream_persona.pipeline.decision import CAUSES, find_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: A customer and the value of a change; None is a tombstone.
+Change = tuple[str, bytes | None]
+
 
 def copy_of(customer_id: str, change: bytes | None) -> bytes:
-    """The pub/sub copy of a change; that of a tombstone says whom it is for."""
+    """Encode the pub/sub copy of a change; that of a tombstone names its customer."""
     return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
 
 
 def change_id(customer_id: str, deleted_at: int, published: PublishedChange) -> str:
-    """Unique for a change: revisions begin again when a forgotten customer comes back."""
+    """Derive a change's unique id: revisions begin again when a deleted customer comes back."""
     text = f"{customer_id}\0{deleted_at}\0{published.published_at}\0{published.revision}"
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def messages(customer_id: str, record: Record) -> tuple[bytes, bytes]:
-    """The values of ``persona-changes`` and of ``persona:<customer_id>``, in one go."""
+def encode_messages(customer_id: str, record: Record) -> tuple[bytes, bytes]:
+    """Encode the values of ``persona-changes`` and of ``persona:<customer_id>`` at once."""
     published = record.published
     if published is None:
-        message = f"nothing was said of {customer_id} yet"
+        message = f"no change of {customer_id} was published yet"
         raise ValueError(message)
-    words = _Words(
-        _plain(published.current, published.personas),
-        _why(published),
+    shared = _Shared(
+        _posterior_json(published.current, published.personas),
+        _reasons_json(published),
         rfc3339(published.published_at),
     )
-    return _change(customer_id, record.deleted_at, published, words), _public(
-        customer_id, published, words
+    return (
+        _change_json(customer_id, record.deleted_at, published, shared),
+        _public_json(customer_id, published, shared),
     )
 
 
 def change_message(customer_id: str, record: Record) -> bytes:
-    """The value of ``persona-changes`` for what the record says; the same bytes every time."""
-    return messages(customer_id, record)[0]
+    """Encode a record's last change for ``persona-changes``: the same bytes every time."""
+    return encode_messages(customer_id, record)[0]
 
 
 def public_record(customer_id: str, published: PublishedChange) -> bytes:
-    """The value of ``persona:<customer_id>``: what was said, for anybody to look up."""
-    return messages(customer_id, Record(published=published))[1]
+    """Encode the value of ``persona:<customer_id>``: the last change, for lookups."""
+    return encode_messages(customer_id, Record(published=published))[1]
 
 
-class _Words(NamedTuple):
-    """What a change and the public record after it have in common."""
+class _Shared(NamedTuple):
+    """The fields that a change and the public record after it have in common."""
 
     current: dict[str, Any]
     why: list[dict[str, Any]]
     published_at: str
 
 
-def _change(customer_id: str, deleted_at: int, published: PublishedChange, words: _Words) -> bytes:
+def _change_json(
+    customer_id: str, deleted_at: int, published: PublishedChange, shared: _Shared
+) -> bytes:
+    previous = published.previous
     return orjson.dumps({
         "change_id": change_id(customer_id, deleted_at, published),
         "customer_id": customer_id,
         "revision": published.revision,
         "occurred_at": rfc3339(published.at),
-        "published_at": words.published_at,
+        "published_at": shared.published_at,
         "cause": CAUSES[published.cause],
-        "previous": _plain(published.previous, published.personas) if published.previous else None,
-        "current": words.current,
-        "why": words.why,
+        "previous": _posterior_json(previous, published.personas) if previous else None,
+        "current": shared.current,
+        "why": shared.why,
         "model_version": published.model_version,
         "taxonomy_version": published.taxonomy_version,
     })  # fmt: skip
 
 
-def _public(customer_id: str, published: PublishedChange, words: _Words) -> bytes:
+def _public_json(customer_id: str, published: PublishedChange, shared: _Shared) -> bytes:
     current = published.current
     possible = (
         [current.persona]
         if current.persona is not None
-        else candidates(published.personas, current.distribution, published.candidate_floor)
+        else find_candidates(published.personas, current.distribution, published.candidate_floor)
     )
     return orjson.dumps({
         "customer_id": customer_id,
-        **words.current,
+        **shared.current,
         "candidates": possible,
-        "why": words.why,
+        "why": shared.why,
         "evidence": published.evidence / 1_000,
         "revision": published.revision,
-        "updated_at": words.published_at,
+        "updated_at": shared.published_at,
         "model_version": published.model_version,
         "taxonomy_version": published.taxonomy_version,
     })  # fmt: skip
 
 
-def _plain(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
+def _posterior_json(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
     return {
         "persona": posterior.persona,
         "confidence": posterior.confidence / MILLION,
@@ -108,12 +115,8 @@ def _plain(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _why(published: PublishedChange) -> list[dict[str, Any]]:
+def _reasons_json(published: PublishedChange) -> list[dict[str, Any]]:
     return [
         {"feature": feature, "value": value, "lift": lift / MILLION}
         for feature, value, lift in published.why
     ]
-
-
-#: A customer and the value of a change; None is a tombstone.
-Change = tuple[str, bytes | None]

@@ -1,8 +1,8 @@
-"""The walk: the whole journey of a batch, as one pure function.
+"""Processing a batch: the whole journey of events, as one pure function.
 
-``walk`` takes events with their positions, the records of their customers and the model's
-weights, and gives the new records, what to publish and what the model learns. Live workers,
-replay and tests call the same one; it does no I/O and reads no clock.
+``process_batch`` takes events with their positions, the records of their customers and the model's
+weights, and returns the new records, what to publish and what the model learns. Live workers,
+replay and tests call the same one; it does no input or output and reads no clock.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from stream_persona.domain.events import DELETION
-from stream_persona.domain.features import Counts, Profiles, fold, profiles
-from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import with_change
-from stream_persona.model.explain import reasons
-from stream_persona.model.statistics import FOLDS, Contributions, customer_key
-from stream_persona.pipeline.apply import Draft, Rules, clamped, draft_of, whole_milliseconds
-from stream_persona.pipeline.decision import BEHAVIOUR, Belief, decide, millionths
-from stream_persona.pipeline.messages import messages
+from stream_persona.pipeline.apply import (
+    Draft,
+    Rules,
+    apply_all,
+    clamped,
+    fold_all,
+    whole_milliseconds,
+)
+from stream_persona.pipeline.decision import Cause
+from stream_persona.pipeline.messages import encode_messages
+from stream_persona.pipeline.scoring import Predictions, decide_all, predict, with_reasons
+from stream_persona.pipeline.training import derive_signed, is_training_example
 from stream_persona.pipeline.types import (
     Delivery,
+    EventCounts,
     Histories,
     LateDeletion,
     ModelUpdate,
@@ -33,33 +37,38 @@ from stream_persona.pipeline.types import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_persona.domain.record import PublishedChange
+    from stream_persona.domain.record import PublishedChange, Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.model.weights import Weights
 
+_NO_HISTORIES: Histories = {}
+_NO_EVENTS = EventCounts()
 
-_NONE: Histories = {}
 
-
-def walk(
+def process_batch(
     deliveries: Sequence[Delivery],
     records: Mapping[str, Record],
-    weights: Weights,
+    predictor: Weights,
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
     now: int,
-    histories: Histories = _NONE,
+    histories: Histories = _NO_HISTORIES,
 ) -> Outcome:
-    """The journey of one batch: what it does to the records, then what is said of them.
+    """Process a batch: its effect on the records, then the changes that follow from it.
 
     ``records`` holds the stored record of every known customer among the deliveries; ``now``
-    (epoch milliseconds) only dates what is said. ``tokenizer`` must be of the same taxonomy,
-    ``histories`` hold what ``late_deletions`` asks for.
+    (epoch milliseconds) only dates changes. ``tokenizer`` must be of the same taxonomy,
+    ``histories`` hold the events that ``find_late_deletions`` asks for.
     """
-    outcome = apply_events(deliveries, records, taxonomy, tokenizer, histories)
-    score(outcome, weights, taxonomy, tokenizer, now)
-    return outcome
+    drafts, counts = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
+    folded = fold_all(drafts, taxonomy.features)
+    updates = _update_model(drafts, folded, taxonomy)
+    predicted = predict(folded, predictor, taxonomy)
+    decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR)
+    changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
+    trials = _find_trials(drafts, folded, predicted, taxonomy)
+    return _conclude(folded, changes, drafts, updates, trials, counts)
 
 
 def apply_events(
@@ -67,43 +76,40 @@ def apply_events(
     records: Mapping[str, Record],
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
-    histories: Histories = _NONE,
+    histories: Histories = _NO_HISTORIES,
 ) -> Outcome:
-    """Apply each event once, fold, learn; nothing of it depends on what the model knows."""
-    outcome, rules = Outcome(), Rules.of(taxonomy, tokenizer)
-    drafts: dict[str, Draft] = {}
-    for delivery in deliveries:
-        name = delivery.event.customer_id
-        draft = drafts.get(name)
-        if draft is None:
-            past = histories.get(name, ())
-            draft = draft_of(len(drafts), name, records.get(name) or Record(), past)
-            drafts[name] = draft
-        draft.apply(delivery, rules, outcome)
-    _fold(list(drafts.values()), taxonomy)
-    changed = [draft for draft in drafts.values() if draft.applied]
-    outcome.records = {draft.customer_id: draft.record for draft in changed}
-    taught = [draft for draft in changed if draft.label or draft.before.label]
-    outcome.model_updates = _model_updates(
-        [(draft.customer_id, draft.before, -1) for draft in taught]
-        + [(draft.customer_id, draft.record, 1) for draft in taught],
-        taxonomy,
-    )
-    for draft in changed:
-        if draft.forgotten:
-            outcome.say(draft.customer_id, None, None)
-        if draft.label is None:
-            continue
-        label = draft.record.active_label()
-        if label != draft.before.active_label() and is_training_example(draft.record, taxonomy):
-            outcome.assigned.add(draft.customer_id)
-    return outcome
+    """Process a batch without predictions: nothing of it depends on what the model knows.
+
+    The only messages are the tombstones of deleted customers.
+    """
+    drafts, counts = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
+    folded = fold_all(drafts, taxonomy.features)
+    updates = _update_model(drafts, folded, taxonomy)
+    return _conclude(folded, {}, drafts, updates, (), counts)
 
 
-def late_deletions(
+def rescore(
+    records: Mapping[str, Record],
+    predictor: Weights,
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+    now: int,
+    cause: Cause,
+) -> Outcome:
+    """Predict customers again, without new events; the outcome holds the records that changed.
+
+    ``cause`` is why they are predicted; a label that came or went is a cause of its own.
+    """
+    predicted = predict(records, predictor, taxonomy)
+    decided = decide_all(predicted, predictor, taxonomy, now, cause)
+    changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
+    return _conclude({name: records[name] for name in changes}, changes)
+
+
+def find_late_deletions(
     deliveries: Iterable[Delivery], records: Mapping[str, Record], taxonomy: Taxonomy
 ) -> dict[str, LateDeletion]:
-    """The customers of whom ``apply_events`` needs the events that were applied before."""
+    """Find the customers of whom a batch needs the events that were applied before."""
     found: dict[str, LateDeletion] = {}
     for delivery in deliveries:
         if delivery.kind != DELETION:
@@ -120,115 +126,70 @@ def late_deletions(
     return found
 
 
-def score(
-    outcome: Outcome,
-    weights: Weights,
-    taxonomy: Taxonomy,
-    tokenizer: Tokenizer,
-    now: int,
-    cause: int = BEHAVIOUR,
-) -> None:
-    """Predict all customers of ``outcome.records`` at once; say what has shifted enough.
-
-    ``cause`` is why they are looked at; a label that came or went is a cause of its own.
-    """
-    known = {
-        name: record
-        for name, record in outcome.records.items()
-        if len(record.counts) or record.label is not None
-    }
-    if not known:
-        return
-    seen = profiles([record.counts for record in known.values()], taxonomy.features)
-    probabilities = weights.probabilities(seen)
-    whole, evidence = millionths(probabilities), seen.events.tolist()
-    changed: list[tuple[int, str, PublishedChange]] = []
-    for row, (name, record) in enumerate(known.items()):
-        if name in outcome.assigned:
-            persona = record.active_label() or ""
-            trial = Trial(name, persona, seen.row(row), tuple(probabilities[row].tolist()))
-            outcome.trials.append(trial)
-        belief = Belief(
-            whole[row], evidence[row], weights.version, weights.threshold, weights.candidate_floor
-        )
-        published = decide(record, belief, taxonomy, now, cause)
-        if published is not None:
-            changed.append((row, name, published))
-    _say(outcome, changed, seen, weights, taxonomy, tokenizer)
-
-
-def _say(
-    outcome: Outcome,
-    changed: Sequence[tuple[int, str, PublishedChange]],
-    seen: Profiles,
-    weights: Weights,
-    taxonomy: Taxonomy,
-    tokenizer: Tokenizer,
-) -> None:
-    """Give the changes of rows of ``seen`` their reasons, all at once, and say them."""
-    if not changed:
-        return
-    whys = reasons(
-        weights,
-        seen.rows([row for row, _, _ in changed]),
-        [published.current.likeliest(published.personas) for _, _, published in changed],
-        tokenizer.name,
-        taxonomy.policy.reasons,
-    )
-    for (_, name, published), why in zip(changed, whys, strict=True):
-        record = with_change(outcome.records[name], replace(published, why=why))
-        outcome.records[name] = record
-        outcome.say(name, *messages(name, record))
-        outcome.causes.append(published.cause)
-
-
-def is_training_example(record: Record, taxonomy: Taxonomy) -> bool:
-    """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
-    return (
-        record.label is not None
-        and len(record.counts) > 0
-        and record.active_label() in taxonomy.names
+def _update_model(
+    drafts: Sequence[Draft], folded: Mapping[str, Record], taxonomy: Taxonomy
+) -> list[ModelUpdate]:
+    """Subtract what labelled customers added before, then add what they add now."""
+    labelled = [each for each in drafts if each.applied and (each.label or each.before.label)]
+    return derive_signed(
+        [(draft.customer_id, draft.before, -1) for draft in labelled]
+        + [(draft.customer_id, folded[draft.customer_id], 1) for draft in labelled],
+        taxonomy,
     )
 
 
-def model_updates(
-    records: Mapping[str, Record], taxonomy: Taxonomy, sign: int = 1
-) -> list[ModelUpdate]:
-    """What the model learns from records, or unlearns."""
-    return _model_updates([(name, record, sign) for name, record in records.items()], taxonomy)
-
-
-def _model_updates(
-    signed: Sequence[tuple[str, Record, int]], taxonomy: Taxonomy
-) -> list[ModelUpdate]:
-    """The lessons of customers' records with a sign each, all at once."""
-    known = [each for each in signed if is_training_example(each[1], taxonomy)]
-    if not known:
-        return []
-    keys = [customer_key(name) for name, _, _ in known]
-    parts = contributed([record for _, record, _ in known], keys, taxonomy).apart()
+def _find_trials(
+    drafts: Sequence[Draft],
+    folded: Mapping[str, Record],
+    predicted: Predictions,
+    taxonomy: Taxonomy,
+) -> list[Trial]:
+    """Find the customers who were just assigned another persona, each with its prediction."""
+    assigned = {
+        draft.customer_id
+        for draft in drafts
+        if draft.applied and draft.label is not None
+        and _is_new_example(draft.before, folded[draft.customer_id], taxonomy)
+    }  # fmt: skip
     return [
-        ModelUpdate(name, record.active_label() or "", part, sign)
-        for (name, record, sign), part in zip(known, parts, strict=True)
+        Trial(
+            name,
+            predicted.records[row].active_label() or "",
+            predicted.profiles.row(row),
+            tuple(predicted.probabilities[row].tolist()),
+        )
+        for row, name in enumerate(predicted.customers if assigned else ())
+        if name in assigned
     ]
 
 
-def contributed(
-    records: Sequence[Record], keys: Sequence[int], taxonomy: Taxonomy
-) -> Contributions:
-    """What records that teach add to the model; ``keys`` are their customers'."""
-    seen = profiles([record.counts for record in records], taxonomy.features)
-    return Contributions.of(seen, [key % FOLDS for key in keys])
+def _is_new_example(before: Record, after: Record, taxonomy: Taxonomy) -> bool:
+    return after.active_label() != before.active_label() and is_training_example(after, taxonomy)
 
 
-def _fold(drafts: Sequence[Draft], taxonomy: Taxonomy) -> None:
-    observed = [each for draft in drafts for each in draft.observed]
-    counts: Sequence[Counts] = [draft.record.counts for draft in drafts]
-    if observed:
-        counts = fold(counts, observed, taxonomy.features)
-    for draft, new in zip(drafts, counts, strict=True):
-        if draft.applied:
-            draft.finish(new)
+def _conclude(
+    records: dict[str, Record],
+    changes: Mapping[str, PublishedChange],
+    drafts: Sequence[Draft] = (),
+    updates: Sequence[ModelUpdate] = (),
+    trials: Sequence[Trial] = (),
+    counts: EventCounts = _NO_EVENTS,
+) -> Outcome:
+    """Put changes into their records, encode them after the tombstones, and sum everything up."""
+    forgotten = [draft.customer_id for draft in drafts if draft.forgotten]
+    published = {name: with_change(records[name], change) for name, change in changes.items()}
+    encoded = {name: encode_messages(name, record) for name, record in published.items()}
+    tombstones: list[tuple[str, bytes | None]] = [(name, None) for name in forgotten]
+    deleted: dict[str, bytes | None] = dict.fromkeys(forgotten)
+    return Outcome(
+        records | published,
+        tombstones + [(name, message) for name, (message, _) in encoded.items()],
+        deleted | {name: public for name, (_, public) in encoded.items()},
+        updates,
+        [change.cause for change in changes.values()],
+        trials,
+        *counts,
+    )
 
 
 __all__ = [
@@ -239,10 +200,7 @@ __all__ = [
     "Outcome",
     "Trial",
     "apply_events",
-    "contributed",
-    "is_training_example",
-    "late_deletions",
-    "model_updates",
-    "score",
-    "walk",
+    "find_late_deletions",
+    "process_batch",
+    "rescore",
 ]  # fmt: skip

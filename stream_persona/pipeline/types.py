@@ -1,10 +1,10 @@
-"""What a walk is given and what it leads to; data alone."""
+"""The inputs and the outcome of processing a batch; data alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec import Struct
 
@@ -37,7 +37,7 @@ class Delivery(Struct, gc=False):
         cls, event: Event | TokenizedEvent, kind: int, partition: int, offset: int,
         arrived_at: int | None = None,
     ) -> Self:  # fmt: skip
-        """With ``at`` and ``source`` found, once for all who ask several times."""
+        """Make a delivery; ``at`` and ``source`` are computed once, since they are used often."""
         source = kind << 16 | partition
         return cls(event, kind, partition, offset, arrived_at, event_time(event), source)
 
@@ -71,37 +71,41 @@ class Trial:
 
 @dataclass(slots=True, frozen=True)
 class LateDeletion:
-    """A deletion that newer events were folded before: their times and where they came in.
+    """A deletion that arrived after newer events of its customer had been folded.
 
-    ``since`` is the deletion's time in epoch milliseconds, ``positions`` the record's.
+    ``since`` is the deletion's time in epoch milliseconds, ``positions`` the record's: the events
+    before them have to be folded anew.
     """
 
     since: int
     positions: Mapping[int, int]
 
 
-@dataclass(slots=True)
+class EventCounts(NamedTuple):
+    """What became of a batch's events: ``applied`` are by kind, the next two among them."""
+
+    applied: tuple[int, ...] = (0,) * len(KINDS)
+    duplicates: int = 0
+    dropped: int = 0
+    redelivered: int = 0
+
+
+@dataclass(slots=True, frozen=True)
 class Outcome:
     """What a batch leads to.
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
-    a tombstone), ``public_records`` the public records that change (None: it goes); the counts are
-    metrics.
+    a tombstone), ``public_records`` the public records to write (None: to delete), ``causes`` those
+    of the changes; the counts are metrics.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
-    messages: list[tuple[str, bytes | None]] = field(default_factory=list)
+    messages: Sequence[tuple[str, bytes | None]] = ()
     public_records: dict[str, bytes | None] = field(default_factory=dict)
-    model_updates: list[ModelUpdate] = field(default_factory=list)
-    causes: list[int] = field(default_factory=list)
-    assigned: set[str] = field(default_factory=set)
-    trials: list[Trial] = field(default_factory=list)
-    applied: list[int] = field(default_factory=lambda: [0] * len(KINDS))
-    redelivered: int = 0
+    model_updates: Sequence[ModelUpdate] = ()
+    causes: Sequence[int] = ()
+    trials: Sequence[Trial] = ()
+    applied: tuple[int, ...] = EventCounts().applied
     duplicates: int = 0
     dropped: int = 0
-
-    def say(self, customer_id: str, message: bytes | None, public: bytes | None) -> None:
-        """Publish a change (None: a tombstone) and renew the public record."""
-        self.messages.append((customer_id, message))
-        self.public_records[customer_id] = public
+    redelivered: int = 0

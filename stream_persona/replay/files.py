@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from stream_persona.domain.events import KINDS, Deletion, encode, read
+from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy, encode
 from stream_persona.errors import ConfigError, DecodeError, InputError
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
@@ -110,7 +110,9 @@ class Files:
         for number, line in lines:
             try:
                 kind = self._kind_of(line) if self._kind is None else self._kind
-                yield Delivery.of(read(kind, line, self._taxonomy), kind, partition, number)
+                yield Delivery.of(
+                    decode_for_taxonomy(kind, line, self._taxonomy), kind, partition, number
+                )
             except DecodeError as error:
                 yield Unreadable(error.reason, error.detail, name, number, line)
 

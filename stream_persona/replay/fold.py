@@ -25,8 +25,8 @@ from stream_persona.kafka.partitioner import home
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share, unpack
 from stream_persona.pipeline import process
+from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import copy_of
-from stream_persona.pipeline.process import Outcome
 from stream_persona.store.model_replica import following
 from stream_persona.store.outbox import unpublished
 from stream_persona.store.repository import RecordCache, load
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.model.weights import Weights
     from stream_persona.pipeline.messages import Change
-    from stream_persona.pipeline.process import Delivery
+    from stream_persona.pipeline.process import Delivery, Outcome
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
 
@@ -151,7 +151,7 @@ class Replay:
         """
         begin = time.monotonic()
         for slot, token in await self._tables.names():
-            self._tokenizer.learn_name(slot, token)
+            self._tokenizer.names.learn(slot, token)
         async for chunk in chunks:
             deliveries = []
             for found in chunk:
@@ -175,14 +175,14 @@ class Replay:
         for partition, own in homes.items():
             claim = await self._claim(partition)
             stored = await self._cache.load(delivery.event.customer_id for delivery in own)
-            late_deletions = process.late_deletions(own, stored, self._taxonomy)
+            late_deletions = process.find_late_deletions(own, stored, self._taxonomy)
             histories = await self._history.read(late_deletions) if late_deletions else {}
             outcome = process.apply_events(own, stored, self._taxonomy, self._tokenizer, histories)
             await self._commit(claim, outcome)
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
             self.summary.add(outcome)
-        fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
+        fresh = self._tokenizer.names.take_new()
         await self._tables.add_names(fresh)
 
     async def _claim(self, partition: int) -> Claim:
@@ -220,7 +220,7 @@ class Replay:
         await follower.follow(parts, changed=True)
         weights = follower.weights
         if self._claims:
-            await self._tables.save_affinities(affinities(weights, self._tokenizer.name))
+            await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
         return weights
 
     async def _speak(self, weights: Weights) -> None:
@@ -234,9 +234,10 @@ class Replay:
 
     async def _speak_of(self, customers: list[str], claim: Claim, weights: Weights) -> None:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
-        outcome, now = Outcome(records=loaded), time.time_ns() // 1_000_000
-        process.score(outcome, weights, self._taxonomy, self._tokenizer, now)
-        outcome.records = {name: outcome.records[name] for name in outcome.public_records}
+        outcome = process.rescore(
+            loaded, weights, self._taxonomy, self._tokenizer, time.time_ns() // 1_000_000,
+            Cause.BEHAVIOUR,
+        )  # fmt: skip
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
-from stream_persona.domain.events import read
+from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
@@ -198,7 +198,7 @@ class Topics:
     def _event(self, record: ConsumerRecord) -> Delivery | Unreadable:
         kind, value = self._kinds[record.topic], record.value
         try:
-            event = read(kind, value, self._taxonomy)
+            event = decode_for_taxonomy(kind, value, self._taxonomy)
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.features import profiles
 from stream_persona.model.river_adapter import Example, in_order
-from stream_persona.pipeline import process
+from stream_persona.pipeline import training
 from stream_persona.store import repository
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def read(
 def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
     """The records that teach something, each with its profile as of its own clock."""
     known = {
-        c: record for c, record in records.items() if process.is_training_example(record, taxonomy)
+        c: record for c, record in records.items() if training.is_training_example(record, taxonomy)
     }
     seen = profiles([record.counts for record in known.values()], taxonomy.features)
     return [

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
-from stream_persona.pipeline import process
+from stream_persona.pipeline import training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -54,7 +54,7 @@ async def load(
     tables: Tables,
     customers: list[str],
     fingerprint: int,
-    decode: Callable[[Sequence[bytes], int], list[Record]] = record_codec.decode,
+    decode: Callable[[Sequence[bytes], int], list[Record]] = record_codec.decode_records,
 ) -> dict[str, Record]:
     """The stored records of those customers that have one."""
     blobs = await tables.load(customers) if customers else {}
@@ -69,5 +69,5 @@ async def load_training_examples(
         tables, customers, taxonomy.fingerprint, record_codec.decode_counts_and_labels
     )
     return {
-        name: each for name, each in loaded.items() if process.is_training_example(each, taxonomy)
+        name: each for name, each in loaded.items() if training.is_training_example(each, taxonomy)
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
-from stream_persona.pipeline import process
+from stream_persona.pipeline import training
 from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def fold_part(
         chunk = customers[start : start + _REBUILD_CHUNK]
         known = await load_training_examples(tables, chunk, taxonomy)
         keys = [customer_key(name) for name in known]
-        rows = process.contributed(list(known.values()), keys, taxonomy)
+        rows = training.compute_contributions(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
         taught.update(zip(known, keys, strict=True))

@@ -54,7 +54,7 @@ def shares(
     Deletions are remembered for ``marker_days``.
     """
     marker_ms, found = round(marker_days * 86_400_000), dict[int, Share]()
-    blobs = record_codec.encode(list(outcome.records.values()), taxonomy.fingerprint)
+    blobs = record_codec.encode_records(list(outcome.records.values()), taxonomy.fingerprint)
     for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
         share = found.get(homes[customer])
         if share is None:

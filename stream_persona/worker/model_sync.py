@@ -65,7 +65,7 @@ class Sharing:
             if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
                 await self._save_part(owned)
                 changed = True  # the panel has moved with it
-        fresh, self._tokenizer.fresh = self._tokenizer.fresh, []
+        fresh = self._tokenizer.names.take_new()
         await self._tables.add_names(fresh)
         held = self._ownership.held  # another one, if partitions were assigned meanwhile
         parts = [own.part for own in held.values()]
@@ -119,5 +119,5 @@ class Sharing:
         weights = self.follower.weights
         due = time.monotonic() - self._affinities_at > _AFFINITY_SECONDS
         if 0 in self._ownership.held and due and self._affinities_of != weights.version:
-            await self._tables.save_affinities(affinities(weights, self._tokenizer.name))
+            await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
             self._affinities_of, self._affinities_at = weights.version, time.monotonic()

@@ -15,7 +15,6 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import decision, messages, process
-from stream_persona.pipeline.process import Outcome
 from stream_persona.store import repository, shards, writes
 from stream_persona.worker.challengers import Panel
 from stream_persona.worker.model_sync import Sharing
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.model.weights import Weights
+    from stream_persona.pipeline.process import Outcome
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.store.writes import Share
@@ -89,7 +89,7 @@ class Worker:
     async def start(self) -> None:
         """Read the names of slots and the model as others left it."""
         for slot, token in await self._tables.names():
-            self._tokenizer.learn_name(slot, token)
+            self._tokenizer.names.learn(slot, token)
         await self.refresh()
 
     async def assign(
@@ -128,9 +128,9 @@ class Worker:
         await self._publisher.publish([*read.letters, *read.reroutes])
         async with self._walking:
             stored = await self._stored(read.homes, owned)
-            late_deletions = process.late_deletions(read.deliveries, stored, self._taxonomy)
+            late_deletions = process.find_late_deletions(read.deliveries, stored, self._taxonomy)
             histories = await self._history.read(late_deletions) if late_deletions else {}
-            outcome = process.walk(
+            outcome = process.process_batch(
                 read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer, _now(),
                 histories,
             )  # fmt: skip
@@ -191,11 +191,10 @@ class Worker:
         async with self._walking:
             owned = dict(self.ownership.held)
             homes = {name: home for name, home in homes.items() if home in owned}
-            outcome = Outcome(records=await self._stored(homes, owned))
-            process.score(
-                outcome, self.weights, self._taxonomy, self._tokenizer, _now(), decision.MODEL
-            )
-            outcome.records = {name: outcome.records[name] for name in outcome.public_records}
+            outcome = process.rescore(
+                await self._stored(homes, owned), self.weights, self._taxonomy, self._tokenizer,
+                _now(), decision.Cause.MODEL,
+            )  # fmt: skip
             if outcome.public_records:
                 shares = await self._next_write(outcome, homes, owned)
                 await self._write(shares, owned)

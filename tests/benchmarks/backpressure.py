@@ -221,7 +221,9 @@ async def compare(options: argparse.Namespace, kafka: RealKafka, url: str) -> di
         await fill(Shop(base, redis), options)
         mark = TAXONOMY.fingerprint
         oracle = await Shop(base, redis).oracle()
-        expected = {name: record_codec.folded(record, mark) for name, record in oracle.items()}
+        expected = {
+            name: record_codec.encode_folded(record, mark) for name, record in oracle.items()
+        }
         for number, case in enumerate(cases):
             settings = own(base, number)
             before = before_redis if case.server == "redis" else before_kafka

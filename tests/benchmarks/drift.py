@@ -104,13 +104,16 @@ def folded(streams: Streams, told: Taxonomy) -> Iterator[list[Counts]]:
     """The counts of each stream after each event."""
     tokenizer = Tokenizer(told)
     tokens = [
-        tokenizer.read(Purchase("p", "c", 0, (Item("i", category=f"category-{i}"),)))
+        tokenizer.tokenize(Purchase("p", "c", 0, (Item("i", category=f"category-{i}"),)))
         for i in range(CATEGORIES)
     ]
     counts: Sequence[Counts] = [Counts.empty() for _ in streams.categories]
     for number, categories in enumerate(streams.categories.T.tolist()):
         at = _START + number * _HOUR
-        observed = [Observation(row, at, *tokens[i]) for row, i in enumerate(categories)]
+        observed = [
+            Observation(row, at, tokens[i].slots, tokens[i].weights)
+            for row, i in enumerate(categories)
+        ]
         counts = fold(counts, observed, told.features)
         yield list(counts)
 

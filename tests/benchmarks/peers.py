@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stream_persona.domain.features import LOG_GAIN, Profiles
-from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
+from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.calibration import calibrated
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import PANEL

@@ -20,15 +20,16 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
-from stream_persona.domain import record_codec, taxonomy, tokenizer
+from stream_persona.domain import record_codec, slots, taxonomy
 from stream_persona.domain.features import Counts, profiles
 from stream_persona.domain.record import Record
-from stream_persona.domain.tokenizer import COARSE_SLOTS, Tokenizer
+from stream_persona.domain.slots import COARSE_SLOTS
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka import partitioner
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import panel_share
 from stream_persona.model.statistics import Sums, contribution
-from stream_persona.pipeline import process
+from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.store import shards, writes
 from stream_persona.store.redis import RedisTables
@@ -49,7 +50,7 @@ class Year:
 
     def walk(self, deliveries: Sequence[Delivery], tokenizer: Tokenizer) -> Outcome:
         weights = derive(self.model, TAXONOMY.names)
-        outcome = process.walk(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
+        outcome = process.process_batch(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
         self.records |= outcome.records
         for lesson in outcome.model_updates:
             self.model.add(lesson.part, lesson.persona, lesson.sign)
@@ -89,7 +90,8 @@ async def bytes_of_state() -> dict[str, float]:
     finally:
         server.close()
     sizes = [
-        len(blob) for blob in record_codec.encode(list(year.records.values()), TAXONOMY.fingerprint)
+        len(blob)
+        for blob in record_codec.encode_records(list(year.records.values()), TAXONOMY.fingerprint)
     ]
     known = len(year.records)
     return {
@@ -116,9 +118,10 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
             n: r for n, r in year.records.items() if partitioner.home(n, PARTITIONS) == partition
         }
         outcome = Outcome(
-            records=own, public_records={n: public_records[n] for n in own if n in public_records}
+            own,
+            public_records={n: public_records[n] for n in own if n in public_records},
+            model_updates=training.derive_updates(own, TAXONOMY),
         )
-        outcome.model_updates = process.model_updates(own, TAXONOMY)
         write = writes.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
@@ -143,7 +146,7 @@ def own_slots() -> Callable[..., int]:
 
 
 def fewer_fine_slots(number: int) -> Callable[..., int]:
-    hashed = tokenizer.slot_of
+    hashed = slots.slot_of
 
     def slot(token: str, *, fine: bool) -> int:
         found = hashed(token, fine=fine)
@@ -154,7 +157,7 @@ def fewer_fine_slots(number: int) -> Callable[..., int]:
 
 def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = True) -> np.ndarray:
     """Log-loss on each split, with tokens in the slots that ``slot`` gives."""
-    with patch.object(tokenizer, "slot_of", slot):
+    with patch.object(slots, "slot_of", slot):
         year, reader = Year(), Tokenizer(TAXONOMY)
         for batch in batches(story):
             year.records |= process.apply_events(batch, year.records, TAXONOMY, reader).records
@@ -187,9 +190,9 @@ def cost_of_slots() -> dict[str, dict[str, float]]:
     story = journey.load(since=MIDYEAR)
     ways = {
         "own slots, no collision": (own_slots(), True),
-        "hashed (what is used)": (tokenizer.slot_of, True),
+        "hashed (what is used)": (slots.slot_of, True),
         "hashed, 1,024 fine slots": (fewer_fine_slots(1_024), True),
-        "no fine tokens": (tokenizer.slot_of, False),
+        "no fine tokens": (slots.slot_of, False),
     }
     console = Console(stderr=True)
     losses = {

@@ -48,15 +48,15 @@ def shoppers() -> list[Record]:
         process.Delivery.of(event, kind, 0, offset)
         for offset, (kind, event) in enumerate(simulator.events(times))
     ]
-    outcome = process.apply_events(told, {}, TAXONOMY, tokenizer)
-    process.score(outcome, derive(PersonaClassifier(), TAXONOMY.names), TAXONOMY, tokenizer, 0)
+    weights = derive(PersonaClassifier(), TAXONOMY.names)
+    outcome = process.process_batch(told, {}, weights, TAXONOMY, tokenizer, 0)
     return list(outcome.records.values())
 
 
 def rows(number: int) -> Iterator[dict[str, bytes]]:
     """Keys and values of ``number`` shoppers, some thousand at a time."""
     known = shoppers()
-    blobs = record_codec.encode(known, TAXONOMY.fingerprint)
+    blobs = record_codec.encode_records(known, TAXONOMY.fingerprint)
     for start in range(0, number, WRITE):
         found = {}
         for n in range(start, min(start + WRITE, number)):

@@ -21,12 +21,20 @@ from stream_persona.demo import journey
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
 from stream_persona.domain import taxonomy
 from stream_persona.domain.binning import size_band
-from stream_persona.domain.events import ENGAGEMENT, PURCHASE, Behaviour, Purchase, event_time
+from stream_persona.domain.events import (
+    ENGAGEMENT,
+    PURCHASE,
+    Behaviour,
+    Purchase,
+    TokenizedEvent,
+    event_time,
+)
 from stream_persona.domain.events import milliseconds as epoch_ms
 from stream_persona.domain.features import Counts, Profiles, profiles
 from stream_persona.domain.record import Record
+from stream_persona.domain.slots import SLOT_TYPE
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.domain.tokenizer import SLOT_TYPE, Tokenizer
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.statistics import FOLDS, customer_key
 from stream_persona.pipeline import process
@@ -180,16 +188,17 @@ class PartTokenizer(Tokenizer):
         super().__init__(told)
         self._sizes = sizes
 
-    def read(self, event: Behaviour) -> tuple[bytes, bytes]:
-        slots, weights = super().read(event)
+    def tokenize(self, event: Behaviour) -> TokenizedEvent:
+        tokens = super().tokenize(event)
         if not isinstance(event, Purchase):
-            return slots, weights
+            return tokens
         part, whole = size_band(len(event.items)), size_band(self._sizes[event.order_id or ""])
         if part == whole:
-            return slots, weights
+            return tokens
         wrong, right = self.slot("basket_size", part), self.slot("basket_size", whole)
-        found = np.frombuffer(slots, SLOT_TYPE)
-        return np.where(found == wrong, SLOT_TYPE.type(right), found).tobytes(), weights
+        slots = np.frombuffer(tokens.slots, SLOT_TYPE)
+        slots = np.where(slots == wrong, SLOT_TYPE.type(right), slots)
+        return replace(tokens, slots=slots.tobytes())
 
 
 # --- records ---

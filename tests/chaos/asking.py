@@ -28,7 +28,7 @@ async def predictions(shop: Shop, oracle: Mapping[str, Record], verdict: Verdict
     tables = RedisTables.connect(shop.settings.redis_url, shop.settings.prefix)
     reader = Reader(shop.settings, shop.taxonomy, tables)
     await reader.refresh()
-    weights, nobody = shop.learned(dict(oracle)), Tokenizer(shop.taxonomy).name
+    weights, nobody = shop.learned(dict(oracle)), Tokenizer(shop.taxonomy).names.name
     for name, record in oracle.items():
         query = PersonaQuery(where={"customer_id": name})
         found = answer(query, await reader.shopper(name), reader.model.weights)
@@ -52,7 +52,7 @@ async def over_http(
     shop: Shop, oracle: Mapping[str, Record], weights: Weights, verdict: Verdict
 ) -> None:
     """The same from ``POST /api/v1/_predict``."""
-    api, nobody = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).name
+    api, nobody = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).names.name
     async with (
         api.router.lifespan_context(api),
         httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://api") as client,

@@ -14,11 +14,11 @@ from aiokafka import ConsumerRecord
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
-from stream_persona.domain.tokenizer import EVENTS
+from stream_persona.domain.slots import EVENTS
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.pipeline.messages import public_record
-from stream_persona.pipeline.process import is_training_example
+from stream_persona.pipeline.training import is_training_example
 from tests.chaos.asking import predictions
 from tests.chaos.changes import Change, lives
 from tests.chaos.resting import still
@@ -77,7 +77,7 @@ async def stored(shop: Shop) -> dict[str, Record]:
     """The stored private records."""
     keys = await shop.keys("persona-state:*")
     blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
-    found = record_codec.decode(blobs, shop.taxonomy.fingerprint)
+    found = record_codec.decode_records(blobs, shop.taxonomy.fingerprint)
     return {k.partition("persona-state:")[2]: r for k, r in zip(keys, found, strict=True)}
 
 
@@ -112,8 +112,8 @@ def arrived(
 def folded(evidence: Evidence, verdict: Verdict) -> None:
     """The folded part of every record is the oracle's, byte for byte."""
     fingerprint = evidence.shop.taxonomy.fingerprint
-    found = {n: record_codec.folded(r, fingerprint) for n, r in evidence.stored.items()}
-    expected = {n: record_codec.folded(r, fingerprint) for n, r in evidence.oracle.items()}
+    found = {n: record_codec.encode_folded(r, fingerprint) for n, r in evidence.stored.items()}
+    expected = {n: record_codec.encode_folded(r, fingerprint) for n, r in evidence.oracle.items()}
     for name in sorted(found.keys() & expected.keys()):
         if found[name] != expected[name]:
             verdict.add("record", name, difference(evidence.stored[name], evidence.oracle[name]))
@@ -193,7 +193,7 @@ async def letters(shop: Shop, read: Sequence[tuple[int, ConsumerRecord]], verdic
     expected = {}
     for kind, raw in read:
         try:
-            events.read(kind, raw.value, shop.taxonomy)
+            events.decode_for_taxonomy(kind, raw.value, shop.taxonomy)
         except DecodeError as error:
             at = f"{raw.topic}/{raw.partition}/{raw.offset}"
             expected[at] = (raw.key, raw.value, error.reason)

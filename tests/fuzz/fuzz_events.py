@@ -23,7 +23,7 @@ from rich.table import Table
 
 FOLDER = Path("build/fuzz")
 CORPUS = FOLDER / "corpus"
-TOLD = FOLDER / "told.json"
+NOTES = FOLDER / "notes.json"
 REPORT = Path("build/reports/fuzz.json")
 DEFAULTS = ("-runs=100000", "-timeout=10", "-rss_limit_mb=1024", "-max_len=4096")
 #: Modules of array arithmetic, whose coverage is not traced: Atheris 3.0 never frees the result of
@@ -37,7 +37,7 @@ ARRAYS = [
     "stream_persona.model.statistics",
     "stream_persona.model.weights",
 ]
-#: Inputs between two notes of what came out.
+#: Inputs between two notes of the outcomes.
 STEP = 100
 
 ODD: tuple[Any, ...] = (
@@ -55,8 +55,8 @@ def containers(value: Any) -> list[Any]:
     return own + [found for each in inner for found in containers(each)]
 
 
-def restructured(message: bytes, rng: random.Random) -> bytes:
-    """The JSON of a message with a few parts dropped, copied, renamed or replaced.
+def restructure(message: bytes, rng: random.Random) -> bytes:
+    """Drop, copy, rename or replace a few parts of a message's JSON.
 
     Raises ``ValueError`` where it is no JSON, or nothing is left to change.
     """
@@ -99,21 +99,21 @@ def change_object(target: dict[str, Any], odd: Any, rng: random.Random) -> None:
 
 
 class Target:
-    """What libFuzzer calls, and what it has seen come out."""
+    """The function that libFuzzer calls; it counts the outcomes."""
 
     def __init__(self) -> None:
-        from tests.fuzz.laws import Path as Way
+        from tests.fuzz.laws import Path as MessagePath
 
-        self._way = Way()
+        self._path = MessagePath()
         self._outcomes: Counter[str] = Counter()
         self._inputs = 0
 
     def __call__(self, data: bytes) -> None:
         self._inputs += 1
         kind = data[0] % 5 if data else 0
-        self._outcomes[self._way.follow(kind, data[1:])] += 1
-        if self._inputs % STEP == 0:  # libFuzzer ends the process without a last word of ours
-            TOLD.write_text(json.dumps({"inputs": self._inputs, "outcomes": self._outcomes}))
+        self._outcomes[self._path.follow(kind, data[1:])] += 1
+        if self._inputs % STEP == 0:  # libFuzzer ends the process before it could return
+            NOTES.write_text(json.dumps({"inputs": self._inputs, "outcomes": self._outcomes}))
 
 
 def mutate(data: bytes, most: int, seed: int) -> bytes:
@@ -123,7 +123,7 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
     rng = random.Random(seed)
     if data and rng.random() < 0.7:
         try:
-            return (data[:1] + restructured(data[1:], rng))[:most]
+            return (data[:1] + restructure(data[1:], rng))[:most]
         except (ValueError, RecursionError):
             pass
     return bytes(atheris.Mutate(data, most))
@@ -149,7 +149,7 @@ def seed() -> None:
 
 
 def search(arguments: list[str]) -> tuple[str, int, float]:
-    """Run ``fuzz`` in a process of its own; what it printed, its exit code, its seconds."""
+    """Run ``fuzz`` in a process of its own; return its output, exit code and seconds."""
     options = [*DEFAULTS, "-print_final_stats=1", f"-artifact_prefix={FOLDER}/", *arguments]
     command = [sys.executable, "-m", "tests.fuzz.fuzz_events", "--search", *options, str(CORPUS)]
     began, lines = time.perf_counter(), []
@@ -168,17 +168,17 @@ def last(pattern: str, printed: str) -> int:
 
 
 def report_of(printed: str, code: int, seconds: float) -> dict[str, Any]:
-    told: dict[str, Any] = (
-        json.loads(TOLD.read_text()) if TOLD.exists() else {"inputs": 0, "outcomes": {}}
+    notes: dict[str, Any] = (
+        json.loads(NOTES.read_text()) if NOTES.exists() else {"inputs": 0, "outcomes": {}}
     )
-    outcomes = Counter[str](told["outcomes"])
+    outcomes = Counter[str](notes["outcomes"])
     events = outcomes.pop("event", 0)
-    inputs = last(r"number_of_executed_units:\s*(\d+)", printed) or told["inputs"]
+    inputs = last(r"number_of_executed_units:\s*(\d+)", printed) or notes["inputs"]
     return {
         "inputs": inputs,
         "seconds": round(seconds, 1),
         "inputs_per_second": round(inputs / seconds),
-        "counted": told["inputs"],
+        "counted": notes["inputs"],
         "events": events,
         "dead_letters": dict(outcomes.most_common()),
         "coverage": last(r"cov: (\d+)", printed),
@@ -206,7 +206,7 @@ def main() -> None:
         fuzz(sys.argv[2:])
         return
     seed()
-    TOLD.unlink(missing_ok=True)
+    NOTES.unlink(missing_ok=True)
     printed, code, seconds = search(sys.argv[1:])
     report = report_of(printed, code, seconds)
     show(report)

@@ -1,6 +1,6 @@
 """What must hold of any bytes on any input topic; for Hypothesis and for the fuzzer alike.
 
-``Path.follow`` takes one message the whole way: inbox, walk, record, bytes. Either a typed event
+``Path.follow`` takes one message the whole way: router, batch, record, bytes. Either a typed event
 comes out of it, whose effect is bounded and which survives its own JSON, or one dead letter.
 """
 
@@ -8,10 +8,12 @@ import json
 from functools import cached_property
 
 from stream_persona.domain import events, record_codec
-from stream_persona.domain.events import KINDS, REASONS, Event, decode, encode
+from stream_persona.domain.events import KINDS, REASONS, Event, decode_event, encode
 from stream_persona.domain.record import Record
+from stream_persona.domain.slots import EVENTS, SLOTS
 from stream_persona.domain.taxonomy import FIELDS
-from stream_persona.domain.tokenizer import EVENTS, MAX_NAME, MAX_TOKENS, SLOTS, Tokenizer
+from stream_persona.domain.token_names import MAX_NAME
+from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
 from stream_persona.kafka.publisher import Message
 from stream_persona.kafka.router import MAX_DETAIL, MessageRouter
 from stream_persona.model.estimator import derive
@@ -35,7 +37,7 @@ from tests.support.builders import (
     walked,
 )
 
-#: What ``follow`` says of a message that was an event.
+#: What ``follow`` returns for a message that was an event.
 EVENT = "event"
 
 Blob = bytes | None
@@ -44,7 +46,7 @@ Blob = bytes | None
 def examples() -> list[tuple[int, bytes]]:
     """Kind and value of events of every kind, small and large: where a search begins."""
     item = events.Item("p-1", "baby/diapers", "brand", 12.5, 2.0, {"colour": "red"})
-    told: list[Event] = [
+    made: list[Event] = [
         purchase("e1"),
         events.Purchase("e2", "c", NOW, (item, item), "order-1", {"shop": "north"}),
         browse("e3"),
@@ -55,7 +57,7 @@ def examples() -> list[tuple[int, bytes]]:
         events.Assignment("e8", "c", NOW, None, "crm", NOW + DAY),
         deletion("e9"),
     ]
-    found = [(KINDS.index(type(event)), encode(event)) for event in told]
+    found = [(KINDS.index(type(event)), encode(event)) for event in made]
     return [*found, *((kind, _with_rfc3339(value)) for kind, value in found)]
 
 
@@ -70,59 +72,59 @@ class Path:
         self.taxonomy = shop(features={"fields": FIELDS})
         self._settings = Settings(_env_file=None, partitions=1)
         self._tokenizer = Tokenizer(self.taxonomy)
-        self._inbox = MessageRouter(self._settings, self.taxonomy, self._tokenizer)
-        told = tastes(self.taxonomy)
-        self._weights = derive(model_of(told, self.taxonomy), self.taxonomy.names)
+        self._router = MessageRouter(self._settings, self.taxonomy, self._tokenizer)
+        model = model_of(tastes(self.taxonomy), self.taxonomy)
+        self._weights = derive(model, self.taxonomy.names)
 
     @cached_property
     def known(self) -> Record:
-        """A customer with a history, a label and a persona that was said."""
-        told: list[Event] = [
+        """A customer with a history, a label and a published persona."""
+        past: list[Event] = [
             purchase("p", NOW - DAY),
             browse("b", NOW - 1),
             assignment("a", NOW - DAY),
         ]
-        return walked(delivered(*told, first=0), self.taxonomy).records["c"]
+        return walked(delivered(*past, first=0), self.taxonomy).records["c"]
 
     def follow(self, kind: int, value: Blob) -> str:
         """``EVENT``, or the reason of the dead letter; an assertion fails where a law does not."""
-        read = self._inbox.read([raw(self._settings.input_topics[kind], value, 7)])
+        read = self._router.read([raw(self._settings.input_topics[kind], value, 7)])
         assert len(read.deliveries) + len(read.letters) == 1
         assert not read.reroutes
         if read.letters:
-            return checked(read.letters[0], value, read.reasons)
+            return check_letter(read.letters[0], value, read.reasons)
         (delivery,) = read.deliveries
-        event = decode(kind, value)
-        assert decode(kind, encode(event)) == event
-        self.tokens_are_sound(event)
+        event = decode_event(kind, value)
+        assert decode_event(kind, encode(event)) == event
+        self._check_tokens(event)
         for before in (None, self.known):
-            self._walk(delivery, before)
-        self._tokenizer.fresh.clear()
+            self._process(delivery, before)
         return EVENT
 
-    def tokens_are_sound(self, event: Event) -> None:
+    def _check_tokens(self, event: Event) -> None:
         if isinstance(event, events.Assignment | events.Deletion):
             return
-        tokens = unpacked(*self._tokenizer.read(event))
+        read = self._tokenizer.tokenize(event)
+        tokens = unpacked(read.slots, read.weights)
         assert tokens[0][0] == EVENTS
         assert len(tokens) <= MAX_TOKENS
         assert all(0 <= slot < SLOTS and weight > 0 for slot, weight in tokens)
-        assert all(len(name) <= MAX_NAME for _, name in self._tokenizer.fresh)
+        assert all(len(name) <= MAX_NAME for _, name in self._tokenizer.names.take_new())
 
-    def _walk(self, delivery: Delivery, before: Record | None) -> None:
+    def _process(self, delivery: Delivery, before: Record | None) -> None:
         stored = {} if before is None else {delivery.event.customer_id: before}
-        outcome = process.walk(
+        outcome = process.process_batch(
             [delivery], stored, self._weights, self.taxonomy, self._tokenizer, NOW
         )
         assert sum(outcome.applied) == 1
-        self._stored_whole(outcome)
+        self._check_stored(outcome)
         again = process.apply_events([delivery], outcome.records, self.taxonomy, self._tokenizer)
         assert (again.redelivered, again.records) == (1, {})
 
-    def _stored_whole(self, outcome: Outcome) -> None:
+    def _check_stored(self, outcome: Outcome) -> None:
         mark, kept = self.taxonomy.fingerprint, list(outcome.records.values())
-        blobs = record_codec.encode(kept, mark)
-        assert record_codec.encode(record_codec.decode(blobs, mark), mark) == blobs
+        blobs = record_codec.encode_records(kept, mark)
+        assert record_codec.encode_records(record_codec.decode_records(blobs, mark), mark) == blobs
         for record in kept:
             assert record.counts.clock <= NOW + 1_000 * self.taxonomy.policy.max_future_seconds
             assert not len(record.counts.values) or record.counts.values.min() > 0
@@ -130,8 +132,8 @@ class Path:
             assert message is None or json.loads(message)["customer_id"] in outcome.records
 
 
-def checked(letter: Message, value: Blob, reasons: list[str]) -> str:
-    """The reason of a dead letter that holds its message untouched."""
+def check_letter(letter: Message, value: Blob, reasons: list[str]) -> str:
+    """Return the reason of a dead letter that holds its message untouched."""
     assert (letter.key, letter.value) == (b"key", value)
     headers = dict(letter.headers)
     reason = headers["reason"].decode()

@@ -29,7 +29,7 @@ from stream_persona.domain.events import (
     Event,
     Item,
     Purchase,
-    decode,
+    decode_event,
     encode,
     event_time,
 )
@@ -260,7 +260,7 @@ async def test_an_assignment_is_on_its_topic_when_it_is_answered(
         found = await Shop(declared_topics, redis).read(declared_topics.topic_assignments)
     assert [record.key for record in found] == [b"c1"]
     assert found[0].partition == home("c1", declared_topics.partitions)
-    event = decode(ASSIGNMENT, found[0].value)
+    event = decode_event(ASSIGNMENT, found[0].value)
     assert isinstance(event, Assignment)
     assert encode(event) == response.content
     assert (event.persona, event.source) == ("student", "crm")
@@ -302,7 +302,7 @@ async def test_a_deletion_is_on_its_topic_when_its_receipt_is_given(
     assert set(response.json()) == {"request_id", "customer_id", "requested_at"}
     async with Redis.from_url(declared_topics.redis_url) as redis:
         (found,) = await Shop(declared_topics, redis).read(declared_topics.topic_deletions)
-    event = decode(DELETION, found.value)
+    event = decode_event(DELETION, found.value)
     assert isinstance(event, Deletion)
     assert event.request_id == response.json()["request_id"]
 

@@ -92,7 +92,7 @@ def unmoved() -> list[dict[str, Any]]:
 async def test_it_ranks_as_the_client_does(shop: Shop, settings: Settings, strength: float) -> None:
     weights = shop.hand.worker.weights
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    await tables.save_affinities(affinities(weights, shop.hand.worker._tokenizer.name))
+    await tables.save_affinities(affinities(weights, shop.hand.worker._tokenizer.names.name))
     options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await clustered(tables)}
     async with AsyncPersonaClient(settings.redis_url, **options) as client:
         for customer in ("parent", "c-student-0", "torn", "nobody"):

@@ -24,7 +24,7 @@ from stream_persona.domain.events import (
     event_time,
 )
 from stream_persona.kafka.partitioner import home
-from stream_persona.pipeline import process
+from stream_persona.pipeline import training
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.integration import attentive_worker
@@ -133,7 +133,7 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
 
     oracle = await shop.oracle()
     expected = {
-        name: record_codec.folded(record, shop.taxonomy.fingerprint)
+        name: record_codec.encode_folded(record, shop.taxonomy.fingerprint)
         for name, record in oracle.items()
     }
     assert await shop.folded() == expected
@@ -222,7 +222,9 @@ async def test_a_deletion_that_comes_late_forgets_what_is_older_and_nothing_else
     await shop.at_rest()
 
     oracle, mark = await shop.oracle(), shop.taxonomy.fingerprint
-    assert await shop.folded() == {n: record_codec.folded(r, mark) for n, r in oracle.items()}
+    assert await shop.folded() == {
+        n: record_codec.encode_folded(r, mark) for n, r in oracle.items()
+    }
     newer = [e for e in events if e.customer_id == "c1" and event_time(e) > deleted]
     told = [e for e in newer if not isinstance(e, Assignment)]
     assert 0 < len(told) < sum(e.customer_id == "c1" for e in events) - 1
@@ -272,7 +274,9 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
     await shop.at_rest()
     worker.stop()
     oracle = (await shop.oracle())["c3"]
-    assert (await shop.folded())["c3"] == record_codec.folded(oracle, shop.taxonomy.fingerprint)
+    assert (await shop.folded())["c3"] == record_codec.encode_folded(
+        oracle, shop.taxonomy.fingerprint
+    )
 
 
 @pytest.mark.timeout(240)
@@ -302,7 +306,9 @@ async def test_a_topic_with_more_partitions_than_before_takes_the_detour_and_sta
     oracle = await shop.oracle()
     assert any(p >> 16 == BROWSE and p & 0xFFFF >= 8 for r in oracle.values() for p in r.positions)
     mark = shop.taxonomy.fingerprint
-    assert await shop.folded() == {n: record_codec.folded(r, mark) for n, r in oracle.items()}
+    assert await shop.folded() == {
+        n: record_codec.encode_folded(r, mark) for n, r in oracle.items()
+    }
 
 
 async def test_models_are_compared_on_the_stored_assignments(
@@ -314,7 +320,7 @@ async def test_models_are_compared_on_the_stored_assignments(
     naive = "river.naive_bayes:MultinomialNB"
     command = ["model", "compare", "--challenger", naive, "--json"]
     told = orjson.loads(await shop.run(*command))
-    stored = process.model_updates(await shop.oracle(), shop.taxonomy)
+    stored = training.derive_updates(await shop.oracle(), shop.taxonomy)
     assert told["customers"] == len(stored) > 40
     assert {row["model"] for row in told["models"]} >= {"additive", naive}
     assert {row["trials"] for row in told["models"]} == {len(stored)}
@@ -334,5 +340,5 @@ async def test_sigterm_commits_what_was_begun_and_exits_with_0(
     assert before.keys() <= after.keys()
     oracle = await shop.oracle()
     assert after == {
-        n: record_codec.folded(r, shop.taxonomy.fingerprint) for n, r in oracle.items()
+        n: record_codec.encode_folded(r, shop.taxonomy.fingerprint) for n, r in oracle.items()
     }

@@ -59,7 +59,9 @@ async def expected(shop: Shop) -> dict[str, bytes]:
     """The folded part of every record that is no mere marker, of one walk over all topics."""
     mark = shop.taxonomy.fingerprint
     stored = await shop.oracle()
-    return {name: record_codec.folded(r, mark) for name, r in stored.items() if not r.is_marker}
+    return {
+        name: record_codec.encode_folded(r, mark) for name, r in stored.items() if not r.is_marker
+    }
 
 
 async def test_a_replay_of_all_topics_leaves_what_the_walk_gives(shop: Shop) -> None:

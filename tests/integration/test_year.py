@@ -11,7 +11,7 @@ from stream_persona.domain import taxonomy
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.pipeline import process
+from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery, ModelUpdate
 
 TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
@@ -42,7 +42,7 @@ def learned(model_updates: Iterable[ModelUpdate]) -> PersonaClassifier:
 
 @pytest.mark.timeout(300)
 def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record]) -> None:
-    rng, model_updates = random.Random(4), process.model_updates(year, TAXONOMY)
+    rng, model_updates = random.Random(4), training.derive_updates(year, TAXONOMY)
     assert len(model_updates) > 1_600
     kept, gone = model_updates[::2], model_updates[1::2]
     model = learned(rng.sample(model_updates, len(model_updates)))
@@ -53,7 +53,7 @@ def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record
 
 @pytest.mark.timeout(300)
 def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
-    rng, model_updates = random.Random(5), process.model_updates(year, TAXONOMY)
+    rng, model_updates = random.Random(5), training.derive_updates(year, TAXONOMY)
     shares: list[list[ModelUpdate]] = [[] for _ in range(7)]
     for lesson in model_updates:
         rng.choice(shares).append(lesson)

@@ -21,8 +21,9 @@ from stream_persona.domain.events import (
 )
 from stream_persona.domain.features import Observation, Profiles, profiles
 from stream_persona.domain.record import Record
+from stream_persona.domain.slots import SLOT_TYPE, WEIGHT_TYPE
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.publisher import IsMine, Message
 from stream_persona.model.classifier import PersonaClassifier
@@ -127,14 +128,18 @@ def absorbed(
     known, mark = dict(stored), taxonomy.fingerprint
     told: dict[tuple[int, int], Delivery] = {}
     for run in runs:
-        before = dict(zip(known, record_codec.decode(list(known.values()), mark), strict=True))
+        before = dict(
+            zip(known, record_codec.decode_records(list(known.values()), mark), strict=True)
+        )
         histories = {
             name: [d for d in told.values() if d.event.customer_id == name]
-            for name in process.late_deletions(run, before, taxonomy)
+            for name in process.find_late_deletions(run, before, taxonomy)
         }
         outcome = process.apply_events(run, before, taxonomy, Tokenizer(taxonomy), histories)
         told |= {(d.source, d.offset): d for d in run if (d.source, d.offset) not in told}
-        known |= {c: record_codec.folded(record, mark) for c, record in outcome.records.items()}
+        known |= {
+            c: record_codec.encode_folded(record, mark) for c, record in outcome.records.items()
+        }
     return known
 
 
@@ -148,7 +153,7 @@ def walked(
 ) -> Outcome:
     """What a batch leads to; the model knows nothing unless ``weights`` are given."""
     known, tokenizer = weights or derive(PersonaClassifier(), taxonomy.names), Tokenizer(taxonomy)
-    return process.walk(deliveries, stored, known, taxonomy, tokenizer, now, histories)
+    return process.process_batch(deliveries, stored, known, taxonomy, tokenizer, now, histories)
 
 
 def record_of(*happened: Event, taxonomy: Taxonomy) -> Record:

@@ -195,7 +195,7 @@ class Trouble:
         await self.shop.at_rest(PATIENCE)
         oracle, mark = await self.shop.oracle(), self.shop.taxonomy.fingerprint
         assert await self.shop.folded() == {
-            n: record_codec.folded(r, mark) for n, r in oracle.items()
+            n: record_codec.encode_folded(r, mark) for n, r in oracle.items()
         }
         assert await self.shop.read(self.settings.topic_dead_letters) == []
 

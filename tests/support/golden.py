@@ -16,7 +16,7 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import members, pack
 from stream_persona.model.statistics import customer_key
-from stream_persona.pipeline import process
+from stream_persona.pipeline import process, training
 from stream_persona.pipeline.types import Delivery
 from tests.support.faults import NOW, events
 
@@ -35,13 +35,15 @@ def digests() -> dict[str, str]:
     ]
     for start in range(0, EVENTS, BATCH):
         batch = stream[start : start + BATCH]
-        outcome = process.walk(batch, records, fitter.weights, shop, tokenizer, NOW + start)
+        outcome = process.process_batch(
+            batch, records, fitter.weights, shop, tokenizer, NOW + start
+        )
         records |= outcome.records
         sums.add_all([(each.part, each.persona, each.sign) for each in outcome.model_updates])
         known = [
             (customer_key(name), record.active_label() or "", record)
             for name, record in sorted(records.items())
-            if process.is_training_example(record, shop)
+            if training.is_training_example(record, shop)
         ]
         fitter.update(sums, list(members(known, shop).values()), calibrate=True)
         for name, message in outcome.messages:
@@ -52,7 +54,7 @@ def digests() -> dict[str, str]:
         published.update(b"".join(pack(sums.canonical(), known, shop)))
     folded = hashlib.blake2b(digest_size=12)
     for name in sorted(records):
-        folded.update(name.encode() + record_codec.folded(records[name], shop.fingerprint))
+        folded.update(name.encode() + record_codec.encode_folded(records[name], shop.fingerprint))
     model = hashlib.blake2b(sums.canonical(), digest_size=12)
     found = {"folded": folded, "model": model, "published": published}
     return {name: each.hexdigest() for name, each in found.items()}

@@ -24,7 +24,7 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Part, members, merged, panel_share, unpack
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import process
+from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
 from stream_persona.store import shards
@@ -188,8 +188,10 @@ class Shop:
         blobs = await self.redis.mget(keys) if keys else []
         fingerprint = self.taxonomy.fingerprint
         return {
-            key.partition("persona-state:")[2]: record_codec.folded(record, fingerprint)
-            for key, record in zip(keys, record_codec.decode(blobs, fingerprint), strict=True)
+            key.partition("persona-state:")[2]: record_codec.encode_folded(record, fingerprint)
+            for key, record in zip(
+                keys, record_codec.decode_records(blobs, fingerprint), strict=True
+            )
         }
 
     async def model(self) -> bytes:
@@ -220,7 +222,7 @@ class Shop:
                 n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
             }
             sums, taught = PersonaClassifier(), dict[str, int]()
-            shards.teach(sums, taught, process.model_updates(own, self.taxonomy))
+            shards.teach(sums, taught, training.derive_updates(own, self.taxonomy))
             lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
             known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
             parts.append(Part(sums, members(known, self.taxonomy)))
@@ -235,7 +237,7 @@ class Shop:
             deliveries = []
             for raw in await self.read(topic):
                 try:
-                    event = events.read(kind, raw.value, self.taxonomy)
+                    event = events.decode_for_taxonomy(kind, raw.value, self.taxonomy)
                 except DecodeError:
                     continue
                 delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)
@@ -246,6 +248,6 @@ class Shop:
     def model_updates(self, stored: dict[str, Record]) -> bytes:
         """Canonical bytes of the model that records fold to."""
         model = PersonaClassifier()
-        for lesson in process.model_updates(stored, self.taxonomy):
+        for lesson in training.derive_updates(stored, self.taxonomy):
             model.add(lesson.part, lesson.persona)
         return model.canonical()

@@ -1,4 +1,4 @@
-"""Laws of whatever comes in: arbitrary bytes, arbitrary JSON, and events with something wrong."""
+"""Laws of any input: arbitrary bytes, arbitrary JSON, and events with wrong parts."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def path() -> Path:
 
 
 def texts(**options: Any) -> st.SearchStrategy[str]:
-    """Any text, lone surrogates included, with those that are of use to somebody."""
+    """Any text, lone surrogates included, and those that have a meaning or a limit somewhere."""
     return st.text(**options) | st.sampled_from(
         ["", "c", "parent", "view", "email", "1969-12-31T23:59:59.999Z", "9999-12-31T23:59:60Z",
          "0001-01-01T00:00:00+14:00", "2024-02-30T00:00:00Z", "a/b/c/d/e/f/g", "\0", "\ud800",
@@ -122,15 +122,13 @@ def test_flipped_bytes_make_an_event_or_a_dead_letter(
 
 
 @pytest.mark.parametrize(("kind", "value"), EXAMPLES)
-def test_what_is_left_of_a_truncated_event_is_a_dead_letter(
-    path: Path, kind: int, value: bytes
-) -> None:
+def test_a_truncated_event_is_a_dead_letter(path: Path, kind: int, value: bytes) -> None:
     assert path.follow(kind, value) == EVENT
     cut = {path.follow(kind, value[:size]) for size in range(len(value))}
     assert cut <= {"empty", "not_json", "invalid_field"}
 
 
-# --- what the API is asked ---
+# --- queries to the API ---
 
 SHOP = shop(features={"fields": FIELDS})
 WEIGHTS = derive(model_of(tastes(SHOP), SHOP), SHOP.names)
@@ -167,8 +165,8 @@ QUERIES = ASKED | st.builds(
 )
 
 
-def asked(body: object) -> str:
-    """What a query comes to; only these errors are turned into an answer of status 400."""
+def outcome_of(body: object) -> str:
+    """Answer a query or refuse it; only these errors become an answer of status 400."""
     try:
         query = PersonaQuery.model_validate(body)
         shopper = subject(query, SHOP)
@@ -185,13 +183,13 @@ def asked(body: object) -> str:
 @given(QUERIES)
 @hypothesis(max_examples=250)
 def test_a_query_is_answered_or_refused(body: object) -> None:
-    assert asked(body) in {"answered", "refused"}
+    assert outcome_of(body) in {"answered", "refused"}
 
 
 @given(JSON)
 @hypothesis(max_examples=100)
 def test_any_json_as_a_query_is_answered_or_refused(body: object) -> None:
-    assert asked(body) in {"answered", "refused"}
+    assert outcome_of(body) in {"answered", "refused"}
 
 
 @pytest.mark.parametrize(
@@ -207,4 +205,4 @@ def test_any_json_as_a_query_is_answered_or_refused(body: object) -> None:
     ids=["attribute", "feature", "value", "values", "features", "surrogate"],
 )
 def test_a_query_that_is_too_large_is_refused_in_a_sentence(where: dict[str, Any]) -> None:
-    assert asked({"where": where}) == "refused"
+    assert outcome_of({"where": where}) == "refused"

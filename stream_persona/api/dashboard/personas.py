@@ -115,7 +115,7 @@ class Portraits:
 
     def _named(self, slot: int) -> str | None:
         """The token of a slot; of two that share it nobody knows which one it is."""
-        tokens = self._reader.names.names.get(slot, ())
+        tokens = self._reader.names.tokens.get(slot, ())
         return tokens[0] if len(tokens) == 1 else None
 
 

@@ -56,7 +56,7 @@ def router(parts: Parts) -> APIRouter:
         """
         record = await _known(parts, customer_id)
         await parts.reader.name_all()
-        weights, names = parts.reader.model.weights, parts.reader.names.names
+        weights, names = parts.reader.model.weights, parts.reader.names.tokens
         async with folding:
             answer = await asyncio.to_thread(
                 flipping.answer, customer_id, record, weights, parts.taxonomy, names

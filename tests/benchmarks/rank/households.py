@@ -19,7 +19,8 @@ from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
 from stream_persona.pipeline import process
-from stream_persona.pipeline.types import Delivery, Outcome
+from stream_persona.pipeline.decision import Cause
+from stream_persona.pipeline.types import Delivery
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 
@@ -95,8 +96,8 @@ def taught(teachers: Sequence[Household], held: Sequence[Household], names: Toke
     panel = [Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
     learned = ModelFitter(TAXONOMY)
     learned.update(sums, panel, calibrate=True)
-    outcome = Outcome(records={own.name: own.record for own in held})
-    process.score(outcome, learned.weights, TAXONOMY, names, 0)
+    known = {own.name: own.record for own in held}
+    outcome = process.rescore(known, learned.weights, TAXONOMY, names, 0, Cause.BEHAVIOUR)
     predicted = {}
     for name, record in outcome.records.items():
         if record.published is not None:
@@ -106,4 +107,4 @@ def taught(teachers: Sequence[Household], held: Sequence[Household], names: Toke
                 current.persona,
                 dict(zip(record.published.personas, shares, strict=True)),
             )
-    return Model(Affinities(affinities(learned.weights, names.name)), predicted)
+    return Model(Affinities(affinities(learned.weights, names.names.name)), predicted)

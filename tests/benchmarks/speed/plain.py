@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from stream_persona.domain import events
 from stream_persona.domain.record import Record
-from stream_persona.domain.record_codec import decode, encode
+from stream_persona.domain.record_codec import decode_records, encode_records
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.fitting import ModelFitter
@@ -67,12 +67,14 @@ class Plain:
     def walk(self, came: Came, record: Record | None) -> PublishedChange:
         """The whole journey of one event; the customer's stored record is given."""
         kind = self._kinds[came.topic]
-        event = events.read(kind, came.value, self.taxonomy)
+        event = events.decode_for_taxonomy(kind, came.value, self.taxonomy)
         name = event.customer_id
         delivery = Delivery.of(event, kind, came.partition, came.offset, came.timestamp)
         stored = {} if record is None else {name: record}
         now, weights = time.time_ns() // 1_000_000, self._learned.weights
-        outcome = process.walk([delivery], stored, weights, self.taxonomy, self._tokenizer, now)
+        outcome = process.process_batch(
+            [delivery], stored, weights, self.taxonomy, self._tokenizer, now
+        )
         self._learn(outcome)
         new = outcome.records.get(name, record or Record())
         published = PublishedChange(name, new)
@@ -84,10 +86,10 @@ class Plain:
         return published
 
     def encode(self, record: Record) -> bytes:
-        return encode([record], self.taxonomy.fingerprint)[0]
+        return encode_records([record], self.taxonomy.fingerprint)[0]
 
     def decode(self, blob: bytes | None) -> Record | None:
-        return None if blob is None else decode([blob], self.taxonomy.fingerprint)[0]
+        return None if blob is None else decode_records([blob], self.taxonomy.fingerprint)[0]
 
     def _learn(self, outcome: Outcome) -> None:
         if not outcome.model_updates:

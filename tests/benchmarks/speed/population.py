@@ -19,7 +19,7 @@ from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import members
 from stream_persona.model.statistics import customer_key
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline import process
+from stream_persona.pipeline import process, training
 from stream_persona.pipeline.messages import public_record
 from stream_persona.pipeline.process import Delivery
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
@@ -46,17 +46,16 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
     if labelled:
         told += [given(some, number) for number in range(KINDS)]
     deliveries = [
-        Delivery.of(events.read(kind, value, job.taxonomy), kind, 0, offset)
+        Delivery.of(events.decode_for_taxonomy(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
-    outcome = process.apply_events(deliveries, {}, job.taxonomy, tokenizer)
-    process.score(outcome, weights_of(some), job.taxonomy, tokenizer, 0)
+    outcome = process.process_batch(deliveries, {}, weights_of(some), job.taxonomy, tokenizer, 0)
     found = [
         structs.replace(record, positions={}, recent={})
         for record in outcome.records.values()
-        if process.is_training_example(record, job.taxonomy) == labelled
+        if training.is_training_example(record, job.taxonomy) == labelled
     ]
-    blobs = record_codec.encode(found, job.taxonomy.fingerprint)
+    blobs = record_codec.encode_records(found, job.taxonomy.fingerprint)
     return [Stored(blob, record) for blob, record in zip(blobs, found, strict=True)]
 
 
@@ -67,12 +66,12 @@ def weights_of(job: Job) -> Weights:
     """
     told = [*job.messages(), *(given(job, number) for number in range(KINDS))]
     deliveries = [
-        Delivery.of(events.read(kind, value, job.taxonomy), kind, 0, offset)
+        Delivery.of(events.decode_for_taxonomy(kind, value, job.taxonomy), kind, 0, offset)
         for offset, (kind, _, value) in enumerate(told)
     ]
     tokenizer = Tokenizer(job.taxonomy)
     records = process.apply_events(deliveries, {}, job.taxonomy, tokenizer).records
-    model_updates = process.model_updates(records, job.taxonomy)
+    model_updates = training.derive_updates(records, job.taxonomy)
     sums = PersonaClassifier()
     for _ in range(REPEATED):
         sums.add_all([(lesson.part, lesson.persona, 1) for lesson in model_updates])

@@ -18,6 +18,7 @@ from stream_persona.domain.events import Browse, Event, Item, Purchase
 from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS, Taxonomy
+from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
 from stream_persona.model.estimator import derive
@@ -51,13 +52,13 @@ def learned(taxonomy: Taxonomy = SHOP) -> Weights:
 
 
 @cache
-def names(taxonomy: Taxonomy = SHOP) -> Tokenizer:
+def names(taxonomy: Taxonomy = SHOP) -> TokenNames:
     """The names of all that they did."""
     tokenizer = Tokenizer(taxonomy)
     for event in tastes(taxonomy, customers=20):
         if isinstance(event, Purchase):
-            tokenizer.read(event)
-    return tokenizer
+            tokenizer.tokenize(event)
+    return tokenizer.names
 
 
 def some_shopper(seed: int) -> list[Event]:
@@ -74,7 +75,7 @@ def some_shopper(seed: int) -> list[Event]:
 
 
 def found(record: Record, weights: Weights | None = None) -> list[Flip]:
-    return flips(record, weights or learned(), SHOP, names().names)
+    return flips(record, weights or learned(), SHOP, names().tokens)
 
 
 def happening(flip: Flip, times: int, at: int) -> list[Event]:
@@ -144,7 +145,7 @@ def test_the_answer_tells_who_is_likeliest_now_and_each_other_persona_once() -> 
     record = record_of(
         *[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)], taxonomy=SHOP
     )
-    told = answer("c", record, learned(), SHOP, names().names)
+    told = answer("c", record, learned(), SHOP, names().tokens)
     posterior = learned().probabilities(profiles([record.counts], SHOP.features))[0]
     assert (told["customer_id"], told["persona"]) == ("c", "gamer")
     assert told["probability"] == round(float(posterior.max()), 6)
@@ -183,8 +184,8 @@ def test_a_dwelling_persona_is_not_replaced_yet() -> None:
     record = walked(happened, SHOP, weights=weights).records["c"]
     assert record.published is not None
     assert record.published.current.persona == "gamer"
-    assert any(flip.named for flip in flips(record, weights, SHOP, names().names))
-    assert not any(flip.named for flip in flips(record, weights, patient, names().names))
+    assert any(flip.named for flip in flips(record, weights, SHOP, names().tokens))
+    assert not any(flip.named for flip in flips(record, weights, patient, names().tokens))
 
 
 def test_an_assignment_is_looked_through() -> None:
@@ -223,7 +224,7 @@ def test_a_look_is_tried_where_it_weighs_more_than_a_purchase() -> None:
         update={"signals": SHOP.signals.model_copy(update={"purchase": 0.25, "view": 2.0})}
     )
     record = record_of(*some_shopper(1), taxonomy=looking)
-    told = flips(record, learned(), looking, names().names)
+    told = flips(record, learned(), looking, names().tokens)
     assert told
     for flip in told:
         assert flip.kind == "browse"
@@ -240,10 +241,10 @@ def test_a_search_is_tried_with_its_word() -> None:
     tokenizer = Tokenizer(only)
     for event in made:
         if isinstance(event, Browse):
-            tokenizer.read(event)
+            tokenizer.tokenize(event)
     weights = replace(derive(model_of(made, only), only.names), loudness=1.0)
     told = flips(
-        record_of(browse("e", query="gamer"), taxonomy=only), weights, only, tokenizer.names
+        record_of(browse("e", query="gamer"), taxonomy=only), weights, only, tokenizer.names.tokens
     )
     assert {(f.persona, f.kind, f.feature, f.value) for f in told} == {
         (persona, "browse", "query", persona) for persona in only.names if persona != "gamer"
@@ -251,18 +252,18 @@ def test_a_search_is_tried_with_its_word() -> None:
 
 
 def test_a_name_of_which_only_the_beginning_is_known_is_not_tried() -> None:
-    cut = {slot: tuple(name.ljust(256, "…") for name in of) for slot, of in names().names.items()}
+    cut = {slot: tuple(name.ljust(256, "…") for name in of) for slot, of in names().tokens.items()}
     assert flips(record_of(*some_shopper(1), taxonomy=SHOP), learned(), SHOP, cut) == []
 
 
 def test_a_model_whose_tokens_have_no_weights_has_no_flips() -> None:
     foreign = fit("river.naive_bayes:MultinomialNB", (), SHOP.names)
     record = record_of(*some_shopper(1), taxonomy=SHOP)
-    assert answer("c", record, foreign, SHOP, names().names)["flips"] == []
+    assert answer("c", record, foreign, SHOP, names().tokens)["flips"] == []
 
 
 def test_a_question_leaves_no_names_behind() -> None:
-    known = dict(names().names)
+    known = dict(names().tokens)
     found(record_of(*some_shopper(5), taxonomy=SHOP))
-    assert names().names == known
-    assert Tokenizer(SHOP).names == {}
+    assert names().tokens == known
+    assert Tokenizer(SHOP).names.tokens == {}

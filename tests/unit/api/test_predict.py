@@ -21,7 +21,8 @@ from stream_persona.api.predict import (
 )
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.features import Counts, fold
-from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS, Tokenizer
+from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import InputError, QueryError
 from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
 from stream_persona.model.estimator import derive

@@ -14,7 +14,7 @@ from stream_persona.domain.events import (
     PURCHASE,
     Engagement,
     Purchase,
-    decode,
+    decode_event,
     encode,
     event_time,
     milliseconds,
@@ -195,7 +195,7 @@ def test_assignments_are_the_studys_as_of_midyear_and_one_in_five_may_come_later
     assert {event_time(each) for each in midyear} == {at}
     assert [event_time(each) for each in later] == [at + i * 1_000 for i in range(1, 13)]
     assert {each.source for each in assignments} == {"study"}
-    assert all(decode(3, encode(each)) == each for each in assignments)
+    assert all(decode_event(3, encode(each)) == each for each in assignments)
 
 
 def test_events_come_in_event_time_and_can_be_read_again() -> None:
@@ -206,7 +206,7 @@ def test_events_come_in_event_time_and_can_be_read_again() -> None:
     assert times == sorted(times)
     assert (told.start, told.end) == (milliseconds(MIDYEAR), times[-1])
     assert len(events) == told.size == 1 + 21 * LINES_AFTER // 10
-    assert all(decode(kind, encode(event)) == event for kind, event in events)
+    assert all(decode_event(kind, encode(event)) == event for kind, event in events)
     assert list(told.events()) == events
 
 
@@ -287,7 +287,7 @@ def test_a_redeemed_coupon_is_an_engagement_of_its_own() -> None:
     assert {(c.channel, c.action, c.campaign) for c in coupons} == {
         ("coupon", "redeem", "campaign-13")
     }
-    assert all(decode(ENGAGEMENT, encode(coupon)) == coupon for coupon in coupons)
+    assert all(decode_event(ENGAGEMENT, encode(coupon)) == coupon for coupon in coupons)
 
 
 def test_engagements_before_midyear_are_not_told() -> None:

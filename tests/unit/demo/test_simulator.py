@@ -11,7 +11,7 @@ from stream_persona.domain.events import (
     PURCHASE,
     Behaviour,
     Purchase,
-    decode,
+    decode_event,
     encode,
 )
 from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped
@@ -57,7 +57,7 @@ def test_the_same_seed_and_times_tell_the_same_events() -> None:
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
 def test_every_event_can_be_read_again(name: str) -> None:
     events = told(2_000, load(shipped(name)))
-    assert all(decode(kind, encode(event)) == event for kind, event in events)
+    assert all(decode_event(kind, encode(event)) == event for kind, event in events)
 
 
 def test_events_happen_when_asked_to() -> None:

@@ -11,7 +11,7 @@ from stream_persona.domain import events
 from stream_persona.domain.events import (
     KINDS,
     REASONS,
-    decode,
+    decode_event,
     encode,
     event_id,
     event_time,
@@ -40,7 +40,7 @@ EXAMPLES = (purchase("p"), browse("b"), engagement("e"), assignment("a"), deleti
 def reason(kind: int, value: object) -> str:
     blob = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
     with pytest.raises(DecodeError) as caught:
-        decode(kind, blob)
+        decode_event(kind, blob)
     assert caught.value.detail
     return caught.value.reason
 
@@ -49,7 +49,7 @@ def read_or_refused(kind: int, blob: bytes) -> events.Event | None:
     """The event, or None where the bytes were refused with a known reason."""
     refusal = None
     try:
-        return decode(kind, blob)
+        return decode_event(kind, blob)
     except DecodeError as error:
         refusal = error.reason
     assert refusal in REASONS
@@ -62,16 +62,19 @@ def bought(**item: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 def test_every_kind_survives_its_json(event: events.Event) -> None:
-    assert decode(kind_of(event), encode(event)) == event
+    assert decode_event(kind_of(event), encode(event)) == event
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert decode(events.BROWSE, json.dumps({**VIEW, "shoe_size": [43]}).encode()).action == "view"
+    assert (
+        decode_event(events.BROWSE, json.dumps({**VIEW, "shoe_size": [43]}).encode()).action
+        == "view"
+    )
 
 
 def test_a_time_may_be_rfc_3339_or_epoch_milliseconds() -> None:
     text = json.dumps({**VIEW, "occurred_at": "2023-11-14T23:13:20.123+01:00"}).encode()
-    assert event_time(decode(events.BROWSE, text)) == NOW + 123
+    assert event_time(decode_event(events.BROWSE, text)) == NOW + 123
     assert rfc3339(NOW + 123) == "2023-11-14T22:13:20.123Z"
 
 
@@ -126,13 +129,13 @@ def test_every_kind_has_an_id_and_a_time() -> None:
         (4, {"request_id": "r", "customer_id": "c", "requested_at": None}, "invalid_field"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_has_a_reason(kind: int, value: object, expected: str) -> None:
+def test_an_unreadable_message_has_a_reason(kind: int, value: object, expected: str) -> None:
     assert reason(kind, value) == expected
 
 
 def test_the_last_moment_of_the_year_9999_is_readable() -> None:
     blob = json.dumps({**VIEW, "occurred_at": "9999-12-31T23:59:59.999Z"}).encode()
-    assert rfc3339(event_time(decode(events.BROWSE, blob))) == "9999-12-31T23:59:59.999Z"
+    assert rfc3339(event_time(decode_event(events.BROWSE, blob))) == "9999-12-31T23:59:59.999Z"
 
 
 @given(st.integers(0, 4), st.binary(max_size=200))
@@ -153,7 +156,7 @@ def test_a_damaged_event_is_an_event_or_a_decode_error(
     at = data.draw(st.integers(0, len(blob) - 1))
     blob[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
     read = read_or_refused(kind_of(event), bytes(blob))
-    assert read is None or decode(kind_of(event), encode(read)) == read
+    assert read is None or decode_event(kind_of(event), encode(read)) == read
 
 
 TEXT = st.text(max_size=40) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -197,19 +200,19 @@ MESSAGES = st.one_of(
 @example((3, {"assignment_id": "a", "customer_id": "c", "persona": None,
               "occurred_at": "9999-12-31T23:59:59-14:00"}), 0.0)  # fmt: skip
 @hypothesis(max_examples=150)
-def test_every_readable_event_can_be_walked(
+def test_every_readable_event_can_be_processed(
     message: tuple[int, dict[str, object]], offset_hours: float
 ) -> None:
     kind, fields = message
     event = read_or_refused(kind, json.dumps(fields).encode())
     if event is None:
         return
-    assert decode(kind, encode(event)) == event
+    assert decode_event(kind, encode(event)) == event
     outcome = walked(delivered(event), quick_shop(timezone_offset_hours=offset_hours))
     assert sum(outcome.applied) == 1
 
 
-def test_a_thousand_items_of_the_highest_weight_can_be_walked() -> None:
+def test_a_thousand_items_of_the_highest_weight_can_be_processed() -> None:
     taxonomy = shop(signals={"purchase": 64})
     event = purchase("p", categories=[f"a/b/c/{i % 50}" for i in range(1_000)])
     assert walked(delivered(event), taxonomy).records["c"].counts.values.min() > 0

@@ -1,3 +1,4 @@
+import doctest
 import random
 from fractions import Fraction
 
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from stream_persona.domain import features
 from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
@@ -89,7 +91,7 @@ def test_a_late_event_is_discounted_to_its_own_age_and_does_not_move_the_clock()
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 1_000])
-def test_what_is_two_epochs_old_is_dropped_whenever_it_arrives(epochs: int) -> None:
+def test_an_event_two_epochs_old_is_dropped_whenever_it_arrives(epochs: int) -> None:
     old, new = (NOW, [(0, 4), (7, 4)]), (NOW + epochs * EPOCH, [(0, 4), (9, 4)])
     assert same(folded(old, new), folded(new))
     assert same(folded(old, start=folded(new)), folded(new))
@@ -183,3 +185,7 @@ def test_a_customer_without_events_has_an_empty_profile() -> None:
 def test_a_far_event_ages_the_rest() -> None:
     counts = folded((NOW, [(0, 4), (7, 4)]), (NOW + 400 * DAY, [(0, 4), (9, 4)]))
     assert profiles([counts], FEATURES).slots.tolist() == [0, 9]
+
+
+def test_the_examples_of_the_documentation_hold() -> None:
+    assert doctest.testmod(features) == (0, 1)

@@ -1,3 +1,4 @@
+import doctest
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -7,12 +8,17 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from stream_persona.domain.deduplication import event_hash
+from stream_persona.domain import record_codec
 from stream_persona.domain.features import NO_EPOCH, Counts
 from stream_persona.domain.record import Label, Posterior, PublishedChange, Record
-from stream_persona.domain.record_codec import decode, decode_counts_and_labels, encode, folded
+from stream_persona.domain.record_codec import (
+    decode_counts_and_labels,
+    decode_records,
+    encode_folded,
+    encode_records,
+)
 from stream_persona.errors import TopologyError
-from tests.support.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
+from tests.support.builders import DAY, NOW, purchase, record_of, shop
 
 MARK = 7
 Read = Callable[[Sequence[bytes], int], list[Record]]
@@ -26,7 +32,7 @@ POSTERIORS = st.builds(
     Posterior, st.none() | TEXT, MILLIONTHS, st.booleans(), st.booleans(),
     st.lists(MILLIONTHS, max_size=12).map(tuple),
 )  # fmt: skip
-SAID = st.builds(
+CHANGES = st.builds(
     PublishedChange, st.integers(1, 2**40), st.integers(0, 4), TIMES, TIMES, TIMES, TIMES,
     st.integers(0, 10**6),
     st.lists(TEXT, max_size=12).map(tuple), st.none() | POSTERIORS, POSTERIORS,
@@ -44,7 +50,7 @@ def counts(draw: st.DrawFn) -> Counts:
 
 
 RECORDS = st.builds(
-    Record, counts(), st.none() | LABELS, POSITIONS, st.just({}), TIMES, st.none() | SAID
+    Record, counts(), st.none() | LABELS, POSITIONS, st.just({}), TIMES, st.none() | CHANGES
 )
 
 
@@ -59,24 +65,28 @@ def plain(record: Record) -> tuple[object, ...]:
 @given(st.lists(RECORDS, max_size=5))
 @hypothesis(max_examples=40)
 def test_any_records_survive_their_bytes(records: list[Record]) -> None:
-    read = decode(encode(records, MARK), MARK)
+    read = decode_records(encode_records(records, MARK), MARK)
     assert [plain(record) for record in read] == [plain(record) for record in records]
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 @hypothesis(max_examples=25)
 def test_a_record_has_the_same_bytes_alone_and_in_company(records: list[Record]) -> None:
-    assert encode(records, MARK) == [encode([record], MARK)[0] for record in records]
-    assert encode(decode(encode(records, MARK), MARK), MARK) == encode(records, MARK)
+    assert encode_records(records, MARK) == [
+        encode_records([record], MARK)[0] for record in records
+    ]
+    assert encode_records(
+        decode_records(encode_records(records, MARK), MARK), MARK
+    ) == encode_records(records, MARK)
 
 
 @given(st.lists(RECORDS, max_size=5))
 @hypothesis(max_examples=25)
-def test_what_a_model_learns_from_is_read_alone_as_it_is_in_the_whole(
+def test_counts_and_labels_are_the_same_when_they_are_decoded_alone(
     records: list[Record],
 ) -> None:
-    blobs = encode(records, MARK)
-    alone = [Record(record.counts, record.label) for record in decode(blobs, MARK)]
+    blobs = encode_records(records, MARK)
+    alone = [Record(record.counts, record.label) for record in decode_records(blobs, MARK)]
     assert decode_counts_and_labels(blobs, MARK) == alone
 
 
@@ -84,13 +94,13 @@ def test_what_a_model_learns_from_is_read_alone_as_it_is_in_the_whole(
 def test_equal_records_have_equal_bytes(positions: dict[int, int]) -> None:
     backwards = dict(reversed(positions.items()))
     one, two = Record(positions=positions), Record(positions=backwards)
-    assert encode([one], MARK) == encode([two], MARK)
+    assert encode_records([one], MARK) == encode_records([two], MARK)
 
 
 def test_an_empty_record_survives_its_bytes() -> None:
-    assert plain(decode(encode([Record()], MARK), MARK)[0]) == plain(Record())
-    assert decode([], MARK) == []
-    assert encode([], MARK) == []
+    assert plain(decode_records(encode_records([Record()], MARK), MARK)[0]) == plain(Record())
+    assert decode_records([], MARK) == []
+    assert encode_records([], MARK) == []
 
 
 def test_a_million_events_survive_their_bytes() -> None:
@@ -98,66 +108,42 @@ def test_a_million_events_survive_their_bytes() -> None:
     own = record.counts
     many = Counts.of(own.epoch, own.clock, own.keys, own.values * 1_000_000)
     record = replace(record, counts=many)
-    assert plain(decode(encode([record], MARK), MARK)[0]) == plain(record)
+    assert plain(decode_records(encode_records([record], MARK), MARK)[0]) == plain(record)
 
 
 def test_two_epochs_survive_their_bytes() -> None:
     taxonomy = shop(features={"half_life_days": 0.01})
     record = record_of(purchase("p"), purchase("q", NOW + DAY // 6), taxonomy=taxonomy)
     assert set((record.counts.keys >> 16).tolist()) == {0, 1}
-    assert plain(decode(encode([record], MARK), MARK)[0]) == plain(record)
+    assert plain(decode_records(encode_records([record], MARK), MARK)[0]) == plain(record)
 
 
-def test_the_folded_part_leaves_out_what_was_said() -> None:
+def test_the_folded_part_leaves_out_the_published_one() -> None:
     record = record_of(purchase("p"), taxonomy=shop())
     assert record.published is not None
-    assert plain(decode([folded(record, MARK)], MARK)[0])[:-1] == plain(record)[:-1]
-    assert decode([folded(record, MARK)], MARK)[0].published is None
+    assert plain(decode_records([encode_folded(record, MARK)], MARK)[0])[:-1] == plain(record)[:-1]
+    assert decode_records([encode_folded(record, MARK)], MARK)[0].published is None
 
 
 def test_common_zeros_are_not_stored() -> None:
     keys = np.arange(100, dtype=np.uint32)
     wide = Record(Counts.of(0, 0, keys, np.full(100, 1 << 40, np.int64)))
     narrow = Record(Counts.of(0, 0, keys, np.full(100, 1, np.int64)))
-    assert len(encode([wide], MARK)[0]) == len(encode([narrow], MARK)[0])
+    assert len(encode_records([wide], MARK)[0]) == len(encode_records([narrow], MARK)[0])
 
 
-@pytest.mark.parametrize("read", [decode, decode_counts_and_labels])
+@pytest.mark.parametrize("read", [decode_records, decode_counts_and_labels])
 def test_a_record_of_another_half_life_is_refused_with_what_to_do(read: Read) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
-        read(encode([Record()], MARK), MARK + 1)
+        read(encode_records([Record()], MARK), MARK + 1)
 
 
-@pytest.mark.parametrize("read", [decode, decode_counts_and_labels])
+@pytest.mark.parametrize("read", [decode_records, decode_counts_and_labels])
 @pytest.mark.parametrize("blob", [b"", b"\x01", b"\x03\x00\x00\x00\x92\x02", b"{}" * 40])
-def test_what_is_no_record_is_refused_with_what_to_do(read: Read, blob: bytes) -> None:
+def test_bytes_that_are_no_record_are_refused_with_what_to_do(read: Read, blob: bytes) -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PREFIX"):
         read([blob], MARK)
 
 
-def test_a_marker_is_nothing_but_the_memory_of_a_deletion() -> None:
-    taxonomy = shop()
-    assert record_of(deletion("d"), taxonomy=taxonomy).is_marker
-    assert record_of(purchase("p"), deletion("d"), taxonomy=taxonomy).is_marker
-    assert not record_of(deletion("d"), purchase("p", NOW + 1), taxonomy=taxonomy).is_marker
-    assert not record_of(deletion("d"), assignment("a", NOW + 1), taxonomy=taxonomy).is_marker
-    assert not Record().is_marker
-
-
-def test_a_label_expires_by_the_records_own_clock() -> None:
-    given_ = assignment("a", NOW, expires_at=NOW + DAY)
-    taxonomy = shop()
-    before = record_of(given_, purchase("p", NOW + DAY - 1), taxonomy=taxonomy)
-    after = record_of(given_, purchase("p", NOW + DAY), taxonomy=taxonomy)
-    assert (before.active_label(), after.active_label()) == ("parent", None)
-
-
-def test_a_withdrawal_is_a_label_of_nobody() -> None:
-    record = record_of(assignment("a"), assignment("b", NOW + 1, persona=None), taxonomy=shop())
-    assert record.label is not None
-    assert record.active_label() is None
-
-
-def test_event_ids_are_hashed_alike_everywhere() -> None:
-    assert event_hash("e-1") == event_hash("e-1") != event_hash("e-2")
-    assert 0 <= event_hash("") < 2**32
+def test_the_examples_of_the_documentation_hold() -> None:
+    assert doctest.testmod(record_codec) == (0, 1)

@@ -38,7 +38,7 @@ def test_the_generic_shop_is_the_default() -> None:
         FIVE + "[policy]\nreasons = 3\n[signals]\npurchase = 1.0\n",
     ],
 )
-def test_the_version_is_of_what_a_taxonomy_says(other: str) -> None:
+def test_the_version_is_of_the_content(other: str) -> None:
     assert parse(other).version == parse(FIVE).version
 
 
@@ -92,13 +92,13 @@ def test_only_half_life_and_origin_make_records_unreadable() -> None:
         (FIVE + "name = \n", 11, "not valid TOML"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(text: str, line: int, part: str) -> None:
+def test_a_mistake_is_reported_with_its_line(text: str, line: int, part: str) -> None:
     ((found, sentence),) = mistakes(text)
     assert found == line
     assert part in sentence
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     found = mistakes(FIVE + "[policy]\nreasons = 99\n[signals]\nview = -1\nstare = 1\n")
     assert [line for line, _ in found] == [12, 14, 15]
 

@@ -12,7 +12,8 @@ from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS
-from stream_persona.domain.tokenizer import MAX_NAME, MAX_TOKENS, Tokenizer
+from stream_persona.domain.token_names import MAX_NAME
+from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
 from stream_persona.store.memory import MemoryTables
 from tests.support.builders import (
     DAY,
@@ -191,7 +192,7 @@ async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Out
 
 
 def stored(tables: MemoryTables, customer: str = "c") -> Record:
-    (record,) = record_codec.decode([tables.states[customer]], SHOP.fingerprint)
+    (record,) = record_codec.decode_records([tables.states[customer]], SHOP.fingerprint)
     return record
 
 
@@ -301,9 +302,10 @@ def test_the_largest_purchase_has_no_more_tokens_than_are_stated() -> None:
     everything = shop(features={"fields": [*FIELDS]})
     most = MAX_ITEM_ATTRIBUTES // 1_000
     value = basket(1_000, most, category="a/b/c/d/e/f/g", brand="b", price=1, quantity=2)
-    event = events.decode(events.PURCHASE, value)
+    event = events.decode_event(events.PURCHASE, value)
     assert isinstance(event, events.Purchase)
-    tokens = unpacked(*Tokenizer(everything).read(event))
+    read = Tokenizer(everything).tokenize(event)
+    tokens = unpacked(read.slots, read.weights)
     assert 0.98 * MAX_TOKENS < len(tokens) <= MAX_TOKENS
 
 
@@ -312,9 +314,9 @@ def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -
     for i in range(150_000):
         tokenizer.slot(f"attributes.k{i % 3_000}", f"v{i}")
         tokenizer.slot("brand", "x" * 1_000 + str(i % 1_000))
-    assert sum(len(cache) for cache in tokenizer._slots.values()) <= 100_000
-    assert max(len(names) for names in tokenizer.names.values()) == 2
-    assert max(len(name) for names in tokenizer.names.values() for name in names) == MAX_NAME
+    assert len(tokenizer.slots) <= 100_000
+    assert max(len(names) for names in tokenizer.names.tokens.values()) == 2
+    assert max(len(name) for names in tokenizer.names.tokens.values() for name in names) == MAX_NAME
 
 
 # --- times far in the future, by messages that say when they arrived ---

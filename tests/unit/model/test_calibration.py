@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import Profiles
-from stream_persona.domain.tokenizer import COARSE_SLOTS, SLOTS
+from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.calibration import MIN_PANEL, Trial, calibrated, posterior, trial
 from stream_persona.model.calibration_panel import HISTORIES, HISTORY_FACTORS, Member, histories
 from stream_persona.model.classifier import profile_of

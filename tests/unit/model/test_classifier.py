@@ -9,7 +9,8 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import profiles
-from stream_persona.domain.tokenizer import SLOTS, Tokenizer
+from stream_persona.domain.slots import SLOTS
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
 from stream_persona.model.estimator import derive
 from stream_persona.model.explain import affinities
@@ -247,7 +248,7 @@ def test_affinities_are_the_lifts_of_what_was_learned() -> None:
     for persona in PERSONAS:
         tokenizer.slot("category", persona)
     weights = derive(model_of(tastes(SHOP, customers=20), SHOP), SHOP.names)
-    lifts = affinities(weights, tokenizer.name)
+    lifts = affinities(weights, tokenizer.names.name)
     assert list(lifts) == list(PERSONAS)
     own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
     assert min(own) > 1

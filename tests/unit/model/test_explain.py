@@ -7,6 +7,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import Profiles, profiles
+from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
 from stream_persona.model.estimator import derive
@@ -28,10 +29,10 @@ SHOP = shop()
 TASTES = derive(model_of(tastes(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
 
 
-def named() -> Tokenizer:
+def named() -> TokenNames:
     tokenizer = Tokenizer(SHOP)
-    tokenizer.read(purchase("p", categories=[*PERSONAS, "food"]))
-    return tokenizer
+    tokenizer.tokenize(purchase("p", categories=[*PERSONAS, "food"]))
+    return tokenizer.names
 
 
 def bought(*categories: str, times: int = 1) -> Profiles:

@@ -13,7 +13,7 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Part, members, merged, pack, panel_share, unpack
 from stream_persona.model.statistics import customer_key
-from stream_persona.pipeline import process
+from stream_persona.pipeline import process, training
 from tests.support.builders import delivered, shop, tastes
 
 SHOP = shop()
@@ -30,7 +30,7 @@ def known(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
 
 def part_of(records: dict[str, Record]) -> Part:
     sums = PersonaClassifier()
-    for lesson in process.model_updates(records, SHOP):
+    for lesson in training.derive_updates(records, SHOP):
         sums.add(lesson.part, lesson.persona)
     return Part(sums, members(known(records), SHOP))
 
@@ -64,7 +64,7 @@ def test_a_deleted_customer_has_no_influence_on_the_calibration_either() -> None
     records = labelled()
     gone = {name: record for name, record in records.items() if name != "gamer-3"}
     sums = part_of(records).sums
-    for lesson in process.model_updates({"gamer-3": records["gamer-3"]}, SHOP, -1):
+    for lesson in training.derive_updates({"gamer-3": records["gamer-3"]}, SHOP, -1):
         sums.add(lesson.part, lesson.persona, lesson.sign)
     forgotten = learned([Part(sums, members(known(gone), SHOP))])
     never = learned([part_of(gone)])

@@ -87,14 +87,14 @@ def test_the_prior_is_the_share_of_the_labelled() -> None:
 def test_the_law_of_why_holds_with_the_prior_and_one_factor(known: Sequence[Example]) -> None:
     weights = fit(BAYES, known, SHOP.names)
     for i, persona in enumerate(SHOP.names):
-        why = tree(weights, asked("parent"), persona, Tokenizer(SHOP).name)
+        why = tree(weights, asked("parent"), persona, Tokenizer(SHOP).names.name)
         assert [factor["type"] for factor in why["factors"]] == ["baseP", "normalizer"]
         product = math.prod(factor["value"] for factor in why["factors"])
         assert product == pytest.approx(weights.probabilities(asked("parent"))[0, i], rel=1e-9)
 
 
 def test_no_single_token_is_named_as_a_reason_or_an_affinity() -> None:
-    weights, name = fit(BAYES, KNOWN, SHOP.names), Tokenizer(SHOP).name
+    weights, name = fit(BAYES, KNOWN, SHOP.names), Tokenizer(SHOP).names.name
     assert reasons(weights, asked("parent"), ["parent"], name, 3) == [()]
     assert affinities(weights, name) == {persona: {} for persona in SHOP.names}
 

@@ -7,14 +7,7 @@ from msgspec.structs import replace
 from stream_persona.domain.features import Counts
 from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.pipeline.decision import (
-    ASSIGNMENT,
-    BEHAVIOUR,
-    EXPIRY,
-    Belief,
-    decide,
-    millionths,
-)
+from stream_persona.pipeline.decision import CAUSES, Belief, Cause, decide, millionths
 from stream_persona.pipeline.messages import change_message, public_record
 from tests.support.builders import DAY, HOUR, NOW, PERSONAS, shop
 
@@ -35,7 +28,7 @@ def belief(*shares: float, evidence: float = 9.0) -> Belief:
 
 
 def published(record: Record, held: Belief, taxonomy: Taxonomy = SHOP) -> Record:
-    """The record after a decision that must speak."""
+    """The record after a decision that must publish a change."""
     found = decide(record, held, taxonomy, NOW)
     assert found is not None
     return replace(record, published=found)
@@ -50,20 +43,20 @@ def persona(record: Record) -> str | None:
     return last(record).current.persona
 
 
-def test_the_first_belief_is_said() -> None:
+def test_the_first_belief_is_published() -> None:
     first = last(published(at(NOW), belief(0.7)))
-    assert (first.revision, first.cause, first.previous) == (1, BEHAVIOUR, None)
+    assert (first.revision, first.cause, first.previous) == (1, Cause.BEHAVIOUR, None)
     assert (first.current.persona, first.current.confidence) == ("parent", 700_000)
 
 
-def test_the_same_belief_is_not_said_again() -> None:
+def test_the_same_belief_is_not_published_again() -> None:
     assert decide(published(at(NOW), belief(0.7)), belief(0.7), SHOP, NOW) is None
 
 
-@pytest.mark.parametrize(("share", "speaks"), [(0.79, False), (0.8, True), (0.61, False)])
-def test_only_a_step_of_confidence_is_said(share: float, speaks: bool) -> None:
+@pytest.mark.parametrize(("share", "publishes"), [(0.79, False), (0.8, True), (0.61, False)])
+def test_only_a_step_of_confidence_is_published(share: float, publishes: bool) -> None:
     found = decide(published(at(NOW), belief(0.7)), belief(share), SHOP, NOW)
-    assert (found is not None) is speaks
+    assert (found is not None) is publishes
 
 
 def test_another_persona_needs_a_margin() -> None:
@@ -74,7 +67,7 @@ def test_another_persona_needs_a_margin() -> None:
     assert (persona(record), persona(switched)) == ("parent", "student")
 
 
-def test_little_confidence_is_said_as_nobody_with_its_candidates() -> None:
+def test_little_confidence_names_no_persona_but_candidates() -> None:
     taxonomy = shop(policy={**POLICY, "candidate_coverage": 0.2})
     record = published(at(NOW), belief(0.4, 0.35), taxonomy)
     public = json.loads(public_record("c", last(record)))
@@ -103,7 +96,7 @@ def test_a_persona_dwells_before_another_is_named() -> None:
     assert persona(published(late, belief(0.3, 0.6), taxonomy)) == "student"
 
 
-def test_falling_silent_is_no_way_round_the_dwell() -> None:
+def test_an_ambiguous_change_does_not_end_the_dwell() -> None:
     taxonomy = shop(policy={**POLICY, "min_dwell_seconds": 3600})
     record = published(at(NOW), belief(0.7), taxonomy)
     for minute in range(1, 10):
@@ -113,40 +106,44 @@ def test_falling_silent_is_no_way_round_the_dwell() -> None:
     assert persona(record) != "student"
 
 
-def test_an_assignment_pins_what_is_said() -> None:
+def test_an_assignment_pins_the_persona() -> None:
     record = published(at(NOW), belief(0.7))
     pinned = published(replace(record, label=Label(NOW, "a", "gamer")), belief(0.7))
     now = last(pinned).current
     assert (now.persona, now.confidence, now.assigned, now.ambiguous) == (
         "gamer", 1_000_000, True, False,
     )  # fmt: skip
-    assert last(pinned).cause == ASSIGNMENT
+    assert last(pinned).cause == Cause.ASSIGNMENT
     assert now.distribution[0] == 700_000
     assert decide(at(NOW + DAY, pinned), belief(0.1, 0.9), SHOP, NOW) is None
 
 
-def test_an_override_is_said_as_an_assignment() -> None:
+def test_an_override_is_published_as_an_assignment() -> None:
     pinned = published(replace(at(NOW), label=Label(NOW, "a", "gamer")), belief(0.7))
     again = published(replace(pinned, label=Label(NOW + 1, "b", "student")), belief(0.7))
-    assert (persona(again), last(again).cause, last(again).revision) == ("student", ASSIGNMENT, 2)
+    assert (persona(again), last(again).cause, last(again).revision) == (
+        "student",
+        Cause.ASSIGNMENT,
+        2,
+    )
 
 
 def test_a_withdrawal_gives_the_name_back_to_behaviour() -> None:
     pinned = published(replace(at(NOW), label=Label(NOW, "a", "gamer")), belief(0.7))
     free = published(replace(pinned, label=Label(NOW + 1, "b", None)), belief(0.7))
-    assert (persona(free), last(free).cause) == ("parent", ASSIGNMENT)
+    assert (persona(free), last(free).cause) == ("parent", Cause.ASSIGNMENT)
     assert not last(free).current.assigned
 
 
-def test_an_expiry_is_said_as_one() -> None:
+def test_an_expiry_is_published_as_one() -> None:
     label = Label(NOW, "a", "gamer", NOW + DAY)
     pinned = published(replace(at(NOW), label=label), belief(0.7))
     assert decide(at(NOW + DAY - 1, pinned), belief(0.7), SHOP, NOW) is None
     free = published(at(NOW + DAY, pinned), belief(0.7))
-    assert (persona(free), last(free).cause) == ("parent", EXPIRY)
+    assert (persona(free), last(free).cause) == ("parent", Cause.EXPIRY)
 
 
-def test_a_persona_that_was_removed_is_not_said_again() -> None:
+def test_a_persona_that_was_removed_is_not_named_again() -> None:
     record = published(at(NOW), belief(0.7))
     others = shop(("student", "builder", "athlete", "gamer", "cook"), policy=POLICY)
     after = last(published(record, belief(0.6), others))
@@ -156,7 +153,7 @@ def test_a_persona_that_was_removed_is_not_said_again() -> None:
     assert after.previous.distribution == (*last(record).current.distribution[1:], 0)
 
 
-def test_a_persona_that_was_added_is_said_of() -> None:
+def test_a_persona_that_was_added_is_in_both_distributions() -> None:
     more = shop((*PERSONAS, "cook"), policy=POLICY)
     record = published(at(NOW), belief(0.7))
     wider = replace(belief(0.7), distribution=(*belief(0.7).distribution, 0))
@@ -178,7 +175,7 @@ def test_since_is_when_the_persona_began() -> None:
     assert [last(r).since for r in (record, grown, moved)] == [NOW, NOW, NOW + DAY]
 
 
-def test_a_change_and_its_public_record_say_the_same() -> None:
+def test_a_change_and_its_public_record_agree() -> None:
     record = published(at(NOW), belief(0.7))
     change = json.loads(change_message("c", record))
     public = json.loads(public_record("c", last(record)))
@@ -190,6 +187,13 @@ def test_a_change_and_its_public_record_say_the_same() -> None:
     assert change["why"] == public["why"]
 
 
-def test_nothing_said_is_no_message() -> None:
-    with pytest.raises(ValueError, match="nothing was said"):
+def test_a_record_without_a_change_has_no_message() -> None:
+    with pytest.raises(ValueError, match="no change of c was published"):
         change_message("c", Record())
+
+
+def test_causes_keep_their_stored_numbers() -> None:
+    assert [(cause.name.lower(), int(cause)) for cause in Cause] == [
+        ("behaviour", 0), ("assignment", 1), ("model", 2), ("decay", 3), ("expiry", 4),
+    ]  # fmt: skip
+    assert CAUSES == ("behaviour", "assignment", "model", "decay", "expiry")

@@ -77,16 +77,18 @@ async def replayed(
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     mark = TAXONOMY.fingerprint
-    stored = record_codec.decode(list(tables.states.values()), mark)
+    stored = record_codec.decode_records(list(tables.states.values()), mark)
     pairs = zip(tables.states, stored, strict=True)
-    return {name: record_codec.folded(record, mark) for name, record in pairs}
+    return {name: record_codec.encode_folded(record, mark) for name, record in pairs}
 
 
 def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
     """The fold of all in one go."""
     outcome = process.apply_events(run, {}, TAXONOMY, Tokenizer(TAXONOMY))
     mark = TAXONOMY.fingerprint
-    return {name: record_codec.folded(record, mark) for name, record in outcome.records.items()}
+    return {
+        name: record_codec.encode_folded(record, mark) for name, record in outcome.records.items()
+    }
 
 
 def changes(outbox: Outbox) -> list[dict[str, Any] | None]:

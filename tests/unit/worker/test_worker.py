@@ -13,12 +13,12 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
-from stream_persona.domain.tokenizer import slot_of
+from stream_persona.domain.slots import slot_of
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.partitioner import home
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
-from stream_persona.pipeline import process
+from stream_persona.pipeline import training
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker import model_sync
@@ -57,15 +57,17 @@ def changes(outbox: Outbox) -> list[Any]:
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     blobs = {**tables.markers, **tables.states}
-    read = record_codec.decode(list(blobs.values()), SHOP.fingerprint)
-    return {c: record_codec.folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)}
+    read = record_codec.decode_records(list(blobs.values()), SHOP.fingerprint)
+    return {
+        c: record_codec.encode_folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)
+    }
 
 
 def sum_of(tables: MemoryTables) -> bytes:
     """The model that all stored records fold to."""
-    stored = record_codec.decode(list(tables.states.values()), SHOP.fingerprint)
+    stored = record_codec.decode_records(list(tables.states.values()), SHOP.fingerprint)
     model = PersonaClassifier()
-    for lesson in process.model_updates(dict(zip(tables.states, stored, strict=True)), SHOP):
+    for lesson in training.derive_updates(dict(zip(tables.states, stored, strict=True)), SHOP):
         model.add(lesson.part, lesson.persona)
     return model.canonical()
 
@@ -348,7 +350,7 @@ async def test_what_was_read_under_a_claim_is_not_written_under_the_next_one() -
     tables.held.set()
     with pytest.raises(FencedError):
         await late
-    (record,) = record_codec.decode([tables.states["c"]], SHOP.fingerprint)
+    (record,) = record_codec.decode_records([tables.states["c"]], SHOP.fingerprint)
     assert record.counts.clock == NOW + 2
     assert len({change["change_id"] for change in changes(outbox)}) == 1
 
@@ -444,7 +446,7 @@ async def test_an_event_off_its_home_is_forwarded_and_applied_there_under_its_fi
     there = raw(REROUTES, forwarded.value, 3, 1, forwarded.headers, at=NOW + DAY)
     await working.process([there])
     await working.process([replace(there, offset=4)])
-    (record,) = record_codec.decode(list(tables.states.values()), SHOP.fingerprint)
+    (record,) = record_codec.decode_records(list(tables.states.values()), SHOP.fingerprint)
     assert record.positions == {0: 18}
     assert record.counts.values.max() > 0
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stream_persona.api.dashboard.personas import MOST, defining
-from stream_persona.domain.tokenizer import slot_of
+from stream_persona.domain.slots import slot_of
 from stream_persona.model.classifier import PersonaClassifier, profile_of
 from stream_persona.model.estimator import derive
 from stream_persona.model.statistics import contribution

@@ -1,0 +1,113 @@
+"""The slots in which tokens are counted: their number, their hashing, and caches of both.
+
+There is a fixed number of hashed slots: coarse, frequent tokens in a wide range of their own,
+fine ones (products, search words) in the rest. Slot 0 counts the events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Features
+    from stream_persona.domain.token_names import TokenNames
+
+#: Slots of coarse and of fine tokens; a slot is a 16-bit number.
+COARSE_SLOTS: Final = 57_344
+FINE_SLOTS: Final = 8_192
+SLOTS: Final = COARSE_SLOTS + FINE_SLOTS
+#: The slot that counts events.
+EVENTS: Final = 0
+
+#: Weights of signals are whole multiples of 1 / WEIGHT_UNITS.
+WEIGHT_UNITS: Final = 4
+
+#: How slots and weights of tokens are packed: they are read event by event and folded many at
+#: once, and bytes are joined without a Python object for each number.
+SLOT_TYPE: Final = np.dtype(np.uint16)
+WEIGHT_TYPE: Final = np.dtype(np.int32)
+
+#: Most values that the caches of all fields hold together before all are emptied, and most
+#: characters of a value that is kept: attributes have any names and any values.
+_MAX_CACHED: Final = 100_000
+_MAX_CACHED_LENGTH: Final = 64
+
+
+def slot_of(token: str, *, fine: bool) -> int:
+    """The slot of a token: the same on every machine.
+
+    >>> slot_of("category:baby", fine=False), slot_of("query:shoes", fine=True)
+    (23163, 62083)
+    """
+    digest = int.from_bytes(hashlib.blake2b(token.encode(), digest_size=8).digest())
+    return COARSE_SLOTS + digest % FINE_SLOTS if fine else 1 + digest % (COARSE_SLOTS - 1)
+
+
+def pack(number: int, kind: np.dtype[np.generic]) -> bytes:
+    """Pack a slot or a weight; numpy would take ten times as long for one."""
+    return number.to_bytes(kind.itemsize, sys.byteorder)
+
+
+class SlotCache:
+    """Finds the packed slot of a field's value, and hashes it at most once while it is cached.
+
+    ``len`` is the number of cached values. The name of each token that is hashed goes to ``names``.
+    """
+
+    def __init__(self, features: Features, names: TokenNames) -> None:
+        self._names = names
+        self._own = frozenset(features.fields)
+        self._fine = frozenset(features.fine)
+        self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
+        self._derived: list[dict[Any, Any]] = []
+        self._cached = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots.values()))
+
+    def of_field(self, field: str) -> dict[str, bytes] | None:
+        """The cache of one of the taxonomy's fields, value -> packed slot; None for another."""
+        return self._slots.get(field) if field in self._own else None
+
+    def derive(self) -> dict[Any, Any]:
+        """Return a new cache of what is made of slots; it is emptied together with all others."""
+        cache: dict[Any, Any] = {}
+        self._derived.append(cache)
+        return cache
+
+    def find(self, field: str, value: str) -> bytes:
+        """The packed slot of ``field:value``."""
+        cache = self._slots.get(field)
+        slot = None if cache is None else cache.get(value)
+        return self.compute(field, value) if slot is None else slot
+
+    def compute(self, field: str, value: str) -> bytes:
+        """Hash ``field:value``, and remember its slot and its name."""
+        token = f"{field}:{value}"
+        fine = field in self._fine or field.partition(".")[0] in self._fine
+        slot = slot_of(token, fine=fine)
+        self._names.discover(slot, token)
+        packed = pack(slot, SLOT_TYPE)
+        if self.has_room(field, value):
+            self._slots.setdefault(field, {})[value] = packed
+        return packed
+
+    def has_room(self, field: str, value: str) -> bool:
+        """Count one more value unless it is too long to be cached; empty the caches when full."""
+        if len(field) > _MAX_CACHED_LENGTH or len(value) > _MAX_CACHED_LENGTH:
+            return False
+        self._cached += 1
+        if self._cached > _MAX_CACHED:
+            self._clear()
+            self._cached = 1
+        return True
+
+    def _clear(self) -> None:
+        """Empty all caches; those of the taxonomy's own fields stay the same objects."""
+        for cache in (*self._slots.values(), *self._derived):
+            cache.clear()
+        self._slots = {field: self._slots[field] for field in self._own}

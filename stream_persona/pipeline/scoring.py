@@ -1,0 +1,83 @@
+"""From records to changes: predict many customers at once, decide for each, explain what moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from stream_persona.domain.features import Profiles, profiles
+from stream_persona.model.explain import reasons
+from stream_persona.pipeline.decision import Belief, decide, millionths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from stream_persona.domain.record import PublishedChange, Record
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import TokenNames
+    from stream_persona.model.weights import Weights
+    from stream_persona.pipeline.decision import Cause
+
+
+class Predictions(NamedTuple):
+    """Customers and what the model makes of them, in rows; ``probabilities`` (rows, personas)."""
+
+    customers: list[str]
+    records: list[Record]
+    profiles: Profiles
+    probabilities: NDArray[np.float64]
+
+
+def predict(records: Mapping[str, Record], predictor: Weights, taxonomy: Taxonomy) -> Predictions:
+    """Predict the customers who have behaviour or a label."""
+    known = {
+        name: record
+        for name, record in records.items()
+        if len(record.counts) or record.label is not None
+    }
+    found = list(known.values())
+    seen = profiles([record.counts for record in found], taxonomy.features)
+    none = np.empty((0, len(taxonomy.names)))
+    return Predictions(list(known), found, seen, predictor.probabilities(seen) if found else none)
+
+
+def decide_all(
+    predicted: Predictions, predictor: Weights, taxonomy: Taxonomy, now: int, cause: Cause
+) -> dict[int, PublishedChange]:
+    """Decide for each row what to publish; the changes, still without reasons, by row."""
+    rows, evidence = millionths(predicted.probabilities), predicted.profiles.events.tolist()
+    version, threshold = predictor.version, predictor.threshold
+    floor, changes = predictor.candidate_floor, {}
+    for row, record in enumerate(predicted.records):
+        belief = Belief(rows[row], evidence[row], version, threshold, floor)
+        change = decide(record, belief, taxonomy, now, cause)
+        if change is not None:
+            changes[row] = change
+    return changes
+
+
+def with_reasons(
+    changes: Mapping[int, PublishedChange],
+    predicted: Predictions,
+    predictor: Weights,
+    taxonomy: Taxonomy,
+    names: TokenNames,
+) -> dict[str, PublishedChange]:
+    """Give the changes of rows their reasons, all at once; the changes by customer."""
+    if not changes:
+        return {}
+    whys = reasons(
+        predictor,
+        predicted.profiles.rows(list(changes)),
+        [change.current.likeliest(change.personas) for change in changes.values()],
+        names.name,
+        taxonomy.policy.reasons,
+    )
+    return {
+        predicted.customers[row]: replace(change, why=why)
+        for (row, change), why in zip(changes.items(), whys, strict=True)
+    }
