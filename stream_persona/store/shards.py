@@ -13,15 +13,38 @@ from stream_persona.pipeline import process
 from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.shard import Part
     from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
 
 #: Customers read at a time when a model's part is folded again.
 _REBUILD_CHUNK: Final = 2_000
+
+
+async def read_shards(
+    tables: Tables,
+    stamps: Mapping[int, bytes],
+    known: Mapping[int, tuple[bytes, Part]],
+    taxonomy: Taxonomy,
+) -> tuple[dict[int, tuple[bytes, Part]], bool]:
+    """Return the published shards of the partitions in ``stamps``, and whether any has changed.
+
+    ``known`` holds the shards last read, each with its stamp. Only those whose stamp has moved are
+    read again; those of partitions without a stamp are left out.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
+    found = {p: each for p, each in known.items() if p in stamps}
+    for partition, (stamp, blob) in (await tables.parts(moved)).items():
+        before = found[partition][1] if partition in found else None
+        found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
+    return found, bool(moved) or len(found) < len(known)
 
 
 async def fold_part(
