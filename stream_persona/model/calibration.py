@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.model.calibration_panel import Member
-    from stream_persona.model.estimator import Spread
+    from stream_persona.model.discriminant import Spread
     from stream_persona.model.statistics import Stacked, Sums
     from stream_persona.model.weights import Gains, Weights
 

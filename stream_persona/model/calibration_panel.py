@@ -16,7 +16,7 @@ import numpy as np
 
 from stream_persona.domain.features import Profiles, log_share
 from stream_persona.domain.tokenizer import COARSE_SLOTS
-from stream_persona.model.estimator import Spread
+from stream_persona.model.discriminant import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
