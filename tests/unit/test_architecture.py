@@ -36,6 +36,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 PURE: Final = ("domain", "model", "pipeline")
 IMPURE_LIBRARIES: Final = frozenset({
     "aiokafka", "asyncio", "faust", "fastapi", "logging", "random", "redis", "socket", "threading",
+    "threadpoolctl",
 })  # fmt: skip
 
 FILES = sorted(PACKAGE.rglob("*.py"))
