@@ -21,8 +21,8 @@ from stream_persona.store.shards import read_shards
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.predictor import Predictor as Weights
     from stream_persona.model.shard import Part
-    from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
@@ -123,13 +123,13 @@ class Reader:
         if self._named == weights.version or (looked_for == weights.version and now < until):
             return
         self._looked = (weights.version, now + self._interval)
-        if await self._find(set(np.flatnonzero(weights.index >= 0).tolist())):
+        if await self._find(set(weights.weighted_slots.tolist())):
             self._named = weights.version
 
     async def _find_names(self, shopper: predict.Shopper) -> None:
         """Look for names that workers have found meanwhile; not again and again for the same."""
-        slots = shopper.profile.slots
-        await self._find(set(slots[self.model.weights.index[slots] >= 0].tolist()))
+        weighted = self.model.weights.weighted_slots
+        await self._find(set(np.intersect1d(shopper.profile.slots, weighted).tolist()))
 
     async def _find(self, speaking: set[int]) -> bool:
         """Whether all of these slots have names."""

@@ -21,7 +21,7 @@ from stream_persona.model.explain import affinities
 if TYPE_CHECKING:
     from stream_persona.api.model_reader import Names, Reader
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import PublishedChange
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
 
 
 _NONE: Histories = {}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
     from stream_persona.pipeline.messages import Change
     from stream_persona.pipeline.process import Delivery
     from stream_persona.settings import Settings
