@@ -81,7 +81,7 @@ def derive_from(
         offsets=discriminant.offsets,
         log_prior=_log_prior(totals.seeded_customers),
         customers=int(totals.customers.sum()),
-        loudness=_uncalibrated_scale(totals),
+        evidence_scale=_uncalibrated_scale(totals),
     )
 
 
@@ -203,7 +203,7 @@ def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats
 def _coarse_residuals(
     spread: Spread | None, slots: Ints, without_fold: int | None
 ) -> Floats | None:
-    """Return the residuals of the coarse ones of ``slots``; None where they teach nothing."""
+    """Return the residuals of the coarse ones of ``slots``; None if there are none."""
     if spread is None:
         return None
     residuals = spread.residuals(slots[slots < COARSE_SLOTS], without_fold)
