@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from stream_persona.settings import Settings
+from stream_persona.store.blas import limit_blas_threads
 from tests.support.redis_cluster import RedisCluster
 from tests.support.servers import (
     Kafka,
@@ -35,6 +36,7 @@ SERVERS = pytest.StashKey[Servers]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    limit_blas_threads()
     config.stash[SERVERS] = Servers()
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Signals, Taxonomy
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -136,7 +136,7 @@ def _distribution(counts: Counts, weights: Weights, taxonomy: Taxonomy) -> tuple
 def _speaking(counts: Counts, weights: Weights) -> Counts:
     """The counts without what has no weight: they give the same posterior, in less time."""
     slots = counts.keys & _SLOT
-    kept = (slots == EVENTS) | (weights.index[slots] >= 0)
+    kept = (slots == EVENTS) | np.isin(slots, weights.weighted_slots)
     return Counts.of(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
 
 
@@ -218,7 +218,7 @@ def _telling(
     counts: Counts, weights: Weights, taxonomy: Taxonomy, names: Names, tokenizer: Tokenizer
 ) -> dict[int, tuple[str, str]]:
     """Slot, feature and value of each persona's most telling tokens that can be named."""
-    slots = np.flatnonzero(weights.index >= 0)
+    slots = weights.weighted_slots
     lead = _lead(slots, profiles([counts], taxonomy.features), weights)
     found: dict[int, tuple[str, str]] = {}
     for column in np.argsort(-lead, axis=0, kind="stable").T:
@@ -264,7 +264,8 @@ def _lead(slots: Ints, profile: Profiles, weights: Weights) -> Floats:
 
 def _nobodys(weights: Weights, tokenizer: Tokenizer) -> str:
     """The id of a product that the model knows nothing of, where products are read at all."""
-    unknown = (each for each in _IDS if weights.index[tokenizer.slot("product", each)] < 0)
+    weighted = set(weights.weighted_slots.tolist())
+    unknown = (each for each in _IDS if tokenizer.slot("product", each) not in weighted)
     return next(unknown, _IDS[0])
 
 

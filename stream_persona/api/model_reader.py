@@ -16,12 +16,13 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.model.shard import Part, unpack
 from stream_persona.store.model_replica import following
+from stream_persona.store.shards import read_shards
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
+    from stream_persona.model.shard import Part
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
@@ -79,15 +80,10 @@ class Reader:
             ConfigError: it refuses us, or what is there is not of this deployment.
         """
         stamps = await self._tables.stamps(self._partitions)
-        moved = [p for p, stamp in stamps.items() if self._parts.get(p, (b"",))[0] != stamp]
-        gone = self._parts.keys() - stamps.keys()
-        if moved or gone:
-            for partition, (stamp, blob) in (await self._tables.parts(moved)).items():
-                before = self._parts.get(partition, (b"", None))[1]
-                self._parts[partition] = (stamp, unpack(blob, self._taxonomy, before))
-            self._parts = {p: part for p, part in self._parts.items() if p in stamps}
+        self._parts, changed = await read_shards(self._tables, stamps, self._parts, self._taxonomy)
+        if changed:
             await self._read_names()
-        if await self._follower.follow(self.parts, changed=bool(moved or gone)):
+        if await self._follower.follow(self.parts, changed=changed):
             self.model = Model(self._follower.weights, self._follower.labelled)
 
     async def shopper(self, customer_id: str) -> predict.Shopper:
@@ -115,13 +111,13 @@ class Reader:
         if self._named == weights.version or (looked_for == weights.version and now < until):
             return
         self._looked = (weights.version, now + self._interval)
-        if await self._find(set(np.flatnonzero(weights.index >= 0).tolist())):
+        if await self._find(set(weights.weighted_slots.tolist())):
             self._named = weights.version
 
     async def _find_names(self, shopper: predict.Shopper) -> None:
         """Look for names that workers have found meanwhile; not again and again for the same."""
-        slots = shopper.profile.slots
-        await self._find(set(slots[self.model.weights.index[slots] >= 0].tolist()))
+        weighted = self.model.weights.weighted_slots
+        await self._find(set(np.intersect1d(shopper.profile.slots, weighted).tolist()))
 
     async def _find(self, speaking: set[int]) -> bool:
         """Whether all of these slots have names."""

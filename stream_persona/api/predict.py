@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.features import Counts, Profiles
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
 
 #: What ``predict`` may name, and the key of ``where`` that names a customer.
 TARGET: Final = "persona"

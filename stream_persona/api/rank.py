@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import TokenNames
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
@@ -140,7 +140,7 @@ class Ranker:
             await asyncio.wait([self._deriving], timeout=PATIENCE if self._of else None)
         return self._affinities
 
-    async def _derive(self, of: tuple[str, int], weights: Weights, names: TokenNames) -> None:
+    async def _derive(self, of: tuple[str, int], weights: Predictor, names: TokenNames) -> None:
         try:  # a large model takes a fraction of a second: off the event loop
             self._affinities = await asyncio.to_thread(
                 lambda: Affinities(affinities(weights, names.name))

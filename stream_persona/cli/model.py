@@ -51,13 +51,15 @@ def compare(
     from stream_persona.cli.terminal import print_json, progress
     from stream_persona.model import comparison
     from stream_persona.model.river_adapter import specifications
+    from stream_persona.store.blas import limit_blas_threads
 
     settings, taxonomy = configured()
     rivals = challenger or specifications(settings.challengers) or comparison.USUAL
     models = comparison.contestants([settings.model, *rivals], taxonomy)
+    limit_blas_threads()
     known = asyncio.run(stored(settings, taxonomy))
     with progress("customers judged", len(known) * len(models)) as advance:
-        rows = comparison.compared(
+        rows = comparison.compare(
             known, models, taxonomy, time.perf_counter, advance, in_time=in_time
         )
     if as_json:

@@ -1,4 +1,4 @@
-"""The calibration panel: labelled customers whose records say how much evidence is worth.
+"""The calibration panel: labelled customers on whose records the calibration is measured.
 
 A record keeps no prefixes of its own history, so *pseudo-histories* are drawn from it: each
 token's count is thinned to what n' of n events would have left, by a hash of customer and token,
@@ -16,7 +16,7 @@ import numpy as np
 
 from stream_persona.domain.features import Profiles, log_share
 from stream_persona.domain.slots import COARSE_SLOTS
-from stream_persona.model.estimator import Spread
+from stream_persona.model.discriminant import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ HISTORY_FACTORS: Final = (3.0, 4.0, 4.0, 4.0, 4.0, 4.0)
 class Member:
     """A labelled customer of the calibration panel: hash, fold, label, and profile (one row).
 
-    ``drawn`` keeps the pseudo-histories once they have been drawn.
+    ``drawn`` caches the pseudo-histories.
     """
 
     key: int
@@ -49,8 +49,8 @@ class Member:
     profile: Profiles
     drawn: Profiles | None = None
 
-    def same(self, other: Member) -> bool:
-        """Whether the other says the same of the same customer."""
+    def is_same(self, other: Member) -> bool:
+        """Whether the other is the same customer with the same label and profile."""
         mine, yours = self.profile, other.profile
         return (
             (self.key, self.label) == (other.key, other.label)
@@ -60,26 +60,29 @@ class Member:
         )
 
 
-def mixed(values: Hashes) -> Hashes:
-    """64 well-mixed bits of each value (SplitMix64: Steele, Lea, Flood, OOPSLA 2014)."""
+def mix_bits(values: Hashes) -> Hashes:
+    """Return 64 well-mixed bits of each value (SplitMix64: Steele, Lea, Flood, OOPSLA 2014)."""
     z = values + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-def histories(member: Member) -> Profiles:
-    """The pseudo-histories of a member, smallest first, and the whole profile last; one per row."""
-    if member.drawn is not None:
-        return member.drawn
-    profile = member.profile
+def draw_histories(member: Member) -> Profiles:
+    """Return a member's pseudo-histories, smallest first, and its whole profile last, as rows."""
+    if member.drawn is None:
+        member.drawn = _draw(member.key, member.profile)
+    return member.drawn
+
+
+def _draw(key: int, profile: Profiles) -> Profiles:
     events, slots = float(profile.events[0]), profile.slots[1:]
     counts = profile.shares[1:] * events
     units = np.ceil(counts).astype(np.int64)
     token = np.repeat(np.arange(len(slots)), units)
     number = np.arange(len(token)) - np.repeat(np.cumsum(units) - units, units)
-    seed = np.uint64(member.key) ^ (slots[token].astype(np.uint64) << np.uint64(40))
-    drawn = mixed(mixed(seed) + number.astype(np.uint64)) / 2.0**64
+    seed = np.uint64(key) ^ (slots[token].astype(np.uint64) << np.uint64(40))
+    drawn = mix_bits(mix_bits(seed) + number.astype(np.uint64)) / 2.0**64
     part = np.minimum(counts[token] - number, 1.0)  # the last unit may be a fraction
     sizes = [size for size in HISTORIES if size < events]
     rows = [
@@ -91,8 +94,7 @@ def histories(member: Member) -> Profiles:
         f * size / (1.0 + (f - 1.0) * size / events)
         for f, size in zip(HISTORY_FACTORS, sizes, strict=False)
     ]
-    member.drawn = _stack(rows, np.array([*taken, events]))
-    return member.drawn
+    return _stack(rows, np.array([*taken, events]))
 
 
 def _row(slots: Ints, shares: Floats) -> tuple[Ints, Floats]:
@@ -111,8 +113,8 @@ def _stack(rows: Sequence[tuple[Ints, Floats]], events: Floats) -> Profiles:
     return Profiles(starts, np.array(middles), slots, shares, events)
 
 
-def joined(parts: Sequence[Profiles]) -> Profiles:
-    """The rows of all parts, one after another."""
+def concatenate(parts: Sequence[Profiles]) -> Profiles:
+    """Return the rows of all parts, one after another."""
     ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
     return Profiles(
         np.concatenate([[0], *(p.starts[1:] + e for p, e in zip(parts, ends, strict=False))]),
@@ -123,8 +125,8 @@ def joined(parts: Sequence[Profiles]) -> Profiles:
     )
 
 
-def spread_of(panel: Sequence[Member], classes: Sequence[Any]) -> Spread | None:
-    """The coarse tokens of the panel, in the order of its keys."""
+def measure_spread(panel: Sequence[Member], classes: Sequence[Any]) -> Spread | None:
+    """Collect the coarse tokens of the panel, in the order of its keys; None of an empty panel."""
     known = sorted((m for m in panel if m.label in classes), key=lambda member: member.key)
     if not known:
         return None

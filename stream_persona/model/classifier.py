@@ -1,4 +1,4 @@
-"""The classifier: additive sums as a River estimator, and the sums that seeds stand for."""
+"""The classifier: additive sums as a River estimator, and sums made of a taxonomy's seeds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
             self.learn_one(row, label)
 
     def predict_proba_one(self, x: Mapping[Any, float], **_: Any) -> dict[Any, float]:
-        """The posterior over the classes seen; empty before the first."""
+        """Return the posterior over the classes seen; empty before the first."""
         if self._weights is None or self._changed:
             self._weights, self._changed = derive(self, sorted(self.labels(), key=str)), False
         if not self._weights.classes:
@@ -65,13 +65,13 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
         return dict(zip(self._weights.classes, row.tolist(), strict=True))
 
     def predict_proba_many(self, X: Any) -> Any:  # noqa: N803 - River's name
-        """The posteriors of the rows of a DataFrame."""
+        """Return the posteriors of the rows of a DataFrame."""
         rows = [self.predict_proba_one(row) for row in X.to_dict("records")]
         return type(X)(rows, index=X.index)
 
 
 def profile_of(x: Mapping[Any, float]) -> Profiles:
-    """The profile of a mapping from tokens (text, read as coarse) or slots to counts."""
+    """Make a profile of a mapping from tokens (text, read as coarse) or slots to counts."""
     counts: dict[int, float] = {}
     for key, value in x.items():
         if key != "events" and value > 0:
@@ -85,7 +85,7 @@ def profile_of(x: Mapping[Any, float]) -> Profiles:
 
 
 def seeds(taxonomy: Taxonomy, fine: Iterable[str] = ()) -> Sums:
-    """Sums of a few imagined customers per seeded persona, so that a shop can start."""
+    """Make the sums of a few imagined customers per seeded persona, so that a shop can start."""
     sums, fine = Sums(), frozenset(fine or taxonomy.features.fine)
     for persona in taxonomy.personas:
         slots = {
@@ -96,7 +96,7 @@ def seeds(taxonomy: Taxonomy, fine: Iterable[str] = ()) -> Sums:
         if not slots:
             continue
         e = round(MAX_EVENTS * _SEED_SHARE * SCALE)
-        # Pseudo-counts speak in the multinomial view only: they know nothing of spread.
+        # Only in the multinomial view: nothing is known of the spread of seeds.
         moments = np.tile(np.array([[1], [e], [e * e // SCALE], [0], [0]]), len(slots))
         part = Contribution(0, round(MAX_EVENTS * SCALE), np.array(sorted(slots)), moments)
         for _ in range(taxonomy.policy.seed_customers):

@@ -1,9 +1,9 @@
-"""The model and its challengers on all labelled customers: the same trials, the same figures.
+"""Compares the model and its challengers on all labelled customers: same trials, same figures.
 
-Nobody is judged on a customer that it has learned. Either the customers fall into five folds by a
-hash of their ids, and each is judged by what has learned the other four; or they come in the order
-of their assignments, in blocks, each judged before it is learned. Everything is judged on the
-records as they are stored now, with what happened after the assignment.
+No model is judged on a customer that it has learned. Either the customers fall into five folds by
+a hash of their ids, and each fold is predicted by a model of the other four; or they come in the
+order of their assignments, in blocks, each predicted before it is learned. All are judged on the
+records as they are stored now, including what happened after the assignment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stream_persona.errors import InputError
-from stream_persona.model.calibration_panel import Member, joined
+from stream_persona.model.calibration_panel import Member, concatenate
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.fitting import ModelFitter
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
 
-    Tell = Callable[[int], None]
+    Progress = Callable[[int], None]
     Clock = Callable[[], float]
     Rows = Sequence[Sequence[float]]
 
-#: Challengers of a comparison that names none, in a shop that has none.
+#: Challengers where neither the comparison nor the settings name any.
 USUAL: Final = (
     "river.naive_bayes:MultinomialNB",
     "river.naive_bayes:ComplementNB",
@@ -37,18 +37,18 @@ USUAL: Final = (
     "river.linear_model:SoftmaxRegression",
 )
 PRIOR: Final = "class prior"
-#: Fewer labelled customers than this tell nothing.
+#: Fewer labelled customers than this are not compared.
 LEAST: Final = 10
 _BLOCKS: Final = 20
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one model: figures over all trials, microseconds a customer.
+    """One model's figures over all trials, and its microseconds a customer.
 
-    ``learn_us`` is everything from examples to a model that answers, calibration included, for
-    each customer learned; ``failure`` is the sentence for which a model is out, its figures then
-    are those of the trials before.
+    ``learn_us`` is everything from examples to a model that predicts, calibration included, for
+    each customer learned. ``failure`` is empty, or one sentence on why the model failed: the
+    figures are then those of the trials before.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Learn some (having forgotten everything before, if ``anew``), then be judged on others."""
+    """A step of a comparison: learn ``study``, with a new model if ``anew``; predict ``exam``."""
 
     anew: bool
     study: Sequence[Example]
@@ -72,39 +72,39 @@ class Step:
 
 
 class Contestant(Protocol):
-    """What can be compared."""
+    """A model that can be compared."""
 
     def learn(self, known: Sequence[Example]) -> None:
-        """Learn these as well."""
+        """Learn these examples as well."""
         ...
 
     def score(self, asked: Sequence[Example]) -> Rows:
-        """Probabilities for each, in the order of the personas."""
+        """Return probabilities for each example, in the order of the personas."""
         ...
 
 
 class Prior:
-    """The shares of the personas among those learned."""
+    """Predicts the shares of the personas among the examples learned."""
 
     def __init__(self, personas: Sequence[str]) -> None:
         self._seen = dict.fromkeys(personas, 0)
 
     def learn(self, known: Sequence[Example]) -> None:
-        """Count."""
+        """Count the personas."""
         for example in known:
             self._seen[example.persona] += 1
 
     def score(self, asked: Sequence[Example]) -> Rows:
-        """The same for everybody."""
+        """Return the same for every example."""
         total = sum(self._seen.values()) + len(self._seen)
         return [[(n + 1) / total for n in self._seen.values()]] * len(asked)
 
 
 class Additive:
-    """The package's own model with its calibration, as workers derive it."""
+    """Predicts with the package's own model and its calibration, as workers derive it."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
-        self._learned = ModelFitter(taxonomy)
+        self._fitter = ModelFitter(taxonomy)
         self._sums = PersonaClassifier()
         self._panel: list[Member] = []
 
@@ -116,35 +116,35 @@ class Additive:
             self._panel.append(Member(key, key % FOLDS, example.persona, example.profile))
         self._panel = sorted(self._panel, key=lambda member: member.key)[:PANEL]
         if known:
-            self._learned.update(self._sums, self._panel, calibrate=True)
+            self._fitter.update(self._sums, self._panel, calibrate=True)
 
     def score(self, asked: Sequence[Example]) -> Rows:
-        """All at once."""
-        rows = joined([example.profile for example in asked])
-        found: list[list[float]] = self._learned.weights.probabilities(rows).tolist()
+        """Predict all at once."""
+        rows = concatenate([example.profile for example in asked])
+        found: list[list[float]] = self._fitter.weights.probabilities(rows).tolist()
         return found
 
 
 class Rival:
-    """A River classifier."""
+    """Predicts with a River classifier."""
 
     def __init__(self, specification: str, personas: Sequence[str]) -> None:
         self._learner = Learner(classifier(specification), personas)
 
     def learn(self, known: Sequence[Example]) -> None:
-        """One after another."""
+        """Learn one after another."""
         for example in known:
             self._learner.learn(example.persona, example.profile)
 
     def score(self, asked: Sequence[Example]) -> Rows:
-        """One after another."""
+        """Predict one after another."""
         return [self._learner.probabilities(example.profile) for example in asked]
 
 
 def contestants(
     specifications: Sequence[str], taxonomy: Taxonomy
 ) -> dict[str, Callable[[], Contestant]]:
-    """The class prior and what the specifications name, each as something that makes a new one.
+    """Return factories of contestants by name: the class prior, and what specifications name.
 
     Raises:
         SettingsError: one is no River classifier.
@@ -160,7 +160,7 @@ def contestants(
 
 
 def folds(known: Sequence[Example]) -> Iterator[Step]:
-    """Five folds by a hash of the ids: learn four, be judged on the fifth.
+    """Yield five folds by a hash of the ids: learn four, predict the fifth.
 
     It is another hash than that of the calibration's folds.
     """
@@ -171,7 +171,7 @@ def folds(known: Sequence[Example]) -> Iterator[Step]:
 
 
 def blocks(known: Sequence[Example]) -> Iterator[Step]:
-    """In the order of the assignments' event times: be judged on a block, then learn it."""
+    """Yield blocks in the order of the assignments' event times: predict one, then learn it."""
     ordered = sorted(known, key=lambda each: (each.assigned_at, each.customer_id))
     size, last = -(-len(ordered) // _BLOCKS), list[Example]()
     for start in range(0, len(ordered), size):
@@ -180,28 +180,28 @@ def blocks(known: Sequence[Example]) -> Iterator[Step]:
         last = block
 
 
-def judged(
+def judge(
     name: str,
     make: Callable[[], Contestant],
     steps: Sequence[Step],
     personas: Sequence[str],
-    tell: Tell,
+    progress: Progress,
     clock: Clock,
 ) -> Row:
-    """One contestant through all steps."""
-    quality, watch, failure = Prequential(personas), _Watch(clock), ""
+    """Take one contestant through all steps."""
+    quality, watch, failure = Prequential(personas), _Stopwatch(clock), ""
     contestant = make()
     for step in steps:
         contestant = make() if step.anew else contestant
         try:
             watch.learn(contestant, step.study)
             rows = watch.score(contestant, step.exam)
-        except Exception as error:  # noqa: BLE001 - a classifier may fail in any way, and is then out
+        except Exception as error:  # noqa: BLE001 - a classifier may fail in any way
             failure = " ".join(str(error).split()) or type(error).__name__
             break
         for example, row in zip(step.exam, rows, strict=True):
             quality.judge(example.persona, row)
-        tell(len(step.exam))
+        progress(len(step.exam))
     made = quality.snapshot()
     learn_us, predict_us = watch.microseconds()
     return Row(
@@ -210,8 +210,8 @@ def judged(
     )  # fmt: skip
 
 
-class _Watch:
-    """Takes the time of learning and of predicting, for each customer."""
+class _Stopwatch:
+    """Measures the time of learning and of predicting a customer."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -238,18 +238,19 @@ class _Watch:
         self._customers[what] += number
 
 
-def compared(
+def compare(
     known: Sequence[Example],
     models: dict[str, Callable[[], Contestant]],
     taxonomy: Taxonomy,
     clock: Clock,
-    tell: Tell = lambda _: None,
+    progress: Progress = lambda _: None,
     *,
     in_time: bool = False,
 ) -> list[Row]:
-    """A row for each model; ``in_time`` takes blocks in the order of time instead of folds.
+    """Return a row for each model; ``in_time`` takes blocks in the order of time, not folds.
 
-    ``clock`` gives seconds, from which the times of learning and predicting are taken.
+    ``clock`` gives seconds, by which learning and predicting are measured. ``progress`` is called
+    with each number of customers predicted.
 
     Raises:
         InputError: there are too few labelled customers to compare anything.
@@ -261,4 +262,6 @@ def compared(
             f"found {len(known)} of {len(personas)}: assign some, see stream-persona assign --help"
         )
     steps = list(blocks(known) if in_time else folds(known))
-    return [judged(name, make, steps, taxonomy.names, tell, clock) for name, make in models.items()]
+    return [
+        judge(name, make, steps, taxonomy.names, progress, clock) for name, make in models.items()
+    ]

@@ -1,7 +1,7 @@
-"""How good predictions are: prequentially, over assignments, score first and learn after.
+"""Measures how good predictions are: prequentially, over assignments, score first, learn after.
 
-Whoever is assigned a persona was predicted a moment before, by weights that did not know the
-answer yet (A. P. Dawid, "Statistical theory: the prequential approach", JRSS A, 1984). The figures
+A customer who is assigned a persona was predicted a moment before, by weights that did not include
+the answer (A. P. Dawid, "Statistical theory: the prequential approach", JRSS A, 1984). The figures
 are River's, and so is the detector of drift (ADWIN: Bifet, Gavaldà, SDM 2007). Detectors and
 running means can't be unlearned: they hold numbers of trials and nothing of any customer, they
 may raise an alarm, and no prediction depends on them. What the figures are made of is kept as
@@ -21,15 +21,19 @@ from stream_persona.domain.record import MILLION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Trials that the recent figures look back on.
+#: Trials that the recent figures cover.
 WINDOW: Final = 500
-#: For the detector a loss is at most so many times that of a uniform guess: it expects a bound.
-_MOST_LOSS: Final = 2.0
+#: Equal bins of confidence in which calibration is measured.
+BINS: Final = 10
+#: The newest alarms, whose times are kept.
+ALARMS: Final = 20
+#: ADWIN expects bounded values: a loss counts at most so many times that of a uniform guess.
+_MAX_LOSS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Figures over all trials so far; those of no trials are NaN.
+    """A model's figures over all trials so far; those of no trials are NaN.
 
     Losses are in nats; a probability of 0 counts as 1e-15. ``prior_log_loss`` is that of the
     class shares seen before each trial. ``ece`` is the expected calibration error over ``bins``.
@@ -53,12 +57,12 @@ class Quality:
 class Prequential:
     """Judges the predictions of one model, assignment by assignment.
 
-    >>> judged = Prequential(["parent", "student"])
-    >>> judged.judge("parent", [0.8, 0.2])
+    >>> quality = Prequential(["parent", "student"])
+    >>> quality.judge("parent", [0.8, 0.2])
     False
-    >>> judged.judge("student", [0.6, 0.4])
+    >>> quality.judge("student", [0.6, 0.4])
     False
-    >>> figures = judged.snapshot()
+    >>> figures = quality.snapshot()
     >>> figures.trials, figures.accuracy, round(figures.log_loss, 3), round(figures.ece, 3)
     (2, 0.5, 0.57, 0.4)
     """
@@ -74,13 +78,13 @@ class Prequential:
         self._prior_loss = metrics.CrossEntropy()
         self._reliability = {persona: [Bin()] * BINS for persona in self._personas}
         self._detector = drift.ADWIN()
-        self._worst = _MOST_LOSS * math.log(max(2, len(self._personas)))
+        self._worst = _MAX_LOSS * math.log(max(2, len(self._personas)))
         self._alarms = 0
         self._last_alarms: tuple[tuple[int, int], ...] = ()
 
     @property
     def trials(self) -> int:
-        """How many predictions were judged."""
+        """The number of predictions judged."""
         return sum(self._seen.values())
 
     def judge(self, persona: str, probabilities: Sequence[float], at: int = 0) -> bool:
@@ -98,11 +102,11 @@ class Prequential:
         self._accuracy.update(persona, named)
         self._recent_accuracy.update(persona, named)
         self._macro_f1.update(persona, named)
-        self._place(named, row[named], right=named == persona)
-        return self._alarmed(row[persona], at)
+        self._count_confidence(named, row[named], right=named == persona)
+        return self._detect_drift(row[persona], at)
 
     def snapshot(self) -> Quality:
-        """The figures as they are now."""
+        """Return the figures as they are now."""
         any_trial = self.trials > 0
         bins = pooled(self._reliability.values())
         return Quality(
@@ -120,7 +124,7 @@ class Prequential:
         )
 
     def tally(self) -> Tally:
-        """The counts and sums as they are now."""
+        """Return the counts and sums as they are now."""
         trials, recent = self.trials, min(self.trials, WINDOW)
         return Tally(
             trials=trials,
@@ -129,24 +133,26 @@ class Prequential:
             recent=recent,
             recent_loss=self._recent_loss.get() * recent,
             recent_right=round(self._recent_accuracy.get() * recent),
-            confusion=[[self._named(named, each) for each in self._seen] for named in self._seen],
+            confusion=[
+                [self._confused(named, each) for each in self._seen] for named in self._seen
+            ],
             reliability=[list(bins) for bins in self._reliability.values()],
             alarms=list(self._last_alarms),
         )
 
-    def _named(self, named: str, assigned: str) -> int:
-        """How many of those assigned a persona were named another, or the same."""
+    def _confused(self, named: str, assigned: str) -> int:
+        """Count the customers of an assigned persona that were predicted as ``named``."""
         return int(self._macro_f1.cm.data.get(assigned, {}).get(named, 0))
 
-    def _place(self, named: str, confidence: float, *, right: bool) -> None:
+    def _count_confidence(self, named: str, confidence: float, *, right: bool) -> None:
         bins, number = self._reliability[named], min(int(confidence * BINS), BINS - 1)
         last = bins[number]
         bins[number] = Bin(
             last.trials + 1, last.right + right, last.confidence + round(confidence * MILLION)
         )
 
-    def _alarmed(self, probability: float, at: int) -> bool:
-        """Whether the loss has risen; that a model gets better is drift, but no alarm."""
+    def _detect_drift(self, probability: float, at: int) -> bool:
+        """Whether the loss has risen; a falling loss is drift as well, but no alarm."""
         before = self._detector.estimation
         loss = -math.log(max(probability, 1e-15))
         self._detector.update(min(loss / self._worst, 1.0))
@@ -155,14 +161,6 @@ class Prequential:
         self._alarms += 1
         self._last_alarms = (*self._last_alarms, (at, self.trials))[-ALARMS:]
         return True
-
-
-#: Equal bins of confidence in which calibration is measured.
-BINS: Final = 10
-
-
-#: Alarms whose times are kept, the newest ones.
-ALARMS: Final = 20
 
 
 class Bin(NamedTuple):
@@ -177,7 +175,7 @@ class Bin(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What the figures are made of: counts, and losses summed, in nats.
+    """The counts and sums that figures are made of; losses are summed, in nats.
 
     ``recent`` are the trials of the window. ``confusion`` counts by the persona that was named and
     then by the assigned one, ``reliability`` has ``BINS`` bins for each that was named; personas
@@ -196,12 +194,18 @@ class Tally(NamedTuple):
 
 
 def pooled(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
-    """The bins of several personas, or models, added up bin by bin."""
+    """Add up the bins of several personas, or models, bin by bin."""
     return [Bin(*map(sum, zip(*same, strict=True))) for same in zip(*rows, strict=True)]
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: the bins' gaps between confidence and accuracy, weighted."""
+    """Return the expected calibration error; NaN without trials.
+
+    It is the mean gap between confidence and accuracy of the bins, weighted by their trials.
+
+    >>> calibration_error([Bin(), Bin(trials=4, right=3, confidence=3_500_000)])
+    0.125
+    """
     trials = sum(each.trials for each in bins)
     if not trials:
         return math.nan

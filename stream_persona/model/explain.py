@@ -1,4 +1,4 @@
-"""Why: the factors of a prediction, from the same arithmetic as the prediction itself.
+"""Explains predictions by their factors, from the same arithmetic as the predictions themselves.
 
 The posterior is log-linear in the tokens, so it is a product: the prior, one factor for each
 token, and what makes the probabilities of all personas sum to 1. A token's *lift* is its factor
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stream_persona.domain.features import SCALE
 from stream_persona.domain.record import MILLION
 
 if TYPE_CHECKING:
@@ -20,25 +19,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.domain.features import Profiles
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-#: Feature, value and lift in millionths of each reason, the strongest first.
+#: Each reason's feature, value and lift in millionths, the strongest first.
 Reasons = tuple[tuple[str, str, int], ...]
 
-#: Bound of the sum of all log-lifts in a tree: their product stays a number.
+#: Bound of the sum of all log-lifts in a tree, so that their product stays finite.
 _MOST_LOG: Final = 300.0
-#: Bound of a published log-lift: a million says enough.
+#: Bound of a published log-lift: a factor of about a million.
 _MOST_LIFT: Final = 13.8
 
 
-def log_lifts(weights: Weights, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
-    """Row and slot of each token of profiles, and its log-lift (tokens, classes)."""
-    rows, slots, added = weights.evidence(profiles)
-    prior = np.exp(weights.log_prior)
-    # So that no exponential overflows; numpy is quickest down long columns.
+def log_lifts(predictor: Predictor, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+    """Return row and slot of each weighted token of profiles, and its log-lift (tokens, classes).
+
+    The rows ascend.
+    """
+    rows, slots, added = predictor.evidence(profiles)
+    prior = np.exp(predictor.log_prior)
+    # Subtracted so that no exponential overflows; numpy is quickest down long columns.
     most = np.ascontiguousarray(added.T).max(axis=0, initial=-np.inf)
     # Not a matrix product, whose last bits may depend on the rows around.
     odds = np.exp(added - most[:, None]) * (prior / prior.sum())
@@ -47,64 +49,78 @@ def log_lifts(weights: Weights, profiles: Profiles) -> tuple[Ints, Ints, Floats]
 
 
 def split(token: str) -> tuple[str, str]:
-    """Feature and value of a token's name."""
+    """Return feature and value of a token's name.
+
+    >>> split("query:a:b")
+    ('query', 'a:b')
+    """
     feature, _, value = token.partition(":")
     return feature, value
 
 
 def reasons(
-    weights: Weights,
+    predictor: Predictor,
     profiles: Profiles,
     personas: Sequence[str],
     name: Callable[[int], str],
     count: int,
 ) -> list[Reasons]:
-    """Of each row the strongest ``(feature, value, lift in millionths)`` that speak for a persona.
+    """Return for each row the ``count`` strongest reasons why it is of its persona.
 
-    ``personas`` has one for each row of ``profiles``.
+    ``personas`` has one for each row of ``profiles``; a reason is a token whose lift is above 1. A
+    row of an unknown persona has none.
     """
-    found: list[list[tuple[str, str, int]]] = [[] for _ in personas]
-    columns = np.array([weights.classes.index(p) if p in weights.classes else -1 for p in personas])
     if not count or not len(personas):
         return [() for _ in personas]
-    rows, slots, lifts = log_lifts(weights, profiles)
-    column = columns[rows]
+    rows, slots, lifts = log_lifts(predictor, profiles)
+    column = _columns(predictor.classes, personas)[rows]
     lift = lifts[np.arange(len(rows)), column]
-    speaking = np.flatnonzero((lift > 0) & (column >= 0))
-    rows, slots, lift = rows[speaking], slots[speaking], lift[speaking]
-    order = np.lexsort((-lift, rows))
-    first = np.searchsorted(rows, rows)  # rows ascend, so this is where each token's row begins
-    order = order[np.arange(len(order)) - first < count]
-    shown = np.rint(np.exp(np.minimum(lift[order], _MOST_LIFT)) * MILLION).astype(np.int64)
-    slots = slots[order]
+    lift[column < 0] = 0.0
+    strongest = _top_of_rows(rows, lift, count)
+    rows, slots, lift = rows[strongest], slots[strongest], lift[strongest]
+    shown = np.rint(np.exp(np.minimum(lift, _MOST_LIFT)) * MILLION).astype(np.int64)
     named = {slot: split(name(slot)) for slot in np.unique(slots).tolist()}
-    for row, slot, value in zip(rows[order].tolist(), slots.tolist(), shown.tolist(), strict=True):
+    found: list[list[tuple[str, str, int]]] = [[] for _ in personas]
+    for row, slot, value in zip(rows.tolist(), slots.tolist(), shown.tolist(), strict=True):
         found[row].append((*named[slot], value))
     return [tuple(each) for each in found]
 
 
-def tree(
-    weights: Weights, profile: Profiles, persona: str, name: Callable[[int], str]
-) -> dict[str, Any]:
-    """``$why``: the product of the values of all factors is the persona's probability.
+def _columns(classes: Sequence[str], personas: Sequence[str]) -> Ints:
+    """Return the column of each persona among the classes, -1 for one that is not there."""
+    return np.array([classes.index(each) if each in classes else -1 for each in personas])
 
-    Factors are ordered from the one that speaks most for the persona to the one most against.
+
+def _top_of_rows(rows: Ints, lift: Floats, count: int) -> Ints:
+    """Return positions of each row's ``count`` greatest positive lifts, in descending order.
+
+    ``rows`` ascend, and so do those of the positions.
     """
-    column = weights.classes.index(persona)
-    probability = float(weights.probabilities(profile)[0, column])
-    prior = float(np.exp(weights.log_prior[column]))
-    _, slots, lifts = log_lifts(weights, profile)
+    positive = np.flatnonzero(lift > 0)
+    own = rows[positive]
+    order = np.lexsort((-lift[positive], own))
+    rank = np.arange(len(order)) - np.searchsorted(own, own)
+    return positive[order[rank < count]]
+
+
+def tree(
+    predictor: Predictor, profile: Profiles, persona: str, name: Callable[[int], str]
+) -> dict[str, Any]:
+    """Return ``$why``: the product of the values of all factors is the persona's probability.
+
+    ``profile`` has one row. Factors are ordered from the one most for the persona to the one most
+    against it.
+    """
+    column = predictor.classes.index(persona)
+    probability = float(predictor.probabilities(profile)[0, column])
+    prior = float(np.exp(predictor.log_prior[column]))
+    _, slots, lifts = log_lifts(predictor, profile)
     logs = lifts[:, column]
     # The product of all must be a number; overwhelming lifts are shown in proportion.
     logs = logs * min(1.0, _MOST_LOG / max(float(np.abs(logs).sum()), 1e-9))
     lift = np.exp(logs)
     factors = [
-        {
-            "type": "relatedPropositionLift",
-            "proposition": {(pair := split(name(int(slots[i]))))[0]: {"$has": pair[1]}},
-            "value": float(lift[i]),
-        }
-        for i in np.argsort(-lift, kind="stable")
+        _factor(name(int(slots[i])), float(lift[i])) for i in np.argsort(-lift, kind="stable")
     ]
     rest = probability / (prior * float(np.prod(lift)))
     return {
@@ -117,14 +133,24 @@ def tree(
     }
 
 
-def affinities(weights: Weights, name: Callable[[int], str]) -> dict[str, dict[str, float]]:
-    """Per persona, the lift of every token that the model has learned to tell it by."""
-    slots = np.flatnonzero(weights.index >= 0)
-    lifts = np.exp(weights.shares_w[weights.index[slots]] / SCALE)
+def _factor(token: str, lift: float) -> dict[str, Any]:
+    feature, value = split(token)
+    proposition = {feature: {"$has": value}}
+    return {"type": "relatedPropositionLift", "proposition": proposition, "value": lift}
+
+
+def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, dict[str, float]]:
+    """Return for each persona the lift of every token that has one, by the token's name.
+
+    The lift is the persona's share of the token over the common share.
+    """
+    slots = predictor.weighted_slots
+    ratios = predictor.share_log_ratios(slots)
+    lifts = np.exp(ratios)
     return {
         persona: {
             name(int(slots[i])): round(float(lifts[i, column]), 6)
-            for i in np.flatnonzero(weights.shares_w[weights.index[slots], column])
+            for i in np.flatnonzero(ratios[:, column])
         }
-        for column, persona in enumerate(weights.classes)
+        for column, persona in enumerate(predictor.classes)
     }

@@ -1,4 +1,4 @@
-"""Any River classifier over customers' profiles: named in text, taught, and asked.
+"""Any River classifier over customers' profiles: made from a text, trained, and asked.
 
 A *specification* is ``module:Class``, with constructor arguments if need be, which are literals:
 ``river.forest:ARFClassifier(n_models=5)``. It may also name an estimator that a module of your own
@@ -67,32 +67,32 @@ class Classifier(Protocol):
 class Learner:
     """A River classifier that learns examples and answers in the order of ``personas``.
 
-    ``classifier`` is a pattern and stays as it is.
+    It trains a clone: ``classifier`` itself is never trained.
     """
 
     def __init__(self, classifier: Classifier, personas: Sequence[str]) -> None:
-        # What is cloned must never have learned: some keep what they count in their parameters.
-        self._untaught = classifier
+        # Some classifiers keep counts in their parameters, so only an untrained one may be cloned.
+        self._untrained = classifier
         self._classifier = classifier.clone()
         self._personas = tuple(personas)
         self._form = form_of(classifier)
 
     def fresh(self) -> Learner:
-        """The same, having learned nothing."""
-        return Learner(self._untaught, self._personas)
+        """Return one of the same classifier that has learned nothing."""
+        return Learner(self._untrained, self._personas)
 
     def learn(self, persona: str, profile: Profiles) -> None:
         """Learn that a customer of this profile (one row) is of ``persona``."""
         self._classifier.learn_one(features_of(profile, self._form), persona)
 
     def probabilities(self, profile: Profiles) -> tuple[float, ...]:
-        """The posterior for a profile of one row; sums to 1."""
+        """Return the posterior for a profile of one row; sums to 1."""
         found = self._classifier.predict_proba_one(features_of(profile, self._form))
-        return normalised([found.get(persona, 0.0) for persona in self._personas])
+        return normalise([found.get(persona, 0.0) for persona in self._personas])
 
 
-def refolded(learner: Learner, examples: Iterable[Example]) -> Learner:
-    """One that has learned exactly these, in the order of ``in_order``: a function of the set."""
+def refold(learner: Learner, examples: Iterable[Example]) -> Learner:
+    """Return a learner of exactly these examples, whatever their order and what it was before."""
     fresh = learner.fresh()
     for example in in_order(examples):
         fresh.learn(example.persona, example.profile)
@@ -100,15 +100,16 @@ def refolded(learner: Learner, examples: Iterable[Example]) -> Learner:
 
 
 def in_order(examples: Iterable[Example]) -> list[Example]:
-    """Examples by a hash of their customers' ids: an order that depends on the set alone.
+    """Sort examples by a hash of their customers' ids: an order that depends on the set alone.
 
-    Ids themselves may come in groups (by country, by age), which misleads whoever learns in steps.
+    Ids themselves may come in groups (by country, by age), which misleads classifiers that learn
+    in steps.
     """
     return sorted(examples, key=lambda e: (customer_key(e.customer_id), e.customer_id))
 
 
 def form_of(classifier: object) -> Form:
-    """In which form a classifier is told of a customer (``features_of``)."""
+    """Return the form in which a classifier takes a profile (see ``features_of``)."""
     last = _last(classifier)
     if isinstance(last, PersonaClassifier):
         return "whole"
@@ -116,14 +117,14 @@ def form_of(classifier: object) -> Form:
 
 
 def features_of(profile: Profiles, form: Form) -> dict[Any, float]:
-    """A profile of one row as River takes it, keyed by slots in their order.
+    """Return a profile of one row as River takes it, keyed by slots in their order.
 
     ``counts``, for the naive Bayes family, are the decayed counts of tokens, of at most 100 events:
-    a heavy shopper is no louder to them than in our own sums. ``logs``, for everything else (linear
-    models, trees, neighbours), are log(1 + 200 q) of the shares q: from 0 to about 5, however much
-    somebody buys. Both are exactly what a customer contributes to the sums, so whoever follows
-    those knows when to fold again. ``whole`` has the unbounded counts and the number of events, for
-    ``PersonaClassifier``.
+    a heavy shopper weighs no more in them than in our own sums. ``logs``, for everything else
+    (linear models, trees, neighbours), are log(1 + 200 q) of the shares q: from 0 to about 5,
+    whatever the number of events. Both are exactly what a customer contributes to the sums, so a
+    change of these shows when to fold again. ``whole`` has the unbounded counts and the number of
+    events, for ``PersonaClassifier``.
     """
     if form == "whole":
         events = float(profile.events[0])
@@ -134,8 +135,12 @@ def features_of(profile: Profiles, form: Form) -> dict[Any, float]:
     return dict(zip(part.slots.tolist(), values, strict=True))
 
 
-def normalised(row: Sequence[float]) -> tuple[float, ...]:
-    """Probabilities that sum to 1; uniform where a classifier knows nothing, or no number."""
+def normalise(row: Sequence[float]) -> tuple[float, ...]:
+    """Scale a row to a sum of 1; what is no positive number counts as 0, and no sum as uniform.
+
+    >>> normalise([1, 3]), normalise([float("nan"), 2]), normalise([0, 0])
+    ((0.25, 0.75), (0.0, 1.0), (0.5, 0.5))
+    """
     kept = [p if math.isfinite(p) and p > 0 else 0.0 for p in map(float, row)]
     total = sum(kept)
     if not 0 < total < math.inf:
@@ -144,7 +149,11 @@ def normalised(row: Sequence[float]) -> tuple[float, ...]:
 
 
 def specifications(text: str) -> tuple[str, ...]:
-    """The specifications in a list separated by commas; those in parentheses separate nothing."""
+    """Split a list at its commas, but not at those in parentheses; leave out what comes twice.
+
+    >>> specifications("a:B, c:D(x=1, y=[2, 3]), a:B")
+    ('a:B', 'c:D(x=1, y=[2, 3])')
+    """
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "([{") - (letter in ")]}")
@@ -156,27 +165,27 @@ def specifications(text: str) -> tuple[str, ...]:
 
 
 def classifier(specification: str) -> Classifier:
-    """The River classifier that a specification names; one of two classes is run one-vs-rest.
+    """Make the River classifier that a specification names; binary ones are run one-vs-rest.
 
     Raises:
         SettingsError: there is none; one sentence says why.
     """
     if specification.strip() == ADDITIVE:
         return cast("Classifier", PersonaClassifier())
-    path, name, arguments = _parsed(specification)
+    path, name, arguments = _parse(specification)
     try:
         found = getattr(importlib.import_module(path), name)
     except Exception as error:  # noqa: BLE001 - a module may fail in any way when it is imported
-        raise _wrong(specification, f"it cannot be imported ({_told(error)})") from None
-    made = _made(found, arguments, specification)
+        raise _wrong(specification, f"it cannot be imported ({_one_line(error)})") from None
+    made = _construct(found, arguments, specification)
     last = _last(made)
     if last._multiclass:  # noqa: SLF001 - River's own mark
         return cast("Classifier", made)
     return cast("Classifier", multiclass.OneVsRestClassifier(made))
 
 
-def _parsed(specification: str) -> tuple[str, str, dict[str, Any]]:
-    """Module, name and arguments."""
+def _parse(specification: str) -> tuple[str, str, dict[str, Any]]:
+    """Return module, name and arguments."""
     found = re.fullmatch(r"([\w.]+):(\w+)(\(.*\))?", specification.strip(), re.DOTALL)
     if found is None:
         raise _wrong(specification, _FORM)
@@ -192,19 +201,19 @@ def _parsed(specification: str) -> tuple[str, str, dict[str, Any]]:
     return found[1], found[2], given
 
 
-def _made(found: object, arguments: dict[str, Any], specification: str) -> Any:  # noqa: ANN401
-    """A new classifier of what was found, if that is one."""
+def _construct(found: object, arguments: dict[str, Any], specification: str) -> Any:  # noqa: ANN401
+    """Construct a new classifier of what was found, if that is one."""
     is_class = inspect.isclass(found) and issubclass(found, base.Classifier)
     if not is_class and not isinstance(found, base.Classifier | compose.Pipeline):
         raise _wrong(specification, "neither a class nor an estimator for classes bears this name")
     try:
         made: Any = (
-            cast("Any", found)(**_seeded(found, arguments)) if is_class
+            cast("Any", found)(**_with_seed(found, arguments)) if is_class
             else cast("Any", found).clone(arguments)
         )  # fmt: skip
         last = _last(made)
     except Exception as error:  # noqa: BLE001 - a constructor may fail in any way
-        raise _wrong(specification, f"it cannot be made ({_told(error)})") from None
+        raise _wrong(specification, f"it cannot be made ({_one_line(error)})") from None
     if not isinstance(last, base.Classifier):
         raise _wrong(specification, f"the pipeline ends in a {type(last).__name__}")
     if type(last).predict_proba_one is base.Classifier.predict_proba_one:
@@ -212,7 +221,7 @@ def _made(found: object, arguments: dict[str, Any], specification: str) -> Any: 
     return made
 
 
-def _seeded(found: object, arguments: dict[str, Any]) -> dict[str, Any]:
+def _with_seed(found: object, arguments: dict[str, Any]) -> dict[str, Any]:
     stochastic = "seed" in inspect.signature(cast("Any", found)).parameters
     return {"seed": _SEED, **arguments} if stochastic else arguments
 
@@ -221,7 +230,7 @@ def _last(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such 
     return list(made.steps.values())[-1] if isinstance(made, compose.Pipeline) else made
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

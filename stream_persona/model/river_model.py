@@ -1,26 +1,23 @@
-"""Any River classifier as the model: weights with the surface of our own.
+"""Any River classifier as the model.
 
-River's classifiers can't unlearn and have no parts to add up. So there is nothing to keep in
-step: the whole classifier is a function of all labelled customers' profiles, learned in an order
-of its own, and every process that folds them gets the same. Whoever leaves is gone with the next
-fold.
+River's classifiers can't unlearn, and there is nothing of them that partitions could add up. So
+there is nothing to keep in step either: the whole classifier is a function of all labelled
+customers' profiles, learned in an order of its own, and every process that folds them gets the
+same. A deleted customer is gone with the next fold.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stream_persona.errors import SettingsError
-from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.estimator import derive
-from stream_persona.model.river_adapter import Learner, classifier, in_order, refolded
+from stream_persona.model.river_adapter import Learner, classifier, in_order, refold
 from stream_persona.model.statistics import contribution
-from stream_persona.model.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,24 +27,37 @@ if TYPE_CHECKING:
     from stream_persona.domain.features import Profiles
     from stream_persona.model.river_adapter import Example
 
+    Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignWeights(Weights):
-    """A River classifier that has learned, where predictions expect our own weights.
+@dataclass(frozen=True, slots=True)
+class RiverPredictor:
+    """A ``Predictor`` that asks a fitted River classifier.
 
-    No token has a weight of its own, so a reason is the prior and one factor for all the rest.
+    No token has a weight of its own, so a prediction's factors are the prior and one for all the
+    rest. River's classifiers are not calibrated: ``threshold`` and ``candidate_floor`` are None.
     """
 
     specification: str
     learner: Learner
+    classes: tuple[str, ...]
+    log_prior: Floats
+    customers: int
+    version: str
+    threshold: float | None = None
+    candidate_floor: float | None = None
+
+    @property
+    def weighted_slots(self) -> Ints:
+        """No slot has a weight."""
+        return np.empty(0, np.int64)
 
     def probabilities(self, profiles: Profiles) -> Floats:
-        """Posterior over ``classes``, (rows, classes); each row sums to 1, row by row.
+        """Return the posterior over ``classes``, (rows, classes); each row sums to 1.
 
         Raises:
-            SettingsError: the classifier failed; no other model is put in its place in silence.
+            SettingsError: the classifier failed; no other model silently takes its place.
         """
         try:
             rows = [self.learner.probabilities(profiles.row(i)) for i in range(len(profiles))]
@@ -56,34 +66,46 @@ class ForeignWeights(Weights):
         return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
 
     def logits(self, profiles: Profiles) -> Floats:
-        """The logarithms of the probabilities."""
+        """Return the logarithms of the probabilities, (rows, classes)."""
         return np.asarray(np.log(np.maximum(self.probabilities(profiles), 1e-300)))
 
+    def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:  # noqa: ARG002
+        """Return no token: see ``Predictor``."""
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, len(self.classes)))
 
-def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]) -> ForeignWeights:
-    """The classifier of a specification, folded from all labelled customers.
+    def share_log_ratios(self, slots: Ints) -> Floats:
+        """Return zeros, (slots, classes)."""
+        return np.zeros((len(slots), len(self.classes)))
+
+
+def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]) -> RiverPredictor:
+    """Fit the classifier of a specification to all labelled customers.
 
     A pure function of the set of examples; the version is a hash of it.
 
     Raises:
-        SettingsError: there is no such classifier, or it can't learn them.
+        SettingsError: there is no such classifier, or it can't learn the examples.
     """
     known = in_order(examples)
-    fresh = Learner(classifier(specification), personas)
+    untrained = Learner(classifier(specification), personas)
     try:
-        learner = refolded(fresh, known)
+        learner = refold(untrained, known)
     except Exception as error:
         raise _failed(specification, "learn", error) from error
-    number = Counter(example.persona for example in known)
+    return RiverPredictor(
+        specification,
+        learner,
+        tuple(personas),
+        _log_prior(known, personas),
+        len(known),
+        _version(specification, known),
+    )
+
+
+def _log_prior(examples: Sequence[Example], personas: Sequence[str]) -> Floats:
+    number = Counter(example.persona for example in examples)
     counts = np.array([number[persona] for persona in personas], np.float64)
-    weightless = derive(PersonaClassifier(), personas)
-    inherited = {each.name: getattr(weightless, each.name) for each in fields(Weights)}
-    inherited |= {
-        "log_prior": np.log((counts + 1) / (counts.sum() + len(counts))),
-        "customers": len(known),
-        "version": _version(specification, known),
-    }
-    return ForeignWeights(**inherited, specification=specification, learner=learner)
+    return np.asarray(np.log((counts + 1) / (counts.sum() + len(counts))))
 
 
 def _version(specification: str, examples: Sequence[Example]) -> str:
@@ -96,5 +118,5 @@ def _version(specification: str, examples: Sequence[Example]) -> str:
 
 
 def _failed(specification: str, what: str, error: Exception) -> SettingsError:
-    told = " ".join(str(error).split()) or type(error).__name__
-    return SettingsError(f"the model {specification} failed to {what}: {told}")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return SettingsError(f"the model {specification} failed to {what}: {reason}")

@@ -1,8 +1,7 @@
-"""What all parts of the model know together: merged sums, calibration, weights.
+"""A partition's shard of the model: what it is made of, its bytes, and how shards merge.
 
-A part is one partition's share: its sums, and its members of the calibration panel, which are the
-labelled customers of the lowest hashes. All of it is a pure function of the labelled customers'
-records, so every worker and the API derive the same weights, bit for bit.
+A shard holds the partition's sums and its members of the calibration panel, which are the labelled
+customers of the lowest hashes. It is a pure function of the labelled customers' records.
 """
 
 from __future__ import annotations
@@ -33,14 +32,18 @@ _packed = msgspec.msgpack.Decoder(tuple[bytes, list[tuple[int, str, bytes]]])
 
 @dataclass(slots=True)
 class Part:
-    """One partition's share of the model: sums, and panel members by customer."""
+    """One partition's share of the model: its sums, and its panel members by key."""
 
     sums: PersonaClassifier = field(default_factory=PersonaClassifier)
     panel: dict[int, Member] = field(default_factory=dict)
 
 
 def panel_share(partitions: int) -> int:
-    """Members of one partition: of labelled customers, those of the lowest keys."""
+    """Return how many panel members each of so many partitions has.
+
+    >>> panel_share(3)
+    214
+    """
     return -(-PANEL // partitions)
 
 
@@ -49,20 +52,23 @@ def members(
     taxonomy: Taxonomy,
     before: Mapping[int, Member] | None = None,
 ) -> dict[int, Member]:
-    """Panel members, by key, of ``(key, label, record)``; those of ``before`` stay if the same."""
+    """Make panel members of ``(key, label, record)``, by key; those of ``before`` stay if equal."""
     before = before or {}
     seen = profiles([record.counts for _, _, record in known], taxonomy.features)
     found = {}
     for row, (key, label, _) in enumerate(known):
         member = Member(key, key % FOLDS, label, seen.row(row))
-        found[key] = before[key] if key in before and before[key].same(member) else member
+        found[key] = before[key] if key in before and before[key].is_same(member) else member
     return found
 
 
 def pack(
     canonical: bytes, known: Sequence[tuple[int, str, Record]], taxonomy: Taxonomy
 ) -> tuple[bytes, bytes]:
-    """The bytes of a part, and their stamp: canonical sums, panel of ``(key, label, record)``."""
+    """Encode a shard, from canonical sums and panel members as ``(key, label, record)``.
+
+    Returns its bytes and their stamp: 8 bytes that are equal for equal content.
+    """
     ordered = sorted(known, key=lambda entry: entry[0])
     bare = [Record(counts=record.counts) for _, _, record in ordered]
     blobs = record_codec.encode_records(bare, taxonomy.fingerprint)
@@ -72,7 +78,7 @@ def pack(
 
 
 def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
-    """The part that ``pack`` gave; members of ``before`` stay if they are the same."""
+    """Decode what ``pack`` encoded; members of ``before`` stay if they are equal."""
     sums, entries = _packed.decode(blob)
     stored = record_codec.decode_counts_and_labels(
         [counts for _, _, counts in entries], taxonomy.fingerprint
@@ -83,7 +89,7 @@ def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
 
 
 def merged(parts: Sequence[Part]) -> tuple[PersonaClassifier, list[Member]]:
-    """The sums of all parts, and the members of all their panels."""
+    """Merge shards to the sums of all of them and the members of all their panels."""
     total = PersonaClassifier()
     for part in parts:
         total.merge(part.sums)

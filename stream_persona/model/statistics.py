@@ -2,8 +2,8 @@
 
 Each labelled customer contributes once, as a bounded profile in units of 2**-20. Integers make
 addition associative: order, split and merge leave no trace, and subtraction is exact. Sums are
-kept apart by fold (a hash of the customer), so that a customer can be judged by a model that has
-not seen it: the whole minus its own fold.
+kept apart by fold (a hash of the customer), so that a customer can be scored by a model that does
+not include it: the whole minus its own fold.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ COUNT, E, E2, P, P2 = range(5)
 _MOMENTS: Final = 5
 _SLOT_BITS = 16
 _CLASS_SHIFT = 24
-#: Contributed tokens that wait before they are summed up.
-_MOST_PENDING = 200_000
+#: Contributed tokens that may be pending before they are summed up.
+_MAX_PENDING = 200_000
 
 
 @dataclass(slots=True)
 class Contribution:
-    """What one labelled customer adds: sorted slots and five integers for each."""
+    """What one labelled customer adds to the sums: sorted slots, five integers for each."""
 
     fold: int
     events: int
@@ -51,18 +51,18 @@ class Contribution:
 
 
 def customer_key(customer_id: str) -> int:
-    """64 bits of a customer id, the same everywhere."""
+    """Return 64 bits of a hash of a customer id."""
     return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=KEY_BYTES).digest())
 
 
 def contribution(profile: Profiles, fold: int = 0) -> Contribution:
-    """The contribution of a profile of one row."""
+    """Return the contribution of a profile of one row."""
     return Contributions.of(profile, [fold]).apart()[0]
 
 
 @dataclass(slots=True)
 class Contributions:
-    """What many labelled customers add, in columns: objects would cost more than their numbers.
+    """What many labelled customers add, in columns: an object for each would cost too much.
 
     ``folds``, ``events`` and ``sizes`` (rows), ``slots`` (tokens), ``moments`` (5, tokens).
     """
@@ -75,7 +75,7 @@ class Contributions:
 
     @classmethod
     def of(cls, profiles: Profiles, folds: Sequence[int]) -> Self:
-        """The contribution of each row of profiles, a pure function of it.
+        """Make the contribution of each row of profiles.
 
         With q the share of a token and n the events: e = q * min(n, 100), p = log(1 + 200 q).
         """
@@ -91,8 +91,8 @@ class Contributions:
         return cls(np.array(folds, np.int64), whole, own, profiles.slots[tokens], moments)
 
     @classmethod
-    def joined(cls, parts: Sequence[Contribution]) -> Self:
-        """Contributions of their own as one."""
+    def concatenate(cls, parts: Sequence[Contribution]) -> Self:
+        """Put single contributions into columns; ``apart`` undoes it."""
         return cls(
             np.array([part.fold for part in parts], np.int64),
             np.array([part.events for part in parts], np.int64),
@@ -102,7 +102,7 @@ class Contributions:
         )
 
     def apart(self) -> list[Contribution]:
-        """Each row on its own."""
+        """Return each row on its own."""
         ends = np.concatenate(([0], np.cumsum(self.sizes))).tolist()
         return [
             Contribution(fold, events, self.slots[a:b], self.moments[:, a:b])
@@ -127,7 +127,7 @@ class Stacked:
 
 
 class Sums:
-    """The sums of all classes; ``y`` may be anything with a text of its own."""
+    """The sums of all classes; a class ``y`` may be anything with a text of its own."""
 
     def __init__(self) -> None:
         self._classes: dict[Any, int] = {}
@@ -135,7 +135,7 @@ class Sums:
         self._keys: Ints = np.empty(0, np.int64)
         self._moments: Ints = np.empty((_MOMENTS, 0), np.int64)
         self._pending: list[tuple[Ints, Ints]] = []
-        self._waiting = 0
+        self._pending_tokens = 0
         self._changed = False
 
     def add(self, part: Contribution, y: Any, sign: int = 1) -> None:  # noqa: ANN401 - any class
@@ -148,7 +148,7 @@ class Sums:
     def add_all(self, parts: Sequence[tuple[Contribution, Any, int]]) -> None:
         """Add many ``(contribution, class, sign)`` at once."""
         if parts:
-            rows = Contributions.joined([part for part, _, _ in parts])
+            rows = Contributions.concatenate([part for part, _, _ in parts])
             self.add_rows(rows, [y for _, y, _ in parts], [sign for _, _, sign in parts])
 
     def add_rows(self, rows: Contributions, ys: Sequence[Any], signs: Sequence[int]) -> None:
@@ -160,32 +160,32 @@ class Sums:
         self._enter(bases | rows.slots, rows.moments * np.repeat(sign, rows.sizes))
 
     def merge(self, other: Sums) -> None:
-        """Add another's sums; quick, since they are summed up only once somebody asks for them."""
+        """Add another's sums; quick, since they are summed up when they are first read."""
         numbers = np.array([self._class(y) for y in other._classes], np.int64)
         for mine, totals in zip(numbers, other._totals, strict=True):
             self._totals[mine] += totals
         for keys, moments in ((other._keys, other._moments), *other._pending):
             own = numbers[keys >> _CLASS_SHIFT] << _CLASS_SHIFT if len(keys) else keys
-            self._wait(own | (keys & ((1 << _CLASS_SHIFT) - 1)), moments)
+            self._append(own | (keys & ((1 << _CLASS_SHIFT) - 1)), moments)
 
     @property
     def customers(self) -> int:
-        """Labelled customers learned."""
+        """Labelled customers in the sums."""
         return int(self._totals[:, :, 0].sum())
 
     def labels(self) -> dict[Any, int]:
-        """Labelled customers of each class that has any."""
+        """Count the labelled customers of each class that has any."""
         totals = self._totals[:, :, 0].sum(axis=1).tolist()
         present = [y for y, number in self._classes.items() if totals[number]]
         return {y: totals[self._classes[y]] for y in sorted(present, key=str)}
 
     def stacked(self, classes: Sequence[Any]) -> Stacked:
-        """The sums of ``classes`` as arrays; zeros for one that was never seen."""
+        """Return the sums of ``classes`` as arrays; zeros for one that was never added."""
         self._settle()
         numbers = [self._classes.get(y, -1) for y in classes]
         column = np.full(len(self._classes) + 1, -1, np.int64)
         column[numbers] = np.arange(len(numbers))
-        column[-1] = -1  # where classes without any sums have written
+        column[-1] = -1  # the line before wrote here for classes without any sums
         wanted = column[self._keys >> _CLASS_SHIFT]
         keys, moments = self._keys[wanted >= 0], self._moments[:, wanted >= 0]
         slots, position = np.unique(keys & ((1 << _SLOT_BITS) - 1), return_inverse=True)
@@ -197,7 +197,7 @@ class Sums:
         return Stacked(totals[:, :, 0].T.copy(), totals[:, :, 1].T.copy(), slots, full)
 
     def canonical(self) -> bytes:
-        """Equal sums give equal bytes, whatever was added and taken out, in any order."""
+        """Return bytes that are equal for equal sums, however these came about."""
         self._settle()
         number = self._keys >> _CLASS_SHIFT
         parts: list[bytes] = []
@@ -212,17 +212,17 @@ class Sums:
         return b"".join(parts)
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes, compressed."""
+        """Return the canonical bytes, compressed."""
         return self.compress(self.canonical())
 
     @staticmethod
     def compress(canonical: bytes) -> bytes:
-        """Canonical bytes, small: ``from_bytes`` reads them."""
+        """Compress canonical bytes; ``from_bytes`` reads them."""
         return zlib.compress(canonical, 1)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> Self:
-        """The sums that ``to_bytes`` gave; classes are text."""
+        """Read what ``to_bytes`` wrote; classes are text."""
         raw, at, sums = zlib.decompress(blob), 0, cls()
         while at < len(raw):
             length, count, *totals = np.frombuffer(raw, "<i8", 2 + 2 * FOLDS, at).tolist()
@@ -243,26 +243,26 @@ class Sums:
         return self._classes[y]
 
     def _enter(self, keys: Ints, moments: Ints) -> None:
-        self._wait(keys, moments)
-        if self._waiting > _MOST_PENDING:
+        self._append(keys, moments)
+        if self._pending_tokens > _MAX_PENDING:
             self._settle()
 
-    def _wait(self, keys: Ints, moments: Ints) -> None:
+    def _append(self, keys: Ints, moments: Ints) -> None:
         self._changed = True
         self._pending.append((keys, moments))
-        self._waiting += len(keys)
+        self._pending_tokens += len(keys)
 
     def _settle(self) -> None:
-        """Sum up what waits; a token that nobody has any more leaves no trace.
+        """Sum up what is pending; a token that no customer has any more leaves no trace.
 
-        What waits is little beside the sums, so these are not sorted again. They are never changed
-        in place either: another thread may be adding them to others'.
+        Little is pending beside the sums, so these are not sorted again. They are never changed in
+        place either: another thread may be merging them into others.
         """
         if not self._pending:
             return
         keys = np.concatenate([keys for keys, _ in self._pending])
         moments = np.concatenate([moments for _, moments in self._pending], axis=1)
-        self._pending, self._waiting = [], 0
+        self._pending, self._pending_tokens = [], 0
         order, starts = runs(keys)
         # Row by row: numpy takes longer for all of them at once.
         moments = np.stack([np.add.reduceat(row[order], starts) for row in moments])

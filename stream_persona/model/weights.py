@@ -1,13 +1,13 @@
-"""What predictions need: weights of tokens, and how loudly each view of them speaks.
+"""Predicts from weights of tokens, in three views whose evidence is weighted by gains.
 
 Scores are integer sums over tokens, so a prediction does not depend on the order of anything, on
-the split over workers or on the company it is computed in.
+the split over workers or on the rows it is computed with.
 
-Three views of the same tokens speak: shares of all tokens against a smoothed multinomial with
+The same tokens are read in three views: shares of all tokens against a smoothed multinomial with
 shrunken log-ratios, and a linear discriminant with shrunken centroids on log(1 + 200 q), for
-coarse and for fine tokens apart (``estimate`` has the formulas). How loudly each speaks after n
-events is its *gain*, exp(a) * n / (n + exp(b)); the six numbers are the calibration
-(``calibration``).
+coarse and for fine tokens apart (``estimator`` and ``discriminant`` have the formulas). The *gain*
+of a view's evidence after n events is exp(a) * n / (n + exp(b)); the six numbers are fitted by
+``calibration``.
 """
 
 from __future__ import annotations
@@ -35,14 +35,12 @@ Gains = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What predictions need, derived from a model's sums; immutable.
+    """The package's own ``Predictor``, derived from a model's sums; immutable.
 
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
     2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
-    constants for coarse and fine tokens, ``log_prior`` (classes,). ``loudness`` turns all evidence
-    down where few customers were learned. ``threshold`` is the confidence from which a persona is
-    named and ``candidate_floor`` the probability from which on one is a candidate, where the
-    calibration has measured them.
+    constants for coarse and fine tokens, ``log_prior`` (classes,). ``evidence_scale`` (0 to 1)
+    scales the evidence of all views: it is less than 1 where few labels support it.
     """
 
     classes: tuple[str, ...]
@@ -54,22 +52,27 @@ class Weights:
     customers: int
     version: str = ""
     gains: Gains = DEFAULT_GAINS
-    loudness: float = 1.0
+    evidence_scale: float = 1.0
     threshold: float | None = None
     candidate_floor: float | None = None
 
+    @property
+    def weighted_slots(self) -> Ints:
+        """The slots of the tokens that have a weight of their own, ascending."""
+        return np.flatnonzero(self.index >= 0)
+
     def logits(self, profiles: Profiles) -> Floats:
-        """Unnormalised log-probabilities, (rows, classes)."""
+        """Return unnormalised log-probabilities, (rows, classes)."""
         views = self.views(profiles)
         return np.asarray(
             self.log_prior + (self._gain(profiles.events)[:, :, None] * views).sum(axis=0)
         )
 
     def _gain(self, events: Floats) -> Floats:
-        return self.loudness * gains_at(self.gains, events)
+        return self.evidence_scale * gains_at(self.gains, events)
 
     def views(self, profiles: Profiles) -> Floats:
-        """The three views' scores, (3, rows, classes), each summed in the order of its slots."""
+        """Return the views' scores, (3, rows, classes), each summed in the order of its slots."""
         position = self.index[profiles.slots]
         kept = position >= 0
         before = np.concatenate(([0], np.cumsum(kept)))
@@ -86,13 +89,13 @@ class Weights:
         return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
 
     def probabilities(self, profiles: Profiles) -> Floats:
-        """Posterior over ``classes``, (rows, classes); each row sums to 1."""
+        """Return the posterior over ``classes``, (rows, classes); each row sums to 1."""
         logits = self.logits(profiles)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
-        """Row and slot of each token with a weight; what it adds to logits, (tokens, classes)."""
+        """Return row and slot of each weighted token; what it adds to logits, (tokens, classes)."""
         position = self.index[profiles.slots]
         kept = position >= 0
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
@@ -106,13 +109,17 @@ class Weights:
         added += (view * p / unit)[:, None] * self.logs_w[position]
         return rows, slots, added
 
+    def share_log_ratios(self, slots: Ints) -> Floats:
+        """Return the log-ratios of the classes' shares of weighted tokens, (slots, classes)."""
+        return np.asarray(self.shares_w[self.index[slots]] / SCALE)
+
     def constants(self, profile: Profiles) -> Floats:
-        """What the discriminants' constants add to the logits of a profile of one row."""
+        """Return what the discriminants' constants add to the logits of a one-row profile."""
         gain = self._gain(profile.events)[:, 0]
         return np.asarray(gain[1] * self.offsets[0] + gain[2] * self.offsets[1])
 
 
 def gains_at(gains: Gains, events: Floats) -> Floats:
-    """How loudly each view speaks after n events, (3, rows)."""
+    """Return each view's weight after n events, (3, rows): exp(a) * n / (n + exp(b))."""
     a, b = np.exp(np.array(gains)).T[:, :, None]
     return np.asarray(a * events / (events + b))

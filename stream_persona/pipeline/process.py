@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import PublishedChange, Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor
 
 _NO_HISTORIES: Histories = {}
 _NO_EVENTS = EventCounts()
@@ -49,7 +49,7 @@ _NO_EVENTS = EventCounts()
 def process_batch(
     deliveries: Sequence[Delivery],
     records: Mapping[str, Record],
-    predictor: Weights,
+    predictor: Predictor,
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
     now: int,
@@ -90,7 +90,7 @@ def apply_events(
 
 def rescore(
     records: Mapping[str, Record],
-    predictor: Weights,
+    predictor: Predictor,
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
     now: int,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import PublishedChange, Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import TokenNames
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.decision import Cause
 
 
@@ -32,7 +32,7 @@ class Predictions(NamedTuple):
     probabilities: NDArray[np.float64]
 
 
-def predict(records: Mapping[str, Record], predictor: Weights, taxonomy: Taxonomy) -> Predictions:
+def predict(records: Mapping[str, Record], predictor: Predictor, taxonomy: Taxonomy) -> Predictions:
     """Predict the customers who have behaviour or a label."""
     known = {
         name: record
@@ -46,7 +46,7 @@ def predict(records: Mapping[str, Record], predictor: Weights, taxonomy: Taxonom
 
 
 def decide_all(
-    predicted: Predictions, predictor: Weights, taxonomy: Taxonomy, now: int, cause: Cause
+    predicted: Predictions, predictor: Predictor, taxonomy: Taxonomy, now: int, cause: Cause
 ) -> dict[int, PublishedChange]:
     """Decide for each row what to publish; the changes, still without reasons, by row."""
     rows, evidence = millionths(predicted.probabilities), predicted.profiles.events.tolist()
@@ -63,7 +63,7 @@ def decide_all(
 def with_reasons(
     changes: Mapping[int, PublishedChange],
     predicted: Predictions,
-    predictor: Weights,
+    predictor: Predictor,
     taxonomy: Taxonomy,
     names: TokenNames,
 ) -> dict[str, PublishedChange]:

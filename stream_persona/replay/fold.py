@@ -23,14 +23,14 @@ from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.partitioner import home
 from stream_persona.model.explain import affinities
-from stream_persona.model.shard import panel_share, unpack
+from stream_persona.model.shard import panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import copy_of
 from stream_persona.store.model_replica import following
 from stream_persona.store.outbox import unpublished
 from stream_persona.store.repository import RecordCache, load
-from stream_persona.store.shards import fold_part, panel, save_part
+from stream_persona.store.shards import fold_part, panel, read_shards, save_part
 from stream_persona.store.tables import is_mine
 from stream_persona.store.writes import write_of
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
     from stream_persona.pipeline.messages import Change
     from stream_persona.pipeline.process import Delivery, Outcome
     from stream_persona.settings import Settings
@@ -214,8 +214,9 @@ class Replay:
             share = panel_share(self._settings.partitions)
             known = await panel(self._tables, taught, share, self._taxonomy)
             await save_part(self._tables, claim, sums, known, self._taxonomy)
-        stored = await self._tables.parts(range(self._settings.partitions))
-        parts = [unpack(blob, self._taxonomy) for _, blob in stored.values()]
+        stamps = await self._tables.stamps(range(self._settings.partitions))
+        stored, _ = await read_shards(self._tables, stamps, {}, self._taxonomy)
+        parts = [part for _, part in stored.values()]
         follower = following(self._settings, self._taxonomy, self._tables)
         await follower.follow(parts, changed=True)
         weights = follower.weights

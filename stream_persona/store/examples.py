@@ -1,4 +1,4 @@
-"""All labelled customers as examples, from their stored records: what classifiers fold from."""
+"""Reads all labelled customers as examples, from their stored records: what River learns from."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.store.tables import Tables
 
+#: Customers read at a time.
 _CHUNK: Final = 2_000
 
 
@@ -23,11 +24,11 @@ async def read(
     tables: Tables,
     partitions: int,
     taxonomy: Taxonomy,
-    tell: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[Example]:
-    """The labelled customers of all partitions who have behaviour, in their order.
+    """Read the labelled customers of all partitions that have behaviour, sorted by ``in_order``.
 
-    ``tell`` hears of each number of customers read.
+    ``progress`` is called with each number of customers read.
 
     Raises:
         UnavailableError: Redis stayed away.
@@ -37,15 +38,14 @@ async def read(
         customers = await tables.labelled(partition)
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
-            found += examples(
-                await repository.load_training_examples(tables, chunk, taxonomy), taxonomy
-            )
-            tell(len(chunk))
+            records = await repository.load_training_examples(tables, chunk, taxonomy)
+            found += examples(records, taxonomy)
+            progress(len(chunk))
     return in_order(found)
 
 
 def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
-    """The records that teach something, each with its profile as of its own clock."""
+    """Make examples of the records that the model learns from, each as of its own clock."""
     known = {
         c: record for c, record in records.items() if training.is_training_example(record, taxonomy)
     }

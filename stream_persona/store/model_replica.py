@@ -1,9 +1,8 @@
-"""Keeps the weights up to date with the model's parts, without holding up the event loop."""
+"""Keeps a process's copy of the model up to date with the published shards, off the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -13,109 +12,101 @@ from stream_persona.model.river_adapter import ADDITIVE
 from stream_persona.model.river_model import fit
 from stream_persona.model.shard import merged
 from stream_persona.store import examples
+from stream_persona.store.blas import limit_blas_threads
+from stream_persona.store.duty_cycle import DutyCycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.river_model import ForeignWeights
+    from stream_persona.model.river_model import RiverPredictor
     from stream_persona.model.shard import Part
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
-#: One part in so many of the time is spent on new weights while labelled customers move, and on
-#: calibrations then; and on these once the customers are at rest.
-DERIVE: Final = 40.0
-CALIBRATE: Final = 80.0
-SETTLE: Final = 8.0
+#: While labelled customers keep moving, new weights take at most this share of the time, and
+#: calibrations this one.
+DERIVE_DUTY_CYCLE: Final = 1 / 40
+CALIBRATE_DUTY_CYCLE: Final = 1 / 80
+#: Once they are at rest, the last calibration takes at most this share.
+AT_REST_DUTY_CYCLE: Final = 1 / 8
+#: Folding a River classifier again takes at most this share of the time.
+REFOLD_DUTY_CYCLE: Final = 1 / 10
 
 
 class Follower:
-    """The weights in use. Once the parts are at rest, the calibration is theirs as well."""
+    """A replica of the package's own model.
 
-    def __init__(self, taxonomy: Taxonomy) -> None:
-        self._learned = ModelFitter(taxonomy)
+    It derives weights from all shards. While these keep moving, the calibration lags behind; once
+    they are at rest, it is theirs as well. ``clock`` gives seconds that never go back.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, clock: Callable[[], float]) -> None:
+        self._fitter = ModelFitter(taxonomy)
+        self._clock = clock
+        self._deriving = DutyCycle(DERIVE_DUTY_CYCLE, clock)
+        self._calibrating = DutyCycle(CALIBRATE_DUTY_CYCLE, clock)
+        self._calibrating_at_rest = DutyCycle(AT_REST_DUTY_CYCLE, clock)
         self._moved = False
-        self._next_derivation = self._next_calibration = self._next_settling = -math.inf
 
     @property
     def weights(self) -> Weights:
-        """The weights of the parts last followed."""
-        return self._learned.weights
+        """The weights in use."""
+        return self._fitter.weights
 
     @property
     def labelled(self) -> dict[str, int]:
-        """Labelled customers of each persona."""
-        return self._learned.labelled
+        """The number of labelled customers of each persona."""
+        return self._fitter.labelled
 
     @property
     def settled(self) -> bool:
-        """Whether the weights and their calibration are those of the parts last seen."""
-        return not self._moved and self._learned.settled
+        """Whether the weights and their calibration are those of the shards last given."""
+        return not self._moved and self._fitter.settled
 
     async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:
-        """Derive new weights if the parts have changed and it is time; whether it did.
+        """Derive new weights if the shards have changed and it is time; whether it did.
 
-        ``changed`` tells whether the parts have since the last call.
+        ``parts`` are the shards of all partitions; ``changed`` is whether they have changed since
+        the last call.
         """
-        began = time.monotonic()
         self._moved |= changed
-        calibrate = (self._moved or not self._learned.settled) and began >= (
-            self._next_calibration if changed else self._next_settling
-        )
-        derive = self._moved and (not changed or began >= self._next_derivation)
-        if not (derive or calibrate):
+        calibrate = self._may_calibrate(changed=changed)
+        if not (calibrate or self._may_derive(changed=changed)):
             return False
-        self._moved = False
+        self._moved, began = False, self._clock()
         total, panel = merged(parts)
-        await asyncio.to_thread(self._learned.update, total, panel, calibrate=calibrate)
-        ended = time.monotonic()
-        took = ended - began
-        self._next_derivation = ended + DERIVE * took
-        if calibrate:
-            self._next_calibration = ended + CALIBRATE * took
-            self._next_settling = ended + SETTLE * took
+        await asyncio.to_thread(self._fitter.update, total, panel, calibrate=calibrate)
+        self._record(self._clock() - began, calibrated=calibrate)
         return True
 
+    def _may_derive(self, *, changed: bool) -> bool:
+        return self._moved and (not changed or self._deriving.is_due())
 
-#: A fold may take this share of the time at most: one of 10 s is followed by 90 s of rest.
-_MOST_SHARE: Final = 0.1
+    def _may_calibrate(self, *, changed: bool) -> bool:
+        cycle = self._calibrating if changed else self._calibrating_at_rest
+        return not self.settled and cycle.is_due()
 
-
-class Pace:
-    """When a costly fold may be made again: not within ``seconds``, nor most of the time."""
-
-    def __init__(self, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._began = self._next = clock()
-
-    def due(self) -> bool:
-        """Whether enough time has passed since the last fold."""
-        return self._clock() >= self._next
-
-    def begin(self) -> None:
-        """A fold begins."""
-        self._began = self._clock()
-
-    def end(self) -> None:
-        """It has ended; the next one has to wait."""
-        now = self._clock()
-        self._next = now + max(self._seconds, (now - self._began) * (1 / _MOST_SHARE - 1))
+    def _record(self, seconds: float, *, calibrated: bool) -> None:
+        self._deriving.record(seconds)
+        if calibrated:
+            self._calibrating.record(seconds)
+            self._calibrating_at_rest.record(seconds)
 
 
 class ForeignFollower:
-    """The weights of the River classifier in ``settings.model``; used as a ``Follower`` is.
+    """A replica of the River classifier in ``settings.model``; used as a ``Follower`` is.
 
-    The parts go on being summed and published: they tell everybody when a labelled customer has
-    moved, and only then is there anything to fold again.
+    It is folded from the labelled customers' records. The shards of the package's own model go on
+    being published beside it: they change whenever a labelled customer does, and only then is there
+    anything to fold again. ``clock`` gives seconds that never go back.
     """
 
     def __init__(
-        self, settings: Settings, taxonomy: Taxonomy, tables: Tables, pace: Pace | None = None
+        self, settings: Settings, taxonomy: Taxonomy, tables: Tables, clock: Callable[[], float]
     ) -> None:
-        """Refuse a wrong setting at once.
+        """Make the classifier, of no customers.
 
         Raises:
             SettingsError: there is no such classifier.
@@ -124,40 +115,48 @@ class ForeignFollower:
         self._partitions = settings.partitions
         self._taxonomy = taxonomy
         self._tables = tables
-        self._pace = pace or Pace()
+        self._clock = clock
+        self._folding = DutyCycle(REFOLD_DUTY_CYCLE, clock)
         self._moved = False
-        self.weights: ForeignWeights = fit(self._specification, (), taxonomy.names)
+        self.weights: RiverPredictor = fit(self._specification, (), taxonomy.names)
         self.labelled: dict[str, int] = {}
 
     async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:  # noqa: ARG002
-        """Fold again if the parts have changed and it is time; whether the weights are new.
+        """Fold again if the shards have changed and it is time; whether the weights are new.
 
-        What is folded is at least as new as the parts that the caller has looked at, so once
-        nothing moves any more everybody has folded the same.
+        The records are at least as new as the shards of the caller, so once nothing moves any more,
+        every process has folded the same.
 
         Raises:
             UnavailableError: Redis stayed away.
             SettingsError: the classifier can't learn these customers.
         """
         self._moved |= changed
-        if not self._moved or not self._pace.due():
+        if not self._moved or not self._folding.is_due():
             return False
-        self._pace.begin()
+        began, before = self._clock(), self.weights.version
         known = await examples.read(self._tables, self._partitions, self._taxonomy)
-        before, names = self.weights.version, self._taxonomy.names
-        self.weights = await asyncio.to_thread(fit, self._specification, known, names)
+        self.weights = await asyncio.to_thread(
+            fit, self._specification, known, self._taxonomy.names
+        )
         self.labelled = dict(sorted(Counter(example.persona for example in known).items()))
         self._moved = False
-        self._pace.end()
+        self._folding.record(self._clock() - began)
         return self.weights.version != before
 
 
-def following(settings: Settings, taxonomy: Taxonomy, tables: Tables) -> Follower | ForeignFollower:
-    """What keeps the weights of the model in the settings up to date.
+def following(
+    settings: Settings,
+    taxonomy: Taxonomy,
+    tables: Tables,
+    clock: Callable[[], float] = time.monotonic,
+) -> Follower | ForeignFollower:
+    """Make the replica of the model in the settings; from now on BLAS has one thread.
 
     Raises:
         SettingsError: there is no such model.
     """
+    limit_blas_threads()
     if settings.model == ADDITIVE:
-        return Follower(taxonomy)
-    return ForeignFollower(settings, taxonomy, tables)
+        return Follower(taxonomy, clock)
+    return ForeignFollower(settings, taxonomy, tables, clock)

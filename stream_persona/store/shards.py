@@ -1,4 +1,4 @@
-"""A partition's part of the model: folded from its records, taught, published."""
+"""A partition's shard of the model: folded from its records, updated, published, read again."""
 
 from __future__ import annotations
 
@@ -13,22 +13,54 @@ from stream_persona.pipeline import training
 from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.shard import Part
     from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
 
-#: Customers read at a time when a model's part is folded again.
+#: Customers read at a time when a shard is folded.
 _REBUILD_CHUNK: Final = 2_000
+
+
+async def read_shards(
+    tables: Tables,
+    stamps: Mapping[int, bytes],
+    known: Mapping[int, tuple[bytes, Part]],
+    taxonomy: Taxonomy,
+) -> tuple[dict[int, tuple[bytes, Part]], bool]:
+    """Read the published shards of the partitions in ``stamps``, with their stamps.
+
+    ``known`` holds the shards last read. Only those whose stamp has moved are read again; those of
+    partitions without a stamp are left out.
+
+    Returns:
+        The shards by partition, and whether any differs from ``known``.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
+    found = {p: each for p, each in known.items() if p in stamps}
+    for partition, (stamp, blob) in (await tables.parts(moved)).items():
+        before = found[partition][1] if partition in found else None
+        found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
+    return found, bool(moved) or len(found) < len(known)
 
 
 async def fold_part(
     tables: Tables, partition: int, taxonomy: Taxonomy
 ) -> tuple[PersonaClassifier, dict[str, int]]:
-    """A partition's sums, folded from its labelled customers' records; these with their keys."""
-    sums, taught = PersonaClassifier(), dict[str, int]()
+    """Fold a partition's sums from its labelled customers' records.
+
+    Returns the sums, and the keys of the customers in them.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    sums, labelled = PersonaClassifier(), dict[str, int]()
     customers = await tables.labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
@@ -37,29 +69,33 @@ async def fold_part(
         rows = training.compute_contributions(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
-        taught.update(zip(known, keys, strict=True))
-    return sums, taught
+        labelled.update(zip(known, keys, strict=True))
+    return sums, labelled
 
 
 def teach(
-    sums: PersonaClassifier, taught: dict[str, int], model_updates: Sequence[ModelUpdate]
+    sums: PersonaClassifier, labelled: dict[str, int], model_updates: Sequence[ModelUpdate]
 ) -> None:
-    """Learn and unlearn; ``taught`` are the customers whose contribution is in the sums."""
-    sums.add_all([(lesson.part, lesson.persona, lesson.sign) for lesson in model_updates])
-    for lesson in model_updates:
-        if lesson.sign > 0:
-            taught[lesson.customer_id] = customer_key(lesson.customer_id)
+    """Apply model updates to sums, and to the keys of the customers in them."""
+    sums.add_all([(update.part, update.persona, update.sign) for update in model_updates])
+    for update in model_updates:
+        if update.sign > 0:
+            labelled[update.customer_id] = customer_key(update.customer_id)
         else:
-            taught.pop(lesson.customer_id, None)
+            labelled.pop(update.customer_id, None)
 
 
 async def panel(
-    tables: Tables, taught: dict[str, int], most: int, taxonomy: Taxonomy
+    tables: Tables, labelled: dict[str, int], most: int, taxonomy: Taxonomy
 ) -> list[tuple[int, str, Record]]:
-    """Key, label and record of the ``most`` taught customers of the lowest keys."""
-    names = heapq.nsmallest(most, taught, key=taught.__getitem__)
+    """Read key, label and record of the ``most`` labelled customers of the lowest keys.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    names = heapq.nsmallest(most, labelled, key=labelled.__getitem__)
     known = await load_training_examples(tables, names, taxonomy)
-    return [(taught[name], record.active_label() or "", record) for name, record in known.items()]
+    return [(labelled[name], record.active_label() or "", record) for name, record in known.items()]
 
 
 async def save_part(
@@ -69,7 +105,9 @@ async def save_part(
     known: list[tuple[int, str, Record]],
     taxonomy: Taxonomy,
 ) -> bytes:
-    """Publish a partition's share; its stamp, which is equal for equal content.
+    """Publish a partition's shard; return its stamp, which is equal for equal content.
+
+    ``known`` are key, label and record of its panel.
 
     Raises:
         FencedError: another worker owns the partition now.

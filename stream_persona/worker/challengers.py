@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +23,11 @@ from stream_persona.model.river_adapter import (
     specifications,
 )
 from stream_persona.store import examples
-from stream_persona.store.model_replica import Pace
+from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.worker_status import CURRENT, ModelStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.river_adapter import Classifier
@@ -107,7 +108,12 @@ class Panel:
     """
 
     def __init__(
-        self, settings: Settings, taxonomy: Taxonomy, metrics: Metrics, pace: Pace | None = None
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        metrics: Metrics,
+        pace: DutyCycle | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Refuse a wrong setting at once.
 
@@ -123,7 +129,8 @@ class Panel:
         self._partitions = settings.partitions
         self._taxonomy = taxonomy
         self._metrics = metrics
-        self._pace = pace or Pace(_REFOLD_SECONDS)
+        self._pace = pace or DutyCycle(1 / 10, clock, _REFOLD_SECONDS)
+        self._clock = clock
         self._waiting: deque[Trial] = deque(maxlen=_MOST_WAITING)
         self._working = asyncio.Lock()
         self._stale = True  # a worker that starts anew has forgotten all
@@ -162,7 +169,7 @@ class Panel:
             for challenger in self.challengers:
                 await asyncio.to_thread(self._judge, challenger, waiting, now)
             stale = self._stale or customers > self._known * _GROWTH
-            if stale and self._pace.due():
+            if stale and self._pace.is_due():
                 await self._refold(tables, customers)
 
     def statuses(self) -> list[ModelStatus]:
@@ -171,13 +178,13 @@ class Panel:
         return [ModelStatus.of(CURRENT, self.current.tally()), *rivals]
 
     async def _refold(self, tables: Tables, customers: int) -> None:
-        self._pace.begin()
+        began = self._clock()
         self._stale = False  # whoever leaves from here on makes it so again
         known = await examples.read(tables, self._partitions, self._taxonomy)
         for challenger in self.challengers:
             await asyncio.to_thread(challenger.refold, known)
         self._known = customers
-        self._pace.end()
+        self._pace.record(self._clock() - began)
 
     def _judge(self, challenger: Challenger, trials: Sequence[Trial], now: int) -> None:
         for trial in trials:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import FencedError
 from stream_persona.model.explain import affinities
-from stream_persona.model.shard import Part, members, panel_share, unpack
+from stream_persona.model.shard import Part, members, panel_share
 from stream_persona.store import shards
 from stream_persona.store.model_replica import following
 
@@ -90,15 +90,10 @@ class Sharing:
 
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""
-        moved = [p for p, stamp in stamps.items() if self._others.get(p, (b"",))[0] != stamp]
-        gone = self._others.keys() - stamps.keys()
-        for partition in gone:
-            del self._others[partition]
-        for partition, (stamp, blob) in (await self._tables.parts(moved)).items():
-            if partition not in self._ownership.held:  # claimed while we were reading
-                before = self._others.get(partition, (b"", None))[1]
-                self._others[partition] = (stamp, unpack(blob, self._taxonomy, before))
-        return bool(moved or gone)
+        self._others, changed = await shards.read_shards(
+            self._tables, stamps, self._others, self._taxonomy
+        )
+        return changed
 
     async def _save_part(self, owned: Owned) -> None:
         owned.unsaved, began = False, time.monotonic()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.process import Outcome
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -77,7 +77,7 @@ class Worker:
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate)
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> Predictor:
         """The weights in use."""
         return self._sharing.follower.weights
 

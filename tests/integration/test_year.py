@@ -33,10 +33,10 @@ def year() -> dict[str, Record]:
     return records | process.apply_events(batch, records, TAXONOMY, tokenizer).records
 
 
-def learned(model_updates: Iterable[ModelUpdate]) -> PersonaClassifier:
+def sum_of(model_updates: Iterable[ModelUpdate]) -> PersonaClassifier:
     model = PersonaClassifier()
-    for lesson in model_updates:
-        model.add(lesson.part, lesson.persona)
+    for update in model_updates:
+        model.add(update.part, update.persona)
     return model
 
 
@@ -45,19 +45,19 @@ def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record
     rng, model_updates = random.Random(4), training.derive_updates(year, TAXONOMY)
     assert len(model_updates) > 1_600
     kept, gone = model_updates[::2], model_updates[1::2]
-    model = learned(rng.sample(model_updates, len(model_updates)))
-    for lesson in rng.sample(gone, len(gone)):
-        model.add(lesson.part, lesson.persona, -1)
-    assert model.canonical() == learned(kept).canonical()
+    model = sum_of(rng.sample(model_updates, len(model_updates)))
+    for update in rng.sample(gone, len(gone)):
+        model.add(update.part, update.persona, -1)
+    assert model.canonical() == sum_of(kept).canonical()
 
 
 @pytest.mark.timeout(300)
 def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
     rng, model_updates = random.Random(5), training.derive_updates(year, TAXONOMY)
     shares: list[list[ModelUpdate]] = [[] for _ in range(7)]
-    for lesson in model_updates:
-        rng.choice(shares).append(lesson)
+    for update in model_updates:
+        rng.choice(shares).append(update)
     total = PersonaClassifier()
     for share in rng.sample(shares, len(shares)):
-        total.merge(PersonaClassifier.from_bytes(learned(share).to_bytes()))
-    assert total.canonical() == learned(model_updates).canonical()
+        total.merge(PersonaClassifier.from_bytes(sum_of(share).to_bytes()))
+    assert total.canonical() == sum_of(model_updates).canonical()

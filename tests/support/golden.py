@@ -18,6 +18,7 @@ from stream_persona.model.shard import members, pack
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.types import Delivery
+from stream_persona.store.blas import limit_blas_threads
 from tests.support.faults import NOW, events
 
 EVENTS = 4_000
@@ -61,4 +62,5 @@ def digests() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    limit_blas_threads()
     print(digests())

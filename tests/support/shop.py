@@ -28,6 +28,7 @@ from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
 from stream_persona.store import shards
+from stream_persona.store.blas import limit_blas_threads
 from tests.support.waiting import eventually
 
 
@@ -41,6 +42,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def learned(parts: list[Part], of: taxonomy.Taxonomy) -> Weights:
     """The weights that all parts give, calibration included."""
+    limit_blas_threads()
     model = ModelFitter(of)
     model.update(*merged(parts), calibrate=True)
     return model.weights

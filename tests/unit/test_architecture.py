@@ -36,9 +36,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 PURE: Final = ("domain", "model", "pipeline")
 IMPURE_LIBRARIES: Final = frozenset({
     "aiokafka", "asyncio", "concurrent", "confluent_kafka", "fastapi", "faust", "http", "httpx",
-    "logging", "multiprocessing", "os", "prometheus_client", "random", "redis", "secrets", "select",
-    "signal", "socket", "starlette", "subprocess", "tempfile", "threading", "time", "urllib",
-    "uuid", "uvicorn",
+    "logging", "multiprocessing", "os", "prometheus_client", "random", "redis", "secrets",
+    "select", "signal", "socket", "starlette", "subprocess", "tempfile", "threading",
+    "threadpoolctl", "time", "urllib", "uuid", "uvicorn",
 })  # fmt: skip
 #: Attributes that ask a clock, of ``datetime`` and ``date``.
 CLOCKS: Final = frozenset({"now", "today", "utcnow"})

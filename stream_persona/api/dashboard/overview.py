@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stream_persona.api.dashboard.workers import Reports
     from stream_persona.api.model_reader import Model
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.weights import Weights
+    from stream_persona.model.predictor import Predictor as Weights
     from stream_persona.store.worker_status import ModelStatus
 
 _WINDOW: Final = 60

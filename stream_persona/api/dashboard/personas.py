@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.model.predictor import Predictor as Weights
     from stream_persona.model.shard import Part
     from stream_persona.model.statistics import Stacked, Sums
-    from stream_persona.model.weights import Weights
 
 #: Features shown of each persona, at most, and the least lift that is one to the eye.
 MOST: Final = 8
@@ -49,16 +49,11 @@ def defining(weights: Weights, sums: Stacked, named: Callable[[int], str | None]
 
     ``named`` gives a slot's token, or None for one that can't be told, which is left out.
     """
-    position = weights.index[sums.slots]
-    public_records = position >= 0
-    slots, log_lifts = (
-        sums.slots[public_records],
-        weights.shares_w[position[public_records]].T / SCALE,
-    )
+    weighted = np.isin(sums.slots, weights.weighted_slots)
+    slots = sums.slots[weighted]
+    log_lifts = weights.share_log_ratios(slots).T
     events = sums.events.sum(axis=0) / SCALE
-    shares = (
-        sums.moments[E].sum(axis=0)[:, public_records] / SCALE / np.maximum(events, 1.0)[:, None]
-    )
+    shares = sums.moments[E].sum(axis=0)[:, weighted] / SCALE / np.maximum(events, 1.0)[:, None]
     worth = shares * (log_lifts - 1.0 + np.exp(-log_lifts))
     return {
         persona: _best(slots, log_lifts[row], worth[row], named)

@@ -21,6 +21,7 @@ from stream_persona.model.statistics import Contributions
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.types import Delivery
+from stream_persona.store.blas import limit_blas_threads
 from tests.benchmarks import tasks
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 
@@ -94,6 +95,7 @@ def taught(teachers: Sequence[Household], held: Sequence[Household], names: Toke
     sums.add_rows(parts, [own.persona for own in teachers], [1] * len(teachers))
     lowest = sorted(range(len(teachers)), key=lambda i: keyed[i][0])[:PANEL]
     panel = [Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
+    limit_blas_threads()
     learned = ModelFitter(TAXONOMY)
     learned.update(sums, panel, calibrate=True)
     known = {own.name: own.record for own in held}

@@ -22,7 +22,8 @@ from stream_persona.pipeline.messages import public_record
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.settings import Settings
 from stream_persona.store import shards
-from stream_persona.store.model_replica import CALIBRATE, DERIVE
+from stream_persona.store.blas import limit_blas_threads
+from stream_persona.store.model_replica import CALIBRATE_DUTY_CYCLE, DERIVE_DUTY_CYCLE
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Plain:
     def __post_init__(self) -> None:
         self._kinds = {topic: kind for kind, topic in enumerate(self.settings.input_topics)}
         self._tokenizer = Tokenizer(self.taxonomy)
+        limit_blas_threads()
         self._learned = ModelFitter(self.taxonomy)
         self._moved = False
         self._next_look = 0.0
@@ -110,9 +112,9 @@ class Plain:
         self._moved = False
         self._learned.update(*merged([self._share()]), calibrate=calibrate)
         ended = time.monotonic()
-        self._next_look = max(self._next_look, ended + DERIVE * (ended - began))
+        self._next_look = max(self._next_look, ended + (ended - began) / DERIVE_DUTY_CYCLE)
         if calibrate:
-            self._next_calibration = ended + CALIBRATE * (ended - began)
+            self._next_calibration = ended + (ended - began) / CALIBRATE_DUTY_CYCLE
 
     def _share(self) -> Part:
         lowest = heapq.nsmallest(panel_share(1), self.taught, key=self.taught.__getitem__)

@@ -22,6 +22,7 @@ from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.messages import public_record
 from stream_persona.pipeline.process import Delivery
+from stream_persona.store.blas import limit_blas_threads
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
 
 #: Different shoppers, and events of each on average.
@@ -78,6 +79,7 @@ def weights_of(job: Job) -> Weights:
     panel = members(
         [(customer_key(n), r.active_label() or "", r) for n, r in records.items()], job.taxonomy
     )
+    limit_blas_threads()
     learned = ModelFitter(job.taxonomy)
     learned.update(sums, list(panel.values()), calibrate=True)
     return learned.weights

@@ -48,7 +48,7 @@ GENERIC = taxonomies.load(None)
 def learned(taxonomy: Taxonomy = SHOP) -> Weights:
     """What a model knows of shoppers who buy in the categories of their personas' names."""
     derived = derive(model_of(tastes(taxonomy, customers=20), taxonomy), taxonomy.names)
-    return replace(derived, loudness=1.0)
+    return replace(derived, evidence_scale=1.0)
 
 
 @cache
@@ -242,7 +242,7 @@ def test_a_search_is_tried_with_its_word() -> None:
     for event in made:
         if isinstance(event, Browse):
             tokenizer.tokenize(event)
-    weights = replace(derive(model_of(made, only), only.names), loudness=1.0)
+    weights = replace(derive(model_of(made, only), only.names), evidence_scale=1.0)
     told = flips(
         record_of(browse("e", query="gamer"), taxonomy=only), weights, only, tokenizer.names.tokens
     )

@@ -1,22 +1,17 @@
+"""The classifier: predictions of single rows, seeds, and River's own checks of an estimator."""
+
 import itertools
-import random
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis
-from hypothesis import strategies as st
+from river import checks
+from river.base import Estimator
 
 from stream_persona.domain.features import profiles
-from stream_persona.domain.slots import SLOTS
-from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import affinities
-from stream_persona.model.statistics import Contribution, contribution
 from tests.support.builders import (
-    NOW,
     PERSONAS,
     assignment,
     browse,
@@ -30,103 +25,6 @@ from tests.support.builders import (
 )
 
 SHOP = shop()
-Lessons = list[tuple[Contribution, str]]
-
-
-def lessons_of(rng: random.Random, count: int) -> Lessons:
-    made = []
-    for _ in range(count):
-        tokens = {rng.randrange(1, SLOTS): rng.uniform(0.01, 50) for _ in range(rng.randint(0, 20))}
-        x = {"events": rng.uniform(0.1, 300), **tokens}
-        made.append((contribution(profile_of(x)), rng.choice(PERSONAS)))
-    return made
-
-
-def taught(model_updates: Lessons) -> PersonaClassifier:
-    model = PersonaClassifier()
-    for part, persona in model_updates:
-        model.add(part, persona)
-    return model
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_unlearning_inverts_learning_to_the_byte(seed: int) -> None:
-    rng = random.Random(seed)
-    model_updates = lessons_of(rng, 60)
-    model, known = PersonaClassifier(), Lessons()
-    for _ in range(400):
-        if known and rng.random() < 0.5:
-            part, persona = known.pop(rng.randrange(len(known)))
-            model.add(part, persona, -1)
-        else:
-            known.append(rng.choice(model_updates))
-            model.add(*known[-1])
-    assert model.canonical() == taught(known).canonical()
-    assert predictions(model).tobytes() == predictions(taught(known)).tobytes()
-    for part, persona in known:
-        model.add(part, persona, -1)
-    assert model.canonical() == b""
-
-
-def predictions(model: PersonaClassifier) -> np.ndarray:
-    return derive(model, PERSONAS).probabilities(
-        profile_after(*[purchase(f"p{i}", NOW, categories=["parent"]) for i in range(5)],
-                      taxonomy=SHOP)
-    )  # fmt: skip
-
-
-@given(st.integers(0, 2**32))
-@hypothesis(max_examples=15)
-def test_any_split_in_any_order_merges_to_the_whole(seed: int) -> None:
-    rng = random.Random(seed)
-    model_updates = lessons_of(rng, 30)
-    shares: list[Lessons] = [[], [], []]
-    for lesson in rng.sample(model_updates, len(model_updates)):
-        rng.choice(shares).append(lesson)
-    total = PersonaClassifier()
-    for share in shares:
-        total.merge(PersonaClassifier.from_bytes(taught(share).to_bytes()))
-    assert total.canonical() == taught(model_updates).canonical()
-
-
-@given(st.integers(0, 2**32))
-@hypothesis(max_examples=30)
-def test_many_added_at_once_are_those_added_one_by_one(seed: int) -> None:
-    rng = random.Random(seed)
-    parts = [(*lesson, rng.choice([1, 1, -1])) for lesson in lessons_of(rng, rng.randint(0, 40))]
-    one_by_one, at_once = PersonaClassifier(), PersonaClassifier()
-    for part in parts:
-        one_by_one.add(*part)
-    cut = rng.randint(0, len(parts))
-    at_once.add_all(parts[:cut])
-    at_once.add_all(parts[cut:])
-    assert at_once.canonical() == one_by_one.canonical()
-    assert at_once.labels() == one_by_one.labels()
-
-
-def test_merging_leaves_the_other_model_alone() -> None:
-    one, two = taught(lessons_of(random.Random(1), 9)), taught(lessons_of(random.Random(2), 9))
-    before = two.canonical()
-    one.merge(two)
-    one.merge(two)
-    assert two.canonical() == before
-
-
-def test_what_a_model_learns_after_it_was_merged_stays_out_of_the_other() -> None:
-    model_updates = lessons_of(random.Random(3), 20)
-    part, total = taught(model_updates[:10]), PersonaClassifier()
-    merged = part.canonical()  # summed up, so that later lessons meet tokens that are known
-    total.merge(part)
-    for lesson in model_updates:
-        part.add(*lesson)
-    assert part.canonical() != merged
-    assert total.canonical() == merged
-
-
-def test_bytes_come_back_as_the_same_model() -> None:
-    model = taught(lessons_of(random.Random(1), 40))
-    assert PersonaClassifier.from_bytes(model.to_bytes()).canonical() == model.canonical()
-    assert PersonaClassifier.from_bytes(PersonaClassifier().to_bytes()).customers == 0
 
 
 def test_a_profile_is_predicted_alone_as_in_any_company() -> None:
@@ -236,19 +134,20 @@ def test_a_river_estimator_learns_unlearns_and_predicts() -> None:
     assert PersonaClassifier().predict_proba_one({"a:b": 1}) == {}
 
 
-def test_a_heavy_shopper_counts_no_more_than_a_hundred_events() -> None:
-    heavy, bounded = ({"events": n, "a:b": n} for n in (1e6, 100))
-    one, two = (contribution(profile_of(x)) for x in (heavy, bounded))
-    assert one.moments.tobytes() == two.moments.tobytes()
-    assert one.events == two.events
+# --- River's own checks of an estimator ---
 
 
-def test_affinities_are_the_lifts_of_what_was_learned() -> None:
-    tokenizer = Tokenizer(SHOP)
-    for persona in PERSONAS:
-        tokenizer.slot("category", persona)
-    weights = derive(model_of(tastes(SHOP, customers=20), SHOP), SHOP.names)
-    lifts = affinities(weights, tokenizer.names.name)
-    assert list(lifts) == list(PERSONAS)
-    own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
-    assert min(own) > 1
+CHECKS = list(checks.yield_checks(PersonaClassifier()))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_classifier_passes_rivers_own_check(check: Callable[[Estimator], None]) -> None:
+    model = PersonaClassifier()
+    assert check.__name__ not in model._unit_test_skips()
+    check(model.clone())
+
+
+def test_the_classifier_is_checked_on_more_than_two_classes() -> None:
+    names = [check.__name__ for check in CHECKS]
+    assert "check_predict_proba_one_binary" not in names
+    assert "check_predict_proba_many_matches_predict_proba_one" in names

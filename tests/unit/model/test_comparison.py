@@ -1,4 +1,4 @@
-"""The comparison of models: nobody is judged on whom it has learned."""
+"""The comparison of models: none is judged on a customer that it has learned."""
 
 import json
 import math
@@ -18,10 +18,10 @@ from stream_persona.model.comparison import (
     Row,
     Step,
     blocks,
-    compared,
+    compare,
     contestants,
     folds,
-    judged,
+    judge,
 )
 from stream_persona.model.river_adapter import Example
 from tests.support.builders import NOW, shop
@@ -40,11 +40,11 @@ def ids(known: Any) -> list[str]:
 
 
 def rows(*models: str, in_time: bool = False) -> dict[str, Row]:
-    found = compared(KNOWN, contestants(models, SHOP), SHOP, time.perf_counter, in_time=in_time)
+    found = compare(KNOWN, contestants(models, SHOP), SHOP, time.perf_counter, in_time=in_time)
     return {row.model: row for row in found}
 
 
-def test_folds_judge_everybody_once_by_what_has_not_learned_them() -> None:
+def test_folds_judge_each_customer_once_by_a_model_that_has_not_learned_it() -> None:
     steps = list(folds(KNOWN))
     assert len(steps) == 5
     assert sorted(name for step in steps for name in ids(step.exam)) == sorted(ids(KNOWN))
@@ -90,21 +90,21 @@ def test_a_model_named_twice_is_judged_once() -> None:
     assert list(rows(BAYES, BAYES)) == [PRIOR, BAYES]
 
 
-def test_progress_hears_of_every_customer() -> None:
-    told: list[int] = []
+def test_progress_counts_every_customer() -> None:
+    progress: list[int] = []
     models = contestants([BAYES], SHOP)
-    compared(KNOWN, models, SHOP, time.perf_counter, told.append)
-    assert sum(told) == len(KNOWN) * len(models)
+    compare(KNOWN, models, SHOP, time.perf_counter, progress.append)
+    assert sum(progress) == len(KNOWN) * len(models)
 
 
-def test_one_that_fails_is_out_and_the_others_go_on() -> None:
+def test_a_model_that_fails_is_left_out_and_the_others_go_on() -> None:
     found = rows(BROKEN, BAYES)
     assert (found[BROKEN].failure, found[BROKEN].trials) == ("the tree has no root", 0)
     assert found[BAYES].trials == len(KNOWN)
 
 
 class Peeping:
-    """Knows whom it has learned."""
+    """Fails where it is asked to predict a customer that it has learned."""
 
     def __init__(self) -> None:
         self.known: set[str] = set()
@@ -118,8 +118,8 @@ class Peeping:
 
 
 @pytest.mark.parametrize("steps", [folds, blocks])
-def test_nobody_is_asked_of_whom_it_has_learned(steps: Any) -> None:
-    row = judged(
+def test_no_model_predicts_a_customer_that_it_has_learned(steps: Any) -> None:
+    row = judge(
         "peeping", Peeping, list(steps(KNOWN)), SHOP.names, lambda _: None, time.perf_counter
     )
     assert (row.failure, row.trials) == ("", len(KNOWN))
@@ -128,14 +128,14 @@ def test_nobody_is_asked_of_whom_it_has_learned(steps: Any) -> None:
 def test_a_step_that_is_not_anew_keeps_what_was_learned() -> None:
     steps = [Step(anew=True, study=KNOWN[:1], exam=[]), Step(anew=False, study=[], exam=KNOWN[:1])]
     assert (
-        judged("peeping", Peeping, steps, SHOP.names, lambda _: None, time.perf_counter).trials == 0
+        judge("peeping", Peeping, steps, SHOP.names, lambda _: None, time.perf_counter).trials == 0
     )
 
 
 @pytest.mark.parametrize("known", [[], KNOWN[: LEAST - 1], KNOWN[:12]])
 def test_too_few_labelled_customers_are_nothing_to_compare(known: list[Example]) -> None:
     with pytest.raises(InputError, match="at least 10 labelled customers of two personas"):
-        compared(known, contestants([BAYES], SHOP), SHOP, time.perf_counter)
+        compare(known, contestants([BAYES], SHOP), SHOP, time.perf_counter)
 
 
 def test_a_wrong_challenger_is_refused_before_anything_is_read() -> None:
@@ -148,7 +148,7 @@ def test_a_wrong_challenger_is_refused_before_anything_is_read() -> None:
 
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A shop whose Redis holds the labelled customers."""
+    """Settings of a shop whose Redis holds the labelled customers."""
 
     async def found(*_: Any) -> list[Example]:
         return KNOWN

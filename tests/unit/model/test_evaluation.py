@@ -36,7 +36,7 @@ def shoppers(seed: int, count: int, *, sharpness: float = 1.5, until: float = ma
     return made
 
 
-def judged(trials: Trials, names: Sequence[str] = NAMES) -> Prequential:
+def judge(trials: Trials, names: Sequence[str] = NAMES) -> Prequential:
     quality = Prequential(names)
     for persona, row in trials:
         quality.judge(persona, row)
@@ -67,7 +67,7 @@ def test_the_figures_are_rivers() -> None:
         loss.update(persona, dict(zip(NAMES, row, strict=True)))
         right.update(persona, named)
         macro.update(persona, named)
-    figures = judged(trials).snapshot()
+    figures = judge(trials).snapshot()
     assert figures.trials == 300
     assert (figures.log_loss, figures.accuracy) == (loss.get(), right.get())
     assert figures.macro_f1 == macro.get()
@@ -75,7 +75,7 @@ def test_the_figures_are_rivers() -> None:
 
 def test_recent_figures_forget_what_is_long_ago() -> None:
     bad, good = ("a", [0.1, *[0.15] * 6]), ("a", [0.94, *[0.01] * 6])
-    figures = judged([bad] * WINDOW + [good] * WINDOW).snapshot()
+    figures = judge([bad] * WINDOW + [good] * WINDOW).snapshot()
     assert figures.accuracy == pytest.approx(0.5)
     assert figures.recent_accuracy == pytest.approx(1.0)
     assert figures.recent_log_loss == pytest.approx(-math.log(0.94))
@@ -83,20 +83,20 @@ def test_recent_figures_forget_what_is_long_ago() -> None:
 
 
 def test_the_prior_beside_it_knows_only_the_shares_seen_before() -> None:
-    figures = judged([("a", [0.5, 0.5]), ("a", [0.5, 0.5]), ("b", [0.5, 0.5])], "ab").snapshot()
+    figures = judge([("a", [0.5, 0.5]), ("a", [0.5, 0.5]), ("b", [0.5, 0.5])], "ab").snapshot()
     expected = -(math.log(1 / 2) + math.log(2 / 3) + math.log(1 / 4)) / 3
     assert figures.prior_log_loss == pytest.approx(expected)
 
 
-def test_a_calibrated_model_has_a_small_calibration_error_and_a_boastful_one_a_large() -> None:
+def test_a_calibrated_model_has_a_smaller_calibration_error_than_an_overconfident_one() -> None:
     trials = shoppers(2, 3_000)
-    boastful = [(p, [0.94 if x == max(row) else 0.01 for x in row]) for p, row in trials]
-    assert judged(trials).snapshot().ece < 0.03
-    assert judged(boastful).snapshot().ece > 0.2
+    overconfident = [(p, [0.94 if x == max(row) else 0.01 for x in row]) for p, row in trials]
+    assert judge(trials).snapshot().ece < 0.03
+    assert judge(overconfident).snapshot().ece > 0.2
 
 
 def test_reliability_is_kept_as_counts() -> None:
-    figures = judged([("a", [0.75, 0.25]), ("b", [0.7, 0.3]), ("b", [0.0, 1.0])], "ab").snapshot()
+    figures = judge([("a", [0.75, 0.25]), ("b", [0.7, 0.3]), ("b", [0.0, 1.0])], "ab").snapshot()
     assert len(figures.bins) == BINS
     assert figures.bins[7] == Bin(trials=2, right=1, confidence=1_450_000)
     assert figures.bins[9] == Bin(trials=1, right=1, confidence=1_000_000)
@@ -106,8 +106,8 @@ def test_reliability_is_kept_as_counts() -> None:
 @given(st.permutations(range(12)))
 def test_calibration_does_not_depend_on_the_order_of_trials(order: list[int]) -> None:
     trials = shoppers(3, 12)
-    mixed = judged([trials[i] for i in order]).snapshot()
-    assert mixed.bins == judged(trials).snapshot().bins
+    mixed = judge([trials[i] for i in order]).snapshot()
+    assert mixed.bins == judge(trials).snapshot().bins
 
 
 def test_no_bins_have_no_error() -> None:
@@ -115,7 +115,7 @@ def test_no_bins_have_no_error() -> None:
 
 
 def test_a_certain_mistake_costs_much_but_a_number() -> None:
-    figures = judged([("a", [0.0, 1.0])], "ab").snapshot()
+    figures = judge([("a", [0.0, 1.0])], "ab").snapshot()
     assert figures.log_loss == pytest.approx(-math.log(1e-15))
 
 
@@ -138,15 +138,15 @@ def test_a_model_that_learns_raises_no_alarm() -> None:
 # --- counts and sums ---
 
 
-def test_before_the_first_trial_the_tally_is_of_zeros() -> None:
+def test_before_the_first_trial_all_counts_are_zero() -> None:
     tally = Prequential("ab").tally()
     assert (tally.trials, tally.loss, tally.recent, tally.recent_right) == (0, 0, 0, 0)
     assert (tally.confusion, tally.alarms) == ([[0, 0], [0, 0]], [])
     assert tally.reliability == [[Bin()] * BINS] * 2
 
 
-def test_the_tally_is_what_the_figures_are_made_of() -> None:
-    quality = judged(shoppers(6, WINDOW + 200))
+def test_figures_are_made_of_the_counts() -> None:
+    quality = judge(shoppers(6, WINDOW + 200))
     tally, figures = quality.tally(), quality.snapshot()
     assert (tally.trials, tally.recent) == (WINDOW + 200, WINDOW)
     assert tally.loss / tally.trials == pytest.approx(figures.log_loss)
@@ -160,11 +160,11 @@ def test_the_tally_is_what_the_figures_are_made_of() -> None:
 
 def test_confusion_counts_by_the_named_persona_and_then_by_the_assigned_one() -> None:
     trials: Trials = [("a", [0.9, 0.1]), ("b", [0.9, 0.1]), ("b", [0.8, 0.2]), ("b", [0.1, 0.9])]
-    assert judged(trials, "ab").tally().confusion == [[1, 2], [0, 1]]
+    assert judge(trials, "ab").tally().confusion == [[1, 2], [0, 1]]
 
 
 def test_reliability_is_kept_for_each_persona_that_was_named() -> None:
-    named = judged([("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab").tally()
+    named = judge([("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab").tally()
     assert named.reliability[0][9] == Bin(trials=1, right=1, confidence=950_000)
     assert named.reliability[1][9] == Bin(trials=2, right=1, confidence=1_930_000)
 

@@ -1,4 +1,7 @@
+"""Explanations: their factors multiply to the prediction, the strongest come first."""
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import reasons, split, tree
+from stream_persona.model.explain import affinities, reasons, split, tree
 from stream_persona.model.statistics import contribution
 from stream_persona.model.weights import Weights
 from tests.support.builders import (
@@ -41,7 +44,7 @@ def bought(*categories: str, times: int = 1) -> Profiles:
 
 
 def same_baskets() -> Weights:
-    """Learned from shoppers who are all alike within their persona."""
+    """Weights of shoppers that are all alike within their persona."""
     model = PersonaClassifier()
     for persona in PERSONAS:
         part = bought(persona, persona, times=30)
@@ -89,16 +92,16 @@ def test_factors_come_from_the_most_for_to_the_most_against() -> None:
     assert lifts[0]["proposition"] == {"category": {"$has": "parent"}}
 
 
-def test_reasons_are_the_strongest_that_speak_for_a_persona() -> None:
+def test_reasons_are_the_strongest_that_raise_a_persona() -> None:
     (found,) = reasons(TASTES, bought("parent", times=9), ["parent"], named().name, 3)
     assert found[0][:2] == ("category", "parent")
     assert all(lift > 1_000_000 for _, _, lift in found)
     assert list(found) == sorted(found, key=lambda reason: -reason[2])
 
 
-def test_reasons_are_the_same_in_any_company() -> None:
-    told = [("parent", 3), ("gamer", 9), ("food", 1), ("parent", 40)]
-    events = [[purchase(f"p{i}", NOW + i, categories=[c]) for i in range(n)] for c, n in told]
+def test_reasons_do_not_depend_on_the_rows_beside() -> None:
+    histories = [("parent", 3), ("gamer", 9), ("food", 1), ("parent", 40)]
+    events = [[purchase(f"p{i}", NOW + i, categories=[c]) for i in range(n)] for c, n in histories]
     together = profiles([record_of(*each, taxonomy=SHOP).counts for each in events], SHOP.features)
     asked = ["parent", "gamer", "nobody", "gamer"]
     alone = [
@@ -111,7 +114,7 @@ def test_reasons_are_the_same_in_any_company() -> None:
     assert reasons(TASTES, some, ["gamer", "parent"], named().name, 3) == [alone[3], alone[0]]
 
 
-def test_an_unknown_persona_or_no_reasons_asked_are_none() -> None:
+def test_an_unknown_persona_has_no_reasons_and_a_count_of_none_gives_none() -> None:
     assert reasons(TASTES, bought("parent"), ["nobody"], named().name, 3) == [()]
     assert reasons(TASTES, bought("parent"), ["parent"], named().name, 0) == [()]
 
@@ -127,3 +130,14 @@ def test_without_events_the_prior_is_all_there_is() -> None:
 def test_a_name_is_split_at_its_first_colon() -> None:
     assert split("query:a:b") == ("query", "a:b")
     assert split("slot") == ("slot", "")
+
+
+def test_affinities_are_the_lifts_of_what_was_learned() -> None:
+    tokenizer = Tokenizer(SHOP)
+    for persona in PERSONAS:
+        tokenizer.slot("category", persona)
+    weights = derive(model_of(tastes(SHOP, customers=20), SHOP), SHOP.names)
+    lifts = affinities(weights, tokenizer.names.name)
+    assert list(lifts) == list(PERSONAS)
+    own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
+    assert min(own) > 1

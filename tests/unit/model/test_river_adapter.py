@@ -1,4 +1,4 @@
-"""River classifiers: found by their names, taught in a fair form, asked for whole rows."""
+"""River classifiers: made from a specification, trained in a fair form, asked for whole rows."""
 
 import math
 import sys
@@ -18,8 +18,8 @@ from stream_persona.model.river_adapter import (
     features_of,
     form_of,
     in_order,
-    normalised,
-    refolded,
+    normalise,
+    refold,
     specifications,
 )
 from tests.support.builders import PERSONAS, browse, profile_after, purchase, shop
@@ -42,7 +42,7 @@ def bought(*categories: str, times: int = 1) -> Profiles:
 
 @pytest.fixture
 def own_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """A team's own module, with estimators that stand ready."""
+    """A team's own module that holds estimators."""
     module = types.ModuleType("team_models")
     module.scaled = compose.Pipeline(  # type: ignore[attr-defined]
         preprocessing.StandardScaler(), linear_model.SoftmaxRegression()
@@ -54,7 +54,7 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.mark.parametrize("specification", SEVERAL)
-def test_any_river_classifier_learns_and_answers_with_whole_rows(specification: str) -> None:
+def test_any_river_classifier_learns_and_predicts_whole_rows(specification: str) -> None:
     learner = Learner(classifier(specification), SHOP.names)
     assert sum(learner.probabilities(bought("parent"))) == pytest.approx(1)
     for example in in_order(taught_examples(SHOP)):
@@ -68,14 +68,14 @@ def test_any_river_classifier_learns_and_answers_with_whole_rows(specification: 
 def test_what_is_folded_depends_on_the_set_of_examples_alone(specification: str) -> None:
     learner, known = Learner(classifier(specification), SHOP.names), taught_examples(SHOP)
     asked = bought("student", "food", times=3)
-    one, other = refolded(learner, known), refolded(learner, known[::-1])
+    one, other = refold(learner, known), refold(learner, known[::-1])
     assert one.probabilities(asked) == other.probabilities(asked)
 
 
 def test_a_fold_begins_with_nothing() -> None:
     learner, asked = Learner(classifier(BAYES), SHOP.names), bought("parent")
     learner.learn("student", bought("parent", times=9))
-    assert refolded(learner, ()).probabilities(asked) == (0.2,) * 5
+    assert refold(learner, ()).probabilities(asked) == (0.2,) * 5
 
 
 def test_a_class_that_was_never_seen_is_impossible() -> None:
@@ -89,13 +89,11 @@ def test_a_class_that_was_never_seen_is_impossible() -> None:
     [([0, 0], (0.5, 0.5)), ([math.nan, 1], (0, 1)), ([math.nan, math.inf], (0.5, 0.5)),
      ([1, 3], (0.25, 0.75)), ([-1, 2], (0, 1))],
 )  # fmt: skip
-def test_whatever_a_classifier_answers_becomes_probabilities(
-    row: list[float], expected: tuple[float, ...]
-) -> None:
-    assert normalised(row) == expected
+def test_any_row_becomes_probabilities(row: list[float], expected: tuple[float, ...]) -> None:
+    assert normalise(row) == expected
 
 
-def test_naive_bayes_is_told_counts_and_whoever_weighs_features_is_told_bounded_ones() -> None:
+def test_naive_bayes_takes_counts_and_other_classifiers_take_bounded_logs() -> None:
     profile = bought("parent", times=400)
     slot = slot_of("category:parent", fine=False)
     counts, logs = features_of(profile, "counts"), features_of(profile, "logs")
@@ -106,11 +104,11 @@ def test_naive_bayes_is_told_counts_and_whoever_weighs_features_is_told_bounded_
     assert form_of(PersonaClassifier()) == "whole"
 
 
-def test_our_own_classifier_is_told_all_of_a_profile() -> None:
-    told = features_of(bought("parent", times=400), "whole")
-    assert told["events"] == pytest.approx(400)
-    assert told[slot_of("category:parent", fine=False)] == pytest.approx(400)
-    assert 0 not in told
+def test_our_own_classifier_takes_the_whole_profile() -> None:
+    features = features_of(bought("parent", times=400), "whole")
+    assert features["events"] == pytest.approx(400)
+    assert features[slot_of("category:parent", fine=False)] == pytest.approx(400)
+    assert 0 not in features
 
 
 def test_features_come_in_the_order_of_slots_without_the_events_and_fine_ones_last() -> None:
@@ -138,7 +136,7 @@ def test_arguments_are_given_to_the_constructor() -> None:
     assert made.alpha == 0.5
 
 
-def test_chance_has_a_seed_unless_it_is_given_one() -> None:
+def test_a_stochastic_classifier_has_a_seed_unless_it_is_given_one() -> None:
     made = [classifier(f"river.forest:ARFClassifier{given}") for given in ("", "(seed=7)")]
     assert [model.seed for model in made] == [1, 7]  # type: ignore[attr-defined]
 
@@ -172,7 +170,7 @@ def test_what_is_no_classifier_is_refused_with_one_sentence(
 ) -> None:
     with pytest.raises(SettingsError) as caught:
         classifier(specification)
-    told = str(caught.value)
-    assert told.startswith(f"{specification!r} is no River classifier that can be run: ")
-    assert WRONG[specification] in told
-    assert "\n" not in told
+    reason = str(caught.value)
+    assert reason.startswith(f"{specification!r} is no River classifier that can be run: ")
+    assert WRONG[specification] in reason
+    assert "\n" not in reason

@@ -10,8 +10,8 @@ from stream_persona.errors import SettingsError
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
 from stream_persona.pipeline.process import ModelUpdate
+from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.model_replica import Pace
 from stream_persona.worker.challengers import CURRENT, Challenger, Panel, departed
 from stream_persona.worker.metrics import Metrics
 from tests.support.builders import (
@@ -37,9 +37,13 @@ def challenger(specification: str = BAYES) -> Challenger:
     return Challenger("it", classifier(specification), SHOP.names)
 
 
-def panel(*challengers: str, metrics: Metrics | None = None, pace: Pace | None = None) -> Panel:
+def panel(
+    *challengers: str, metrics: Metrics | None = None, pace: DutyCycle | None = None
+) -> Panel:
     settings = worker_settings(challengers=",".join(challengers))
-    return Panel(settings, SHOP, metrics or Metrics(), pace or Pace(clock=lambda: 1.0))
+    return Panel(
+        settings, SHOP, metrics or Metrics(), pace or DutyCycle(1 / 10, lambda: 1.0), lambda: 1.0
+    )
 
 
 def figure(metrics: Metrics, name: str, model: str) -> float | None:
@@ -189,7 +193,7 @@ async def test_a_worker_that_starts_anew_folds_what_is_stored_before_it_judges_a
 
 async def test_folds_are_no_more_frequent_than_their_pace() -> None:
     now = [0.0]
-    known, tables = panel(BAYES, pace=Pace(10, lambda: now[0])), MemoryTables()
+    known, tables = panel(BAYES, pace=DutyCycle(1 / 10, lambda: now[0], 10)), MemoryTables()
     happened = tastes(SHOP, 6)
     await worked(known, tables, happened)
     await worked(known, tables, [deletion("d", NOW + 10**11, happened[0].customer_id)])
@@ -200,7 +204,7 @@ async def test_folds_are_no_more_frequent_than_their_pace() -> None:
 
 
 async def test_a_trial_of_who_left_before_it_was_judged_is_dropped() -> None:
-    known, tables = panel(BAYES, pace=Pace(10, lambda: 0.0)), MemoryTables()
+    known, tables = panel(BAYES, pace=DutyCycle(1 / 10, lambda: 0.0, 10)), MemoryTables()
     known.judge(trials_of(KNOWN[:2]), ())
     known.judge((), model_updates((KNOWN[0].customer_id, KNOWN[0].persona, -1)))
     await known.work(tables, 0)

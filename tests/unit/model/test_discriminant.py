@@ -1,9 +1,11 @@
+"""The linear algebra of the discriminants."""
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.model.estimator import solve
+from stream_persona.model.discriminant import solve
 
 
 @given(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))

@@ -1,0 +1,72 @@
+"""The port for predictions: what pipeline, explanations and API use of a fitted model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stream_persona.domain.features import Profiles
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+
+class Predictor(Protocol):
+    """A model that has been fitted; immutable.
+
+    ``classes`` are the personas, in the order of every column. ``version`` is equal for equal
+    predictions, ``customers`` the labelled customers it was fitted to, ``log_prior`` (classes,).
+    ``threshold`` is the confidence from which a persona is named, ``candidate_floor`` the
+    probability from which one is a candidate; None where the model has not measured them.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+    @property
+    def customers(self) -> int: ...  # noqa: D102
+
+    @property
+    def log_prior(self) -> Floats: ...  # noqa: D102
+
+    @property
+    def threshold(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def candidate_floor(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def weighted_slots(self) -> Ints:
+        """The slots of the tokens that have a weight of their own, ascending."""
+        ...
+
+    def probabilities(self, profiles: Profiles) -> Floats:
+        """Return the posterior over ``classes``, (rows, classes); each row sums to 1.
+
+        A row does not depend on the others.
+        """
+        ...
+
+    def logits(self, profiles: Profiles) -> Floats:
+        """Return unnormalised log-probabilities, (rows, classes)."""
+        ...
+
+    def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+        """Return row and slot of each weighted token, and what it adds to logits.
+
+        The rows ascend; the last array is (tokens, classes).
+        """
+        ...
+
+    def share_log_ratios(self, slots: Ints) -> Floats:
+        """Return the log-ratio of each class's share of a token to the common one.
+
+        (slots, classes); each of ``slots`` must be one of ``weighted_slots``.
+        """
+        ...

@@ -1,0 +1,23 @@
+"""Docstrings hold examples that specify a function; they are run here."""
+
+import doctest
+from types import ModuleType
+
+import pytest
+
+from stream_persona.model import (
+    calibration,
+    classifier,
+    evaluation,
+    explain,
+    river_adapter,
+    shard,
+)
+
+MODULES = (calibration, classifier, evaluation, explain, river_adapter, shard)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_the_examples_of_a_module_hold(module: ModuleType) -> None:
+    failed, attempted = doctest.testmod(module)
+    assert (failed, attempted > 0) == (0, True)

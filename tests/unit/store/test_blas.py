@@ -1,0 +1,12 @@
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.model_replica import following
+from tests.support.builders import shop, worker_settings
+
+
+def test_a_process_that_follows_the_model_has_one_thread_of_blas() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        following(worker_settings(), shop(), MemoryTables())
+        threads = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+    assert threads == {1}

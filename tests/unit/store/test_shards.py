@@ -1,0 +1,72 @@
+"""Published shards: only what has moved is read again, and what is gone is left out."""
+
+from collections.abc import Sequence
+
+from stream_persona.model.shard import pack
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.shards import fold_part, panel, read_shards, save_part
+from tests.support.builders import shop, tastes
+from tests.support.labelled import commit
+from tests.support.shards import keyed, labelled_records, shard_of
+
+SHOP = shop()
+
+
+class CountingTables(MemoryTables):
+    """Remembers whose shards were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[int] = []
+
+    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+        self.read += partitions
+        return await super().parts(partitions)
+
+
+async def published(*customers: int) -> CountingTables:
+    """Tables with a shard of so many customers of each persona in each partition."""
+    tables = CountingTables()
+    for partition, number in enumerate(customers):
+        await publish(tables, partition, number)
+    return tables
+
+
+async def publish(tables: MemoryTables, partition: int, customers: int) -> None:
+    claims, records = await tables.claim([partition]), labelled_records(SHOP, customers)
+    sums = shard_of(records, SHOP).sums
+    await save_part(tables, claims[partition], sums, keyed(records), SHOP)
+
+
+async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> None:
+    tables = await published(1, 2)
+    first, changed = await read_shards(tables, await tables.stamps([0, 1, 2]), {}, SHOP)
+    assert changed
+    assert {p: each.sums.customers for p, (_, each) in first.items()} == {0: 5, 1: 10}
+    again, changed = await read_shards(tables, await tables.stamps([0, 1, 2]), first, SHOP)
+    assert (again, changed) == (first, False)
+    await publish(tables, 1, 3)
+    moved, changed = await read_shards(tables, await tables.stamps([0, 1, 2]), first, SHOP)
+    assert changed
+    assert moved[0] is first[0]
+    assert moved[1][1].sums.customers == 15
+    assert tables.read == [0, 1, 1]
+
+
+async def test_shards_without_a_stamp_are_left_out() -> None:
+    tables = await published(1, 2)
+    first, _ = await read_shards(tables, await tables.stamps([0, 1]), {}, SHOP)
+    left, changed = await read_shards(tables, await tables.stamps([1]), first, SHOP)
+    assert (list(left), changed) == ([1], True)
+
+
+async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() -> None:
+    tables = MemoryTables()
+    await commit(tables, SHOP, *tastes(SHOP, 4))
+    sums, labelled = await fold_part(tables, 0, SHOP)
+    known = await panel(tables, labelled, 7, SHOP)
+    assert (sums.customers, len(labelled)) == (20, 20)
+    assert [key for key, _, _ in known] == sorted(labelled.values())[:7]
+    claim = (await tables.claim([0]))[0]
+    stamp = await save_part(tables, claim, sums, known, SHOP)
+    assert await tables.parts([0]) == {0: (stamp, pack(sums.canonical(), known, SHOP)[0])}
