@@ -162,7 +162,7 @@ async def settled(working: Worker) -> None:
 
     async def follows() -> bool:
         await working.refresh()
-        return working._sharing.follower.settled
+        return working._model.follower.settled
 
     await eventually(follows, 20, "the weights do not settle")
 
