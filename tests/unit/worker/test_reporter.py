@@ -137,7 +137,7 @@ async def test_a_redis_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFix
     tables = FaultyTables()
     reporting = Reporting(tables)
     tables.hold("report", times=1)
-    tables.hold("retire")
+    tables.hold("retire", times=1)
     reporting.reporter.patience = 0.02
     async with asyncio.timeout(5):
         assert not await reporting.reporter.report()
