@@ -148,8 +148,8 @@ class ModelSync:
     async def _read_missing_names(self) -> None:
         """Read the names that others have found of tokens that the weights use.
 
-        A partition may come to us with records whose tokens another worker has read, and whoever
-        owns the first partition writes the affinities of all.
+        A partition may come to us with records whose tokens another worker has read, and the owner
+        of the first partition writes the affinities of all.
         """
         if not self._naming.is_due() or not (self._used_slots() - self._tokenizer.names.keys()):
             return

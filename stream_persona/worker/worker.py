@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
+    from stream_persona.kafka.router import Read
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -138,15 +139,19 @@ class Worker:
             ack()
 
         async with self._processing:
-            stored = await self._stored(read.homes, owned)
-            late_deletions = process.late_deletions(read.deliveries, stored, self._taxonomy)
-            histories = await self._history.read(late_deletions) if late_deletions else {}
-            outcome = process.walk(
-                read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer,
-                self._now(), histories,
-            )  # fmt: skip
+            outcome = await self._outcome(read, owned)
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
             return await self._write(outcome, read.homes, owned, done)
+
+    async def _outcome(self, read: Read, owned: Mapping[int, OwnedPartition]) -> Outcome:
+        """What the events lead to, given the stored records of their customers."""
+        stored = await self._stored(read.homes, owned)
+        late_deletions = process.late_deletions(read.deliveries, stored, self._taxonomy)
+        histories = await self._history.read(late_deletions) if late_deletions else {}
+        return process.walk(
+            read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer,
+            self._now(), histories,
+        )  # fmt: skip
 
     @property
     def sweeping(self) -> bool:
