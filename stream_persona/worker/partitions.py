@@ -82,8 +82,11 @@ class OwnedPartitions:
         self._is_settled.set()
         self.held: dict[int, OwnedPartition] = {}
 
-    async def assign(self, partitions: Collection[int]) -> None:
-        """Own exactly these partitions: keep what is still ours, claim and fold the rest."""
+    async def assign(self, partitions: Collection[int]) -> list[int]:
+        """Own exactly these partitions: keep what is still ours, claim and fold the rest.
+
+        Returns those that were claimed.
+        """
         async with self._assigning:
             before, tokens = self.held.keys(), await self._tables.owners(list(partitions))
             self.held = {
@@ -96,6 +99,7 @@ class OwnedPartitions:
             for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
                 self.held[owned.claim.partition] = owned
         self._metrics.partitions.set(len(self.held))
+        return fresh
 
     @contextmanager
     def rebalance(self) -> Iterator[None]:

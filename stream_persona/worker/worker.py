@@ -104,7 +104,8 @@ class Worker:
         in use stay until the next ``refresh``: they are of the shards as their owners left them.
         """
         self._router.repartitioned = repartitioned
-        await self.partitions.assign(partitions)
+        if await self.partitions.assign(partitions):
+            await self._model.read_names()  # records of theirs hold tokens that others have read
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
         """Process fetched records, of any partitions and topics, and wait until all is written.

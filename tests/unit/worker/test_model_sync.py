@@ -1,11 +1,14 @@
 """Workers publish their shards of the model and follow those of the others."""
 
+import json
+
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.partitioner import home
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker.worker import Worker
 from tests.support.builders import (
+    NOW,
     PERSONAS,
     Outbox,
     assignment,
@@ -162,3 +165,21 @@ async def test_a_new_owner_of_the_first_partition_writes_the_affinities_anew() -
     await working.assign([0])
     await moved_on(working, clock)
     assert tables.affinities.keys() == set(PERSONAS)
+
+
+async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
+    clock, tables, outbox = FakeClock(), MemoryTables(), Outbox()
+    first, second = (
+        clocked(tables, clock, taxonomy=SEEDED, outbox=outbox, partitions=2) for _ in range(2)
+    )
+    for partition, working in enumerate((first, second)):
+        await working.start()
+        await working.assign([partition])
+    customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
+    bought = [purchase(f"p{n}", NOW, customer, ["for-parent"]) for n in range(9)]
+    await second.process(fetched(*bought, partition=1))
+    await moved_on(second, clock)
+    await first.assign([0, 1])
+    await first.process(fetched(assignment("a", customer=customer), partition=1))
+    why = json.loads(await tables.public(customer) or b"")["why"]
+    assert {"feature": "category", "value": "for-parent"}.items() <= why[0].items()
