@@ -1,6 +1,6 @@
-"""The two services as processes: logs on stderr, and ends that a supervisor understands.
+"""Runs the two services as processes: logs on stderr, and exit codes for a supervisor.
 
-Exit code 0 after SIGTERM or SIGINT, whenever it comes; otherwise never 0.
+The exit code is 0 after SIGTERM or SIGINT, whenever it comes; otherwise it is never 0.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from stream_persona.errors import SettingsError, StreamPersonaError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Objects made, less those freed, between two collections of the young ones; so many of these
-#: between two of the older ones.
+#: Objects made, less those freed, between two collections of the youngest generation; then so many
+#: collections of a generation between two of the next one.
 _COLLECTIONS: Final = (200_000, 20, 50)
 #: Seconds between two equal lines of a library that writes one at each of its attempts.
 _SELDOM_SECONDS: Final = 10.0
@@ -44,7 +46,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_Once())
+        handler.addFilter(_DropAfterFatal())
     end_politely()
     broker, redis = asyncio.run(startup.prepare(settings))
     logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
@@ -56,7 +58,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     process.spinner = None
     try:
         process.execute_from_commandline()
-    except BaseException:  # whatever stopping made of it
+    except BaseException:  # stopping may raise another one than the fault
         app.told = True
         if isinstance(app.fault, KafkaError):
             message = f"Kafka did not do as asked: {app.fault!r}"
@@ -69,9 +71,9 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
 def _collect_seldom() -> None:
     """Set the garbage collector for a worker, once everything is imported.
 
-    What a batch makes is freed by reference counts: collections in its midst would find nothing,
+    Reference counts free what a batch makes: a collection while it is processed would find nothing,
     and look at all cached records each time. The first one would go through all that was imported,
-    and stop events for a tenth of a second: what is there by now stays.
+    and stop events for a tenth of a second; so what is there by now is frozen.
     """
     gc.set_threshold(*_COLLECTIONS)
     gc.collect()
@@ -105,35 +107,39 @@ def log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
-    # What libraries tell of each of their inner services is of use to who looks for a fault.
+    # Libraries log each of their inner services, which only helps to find a fault.
     chatty = max(levels[level.upper()], logging.WARNING) if level.upper() != "DEBUG" else 0
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(chatty)
     logging.getLogger("faust.worker").setLevel(levels[level.upper()])
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_Seldom())
+        handler.addFilter(_Seldom(time.monotonic))
 
 
 class _Seldom(logging.Filter):
-    """Lets aiokafka complain of the same thing every ten seconds, not sixty times a second."""
+    """Lets aiokafka log the same warning every ten seconds, not sixty times a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
+        self._clock = clock
         self._next: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
         if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
             return True
-        said, now = (record.name, record.lineno), time.monotonic()
-        if now < self._next.get(said, now):
+        origin, now = (record.name, record.lineno), self._clock()
+        if now < self._next.get(origin, now):
             return False
-        self._next[said] = now + _SELDOM_SECONDS
+        self._next[origin] = now + _SELDOM_SECONDS
         return True
 
 
-class _Once(logging.Filter):
-    """An error made on purpose is the process's last line; what its way out breaks is no news."""
+class _DropAfterFatal(logging.Filter):
+    """Drops ERROR records that follow a fatal error: they are of its way out of the process.
+
+    An error of ours is fatal, and the last line that an operator should see.
+    """
 
     _ending = False
 
@@ -141,8 +147,9 @@ class _Once(logging.Filter):
         """Whether the record is written."""
         if record.levelno < logging.ERROR:
             return True
-        told = (*(record.exc_info or ()), *(record.args if isinstance(record.args, tuple) else ()))
-        self._ending |= any(isinstance(each, StreamPersonaError) for each in told)
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        carried = (*(record.exc_info or ()), *arguments)
+        self._ending |= any(isinstance(each, StreamPersonaError) for each in carried)
         return not self._ending
 
 

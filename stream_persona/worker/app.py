@@ -1,9 +1,8 @@
-"""The Faust application: assignment, batches and shutdown, wired to the worker; no logic."""
+"""The Faust application: wires assignment, batches and shutdown to the worker; no logic."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
 from typing import Any, cast
 
 import faust
@@ -18,8 +17,9 @@ from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import metrics as figures
 from stream_persona.worker import startup
+from stream_persona.worker.clocks import MACHINE_CLOCKS
+from stream_persona.worker.metrics import Metrics, serve
 from stream_persona.worker.reporter import REPORT_SECONDS, Reporter
 from stream_persona.worker.worker import Worker
 
@@ -36,7 +36,7 @@ class PersonaApp(BatchApp):
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
-        self._metrics = metrics = figures.Metrics()
+        self._metrics = metrics = Metrics()
         self._tables = RedisTables.connect(
             self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
         )
@@ -44,36 +44,36 @@ class PersonaApp(BatchApp):
         await self._publisher.start()
         history = KafkaHistory(self.settings, self.taxonomy)
         self.worker = Worker(
-            self.settings, self.taxonomy, self._tables, self._publisher, history, metrics
-        )
+            self.settings, self.taxonomy, self._tables, self._publisher, history, metrics,
+            MACHINE_CLOCKS,
+        )  # fmt: skip
         await self.worker.start()
-        self.reporter = Reporter(self.worker, self.taxonomy, self._tables, metrics)
-        _, self._close_metrics = figures.serve(
+        self.reporter = Reporter(self.worker, self.taxonomy, self._tables, metrics, MACHINE_CLOCKS)
+        _, self._close_metrics = serve(
             metrics, self.settings.metrics_host, self.settings.metrics_port
         )
         await super().on_first_start()
 
     def expired(self, tp: TP, first: int, number: int) -> None:
-        """Events are lost to us, which the worker can't help: say so, and go on."""
+        """Log and count events that retention dropped before they were read, and go on."""
         super().expired(tp, first, number)
         self._metrics.expired_events.inc(number)
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Walks wait until it is known what is ours: events may flow before the signal's end."""
-        with self.worker.ownership.rebalance():
+        """Hold up batches until it is known what is ours: events may come before the signal."""
+        with self.worker.partitions.rebalance():
             await super()._on_partitions_assigned(assigned, generation_id)
 
     async def repartitioned(self) -> frozenset[str]:
-        """The input topics with more partitions than the deployment; all are who they were."""
+        """Return the input topics with more partitions than the deployment; check all of them."""
         return await startup.repartitioned(self.settings, self._tables)
 
-    async def walk(self, batch: EventT[Any]) -> None:
-        """Walk a batch; it is written and acked while the next one is walked.
+    async def process(self, batch: EventT[Any]) -> None:
+        """Process a batch; it is written and acknowledged while the next one is processed.
 
-        Errors of that end the app too.
+        An error of that ends the app, too.
         """
-        write = await self.worker.walk(batch.value)
-        self.add_future(_acked(write(), batch))
+        self.add_future(await self.worker.process_batch(batch.value, batch.ack))
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
@@ -87,11 +87,6 @@ class PersonaApp(BatchApp):
             await self._tables.close()
 
 
-async def _acked(writing: Awaitable[None], batch: EventT[Any]) -> None:
-    await writing
-    batch.ack()
-
-
 def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     """The application of one worker process; nothing is connected before it starts."""
     app = PersonaApp(**faust_options(settings))
@@ -99,10 +94,10 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
     app.retry_seconds = settings.retry_seconds
 
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
-    async def walk(stream: StreamT[Any]) -> None:
-        """All customer-keyed topics, one batch after another: one place decides the order."""
+    async def process_batches(stream: StreamT[Any]) -> None:
+        """Process all customer-keyed topics, one batch after another: one place sets the order."""
         async for batch in cast("Stream[Any]", stream).noack().events():
-            await app.walk(batch)
+            await app.process(batch)
             cast("Consumer", app.consumer).request(batch)
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
@@ -116,7 +111,7 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
 
 def _add_tasks(app: PersonaApp) -> None:
-    """What a worker does beside its batches."""
+    """Add what a worker does beside its batches."""
     settings = app.settings
 
     @app.task

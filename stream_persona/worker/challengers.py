@@ -1,16 +1,17 @@
-"""River classifiers beside the model: silent, judged on the same assignments, score first.
+"""River classifiers that are evaluated beside the model in use, on the same assignments.
 
-The model in use is judged at once. Challengers are fed from a queue and asked in a thread, so
-that a slow one does not keep the stream waiting, and one that fails is out with one sentence in
-the log. They can't unlearn: when a labelled customer leaves, they are folded again from the stored
-records of all labelled customers. What they learn meanwhile is of this worker's own partitions.
+They publish nothing. Each assignment is first predicted, then learned (prequential evaluation).
+The model in use is evaluated at once. Challengers take their trials from a queue and predict in a
+thread, so that a slow one does not keep the stream waiting; one that fails is dropped with one
+sentence in the log. They can't unlearn: when a labelled customer leaves, they are folded again from
+the stored records of all labelled customers. In between they learn from this worker's own
+partitions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -38,18 +39,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Trials that may wait for slow challengers; the oldest are let go beyond that.
+#: Trials that may wait for slow challengers; beyond that the oldest are dropped.
 _MOST_WAITING: Final = 10_000
-#: Challengers are folded again at most so often, in seconds, and at a tenth of the time.
+#: Folding challengers again takes at most this share of the time; and so many seconds lie between
+#: two folds.
+_REFOLD_DUTY_CYCLE: Final = 1 / 10
 _REFOLD_SECONDS: Final = 10.0
-#: They are also folded again when there are so many times the labelled customers they know.
+#: They are also folded again once there are so many times the labelled customers of the last fold.
 _GROWTH: Final = 1.1
 
 
 class Challenger:
-    """One River classifier, judged on trials before it learns of them.
+    """One River classifier, evaluated on each trial before it learns from it.
 
-    ``failure`` is empty, or the sentence for which it is out.
+    ``failure`` is empty, or the sentence that says why it was dropped.
     """
 
     def __init__(self, name: str, classifier: Classifier, personas: Sequence[str]) -> None:
@@ -61,27 +64,30 @@ class Challenger:
 
     @property
     def customers(self) -> int:
-        """Customers that it has learned."""
+        """The number of customers that it has learned."""
         return len(self._learned)
 
     def judge(self, trial: Trial | Example, at: int = 0) -> bool | None:
-        """Predict, judge, learn; whether that raised an alarm (at this time), None when not judged.
+        """Predict a trial, evaluate the prediction, and learn from the trial.
 
-        Who was learned with this persona before (a fold was quicker) is no test any more.
+        A customer who was learned with this persona before (a fold was quicker) is no test.
+
+        Returns:
+            Whether that raised an alarm, dated ``at`` (epoch ms); None when nothing was evaluated.
         """
         if self.failure or self._learned.get(trial.customer_id) == trial.persona:
             return None
         try:
             row = self._learner.probabilities(trial.profile)
             self._learner.learn(trial.persona, trial.profile)
-        except Exception as error:  # noqa: BLE001 - a challenger may fail in any way, and is then out
+        except Exception as error:  # noqa: BLE001 - a challenger may fail in any way
             self._fail(error)
             return None
         self._learned[trial.customer_id] = trial.persona
         return self.quality.judge(trial.persona, row, at)
 
     def refold(self, known: Iterable[Example]) -> None:
-        """Know exactly these customers, learned in the order of ``in_order``."""
+        """Learn exactly these customers anew, in the order of ``in_order``."""
         if self.failure:
             return
         fresh, learned = self._learner.fresh(), dict[str, str]()
@@ -100,11 +106,11 @@ class Challenger:
         logger.warning("challenger %s is out, the stream goes on: %s", self.name, self.failure)
 
 
-class Panel:
-    """The model in use and its challengers, judged on the same assignments.
+class ChallengerPanel:
+    """The model in use and its challengers, evaluated on the same assignments.
 
-    A worker calls ``judge`` after each commit, and ``work`` now and then, in a task of its own;
-    ``now`` is the time of alarms, in epoch ms.
+    A worker calls ``judge`` for each batch, and ``work`` from time to time, in a task of its own;
+    ``now`` dates alarms, in epoch ms.
     """
 
     def __init__(
@@ -112,10 +118,9 @@ class Panel:
         settings: Settings,
         taxonomy: Taxonomy,
         metrics: Metrics,
-        pace: DutyCycle | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
-        """Refuse a wrong setting at once.
+        """Refuse a wrong setting at once; ``clock`` gives seconds that never go back.
 
         Raises:
             SettingsError: a challenger is no River classifier.
@@ -129,22 +134,22 @@ class Panel:
         self._partitions = settings.partitions
         self._taxonomy = taxonomy
         self._metrics = metrics
-        self._pace = pace or DutyCycle(1 / 10, clock, _REFOLD_SECONDS)
         self._clock = clock
+        self._refolding = DutyCycle(_REFOLD_DUTY_CYCLE, clock, _REFOLD_SECONDS)
         self._waiting: deque[Trial] = deque(maxlen=_MOST_WAITING)
         self._working = asyncio.Lock()
-        self._stale = True  # a worker that starts anew has forgotten all
+        self._stale = True  # the challengers of a new process know nothing
         self._known = 0  # labelled customers at the last fold
 
     def judge(
         self, trials: Sequence[Trial], model_updates: Sequence[ModelUpdate], now: int = 0
     ) -> None:
-        """Judge the model in use on a batch's trials; let the challengers hear of them later."""
+        """Evaluate the model in use on a batch's trials; queue them for the challengers."""
         for trial in trials:
             alarm = self.current.judge(trial.persona, trial.probabilities, now)
             self._count(CURRENT, alarm=alarm)
         if trials:
-            self._metrics.judged(CURRENT, self.current.snapshot())
+            self._metrics.record_quality(CURRENT, self.current.snapshot())
         if not self.challengers:
             return
         gone = departed(model_updates)
@@ -155,7 +160,7 @@ class Panel:
         self._waiting.extend(trials)
 
     async def work(self, tables: Tables, customers: int, now: int = 0) -> None:
-        """Judge the challengers on what waits; fold those again whose customers have left.
+        """Evaluate the challengers on what waits; fold them again when customers have left.
 
         ``customers`` is the number of labelled ones, of all partitions.
 
@@ -169,22 +174,22 @@ class Panel:
             for challenger in self.challengers:
                 await asyncio.to_thread(self._judge, challenger, waiting, now)
             stale = self._stale or customers > self._known * _GROWTH
-            if stale and self._pace.is_due():
+            if stale and self._refolding.is_due():
                 await self._refold(tables, customers)
 
     def statuses(self) -> list[ModelStatus]:
-        """How good each has been so far: the model in use, and then its challengers."""
+        """The counts of the model in use, and then those of its challengers."""
         rivals = (ModelStatus.of(c.name, c.quality.tally(), c.failure) for c in self.challengers)
         return [ModelStatus.of(CURRENT, self.current.tally()), *rivals]
 
     async def _refold(self, tables: Tables, customers: int) -> None:
         began = self._clock()
-        self._stale = False  # whoever leaves from here on makes it so again
+        self._stale = False  # a customer who leaves from here on makes it so again
         known = await examples.read(tables, self._partitions, self._taxonomy)
         for challenger in self.challengers:
             await asyncio.to_thread(challenger.refold, known)
         self._known = customers
-        self._pace.record(self._clock() - began)
+        self._refolding.record(self._clock() - began)
 
     def _judge(self, challenger: Challenger, trials: Sequence[Trial], now: int) -> None:
         for trial in trials:
@@ -192,7 +197,7 @@ class Panel:
             if alarm is not None:
                 self._count(challenger.name, alarm=alarm)
         if challenger.quality.trials:
-            self._metrics.judged(challenger.name, challenger.quality.snapshot())
+            self._metrics.record_quality(challenger.name, challenger.quality.snapshot())
 
     def _count(self, name: str, *, alarm: bool) -> None:
         self._metrics.trials.labels(name).inc()
@@ -202,11 +207,11 @@ class Panel:
 
 
 def departed(model_updates: Iterable[ModelUpdate]) -> set[str]:
-    """Customers of a batch whom the model has unlearned and not learned again as the same."""
+    """The customers of a batch that the model has unlearned and not learned again as the same."""
     left: dict[str, str] = {}
-    for lesson in model_updates:
-        if lesson.sign < 0:
-            left[lesson.customer_id] = lesson.persona
-        elif left.get(lesson.customer_id) == lesson.persona:
-            del left[lesson.customer_id]
+    for update in model_updates:
+        if update.sign < 0:
+            left[update.customer_id] = update.persona
+        elif left.get(update.customer_id) == update.persona:
+            del left[update.customer_id]
     return set(left)

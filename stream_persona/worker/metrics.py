@@ -1,13 +1,12 @@
-"""The worker's figures for Prometheus: a closed list, so that dashboards can rely on it.
+"""The worker's metrics for Prometheus: a closed list, so that dashboards can rely on it.
 
-A ``Metrics`` object owns its registry: two workers in one process (tests) don't share figures.
+A ``Metrics`` object owns its registry: two workers in one process (tests) don't share metrics.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import time
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ _timestamp = attrgetter("timestamp")
 
 
 class Metrics:
-    """Every figure that a worker shows; the attribute names are the metric names' ends."""
+    """Every metric that a worker exports; an attribute is named as its metric's name ends."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -105,33 +104,38 @@ class Metrics:
             "calibration_error", "Expected calibration error over all trials", **by_model
         )
 
-    def read(self, reasons: Iterable[str], rerouted: int) -> None:
-        """Count what of a batch nobody walks: dead letters by reason, events of other homes."""
+    def record_rejected(self, reasons: Iterable[str], rerouted: int) -> None:
+        """Count the messages of a batch that are not processed here.
+
+        ``reasons`` has one for each dead letter; ``rerouted`` events belong to other partitions.
+        """
         for reason in reasons:
             self.dead_letters.labels(reason).inc()
         self.rerouted.inc(rerouted)
 
-    def walked(self, outcome: Outcome, batch: Sequence[ConsumerRecord], seconds: float) -> None:
-        """Count what came of a batch, once it is written and said, after so many seconds."""
+    def record_batch(
+        self, outcome: Outcome, batch: Sequence[ConsumerRecord], seconds: float, now: int
+    ) -> None:
+        """Count what came of a batch, published at ``now`` (epoch ms) after so many seconds."""
         for kind, number in enumerate(outcome.applied):
             if number:
                 self.events.labels(KINDS[kind].__name__.lower()).inc(number)
-        self.said(outcome.causes)
+        self.record_changes(outcome.causes)
         self.redelivered.inc(outcome.redelivered)
         self.duplicates.inc(outcome.duplicates)
         self.dropped.inc(outcome.dropped)
         self.batch_seconds.observe(seconds)
         if outcome.causes:
             oldest = min(map(_timestamp, batch))
-            self.change_seconds.observe(max(0.0, time.time() - oldest / 1_000))
+            self.change_seconds.observe(max(0.0, (now - oldest) / 1_000))
 
-    def said(self, causes: Iterable[int]) -> None:
-        """Count changes by what caused them."""
+    def record_changes(self, causes: Iterable[int]) -> None:
+        """Count published changes by what caused them."""
         for cause in causes:
             self.changes.labels(CAUSES[cause]).inc()
 
-    def judged(self, model: str, quality: Quality) -> None:
-        """Show how good a model's predictions of assignments were: ``current``, or a name."""
+    def record_quality(self, model: str, quality: Quality) -> None:
+        """Show how good the predictions of a model were: ``current``, or a challenger's name."""
         self.log_loss.labels(model).set(quality.log_loss)
         self.recent_log_loss.labels(model).set(quality.recent_log_loss)
         self.prior_log_loss.labels(model).set(quality.prior_log_loss)
@@ -141,9 +145,9 @@ class Metrics:
         self.calibration_error.labels(model).set(quality.ece)
 
 
-def counted(figure: Counter | Gauge) -> dict[str, int]:
-    """The numbers of a figure by its label's values; of one without a label, under ''."""
-    (family,) = figure.collect()
+def numbers_by_label(metric: Counter | Gauge) -> dict[str, int]:
+    """The numbers of a metric by the values of its label; of one without a label, under ''."""
+    (family,) = metric.collect()
     return {
         "".join(sample.labels.values()): int(sample.value)
         for sample in family.samples
@@ -151,8 +155,8 @@ def counted(figure: Counter | Gauge) -> dict[str, int]:
     }
 
 
-def bucketed(histogram: Histogram) -> tuple[list[float], list[int]]:
-    """The upper bounds of buckets, and the observations in each, and above all bounds."""
+def bounds_and_counts(histogram: Histogram) -> tuple[list[float], list[int]]:
+    """The upper bounds of buckets; and the number of observations in each and above all bounds."""
     (family,) = histogram.collect()
     upto = [sample for sample in family.samples if sample.name.endswith("_bucket")]
     numbers = [0, *(int(sample.value) for sample in upto)]
@@ -161,7 +165,11 @@ def bucketed(histogram: Histogram) -> tuple[list[float], list[int]]:
 
 
 def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], None]]:
-    """Serve ``/metrics`` on ``port``, or on a free one when it is taken; the port and a closer."""
+    """Serve ``/metrics`` on ``port``, or on a free one when it is taken.
+
+    Returns:
+        The port, and a function that stops serving.
+    """
     try:
         server, thread = start_http_server(port, host, registry=metrics.registry)
     except OSError as error:

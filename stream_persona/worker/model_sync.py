@@ -1,35 +1,45 @@
-"""How workers share the model: each publishes its parts, reads the others', and follows all."""
+"""Keeps a worker's model in step: publishes its shards, reads the others', derives the weights."""
 
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import FencedError
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import Part, members, panel_share
 from stream_persona.store import shards
+from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.model_replica import following
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
+    from stream_persona.model.predictor import Predictor
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
-    from stream_persona.worker.partitions import Owned, Ownership
+    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
 
-#: Least seconds between two publications of a part that keeps moving; and of the time, one part in
-#: so many is spent on all of these, however large they are.
+#: Publishing shards that keep moving takes at most this share of the time, however large they
+#: are; and each of them is published no more often than every so many seconds.
+SAVE_DUTY_CYCLE: Final = 1 / 50
 _SAVE_SECONDS: Final = 2.0
-_SAVE: Final = 50.0
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
+#: Reading names that other workers have found takes at most this share of the time: there may be a
+#: hundred thousand, and some that we look for may never come. Seconds between two reads, at least.
+_NAMES_DUTY_CYCLE: Final = 1 / 500
+_NAMES_SECONDS: Final = 10.0
 
 
-class Sharing:
-    """The parts of all workers; ``follower`` has the weights that they make together."""
+class ModelSync:
+    """The shards of all workers; ``follower`` has the weights that they make together.
+
+    ``clock`` gives seconds that never go back.
+    """
 
     def __init__(
         self,
@@ -37,56 +47,46 @@ class Sharing:
         taxonomy: Taxonomy,
         tables: Tables,
         tokenizer: Tokenizer,
-        ownership: Ownership,
+        partitions: OwnedPartitions,
         metrics: Metrics,
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
         self._tokenizer = tokenizer
-        self._ownership = ownership
+        self._partitions = partitions
         self._metrics = metrics
+        self._clock = clock
         self._others: dict[int, tuple[bytes, Part]] = {}
-        self._affinities_of = ""
-        self._affinities_at = 0.0
-        self._next_save = -math.inf
+        self._saving = DutyCycle(SAVE_DUTY_CYCLE, clock)
+        self._naming = DutyCycle(_NAMES_DUTY_CYCLE, clock, _NAMES_SECONDS)
+        self._writing_affinities = DutyCycle(1, clock, _AFFINITY_SECONDS)
+        #: The claim and the version of the weights that the affinities were last written for, and
+        #: the slots whose names have become known since.
+        self._affinities_of = (0, "")
+        self._renamed: set[int] = set()
         self.follower = following(settings, taxonomy, tables)
 
+    async def read_names(self) -> None:
+        """Read the names of slots that workers have found until now."""
+        names = await self._tables.names()
+        self._renamed |= {slot for slot, token in names if self._tokenizer.names.learn(slot, token)}
+
     async def refresh(self) -> None:
-        """Publish our parts, read the others', derive new weights when anything has changed."""
-        started = time.perf_counter()
+        """Publish our shards, read the others', derive new weights when anything has changed."""
+        started = self._clock()
         stamps = await self._tables.stamps(list(range(self._settings.partitions)))
-        held = self._ownership.held
+        held = self._partitions.held
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
-        for partition, owned in self._by_last_save():
-            changed |= owned.moved
-            due = not owned.moved or self._is_time(owned)
-            owned.moved = False
-            if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
-                await self._save_part(owned)
-                changed = True  # the panel has moved with it
-        fresh = self._tokenizer.names.take_new()
-        await self._tables.add_names(fresh)
-        held = self._ownership.held  # another one, if partitions were assigned meanwhile
-        parts = [own.part for own in held.values()]
-        parts += [part for p, (_, part) in self._others.items() if p not in held]
-        if await self.follower.follow(parts, changed=changed):
-            self._metrics.model_refresh.observe(time.perf_counter() - started)
-            weights = self.follower.weights
-            self._metrics.ambiguity_threshold.set(weights.threshold or math.nan)
-            self._metrics.candidate_floor.set(weights.candidate_floor or math.nan)
-        self._metrics.labelled.set(sum(len(own.taught) for own in held.values()))
-        self._metrics.cached.set(sum(len(own.cache) for own in held.values()))
+        changed |= await self._save_shards(stamps)
+        await self._save_names()
+        if await self._follow(changed=changed):
+            self._metrics.model_refresh.observe(self._clock() - started)
+            self._show_weights(self.follower.weights)
+        self._show_sizes()
+        await self._read_missing_names()
         await self._save_affinities()
-
-    def _by_last_save(self) -> list[tuple[int, Owned]]:
-        """The partitions that are held now, the one first that was published longest ago."""
-        return sorted(self._ownership.held.items(), key=lambda each: each[1].saved_at)
-
-    def _is_time(self, owned: Owned) -> bool:
-        """Whether a part that keeps moving is published all the same: one after another."""
-        now = time.monotonic()
-        return now >= max(self._next_save, owned.saved_at + _SAVE_SECONDS)
 
     async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
         """Fetch the parts of other workers that have moved; whether any had."""
@@ -95,24 +95,95 @@ class Sharing:
         )
         return changed
 
-    async def _save_part(self, owned: Owned) -> None:
-        owned.unsaved, began = False, time.monotonic()
+    async def _save_shards(self, stamps: dict[int, bytes]) -> bool:
+        """Publish the shards that are due, given the published stamps; whether any has moved.
+
+        A shard at rest is published at once; of those that keep moving, the one first that was
+        published longest ago.
+        """
+        changed = False
+        for partition, owned in self._by_last_save():
+            due = not owned.moved or self._may_save(owned)
+            changed |= owned.moved
+            owned.moved = False
+            if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
+                await self._save_shard(owned)
+                changed = True  # the panel has moved with it
+        return changed
+
+    def _by_last_save(self) -> list[tuple[int, OwnedPartition]]:
+        return sorted(self._partitions.held.items(), key=lambda each: each[1].saved_at)
+
+    def _may_save(self, owned: OwnedPartition) -> bool:
+        """Whether a shard that keeps moving may be published now."""
+        return self._saving.is_due() and self._clock() >= owned.saved_at + _SAVE_SECONDS
+
+    async def _save_shard(self, owned: OwnedPartition) -> None:
+        owned.unsaved, began = False, self._clock()
         share, part = panel_share(self._settings.partitions), owned.part
-        known = await shards.panel(self._tables, owned.taught, share, self._taxonomy)
+        known = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
         part.panel = members(known, self._taxonomy, part.panel)
         try:
             owned.stamp = await shards.save_part(
                 self._tables, owned.claim, part.sums, known, self._taxonomy
             )
         except FencedError:
-            self._ownership.lose(owned)
-        owned.saved_at = time.monotonic()
-        self._next_save = owned.saved_at + _SAVE * (owned.saved_at - began)
+            self._partitions.lose(owned)
+        owned.saved_at = self._clock()
+        self._saving.record(owned.saved_at - began)
+
+    async def _save_names(self) -> None:
+        """Publish the names that this worker has found since the last time."""
+        fresh = self._tokenizer.names.take_new()
+        self._renamed |= {slot for slot, _ in fresh}
+        await self._tables.add_names(fresh)
+
+    async def _read_missing_names(self) -> None:
+        """Read the names that others have found of tokens that the weights use.
+
+        A partition may come to us with records whose tokens another worker has read, and the owner
+        of the first partition writes the affinities of all.
+        """
+        if not self._naming.is_due() or not (
+            self._used_slots() - self._tokenizer.names.tokens.keys()
+        ):
+            return
+        began = self._clock()
+        await self.read_names()
+        self._naming.record(self._clock() - began)
+
+    async def _follow(self, *, changed: bool) -> bool:
+        """Derive weights of all shards if it is time; whether they are new."""
+        held = self._partitions.held
+        parts = [own.part for own in held.values()]
+        parts += [part for p, (_, part) in self._others.items() if p not in held]
+        return await self.follower.follow(parts, changed=changed)
+
+    def _show_weights(self, weights: Predictor) -> None:
+        self._metrics.ambiguity_threshold.set(weights.threshold or math.nan)
+        self._metrics.candidate_floor.set(weights.candidate_floor or math.nan)
+
+    def _show_sizes(self) -> None:
+        held = self._partitions.held.values()
+        self._metrics.labelled.set(sum(len(own.labelled) for own in held))
+        self._metrics.cached.set(sum(len(own.cache) for own in held))
 
     async def _save_affinities(self) -> None:
-        """The owner of the first partition keeps the affinities fresh."""
-        weights = self.follower.weights
-        due = time.monotonic() - self._affinities_at > _AFFINITY_SECONDS
-        if 0 in self._ownership.held and due and self._affinities_of != weights.version:
-            await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
-            self._affinities_of, self._affinities_at = weights.version, time.monotonic()
+        """Keep the affinities fresh, as the owner of the first partition.
+
+        They are derived from the weights and from the names of the tokens that these use.
+        """
+        weights, first = self.follower.weights, self._partitions.held.get(0)
+        if first is None or not self._writing_affinities.is_due():
+            return
+        wanted, renamed = (first.claim.token, weights.version), self._renamed
+        self._renamed = set()
+        if wanted == self._affinities_of and not (renamed and renamed & self._used_slots()):
+            return
+        await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
+        self._affinities_of = wanted
+        self._writing_affinities.record(0.0)
+
+    def _used_slots(self) -> set[int]:
+        """The slots of all tokens that the weights have learned."""
+        return set(self.follower.weights.weighted_slots.tolist())

@@ -1,13 +1,12 @@
-"""The partitions that a worker holds: claims, what is kept of each, and how they are lost."""
+"""The partitions that a worker owns: claims, what it keeps of each, and how it loses them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,62 +17,76 @@ from stream_persona.store import outbox, shards, tables
 from stream_persona.store.repository import RecordCache
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.publisher import Publisher
+    from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
     from stream_persona.worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which the fence of a partition's changes is raised anew: the broker forgets
-#: producers that were silent for a day, and what it forgot it can't refuse.
+#: Seconds after which the fence of a partition's changes is raised again: the broker forgets
+#: producers that were silent for a day, and it can't refuse what it has forgotten.
 _FENCE_SECONDS: Final = 43_200.0
 
 
 @dataclass(slots=True)
-class Owned:
-    """What a worker holds of a partition: its claim, its share of the model, recent records.
+class OwnedPartition:
+    """What a worker keeps of a partition: its claim, its shard of the model, recent records.
 
-    ``taught`` are the customers whose contribution is in the share's sums, with their keys;
-    ``moved`` tells whether the sums have since the last refresh, ``unsaved`` since the last save,
-    which was at ``saved_at`` (monotonic seconds).
+    ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys.
+    ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
+    save. ``saved_at`` and ``fenced_at`` are in monotonic seconds.
     """
 
     claim: Claim
     part: Part
-    taught: dict[str, int]
+    labelled: dict[str, int]
     cache: RecordCache
+    fenced_at: float
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
     saved_at: float = -math.inf
-    fenced_at: float = field(default_factory=time.monotonic)
 
-    @property
-    def wants_fence(self) -> bool:
-        """Whether its fence is so old that the broker may forget it soon."""
-        return time.monotonic() - self.fenced_at > _FENCE_SECONDS
+    def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
+        """Add the model updates of a committed batch to the shard's sums."""
+        if model_updates:
+            shards.teach(self.part.sums, self.labelled, model_updates)
+            self.moved = self.unsaved = True
 
 
-class Ownership:
-    """The partitions that are held, by number in ``held``."""
+class OwnedPartitions:
+    """The partitions that a worker owns, by number in ``held``.
+
+    ``clock`` gives seconds that never go back.
+    """
 
     def __init__(
-        self, taxonomy: Taxonomy, tables: Tables, publisher: Publisher, metrics: Metrics
+        self,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        publisher: Publisher,
+        metrics: Metrics,
+        clock: Callable[[], float],
     ) -> None:
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
         self._metrics = metrics
+        self._clock = clock
         self._assigning = asyncio.Lock()
-        self._told = asyncio.Event()
-        self._told.set()
-        self.held: dict[int, Owned] = {}
+        self._is_settled = asyncio.Event()
+        self._is_settled.set()
+        self.held: dict[int, OwnedPartition] = {}
 
-    async def assign(self, partitions: Collection[int]) -> None:
-        """Hold exactly these partitions: keep what is still ours, claim and fold the rest."""
+    async def assign(self, partitions: Collection[int]) -> list[int]:
+        """Own exactly these partitions: keep what is still ours, claim and fold the rest.
+
+        Returns those that were claimed.
+        """
         async with self._assigning:
             before, tokens = self.held.keys(), await self._tables.owners(list(partitions))
             self.held = {
@@ -86,28 +99,32 @@ class Ownership:
             for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
                 self.held[owned.claim.partition] = owned
         self._metrics.partitions.set(len(self.held))
+        return fresh
 
     @contextmanager
     def rebalance(self) -> Iterator[None]:
-        """While it is found out what to hold; ``settled`` waits for the end of it.
+        """Hold up ``settled`` while it is not yet known which partitions are ours.
 
-        Faust may deliver events of partitions before it tells that they are ours.
+        Faust may deliver events of a partition before it signals the assignment.
         """
-        self._told.clear()
+        self._is_settled.clear()
         try:
             yield
         finally:
-            self._told.set()
+            self._is_settled.set()
 
     async def settled(self) -> None:
         """Wait until no rebalance is under way."""
-        await self._told.wait()
+        await self._is_settled.wait()
 
-    async def of(self, partitions: Iterable[int]) -> dict[int, Owned]:
-        """What is held of partitions; waits for an assignment that is under way.
+    async def of(self, partitions: Iterable[int]) -> dict[int, OwnedPartition]:
+        """Return what is held of each partition; wait for an assignment that is under way.
 
         What was read under a claim may be written under that claim alone: by the time of the next
-        one, somebody else may have written.
+        claim, another worker may have written.
+
+        Raises:
+            FencedError: one of them is not held.
         """
         async with self._assigning:
             found = {partition: self.held.get(partition) for partition in partitions}
@@ -116,35 +133,45 @@ class Ownership:
                 raise FencedError(partition)
         return {partition: owned for partition, owned in found.items() if owned is not None}
 
-    async def _claim(self, partition: int) -> Owned:
-        """Become the owner, publish what the last one could not, fold the share of the model."""
+    async def _claim(self, partition: int) -> OwnedPartition:
+        """Become the owner, publish what the last one could not, fold the shard of the model."""
         claim = (await self._tables.claim([partition]))[partition]
         pending = await outbox.unpublished(self._tables, partition, self._taxonomy)
         await self._publisher.own(partition, pending, partial(tables.is_mine, self._tables, claim))
+        fenced_at = self._clock()
         await self._tables.announce([messages.copy_of(*change) for change in pending])
-        sums, taught = await shards.fold_part(self._tables, partition, self._taxonomy)
-        logger.info("own partition %d: %d labelled customers", partition, len(taught))
+        sums, labelled = await shards.fold_part(self._tables, partition, self._taxonomy)
+        logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
-        return Owned(claim, Part(sums), taught, cache)
+        return OwnedPartition(claim, Part(sums), labelled, cache, fenced_at)
 
-    def is_lost(self, owned: Owned) -> bool:
-        """Whether it is not held any more, or under a newer claim."""
+    def is_lost(self, owned: OwnedPartition) -> bool:
+        """Whether it is not held any more, or held under a newer claim."""
         return self.held.get(owned.claim.partition) is not owned
 
-    async def fence_again(self, owned: Owned) -> None:
-        """Raise the fence before the broker forgets it; who has lost the claim takes no one's.
+    def with_old_fence(self) -> list[OwnedPartition]:
+        """The partitions whose fence is so old that the broker may forget it soon."""
+        oldest = self._clock() - _FENCE_SECONDS
+        return [owned for owned in self.held.values() if owned.fenced_at < oldest]
 
-        Nothing may be written meanwhile.
+    async def fence_again(self, owned: OwnedPartition) -> None:
+        """Raise the fence of a partition before the broker forgets it.
+
+        Nothing may be written meanwhile. A worker that has lost its claim must not fence out the
+        next owner, so the claim is looked at first.
+
+        Raises:
+            FencedError: another worker owns the partition now.
         """
         is_mine = partial(tables.is_mine, self._tables, owned.claim)
         if not await is_mine():
             self.lose(owned)
             raise FencedError(owned.claim.partition)
         await self._publisher.own(owned.claim.partition, [], is_mine)
-        owned.fenced_at = time.monotonic()
+        owned.fenced_at = self._clock()
 
-    def lose(self, owned: Owned) -> None:
-        """Forget a partition that is another worker's now."""
+    def lose(self, owned: OwnedPartition) -> None:
+        """Forget a partition that another worker owns now."""
         self._metrics.fenced.inc()
         if self.held.get(owned.claim.partition) is owned:
             del self.held[owned.claim.partition]

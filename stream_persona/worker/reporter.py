@@ -1,7 +1,7 @@
-"""A worker tells what it does: every two seconds a report in Redis, for whoever watches.
+"""Writes a report of what the worker does to Redis every two seconds, for dashboards.
 
-Nobody waits for a report and nothing depends on one. Where Redis is away or hangs, a report is
-left out, and the worker goes on.
+Nothing waits for a report or depends on one. Where Redis is away or hangs, a report is left out,
+and the worker goes on.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import logging
 import os
 import secrets
 import socket
-import time
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import StreamPersonaError
 from stream_persona.store.worker_status import WorkerStatus, encode
-from stream_persona.worker.metrics import bucketed, counted
+from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
+from stream_persona.worker.metrics import bounds_and_counts, numbers_by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.store.tables import Tables
@@ -30,14 +30,14 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two reports, and those that one may take.
 REPORT_SECONDS: Final = 2.0
-#: Seconds after which a report that does not change is of a worker that crashed.
+#: Seconds after which a report that has not changed is taken for that of a crashed worker.
 ORPHAN_SECONDS: Final = 60.0
-#: Of so many reports one looks for orphans: it reads the reports of all.
+#: One in so many reports looks for orphans, since that reads the reports of all workers.
 _LOOK_EVERY: Final = 5
 
 
 class Reporter:
-    """What one worker process tells of itself; ``clock`` gives seconds that never go back."""
+    """Reports on one worker process."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Reporter:
         taxonomy: Taxonomy,
         tables: Tables,
         metrics: Metrics,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks = MACHINE_CLOCKS,
     ) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         #: Seconds that Redis may take.
@@ -54,49 +54,49 @@ class Reporter:
         self._taxonomy = taxonomy
         self._tables = tables
         self._metrics = metrics
-        self._clock = clock
+        self._clocks = clocks
         self._orphans = Orphans()
-        self._started_at = _now()
+        self._started_at = clocks.epoch_ms()
         self._turn = 0
         self._failing = False
 
     async def report(self) -> bool:
-        """Tell what has been done so far; whether that succeeded. Never raises for Redis."""
+        """Report what has been done so far; whether that succeeded. Never raises for Redis."""
         return await self._within_patience(self._report())
 
     async def retire(self) -> bool:
-        """Leave nothing behind; whether that succeeded. Never raises for Redis."""
+        """Remove this worker's report; whether that succeeded. Never raises for Redis."""
         return await self._within_patience(self._tables.retire([self.name]))
 
     def status(self) -> WorkerStatus:
         """The report as of now."""
         worker, metrics = self._worker, self._metrics
-        bounds, batches = bucketed(metrics.change_seconds)
+        bounds, batches = bounds_and_counts(metrics.change_seconds)
         return WorkerStatus(
             worker=self.name,
-            at=_now(),
+            at=self._clocks.epoch_ms(),
             started_at=self._started_at,
             partitions=sorted(worker.owned),
             personas=list(self._taxonomy.names),
-            events=sum(counted(metrics.events).values()),
-            changes=counted(metrics.changes),
-            dead_letters=sum(counted(metrics.dead_letters).values()),
-            redelivered=sum(counted(metrics.redelivered).values()),
-            rerouted=sum(counted(metrics.rerouted).values()),
+            events=sum(numbers_by_label(metrics.events).values()),
+            changes=numbers_by_label(metrics.changes),
+            dead_letters=sum(numbers_by_label(metrics.dead_letters).values()),
+            redelivered=sum(numbers_by_label(metrics.redelivered).values()),
+            rerouted=sum(numbers_by_label(metrics.rerouted).values()),
             change_bounds=bounds,
             change_counts=batches,
-            labelled=sum(counted(metrics.labelled).values()),
+            labelled=sum(numbers_by_label(metrics.labelled).values()),
             threshold=worker.weights.threshold,
             candidate_floor=worker.weights.candidate_floor,
             oldest_record_seconds=worker.age,
             sweeping=worker.sweeping,
-            models=worker.panel.statuses(),
+            models=worker.challengers.statuses(),
         )
 
     async def _report(self) -> None:
         await self._tables.report(self.name, encode(self.status()))
         if self._turn % _LOOK_EVERY == 0:
-            left = self._orphans.among(await self._tables.reports(), self._clock())
+            left = self._orphans.among(await self._tables.reports(), self._clocks.monotonic())
             await self._tables.retire(left)
         self._turn += 1
 
@@ -116,10 +116,10 @@ class Reporter:
 
 
 class Orphans:
-    """Finds the reports of workers that crashed.
+    """Finds the reports of workers that crashed: those that stay the same.
 
-    Those that stay the same, whatever their clocks say: a clock may be wrong, and a report of
-    another release unreadable.
+    The time that a report holds does not count: the clock of its machine may be wrong, and a
+    report of another release can't be read.
     """
 
     def __init__(self) -> None:
@@ -132,8 +132,3 @@ class Orphans:
             known, since = before.get(worker, (b"", now))
             self._seen[worker] = (blob, since if known == blob else now)
         return [each for each, (_, at) in self._seen.items() if now - at >= ORPHAN_SECONDS]
-
-
-def _now() -> int:
-    """Epoch milliseconds."""
-    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Start-up checks: topics, broker and Redis are as they must be, or one clear sentence why not."""
+"""Checks topics, broker and Redis at the start; an error says in one sentence what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def prepare(settings: Settings) -> tuple[str, str]:
     """Declare missing topics, check all of them, and reach Redis.
 
     Returns:
-        What answered: ``("host:port,... (N brokers)", "Redis 7.0.15")``.
+        The servers that answered: ``("host:port,... (N brokers)", "Redis 7.0.15")``.
 
     Raises:
         TopologyError: something exists but is not as it must be; says what to do.
@@ -40,7 +40,7 @@ async def prepare(settings: Settings) -> tuple[str, str]:
 
 
 async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
-    async def prepared(admin: AIOKafkaAdminClient) -> str:
+    async def prepare_all(admin: AIOKafkaAdminClient) -> str:
         cluster = await admin.describe_cluster()
         if settings.declare_topics:
             await declare(admin, topics(settings), settings.replication)
@@ -49,18 +49,18 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
         await _check_identities(admin, settings, tables)
         return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
 
-    return await ask(settings, prepared)
+    return await ask(settings, prepare_all)
 
 
 async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
-    """The input topics that have more partitions than the deployment.
+    """Return the input topics that have more partitions than the deployment.
 
     Raises:
         TopologyError: an input topic is gone, or is another one by now.
         UnavailableError: the broker did not answer.
     """
 
-    async def found(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    async def count(admin: AIOKafkaAdminClient) -> dict[str, int]:
         seconds = min(DEADLINE_SECONDS, settings.retry_seconds)
         found = await partition_counts(admin, list(settings.input_topics), seconds)
         if gone := set(settings.input_topics) - found.keys():
@@ -68,14 +68,14 @@ async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[st
         await _check_identities(admin, settings, tables)
         return found
 
-    counts = await ask(settings, found)
+    counts = await ask(settings, count)
     return frozenset(name for name, count in counts.items() if count > settings.partitions)
 
 
 async def _check_identities(
     admin: AIOKafkaAdminClient, settings: Settings, tables: RedisTables
 ) -> None:
-    """Positions in records are of the same logs as those of the topics."""
+    """Check that the positions in records are those of these topics' logs."""
     found = await topic_ids(admin, settings.input_topics)
     named = {
         kind.__name__.lower(): topic

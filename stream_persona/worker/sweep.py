@@ -1,35 +1,34 @@
-"""Nobody is left behind: shoppers who send nothing are scored again when the model has moved.
+"""Scores idle customers again when the model has moved, so that no public record stays behind it.
 
-A sweep walks over all stored customers in small steps, between the batches of live events, and
-says what has shifted with the cause ``model``. It goes on where it was after a rebalance, since a
-step only looks for customers of the partitions that are owned then.
+A sweep passes over all stored customers in small steps, between the batches of live events, and
+publishes what has shifted with the cause ``model``. It goes on where it was after a rebalance,
+since a step only looks for customers of the partitions that are owned then.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.kafka import partitioner
+from stream_persona.store.duty_cycle import DutyCycle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from stream_persona.store.tables import Tables
 
 #: Customers scored in one go: live events wait no longer than that takes.
 CHUNK: Final = 200
 _SCAN: Final = 1_000
-#: A sweep is at work for this share of the time, at most; and while live events are many, for this
-#: one.
-_SHARE: Final = 0.25
-_CROWDED_SHARE: Final = 0.04
+#: A sweep works for at most this share of the time; and while live events are many, for this one.
+_DUTY_CYCLE: Final = 1 / 4
+_BUSY_DUTY_CYCLE: Final = 1 / 25
 
 
 @dataclass(slots=True)
 class _Pass:
-    """One walk over everybody: the model it began with, and whose customers it has seen."""
+    """One pass over all customers: the model it began with, and the partitions it has covered."""
 
     version: str
     owned: frozenset[int]
@@ -39,25 +38,28 @@ class _Pass:
 class Sweep:
     """The position of a worker's sweep, and how far the oldest record is behind the model."""
 
-    def __init__(self, tables: Tables, partitions: int, rate: float) -> None:
-        """``rate`` is the most shoppers of a second."""
+    def __init__(
+        self, tables: Tables, partitions: int, rate: float, clock: Callable[[], float]
+    ) -> None:
+        """``rate`` is the most customers of a second; ``clock`` seconds that never go back."""
         self._tables = tables
         self._partitions = partitions
         self._rate = rate
+        self._clock = clock
         #: Seconds to wait before the next step: live events come first.
         self.pause = 0.0
         self._cursor = 0
         self._under_way: _Pass | None = None
-        self._done = _Pass("", frozenset(), time.monotonic())
+        self._done = _Pass("", frozenset(), clock())
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody is still to be looked at."""
+        """Whether a pass has begun and not ended."""
         return self._under_way is not None
 
     def age(self, version: str) -> float:
         """Seconds by which the oldest public record may be behind the model of ``version``."""
-        return 0.0 if self._done.version == version else time.monotonic() - self._done.began
+        return 0.0 if self._done.version == version else self._clock() - self._done.began
 
     async def step(
         self,
@@ -65,28 +67,43 @@ class Sweep:
         owned: frozenset[int],
         score: Callable[[dict[str, int]], Awaitable[float]],
         *,
-        crowded: bool = False,
+        busy: bool = False,
     ) -> int:
-        """Look at the next customers with the model of ``version``; how many were scored.
+        """Score the next customers by the model of ``version``; return how many.
 
-        ``score`` is given customers with their partitions, and tells for how many seconds it was at
-        it; ``crowded`` says that live events are many.
+        ``score`` is given customers with their partitions, and returns the seconds that it worked;
+        ``busy`` says that live events are many.
         """
-        if self._under_way is None:
-            if self._done.version == version and owned <= self._done.owned:
-                return 0
-            self._under_way = _Pass(version, owned, time.monotonic())
-        began, busy = time.monotonic(), 0.0
-        # What was not ours all the time may have been passed by: the next pass is for it.
-        self._under_way.owned &= owned
+        under_way = self._under_way = self._begin_or_go_on(version, owned)
+        if under_way is None:
+            return 0
+        began, seconds, scored = self._clock(), 0.0, 0
+        duty = DutyCycle(_BUSY_DUTY_CYCLE if busy else _DUTY_CYCLE, self._clock)
         self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
+        for chunk in self._chunks(customers, owned):
+            seconds += await score(chunk)
+            scored += len(chunk)
+        if not self._cursor:
+            self._done, self._under_way = under_way, None
+        duty.record(seconds)
+        rest = scored / self._rate - (self._clock() - began) if self._rate else 0.0
+        self.pause = max(rest, duty.seconds_left())
+        return scored
+
+    def _begin_or_go_on(self, version: str, owned: frozenset[int]) -> _Pass | None:
+        """The pass that is under way, or a new one; None when the last one is still good."""
+        current = self._under_way
+        if current is None:
+            if self._done.version == version and owned <= self._done.owned:
+                return None
+            return _Pass(version, owned, self._clock())
+        # What was not ours all the time may have been passed by: the next pass is for it.
+        current.owned &= owned
+        return current
+
+    def _chunks(self, customers: list[str], owned: frozenset[int]) -> Iterator[dict[str, int]]:
+        """The owned customers with their partitions, some at a time."""
         homes = [(customer, partitioner.home(customer, self._partitions)) for customer in customers]
         mine = [(customer, home) for customer, home in homes if home in owned]
         for start in range(0, len(mine), CHUNK):
-            busy += await score(dict(mine[start : start + CHUNK]))
-        if not self._cursor:
-            self._done, self._under_way = self._under_way, None
-        rest = len(mine) / self._rate - (time.monotonic() - began) if self._rate else 0.0
-        share = _CROWDED_SHARE if crowded else _SHARE
-        self.pause = max(rest, busy * (1 / share - 1), 0.0)
-        return len(mine)
+            yield dict(mine[start : start + CHUNK])

@@ -8,6 +8,7 @@ when it obeys, and leaves at ORDER.done which step it was and which partition's.
 No hook is in the product: the worker is given tables and a publisher that are wrapped.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -94,15 +95,15 @@ def watched_worker(orders: Orders) -> type[worker.Worker]:
             watched = Watched(tables, TABLES, orders), Watched(publisher, PUBLISHER, orders)
             super().__init__(settings, taxonomy, *watched, *others)
 
-        async def walk(self, batch: Sequence[Any]) -> Callable[[], Awaitable[None]]:
-            write = await super().walk(batch)
-
-            async def written() -> None:
-                await write()
+        async def process_batch(
+            self, batch: Sequence[Any], ack: Callable[[], object]
+        ) -> asyncio.Task[None]:
+            def written() -> None:
                 orders.partition = batch[0].partition
                 orders.reached("ack")
+                ack()
 
-            return written
+            return await super().process_batch(batch, written)
 
     return WatchedWorker
 

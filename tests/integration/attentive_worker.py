@@ -1,4 +1,4 @@
-"""``stream-persona worker``, but that it looks for new partitions every three seconds, not thirty.
+"""Runs ``stream-persona worker``, which looks for new partitions every three seconds, not thirty.
 
 ``python tests/integration/attentive_worker.py``: settings come from the environment.
 """

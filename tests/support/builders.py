@@ -34,7 +34,6 @@ from stream_persona.pipeline.messages import Change
 from stream_persona.pipeline.process import Delivery, Histories, LateDeletion, Outcome
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.tables import Claim, Write
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
 from tests.support.waiting import eventually
@@ -167,7 +166,7 @@ async def settled(working: Worker) -> None:
 
     async def follows() -> bool:
         await working.refresh()
-        return working._sharing.follower.settled
+        return working._model.follower.settled
 
     await eventually(follows, 20, "the weights do not settle")
 
@@ -262,20 +261,6 @@ class Log:
             ):
                 found[delivery.event.customer_id].append(delivery)
         return found
-
-
-class CrashingTables(MemoryTables):
-    """Tables whose next commit ends the process, before or after it is written."""
-
-    crash: str | None = None
-
-    async def commit(self, claim: Claim, write: Write) -> None:
-        crash, self.crash = self.crash, None
-        if crash == "before":
-            raise Crash
-        await super().commit(claim, write)
-        if crash == "after":
-            raise Crash
 
 
 class LostTables(MemoryTables):

@@ -1,6 +1,7 @@
 """Ours: the worker that operators run, with a meter around the batches that it is handed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from aiokafka import ConsumerRecord
 
@@ -15,25 +16,23 @@ Batch = Sequence[ConsumerRecord]
 
 def measure(meter: Meter) -> None:
     """Let the meter see what a worker's batches take."""
-    walk = Worker.walk
+    process_batch = Worker.process_batch
 
-    async def metered(self: Worker, batch: Batch) -> Callable[[], Awaitable[None]]:
-        meter.begin()
-        write = await walk(self, batch)
-
-        async def written() -> None:
-            await write()
+    async def metered(self: Worker, batch: Batch, ack: Callable[[], object]) -> asyncio.Task[None]:
+        def written() -> None:
             if meter.add(len(batch)):
                 meter.stop(model_bytes=model_bytes(self))
+            ack()
 
-        return written
+        meter.begin()
+        return await process_batch(self, batch, written)
 
-    Worker.walk = metered  # type: ignore[method-assign]
+    Worker.process_batch = metered  # type: ignore[method-assign]
 
 
 def model_bytes(worker: Worker) -> int:
     """What the sums of all owned partitions take uncompressed."""
-    return sum(len(owned.part.sums.canonical()) for owned in worker.ownership.held.values())
+    return sum(len(owned.part.sums.canonical()) for owned in worker.partitions.held.values())
 
 
 if __name__ == "__main__":

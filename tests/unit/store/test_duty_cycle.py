@@ -42,6 +42,16 @@ def test_short_work_is_not_repeated_before_the_least_time() -> None:
     assert cycle.is_due()
 
 
+def test_the_seconds_left_are_those_until_work_is_due() -> None:
+    clock = Clock()
+    cycle = DutyCycle(0.25, clock)
+    cycle.record(2.0)
+    clock.now = 1.0
+    assert cycle.seconds_left() == 5.0
+    clock.now = 7.0
+    assert cycle.seconds_left() == 0.0
+
+
 @pytest.mark.parametrize("share", [0, -1, 1.5, float("nan")])
 def test_a_share_that_cannot_be_one_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share"):

@@ -1,4 +1,4 @@
-"""Challengers: silent, asked before they are taught, out when they fail, and without who left."""
+"""Challengers publish nothing, predict before they learn, and are dropped when they fail."""
 
 import logging
 from collections.abc import Iterable
@@ -10,9 +10,8 @@ from stream_persona.errors import SettingsError
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
 from stream_persona.pipeline.process import ModelUpdate
-from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.memory import MemoryTables
-from stream_persona.worker.challengers import CURRENT, Challenger, Panel, departed
+from stream_persona.worker.challengers import CURRENT, Challenger, ChallengerPanel, departed
 from stream_persona.worker.metrics import Metrics
 from tests.support.builders import (
     NOW,
@@ -27,6 +26,7 @@ from tests.support.builders import (
     worker_settings,
 )
 from tests.support.labelled import Broken, commit, taught_examples, trials_of
+from tests.support.workers import FakeClock
 
 SHOP = shop()
 BAYES, FOREST = "river.naive_bayes:MultinomialNB", "river.forest:ARFClassifier(n_models=3)"
@@ -38,19 +38,17 @@ def challenger(specification: str = BAYES) -> Challenger:
 
 
 def panel(
-    *challengers: str, metrics: Metrics | None = None, pace: DutyCycle | None = None
-) -> Panel:
+    *challengers: str, metrics: Metrics | None = None, clock: FakeClock | None = None
+) -> ChallengerPanel:
     settings = worker_settings(challengers=",".join(challengers))
-    return Panel(
-        settings, SHOP, metrics or Metrics(), pace or DutyCycle(1 / 10, lambda: 1.0), lambda: 1.0
-    )
+    return ChallengerPanel(settings, SHOP, metrics or Metrics(), clock or FakeClock())
 
 
 def figure(metrics: Metrics, name: str, model: str) -> float | None:
     return metrics.registry.get_sample_value(f"stream_persona_{name}", {"model": model})
 
 
-def test_a_challenger_is_asked_before_it_is_taught() -> None:
+def test_a_challenger_predicts_before_it_learns() -> None:
     rival = challenger()
     rival.judge(KNOWN[0])
     figures = rival.quality.snapshot()
@@ -59,7 +57,7 @@ def test_a_challenger_is_asked_before_it_is_taught() -> None:
     assert rival.quality.snapshot().log_loss < 0.81
 
 
-def test_who_was_learned_before_is_no_test_any_more() -> None:
+def test_a_customer_who_was_learned_before_is_no_test_any_more() -> None:
     rival = challenger()
     rival.refold(KNOWN)
     assert rival.judge(KNOWN[3]) is None
@@ -80,7 +78,7 @@ def test_a_fold_is_the_same_whatever_was_learned_before() -> None:
     assert one.quality.snapshot() == other.quality.snapshot()
 
 
-def test_one_that_fails_is_out_with_one_sentence_and_no_exception(
+def test_a_challenger_that_fails_is_dropped_with_one_sentence_and_no_exception(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rival = Challenger("broken", Broken(), SHOP.names)
@@ -95,14 +93,14 @@ def test_one_that_fails_is_out_with_one_sentence_and_no_exception(
     ]
 
 
-def test_one_that_cannot_be_folded_is_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_challenger_that_cannot_be_folded_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
     rival = Challenger("broken", Broken(), SHOP.names)
     rival.refold(KNOWN)
     assert rival.failure
     assert rival.customers == 0
 
 
-# --- who has left ---
+# --- customers who have left ---
 
 
 def model_updates(*signed: tuple[str, str, int]) -> list[ModelUpdate]:
@@ -143,9 +141,9 @@ def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> 
 
 
 async def worked(
-    known: Panel, tables: MemoryTables, happened: Iterable[Any], first: int = 0
+    known: ChallengerPanel, tables: MemoryTables, happened: Iterable[Any], first: int = 0
 ) -> Any:
-    """What a worker does with a batch: commit, judge, and some time later work."""
+    """Do what a worker does with a batch: commit, judge, and some time later work."""
     outcome = await commit(tables, SHOP, *happened, first=first)
     known.judge(outcome.trials, outcome.model_updates)
     await known.work(tables, len(await tables.labelled(0)))
@@ -174,12 +172,13 @@ async def test_a_challenger_waits_for_work_so_that_the_stream_does_not_wait_for_
     assert known.challengers[0].quality.trials == 30
 
 
-async def test_a_challenger_forgets_whoever_left_at_the_next_fold() -> None:
-    known, tables = panel(BAYES), MemoryTables()
+async def test_a_challenger_forgets_a_customer_who_left_at_the_next_fold() -> None:
+    clock = FakeClock()
+    known, tables = panel(BAYES, clock=clock), MemoryTables()
     happened = tastes(SHOP, 6)
     await worked(known, tables, happened)
     assert known.challengers[0].customers == 30
-    gone = happened[0].customer_id
+    gone, clock.now = happened[0].customer_id, 60.0
     await worked(known, tables, [deletion("d", NOW + 10**11, gone)])
     assert known.challengers[0].customers == 29
 
@@ -191,34 +190,34 @@ async def test_a_worker_that_starts_anew_folds_what_is_stored_before_it_judges_a
     assert (known.challengers[0].customers, known.challengers[0].quality.trials) == (30, 0)
 
 
-async def test_folds_are_no_more_frequent_than_their_pace() -> None:
-    now = [0.0]
-    known, tables = panel(BAYES, pace=DutyCycle(1 / 10, lambda: now[0], 10)), MemoryTables()
+async def test_folds_are_at_least_ten_seconds_apart() -> None:
+    clock = FakeClock()
+    known, tables = panel(BAYES, clock=clock), MemoryTables()
     happened = tastes(SHOP, 6)
     await worked(known, tables, happened)
     await worked(known, tables, [deletion("d", NOW + 10**11, happened[0].customer_id)])
     assert known.challengers[0].customers == 30
-    now[0] = 11.0
+    clock.now = 11.0
     await known.work(tables, 29)
     assert known.challengers[0].customers == 29
 
 
-async def test_a_trial_of_who_left_before_it_was_judged_is_dropped() -> None:
-    known, tables = panel(BAYES, pace=DutyCycle(1 / 10, lambda: 0.0, 10)), MemoryTables()
+async def test_a_trial_of_a_customer_who_left_before_it_was_judged_is_dropped() -> None:
+    known, tables = panel(BAYES), MemoryTables()
     known.judge(trials_of(KNOWN[:2]), ())
     known.judge((), model_updates((KNOWN[0].customer_id, KNOWN[0].persona, -1)))
     await known.work(tables, 0)
     assert known.challengers[0].quality.trials == 1
 
 
-async def test_without_challengers_the_tables_are_left_alone() -> None:
+async def test_the_tables_are_left_alone_without_challengers() -> None:
     known = panel()
     known.judge(trials_of(KNOWN), ())
     await known.work(None, 30)  # type: ignore[arg-type]
     assert known.current.trials == 30
 
 
-def test_an_alarm_of_drift_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alarm_of_drift_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     metrics = Metrics()
     known = panel(metrics=metrics)
     profile = profile_after(purchase("p"), taxonomy=SHOP)

@@ -1,15 +1,14 @@
-"""A worker reports what it has done; who crashed is forgotten; no Redis can keep a worker."""
+"""A worker reports what it has done; reports of crashed ones go; no Redis holds a worker up."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 import pytest
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.worker_status import WorkerStatus, decode
-from stream_persona.worker.metrics import Metrics, bucketed, counted
+from stream_persona.worker.metrics import Metrics, bounds_and_counts, numbers_by_label
 from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
 from stream_persona.worker.worker import Worker
 from tests.support.builders import (
@@ -19,36 +18,38 @@ from tests.support.builders import (
     fetched,
     purchase,
     raw,
-    shop,
     tastes,
     worker_settings,
 )
-
-SHOP = shop()
+from tests.support.faulty_tables import FaultyTables
+from tests.support.workers import SHOP, FakeClock
 
 
 class Reporting:
-    """A worker of one partition with its reporter, at seconds that a test says."""
+    """A worker of one partition with its reporter, and their clock."""
 
     def __init__(self, tables: MemoryTables | None = None) -> None:
-        self.tables, self.metrics, self.seconds = tables or MemoryTables(), Metrics(), 0.0
-        self.worker = Worker(worker_settings(), SHOP, self.tables, Outbox(), Log(), self.metrics)
-        self.reporter = Reporter(self.worker, SHOP, self.tables, self.metrics, lambda: self.seconds)
+        self.tables, self.metrics, self.clock = tables or MemoryTables(), Metrics(), FakeClock()
+        clocks = self.clock.clocks
+        self.worker = Worker(
+            worker_settings(), SHOP, self.tables, Outbox(), Log(), self.metrics, clocks
+        )
+        self.reporter = Reporter(self.worker, SHOP, self.tables, self.metrics, clocks)
 
     async def stored(self) -> WorkerStatus:
         return decode((await self.tables.reports())[self.reporter.name])
 
 
-async def test_a_report_tells_what_the_worker_has_done() -> None:
-    told = Reporting()
-    await told.worker.assign([0])
+async def test_a_report_holds_what_the_worker_has_done() -> None:
+    reporting = Reporting()
+    await reporting.worker.assign([0])
     batch = fetched(*tastes(SHOP, customers=6))
-    await told.worker.process([*batch, raw("browses", b"\xff", 99_999)])
-    await told.worker.process(batch[:3])
-    await told.worker.refresh()
-    assert await told.reporter.report()
-    status = await told.stored()
-    assert status.worker == told.reporter.name
+    await reporting.worker.process([*batch, raw("browses", b"\xff", 99_999)])
+    await reporting.worker.process(batch[:3])
+    await reporting.worker.refresh()
+    assert await reporting.reporter.report()
+    status = await reporting.stored()
+    assert status.worker == reporting.reporter.name
     assert (status.partitions, status.personas) == ([0], list(SHOP.names))
     assert (status.events, status.redelivered) == (len(batch), 3)
     assert (status.dead_letters, status.rerouted, status.labelled) == (1, 0, 30)
@@ -59,28 +60,28 @@ async def test_a_report_tells_what_the_worker_has_done() -> None:
     assert sum(map(sum, current.confusion)) == 30
 
 
-async def test_a_report_tells_the_models_thresholds_and_the_sweeps_place() -> None:
-    told = Reporting()
-    fresh = told.reporter.status()
+async def test_a_report_holds_the_thresholds_of_the_model_and_the_place_of_the_sweep() -> None:
+    reporting = Reporting()
+    fresh = reporting.reporter.status()
     assert (fresh.threshold, fresh.candidate_floor, fresh.sweeping) == (None, None, False)
     assert fresh.oldest_record_seconds >= 0
-    await told.worker.assign([0])
-    await told.worker.process(fetched(*tastes(SHOP, customers=30)))
-    await told.worker.refresh()
-    weights, known = told.worker.weights, told.reporter.status()
+    await reporting.worker.assign([0])
+    await reporting.worker.process(fetched(*tastes(SHOP, customers=30)))
+    await reporting.worker.refresh()
+    weights, known = reporting.worker.weights, reporting.reporter.status()
     assert weights.threshold is not None
     assert (known.threshold, known.candidate_floor) == (weights.threshold, weights.candidate_floor)
 
 
 async def test_events_and_batches_grow_from_report_to_report() -> None:
-    told = Reporting()
-    await told.worker.assign([0])
+    reporting = Reporting()
+    await reporting.worker.assign([0])
     seen = []
     for number in range(3):
         happened = purchase(f"p{number}"), assignment(f"a{number}", persona=SHOP.names[number])
-        await told.worker.process(fetched(*happened, first=2 * number))
-        await told.reporter.report()
-        status = await told.stored()
+        await reporting.worker.process(fetched(*happened, first=2 * number))
+        await reporting.reporter.report()
+        status = await reporting.stored()
         seen.append((status.events, sum(status.change_counts), status.changes["assignment"]))
     assert seen == [(2, 1, 1), (4, 2, 2), (6, 3, 3)]
     assert status.at >= status.started_at
@@ -95,12 +96,12 @@ async def test_a_worker_leaves_no_report_behind_and_takes_no_others() -> None:
     assert set(await one.tables.reports()) == {other.reporter.name}
 
 
-async def test_the_report_of_one_that_crashed_goes_after_a_minute() -> None:
+async def test_the_report_of_a_worker_that_crashed_goes_after_a_minute() -> None:
     ours, crashed = Reporting(), b"of another release"
     await ours.tables.report("crashed", crashed)
     other = Reporting(ours.tables)
     for second in range(0, 100, 2):
-        ours.seconds = float(second)
+        ours.clock.now = other.clock.now = float(second)
         await other.reporter.report()
         await ours.reporter.report()
         if second < ORPHAN_SECONDS:
@@ -108,7 +109,7 @@ async def test_the_report_of_one_that_crashed_goes_after_a_minute() -> None:
     assert set(await ours.tables.reports()) == {ours.reporter.name, other.reporter.name}
 
 
-def test_an_orphan_is_who_says_the_same_for_a_minute() -> None:
+def test_an_orphan_is_a_report_that_stays_the_same_for_a_minute() -> None:
     found = Orphans()
     assert found.among({"a": b"1", "b": b"1"}, 100) == []
     assert found.among({"a": b"1", "b": b"2", "c": b"1"}, 159) == []
@@ -117,56 +118,37 @@ def test_an_orphan_is_who_says_the_same_for_a_minute() -> None:
     assert found.among({}, 1_000) == found.among({"c": b"2"}, 2_000) == []
 
 
-class FailingTables(MemoryTables):
-    """A Redis that is away, or hangs; ``error`` None: it answers."""
-
-    error: Exception | None = None
-    hangs = False
-    asked = 0
-
-    async def report(self, worker: str, status: bytes) -> None:
-        self.asked += 1
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.error:
-            raise self.error
-        await super().report(worker, status)
-
-    async def retire(self, workers: Sequence[str]) -> None:
-        if self.hangs:
-            await asyncio.Event().wait()
-        await super().retire(workers)
-
-
 @pytest.mark.parametrize("error", [UnavailableError("it is away"), TopologyError("not allowed")])
-async def test_a_redis_that_is_away_costs_reports_and_is_told_once(
+async def test_a_redis_that_is_away_costs_reports_and_is_logged_once(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tables = FailingTables()
-    told, tables.error = Reporting(tables), error
+    tables = FaultyTables()
+    reporting = Reporting(tables)
+    tables.fail("report", error, times=3)
     with caplog.at_level(logging.WARNING):
-        assert [await told.reporter.report() for _ in range(3)] == [False] * 3
-        tables.error = None
-        assert await told.reporter.report()
+        assert [await reporting.reporter.report() for _ in range(3)] == [False] * 3
+        assert await reporting.reporter.report()
     assert [record.getMessage() for record in caplog.records] == [
         f"no reports to dashboards for now: {error}"
     ]
 
 
 async def test_a_redis_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
-    tables = FailingTables()
-    told, tables.hangs = Reporting(tables), True
-    told.reporter.patience = 0.02
+    tables = FaultyTables()
+    reporting = Reporting(tables)
+    tables.hold("report", times=1)
+    tables.hold("retire", times=1)
+    reporting.reporter.patience = 0.02
     async with asyncio.timeout(5):
-        assert not await told.reporter.report()
-        assert not await told.reporter.retire()
-    assert tables.asked == 1
+        assert not await reporting.reporter.report()
+        assert not await reporting.reporter.retire()
+    assert tables.calls == {"report": 1, "retire": 1}
     assert "Redis is slow" in caplog.text
-    tables.hangs = False
-    assert await told.reporter.report()
+    reporting.reporter.patience = 5.0
+    assert await reporting.reporter.report()
 
 
-async def test_two_workers_of_one_process_have_two_names() -> None:
+async def test_workers_of_one_process_have_names_of_their_own() -> None:
     assert Reporting().reporter.name != Reporting().reporter.name
 
 
@@ -179,17 +161,17 @@ def test_counts_are_read_by_their_label() -> None:
     metrics.changes.labels("model").inc()
     metrics.redelivered.inc(2)
     metrics.labelled.set(7)
-    assert counted(metrics.changes) == {"behaviour": 3, "model": 1}
-    assert counted(metrics.redelivered) == {"": 2}
-    assert counted(metrics.labelled) == {"": 7}
-    assert counted(metrics.events) == {}
+    assert numbers_by_label(metrics.changes) == {"behaviour": 3, "model": 1}
+    assert numbers_by_label(metrics.redelivered) == {"": 2}
+    assert numbers_by_label(metrics.labelled) == {"": 7}
+    assert numbers_by_label(metrics.events) == {}
 
 
-def test_a_histograms_buckets_are_counted_each_for_itself() -> None:
+def test_buckets_of_a_histogram_are_counted_each_for_itself() -> None:
     metrics = Metrics()
     for seconds in (0.0005, 0.004, 0.005, 3.0, 11.0, 12.0):
         metrics.change_seconds.observe(seconds)
-    bounds, counts = bucketed(metrics.change_seconds)
+    bounds, counts = bounds_and_counts(metrics.change_seconds)
     assert len(counts) == len(bounds) + 1
     found = dict(zip([*bounds, None], counts, strict=True))
     assert {bound: n for bound, n in found.items() if n} == {0.001: 1, 0.005: 2, 5.0: 1, None: 2}

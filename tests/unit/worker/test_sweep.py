@@ -1,28 +1,29 @@
-"""Shoppers who send nothing follow the model."""
+"""Records of customers who send nothing follow the model."""
 
 import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from stream_persona.store.memory import MemoryTables
+from stream_persona.worker.sweep import Sweep
 from stream_persona.worker.worker import Worker
 from tests.support.builders import (
     Outbox,
     fetched,
     purchase,
     settled,
-    shop,
     tastes,
     worker,
     worker_settings,
 )
-from tests.unit.worker.test_worker import folded
-
-SHOP = shop()
+from tests.support.faulty_tables import FaultyTables
+from tests.support.workers import SHOP, FakeClock, folded, turns
 
 
 async def idle_shop(tables: MemoryTables, outbox: Outbox, idle: int = 40) -> Worker:
-    """Shoppers who bought before anybody was labelled, and then a labelled study."""
+    """Customers who bought before any was labelled, and then labelled ones."""
     working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
     await working.assign([0])
     bought = [
@@ -40,12 +41,6 @@ def public(tables: MemoryTables, customer: str) -> dict[str, Any]:
     return json.loads(tables.public_records[customer])
 
 
-async def turns() -> None:
-    """Let whatever waits for nobody else run: with tables in memory, each step is a turn."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
 async def swept(working: Worker) -> int:
     """Sweep until nothing is left to do."""
     total = 0
@@ -54,7 +49,7 @@ async def swept(working: Worker) -> int:
     return total
 
 
-async def test_idle_shoppers_are_named_once_the_model_knows_their_kind() -> None:
+async def test_idle_customers_are_named_once_the_model_knows_their_kind() -> None:
     tables, outbox = MemoryTables(), Outbox()
     working = await idle_shop(tables, outbox)
     assert public(tables, "idle-000")["persona"] is None
@@ -109,20 +104,46 @@ async def test_live_events_after_a_sweep_go_on_from_its_revision() -> None:
     assert record["persona"] != "gamer"
 
 
-async def test_whoever_is_new_while_the_model_moves_is_not_passed_by() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+async def test_a_customer_who_is_new_while_the_model_moves_is_not_passed_by() -> None:
+    tables, outbox = FaultyTables(), Outbox()
     working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
     await working.assign([0])
     await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
-    write_first = await working.walk(fetched(purchase("f", customer="first"), first=70_000))
+    gate = tables.hold("commit", times=1)
+    first = asyncio.ensure_future(
+        working.process(fetched(purchase("f", customer="first"), first=70_000))
+    )
     bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(30)]
-    walking = asyncio.ensure_future(working.walk(fetched(*bought, first=80_000)))
-    await turns()  # it has seen a model that knows nobody yet, and waits for its turn to write
-    assert not walking.done()
+    second = asyncio.ensure_future(working.process(fetched(*bought, first=80_000)))
+    await turns()  # the model that processed it knows nothing yet, and it waits to be written
+    assert (gate.waiting, "new" in tables.states) == (1, False)
     await settled(working)
     sweeping = asyncio.ensure_future(swept(working))
     await turns()
-    await write_first()
-    await (await walking)()
-    await sweeping
+    gate.open()
+    await asyncio.gather(first, second, sweeping)
     assert public(tables, "new")["persona"] == "gamer"
+
+
+async def steps(busy_seconds: float, *, busy: bool = False, rate: float = 0.0) -> Sweep:
+    """A sweep after a step over 100 customers who took so many seconds to score."""
+    clock, tables = FakeClock(), MemoryTables()
+    tables.states = {f"c{n}": b"" for n in range(100)}
+    sweep = Sweep(tables, 1, rate, clock)
+
+    async def score(_: dict[str, int]) -> float:
+        clock.now += busy_seconds
+        return busy_seconds
+
+    assert await sweep.step("v", frozenset({0}), score, busy=busy) == 100
+    return sweep
+
+
+async def test_a_sweep_works_for_a_quarter_of_the_time_and_for_less_while_events_are_many() -> None:
+    assert (await steps(2.0)).pause == pytest.approx(6.0)
+    assert (await steps(2.0, busy=True)).pause == pytest.approx(48.0)
+
+
+async def test_a_sweep_scores_no_more_customers_of_a_second_than_its_rate() -> None:
+    assert (await steps(2.0, rate=10.0)).pause == pytest.approx(8.0)
+    assert (await steps(2.0, rate=1_000.0)).pause == pytest.approx(6.0)

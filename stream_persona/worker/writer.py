@@ -1,0 +1,150 @@
+"""Writes processed batches one after another, while the next one is processed.
+
+The steps of a batch, in their order:
+
+1. Commit one atomic write for each partition: positions together with their effects.
+2. Add its model updates to the sums of the partitions.
+3. Publish its changes, and wait for the broker.
+4. Announce copies of them on the dashboards' channel; the next batch may be committed meanwhile.
+5. Call ``done``, which acknowledges the batch.
+
+The first failure closes the writer. Later batches build on records that were not stored, so none
+of them is written, and each ends with that same failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stream_persona.errors import FencedError
+from stream_persona.pipeline import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from stream_persona.kafka.publisher import Publisher
+    from stream_persona.store.tables import Tables
+    from stream_persona.store.writes import Share
+    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessedBatch:
+    """What a batch changes, by partition, and the claims under which its records were read."""
+
+    shares: Mapping[int, Share]
+    owned: Mapping[int, OwnedPartition]
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """Copies of the changes that the broker has, and what went wrong with the others."""
+
+    copies: list[bytes]
+    failure: BaseException | None
+
+
+class Writer:
+    """Writes batches in the order in which they are started.
+
+    At most one is committed and published at a time, and copies of at most one are announced.
+    """
+
+    def __init__(self, partitions: OwnedPartitions, tables: Tables, publisher: Publisher) -> None:
+        self._partitions = partitions
+        self._tables = tables
+        self._publisher = publisher
+        self._writing: asyncio.Task[_Published] | None = None
+        self._finishing: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+
+    async def drain(self) -> None:
+        """Wait until every batch that was started is committed and published, or has failed."""
+        await _ended(self._writing)
+
+    def start(self, batch: ProcessedBatch, done: Callable[[], None]) -> asyncio.Task[None]:
+        """Start to write a batch once the last one is written.
+
+        The task ends after ``done`` was called. It raises the first failure of this writer; a
+        partition that another worker owns now is one (``FencedError``), but all others are written.
+        """
+        last = self._writing, self._finishing
+        self._writing = asyncio.create_task(self._write_after(*last, batch))
+        self._finishing = asyncio.create_task(self._finish(self._writing, done))
+        return self._finishing
+
+    async def _write_after(
+        self,
+        writing: asyncio.Task[_Published] | None,
+        finishing: asyncio.Task[None] | None,
+        batch: ProcessedBatch,
+    ) -> _Published:
+        """Write a batch after the last one, and return when that one's copies are announced.
+
+        Copies are announced in the order of the writes, and don't pile up.
+        """
+        with self._closed_by_failure():
+            await _ended(writing)
+            if self._failure is not None:
+                raise self._failure
+            published = await self._write(batch)
+            self._failure = published.failure
+            await _ended(finishing)
+        return published
+
+    async def _finish(self, writing: asyncio.Task[_Published], done: Callable[[], None]) -> None:
+        published = await writing
+        with self._closed_by_failure():
+            await self._tables.announce(published.copies)
+            if published.failure is not None:
+                raise published.failure
+            done()
+
+    async def _write(self, batch: ProcessedBatch) -> _Published:
+        """Commit and publish each partition; one that was lost keeps nothing from the others."""
+        lost = await self._commit(batch)
+        written = {home: share for home, share in batch.shares.items() if home not in lost}
+        for home, share in written.items():
+            batch.owned[home].update_model(share.model_updates)
+        results = await asyncio.gather(
+            *(self._publisher.change(home, share.changes) for home, share in written.items()),
+            return_exceptions=True,
+        )
+        lost |= {result.partition for result in results if isinstance(result, FencedError)}
+        for home in lost:
+            self._partitions.lose(batch.owned[home])
+        copies = [
+            messages.copy_of(*change)
+            for share, result in zip(written.values(), results, strict=True)
+            if result is None
+            for change in share.changes
+        ]
+        failures = [*(each for each in results if each is not None), *map(FencedError, lost)]
+        return _Published(copies, next(iter(failures), None))
+
+    async def _commit(self, batch: ProcessedBatch) -> set[int]:
+        """Commit each partition that is still held; return those that were lost."""
+        owned = batch.owned
+        lost = {home for home in batch.shares if self._partitions.is_lost(owned[home])}
+        kept = {home: share for home, share in batch.shares.items() if home not in lost}
+        return lost | await self._tables.commit_all(
+            [(owned[home].claim, share.write) for home, share in kept.items()]
+        )
+
+    @contextmanager
+    def _closed_by_failure(self) -> Iterator[None]:
+        """Let nothing more be written after an error, a cancellation included."""
+        try:
+            yield
+        except BaseException as error:
+            self._failure = self._failure or error
+            raise
+
+
+async def _ended(task: asyncio.Task[Any] | None) -> None:
+    """Wait for a task's end, whatever it is."""
+    if task is not None and not task.done():
+        await asyncio.wait([task])

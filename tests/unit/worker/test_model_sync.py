@@ -1,0 +1,185 @@
+"""Workers publish their shards of the model and follow those of the others."""
+
+import json
+
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.kafka.partitioner import home
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.tables import Claim
+from stream_persona.worker.worker import Worker
+from tests.support.builders import (
+    NOW,
+    PERSONAS,
+    Outbox,
+    assignment,
+    fetched,
+    purchase,
+    settled,
+    tastes,
+    worker,
+    worker_settings,
+)
+from tests.support.workers import (
+    SHOP,
+    FakeClock,
+    clocked,
+    cut,
+    processed,
+    published_sum,
+    story,
+    sum_of,
+)
+
+
+class CostlyTables(MemoryTables):
+    """Tables that take a tenth of a second to publish a shard."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock, self._saved = clock, list[int]()
+
+    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+        await super().save_part(claim, part, stamp)
+        self._clock.now += 0.1
+        self._saved.append(claim.partition)
+
+    def saved_by(self, now: float) -> list[int]:
+        """Partitions saved since the last call; it is ``now`` from here on."""
+        self._clock.now, saved = now, self._saved
+        self._saved = []
+        return saved
+
+
+async def test_shards_that_keep_moving_are_published_in_turn_and_at_once_when_at_rest() -> None:
+    clock = FakeClock()
+    tables = CostlyTables(clock)
+    working = clocked(tables, clock, partitions=2)
+    await working.assign([0, 1])
+    names = {home(name, 2): name for name in ("a", "b", "c", "d", "e")}
+
+    async def moved(turn: int) -> None:
+        for partition, name in names.items():
+            happened = purchase(f"p{turn}", customer=name), assignment(f"a{turn}", customer=name)
+            await working.process(fetched(*happened, partition=partition, first=10 * turn))
+        await working.refresh()
+
+    await moved(0)
+    assert sorted(tables.saved_by(4.0)) == [0, 1]  # they were never published
+    await moved(1)
+    assert tables.saved_by(6.0) == []  # the last one took a fiftieth of five seconds
+    await moved(2)
+    first = tables.saved_by(12.0)
+    await moved(3)
+    second = tables.saved_by(12.2)
+    assert sorted(first + second) == [0, 1]
+    await moved(4)
+    assert tables.saved_by(12.3) == []
+    await working.refresh()
+    assert sorted(tables.saved_by(12.4)) == [0, 1]
+    assert await published_sum(tables, 2) == sum_of(tables)
+
+
+async def test_the_published_shard_is_the_fold_of_the_stored_records() -> None:
+    tables = MemoryTables()
+    for batch in cut(fetched(*story()), 11):  # each by a worker that starts anew
+        await processed(batch, tables=tables)
+        assert await published_sum(tables) == sum_of(tables) != b""
+
+
+async def test_workers_share_the_model() -> None:
+    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), Outbox()
+    both = [worker(tables, outbox, SHOP, settings) for _ in range(2)]
+    happened = tastes(SHOP, customers=6)
+    for partition, working in enumerate(both):
+        await working.assign([partition])
+        own = [event for event in happened if home(event.customer_id, 2) == partition]
+        await working.process(fetched(*own, partition=partition))
+    for working in (*both, *both):
+        await settled(working)
+    assert both[0].weights.version == both[1].weights.version
+    assert both[0].weights.customers == 30
+    assert await published_sum(tables, 2) == sum_of(tables)
+    await both[0].assign([0, 1])
+    assert both[0].weights.customers == 30
+
+
+SEEDED = Taxonomy.model_validate(
+    {"persona": [{"name": name, "seeds": {"category": [f"for-{name}"]}} for name in PERSONAS]}
+)
+
+
+async def moved_on(working: Worker, clock: FakeClock) -> None:
+    """Some time later the worker follows the model."""
+    clock.now += 60.0
+    await working.refresh()
+
+
+async def test_affinities_are_renewed_when_only_the_name_of_a_token_becomes_known() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    working = clocked(tables, clock, taxonomy=SEEDED)
+    await working.assign([0])
+    await moved_on(working, clock)
+    version, unnamed = working.weights.version, tables.affinities["parent"]
+    assert unnamed
+    assert "category:for-parent" not in unnamed
+    await working.process(fetched(purchase("p", categories=["for-parent"])))
+    await moved_on(working, clock)
+    assert working.weights.version == version
+    assert tables.affinities["parent"]["category:for-parent"] > 1
+
+
+async def test_affinities_use_the_names_that_other_workers_have_found() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    first, second = (clocked(tables, clock, taxonomy=SEEDED, partitions=2) for _ in range(2))
+    for partition, working in enumerate((first, second)):
+        await working.start()
+        await working.assign([partition])
+    await moved_on(first, clock)
+    customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
+    bought = purchase("p", customer=customer, categories=["for-parent"])
+    await second.process(fetched(bought, partition=1))
+    await moved_on(second, clock)
+    await moved_on(first, clock)
+    assert tables.affinities["parent"]["category:for-parent"] > 1
+
+
+async def test_affinities_are_left_alone_while_neither_weights_nor_their_names_move() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    working = clocked(tables, clock, taxonomy=SEEDED)
+    await working.assign([0])
+    await working.process(fetched(purchase("p", categories=["for-parent", "for-gamer"])))
+    await moved_on(working, clock)
+    tables.affinities.clear()
+    await working.process(fetched(purchase("q", categories=["shoes"]), first=1))
+    await moved_on(working, clock)
+    assert not tables.affinities
+
+
+async def test_a_new_owner_of_the_first_partition_writes_the_affinities_anew() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    working = clocked(tables, clock, taxonomy=SEEDED)
+    await working.assign([0])
+    await moved_on(working, clock)
+    await working.assign([])
+    tables.affinities.clear()
+    await working.assign([0])
+    await moved_on(working, clock)
+    assert tables.affinities.keys() == set(PERSONAS)
+
+
+async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
+    clock, tables, outbox = FakeClock(), MemoryTables(), Outbox()
+    first, second = (
+        clocked(tables, clock, taxonomy=SEEDED, outbox=outbox, partitions=2) for _ in range(2)
+    )
+    for partition, working in enumerate((first, second)):
+        await working.start()
+        await working.assign([partition])
+    customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
+    bought = [purchase(f"p{n}", NOW, customer, ["for-parent"]) for n in range(9)]
+    await second.process(fetched(*bought, partition=1))
+    await moved_on(second, clock)
+    await first.assign([0, 1])
+    await first.process(fetched(assignment("a", customer=customer), partition=1))
+    why = json.loads(await tables.public(customer) or b"")["why"]
+    assert {"feature": "category", "value": "for-parent"}.items() <= why[0].items()
