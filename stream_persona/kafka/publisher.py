@@ -29,6 +29,7 @@ from stream_persona.kafka.producer import (
     send_all,
     with_epochs,
 )
+from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -58,6 +59,10 @@ class Message:
 #: Bytes of one batch of changes: a fraction of what brokers take by default, and many messages.
 #: Letters go in small ones, since one that is too large fails with all of its batch.
 _BATCH_BYTES: Final = 262_144
+
+#: What may pass by itself. ``IllegalOperation`` is what aiokafka raises for a transaction that was
+#: fenced as it began.
+_PASSING: Final = (KafkaError, UnavailableError, TimeoutError, IllegalOperation)
 
 #: Asks whether a partition is still the worker's who claimed it.
 IsMine = Callable[[], Awaitable[bool]]
@@ -207,19 +212,17 @@ class KafkaPublisher:
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again with backoff while the broker is away."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._seconds, 0.1
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await call()
-            except (KafkaError, UnavailableError, TimeoutError, IllegalOperation) as error:
-                # The last is how aiokafka tells of a transaction that was fenced as it began.
-                if loop.time() + pause > deadline:
-                    message = f"no Kafka broker answered for {self._seconds:g} s: {error}"
-                    raise UnavailableError(message) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
+        deadline = asyncio.get_running_loop().time() + self._seconds
+
+        async def call_in_time() -> T:
+            async with asyncio.timeout_at(deadline):
+                return await call()
+
+        try:
+            return await retry_until(deadline, call_in_time, on=_PASSING)
+        except _PASSING as error:
+            message = f"no Kafka broker answered for {self._seconds:g} s: {error}"
+            raise UnavailableError(message) from error
 
 
 def _without_value(letter: Message) -> Message:

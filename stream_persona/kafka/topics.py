@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.retrying import retry_until
 from stream_persona.settings import Settings
 
 T = TypeVar("T")
@@ -47,46 +48,54 @@ def topics(settings: Settings) -> list[Topic]:
     ]
 
 
-async def ask(settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-    """What the brokers answer; asked again while the one that was asked is just dying.
+async def ask(settings: Settings, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+    """Return what the brokers answer to a question; asked again of another one where one is dying.
 
     Raises:
         UnavailableError: none answered in ``settings.retry_seconds``, or not as expected.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.retry_seconds
-    while True:
+
+    async def ask_once() -> T:
         admin = await _connect(settings)
         try:
-            return await ask(admin)
+            return await question(admin)
         except KafkaError as error:
-            if not error.retriable or loop.time() > deadline:
-                message = f"the broker at {settings.brokers} did not answer as expected: {error}"
-                raise UnavailableError(message) from error
+            if not error.retriable:
+                raise _unexpected(settings, error) from error
+            raise
         finally:
             await admin.close()
-        await asyncio.sleep(0.5)
+
+    deadline = asyncio.get_running_loop().time() + settings.retry_seconds
+    try:
+        return await retry_until(deadline, ask_once, on=KafkaError)
+    except KafkaError as error:
+        raise _unexpected(settings, error) from error
+
+
+def _unexpected(settings: Settings, error: KafkaError) -> UnavailableError:
+    return UnavailableError(f"the broker at {settings.brokers} did not answer as expected: {error}")
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
-    loop = asyncio.get_running_loop()
-    deadline, pause = loop.time() + settings.retry_seconds, 0.1
-    while True:
+    async def connect_once() -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
         try:
             await admin.start()
-        except (KafkaError, ValueError) as error:
+        except BaseException:
             await admin.close()
-            if loop.time() + pause > deadline:
-                message = (
-                    f"no Kafka broker answered at {settings.brokers} for "
-                    f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
-                )
-                raise UnavailableError(message) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-        else:
-            return admin
+            raise
+        return admin
+
+    deadline = asyncio.get_running_loop().time() + settings.retry_seconds
+    try:
+        return await retry_until(deadline, connect_once, on=(KafkaError, ValueError))
+    except (KafkaError, ValueError) as error:
+        message = (
+            f"no Kafka broker answered at {settings.brokers} for "
+            f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
+        )
+        raise UnavailableError(message) from error
 
 
 async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:

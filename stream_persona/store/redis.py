@@ -21,6 +21,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.retrying import retry_until
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_server import OneServer, packing
@@ -37,6 +38,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _ANNOUNCE = "for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end"
+
+_REDIS_ERRORS = (RedisError, RedisClusterException)
 
 #: Seconds that a single answer may take, at most; less if that is more than half of the retries.
 _ANSWER_SECONDS = 10.0
@@ -217,37 +220,39 @@ class RedisTables:
         """The call's result, tried again with backoff while Redis is not usable.
 
         Raises:
-            TopologyError: the server refuses the login, or a key is somebody else's.
+            TopologyError: the server refuses the login, or another program uses one of our keys.
             UnavailableError: it stayed unusable.
         """
-        loop = asyncio.get_running_loop()
-        deadline, pause, waited = loop.time() + self._seconds, 0.05, False
-        while True:
-            try:
-                answer = await call(await self._opened())
-            except (RedisError, RedisClusterException) as error:
-                raise_if_permanent(error)
-                if loop.time() + pause > deadline:
-                    message = f"Redis was not usable for {self._seconds:g} s: {error}"
-                    raise UnavailableError(message) from error
-                waited = True
-                await self._begin_anew(error)
-            else:
-                if waited:  # who reads may succeed all the time that nobody can write
-                    self._tell_usable()
-                return answer
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
+        deadline, has_failed = asyncio.get_running_loop().time() + self._seconds, False
 
-    async def _begin_anew(self, error: Exception) -> None:
-        """Leave idle connections: their address may be another server's by now."""
+        async def ask() -> T:
+            nonlocal has_failed
+            try:
+                return await call(await self._opened())
+            except _REDIS_ERRORS as error:
+                raise_if_permanent(error)
+                has_failed = True
+                await self._reset(error)
+                raise
+
+        try:
+            answer = await retry_until(deadline, ask, on=_REDIS_ERRORS, first_wait=0.05)
+        except _REDIS_ERRORS as error:
+            message = f"Redis was not usable for {self._seconds:g} s: {error}"
+            raise UnavailableError(message) from error
+        if has_failed:  # reads may succeed all the time that no write can
+            self._log_usable()
+        return answer
+
+    async def _reset(self, error: Exception) -> None:
+        """Let go of idle connections: their address may belong to another server by now."""
         if self._usable:
             self._usable = False
             logger.warning("Redis is not usable, trying for %g s: %s", self._seconds, error)
         if self._store is not None:
             await self._store.leave()
 
-    def _tell_usable(self) -> None:
+    def _log_usable(self) -> None:
         if not self._usable:
             self._usable = True
             logger.info("Redis is usable again")
