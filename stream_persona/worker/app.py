@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import faust
@@ -58,10 +59,9 @@ class PersonaApp(BatchApp):
         super().expired(tp, first, number)
         self._metrics.expired_events.inc(number)
 
-    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+    def rebalance(self) -> AbstractContextManager[None]:
         """Walks wait until it is known what is ours: events may flow before the signal's end."""
-        with self.worker.ownership.rebalance():
-            await super()._on_partitions_assigned(assigned, generation_id)
+        return self.worker.ownership.rebalance()
 
     async def repartitioned(self) -> frozenset[str]:
         """The input topics with more partitions than the deployment; all are who they were."""
