@@ -1,37 +1,25 @@
 """What broken producers send, through the whole path: an event with bounded effect, or a letter."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka.structs import ConsumerRecord
 
-from stream_persona.domain import events, record_codec
+from stream_persona.domain import events
 from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS, encode
-from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.tokenizer import MAX_NAME, MAX_TOKENS, Tokenizer
-from stream_persona.store.memory import MemoryTables
 from tests.support.builders import (
-    DAY,
-    HOUR,
     NOW,
-    Outbox,
-    assignment,
-    deletion,
-    delivered,
     fetched,
     purchase,
     raw,
     shop,
     unpacked,
-    walked,
-    worker,
 )
+from tests.support.one_worker import SHOP, good, left_by, stored
 
-SHOP = shop()
 LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
 YEAR_9999 = 253_402_300_799_999
 
@@ -180,25 +168,6 @@ READ: dict[str, tuple[str, bytes]] = {
 }
 
 
-async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Outbox]:
-    tables, outbox = MemoryTables(), Outbox()
-    working = worker(tables, outbox, SHOP)
-    await working.assign([0])
-    for batch in batches:
-        await working.process(batch)
-    await working.refresh()
-    return tables, outbox
-
-
-def stored(tables: MemoryTables, customer: str = "c") -> Record:
-    (record,) = record_codec.decode([tables.states[customer]], SHOP.fingerprint)
-    return record
-
-
-def good(first: int = 1_000, at: int = NOW + HOUR, customer: str = "good") -> list[ConsumerRecord]:
-    return fetched(purchase(f"good-{first}", at, customer), first=first)
-
-
 @pytest.mark.parametrize(("topic", "value", "reason"), REFUSED.values(), ids=REFUSED)
 async def test_poison_is_a_dead_letter_and_the_stream_goes_on(
     topic: str, value: bytes | None, reason: str
@@ -257,8 +226,8 @@ async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
         "\\",
         "%00",
     ]
-    told = [purchase(f"e{i}", customer=name) for i, name in enumerate(names)]
-    tables, _ = await left_by(fetched(*told))
+    bought_by = [purchase(f"e{i}", customer=name) for i, name in enumerate(names)]
+    tables, _ = await left_by(fetched(*bought_by))
     assert tables.states.keys() == set(names)
 
 
@@ -280,7 +249,7 @@ async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
         (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1.5")),
     ],
 )  # fmt: skip
-async def test_a_reroute_that_does_not_say_where_it_came_in_is_a_dead_letter(
+async def test_a_reroute_without_its_origin_is_a_dead_letter(
     headers: tuple[tuple[str, bytes], ...],
 ) -> None:
     stray = raw(REROUTES, encode(purchase("p")), 3, 0, headers)
@@ -315,87 +284,3 @@ def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -
     assert sum(len(cache) for cache in tokenizer._slots.values()) <= 100_000
     assert max(len(names) for names in tokenizer.names.values()) == 2
     assert max(len(name) for names in tokenizer.names.values() for name in names) == MAX_NAME
-
-
-# --- times far in the future, by messages that say when they arrived ---
-
-FAR = round(SHOP.policy.max_future_seconds * 1_000)
-
-
-def arrived(event: events.Event, at: int, offset: int) -> ConsumerRecord:
-    return replace(fetched(event, first=offset)[0], timestamp=at)
-
-
-async def test_a_purchase_in_the_year_9999_does_not_age_what_is_known() -> None:
-    wrong = arrived(purchase("p", YEAR_9999), NOW, 0)
-    tables, _ = await left_by([wrong])
-    assert stored(tables).counts.clock <= NOW + FAR
-    before = stored(tables).counts
-    tables, _ = await left_by([wrong, *good(first=1, at=NOW + 1, customer="c")])
-    after = stored(tables).counts
-    assert after.epoch == before.epoch
-    assert after.values.sum() > 1.9 * before.values.sum()
-
-
-async def test_a_purchase_of_1970_does_not_count_beside_those_of_today() -> None:
-    old = arrived(purchase("p", 0), NOW, 0)
-    with_old, _ = await left_by([old, *good(first=1, customer="c")])
-    alone, _ = await left_by(good(first=1, customer="c"))
-    ours, theirs = stored(with_old), stored(alone)
-    assert ours.counts.values.tolist() == theirs.counts.values.tolist()
-    assert ours.counts.clock == theirs.counts.clock
-
-
-async def test_an_assignment_of_the_year_9999_gives_way_to_a_later_one() -> None:
-    wrong = arrived(assignment("a", YEAR_9999, persona="gamer"), NOW, 0)
-    later = NOW + FAR + 1
-    right = arrived(assignment("b", later, persona="parent"), later, 1)
-    tables, _ = await left_by([wrong, right])
-    assert stored(tables).active_label() == "parent"
-
-
-async def test_a_deletion_of_the_year_9999_does_not_drop_what_comes_later() -> None:
-    wrong = arrived(deletion("d", YEAR_9999), NOW, 0)
-    later = NOW + FAR + 1
-    tables, _ = await left_by([wrong, arrived(purchase("p", later), later, 0)])
-    assert len(stored(tables).counts.keys)
-    assert stored(tables).deleted_at <= NOW + FAR
-
-
-async def test_an_assignment_that_ends_in_the_year_9999_holds() -> None:
-    tables, _ = await left_by(fetched(assignment("a", expires_at=YEAR_9999), purchase("p")))
-    assert stored(tables).active_label() == "parent"
-
-
-def test_without_an_arrival_a_clock_is_taken_as_it_is_until_the_customer_is_deleted() -> None:
-    wrong, right = purchase("p", YEAR_9999), purchase("q", NOW)
-    record = walked(delivered(wrong, right), SHOP).records["c"]
-    assert record.counts.clock == YEAR_9999
-    assert record.counts.values.tolist() == (
-        walked(delivered(wrong), SHOP).records["c"].counts.values.tolist()
-    )
-    forgotten = walked(
-        delivered(deletion("d", NOW), purchase("r", NOW + DAY), first=9), SHOP, {"c": record}
-    ).records["c"]
-    assert forgotten.counts.clock == NOW + DAY
-
-
-async def test_a_correction_right_after_an_assignment_of_the_year_9999_holds() -> None:
-    wrong = arrived(assignment("a", YEAR_9999, persona="gamer"), NOW, 0)
-    right = arrived(assignment("b", NOW + 1, persona="parent"), NOW + 1, 1)
-    tables, _ = await left_by([wrong, right])
-    assert stored(tables).active_label() == "parent"
-
-
-async def test_what_comes_right_after_a_deletion_of_the_year_9999_counts() -> None:
-    wrong = arrived(deletion("d", YEAR_9999), NOW, 0)
-    tables, _ = await left_by([wrong, arrived(purchase("p", NOW + 1), NOW + 1, 0)])
-    assert len(stored(tables).counts.keys)
-
-
-async def test_a_retry_is_still_found_out_after_an_event_of_the_year_9999() -> None:
-    wrong = arrived(purchase("p", YEAR_9999), NOW, 0)
-    twice = [arrived(purchase("q", NOW + 1), NOW + 1, offset) for offset in (1, 2)]
-    once, _ = await left_by([wrong, twice[0]])
-    tables, _ = await left_by([wrong, *twice])
-    assert stored(tables).counts.values.tolist() == stored(once).counts.values.tolist()
