@@ -34,9 +34,9 @@ class Topic:
 
 
 def topics(settings: Settings) -> list[Topic]:
-    """Every topic of a deployment. All that are keyed by customer have one partition count."""
+    """Return every topic of a deployment; those keyed by customer have one partition count."""
     count = settings.partitions
-    # Arrival on the broker's clock: a wrong producer's clock must not vouch for its own events.
+    # Arrival by the broker's clock: a producer whose clock is wrong must not date its own events.
     arrived = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
     # A message that was just within the limit gets headers on its way here.
     roomy = {**arrived, "max.message.bytes": str(_FORWARDED_BYTES)}
@@ -49,7 +49,7 @@ def topics(settings: Settings) -> list[Topic]:
 
 
 async def ask(settings: Settings, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-    """Return what the brokers answer to a question; asked again of another one where one is dying.
+    """Return what a broker answers, asking another one while the first is just dying.
 
     Raises:
         UnavailableError: none answered in ``settings.retry_seconds``, or not as expected.
@@ -99,7 +99,11 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
 
 
 async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
-    """Create what is missing, where the broker allows it."""
+    """Create the topics that are missing, where the broker allows it.
+
+    Raises:
+        TopologyError: a topic can't be created.
+    """
     existing = set(await admin.list_topics())
     missing = [topic for topic in wanted if topic.name not in existing]
     if not missing:
@@ -123,7 +127,13 @@ async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: 
 
 
 async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    """Topics exist, and have the deployment's number of partitions, or one that still works."""
+    """Check that topics exist and have the deployment's number of partitions.
+
+    An input topic may have more: its events are rerouted.
+
+    Raises:
+        TopologyError: names the topic and what to do.
+    """
     wanted = topics(settings)
     seconds = DEADLINE_SECONDS if settings.declare_topics else 0.0
     found = await partition_counts(admin, [topic.name for topic in wanted], seconds)
@@ -153,7 +163,7 @@ async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> No
 async def partition_counts(
     admin: AIOKafkaAdminClient, names: list[str], seconds: float
 ) -> dict[str, int]:
-    """Partition counts of existing topics; waits for those that were created just now."""
+    """Return the partition counts of existing topics; wait for those just created."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
@@ -168,12 +178,16 @@ async def partition_counts(
 
 
 async def check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    """Changes must be compacted, or a new consumer would not find every customer's last one."""
+    """Check that changes are compacted, so that a new consumer finds every customer's last one.
+
+    Raises:
+        TopologyError: they are not.
+    """
     resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic_changes)
     try:
         answers = await admin.describe_configs([resource])
     except KafkaError as error:
-        logger.debug("the broker does not tell its topics' settings: %s", error)
+        logger.debug("the broker does not describe its topics' settings: %s", error)
         return
     for answer in answers:
         for _, _, _, _, entries in answer.resources:
