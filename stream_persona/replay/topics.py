@@ -111,10 +111,10 @@ class Topics:
         await self._reader.stop()
 
     async def chunks(self) -> AsyncIterator[list[Delivery | Unreadable]]:
-        """Everything in the range, some thousand events at a time."""
+        """Yield everything in the range, some thousand events at a time."""
         chunk: list[Delivery | Unreadable] = []
         try:
-            async for record in self._arrivals():
+            async for record in self._merge_arrivals():
                 chunk.append(self._read_event(record))
                 if len(chunk) == CHUNK:
                     yield chunk
@@ -148,7 +148,7 @@ class Topics:
     async def _check_gap(self, beginnings: Mapping[TopicPartition, int]) -> None:
         """Refuse a range that would make the workers skip events.
 
-        A record knows up to which offset of a partition it is, not what was left out before: what
+        A record holds up to which offset of a partition it is, not what was left out before: what
         lies between the workers' offset and a later start could never be applied.
         """
         late = {tp: at.start for tp, at in self._ranges.items() if at.start > beginnings[tp]}
@@ -169,8 +169,8 @@ class Topics:
                 )
                 raise InputError(message)
 
-    async def _arrivals(self) -> AsyncIterator[ConsumerRecord]:
-        """The records of all partitions, merged by their time of arrival.
+    async def _merge_arrivals(self) -> AsyncIterator[ConsumerRecord]:
+        """Yield the records of all partitions, merged by their time of arrival.
 
         A duplicate is recognised by what came shortly before it, so topics must not be read one
         after another.

@@ -19,9 +19,8 @@ from stream_persona.store.worker_status import (
     figures,
     merged_models,
 )
-from tests.unit.model.test_evaluation import Trials, shoppers
+from tests.support.trials import NAMES, Trials, shoppers
 
-NAMES = tuple("abcdefg")
 FIGURES = (
     "trials", "log_loss", "prior_log_loss", "accuracy", "macro_f1", "ece", "recent_log_loss",
     "recent_accuracy",
@@ -93,9 +92,9 @@ def test_what_is_no_report_is_refused(blob: bytes) -> None:
 
 @pytest.mark.parametrize("changed", [{"personas": ["a"]}, {"change_counts": [1]}])
 def test_tables_of_another_shape_are_refused(changed: dict[str, Any]) -> None:
-    told = msgspec.to_builtins(report(model_of([]))) | changed
+    fields = msgspec.to_builtins(report(model_of([]))) | changed
     with pytest.raises(msgspec.ValidationError, match="expected"):
-        decode(msgspec.json.encode(told))
+        decode(msgspec.json.encode(fields))
 
 
 @given(models, models)
