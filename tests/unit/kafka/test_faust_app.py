@@ -35,7 +35,7 @@ def test_faust_takes_the_options_and_finds_the_transport_by_its_scheme() -> None
     assert app.conf.broker_request_timeout > app.conf.broker_rebalance_timeout
 
 
-def test_a_crash_ends_the_process_once_however_many_tell_it(
+def test_a_crash_ends_the_process_once_however_many_services_report_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begun: list[float] = []

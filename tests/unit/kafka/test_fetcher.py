@@ -35,7 +35,7 @@ class Asking:
         self.notified += 1
 
 
-def test_brokers_are_asked_only_while_somebody_waits_for_records() -> None:
+def test_brokers_are_asked_only_while_records_are_waited_for() -> None:
     fetcher: Any = Asking()
     gate = FetchGate(fetcher)
     assert fetcher._get_actions_per_node(fetcher)[:2] == ([], {})

@@ -50,7 +50,7 @@ def basket(items: int, attributes: int = 0, length: int = 1, **more: Any) -> byt
 
 
 def nested(levels: int, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
-    """An event that is nested so deep in a field nobody knows."""
+    """An event that is nested so deep in an unknown field."""
     inner = levels - 1
     return text(VIEW)[:-1] + b',"z":' + opening * inner + b"0" + closing * inner + b"}"
 
@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[str, bytes | None, str]] = {
     "one with NUL": ("browses", text(VIEW, customer_id="a\0b"), "invalid_id"),
     "one that turns text around": ("browses", text(VIEW, customer_id="a\u202eb"), "invalid_id"),
     # --- personas ---
-    "a persona nobody has": ("persona-assignments", text(ASSIGNED, persona="x"), "unknown_persona"),
+    "a persona that is not of the taxonomy": ("persona-assignments", text(ASSIGNED, persona="x"), "unknown_persona"),
     "one with strange letters": (
         "persona-assignments", text(ASSIGNED, persona="\x07" * 128), "unknown_persona"),
     "an assignment of nothing": (
@@ -159,8 +159,8 @@ READ: dict[str, tuple[str, bytes]] = {
     "a key twice": ("browses", b'{"customer_id":"first",' + text(VIEW)[1:]),
     "256 levels": ("browses", nested(MAX_DEPTH)),
     "brackets in a text": ("browses", text(VIEW, z='"\\' + "[{" * 10_000)),
-    "what nobody knows": ("browses", text(VIEW)[:-1] + b',"z":[1e400,-0,[{}]]}'),
-    "bad UTF-8 where nobody looks": ("browses", text(VIEW)[:-1] + b',"z":"\xff"}'),
+    "unknown fields": ("browses", text(VIEW)[:-1] + b',"z":[1e400,-0,[{}]]}'),
+    "bad UTF-8 in an unknown field": ("browses", text(VIEW)[:-1] + b',"z":"\xff"}'),
     "a deletion that says more": ("customer-deletions", text(DELETED, items=LONG)),
     "an end in the year 9999": ("persona-assignments", text(ASSIGNED, expires_at=YEAR_9999)),
     "the first millisecond": ("engagements", text(OPENED, occurred_at=0)),

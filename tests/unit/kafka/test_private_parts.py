@@ -170,7 +170,7 @@ def returned_by(function: Callable[..., Any]) -> list[ast.Tuple]:
 def test_a_batch_asks_for_its_sequence_number_before_its_id_and_epoch() -> None:
     names = list(names_in(MessageAccumulator._pop_batch.__code__))
     asked = [names.index(each) for each in ("sequence_number", "producer_id", "producer_epoch")]
-    assert asked == sorted(asked), "producer.Epochs remembers who asked last: see who asks now"
+    assert asked == sorted(asked), "producer.Epochs rests on this order"
 
 
 def test_what_transactions_know_of_a_producer_can_be_replaced() -> None:

@@ -72,7 +72,7 @@ async def test_the_next_batch_is_fetched_once_it_is_asked_for() -> None:
     assert await waiting
 
 
-async def test_who_asks_for_more_after_an_older_batch_gets_no_second_one() -> None:
+async def test_a_request_after_an_older_batch_brings_no_second_one() -> None:
     consumer = BatchApp(**faust_options(Settings(_env_file=None))).consumer
     first, _ = message_of(consumer, 0), message_of(consumer, 1)
     consumer.request(Asked(first))
