@@ -1,6 +1,6 @@
 """Ranges of offsets are read once and to their ends, whatever lies or is missing in them."""
 
-import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
 
@@ -12,6 +12,7 @@ from stream_persona.errors import UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -134,7 +135,8 @@ async def test_a_caller_that_takes_its_time_is_no_lack_of_messages(
         seen = 0
         async for batch in reader.read():
             seen += len(batch)
-            await asyncio.sleep(0.4)
+            later = time.monotonic() + 0.4
+            await eventually(lambda later=later: time.monotonic() > later, 5)
         assert seen == 20
 
 

@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[str, bytes | None, str]] = {
     "one with NUL": ("browses", text(VIEW, customer_id="a\0b"), "invalid_id"),
     "one that turns text around": ("browses", text(VIEW, customer_id="a\u202eb"), "invalid_id"),
     # --- personas ---
-    "a persona that is not of the taxonomy": ("persona-assignments", text(ASSIGNED, persona="x"), "unknown_persona"),
+    "an unknown persona": ("persona-assignments", text(ASSIGNED, persona="x"), "unknown_persona"),
     "one with strange letters": (
         "persona-assignments", text(ASSIGNED, persona="\x07" * 128), "unknown_persona"),
     "an assignment of nothing": (
