@@ -176,14 +176,14 @@ class Topics:
         after another.
         """
         batches = {tp: self._reader.read(tp) for tp in self._ranges}
-        queues = {tp: deque(await anext(batch, ())) for tp, batch in batches.items()}
+        queues = {tp: deque(await _take_batch(batch)) for tp, batch in batches.items()}
         heads = [(queue[0].timestamp, tp) for tp, queue in queues.items() if queue]
         heapq.heapify(heads)
         while heads:
             _, tp = heads[0]
             yield queues[tp].popleft()
             if not queues[tp]:
-                queues[tp].extend(await anext(batches[tp], ()))
+                queues[tp].extend(await _take_batch(batches[tp]))
             if queues[tp]:
                 heapq.heapreplace(heads, (queues[tp][0].timestamp, tp))
             else:
@@ -197,6 +197,14 @@ class Topics:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
         return Delivery.of(event, kind, record.partition, record.offset, record.timestamp)
+
+
+async def _take_batch(batches: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:
+    """Return the next batch, or an empty one at the end."""
+    try:
+        return await anext(batches)
+    except StopAsyncIteration:
+        return []
 
 
 async def refuse_live_workers(settings: Settings) -> None:

@@ -121,7 +121,7 @@ async def test_a_range_that_gives_nothing_more_is_an_error_after_the_patience(
     await produce(declared_topics, partitions, 3)
     async with RangeReader(declared_topics.brokers, patience=0.5, poll_ms=50) as reader:
         reader.begin({partitions[0]: range(5)})
-        with pytest.raises(UnavailableError, match=r"browses/0 gave nothing more for 0\.5 s"):
+        with pytest.raises(UnavailableError, match=r"browses.*/0 gave nothing more for 0\.5 s"):
             await read_all(reader)
         assert reader.unread == {partitions[0]: range(3, 5)}
 
