@@ -1,17 +1,17 @@
 """Every error the package raises, in one tree.
 
 StreamPersonaError
-├── ConfigError              what the operator set is wrong; exit code 2
+├── ConfigError              what the operator has set is wrong; exit code 2
 │   ├── SettingsError            a setting is missing or malformed
 │   ├── TaxonomyError            the taxonomy file has mistakes (all of them, with lines)
 │   └── TopologyError            topics, broker or Redis are not as they must be
 ├── InputError               what a caller asked is wrong; HTTP 4xx, exit code 2
 │   ├── DecodeError              a message cannot be read: goes to the dead letters
 │   └── QueryError               a query names something that does not exist
-├── FencedError              another worker owns this partition now: leave
+├── FencedError              another worker owns this partition now: let go of it
 └── UnavailableError         broker or Redis stayed away past the retries; exit code 1
 
-Each message says what the reader can do about it.
+Each message names what the reader can do about it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StreamPersonaError(Exception):
 
 
 class ConfigError(StreamPersonaError):
-    """What the operator set is wrong."""
+    """What the operator has set is wrong."""
 
     exit_code = 2
 

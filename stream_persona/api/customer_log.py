@@ -2,26 +2,24 @@
 
 A log is read forwards only. So the newest offsets of the customer's home partitions are read first,
 and older ones before these until there is enough of the customer, or a bound is reached. Messages
-are kept by their key; nobody else's value is looked at.
+are kept by their key; no other customer's value is looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.range_reader import RangeReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiokafka import ConsumerRecord
 
     from stream_persona.settings import Settings
@@ -45,8 +43,8 @@ _CHUNK: Final = 250
 #: Milliseconds after which positions are looked at again: past the markers that transactions leave
 #: there is no message to wait for.
 _POLL_MS: Final = 20
-#: Milliseconds for which a broker may hold back a fetch that has nothing yet.
-_HELD_MS: Final = 50
+#: Milliseconds for which a broker may hold back a fetch that finds nothing.
+_HOLD_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +61,22 @@ class Found:
 
 
 @dataclass(slots=True)
-class _Part:
-    """A partition from ``first`` to ``end``, of which ``[low, end)`` has been read.
+class _PartitionTail:
+    """A partition's log, from ``first`` to ``end``, of which ``[low, end)`` has been read.
 
-    What is read now is ``[start, low)``, and ``older`` the customer's messages in it.
+    ``found`` are the customer's messages in what was read.
     """
 
     at: TopicPartition
     first: int
     end: int
     low: int
-    start: int = 0
-    older: list[ConsumerRecord] = field(default_factory=list)
     found: list[ConsumerRecord] = field(default_factory=list)
 
-    def take(self, batch: Sequence[ConsumerRecord], key: bytes) -> None:
-        """Keep the customer's messages."""
-        self.older += [raw for raw in batch if raw.key == key and raw.offset < self.low]
-
-    def end_turn(self, *, whole: bool) -> None:
-        """Put what was read now before what was read earlier; ``whole``: all of it was."""
-        self.found, self.older = self.older + self.found, []
-        if whole:
-            self.low = self.start
+    @property
+    def was_read(self) -> bool:
+        """Whether anything of it was."""
+        return bool(self.found) or self.low < self.end
 
 
 class Tail:
@@ -97,15 +88,15 @@ class Tail:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._events = (*settings.input_topics[:3], settings.topic_reroutes)
-        self._consumer: AIOKafkaConsumer | None = None
+        self._reader: RangeReader | None = None
         self._known: set[str] = set()
         self._turn = asyncio.Lock()
         self._callers = 0
         self._kept: dict[str, Found] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def find(self, customer_id: str) -> Found:
-        """What the newest part of the logs has of a customer; of topics that are there.
+        """Return what the newest part of the logs has of a customer; missing topics are left out.
 
         Raises:
             UnavailableError: the broker did not give it in time, or too many are waiting.
@@ -129,121 +120,97 @@ class Tail:
 
     async def close(self) -> None:
         """Disconnect."""
-        self._end(self._consumer)
-        self._consumer = None
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=PATIENCE)
+        self._close(self._reader)
+        self._reader = None
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=PATIENCE)
 
     async def _look(self, customer_id: str) -> Found:
         """Look with the consumer; one that fails is not used again."""
-        consumer, self._consumer = self._consumer, None
+        reader, self._reader = self._reader, None
         try:
-            if consumer is None:
-                consumer = self._made()
-                await consumer.start()
-            found = await self._found(consumer, customer_id)
-            self._consumer = consumer
+            if reader is None:
+                reader = self._make_reader()
+                await reader.start()
+            found = await self._find(reader, customer_id)
+            self._reader = reader
         finally:
-            if self._consumer is None:
-                self._end(consumer)
+            if self._reader is None:
+                self._close(reader)
         self._kept[customer_id] = found
         asyncio.get_running_loop().call_later(KEPT_SECONDS, self._kept.pop, customer_id, None)
         return found
 
-    def _made(self) -> AIOKafkaConsumer:
+    def _make_reader(self) -> RangeReader:
         self._known = set()
-        return AIOKafkaConsumer(
-            bootstrap_servers=self.settings.brokers,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",  # where retention is quicker than we
-            isolation_level="read_committed",
-            fetch_max_wait_ms=_HELD_MS,
-        )
+        return RangeReader(
+            self.settings.brokers, patience=PATIENCE, chunk=_CHUNK, poll_ms=_POLL_MS,
+            hold_ms=_HOLD_MS, skip_expired=True,
+        )  # fmt: skip
 
-    def _end(self, consumer: AIOKafkaConsumer | None) -> None:
+    def _close(self, reader: RangeReader | None) -> None:
         """Let a consumer go, without waiting for what may never end while its broker is away."""
-        if consumer is not None:
-            task = asyncio.create_task(_stop(consumer))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+        if reader is not None:
+            task = asyncio.create_task(reader.stop())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
-    async def _found(self, consumer: AIOKafkaConsumer, customer_id: str) -> Found:
-        parts = await self._parts(consumer, home(customer_id, self.settings.partitions))
-        deadline = time.monotonic() + SECONDS
-        for most in STEPS:
-            wanted = self._wanted(parts)
-            if wanted and time.monotonic() < deadline:
-                await _read(consumer, wanted, most, customer_id.encode(), deadline)
-        if any(part.low > part.first for part in parts) and not any(map(_was_read, parts)):
+    async def _find(self, reader: RangeReader, customer_id: str) -> Found:
+        tails = await self._find_tails(reader, home(customer_id, self.settings.partitions))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                for most in STEPS:
+                    if wanted := self._select(tails):
+                        await _read_older(reader, wanted, most, customer_id.encode())
+        reader.rest()
+        if any(tail.low > tail.first for tail in tails) and not any(t.was_read for t in tails):
             raise UnavailableError(f"the broker gave no events in {SECONDS:g} s: try again later")
         return Found(
-            tuple(raw for part in parts for raw in part.found if part.at.topic in self._events),
-            tuple(raw for part in parts for raw in part.found if part.at.topic not in self._events),
-            all(part.low <= part.first for part in parts),
+            tuple(raw for tail in tails for raw in tail.found if tail.at.topic in self._events),
+            tuple(raw for tail in tails for raw in tail.found if tail.at.topic not in self._events),
+            all(tail.low <= tail.first for tail in tails),
         )
 
-    def _wanted(self, parts: list[_Part]) -> list[_Part]:
+    def _select(self, tails: list[_PartitionTail]) -> list[_PartitionTail]:
         """Those that older messages are wanted of."""
-        events = [part for part in parts if part.at.topic in self._events]
-        changes = [part for part in parts if part.at.topic not in self._events]
+        events = [tail for tail in tails if tail.at.topic in self._events]
+        changes = [tail for tail in tails if tail.at.topic not in self._events]
         return [
-            part
+            tail
             for group, enough in ((events, ENOUGH_EVENTS), (changes, ENOUGH_CHANGES))
             if sum(len(each.found) for each in group) < enough
-            for part in group
-            if part.low > part.first
+            for tail in group
+            if tail.low > tail.first
         ]
 
-    async def _parts(self, consumer: AIOKafkaConsumer, partition: int) -> list[_Part]:
-        """The home partition of each topic that is there, of which nothing has been read."""
+    async def _find_tails(self, reader: RangeReader, partition: int) -> list[_PartitionTail]:
+        """The home partition of each topic that exists, of which nothing has been read."""
         names = {*self._events, self.settings.topic_changes}
         if not names <= self._known:
             # Asked for all topics, no broker makes one; asked for one that is missing, some do.
-            self._known = names & await consumer.topics()
-        at = [TopicPartition(name, partition) for name in sorted(self._known)]
-        if not at:
-            return []
-        consumer.assign(at)
-        for each in at:
-            _rest(consumer, each, 0)
-        first, ends = await consumer.beginning_offsets(at), await consumer.end_offsets(at)
-        return [_Part(each, first[each], ends[each], ends[each]) for each in at]
+            self._known = names & await reader.topics()
+        held = await reader.bounds(
+            [TopicPartition(name, partition) for name in sorted(self._known)]
+        )
+        return [_PartitionTail(tp, r.start, r.stop, r.stop) for tp, r in held.items()]
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    with suppress(KafkaError, OSError):
-        await consumer.stop()
-
-
-def _was_read(part: _Part) -> bool:
-    return bool(part.found) or part.low < part.end
-
-
-def _rest(consumer: AIOKafkaConsumer, at: TopicPartition, position: int) -> None:
-    """Fetch nothing more of a partition, and drop what was fetched ahead."""
-    consumer.pause(at)
-    consumer.seek(at, position)
-
-
-async def _read(
-    consumer: AIOKafkaConsumer, parts: list[_Part], most: int, key: bytes, deadline: float
+async def _read_older(
+    reader: RangeReader, tails: list[_PartitionTail], most: int, key: bytes
 ) -> None:
-    """Read on backwards, to the ``most`` newest offsets; at the deadline a gap may be left."""
-    for part in parts:
-        part.start = max(part.first, part.end - most)
-        consumer.seek(part.at, part.start)
-        consumer.resume(part.at)
-    left = {part.at: part for part in parts}
-    while left and time.monotonic() < deadline:
-        batches = await consumer.getmany(*left, timeout_ms=_POLL_MS, max_records=_CHUNK)
-        for at, part in list(left.items()):
-            part.take(batches.get(at, ()), key)
-            # It does not wait here. So the partition rests before more of it could be fetched.
-            if await consumer.position(at) >= part.low:
-                _rest(consumer, at, part.low)
-                part.end_turn(whole=True)
-                del left[at]
-        await asyncio.sleep(0)
-    for at, part in left.items():
-        _rest(consumer, at, part.low)
-        part.end_turn(whole=False)
+    """Read on backwards, to the ``most`` newest offsets; where time runs out a gap may be left.
+
+    What was found of a partition is kept in any case; it counts as read if all of it was.
+    """
+    older: dict[TopicPartition, list[ConsumerRecord]] = {tail.at: [] for tail in tails}
+    ranges = {tail.at: range(max(tail.first, tail.end - most), tail.low) for tail in tails}
+    reader.begin(ranges)
+    try:
+        async for batch in reader.read():
+            at = TopicPartition(batch[0].topic, batch[0].partition)
+            older[at] += [raw for raw in batch if raw.key == key]
+    finally:
+        for tail in tails:
+            tail.found = older[tail.at] + tail.found
+            if tail.at not in reader.unread:
+                tail.low = ranges[tail.at].start

@@ -51,12 +51,12 @@ def assign(
     as_json: Json = False,
 ) -> None:
     """Assign a persona to a customer: lookups return it, and the model learns from it."""
-    from stream_persona.cli import stored_customer
+    from stream_persona.cli import customer_commands
 
     if (persona is None) != withdraw:
         raise typer.BadParameter("give either a PERSONA or --withdraw")
     settings, taxonomy = configured()
-    receipt = asyncio.run(stored_customer.assign(settings, taxonomy, customer, persona, source))
+    receipt = asyncio.run(customer_commands.assign(settings, taxonomy, customer, persona, source))
     show_facts(receipt, as_json=as_json)
 
 
@@ -70,7 +70,7 @@ def delete(
 
     On a terminal it asks first.
     """
-    from stream_persona.cli import stored_customer
+    from stream_persona.cli import customer_commands
     from stream_persona.domain.events import check_id
 
     check_id(customer)
@@ -78,5 +78,5 @@ def delete(
         question = f"Forget customer {customer!r} and what was learned of them?"
         typer.confirm(question, abort=True, err=True)
     settings, _ = configured()
-    receipt = asyncio.run(stored_customer.delete(settings, customer))
+    receipt = asyncio.run(customer_commands.delete(settings, customer))
     show_facts(receipt, as_json=as_json)

@@ -14,6 +14,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from stamina.instrumentation import set_on_retry_hooks
+
 from stream_persona.errors import SettingsError, StreamPersonaError, UnavailableError
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ def log_to_stderr(level: str) -> None:
     logging.getLogger("faust.worker").setLevel(levels[level.upper()])
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Seldom(time.monotonic))
+    set_on_retry_hooks(())  # what is tried again is logged once, where it is tried
 
 
 class _Seldom(logging.Filter):

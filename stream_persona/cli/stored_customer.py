@@ -1,9 +1,7 @@
-"""One customer, for the command line: what is stored, an assignment, a deletion."""
+"""What is stored of one customer, for the command line."""
 
 from __future__ import annotations
 
-import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,19 +10,11 @@ import numpy as np
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import (
-    ASSIGNMENT,
-    DELETION,
-    Assignment,
-    Deletion,
     check_id,
-    decode_event,
-    encode,
     rfc3339,
 )
 from stream_persona.domain.features import EVENTS, profiles
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.errors import DecodeError, QueryError
-from stream_persona.kafka.publisher import KafkaPublisher, Message
 from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables
 
@@ -33,7 +23,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-#: Seconds that a person at a terminal waits for a broker or a Redis that is away.
+#: Seconds that a person at a terminal waits for a Redis that is away.
 _PATIENCE: Final = 10.0
 
 
@@ -77,80 +67,6 @@ async def find(
     facts = _facts(record, settings)
     facts |= {"bytes": len(blob), **_behaviour(record, taxonomy, tokenizer, tokens)}
     return Stored(customer_id, published, facts)
-
-
-async def assign(
-    settings: Settings,
-    taxonomy: Taxonomy,
-    customer_id: str,
-    persona: str | None,
-    source: str,
-) -> dict[str, Any]:
-    """Assign a persona (None withdraws it); the receipt, once the broker has it.
-
-    Raises:
-        DecodeError: the id is malformed.
-        QueryError: the taxonomy has no such persona.
-        UnavailableError: the broker does not answer.
-    """
-    check_id(customer_id)
-    _check_persona(taxonomy, persona)
-    now = _now()
-    event = Assignment(uuid.uuid4().hex, customer_id, now, persona, source)
-    await _send(settings, ASSIGNMENT, event)
-    return {
-        "assignment_id": event.assignment_id,
-        "customer_id": customer_id,
-        "persona": persona,
-        "source": source,
-        "occurred_at": rfc3339(now),
-        "topic": settings.topic_assignments,
-    }
-
-
-async def delete(settings: Settings, customer_id: str) -> dict[str, Any]:
-    """Ask for a customer to be forgotten; the receipt, once the broker has it.
-
-    Raises:
-        DecodeError: the id is malformed.
-        UnavailableError: the broker does not answer.
-    """
-    check_id(customer_id)
-    now = _now()
-    event = Deletion(uuid.uuid4().hex, customer_id, now)
-    await _send(settings, DELETION, event)
-    return {
-        "request_id": event.request_id,
-        "customer_id": customer_id,
-        "requested_at": rfc3339(now),
-        "topic": settings.topic_deletions,
-    }
-
-
-def _check_persona(taxonomy: Taxonomy, persona: str | None) -> None:
-    if persona is not None and persona not in taxonomy.names:
-        known = ", ".join(taxonomy.names)
-        raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
-
-
-async def _send(settings: Settings, kind: int, event: Assignment | Deletion) -> None:
-    try:
-        value = encode(event)
-        decode_event(kind, value)  # as a worker will
-    except UnicodeEncodeError as error:
-        raise DecodeError("not_utf8", str(error)) from None
-    patience = min(_PATIENCE, settings.retry_seconds)
-    publisher = KafkaPublisher(settings.model_copy(update={"retry_seconds": patience}))
-    await publisher.start()
-    try:
-        key = event.customer_id.encode()
-        await publisher.publish([Message(settings.input_topics[kind], key, value)])
-    finally:
-        await publisher.stop()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _facts(record: Record, settings: Settings) -> dict[str, Any]:

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.events import (
     ASSIGNMENT,
+    DELETION,
     Assignment,
     Deletion,
     check_id,
     decode_event,
     encode,
 )
-from stream_persona.errors import QueryError, UnavailableError
+from stream_persona.errors import DecodeError, QueryError, UnavailableError
 from stream_persona.kafka.publisher import KafkaPublisher, Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
@@ -30,12 +33,55 @@ logger = logging.getLogger(__name__)
 PATIENCE: Final = 10.0
 
 
-class Commands:
-    """Sends events and waits for the broker to have them; ``ready`` once it is connected."""
+def new_assignment(
+    taxonomy: Taxonomy,
+    customer_id: str,
+    persona: str | None,
+    source: str | None = None,
+    expires_at: datetime | int | None = None,
+    *,
+    at: datetime | int,
+) -> Assignment:
+    """Build the event that gives a customer a persona, or withdraws it with None.
 
-    def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
+    Times are aware datetimes or epoch milliseconds; ``at`` is when it was asked for.
+
+    Raises:
+        QueryError: the persona is not of the taxonomy.
+        DecodeError: a worker could not read the event.
+    """
+    check_id(customer_id)
+    if persona is not None and persona not in taxonomy.names:
+        known = ", ".join(taxonomy.names)
+        shown = persona[:64].encode(errors="replace").decode()
+        raise QueryError(f"persona: expected one of {known} or null, got {shown!r}")
+    assignment = Assignment(uuid.uuid4().hex, customer_id, at, persona, source, expires_at)
+    _encode(ASSIGNMENT, assignment)
+    return assignment
+
+
+def new_deletion(customer_id: str, *, at: datetime | int) -> Deletion:
+    """Build the event that asks for a customer to be forgotten.
+
+    Raises:
+        DecodeError: no customer can have this id.
+    """
+    check_id(customer_id)
+    return Deletion(uuid.uuid4().hex, customer_id, at)
+
+
+class Commands:
+    """Sends commands over one connection; ``ready`` once it has been made.
+
+    ``clock`` gives epoch nanoseconds.
+    """
+
+    def __init__(
+        self, settings: Settings, taxonomy: Taxonomy, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self._settings = settings.model_copy(update={"retry_seconds": PATIENCE})
         self._taxonomy = taxonomy
+        self._clock = clock
         self._publisher: KafkaPublisher | None = None
 
     @property
@@ -76,39 +122,64 @@ class Commands:
             DecodeError: a worker could not read the event.
             UnavailableError: the broker did not take it.
         """
-        check_id(customer_id)
-        if persona is not None and persona not in self._taxonomy.names:
-            known = ", ".join(self._taxonomy.names)
-            shown = persona[:64].encode(errors="replace").decode()
-            raise QueryError(f"persona: expected one of {known} or null, got {shown!r}")
-        assignment = Assignment(_fresh_id(), customer_id, _now(), persona, source, expires_at)
-        value = encode(assignment)
-        decode_event(ASSIGNMENT, value)
-        await self._send(self._settings.topic_assignments, customer_id, value)
+        assignment = new_assignment(
+            self._taxonomy, customer_id, persona, source, expires_at, at=self._now()
+        )
+        await self._send(assignment)
         return assignment
 
     async def delete(self, customer_id: str) -> Deletion:
         """Ask for a customer to be forgotten.
 
         Raises:
-            DecodeError: the id could not be one.
+            DecodeError: no customer can have this id.
             UnavailableError: the broker did not take it.
         """
-        check_id(customer_id)
-        deletion = Deletion(_fresh_id(), customer_id, _now())
-        await self._send(self._settings.topic_deletions, customer_id, encode(deletion))
+        deletion = new_deletion(customer_id, at=self._now())
+        await self._send(deletion)
         return deletion
 
-    async def _send(self, topic: str, customer_id: str, value: bytes) -> None:
+    async def _send(self, command: Assignment | Deletion) -> None:
         if self._publisher is None:
             raise UnavailableError("no Kafka broker has been reached yet: try again later")
-        await self._publisher.publish([Message(topic, customer_id.encode(), value)])
+        await self._publisher.publish([_message(self._settings, command)])
+
+    def _now(self) -> datetime:
+        milliseconds = self._clock() // 1_000_000
+        return datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
-def _fresh_id() -> str:
-    return uuid.uuid4().hex
+async def send_once(settings: Settings, command: Assignment | Deletion) -> None:
+    """Connect, send one command and disconnect, in ``PATIENCE`` seconds or ``retry_seconds``.
+
+    Raises:
+        UnavailableError: the broker did not take it.
+    """
+    message = _message(settings, command)
+    patience = min(PATIENCE, settings.retry_seconds)
+    publisher = KafkaPublisher(settings.model_copy(update={"retry_seconds": patience}))
+    await publisher.start()
+    try:
+        await publisher.publish([message])
+    finally:
+        await publisher.stop()
 
 
-def _now() -> datetime:
-    milliseconds = time.time_ns() // 1_000_000
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC)
+def _message(settings: Settings, command: Assignment | Deletion) -> Message:
+    kind = ASSIGNMENT if isinstance(command, Assignment) else DELETION
+    value = _encode(kind, command)
+    return Message(settings.input_topics[kind], command.customer_id.encode(), value)
+
+
+def _encode(kind: int, command: Assignment | Deletion) -> bytes:
+    """The bytes of a command that a worker can read.
+
+    Raises:
+        DecodeError: it could not.
+    """
+    try:
+        value = encode(command)
+    except UnicodeEncodeError as error:
+        raise DecodeError("not_utf8", str(error)) from None
+    decode_event(kind, value)
+    return value

@@ -1,4 +1,4 @@
-"""How a Faust app is set up for the batched transport (``transport``)."""
+"""The Faust app of a worker: its options for the batched transport, and its end after a crash."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +24,13 @@ from stream_persona.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-#: How many polls' worth of records (``broker_max_poll_records`` each) may wait for their ack: one
-#: is walked, one written, and copies of one go out.
+#: Polls' worth of records (``broker_max_poll_records`` each) that may wait for their ack: one is
+#: processed, one written, and copies of one are announced.
 UNACKED_POLLS: Final = 3
 
 
 def broker_urls(brokers: str) -> list[URL]:
-    """The brokers of ``host:port,...`` as addresses of this transport.
+    """Return the brokers of ``host:port,...`` as addresses of this transport.
 
     Raises:
         SettingsError: a part is not a host with an optional port.
@@ -45,9 +47,9 @@ def broker_urls(brokers: str) -> list[URL]:
 
 
 def faust_options(settings: Settings) -> dict[str, Any]:
-    """The options with which ``faust.App(**options)`` runs on this transport.
+    """Return the options with which ``faust.App(**options)`` runs on this transport.
 
-    Topics are not Faust's to declare, so they must exist before a worker starts.
+    Faust declares no topics, so they must exist before a worker starts.
 
     Raises:
         SettingsError: the brokers cannot be read.
@@ -58,7 +60,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker": broker_urls(settings.brokers),
         "agent_supervisor": CrashingSupervisor,  # an agent's error ends the worker, exit code 1
         "broker_commit_interval": settings.commit_interval,
-        "broker_heartbeat_interval": min(1.0, settings.session_timeout / 3),  # tells of handovers
+        "broker_heartbeat_interval": min(1.0, settings.session_timeout / 3),  # notices handovers
         "broker_max_poll_records": settings.max_batch_records,
         "broker_rebalance_timeout": rebalance,
         "broker_request_timeout": rebalance + 30.0,  # joining a group lasts as long as that
@@ -79,16 +81,16 @@ def faust_options(settings: Settings) -> dict[str, Any]:
 
 
 class NoTables(TableManager):
-    """Faust's tables, of which there are none: nobody has to wait for some to be declared."""
+    """Faust's tables, of which there are none: none has to be waited for."""
 
     async def on_start(self) -> None:
-        """What Faust does after a second."""
+        """Do at once what Faust does after a second."""
         await self._update_channels()
         await self.recovery.start()
 
 
 def batch_topic(app: faust.App, *names: str) -> TopicT:
-    """The channel of an agent that reads the batches of all topics in ``names``."""
+    """Return the channel of an agent that reads the batches of all topics in ``names``."""
     return app.topic(
         *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
@@ -99,7 +101,7 @@ CRASH_SECONDS: Final = 15.0
 
 
 #: What to do about an input topic without its past: offsets begin again in a new log, and records
-#: would take its events for known.
+#: would take its events for applied already.
 WITHOUT_PAST: Final = (
     "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
     "topics hold is folded again from their beginning"
@@ -107,30 +109,40 @@ WITHOUT_PAST: Final = (
 
 
 class BatchApp(faust.App):
-    """An app whose process ends after a crash, also when something in it never stops.
+    """An app whose process ends after a crash, also when one of its services never stops.
 
     Stopping waits for services that may have lost their cancellation in the crash. Nothing is
     acked by then, so a process that is ended hard loses nothing, and its supervisor starts it
-    again; one that lingers keeps its partitions from everybody.
+    again; one that lingers keeps its partitions from all other workers.
     """
 
     #: Seconds for which no broker may answer.
     retry_seconds = 60.0
-    #: What it crashed of first: stopping may crash of more.
+    #: The clock by which that is measured: seconds that never go back.
+    monotonic = staticmethod(time.monotonic)
+    #: The first error that it crashed with: stopping may raise more.
     fault: BaseException | None = None
-    #: Whether somebody tells that already.
+    #: Whether the fault is being reported already.
     told = False
 
     def expired(self, tp: TP, first: int, number: int) -> None:
-        """Retention has dropped events that were never read, up to offset ``first``."""
+        """Report that retention has dropped events before they were read, up to ``first``."""
         logger.error(
             "%s/%d: %d events were dropped by retention before they were read; going on at %d",
             tp.topic, tp.partition, number, first,
         )  # fmt: skip
 
+    def rebalance(self) -> AbstractContextManager[None]:
+        """What holds while partitions are being assigned; to be overridden."""
+        return nullcontext()
+
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        with self.rebalance():
+            await super()._on_partitions_assigned(assigned, generation_id)
+
     def _crash(self, reason: BaseException) -> None:
         super()._crash(reason)
-        if self.fault is not None:  # it is told by each service on the way up, and again by others
+        if self.fault is not None:  # each service on the way up reports it, and others do again
             return
         self.fault = reason
         last = threading.Timer(CRASH_SECONDS, self._end_hard)

@@ -1,13 +1,13 @@
-"""What a worker's consumer does in its thread: fetch when asked, and tell where reading goes on.
+"""A worker's consumer in its thread: it fetches on demand, and returns positions with the records.
 
-It uses what aiokafka and Faust's driver keep to themselves; all of that is here.
+It uses private parts of aiokafka and of Faust's driver; all of them are used here alone, and
+``tests/unit/kafka/test_private_parts.py`` fails when one of them moves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How long a broker may keep a fetch that finds nothing. One fetch of a broker is under way at a
-#: time: meanwhile nobody asks for partitions whose records are still being taken, and these run dry
-#: while it waits for news of the quiet ones.
+#: Milliseconds for which a broker may hold back a fetch that finds nothing. Only one fetch of a
+#: broker is under way at a time, and it leaves out partitions whose records are still being
+#: consumed: these would run dry while it waits for news of the quiet ones.
 FETCH_WAIT_MS: Final = 100
 
 
 class Batch(list[ConsumerRecord]):
-    """The value of an event: what one fetch brought, of each partition in the order of its offsets.
+    """The records of one fetch, of each partition in the order of its offsets: a message's value.
 
     ``ends`` are the partitions' last offsets.
     """
@@ -48,7 +48,10 @@ class Batch(list[ConsumerRecord]):
 
 
 class Fetched(dict[TP, list[ConsumerRecord]]):
-    """What one fetch brought, and where each assigned partition is read next."""
+    """The records of one fetch by partition, and the ``positions`` that are read next.
+
+    ``generation`` is that of the consumer group in which it was fetched.
+    """
 
     def __init__(self, records: RecordMap, positions: Mapping[TP, int], generation: int) -> None:
         super().__init__((ensure_TP(tp), batch) for tp, batch in records.items())
@@ -56,18 +59,19 @@ class Fetched(dict[TP, list[ConsumerRecord]]):
         self.generation = generation
 
 
-class Gate:
-    """Lets a fetcher ask brokers only while somebody waits for records.
+class FetchGate:
+    """Lets a fetcher send fetch requests only while records are being waited for.
 
-    On its own it asks for more as soon as it has handed out what it had, and brokers answer once
-    they have a record or two: while a batch is walked, it would fetch many times for a few records
-    each. They would lie there until the walk is over, and contend for the interpreter with it.
+    On its own it sends another one as soon as it has handed out what it had, and brokers answer
+    once they have a record or two: while a batch is processed, it would fetch many times for a few
+    records each. These would lie there until the batch is done, and contend for the interpreter
+    with it.
     """
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        self._usual = fetcher._get_actions_per_node  # noqa: SLF001
-        fetcher._get_actions_per_node = self._actions  # noqa: SLF001
+        self._actions_per_node = fetcher._get_actions_per_node  # noqa: SLF001
+        fetcher._get_actions_per_node = self._gated_actions  # noqa: SLF001
         self._waiting = 0
 
     def __enter__(self) -> None:
@@ -77,32 +81,37 @@ class Gate:
     def __exit__(self, *_: object) -> None:
         self._waiting -= 1
 
-    def _actions(self, assignment: Assignment) -> tuple[Any, ...]:
-        """What is to be asked of whom, as aiokafka has it; nothing while nobody waits.
+    def _gated_actions(self, assignment: Assignment) -> tuple[Any, ...]:
+        """The requests of each node, as aiokafka makes them; none while nothing is waited for.
 
-        But where to begin is always asked: whoever needs to know that may wait for nothing else.
+        Where a partition begins is always asked: code that needs it may wait for nothing else.
         """
         if self._waiting or any(
             not assignment.state_value(tp).has_valid_position for tp in assignment.tps
         ):
-            return cast("tuple[Any, ...]", self._usual(assignment))
+            return cast("tuple[Any, ...]", self._actions_per_node(assignment))
         return [], {}, None, False, []
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The driver's thread; it fetches when it is asked for records, and tells the positions then.
+    """The driver's thread, which fetches only when records are asked for, and adds the positions.
 
     A position that the log does not have is never reset in silence. Before the log's beginning,
-    retention was quicker than we: that is told, and reading goes on. Behind its end, it is another
-    log than the position is of: that ends the worker. Who has no position begins at the beginning.
+    retention has dropped events that were not read: that is reported, and reading goes on. Behind
+    its end, the log is another one than the position belongs to: that ends the worker. A partition
+    without a position is read from its beginning.
     """
 
     _answered: float
-    _gate: Gate
+    _gate: FetchGate
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._answered = time.monotonic()
+        self._answered = self._app.monotonic()
+
+    @property
+    def _app(self) -> BatchApp:
+        return cast("BatchApp", self.app)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -115,35 +124,35 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect, and fetch nothing until records are asked for."""
         await super().on_start()
-        self._gate = Gate(self._ensure_consumer()._fetcher)  # noqa: SLF001
+        self._gate = FetchGate(self._ensure_consumer()._fetcher)  # noqa: SLF001
 
     async def check_group(self) -> None:
-        """Raise what went wrong between this worker and its group since the last call."""
+        """Raise the error, if any, between this worker and its group since the last call."""
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  # as `getmany` does
         if coordinator is not None:
             coordinator.check_errors()
 
     async def on_thread_stop(self) -> None:
-        """Tasks of a consumer whose broker is away may let their cancellation out."""
+        """Stop; tasks of a consumer whose broker is away may raise their cancellation."""
         with suppress(asyncio.CancelledError):
             await super().on_thread_stop()
 
     def silence(self) -> float:
-        """Seconds since any broker has answered anything."""
+        """Return the seconds since any broker has answered anything."""
         answered = [self._answered, *(conn._last_action for conn in self._connections())]  # noqa: SLF001
         self._answered = max(answered)
-        return time.monotonic() - self._answered
+        return self._app.monotonic() - self._answered
 
     def _connections(self) -> list[AIOKafkaConnection]:
         return list(self._consumer._client._conns.values()) if self._consumer else []  # noqa: SLF001
 
     def has_coordinator(self) -> bool:
-        """Whether a broker that keeps the group's offsets is known."""
+        """Whether the broker that keeps the group's offsets is known."""
         coordinator = self._consumer and self._consumer._coordinator  # noqa: SLF001
         return coordinator is None or getattr(coordinator, "coordinator_id", 0) is not None
 
-    def missing_topics(self) -> set[str]:
-        """Topics that are to be read and that no broker has."""
+    def find_missing_topics(self) -> set[str]:
+        """Return the subscribed topics that no broker has."""
         if self._consumer is None:
             return set()
         cluster = self._consumer._client.cluster  # noqa: SLF001
@@ -151,7 +160,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return {topic for topic in wanted if not cluster.partitions_for_topic(topic)}
 
     def ask_brokers(self) -> None:
-        """Let a broker answer who has nothing else to say, say while others join the group."""
+        """Make a broker answer where nothing else is asked of it: while others join, for one."""
         if self._consumer is not None:
             ask = self._consumer._client.force_metadata_update  # noqa: SLF001
             self.thread_loop.call_soon_threadsafe(ask)
@@ -169,7 +178,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     consumer, active_partitions, timeout, max_records
                 )
         except NoOffsetForPartitionError as error:
-            _begin(consumer, *error.args)
+            _read_from_beginning(consumer, *error.args)
             return {}
         except OffsetOutOfRangeError as error:
             await self._seek_to_log_start(consumer, *error.args)
@@ -184,10 +193,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _seek_to_log_start(
         self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
     ) -> None:
-        """Go on where a log begins that no longer has what was to be read next.
+        """On ``OffsetOutOfRangeError``, seek to the first retained offset.
 
         Raises:
-            TopologyError: it never had that.
+            TopologyError: a position lies behind the log's end: it is of another log.
         """
         first = await consumer.beginning_offsets(list(positions))
         for tp, position in positions.items():
@@ -197,12 +206,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     f"{tp.partition} ends before offset {position}, which was read next; "
                     f"{WITHOUT_PAST}"
                 )
-            cast("BatchApp", self.app).expired(ensure_TP(tp), first[tp], first[tp] - position)
+            self._app.expired(ensure_TP(tp), first[tp], first[tp] - position)
             consumer.seek(tp, first[tp])
 
 
-def _begin(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
-    """Read a partition, and all others without a committed position, from the beginning.
+def _read_from_beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
+    """Read a partition, and all others without a committed position, from its beginning.
 
     All at once, and without waiting: each reset waits for the fetches that are under way.
     """
@@ -215,7 +224,7 @@ def _begin(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
 
 
 def _read_positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
-    """Where each assigned partition is read next, without waiting for any that is unknown."""
+    """Where each assigned partition is read next; one without a position is left out."""
     subscription = consumer._subscription.subscription  # noqa: SLF001  # the public way awaits
     if subscription is None or subscription.assignment is None:
         return {}

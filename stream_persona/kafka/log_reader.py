@@ -1,25 +1,25 @@
-"""What an input's log still holds of customers: for deletions that newer events have overtaken.
+"""The events that were applied after a deletion's time: read from the inputs' logs once more.
 
 A deletion forgets what happened until it was requested, whatever the order of arrival. Where newer
-events were folded before it came, these few are folded again, and the topics have them. That takes
-their retention: what a log no longer holds is forgotten as well.
+events were folded before it came, these few are folded again, and the topics still have them. This
+reaches back as far as the topics' retention: what a log no longer holds is forgotten as well.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-_POLL_MS: Final = 500
 
 
 class History(Protocol):
@@ -52,27 +50,52 @@ class KafkaHistory:
     def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
         self._settings = settings
         self._taxonomy = taxonomy
+        # An event's time may be later than its arrival by so much.
         self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         """One pass over each partition that any of the customers' events came in on."""
-        ends: dict[TopicPartition, int] = {}
+        found: dict[str, list[Delivery]] = {name: [] for name in wanted}
+        settings = self._settings
+        try:
+            async with RangeReader(settings.brokers, patience=settings.retry_seconds) as reader:
+                reader.begin(await self._find_ranges(reader, wanted))
+                async for batch in reader.read():
+                    for record in batch:
+                        delivery = self._deliver(record, wanted)
+                        if delivery is not None:
+                            found[delivery.event.customer_id].append(delivery)
+        except KafkaError as error:
+            message = f"the broker did not give older events again: {error}"
+            raise UnavailableError(message) from error
+        return found
+
+    async def _find_ranges(
+        self, reader: RangeReader, wanted: Mapping[str, LateDeletion]
+    ) -> dict[TopicPartition, range]:
+        """Of each partition, the offsets from the first deletion's time to the last one applied."""
+        ends = self._find_ends(wanted)
+        since = min(late_deletions.since for late_deletions in wanted.values()) - self._slack
+        held = await reader.bounds(ends)
+        starts = await reader.offsets_at(max(since, 0), ends)
+        ranges = {tp: range(start, ends[tp]) for tp, start in starts.items()}
+        for tp, offsets in ranges.items():
+            if offsets and 0 < held[tp].start == offsets.start:
+                logger.warning("%s begins at %d: older events are gone", tp, offsets.start)
+        return ranges
+
+    def _find_ends(self, wanted: Mapping[str, LateDeletion]) -> dict[TopicPartition, int]:
+        """Up to which offset anything was applied to any of the customers' records."""
+        topics, ends = self._settings.input_topics, dict[TopicPartition, int]()
         for late_deletions in wanted.values():
             for source, end in late_deletions.positions.items():
                 kind, partition = source >> 16, source & 0xFFFF
-                if kind < len(self._settings.input_topics):  # a file's numbers are larger
-                    tp = TopicPartition(self._settings.input_topics[kind], partition)
+                if kind < len(topics):  # the numbers of files are larger
+                    tp = TopicPartition(topics[kind], partition)
                     ends[tp] = max(end, ends.get(tp, 0))
-        # An event may say to be so much newer than its arrival.
-        since = min(late_deletions.since for late_deletions in wanted.values()) - self._slack
-        found: dict[str, list[Delivery]] = {name: [] for name in wanted}
-        async for record in self._records(ends, since):
-            delivery = self._delivery(record, wanted)
-            if delivery is not None:
-                found[delivery.event.customer_id].append(delivery)
-        return found
+        return ends
 
-    def _delivery(
+    def _deliver(
         self, record: ConsumerRecord, wanted: Mapping[str, LateDeletion]
     ) -> Delivery | None:
         """The event, if it is of a customer in ``wanted`` and was applied to its record."""
@@ -88,49 +111,3 @@ class KafkaHistory:
             delivery.source, 0
         )
         return delivery if applied else None
-
-    async def _records(
-        self, ends: Mapping[TopicPartition, int], since: int
-    ) -> AsyncIterator[ConsumerRecord]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.brokers,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-        )
-        try:
-            await consumer.start()
-            first = await consumer.beginning_offsets(list(ends))
-            found = await consumer.offsets_for_times(dict.fromkeys(ends, max(since, 0)))
-            starts = {tp: at.offset for tp in ends if (at := found.get(tp)) is not None}
-            starts = {tp: start for tp, start in starts.items() if start < ends[tp]}
-            for tp, start in starts.items():
-                if 0 < first[tp] == start:
-                    logger.warning("%s begins at %d: older events are gone", tp, start)
-            consumer.assign(list(starts))
-            for tp, start in starts.items():
-                consumer.seek(tp, start)
-            for tp in starts:
-                async for record in self._until(consumer, tp, ends[tp]):
-                    yield record
-        except KafkaError as error:
-            message = f"the broker did not give older events again: {error}"
-            raise UnavailableError(message) from error
-        finally:
-            await consumer.stop()
-
-    async def _until(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int
-    ) -> AsyncIterator[ConsumerRecord]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.retry_seconds
-        while await consumer.position(tp) < end:
-            batch = (await consumer.getmany(tp, timeout_ms=_POLL_MS)).get(tp, [])
-            for record in batch:
-                if record.offset < end:
-                    yield record
-            if batch:
-                deadline = loop.time() + self._settings.retry_seconds
-            elif loop.time() > deadline:
-                raise UnavailableError(f"{tp.topic}/{tp.partition} gave nothing more")
-        consumer.pause(tp)

@@ -22,7 +22,7 @@ class CommitPosition:
     """How far one partition may be committed: the end of its prefix of acked batches.
 
     Offsets may have gaps anywhere. A batch that starts before the end of what was delivered means
-    that somebody sought back: un-acked batches from there on are replaced by what comes now.
+    that the consumer has sought back: what comes now replaces un-acked batches from there on.
     """
 
     __slots__ = ("_end", "_unacked", "unacked_bytes", "unacked_records")
@@ -40,7 +40,7 @@ class CommitPosition:
         return start if start > 0 else None
 
     def deliver(self, first: int, last: int, *, records: int, position: int, size: int = 0) -> None:
-        """A batch of offsets ``first`` to ``last`` goes out; ``position`` is read next.
+        """Note that a batch of offsets ``first`` to ``last`` goes out; ``position`` is read next.
 
         ``size`` is the bytes of its values.
         """
@@ -51,14 +51,17 @@ class CommitPosition:
         self.unacked_bytes += size
 
     def ack(self, last: int) -> None:
-        """The batch that ends with offset ``last`` is done; an unknown one changes nothing."""
+        """Note that the batch that ends with ``last`` is done; an unknown one changes nothing."""
         batch = self._unacked.pop(last, None)
         if batch is not None:
             self.unacked_records -= batch.records
             self.unacked_bytes -= batch.size
 
-    def passed(self, position: int) -> None:
-        """No record lies between the last batch and ``position`` (say, a transaction's end)."""
+    def pass_to(self, position: int) -> None:
+        """Note that no record lies between the last batch and ``position``.
+
+        The markers at the end of transactions are passed like this.
+        """
         self._end = max(self._end, position)
 
     def _forget_from(self, first: int) -> int:

@@ -1,4 +1,4 @@
-"""The partition of a customer."""
+"""The home partition of a customer."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from aiokafka.partitioner import murmur2
 
 @lru_cache(maxsize=200_000)
 def home(customer_id: str, partitions: int) -> int:
-    """A customer's partition, as Java's and aiokafka's producers choose it."""
+    """Return a customer's home: the partition that Java's and aiokafka's producers choose."""
     return (int(murmur2(customer_id.encode())) & 0x7FFFFFFF) % partitions

@@ -1,4 +1,4 @@
-"""What aiokafka's producers do for ``publish``; what they keep to themselves and we use is here."""
+"""aiokafka's producers for ``publisher``: the private parts of them that we use are used here."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Epochs(TransactionManager):  # type: ignore[misc]  # aiokafka has no types
     """Producer ids and epochs of one idempotent producer, a pair for each partition.
 
-    aiokafka knows one pair of a producer. It asks for a batch's sequence number, and right after
-    that for the id and the epoch which it belongs to.
+    aiokafka has one pair for a producer. It asks for a batch's sequence number, and right after
+    that for the id and the epoch that the batch belongs to.
     """
 
     def __init__(self) -> None:
@@ -31,32 +31,32 @@ class Epochs(TransactionManager):  # type: ignore[misc]  # aiokafka has no types
         self._asked = PidAndEpoch(-1, -1)
 
     def begin(self, at: TopicPartition, epoch: PidAndEpoch) -> None:
-        """From now on a partition's batches are of this epoch, whose sequence begins at 0."""
+        """Send a partition's batches under this epoch from now on; its sequence begins at 0."""
         self._pairs[at] = epoch
         self._sequence_numbers[at] = 0
 
     def has_pid(self) -> bool:
-        """Always: nothing is sent to a partition before its epoch has begun."""
+        """Return True: nothing is sent to a partition before its epoch has begun."""
         return True
 
     def sequence_number(self, at: TopicPartition) -> int:
-        """The next one of a partition."""
+        """Return the next sequence number of a partition."""
         self._asked = self._pairs[at]
         return int(super().sequence_number(at))
 
     @property
     def producer_id(self) -> int:
-        """That of the partition which was asked for last."""
+        """The id of the partition whose sequence number was asked for last."""
         return int(self._asked.pid)
 
     @property
     def producer_epoch(self) -> int:
-        """That of the partition which was asked for last."""
+        """The epoch of the partition whose sequence number was asked for last."""
         return int(self._asked.epoch)
 
 
 def with_epochs(epochs: Epochs, **options: Any) -> AIOKafkaProducer:  # noqa: ANN401 - as aiokafka's
-    """An idempotent producer that sends to each partition under its own epoch.
+    """Make an idempotent producer that sends to each partition under its own epoch.
 
     One for all partitions: their batches share a request, where a producer for each of them would
     cost the broker, and us, as many requests as there are partitions.
@@ -68,36 +68,41 @@ def with_epochs(epochs: Epochs, **options: Any) -> AIOKafkaProducer:  # noqa: AN
 
 
 def epoch_of(claimant: AIOKafkaProducer) -> PidAndEpoch:
-    """The id and epoch that a started transactional producer has been given."""
+    """Return the id and the epoch that a started transactional producer was given."""
     return claimant._txn_manager._pid_and_epoch  # noqa: SLF001
 
 
 async def begin_transaction_at(claimant: AIOKafkaProducer, at: TopicPartition) -> None:
-    """Begin a transaction whose end puts a marker into a partition, also if nothing is sent."""
+    """Begin a transaction whose end puts a marker into a partition, even if nothing is sent."""
     await claimant.begin_transaction()
     claimant._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001
 
 
 async def send_all(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[object]:
-    """Send, in order; what becomes of each. A refusal before it is sent is an answer like others.
+    """Send in order; return one result or error for each message or batch.
+
+    What aiokafka refuses before it is sent has its error like those that the broker refuses.
 
     Raises:
         ProducerFenced: a newer producer has the same transactional id.
-        UnavailableError: the broker did not take them; what is too large is an answer instead.
+        UnavailableError: the broker did not take them; for what is too large, its error is
+            returned instead.
     """
-    found = await asyncio.gather(*[await _future(each) for each in sending], return_exceptions=True)
-    failed = [error for error in found if isinstance(error, BaseException)]
+    ends = await asyncio.gather(
+        *[await _begin_sending(each) for each in sending], return_exceptions=True
+    )
+    failed = [error for error in ends if isinstance(error, BaseException)]
     for error in failed:
         if isinstance(error, MessageSizeTooLargeError):
             continue
         if not isinstance(error, KafkaError) or isinstance(error, ProducerFenced):
             raise error
-        message = f"Kafka did not take {len(failed)} of {len(found)} messages or batches: {error!r}"
+        message = f"Kafka did not take {len(failed)} of {len(ends)} messages or batches: {error!r}"
         raise UnavailableError(message) from error
-    return found
+    return ends
 
 
-async def _future(sending: Awaitable[Awaitable[object]]) -> Awaitable[object]:
+async def _begin_sending(sending: Awaitable[Awaitable[object]]) -> Awaitable[object]:
     try:
         return await sending
     except KafkaError as error:
@@ -109,15 +114,16 @@ async def _future(sending: Awaitable[Awaitable[object]]) -> Awaitable[object]:
 def batches(
     producer: AIOKafkaProducer, messages: Sequence[tuple[bytes, bytes | None]]
 ) -> list[BatchBuilder]:
-    """Keys and values, in order, in few batches: a future for each message costs more than it.
+    """Pack keys and values, in order, into few batches.
 
-    A batch takes a first message of any size.
+    A future for each message would cost more than the message. A batch takes a first message of
+    any size.
     """
-    made: list[BatchBuilder] = []
+    packed: list[BatchBuilder] = []
     for key, value in messages:
-        if not made or made[-1].append(key=key, value=value, timestamp=None) is None:
-            made.append(producer.create_batch())
-            made[-1].append(key=key, value=value, timestamp=None)
-    for batch in made:
+        if not packed or packed[-1].append(key=key, value=value, timestamp=None) is None:
+            packed.append(producer.create_batch())
+            packed[-1].append(key=key, value=value, timestamp=None)
+    for batch in packed:
         batch.close()
-    return made
+    return packed

@@ -1,8 +1,8 @@
-"""Changes, dead letters and reroutes to Kafka; each call returns when the broker has them.
+"""Publishes changes, dead letters and reroutes; each call returns when the broker has them.
 
 **Changes are fenced.** A worker that has written a batch may be stopped before it publishes, lose
-its partition, and wake up after the next owner has said something newer. Its late change must not
-become the last word. So whoever takes a partition over runs one transaction under the partition's
+its partition, and wake up after the next owner has published something newer. Its late change must
+not become the last one. So a worker that takes a partition over runs one transaction under its
 transactional id: the broker raises the id's epoch, and the transaction's end puts a marker of the
 new epoch into the partition of ``persona-changes``; from then on the broker refuses what the old
 epoch sends there. Messages after that need no transactions of their own, which would cost tens of
@@ -29,6 +29,7 @@ from stream_persona.kafka.producer import (
     send_all,
     with_epochs,
 )
+from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How long a transaction that nobody ends holds up readers of committed messages.
+#: How long a transaction that is never ended holds up readers of committed messages.
 _TRANSACTION_MS: Final = 10_000
 
 
@@ -59,7 +60,11 @@ class Message:
 #: Letters go in small ones, since one that is too large fails with all of its batch.
 _BATCH_BYTES: Final = 262_144
 
-#: Asks whether a partition is still the worker's who claimed it.
+#: What may pass by itself. ``IllegalOperation`` is what aiokafka raises for a transaction that was
+#: fenced as it began.
+_PASSING: Final = (KafkaError, UnavailableError, TimeoutError, IllegalOperation)
+
+#: Finds out whether a partition still belongs to the worker that claimed it.
 IsMine = Callable[[], Awaitable[bool]]
 
 
@@ -71,10 +76,10 @@ class Publisher(Protocol):
         ...
 
     async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
-        """Refuse whoever published this partition's changes before; then publish these.
+        """Fence off earlier publishers of this partition's changes; then publish these.
 
-        ``is_mine`` is asked between the two. Who has been held up since the changes were read, and
-        has lost the partition, would say them after what its next owner said.
+        ``is_mine`` is called between the two. A worker that has been held up since it read the
+        changes, and has lost the partition, would publish them after what its next owner published.
 
         Raises:
             FencedError: another worker owns the partition now; nothing was published.
@@ -90,7 +95,7 @@ class Publisher(Protocol):
         ...
 
     async def disown(self, partitions: Collection[int]) -> None:
-        """Let go of partitions."""
+        """Let go of partitions: publish no more changes of them."""
         ...
 
 
@@ -135,12 +140,12 @@ class KafkaPublisher:
         await self._producer.stop()
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send all; in order per key. A dead letter that is too large goes without its value."""
-        too_large = await _sent(self._producer, messages)
+        """Send all, in order per key; a dead letter that is too large goes without its value."""
+        too_large = await _send(self._producer, messages)
         if not too_large:
             return
         letters = [m for m in too_large if m.topic == self._settings.topic_dead_letters]
-        if len(letters) < len(too_large) or await _sent(
+        if len(letters) < len(too_large) or await _send(
             self._producer, [_without_value(letter) for letter in letters]
         ):
             topics = ", ".join(sorted({message.topic for message in too_large}))
@@ -149,7 +154,7 @@ class KafkaPublisher:
     async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
         """Fence, then publish; tried again as a whole while the broker is away.
 
-        What was sent under the last epoch has ended before: under this one it would be too late.
+        What was sent under the last epoch has ended before that: under this one it would come late.
         """
         await self.disown([partition])
         at = TopicPartition(self._settings.topic_changes, partition)
@@ -178,20 +183,20 @@ class KafkaPublisher:
             raise UnavailableError(f"changes are larger than max.message.bytes of {topic}")
 
     async def disown(self, partitions: Collection[int]) -> None:
-        """Send nothing more to them."""
+        """Send nothing more to these partitions."""
         self._fenced.difference_update(partitions)
 
     async def _fence(
         self, at: TopicPartition, changes: Sequence[Change], is_mine: IsMine
     ) -> PidAndEpoch:
-        """The partition's newest epoch, once the log has a marker of it."""
+        """Return the partition's newest epoch, once the log has a marker of it."""
         messages = [Message(at.topic, name.encode(), v, (), at.partition) for name, v in changes]
         async with self._claimant(at.partition) as claimant:
             if not await is_mine():
                 raise FencedError(at.partition)
-            # Whoever claims the partition from now on aborts this transaction, or comes after it.
-            await begin_transaction_at(claimant, at)  # also with nothing to say: its end fences
-            await _sent(claimant, messages)
+            # A worker that claims it from now on aborts this transaction, or comes after it.
+            await begin_transaction_at(claimant, at)  # even with nothing to send: its end fences
+            await _send(claimant, messages)
             await claimant.commit_transaction()
         # The next epoch is given out only after the markers of the last one have been written.
         async with self._claimant(at.partition) as claimant:
@@ -206,30 +211,28 @@ class KafkaPublisher:
         )
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's result, tried again with backoff while the broker is away."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._seconds, 0.1
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await call()
-            except (KafkaError, UnavailableError, TimeoutError, IllegalOperation) as error:
-                # The last is how aiokafka tells of a transaction that was fenced as it began.
-                if loop.time() + pause > deadline:
-                    message = f"no Kafka broker answered for {self._seconds:g} s: {error}"
-                    raise UnavailableError(message) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
+        """Return the call's result, tried again with backoff while the broker is away."""
+        deadline = asyncio.get_running_loop().time() + self._seconds
+
+        async def call_in_time() -> T:
+            async with asyncio.timeout_at(deadline):
+                return await call()
+
+        try:
+            return await retry_until(deadline, call_in_time, on=_PASSING)
+        except _PASSING as error:
+            message = f"no Kafka broker answered for {self._seconds:g} s: {error}"
+            raise UnavailableError(message) from error
 
 
 def _without_value(letter: Message) -> Message:
-    """A dead letter that fits: its headers say where the value still is."""
+    """Make a dead letter that fits: its headers name where the value still is."""
     size = str(len(letter.value or b"")).encode()
     return replace(letter, value=None, headers=(*letter.headers, ("omitted_bytes", size)))
 
 
-async def _sent(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Message]:
-    """Send all and wait for the broker; those that it found too large."""
+async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Message]:
+    """Send all and wait for the broker; return those that it found too large."""
     ends = await send_all(
         producer.send(m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers))
         for m in messages

@@ -1,4 +1,4 @@
-"""From a fetched batch to deliveries: what can't be read, and what belongs elsewhere, set aside."""
+"""From a fetched batch to deliveries, dead letters and reroutes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 #: Most characters of a dead letter's detail: what was wrong may be of any size.
 MAX_DETAIL: Final = 500
-#: Where a reroute says that its event first came in, and the bounds of each number.
+#: The headers of a reroute that hold where its event first came in, and the bounds of each number.
 _ORIGIN: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp": (-1, 1 << 62)}
 
 
 @dataclass(slots=True)
 class Read:
-    """What a batch holds: events at home here, dead letters, and events of other partitions.
+    """A batch sorted out: deliveries of events at home here, dead ``letters`` and ``reroutes``.
 
-    ``homes`` are the partitions of the deliveries' customers.
+    ``homes`` are the partitions of the deliveries' customers, ``reasons`` those of the letters.
     """
 
     deliveries: list[Delivery] = field(default_factory=list)
@@ -43,67 +43,69 @@ class Read:
 
 
 class MessageRouter:
-    """Reads the batches of all input topics."""
+    """Routes the messages of all input topics, each to one of three destinations."""
 
     def __init__(
         self, settings: Settings, taxonomy: Taxonomy, tokenizer: Tokenizer | None = None
     ) -> None:
-        """With a tokenizer, events of behaviour are kept as their tokens; else as they came."""
+        """With a tokenizer, events of behaviour are delivered as tokens; otherwise as they came."""
         self._settings = settings
         self._taxonomy = taxonomy
         self._tokenizer = tokenizer
         self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
-        #: Topics of another number of partitions: none of their partitions is anybody's home.
+        #: Topics of another number of partitions: none of these is any customer's home.
         self.repartitioned: Collection[str] = ()
 
     def read(self, batch: Sequence[ConsumerRecord]) -> Read:
-        """Nothing of the batch is lost: each message becomes one of three."""
-        read, partitions = Read(), self._settings.partitions
+        """Make a delivery, a dead letter or a reroute of each message; none is lost."""
+        routed, partitions = Read(), self._settings.partitions
         for raw in batch:
             try:
-                kind, partition, offset, arrived = self._position(raw)
+                kind, partition, offset, arrived = self._find_origin(raw)
                 event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy)
             except DecodeError as error:
-                read.letters.append(self._dead_letter(raw, error))
-                read.reasons.append(error.reason)
+                routed.letters.append(self._make_letter(raw, error))
+                routed.reasons.append(error.reason)
                 continue
             customer = event.customer_id
-            at_home = read.homes.get(customer, -1)
+            at_home = routed.homes.get(customer, -1)
             if at_home < 0:
                 at_home = partitioner.home(customer, partitions)
             if at_home != raw.partition or raw.topic in self.repartitioned:
                 position = kind, partition, offset, arrived
-                read.reroutes.append(self._reroute(raw, customer, position, at_home))
+                routed.reroutes.append(self._make_reroute(raw, customer, position, at_home))
                 continue
-            read.homes[customer] = at_home
+            routed.homes[customer] = at_home
             reached = arrived if arrived >= 0 else None
             if self._tokenizer is None or kind not in BEHAVIOURAL:
-                read.deliveries.append(Delivery.of(event, kind, partition, offset, reached))
+                routed.deliveries.append(Delivery.of(event, kind, partition, offset, reached))
                 continue
-            # Made while the event is in the processor's caches; written out, as there are many.
-            heard = self._tokenizer.tokenize(cast("Behaviour", event))
-            at, source = heard.occurred_at, kind << 16 | partition
-            read.deliveries.append(Delivery(heard, kind, partition, offset, reached, at, source))
-        return read
+            # Made while the event is in the processor's caches, and without a call for each.
+            tokens = self._tokenizer.tokenize(cast("Behaviour", event))
+            at, source = tokens.occurred_at, kind << 16 | partition
+            routed.deliveries.append(Delivery(tokens, kind, partition, offset, reached, at, source))
+        return routed
 
-    def _position(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
-        """Kind, partition, offset and arrival where a message first came in."""
+    def _find_origin(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
+        """Return kind, partition, offset and arrival where a message first came in."""
         kind = self._kinds.get(raw.topic)
         if kind is None:
-            return self._origin(raw)
+            return self._read_origin(raw)
         return kind, raw.partition, raw.offset, raw.timestamp
 
-    def _origin(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
-        """The same of a message that was rerouted, as its headers say."""
+    def _read_origin(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
+        """Return the same of a message that was rerouted, from its headers."""
         origin = dict(raw.headers)
         try:
-            partition, offset, arrived = (_within(origin[name], *_ORIGIN[name]) for name in _ORIGIN)
+            partition, offset, arrived = (
+                _parse_within(origin[name], *_ORIGIN[name]) for name in _ORIGIN
+            )
             kind = self._kinds[origin["topic"].decode()]
         except (AttributeError, KeyError, TypeError, ValueError):  # a header may have no value
             raise DecodeError("invalid_field", "the headers do not say where it came in") from None
         return kind, partition, offset, arrived
 
-    def _dead_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
+    def _make_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
         headers = (
             ("reason", error.reason.encode()), ("detail", error.detail[:MAX_DETAIL].encode()),
             ("topic", raw.topic.encode()), ("partition", str(raw.partition).encode()),
@@ -111,7 +113,7 @@ class MessageRouter:
         )  # fmt: skip
         return Message(self._settings.topic_dead_letters, raw.key, raw.value, headers)
 
-    def _reroute(
+    def _make_reroute(
         self, raw: ConsumerRecord, customer: str, position: tuple[int, int, int, int], home: int
     ) -> Message:
         kind, partition, offset, arrived = position
@@ -124,7 +126,7 @@ class MessageRouter:
         return Message(self._settings.topic_reroutes, customer.encode(), raw.value, headers, home)
 
 
-def _within(digits: bytes, low: int, end: int) -> int:
+def _parse_within(digits: bytes, low: int, end: int) -> int:
     number = int(digits)
     if not low <= number < end:
         raise ValueError(digits)

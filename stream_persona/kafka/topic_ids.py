@@ -118,7 +118,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]  
 
 
 async def topic_ids(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
-    """The ids of those topics that exist; of none of them where the broker knows no ids.
+    """Return the ids of the topics that exist; of none where the broker has no ids.
 
     Raises:
         KafkaError: the broker did not answer.

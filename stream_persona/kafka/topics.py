@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.retrying import retry_until
 from stream_persona.settings import Settings
 
 T = TypeVar("T")
@@ -33,9 +34,9 @@ class Topic:
 
 
 def topics(settings: Settings) -> list[Topic]:
-    """Every topic of a deployment. All that are keyed by customer have one partition count."""
+    """Return every topic of a deployment; those keyed by customer have one partition count."""
     count = settings.partitions
-    # Arrival on the broker's clock: a wrong producer's clock must not vouch for its own events.
+    # Arrival by the broker's clock: a producer whose clock is wrong must not date its own events.
     arrived = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
     # A message that was just within the limit gets headers on its way here.
     roomy = {**arrived, "max.message.bytes": str(_FORWARDED_BYTES)}
@@ -47,50 +48,62 @@ def topics(settings: Settings) -> list[Topic]:
     ]
 
 
-async def ask(settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-    """What the brokers answer; asked again while the one that was asked is just dying.
+async def ask(settings: Settings, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+    """Return what a broker answers, asking another one while the first is just dying.
 
     Raises:
         UnavailableError: none answered in ``settings.retry_seconds``, or not as expected.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.retry_seconds
-    while True:
+
+    async def ask_once() -> T:
         admin = await _connect(settings)
         try:
-            return await ask(admin)
+            return await question(admin)
         except KafkaError as error:
-            if not error.retriable or loop.time() > deadline:
-                message = f"the broker at {settings.brokers} did not answer as expected: {error}"
-                raise UnavailableError(message) from error
+            if not error.retriable:
+                raise _unexpected(settings, error) from error
+            raise
         finally:
             await admin.close()
-        await asyncio.sleep(0.5)
+
+    deadline = asyncio.get_running_loop().time() + settings.retry_seconds
+    try:
+        return await retry_until(deadline, ask_once, on=KafkaError)
+    except KafkaError as error:
+        raise _unexpected(settings, error) from error
+
+
+def _unexpected(settings: Settings, error: KafkaError) -> UnavailableError:
+    return UnavailableError(f"the broker at {settings.brokers} did not answer as expected: {error}")
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
-    loop = asyncio.get_running_loop()
-    deadline, pause = loop.time() + settings.retry_seconds, 0.1
-    while True:
+    async def connect_once() -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
         try:
             await admin.start()
-        except (KafkaError, ValueError) as error:
+        except BaseException:
             await admin.close()
-            if loop.time() + pause > deadline:
-                message = (
-                    f"no Kafka broker answered at {settings.brokers} for "
-                    f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
-                )
-                raise UnavailableError(message) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-        else:
-            return admin
+            raise
+        return admin
+
+    deadline = asyncio.get_running_loop().time() + settings.retry_seconds
+    try:
+        return await retry_until(deadline, connect_once, on=(KafkaError, ValueError))
+    except (KafkaError, ValueError) as error:
+        message = (
+            f"no Kafka broker answered at {settings.brokers} for "
+            f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
+        )
+        raise UnavailableError(message) from error
 
 
 async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
-    """Create what is missing, where the broker allows it."""
+    """Create the topics that are missing, where the broker allows it.
+
+    Raises:
+        TopologyError: a topic can't be created.
+    """
     existing = set(await admin.list_topics())
     missing = [topic for topic in wanted if topic.name not in existing]
     if not missing:
@@ -114,7 +127,13 @@ async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: 
 
 
 async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    """Topics exist, and have the deployment's number of partitions, or one that still works."""
+    """Check that topics exist and have the deployment's number of partitions.
+
+    An input topic may have more: its events are rerouted.
+
+    Raises:
+        TopologyError: names the topic and what to do.
+    """
     wanted = topics(settings)
     seconds = DEADLINE_SECONDS if settings.declare_topics else 0.0
     found = await partition_counts(admin, [topic.name for topic in wanted], seconds)
@@ -144,7 +163,7 @@ async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> No
 async def partition_counts(
     admin: AIOKafkaAdminClient, names: list[str], seconds: float
 ) -> dict[str, int]:
-    """Partition counts of existing topics; waits for those that were created just now."""
+    """Return the partition counts of existing topics; wait for those just created."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
@@ -159,12 +178,16 @@ async def partition_counts(
 
 
 async def check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    """Changes must be compacted, or a new consumer would not find every customer's last one."""
+    """Check that changes are compacted, so that a new consumer finds every customer's last one.
+
+    Raises:
+        TopologyError: they are not.
+    """
     resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic_changes)
     try:
         answers = await admin.describe_configs([resource])
     except KafkaError as error:
-        logger.debug("the broker does not tell its topics' settings: %s", error)
+        logger.debug("the broker does not describe its topics' settings: %s", error)
         return
     for answer in answers:
         for _, _, _, _, entries in answer.resources:

@@ -8,29 +8,28 @@ trickle in. Assignment, rebalancing and agents stay Faust's. Transactions that w
 delivered.
 
 **Commits.** What may be committed of a partition is the end of its prefix of acked batches
-(``commits.CommitPosition``): one entry for each batch that is not acked, whatever the order of
-the acks and the gaps between offsets. When a partition is revoked its agents finish what they
+(``offset_tracker.CommitPosition``): one entry for each batch that is not acked, whatever the order
+of the acks and the gaps between offsets. When a partition is revoked its agents finish what they
 have begun, that is committed, and the rest is forgotten: its next owner reads it again.
 
 **Nothing read is lost.** Records that arrive while the partitions are being reassigned are put
 back, by moving the position to the first of them in the turn of the loop that took them.
 
 **On demand.** A batch is fetched when the agent asks for it, and then it is all that has come. One
-that was fetched before would be old by the time it is walked, and small.
+that was fetched before would be old by the time it is processed, and small.
 
 **Memory.** Fetching waits while more than ``UNACKED_POLLS`` polls' worth of records are not acked.
 An agent may hold several batches before it acks one, but not that many.
 
 An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events()``, calls
 ``app.consumer.request(event)`` when it could take the next batch and ``event.ack()`` once the
-batch's effects are stored. The app is made with ``faust_options`` (``faust_setup``).
+batch's effects are stored. The app is made with ``faust_app.faust_options``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, cast
@@ -44,13 +43,14 @@ from mode import Service
 from mode.utils.futures import notify
 
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.kafka.faust_app import UNACKED_POLLS, WITHOUT_PAST, BatchApp
+from stream_persona.kafka.broker_watch import BrokerWatch
+from stream_persona.kafka.faust_app import UNACKED_POLLS, BatchApp
 from stream_persona.kafka.fetcher import Batch, ConsumerThread, Fetched
 from stream_persona.kafka.offset_tracker import CommitPosition
 
 logger = logging.getLogger(__name__)
 
-#: How many bytes of values may wait for their ack before fetching waits, however few the records.
+#: Bytes of values that may wait for their ack before fetching waits, however few the records.
 UNACKED_BYTES: Final = 64 << 20
 
 #: Seconds between two looks at whether any broker answers.
@@ -58,7 +58,7 @@ _LOOK_SECONDS: Final = 2.0
 
 _value_size = attrgetter("serialized_value_size")
 
-#: How many errors of the consumer group end a worker that has no assignment in between.
+#: Errors of the consumer group that end a worker which has no assignment in between.
 GROUP_ATTEMPTS: Final = 5
 
 
@@ -69,7 +69,7 @@ class Consumer(driver.Consumer):
     _thread: ConsumerThread
     #: The last batch, until the next one is asked for.
     _delivered: ConsumerMessage | None
-    #: Who waits until a batch may be fetched.
+    #: Done when a batch may be fetched.
     _waiting: asyncio.Future[None] | None = None
 
     _group_errors = 0
@@ -81,7 +81,7 @@ class Consumer(driver.Consumer):
     async def _watch_group(self) -> None:
         """Let aiokafka join again after an error, and end the worker when that does not help.
 
-        Faust does not ask for these errors, so aiokafka would wait for ever until somebody does.
+        Faust does not ask for these errors, and aiokafka waits until they have been asked for.
         """
         while not self.should_stop:
             await self.sleep(1.0)
@@ -97,32 +97,22 @@ class Consumer(driver.Consumer):
 
     @Service.task
     async def _watch_brokers(self) -> None:
-        """End a worker that has no broker, as one ends that has no Redis; also one that idles.
-
-        aiokafka would try the addresses that it knew for ever, without telling anybody. And it
-        would commit to a topic that was deleted for ever, which keeps the group from sharing anew.
-        """
-        patience = cast("BatchApp", self.app).retry_seconds
-        complete = led = time.monotonic()
+        """End a worker whose brokers are of no use any more."""
+        app, thread = cast("BatchApp", self.app), self._thread
+        watch = BrokerWatch(app.retry_seconds, app.monotonic())
         while not self.should_stop:
-            await self.sleep(min(_LOOK_SECONDS, patience / 4))
-            silence, gone = self._thread.silence(), self._thread.missing_topics()
-            complete = complete if gone else time.monotonic()
-            led = time.monotonic() if self._thread.has_coordinator() else led
-            if silence > patience:
-                message = f"no Kafka broker answered for {patience:g} s; see that they run"
-                await self.crash(UnavailableError(message))
-            elif time.monotonic() - led > patience:
-                message = (
-                    f"no Kafka broker has kept the group's offsets for {patience:g} s; see that "
-                    "__consumer_offsets has leaders"
-                )
-                await self.crash(UnavailableError(message))
-            elif time.monotonic() - complete > patience:
-                message = f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}"
-                await self.crash(TopologyError(message))
-            elif gone or silence > patience / 2:
-                self._thread.ask_brokers()
+            await self.sleep(min(_LOOK_SECONDS, app.retry_seconds / 4))
+            silence, missing = thread.silence(), thread.find_missing_topics()
+            fault = watch.find_fault(
+                app.monotonic(),
+                silence=silence,
+                missing=missing,
+                has_coordinator=thread.has_coordinator(),
+            )
+            if fault is not None:
+                await self.crash(fault)
+            elif watch.should_ask(silence=silence, missing=missing):
+                thread.ask_brokers()
 
     def _reset_state(self) -> None:
         super()._reset_state()
@@ -132,7 +122,7 @@ class Consumer(driver.Consumer):
     def request(self, after: EventT[Any]) -> None:
         """Ask for the next batch; ``after`` is the last one.
 
-        What was asked after another one has no effect: a rebalance asks by itself.
+        After any other batch this has no effect: a rebalance asks by itself.
         """
         if after.message is self._delivered:
             self._delivered = None
@@ -153,7 +143,7 @@ class Consumer(driver.Consumer):
         if not isinstance(fetched, Fetched) or not self._is_current(fetched):
             return
         for tp in fetched.positions.keys() - fetched.keys():
-            self._position(tp).passed(fetched.positions[tp])
+            self._position(tp).pass_to(fetched.positions[tp])
         if fetched:
             yield self._deliver(fetched)
 
@@ -178,7 +168,7 @@ class Consumer(driver.Consumer):
         return tp, message
 
     async def _may_fetch(self, seconds: float) -> bool:
-        """Whether a batch is asked for and has room; waits for that, for so long."""
+        """Whether a batch is asked for and has room; waits for that up to ``seconds``."""
         if self._is_wanted():
             return True
         self._waiting = asyncio.get_running_loop().create_future()
@@ -189,7 +179,7 @@ class Consumer(driver.Consumer):
     def _is_wanted(self) -> bool:
         if self._delivered is not None:
             return False
-        held = [self._settled(tp) for tp in list(self._positions)]
+        held = [self._settle(tp) for tp in list(self._positions)]
         most = UNACKED_POLLS * self.app.conf.broker_max_poll_records
         return (
             sum(position.unacked_records for position in held) < most
@@ -199,8 +189,8 @@ class Consumer(driver.Consumer):
     def _position(self, tp: TP) -> CommitPosition:
         return self._positions.setdefault(tp, CommitPosition())
 
-    def _settled(self, tp: TP) -> CommitPosition:
-        """The partition's position with all acks in it that Faust has noted until now."""
+    def _settle(self, tp: TP) -> CommitPosition:
+        """Return the partition's position once all acks that Faust has noted are in it."""
         with ack_lock:
             acked = self._acked.pop(tp, [])
             self._acked_index.pop(tp, None)
@@ -218,7 +208,7 @@ class Consumer(driver.Consumer):
             self._unacked_messages.discard(message)
             if message.generation_id == self.app.consumer_generation_id:
                 # Not what Faust's own does: it drops acks below the last commit, and so those
-                # of records that are read again after a commit was refused or somebody sought.
+                # of records that are read again after a refused commit or a seek.
                 for tp, last in cast("Batch", message.value).ends.items():
                     self._acked[tp].append(last)
                 self._n_acked += 1
@@ -233,7 +223,7 @@ class Consumer(driver.Consumer):
         )
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._settled(tp).committable
+        return self._settle(tp).committable
 
     async def _commit_offsets(
         self,
@@ -242,7 +232,7 @@ class Consumer(driver.Consumer):
     ) -> bool:
         before = {tp: self._committed_offset[tp] for tp in offsets}
         done = await super()._commit_offsets(offsets, start_new_transaction)
-        if not done:  # refused, as the group is rebalancing; Faust takes it for committed
+        if not done:  # refused, as the group is rebalancing; Faust has noted it as committed
             self._committed_offset.update(before)
         return done
 
@@ -254,7 +244,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let agents finish, commit, then forget the partitions."""
         for tp in revoked:
-            self._settled(tp)  # Faust is about to forget these acks
+            self._settle(tp)  # Faust is about to forget these acks
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._positions.pop(tp, None)
@@ -264,7 +254,7 @@ class Consumer(driver.Consumer):
         """Deliver nothing of the new partitions until Faust has prepared them and resumes."""
         self._group_errors = 0
         self.stop_flow()
-        self._delivered = None  # it may have been taken away before anybody saw it
+        self._delivered = None  # it may have been taken away before the agent saw it
         await super().on_partitions_assigned(assigned, generation_id)
 
 

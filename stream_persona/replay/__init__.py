@@ -1,1 +1,1 @@
-"""Backfill: files or topic ranges through the same walk, silently (``run.backfill``)."""
+"""Backfill: files or topic ranges, processed as live events are (``run.backfill``)."""

@@ -1,9 +1,9 @@
 """Events in files: JSON Lines or Parquet, one event a line or row in the shape of its topic.
 
-Which topic a line is of stands in its field ``topic``, unless one kind is given for all. A
-position is made of the file's name and the number of the line, so the same line of the same file
-is applied once, however often it is replayed; a file that has grown gives its new lines. A file
-with other content needs another name.
+A line's field ``topic`` names its topic, unless one kind is given for all lines. A position is made
+of the file's name and the number of the line, so the same line of the same file is applied once,
+however often it is replayed; of a file that has grown, the new lines are. A file with other content
+needs another name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KIND_NAMES: Final = ("purchases", "browses", "engagements", "assignments", "deletions")
 #: Events handed on at a time.
 CHUNK: Final = 4_000
-#: The bit in a position's input that says: a file's, not a partition's.
+#: The bit in a position's input that marks it as a file's, not a partition's.
 FILE_BIT: Final = 1 << 15
 
 _PARQUET: Final = b"PAR1"
@@ -50,7 +50,7 @@ _line_decoder = msgspec.json.Decoder(_Line)
 
 
 def file_partition(name: str) -> int:
-    """What stands for a partition in the positions of a file's events.
+    """Return the number that stands for a partition in the positions of a file's events.
 
     44 bits of a hash of the name stand above the kind (``Delivery.source``): two names in
     millions of files would be needed for events of one to be taken for those of another.
@@ -89,24 +89,24 @@ class Files:
             raise InputError(message) from None
 
     async def chunks(self) -> AsyncIterator[list[Delivery | Unreadable]]:
-        """Everything in the files, some thousand events at a time; deletions come first.
+        """Yield everything in the files, some thousand events at a time; deletions come first.
 
-        Nothing can be read again of a file, and what is dropped need not be forgotten later.
+        A late deletion could not read a file again, and what it drops at once needs no such thing.
         """
-        deletions = (each for path in self._paths for each in self._deletions(path))
-        others = (each for path in self._paths for each in self._events(path))
+        deletions = (each for path in self._paths for each in self._read_deletions(path))
+        others = (each for path in self._paths for each in self._read_events(path))
         found = chain(deletions, (each for each in others if not _is_deletion(each)))
         while chunk := list(islice(found, CHUNK)):
             yield chunk
 
-    def _deletions(self, path: Path) -> Iterator[Delivery | Unreadable]:
+    def _read_deletions(self, path: Path) -> Iterator[Delivery | Unreadable]:
         if self._kind in {None, KINDS.index(Deletion)}:
-            yield from filter(_is_deletion, self._events(path))
+            yield from filter(_is_deletion, self._read_events(path))
 
-    def _events(self, path: Path) -> Iterator[Delivery | Unreadable]:
+    def _read_events(self, path: Path) -> Iterator[Delivery | Unreadable]:
         name = posixpath.normpath(path.as_posix())
         partition = file_partition(name)
-        lines = _rows(path) if _is_parquet(path) else _lines(path)
+        lines = _read_rows(path) if _is_parquet(path) else _read_lines(path)
         for number, line in lines:
             try:
                 kind = self._kind_of(line) if self._kind is None else self._kind
@@ -117,7 +117,7 @@ class Files:
                 yield Unreadable(error.reason, error.detail, name, number, line)
 
     def _kind_of(self, line: bytes) -> int:
-        """The kind that a line's ``topic`` names."""
+        """Return the kind that a line's ``topic`` names."""
         try:
             topic = _line_decoder.decode(line).topic
         except msgspec.ValidationError as error:
@@ -146,34 +146,37 @@ def _is_parquet(path: Path) -> bool:
 
 def _count(path: Path) -> int:
     if _is_parquet(path):
-        return int(_parquet(path).metadata.num_rows)
+        return int(_open_parquet(path).metadata.num_rows)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(_COUNT_BYTES), b""))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Number, from 1, and content of each line that is not blank."""
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield number, from 1, and content of each line that is not blank."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, line
 
 
-def _rows(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Number, from 1, and content as JSON of each row."""
-    batches = _parquet(path).iter_batches(batch_size=CHUNK)
+def _read_rows(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield number, from 1, and content as JSON of each row."""
+    batches = _open_parquet(path).iter_batches(batch_size=CHUNK)
     rows: Iterable[Any] = (
         row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy")
     )
     number = 0
     try:
         for number, row in enumerate(rows, 1):
-            yield number, encode({name: _plain(v) for name, v in row.items() if _stands(name, v)})
+            yield (
+                number,
+                encode({name: _to_json(v) for name, v in row.items() if _is_given(name, v)}),
+            )
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read after row {number}: {error}") from None
 
 
-def _parquet(path: Path) -> ParquetFile:
+def _open_parquet(path: Path) -> ParquetFile:
     try:
         from pyarrow import parquet  # noqa: PLC0415 - an extra
     except ImportError:
@@ -185,24 +188,24 @@ def _parquet(path: Path) -> ParquetFile:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
 
 
-def _stands(name: str, value: object) -> bool:
-    """Whether a column says something: empty ones are fields left out.
+def _is_given(name: str, value: object) -> bool:
+    """Whether a column has a value: empty ones are fields left out.
 
-    Only of an assignment's persona an empty one means something, a withdrawal.
+    Only an assignment's persona has a meaning when it is empty: a withdrawal.
     """
-    return name == "persona" or _says(value)
+    return name == "persona" or _is_value(value)
 
 
-def _says(value: object) -> bool:
+def _is_value(value: object) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
-def _plain(value: object) -> object:
-    """A cell as JSON has it; a time without a zone is taken for UTC, as most writers mean it."""
+def _to_json(value: object) -> object:
+    """Return a cell as JSON has it; a time without a zone is read as UTC, as most write it."""
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if _says(inner)}
+        return {name: _to_json(inner) for name, inner in value.items() if _is_value(inner)}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     return float(value) if isinstance(value, Decimal) else value

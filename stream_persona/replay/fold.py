@@ -1,11 +1,11 @@
-"""Replay: events of files or topics through the same walk as live ones, silently.
+"""Replay: events of files or topics, processed as live ones are, but published at the end alone.
 
-Records are folded chunk by chunk; at the end the model's parts are folded from them, and each
-customer that was touched is spoken of once, if there is something new to say. Deletions alone are
-published as they come.
+Records are folded chunk by chunk; at the end the model's shards are folded from them, and of each
+customer that was touched at most one change is published. Deletions alone are published as they
+come.
 
 Every event has a position, so replaying one again changes nothing: those of topics have their
-own, those of files are made of the file's name and the line (``replay_topics``, ``replay_files``).
+own, those of files are made of the file's name and the line (``replay.topics``, ``replay.files``).
 
 While it runs, a replay owns the partitions that it writes, like a worker: a live worker on them
 would be fenced out, so there must be none.
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
 
-#: Customers that are spoken of at a time.
-_SPEAK_CHUNK: Final = 500
+#: Customers that are scored at a time.
+_SCORE_CHUNK: Final = 500
 
 
 @dataclass(slots=True, frozen=True)
 class Unreadable:
-    """A line or message that is no event: why, and where it stands (line, row or offset)."""
+    """A line or message that is no event: the reason, and its line, row or offset."""
 
     reason: str
     detail: str
@@ -61,7 +61,7 @@ class Unreadable:
     value: bytes
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; what is not UTF-8 in the value is shown as escapes."""
+        """Return it as plain values; what is not UTF-8 in the value is shown as escapes."""
         return {
             "reason": self.reason,
             "detail": self.detail,
@@ -73,7 +73,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Summary:
-    """What became of every event that was read; nothing is lost in silence."""
+    """Counts of what became of every event that was read."""
 
     applied: Counter[str] = field(default_factory=Counter)
     already_applied: int = 0
@@ -83,10 +83,11 @@ class Summary:
     customers: int = 0
     changes: int = 0
     published: int = 0
+    #: How long it took; set by ``run.backfill``.
     seconds: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
-        """Count what a chunk led to."""
+        """Add the counts of a chunk."""
         for kind, number in zip(KINDS, outcome.applied, strict=True):
             if number:
                 self.applied[kind.__name__.lower()] += number
@@ -95,7 +96,7 @@ class Summary:
         self.dropped_by_deletion += outcome.dropped
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; ``read`` is the sum of what was applied, known or unreadable."""
+        """Return plain values; ``read`` is the sum of what was applied, known or unreadable."""
         unreadable = self.unreadable.total()
         return {
             "read": self.applied.total() + self.already_applied + unreadable,
@@ -112,7 +113,10 @@ class Summary:
 
 
 class Replay:
-    """One replay, on tables that nobody else writes meanwhile."""
+    """One replay, on tables that are written by nothing else meanwhile.
+
+    ``clock`` gives epoch nanoseconds.
+    """
 
     def __init__(
         self,
@@ -123,7 +127,9 @@ class Replay:
         history: History,
         *,
         publish: bool = True,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._clock = clock
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
@@ -143,13 +149,12 @@ class Replay:
         unreadable: Callable[[Unreadable], None] = lambda _: None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Summary:
-        """Absorb all chunks, then speak. ``unreadable`` is handed what could not be read.
+        """Fold all chunks, then publish; ``unreadable`` is handed what could not be read.
 
         Raises:
             FencedError: a worker has claimed a partition meanwhile; start the replay again.
             UnavailableError: broker or Redis stayed away; the same.
         """
-        begin = time.monotonic()
         for slot, token in await self._tables.names():
             self._tokenizer.names.learn(slot, token)
         async for chunk in chunks:
@@ -160,14 +165,13 @@ class Replay:
                 else:
                     self.summary.unreadable[found.reason] += 1
                     unreadable(found)
-            await self._absorb(deliveries)
+            await self._apply(deliveries)
             progress(len(chunk))
-        await self._speak(await self._learn())
-        self.summary.seconds = time.monotonic() - begin
+        await self._score(await self._update_model())
         return self.summary
 
-    async def _absorb(self, deliveries: Sequence[Delivery]) -> None:
-        """Fold a chunk into the records, the customers of one home partition after another's."""
+    async def _apply(self, deliveries: Sequence[Delivery]) -> None:
+        """Fold a chunk into the records, one home partition after the other."""
         homes: dict[int, list[Delivery]] = {}
         for delivery in deliveries:
             partition = home(delivery.event.customer_id, self._settings.partitions)
@@ -190,14 +194,14 @@ class Replay:
             self._claims |= await self._tables.claim([partition])
             self._touched[partition] = set()
             if self._publishes:
-                again = await unpublished(self._tables, partition, self._taxonomy)
-                mine = partial(is_mine, self._tables, self._claims[partition])
-                await self._publisher.own(partition, again, mine)
-                await self._announce(again)
+                left_over = await unpublished(self._tables, partition, self._taxonomy)
+                still_owned = partial(is_mine, self._tables, self._claims[partition])
+                await self._publisher.own(partition, left_over, still_owned)
+                await self._announce(left_over)
         return self._claims[partition]
 
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
-        """Write, then publish what is new; while absorbing, that is tombstones alone."""
+        """Write, then publish what is new; of a chunk that is tombstones alone."""
         if outcome.records:
             write = write_of(outcome, self._taxonomy, self._settings.deletion_marker_days)
             if not self._publishes:
@@ -207,8 +211,8 @@ class Replay:
             await self._publisher.change(claim.partition, outcome.messages)
             await self._announce(outcome.messages)
 
-    async def _learn(self) -> Weights:
-        """Fold the touched partitions' parts anew; the weights of all parts together."""
+    async def _update_model(self) -> Weights:
+        """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
             sums, taught = await fold_part(self._tables, partition, self._taxonomy)
             share = panel_share(self._settings.partitions)
@@ -224,19 +228,19 @@ class Replay:
             await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
         return weights
 
-    async def _speak(self, weights: Weights) -> None:
-        """Say what is new of the touched customers: at most one change of each."""
+    async def _score(self, weights: Weights) -> None:
+        """Publish what is new of the touched customers: at most one change of each."""
         for partition, names in self._touched.items():
             customers = sorted(names)
-            for start in range(0, len(customers), _SPEAK_CHUNK):
-                chunk = customers[start : start + _SPEAK_CHUNK]
-                await self._speak_of(chunk, self._claims[partition], weights)
+            for start in range(0, len(customers), _SCORE_CHUNK):
+                chunk = customers[start : start + _SCORE_CHUNK]
+                await self._score_chunk(chunk, self._claims[partition], weights)
         self.summary.customers = sum(map(len, self._touched.values()))
 
-    async def _speak_of(self, customers: list[str], claim: Claim, weights: Weights) -> None:
+    async def _score_chunk(self, customers: list[str], claim: Claim, weights: Weights) -> None:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
         outcome = process.rescore(
-            loaded, weights, self._taxonomy, self._tokenizer, time.time_ns() // 1_000_000,
+            loaded, weights, self._taxonomy, self._tokenizer, self._clock() // 1_000_000,
             Cause.BEHAVIOUR,
         )  # fmt: skip
         await self._commit(claim, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 _ALL: Final = Range()
 
 
-#: Shows how far a work of a name and a number of steps has come, where that is known.
+#: Shows how far a task of a name and a number of steps has come, where that number is known.
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
 
 @contextmanager
-def _unseen(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+def _hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda _: None
 
 
@@ -53,9 +54,15 @@ class Request:
 
 
 async def backfill(
-    settings: Settings, taxonomy: Taxonomy, request: Request, progress: Progress = _unseen
+    settings: Settings,
+    taxonomy: Taxonomy,
+    request: Request,
+    progress: Progress = _hide,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Summary:
     """Replay files or topics; ``progress`` is entered once their number of events is known.
+
+    ``clock`` gives seconds that never go back.
 
     Raises:
         InputError: a file cannot be read, a range leaves out what workers have not consumed.
@@ -66,7 +73,7 @@ async def backfill(
     await startup.prepare(settings)
     await refuse_live_workers(settings)
     async with AsyncExitStack() as stack:
-        note = stack.enter_context(_writing(request.dead_letters))
+        note = stack.enter_context(_open_dead_letters(request.dead_letters))
         tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
         stack.push_async_callback(tables.close)
         publisher = KafkaPublisher(settings)
@@ -81,12 +88,15 @@ async def backfill(
         advance = stack.enter_context(progress("events", source.total))
         history = KafkaHistory(settings, taxonomy)
         replay = Replay(settings, taxonomy, tables, publisher, history, publish=request.publish)
-        return await replay.run(source.chunks(), unreadable=note, progress=advance)
+        began = clock()
+        summary = await replay.run(source.chunks(), unreadable=note, progress=advance)
+        summary.seconds = clock() - began
+        return summary
 
 
 @contextmanager
-def _writing(path: Path | None) -> Iterator[Callable[[Unreadable], None]]:
-    """Writes what cannot be read to a file, a JSON object a line."""
+def _open_dead_letters(path: Path | None) -> Iterator[Callable[[Unreadable], None]]:
+    """Open a file for what cannot be read: a JSON object on each line."""
     if path is None:
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""The tables in memory, for tests and for folding without a server."""
+"""The tables in memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from stream_persona.errors import FencedError
 from stream_persona.store.tables import HISTORY, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_persona.store.tables import Write
 
 
 class MemoryTables:
-    """The in-memory twin, for tests and for folding without a server."""
+    """The in-memory twin, for tests and for folding without a server.
 
-    def __init__(self) -> None:
+    ``clock`` gives seconds that never go back: markers of deletions expire by it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.states: dict[str, bytes] = {}
         self._markers: dict[str, tuple[float, bytes]] = {}
         self.public_records: dict[str, bytes] = {}
@@ -33,9 +37,9 @@ class MemoryTables:
 
     @property
     def markers(self) -> dict[str, bytes]:
-        """The memories of deletions that have not expired."""
-        now = time.monotonic()
-        return {customer: m for customer, (gone, m) in self._markers.items() if gone > now}
+        """The markers of deletions that have not expired."""
+        now = self._clock()
+        return {name: marker for name, (ends, marker) in self._markers.items() if ends > now}
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
         claims = {}
@@ -56,8 +60,8 @@ class MemoryTables:
         self._check(claim)
         _apply(self.states, write.states)
         _apply(self.public_records, write.public)
-        gone = time.monotonic() + write.marker_ms / 1_000
-        self._markers.update({customer: (gone, m) for customer, m in write.markers.items()})
+        ends = self._clock() + write.marker_ms / 1_000
+        self._markers.update({name: (ends, marker) for name, marker in write.markers.items()})
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled

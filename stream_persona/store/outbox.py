@@ -1,4 +1,4 @@
-"""The changes that a partition's last owner may not have published."""
+"""The changes that a partition's last owner may not have published any more."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 async def unpublished(
     tables: Tables, partition: int, taxonomy: Taxonomy
 ) -> list[tuple[str, bytes | None]]:
-    """The changes (None: tombstones) of a partition's last write, the same to the byte.
+    """Return the changes (None: tombstones) of a partition's last write, the same to the byte.
 
-    Its writer may have died before it could publish them: the next owner does.
+    Its writer may have died before it could publish them: the next owner publishes them again.
     """
     pending = await load(tables, await tables.pending(partition), taxonomy.fingerprint)
     found: list[tuple[str, bytes | None]] = []

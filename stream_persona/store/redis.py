@@ -1,10 +1,10 @@
 """The tables in Redis: one server or a Cluster, whichever the address turns out to be.
 
-Which of the two it is, is asked of the server with the first command (``INFO cluster``), so that
-one setting serves for both and a service may start before its Redis does.
+The server itself is asked which of the two it is, with the first command (``INFO cluster``), so
+that one setting serves for both and a service may start before its Redis does.
 
-What may pass by itself (``redis_errors``) is tried again with backoff, on new connections, for as
-long as ``retry_seconds``.
+After an error that may pass by itself (``redis_errors``) a call is tried again with backoff, on new
+connections, for as long as ``retry_seconds``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.retrying import retry_until
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_errors import raise_if_permanent
-from stream_persona.store.redis_server import OneServer, packing
+from stream_persona.store.redis_server import OneServer, pack_with_hiredis
 from stream_persona.store.tables import HISTORY, Claim, Keyspace
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _ANNOUNCE = "for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end"
+
+_REDIS_ERRORS = (RedisError, RedisClusterException)
 
 #: Seconds that a single answer may take, at most; less if that is more than half of the retries.
 _ANSWER_SECONDS = 10.0
@@ -74,7 +77,7 @@ class RedisTables:
             message = f"STREAM_PERSONA_REDIS_URL: {error} (got {url!r})"
             raise TopologyError(message) from None
         keys = Keyspace(prefix)
-        open_store = partial(_found, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
+        open_store = partial(_open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
         return cls(open_store, keys, retry_seconds)
 
     async def close(self) -> None:
@@ -83,7 +86,7 @@ class RedisTables:
             await self._store.close()
 
     async def ping(self) -> str:
-        """The server's version; waits for a server that is still starting."""
+        """Return the server's version; waits for a server that is still starting."""
         return await self._ask(lambda store: store.version())
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
@@ -108,7 +111,7 @@ class RedisTables:
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
         done = await self._ask(lambda store: store.commit(writes)) if writes else []
-        return {claim.partition for (claim, _), so in zip(writes, done, strict=True) if not so}
+        return {claim.partition for (claim, _), ok in zip(writes, done, strict=True) if not ok}
 
     async def public(self, customer: str) -> bytes | None:
         (found,) = await self._get([self._keys.of("", customer)])
@@ -149,7 +152,7 @@ class RedisTables:
         return sorted((int(slot), token.decode()) for token, slot in found.items())
 
     async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
-        """The ids of the topics that records hold positions of; new ones are remembered."""
+        """Return the ids of the topics that records hold positions of; new ones are stored."""
         key = self._keys.of("topics")
         await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))
         (known,) = await self._run(("HGETALL", key))
@@ -185,7 +188,7 @@ class RedisTables:
     async def remember(self, at_ms: int, sample: bytes) -> bool:
         key, entry = self._keys.of("history"), f"{at_ms}-0"
         command = ("XADD", key, "MAXLEN", "~", HISTORY, entry, "v", sample)
-        return await self._ask(lambda store: _added(store, command))
+        return await self._ask(lambda store: _add_entry(store, command))
 
     async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
         (found,) = await self._run(("XRANGE", self._keys.of("history"), max(0, since_ms), "+"))
@@ -200,63 +203,67 @@ class RedisTables:
         return await self._ask(lambda store: store.get(keys))
 
     async def _scan(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
-        pattern = f"{_escaped(self._keys.of(kind, ''))}*"
+        pattern = f"{_escape(self._keys.of(kind, ''))}*"
         following, keys = await self._ask(lambda store: store.scan(cursor, pattern, count))
         return following, [key.decode() for key in keys]
 
     async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
         return await self._ask(lambda store: store.run(*commands)) if commands else []
 
-    async def _opened(self) -> Store:
+    async def _open_once(self) -> Store:
         async with self._opening:
             if self._store is None:
                 self._store = await self._open()
             return self._store
 
     async def _ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """The call's result, tried again with backoff while Redis is not usable.
+        """Return the call's result, tried again with backoff while Redis is not usable.
 
         Raises:
-            TopologyError: the server refuses the login, or a key is somebody else's.
+            TopologyError: the server refuses the login, or another program uses one of our keys.
             UnavailableError: it stayed unusable.
         """
-        loop = asyncio.get_running_loop()
-        deadline, pause, waited = loop.time() + self._seconds, 0.05, False
-        while True:
-            try:
-                answer = await call(await self._opened())
-            except (RedisError, RedisClusterException) as error:
-                raise_if_permanent(error)
-                if loop.time() + pause > deadline:
-                    message = f"Redis was not usable for {self._seconds:g} s: {error}"
-                    raise UnavailableError(message) from error
-                waited = True
-                await self._begin_anew(error)
-            else:
-                if waited:  # who reads may succeed all the time that nobody can write
-                    self._tell_usable()
-                return answer
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
+        deadline, has_failed = asyncio.get_running_loop().time() + self._seconds, False
 
-    async def _begin_anew(self, error: Exception) -> None:
-        """Leave idle connections: their address may be another server's by now."""
+        async def ask() -> T:
+            nonlocal has_failed
+            try:
+                return await call(await self._open_once())
+            except _REDIS_ERRORS as error:
+                raise_if_permanent(error)
+                has_failed = True
+                await self._reset(error)
+                raise
+
+        try:
+            answer = await retry_until(deadline, ask, on=_REDIS_ERRORS, first_wait=0.05)
+        except _REDIS_ERRORS as error:
+            message = f"Redis was not usable for {self._seconds:g} s: {error}"
+            raise UnavailableError(message) from error
+        if has_failed:  # reads may succeed all the time that no write can
+            self._log_usable()
+        return answer
+
+    async def _reset(self, error: Exception) -> None:
+        """Let go of idle connections: their address may belong to another server by now."""
         if self._usable:
             self._usable = False
             logger.warning("Redis is not usable, trying for %g s: %s", self._seconds, error)
         if self._store is not None:
-            await self._store.leave()
+            await self._store.reset()
 
-    def _tell_usable(self) -> None:
+    def _log_usable(self) -> None:
         if not self._usable:
             self._usable = True
             logger.info("Redis is usable again")
 
 
-async def _found(url: str, keys: Keyspace, seconds: float) -> Store:
-    """The store at ``url``, of the kind that it says it is; answers may take ``seconds``."""
+async def _open_store(url: str, keys: Keyspace, seconds: float) -> Store:
+    """Return the store at ``url``, of the kind that it is; answers may take ``seconds``."""
     connect = min(seconds, 5.0)
-    redis = packing(Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect))
+    redis = pack_with_hiredis(
+        Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect)
+    )
     try:
         clustered = (await redis.info("cluster")).get("cluster_enabled")
     except BaseException:
@@ -268,8 +275,8 @@ async def _found(url: str, keys: Keyspace, seconds: float) -> Store:
     return Cluster.connect(url, keys, seconds)
 
 
-async def _added(store: Store, command: Command) -> bool:
-    """Whether Redis takes the entry; it refuses one that is not newer than the newest."""
+async def _add_entry(store: Store, command: Command) -> bool:
+    """Whether Redis takes a stream's entry: it refuses one that is not newer than the newest."""
     try:
         await store.run(command)
     except ResponseError as error:
@@ -279,6 +286,6 @@ async def _added(store: Store, command: Command) -> bool:
     return True
 
 
-def _escaped(text: str) -> str:
-    """The text as a pattern that matches itself alone."""
+def _escape(text: str) -> str:
+    """Return the pattern that matches this text alone."""
     return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

@@ -5,21 +5,21 @@ same, since it is *announced* before it is done:
 
 1. One script on the owner's key compares the token and stores the whole write there, as one
    value: the redo log. From here on the batch counts as written.
-2. One script for each slot writes the slot's share. They come in any order.
+2. One script for each slot writes the effects in that slot. They come in any order.
 3. One script takes the announcement away.
 
-Whoever claims the partition gets, in the script that makes its token, what its predecessor
+A worker that claims the partition gets, in the script that makes its token, what its predecessor
 announced and did not finish, and does all of it (again): writing the same values twice changes
-nothing. Until then, so for as long as nobody owns the partition, readers may see a part of a batch.
+nothing. Until then, while the partition has no owner, readers may see a part of a batch.
 
 **A writer that wakes up late.** Stopped between 1 and 2, it would later write over what its
 successor has written since. So before a successor does the announced write again, it puts a *fence*
 into each of the slots concerned, and step 2 obeys fences: ``persona-fence:<partition>:{tag}``, with
-a tag that hashes to the slot, holds the oldest writer who may still write there. Slots that the
+a tag that hashes to the slot, holds the oldest writer that may still write there. Slots that the
 announcement doesn't name need no fence, for step 1 refuses all later batches.
 
-**A message that comes late.** After a connection breaks, nobody knows whether a command was done,
-is still on its way, or is lost. It is tried again as a new *turn* of the same owner, and fences go
+**A message that comes late.** After a connection breaks, a command may have been done, be still on
+its way, or be lost. It is tried again as a new *turn* of the same owner, and fences go
 up for the turns before. So a writer is a pair of token and turn.
 
 **Fences need not stay.** Step 1 brings the time of the owner's server, and step 2 is refused, by
@@ -28,8 +28,8 @@ that by half a day, which is how far clocks may be apart. They are only put up b
 an unfinished write, and by retries: without crashes there are none.
 
 **The owner's key** is a hash of token, turn, announced write and pending names. Its tag hashes to
-the slot of the partition's share of the model, so one script compares the token and writes the
-share, as on a single server. Tokens are times: none is given twice, not even when a failover has
+the slot of the partition's shard of the model, so one script compares the token and writes the
+shard, as on a single server. Tokens are times: none is given twice, not even when a failover has
 forgotten one.
 
 While a slot is moved from one master to another, commands on several of its keys are refused
@@ -63,7 +63,7 @@ _FENCE_SECONDS: Final = 86_400
 
 @dataclass(slots=True)
 class _Owner:
-    """What a partition's owner is at: its turn, and the write that it could not finish."""
+    """The state of a partition's owner: its turn, and the write that it could not finish."""
 
     token: int
     turn: int = 0
@@ -71,21 +71,21 @@ class _Owner:
 
 
 @dataclass(slots=True)
-class _Share:
-    """What a write does in one hash slot: its keys, the first of them the fence, and triples."""
+class _SlotWrite:
+    """The effects of a write in one hash slot: keys, the first of them the fence, and triples."""
 
     keys: list[str]
     triples: list[bytes | str | int]
 
     def add(self, name: str, key: str, value: bytes | str) -> None:
-        """One more command; those on one key come in a row."""
+        """Add one more command; those on one key must come in a row."""
         if self.keys[-1] != key:
             self.keys.append(key)
         self.triples += (name, len(self.keys), value)
 
 
 class Cluster(Nodes):
-    """A Redis Cluster. A claim is committed under by the object that made it, and by no other."""
+    """A Redis Cluster; only the object that made a claim may commit under it."""
 
     def __init__(self, cluster: RedisCluster, keys: Keyspace) -> None:
         self._claim, self._intend, self._write, self._finish, self._part = scripts = [
@@ -96,15 +96,15 @@ class Cluster(Nodes):
         self._owners: dict[int, _Owner] = {}
 
     async def claim(self, partition: int) -> int:
-        """The token; what the owner before has left undone is done when this returns."""
+        """Make a token; what the owner before has left undone is done when this returns."""
         call = self._claim.call([self._owner_key(partition)])
         ((token, now, redo),) = await self.run(call)
         if redo is not None:
             left = msgspec.msgpack.decode(redo, type=Write)
             claim = Claim(partition, token)
-            # Refused, this claim is not the newest any more: the newest does it.
+            # When refused, this claim is not the newest any more: the newest one does it.
             if await self._do(claim, 0, left, now, fenced=True):
-                await self._done(claim, 0)
+                await self._finish_write(claim, 0)
         return int(token)
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
@@ -116,7 +116,7 @@ class Cluster(Nodes):
         return found
 
     async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
-        """Side by side; all have ended when it returns or raises, so that it may be tried again."""
+        """Write side by side; all have ended when it returns or raises: it may be tried again."""
         work = [self._commit(claim, write) for claim, write in writes]
         done = await asyncio.gather(*work, return_exceptions=True)
         for found in done:
@@ -131,24 +131,24 @@ class Cluster(Nodes):
         elif owner.token > claim.token:
             return False
         left = owner.unfinished
-        if left is not None and left is not write and not await self._turn(claim, owner, left):
+        if left is not None and left is not write and not await self._take_turn(claim, owner, left):
             return False
-        return await self._turn(claim, owner, write)
+        return await self._take_turn(claim, owner, write)
 
     async def save_part(self, claim: Claim, blob: bytes) -> bool:
         keys = [self._owner_key(claim.partition), self._keys.of("model", claim.partition)]
         (saved,) = await self.run(self._part.call(keys, claim.token, blob))
         return bool(saved)
 
-    async def _turn(self, claim: Claim, owner: _Owner, write: Write) -> bool:
-        """Announce, do, finish. An error on the way leaves the write unfinished: to be retried."""
+    async def _take_turn(self, claim: Claim, owner: _Owner, write: Write) -> bool:
+        """Announce, do, finish; an error on the way leaves the write unfinished: to be retried."""
         again = owner.unfinished is not None
         owner.unfinished = write
         owner.turn += 1
         now = await self._announce(claim, owner.turn, write)
         done = now > 0 and await self._do(claim, owner.turn, write, now, fenced=again)
         if done:
-            await self._done(claim, owner.turn)
+            await self._finish_write(claim, owner.turn)
         owner.unfinished = None
         return done
 
@@ -160,30 +160,30 @@ class Cluster(Nodes):
         return int(now)
 
     async def _do(self, claim: Claim, turn: int, write: Write, now: int, *, fenced: bool) -> bool:
-        """Write each slot's share; whether all of it was let pass."""
+        """Write the effects in each slot; whether none was refused."""
         writer = f"{claim.token:016d}{turn:016d}"
         fence = _FENCE_SECONDS if fenced else 0
         terms = f"{writer} {now + _VALID_SECONDS} {fence} {write.marker_ms}"
-        shares = self._shares(claim.partition, write)
+        by_slot = self._split_by_slot(claim.partition, write)
         answers = await self.run(
-            *(self._write.call(share.keys, terms, *share.triples) for share in shares)
+            *(self._write.call(each.keys, terms, *each.triples) for each in by_slot)
         )
         return all(answers)
 
-    async def _done(self, claim: Claim, turn: int) -> None:
+    async def _finish_write(self, claim: Claim, turn: int) -> None:
         await self.run(self._finish.call([self._owner_key(claim.partition)], claim.token, turn))
 
-    def _shares(self, partition: int, write: Write) -> list[_Share]:
-        shares: dict[int, _Share] = {}
+    def _split_by_slot(self, partition: int, write: Write) -> list[_SlotWrite]:
+        by_slot: dict[int, _SlotWrite] = {}
         for name, key, value in self._effects(partition, write):
             slot = key_slot(key.encode())
-            if slot not in shares:
-                shares[slot] = _Share([self._tagged("fence", partition, slot)], [])
-            shares[slot].add(name, key, value)
-        return list(shares.values())
+            if slot not in by_slot:
+                by_slot[slot] = _SlotWrite([self._tagged("fence", partition, slot)], [])
+            by_slot[slot].add(name, key, value)
+        return list(by_slot.values())
 
     def _effects(self, partition: int, write: Write) -> Iterator[tuple[str, str, bytes | str]]:
-        """The commands that a write consists of: name, key, value."""
+        """Yield the commands that a write consists of: name, key, value."""
         of = self._keys.of
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():

@@ -1,8 +1,8 @@
-"""Which of Redis's errors may pass by themselves, and what the others tell the operator.
+"""Which of Redis's errors may pass by themselves, and what an operator can do about the others.
 
 A server that is away, slow, starting, read-only, full, without a disk, busy or failing over may be
-back soon: its errors are worth another try. A refused login and a key that somebody else uses do
-not pass, and are told at once.
+back soon: its errors are worth another try. A refused login and a key that another program uses do
+not pass, and are reported at once.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Commands go out in one pipeline for each master, all masters at once, addressed here: measured, that
 is about half of what the client needs to find each command's keys by itself. The client's own
-retries are off. What may pass is tried again by ``RedisTables``, with a look at who is who before.
+retries are off: ``RedisTables`` tries again what may pass, once the slot map has been refreshed.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script: its text, and the name that servers know it by once they have it."""
+    """A Lua script: its text, and the digest that names it on servers that have loaded it."""
 
     text: str
     sha: str
 
     @classmethod
     def named(cls, name: str) -> Script:
-        """The script in a file of the package."""
+        """Read the script from a file of the package."""
         text = script(name)
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     def call(self, keys: Sequence[str], *args: bytes | str | int) -> Command:
-        """The command that runs it."""
+        """Return the command that runs it."""
         return ("EVALSHA", self.sha, len(keys), *keys, *args)
 
 
 class Nodes:
-    """All servers of a Cluster. ``scripts`` are those that commands may run."""
+    """All servers of a Cluster; ``scripts`` are those that commands may run."""
 
     def __init__(
         self, cluster: RedisCluster, keys: Keyspace, scripts: Sequence[Script] = ()
@@ -64,7 +64,7 @@ class Nodes:
 
     @classmethod
     def connect(cls, url: str, keys: Keyspace, seconds: float = 10.0) -> Self:
-        """The Cluster that the server at ``url`` belongs to; connects when first used.
+        """Return the Cluster that the server at ``url`` belongs to; it connects when first used.
 
         A single answer may take ``seconds``.
 
@@ -89,18 +89,18 @@ class Nodes:
     async def close(self) -> None:
         await self._cluster.aclose()
 
-    async def leave(self) -> None:
-        """Who is who is asked again, which is enough: a Cluster names each server."""
+    async def reset(self) -> None:
+        """Refresh the slot map before the next command; that is enough, as it names each server."""
         self._stale = True
 
     async def run(self, *commands: Command) -> list[Any]:
-        """The answers, in order; raises the first error once every command has been tried."""
+        """Return the answers, in order; raise the first error once all commands have been tried."""
         await self._refresh()
         answers = await self._send([(self._master_of(each), each) for each in commands])
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         again = [("EVAL", self._texts[str(commands[i][1])], *commands[i][2:]) for i in unknown]
-        told = await self._send([(self._master_of(each), each) for each in again])
-        for i, answer in zip(unknown, told, strict=True):
+        loaded = await self._send([(self._master_of(each), each) for each in again])
+        for i, answer in zip(unknown, loaded, strict=True):
             answers[i] = answer
         for answer in answers:
             if isinstance(answer, Exception):
@@ -112,7 +112,7 @@ class Nodes:
         return await self.run(*(("GET", key) for key in keys))
 
     async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
-        """Two rounds, since nearly all have the first key, and each key is a command here."""
+        """Ask in two rounds: nearly all have the first key, and each key is a command here."""
         found = await self.get([first for first, _ in keys])
         missing = [at for at, value in enumerate(found) if value is None]
         for at, value in zip(missing, await self.get([keys[at][1] for at in missing]), strict=True):
@@ -128,7 +128,7 @@ class Nodes:
         await pipeline.execute()
 
     async def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:
-        """One master after the other; from the beginning again when the slots have moved.
+        """Scan one master after the other; from the beginning again when the slots have moved.
 
         The cursor is the position on a master, what the slots looked like, and which master.
         """
@@ -148,7 +148,7 @@ class Nodes:
         return (0 if at == len(masters) else position << 48 | layout << 16 | at), found
 
     def _tagged(self, kind: str, partition: int, slot: int) -> str:
-        """A key of our own in a given slot (in that of the prefix, if it brings a tag)."""
+        """Return a key of our own in a given slot (in that of the prefix, if this has a tag)."""
         return f"{self._keys.of(kind, partition)}:{{{tags()[slot]}}}"
 
     def _master_of(self, command: Command) -> ClusterNode:
@@ -156,7 +156,7 @@ class Nodes:
         return self._cluster.nodes_manager.get_node_from_slot(key_slot(str(key).encode()))
 
     async def _send(self, commands: Sequence[tuple[ClusterNode, Command]]) -> list[Any]:
-        """The answers or errors of commands, each sent to its master, all masters at once."""
+        """Return the answers or errors of commands, sent to their masters, all of these at once."""
         pipeline = self._cluster.pipeline()
         for node, command in commands:
             pipeline.execute_command(*command, target_nodes=node)
@@ -167,24 +167,24 @@ class Nodes:
             raise
 
     async def _refresh(self) -> None:
-        """Know the Cluster; ask it again who is who when something went wrong."""
+        """Read the slot map if there is none, and again after anything went wrong."""
         await self._cluster.initialize()
         if self._stale:
             await self._cluster.nodes_manager.initialize()
             self._stale = False
 
     def _layout(self) -> int:
-        """A fingerprint, in 32 bits, of which master has which slots."""
+        """Return a fingerprint, in 32 bits, of which master has which slots."""
         slots = self._cluster.nodes_manager.slots_cache
         return zlib.crc32(",".join(slots[slot][0].name for slot in sorted(slots)).encode())
 
 
 @lru_cache(maxsize=1)
 def tags() -> list[str]:
-    """For each hash slot the smallest number that hashes to it."""
+    """Return, for each hash slot, the smallest number that hashes to it."""
     found: dict[int, str] = {}
     for number in numbers():
         found.setdefault(key_slot(b"%d" % number), str(number))
         if len(found) == REDIS_CLUSTER_HASH_SLOTS:
             return [found[slot] for slot in range(REDIS_CLUSTER_HASH_SLOTS)]
-    raise AssertionError  # there is always one more number
+    raise AssertionError  # numbers do not end

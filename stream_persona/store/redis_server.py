@@ -1,4 +1,4 @@
-"""What tables need of Redis, and the same from one server: a batch is one atomic script there."""
+"""What the tables need of Redis, and one server that has it: a batch is one atomic script there."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ class Store(Protocol):
     """One Redis server or a Redis Cluster; any method may raise what their client raises."""
 
     async def version(self) -> str:
-        """Version, and whatever else tells which kind of store this is."""
+        """Return the version, and which kind of store this is."""
         ...
 
     async def close(self) -> None:
         """Give the connections back."""
         ...
 
-    async def leave(self) -> None:
-        """Begin what comes next on new connections: the servers may have changed their roles."""
+    async def reset(self) -> None:
+        """Use new connections for the next command: the servers may have changed their roles."""
         ...
 
     async def run(self, *commands: Command) -> list[Any]:
-        """The answers of commands, each of them on one key. All together are not atomic."""
+        """Return the answers of commands, each of them on one key; together they are not atomic."""
         ...
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The values of keys."""
+        """Return the values of keys."""
         ...
 
     async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
-        """The values of the first keys of pairs; where there is none, of the second."""
+        """Return the values of the first keys of pairs; where there is none, of the second."""
         ...
 
     async def replace(self, key: str, fields: Mapping[str, str]) -> None:
-        """Make a hash of these fields alone; a reader sees the old one or the new one."""
+        """Make a hash have these fields alone; a reader sees the old ones or the new ones."""
         ...
 
     async def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:
-        """About ``count`` keys of a pattern from ``cursor`` on, and the next cursor."""
+        """Return the next cursor, and about ``count`` keys of a pattern from ``cursor`` on."""
         ...
 
     async def claim(self, partition: int) -> int:
-        """A new owner's token; whoever held an older one is refused from now on."""
+        """Make and return a new owner's token; older ones are refused from now on."""
         ...
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
-        """The tokens of the partitions' owners."""
+        """Return the tokens of the partitions' owners."""
         ...
 
     async def pending(self, partition: int) -> bytes | None:
-        """JSON of ``Write.pending`` of the last write that had any."""
+        """Return the JSON of ``Write.pending`` of the last write that had any."""
         ...
 
     async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
@@ -92,7 +92,7 @@ class OneServer:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def leave(self) -> None:
+    async def reset(self) -> None:
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def run(self, *commands: Command) -> list[Any]:
@@ -139,7 +139,7 @@ class OneServer:
         return found
 
     async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
-        """All in one go; each is atomic by itself."""
+        """Send all at once; each is atomic by itself."""
         calls = [self._call(*self._arguments(claim, write)) for claim, write in writes]
         try:
             answers = await self.run(*calls)
@@ -182,8 +182,8 @@ class OneServer:
         return bool(await self._script(keys=keys, args=args))
 
 
-def packing(redis: Redis) -> Redis:
-    """The client, with commands packed by hiredis: its own way takes as long as the server does."""
+def pack_with_hiredis(redis: Redis) -> Redis:
+    """Let hiredis pack the client's commands: its own way takes as long as the server does."""
 
     def pack_command(_: object, name: bytes | str, *args: bytes | str | float) -> list[bytes]:
         words = name.split()  # `CONFIG GET` is two
@@ -196,10 +196,10 @@ def packing(redis: Redis) -> Redis:
 
 
 def script(name: str) -> str:
-    """The text of one of the package's Lua scripts."""
+    """Read one of the package's Lua scripts."""
     return resources.files("stream_persona.store").joinpath("lua", f"{name}.lua").read_text()
 
 
 def version_in(info: Mapping[str, Any]) -> str:
-    """The server's version, from its ``INFO server``."""
+    """Return the server's version, from its ``INFO server``."""
     return str(info.get("valkey_version") or info["redis_version"])

@@ -1,4 +1,4 @@
-"""Records from the tables, and those that were used most recently."""
+"""Records from the tables, and a cache of those used most recently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RecordCache:
-    """The most recently used records. Only who has claimed their partition may trust it."""
+    """The most recently used records; right only for as long as their partition is claimed."""
 
     def __init__(self, tables: Tables, fingerprint: int) -> None:
         self._tables = tables
@@ -28,20 +28,20 @@ class RecordCache:
         return len(self._known)
 
     def get(self, customer: str) -> Record | None:
-        """A customer's record, if it is remembered."""
+        """Return a customer's record, if it is cached."""
         return self._known.get(customer)
 
     async def load(self, customers: Iterable[str]) -> dict[str, Record]:
-        """The records of those customers that have one."""
+        """Return the records of those customers that have one, read where they are not cached."""
         wanted = dict.fromkeys(customers)
         missing = [customer for customer in wanted if customer not in self._known]
         self._known.update(await load(self._tables, missing, self._fingerprint))
         return {c: self._known[c] for c in wanted if c in self._known}
 
     def keep(self, changed: dict[str, Record], most: int) -> None:
-        """Remember new records, and beside them the most recently changed ones up to ``most``.
+        """Cache new records, and beside them the most recently changed ones, ``most`` together.
 
-        The new ones are never forgotten here, since they may not have been written yet.
+        The new ones are never evicted here, since they may not have been written yet.
         """
         for customer, record in changed.items():
             self._known[customer] = record
@@ -56,7 +56,7 @@ async def load(
     fingerprint: int,
     decode: Callable[[Sequence[bytes], int], list[Record]] = record_codec.decode_records,
 ) -> dict[str, Record]:
-    """The stored records of those customers that have one."""
+    """Return the stored records of those customers that have one."""
     blobs = await tables.load(customers) if customers else {}
     return dict(zip(blobs, decode(list(blobs.values()), fingerprint), strict=True))
 
@@ -64,7 +64,7 @@ async def load(
 async def load_training_examples(
     tables: Tables, customers: list[str], taxonomy: Taxonomy
 ) -> dict[str, Record]:
-    """Of those customers that the model learns from, their counts and labels alone."""
+    """Return counts and labels alone, of those customers that the model learns from."""
     loaded = await load(
         tables, customers, taxonomy.fingerprint, record_codec.decode_counts_and_labels
     )

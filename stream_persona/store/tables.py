@@ -1,20 +1,20 @@
-"""Where customers, the model's parts and the public records live: the port, and a twin in memory.
+"""The port to all that is stored: customers' records, the model's shards, workers' reports.
 
 Keyspace, each key behind the deployment's prefix:
 
 ===============================  ===============================================================
 ``persona:<customer>``           public record, JSON
-``persona-state:<customer>``     private record (``records``)
+``persona-state:<customer>``     private record (``domain.record_codec``)
 ``persona-deleted:<customer>``   a deletion's memory, with expiry: a record without content
-``persona-model:<partition>``    the partition's share of the model's sums
+``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
-``persona-turn:<partition>``     its last write's number: older ones may be still on their way
+``persona-turn:<partition>``     its last write's number: older ones may still be on their way
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
-``persona-workers``              hash, worker -> its last report (``status``), also if it crashed
+``persona-workers``              hash, worker -> its last report (``worker_status``)
 ``persona-history``              stream of what dashboards draw, at ``<epoch ms>-0`` a field ``v``
 ``persona-changes``              channel: a copy of each published change
 ===============================  ===============================================================
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-#: So many of the newest samples are remembered, or some more: 6 hours of one every 10 s.
+#: Samples that are kept, the newest ones, or some more: 6 hours of one every 10 s.
 HISTORY: Final = 2_160
 
 
@@ -50,9 +50,9 @@ class Claim:
 
 @dataclass(slots=True)
 class Write:
-    """What one batch changes: customers' values (None: delete), and who is labelled now.
+    """What one batch changes: customers' values (None: delete), and which of them are labelled.
 
-    ``markers`` are memories of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
+    ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
     the customers whose last change this batch is about to publish.
     """
 
@@ -72,7 +72,7 @@ class Keyspace:
     prefix: str = ""
 
     def of(self, kind: str, name: str | int | None = None) -> str:
-        """The key of a kind ("" for public records) and a name; without one, the kind's own."""
+        """Return the key of a kind ("" for public records) and a name, or of the kind alone."""
         table = f"{self.prefix}persona-{kind}" if kind else f"{self.prefix}persona"
         return table if name is None else f"{table}:{name}"
 
@@ -81,15 +81,15 @@ class Tables(Protocol):
     """The port; every method may raise ``UnavailableError``."""
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
-        """Become the owner of partitions; whoever owned them is refused from now on."""
+        """Become the owner of partitions; writes of their owners before are refused from now on."""
         ...
 
     async def owners(self, partitions: Sequence[int]) -> dict[int, int]:
-        """The present tokens of partitions that were ever claimed."""
+        """Read the present tokens of partitions that were ever claimed."""
         ...
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
-        """The stored records, or deletion markers, of those customers that have one."""
+        """Read the stored records, or deletion markers, of those customers that have one."""
         ...
 
     async def commit(self, claim: Claim, write: Write) -> None:
@@ -100,43 +100,43 @@ class Tables(Protocol):
         ...
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        """Write each as ``commit`` does, whatever becomes of the others; the refused partitions."""
+        """Write each as ``commit`` does, by itself; return the partitions that were refused."""
         ...
 
     async def public(self, customer: str) -> bytes | None:
-        """A customer's public record."""
+        """Read a customer's public record."""
         ...
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        """About ``count`` known customers from ``cursor`` on, and the next cursor (0: all seen)."""
+        """Read the next cursor (0: all seen) and about ``count`` customers from ``cursor`` on."""
         ...
 
     async def labelled(self, partition: int) -> list[str]:
-        """The labelled customers of a partition, sorted."""
+        """Read the labelled customers of a partition, sorted."""
         ...
 
     async def pending(self, partition: int) -> list[str]:
-        """Whose last changes the partition's last batch wrote, and may not have published."""
+        """Read which customers' changes the last batch wrote, and may not have published."""
         ...
 
     async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
-        """Publish a partition's share of the model; refused like ``commit``."""
+        """Publish a partition's shard of the model; refused like ``commit``."""
         ...
 
     async def stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
-        """The 8-byte stamps of the published parts."""
+        """Read the 8-byte stamps of the published shards."""
         ...
 
     async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
-        """Stamp and content of the published parts."""
+        """Read stamp and content of the published shards."""
         ...
 
     async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        """Remember tokens of slots."""
+        """Add slots and names of tokens."""
         ...
 
     async def names(self) -> list[tuple[int, str]]:
-        """All remembered tokens with their slots."""
+        """Read all slots and names of tokens, sorted."""
         ...
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
@@ -144,23 +144,23 @@ class Tables(Protocol):
         ...
 
     async def announce(self, messages: Sequence[bytes]) -> None:
-        """Send copies of changes to whoever listens."""
+        """Send copies of changes to all that listen to the channel."""
         ...
 
     async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """About ``count`` public records from ``cursor`` on, and the next cursor (0: all seen)."""
+        """Read the next cursor (0: all seen) and about ``count`` public records from ``cursor``."""
         ...
 
     async def report(self, worker: str, status: bytes) -> None:
-        """Put a worker's report in the place of its last one."""
+        """Store a worker's report in the place of its last one."""
         ...
 
     async def retire(self, workers: Sequence[str]) -> None:
-        """Take workers' reports away."""
+        """Remove workers' reports."""
         ...
 
     async def reports(self) -> dict[str, bytes]:
-        """The last report of each worker, also of one that crashed."""
+        """Read the last report of each worker, also of one that crashed."""
         ...
 
     async def remember(self, at_ms: int, sample: bytes) -> bool:
@@ -171,11 +171,11 @@ class Tables(Protocol):
         ...
 
     async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
-        """Times and samples from a time on, ascending."""
+        """Read times and samples from a time on, ascending."""
         ...
 
 
 async def is_mine(tables: Tables, claim: Claim) -> bool:
-    """Whether nobody has claimed the partition since."""
+    """Whether the claim is still its partition's newest."""
     tokens = await tables.owners([claim.partition])
     return tokens.get(claim.partition) == claim.token

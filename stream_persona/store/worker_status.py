@@ -1,8 +1,8 @@
-"""What a worker reports of itself now and then, as JSON, and what several reports say together.
+"""A worker's report of itself, as JSON, and the models of several reports added up.
 
 Everything in a report is a count or a sum since the worker's start, so those of several workers add
 up, and a rate is the difference of two reports. Workers come and go, and each judges the customers
-of its own partitions: the figures are of those who run now, since they started.
+of its own partitions: the figures are of those that run now, since they started.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ CURRENT: Final = "current"
 
 
 class ModelStatus(Struct):
-    """How good one model's predictions were: ``judged.Tally``, and which model's.
+    """How good one model's predictions were: its name and its ``evaluation.Tally``.
 
-    ``alarms`` are pairs of epoch ms and number of the trial. ``failure`` is empty, or the sentence
-    for which it is out.
+    ``alarms`` are pairs of epoch ms and number of the trial. ``failure`` is empty, or the reason
+    why the model has been taken out.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ModelStatus(Struct):
 
     @classmethod
     def of(cls, name: str, tally: Tally, failure: str = "") -> ModelStatus:
-        """The status of the model of this name."""
+        """Make the status of the model of this name."""
         return cls(name, *tally, failure)
 
 
@@ -83,13 +83,13 @@ class WorkerStatus(Struct):
         """
         size = len(self.personas)
         for model in self.models:
-            _measure("confusion", model.confusion, size, size)
-            _measure("reliability", model.reliability, size, BINS)
-        _measure("change_counts", [self.change_counts], 1, len(self.change_bounds) + 1)
+            _check_shape("confusion", model.confusion, size, size)
+            _check_shape("reliability", model.reliability, size, BINS)
+        _check_shape("change_counts", [self.change_counts], 1, len(self.change_bounds) + 1)
 
 
 class Figures(TypedDict):
-    """What a model's counts come to, losses in nats; None where there was no trial."""
+    """The figures that a model's counts yield, losses in nats; None where there was no trial."""
 
     trials: int
     log_loss: float | None
@@ -102,12 +102,12 @@ class Figures(TypedDict):
 
 
 def encode(status: WorkerStatus) -> bytes:
-    """The report as JSON."""
+    """Return the report as JSON."""
     return msgspec.json.encode(status)
 
 
 def decode(blob: bytes) -> WorkerStatus:
-    """The report in a blob.
+    """Return the report in a blob.
 
     Raises:
         msgspec.DecodeError: it holds none, or one of another release.
@@ -116,20 +116,20 @@ def decode(blob: bytes) -> WorkerStatus:
 
 
 def merged_models(statuses: Iterable[WorkerStatus], personas: Sequence[str]) -> list[ModelStatus]:
-    """The models of all workers, those of one name added up: the one in use, others by name.
+    """Add up the models of all workers by name: the one in use comes first, then the others.
 
-    Tables are in the order of ``personas``; what a worker counted of others is left out of them.
+    Tables are in the order of ``personas``; what a worker counted of other personas is left out.
     """
     by_name: dict[str, list[ModelStatus]] = defaultdict(list)
     for status in statuses:
         for model in status.models:
-            by_name[model.name].append(_aligned(model, status.personas, personas))
+            by_name[model.name].append(_align(model, status.personas, personas))
     names = sorted(by_name, key=lambda name: (name != CURRENT, name))
-    return [reduce(added, by_name[name]) for name in names]
+    return [reduce(add_models, by_name[name]) for name in names]
 
 
-def added(one: ModelStatus, other: ModelStatus) -> ModelStatus:
-    """Both as one: in whichever order, and however grouped, models are added up."""
+def add_models(one: ModelStatus, other: ModelStatus) -> ModelStatus:
+    """Add up two models; order and grouping make no difference."""
     return ModelStatus(
         name=one.name,
         trials=one.trials + other.trials,
@@ -149,36 +149,36 @@ def added(one: ModelStatus, other: ModelStatus) -> ModelStatus:
 
 
 def figures(model: ModelStatus) -> Figures:
-    """What the counts come to; the same as River's metrics over the same trials."""
+    """Compute the figures of a model; River's metrics over the same trials are the same."""
     counted = sum(map(sum, model.confusion))
     right = sum(row[at] for at, row in enumerate(model.confusion))
     bins = pooled(model.reliability)
     return Figures(
         trials=model.trials,
-        log_loss=_share(model.loss, model.trials),
-        prior_log_loss=_share(model.prior_loss, model.trials),
-        accuracy=_share(right, counted),
+        log_loss=_divide(model.loss, model.trials),
+        prior_log_loss=_divide(model.prior_loss, model.trials),
+        accuracy=_divide(right, counted),
         macro_f1=_macro_f1(model.confusion),
         ece=calibration_error(bins) if any(each.trials for each in bins) else None,
-        recent_log_loss=_share(model.recent_loss, model.recent),
-        recent_accuracy=_share(model.recent_right, model.recent),
+        recent_log_loss=_divide(model.recent_loss, model.recent),
+        recent_accuracy=_divide(model.recent_right, model.recent),
     )
 
 
 def _macro_f1(confusion: Sequence[Sequence[int]]) -> float | None:
-    """The mean F1 of the personas that were named or assigned (River's ``MacroF1``)."""
+    """Return the mean F1 of the personas that were named or assigned (River's ``MacroF1``)."""
     named, assigned = map(sum, confusion), map(sum, zip(*confusion, strict=True))
     both = [n + a for n, a in zip(named, assigned, strict=True)]
     f1 = [2 * confusion[at][at] / total for at, total in enumerate(both) if total]
-    return _share(sum(f1), len(f1))
+    return _divide(sum(f1), len(f1))
 
 
-def _share(part: float, whole: int) -> float | None:
-    return part / whole if whole else None
+def _divide(total: float, count: int) -> float | None:
+    return total / count if count else None
 
 
-def _aligned(model: ModelStatus, own: Sequence[str], personas: Sequence[str]) -> ModelStatus:
-    """The model with its tables in another order of personas."""
+def _align(model: ModelStatus, own: Sequence[str], personas: Sequence[str]) -> ModelStatus:
+    """Return the model with its tables in another order of personas."""
     at = {persona: number for number, persona in enumerate(own)}
     none = [Bin()] * BINS
     confusion = [
@@ -189,7 +189,7 @@ def _aligned(model: ModelStatus, own: Sequence[str], personas: Sequence[str]) ->
     return msgspec.structs.replace(model, confusion=confusion, reliability=reliability)
 
 
-def _measure(name: str, table: Sequence[Sequence[object]], rows: int, columns: int) -> None:
+def _check_shape(name: str, table: Sequence[Sequence[object]], rows: int, columns: int) -> None:
     if len(table) != rows or any(len(row) != columns for row in table):
         message = f"{name}: expected {rows} rows of {columns}"
         raise ValueError(message)

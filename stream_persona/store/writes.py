@@ -1,4 +1,4 @@
-"""What an outcome changes in the tables, partition by partition."""
+"""An outcome as writes to the tables, one for each partition."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Share:
-    """What an outcome means for one partition."""
+    """The part of an outcome that is of one partition: its ``write``, and what follows from it."""
 
     write: Write
     records: dict[str, Record] = field(default_factory=dict)
     model_updates: list[ModelUpdate] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
-    def keep(self, customer: str, record: Record, blob: bytes) -> None:
-        """A customer's new record."""
+    def add_record(self, customer: str, record: Record, blob: bytes) -> None:
+        """Add a customer's new record; a mere deletion marker replaces the record."""
         self.records[customer] = record
         if record.is_marker:
             self.write.states[customer] = None
@@ -35,42 +35,42 @@ class Share:
         else:
             self.write.states[customer] = blob
 
-    def learn(self, lesson: ModelUpdate) -> None:
-        """A lesson; who is unlearned and learned in one go, in this order, is labelled."""
-        self.model_updates.append(lesson)
-        if lesson.sign > 0:
-            self.write.labelled.add(lesson.customer_id)
-            self.write.unlabelled.discard(lesson.customer_id)
+    def add_model_update(self, update: ModelUpdate) -> None:
+        """Add an update; a customer that is subtracted and added, in this order, is labelled."""
+        self.model_updates.append(update)
+        if update.sign > 0:
+            self.write.labelled.add(update.customer_id)
+            self.write.unlabelled.discard(update.customer_id)
         else:
-            self.write.unlabelled.add(lesson.customer_id)
+            self.write.unlabelled.add(update.customer_id)
 
 
 def shares(
     outcome: Outcome, homes: Mapping[str, int], taxonomy: Taxonomy, marker_days: float
 ) -> dict[int, Share]:
-    """An outcome by partition; ``homes`` are those of its customers.
+    """Split an outcome by partition; ``homes`` are those of its customers.
 
     Records are encoded all at once, since that costs less than a few here and a few there.
     Deletions are remembered for ``marker_days``.
     """
-    marker_ms, found = round(marker_days * 86_400_000), dict[int, Share]()
+    marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, Share]()
     blobs = record_codec.encode_records(list(outcome.records.values()), taxonomy.fingerprint)
     for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
-        share = found.get(homes[customer])
-        if share is None:
-            share = found[homes[customer]] = Share(Write(marker_ms=marker_ms))
-        share.keep(customer, record, blob)
+        part = by_partition.get(homes[customer])
+        if part is None:
+            part = by_partition[homes[customer]] = Share(Write(marker_ms=marker_ms))
+        part.add_record(customer, record, blob)
     for customer, public in outcome.public_records.items():
-        found[homes[customer]].write.public[customer] = public
-    for lesson in outcome.model_updates:
-        found[homes[lesson.customer_id]].learn(lesson)
+        by_partition[homes[customer]].write.public[customer] = public
+    for update in outcome.model_updates:
+        by_partition[homes[update.customer_id]].add_model_update(update)
     for change in outcome.messages:
-        found[homes[change[0]]].changes.append(change)
-    for share in found.values():
-        share.write.pending = sorted(share.write.public)
-    return found
+        by_partition[homes[change[0]]].changes.append(change)
+    for part in by_partition.values():
+        part.write.pending = sorted(part.write.public)
+    return by_partition
 
 
 def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
-    """What an outcome that has records changes in the tables, all of it in one partition."""
+    """Build the write of an outcome that has records, all of them in one partition."""
     return shares(outcome, dict.fromkeys(outcome.records, 0), taxonomy, marker_days)[0].write

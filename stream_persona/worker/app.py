@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import faust
@@ -59,10 +60,9 @@ class PersonaApp(BatchApp):
         super().expired(tp, first, number)
         self._metrics.expired_events.inc(number)
 
-    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+    def rebalance(self) -> AbstractContextManager[None]:
         """Hold up batches until it is known what is ours: events may come before the signal."""
-        with self.worker.partitions.rebalance():
-            await super()._on_partitions_assigned(assigned, generation_id)
+        return self.worker.partitions.rebalance()
 
     async def repartitioned(self) -> frozenset[str]:
         """Return the input topics with more partitions than the deployment; check all of them."""

@@ -1,15 +1,11 @@
 """On a Redis Cluster a batch is written in steps; whatever stops between them, it becomes whole."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-import redis as sync
-from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.errors import FencedError, TopologyError, UnavailableError
@@ -17,87 +13,25 @@ from stream_persona.store import redis_cluster as protocol
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_server import Command
-from stream_persona.store.tables import Claim, Keyspace, Write
-from tests.support.redis_cluster import RedisCluster, port_of
-from tests.support.servers import ClusterClient, start_cluster
-from tests.support.waiting import eventually
-
-Tables = Callable[..., RedisTables]
-NAMES = [f"c{n}" for n in range(8)]
-#: Announcing, one script for each of the slots of ``batch``, finishing.
-STEPS = 1 + 8 + 8 + 1 + 1
-
-
-def batch(number: int) -> Write:
-    """A write with everything in it; of another number, one that says otherwise throughout."""
-    states: dict[str, bytes | None] = {name: b"s%d-%s" % (number, name.encode()) for name in NAMES}
-    public: dict[str, bytes | None] = dict.fromkeys(NAMES, b"p%d" % number)
-    gone = NAMES[number]
-    states[gone] = public[gone] = None
-    return Write(
-        states, public, {gone: b"m%d" % number}, {NAMES[number - 1]}, {NAMES[number + 1]},
-        sorted(set(NAMES[number:])), 60_000,
-    )  # fmt: skip
-
-
-class Unsteady(Cluster):
-    """A Cluster whose user is stopped after so many commands, by ``stop``; then goes on."""
-
-    def __init__(self, connected: Cluster, left: int, stop: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(connected._cluster, connected._keys)
-        self._left = left
-        self._stop = stop
-
-    async def run(self, *commands: Command) -> list[object]:
-        before, after = commands[: self._left], commands[self._left :]
-        self._left -= len(before)
-        answers = await super().run(*before)
-        if after:
-            self._left = 1_000
-            await self._stop()
-            answers += await super().run(*after)
-        return answers
-
-
-class Sleep:
-    """A pause that lasts until ``wake``; it begins at the ``begun``."""
-
-    def __init__(self) -> None:
-        self.begun, self._over = asyncio.Event(), asyncio.Event()
-
-    async def __call__(self) -> None:
-        self.begun.set()
-        await self._over.wait()
-
-    def wake(self) -> None:
-        self._over.set()
-
-
-class KilledError(Exception):
-    pass
-
-
-async def die() -> None:
-    raise KilledError
+from stream_persona.store.tables import Keyspace, Write
+from tests.support.cluster_tables import (
+    NAMES,
+    STEPS,
+    KilledError,
+    Sleep,
+    Tables,
+    batch,
+    claim_of,
+    tables_on,
+)
+from tests.support.redis_cluster import RedisCluster
+from tests.support.servers import ClusterClient
 
 
 @pytest.fixture
 async def tables(redis_cluster: RedisCluster) -> AsyncIterator[Tables]:
-    """Tables of one deployment, as many as wanted; with a number, those that are stopped."""
-    made: list[RedisTables] = []
-    keys = Keyspace(f"cluster-{time.time_ns()}:")
-
-    def of(left: int | None = None, stop: Callable[[], Awaitable[None]] = die) -> RedisTables:
-        async def connected() -> Cluster:
-            cluster = Cluster.connect(redis_cluster.url, keys)
-            return cluster if left is None else Unsteady(cluster, left, stop)
-
-        made.append(RedisTables(connected, keys, 20))
-        return made[-1]
-
-    yield of
-    for one in made:
-        await one.close()
+    async with tables_on(redis_cluster) as tables:
+        yield tables
 
 
 @pytest.fixture
@@ -229,10 +163,6 @@ async def test_an_owner_whose_connection_breaks_completes_its_batch(
     assert await look() == after(1)
 
 
-async def claim_of(tables: Tables, partition: int) -> Claim:
-    return (await tables().claim([partition]))[partition]
-
-
 async def test_a_message_that_was_held_up_and_sent_again_does_not_come_back(
     redis_cluster: RedisCluster, tables: Tables, look: Look
 ) -> None:
@@ -352,117 +282,3 @@ async def test_a_cluster_has_no_databases(redis_cluster: RedisCluster) -> None:
     tables = RedisTables.connect(redis_cluster.url.removesuffix("0") + "3", "", 5)
     with pytest.raises(UnavailableError, match="SELECT is not allowed in cluster mode"):
         await tables.ping()
-
-
-# --- a Cluster that changes ---
-
-
-@pytest.fixture
-def replicated() -> Iterator[RedisCluster]:
-    with start_cluster(replicas=1) as cluster:
-        yield cluster
-
-
-async def count_up(
-    tables: RedisTables, claim: Claim, names: list[str], until: asyncio.Event
-) -> int:
-    """Write one number after the other, the same for all names; the last one."""
-    number = 0
-    while not until.is_set():
-        number += 1
-        values: dict[str, bytes | None] = dict.fromkeys(names, b"%d" % number)
-        await tables.commit(claim, Write(states=values, public=values))
-    return number
-
-
-async def test_a_slot_that_moves_while_it_is_written_loses_nothing(
-    redis_cluster: RedisCluster, tables: Tables
-) -> None:
-    ours, stop = tables(), asyncio.Event()
-    names = [f"{{moving}}{n}" for n in range(20)] + NAMES
-    claim = (await ours.claim([1]))[1]
-    counting = asyncio.create_task(count_up(ours, claim, names, stop))
-    slot = key_slot(b"moving")
-    source = redis_cluster.owner_of(slot)
-    target = next(node for node in redis_cluster.nodes if node is not source)
-    await asyncio.to_thread(move, redis_cluster, slot, source, target)
-    assert redis_cluster.owner_of(slot) is target
-    number = await ours.load(["{moving}0"])
-
-    async def goes_on() -> bool:
-        return await ours.load(["{moving}0"]) != number
-
-    await eventually(goes_on, 10, "nothing is written after the move")
-    stop.set()
-    last = await counting
-    assert await tables().load(names) == dict.fromkeys(names, b"%d" % last)
-
-
-async def test_a_scan_begins_again_when_slots_have_moved(
-    redis_cluster: RedisCluster, tables: Tables
-) -> None:
-    ours = tables()
-    names = {f"{{wandering}}{n}" for n in range(20)} | {f"c{n}" for n in range(300)}
-    await ours.commit(await claim_of(tables, 1), Write(states=dict.fromkeys(names, b"1")))
-    slot, seen, cursor = key_slot(b"wandering"), set[str](), 0
-    source = redis_cluster.owner_of(slot)
-    for _ in range(4):
-        cursor, found = await ours.scan(cursor, 30)
-        seen |= set(found)
-    target = next(node for node in redis_cluster.nodes if node is not source)
-    await asyncio.to_thread(move, redis_cluster, slot, source, target)
-    assert len(await ours.load(sorted(names))) == len(names)  # and so hears of the move
-    seen.clear()
-    while cursor:
-        cursor, found = await ours.scan(cursor, 30)
-        seen |= set(found)
-    assert seen == names
-
-
-def move(cluster: RedisCluster, slot: int, source: sync.Redis, target: sync.Redis) -> None:
-    """A slot to another master, one key after the other, as ``redis-cli --cluster`` does."""
-    target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(source))
-    source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(target))
-    while keys := source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 5):
-        for key in keys:
-            source.migrate("127.0.0.1", port_of(target), key, 0, 5_000)
-        time.sleep(0.02)  # writers find the slot half here and half there
-    for node in (target, source, *cluster.nodes):
-        node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", cluster.id_of(target))
-
-
-async def test_writing_goes_on_when_a_replica_takes_over_from_a_master(
-    replicated: RedisCluster,
-) -> None:
-    first, second = replicated.nodes[:2]
-    tables = RedisTables.connect(f"redis://127.0.0.1:{port_of(second)}/0", "over:", 30)
-    claim, stop = (await tables.claim([1]))[1], asyncio.Event()
-    names = [f"c{n}" for n in range(50)]
-    counting = asyncio.create_task(count_up(tables, claim, names, stop))
-    lost = next(name for name in names if replicated.owner_of(slot_of(name)) is first)
-    await eventually(lambda: tables.load([lost]), 5)
-    os.kill(replicated.pid_of(first), signal.SIGKILL)
-    number = await tables.load([lost])  # once the replica answers for it
-
-    async def goes_on() -> bool:
-        return await tables.load([lost]) != number
-
-    await eventually(goes_on, 30, "nothing is written after the take-over")
-    stop.set()
-    last = await counting
-    assert await tables.load(list(names)) == dict.fromkeys(names, b"%d" % last)
-    await tables.close()
-
-
-def slot_of(customer: str) -> int:
-    return key_slot(f"over:persona-state:{customer}".encode())
-
-
-async def test_a_master_that_stays_away_is_an_error_after_the_retries() -> None:
-    with start_cluster() as cluster:
-        tables = RedisTables.connect(cluster.url, "", 3)
-        claim = (await tables.claim([1]))[1]
-        os.kill(cluster.pid_of(cluster.nodes[1]), signal.SIGKILL)
-        with pytest.raises(UnavailableError, match="3 s"):
-            await tables.commit(claim, batch(1))
-        await tables.close()

@@ -1,4 +1,4 @@
-"""Changes reach the broker once their publisher owns the partition, and never after it lost it."""
+"""Changes reach the broker while their publisher owns the partition, and not after that."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ async def publishers(topics: Settings) -> AsyncIterator[list[KafkaPublisher]]:
         await publisher.stop()
 
 
-def said(*values: str) -> list[Change]:
+def changes_of(*values: str) -> list[Change]:
     return [("c", value.encode()) for value in values]
 
 
@@ -49,14 +49,14 @@ async def read(settings: Settings, partition: int) -> list[bytes | None]:
     return [record.value for record in found if record.partition == partition]
 
 
-async def test_an_owner_says_what_was_left_over_first(
+async def test_an_owner_publishes_what_was_left_over_first(
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     publisher = publishers[0]
-    await publisher.own(1, said("left over", "over"), yes)
-    await publisher.change(1, [*said("new"), ("c", None)])
+    await publisher.own(1, changes_of("left over", "over"), yes)
+    await publisher.change(1, [*changes_of("new"), ("c", None)])
     await publisher.own(2, [], yes)
-    await publisher.change(2, said("elsewhere"))
+    await publisher.change(2, changes_of("elsewhere"))
     assert await read(topics, 1) == [b"left over", b"over", b"new", None]
     assert await read(topics, 2) == [b"elsewhere"]
 
@@ -70,56 +70,56 @@ async def test_taking_many_partitions_over_at_once_waits_for_no_time_out_of_the_
             await asyncio.gather(*(publisher.own(p, [], yes) for p in range(topics.partitions)))
 
 
-async def test_who_lost_a_partition_cannot_have_the_last_word(
+async def test_a_publisher_that_lost_a_partition_cannot_publish_its_last_change(
     real_kafka: Kafka, topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     assert real_kafka.brokers == topics.brokers
     old, new = publishers
     await old.own(1, [], yes)
     await old.own(2, [], yes)
-    await old.change(1, said("1"))
+    await old.change(1, changes_of("1"))
     await new.own(1, [], yes)
     with pytest.raises(FencedError):
-        await old.change(1, said("late"))
-    await new.change(1, said("2"))
-    await old.change(2, said("still its own"))
+        await old.change(1, changes_of("late"))
+    await new.change(1, changes_of("2"))
+    await old.change(2, changes_of("still its own"))
     assert await read(topics, 1) == [b"1", b"2"]
     assert await read(topics, 2) == [b"still its own"]
 
 
-async def test_who_lost_a_partition_before_it_said_what_was_left_over_says_nothing(
+async def test_a_publisher_that_lost_a_partition_meanwhile_publishes_no_left_overs(
     real_kafka: Kafka, topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     assert real_kafka.brokers == topics.brokers
     late, new = publishers
     with pytest.raises(FencedError):
-        await late.own(1, said("left over"), no)
+        await late.own(1, changes_of("left over"), no)
     answers = [True, False]
 
     async def just_still() -> bool:
         if answers[0]:  # the next owner comes right after the question
-            await new.own(1, said("left over"), yes)
-            await new.change(1, said("newer"))
+            await new.own(1, changes_of("left over"), yes)
+            await new.change(1, changes_of("newer"))
         return answers.pop(0)
 
     with pytest.raises(FencedError):
-        await late.own(1, said("left over"), just_still)
+        await late.own(1, changes_of("left over"), just_still)
     assert await read(topics, 1) == [b"left over", b"newer"]
 
 
-async def test_who_owns_nothing_may_say_nothing(
+async def test_a_publisher_that_owns_nothing_publishes_nothing(
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     with pytest.raises(FencedError):
-        await publishers[0].change(1, said("mine"))
+        await publishers[0].change(1, changes_of("mine"))
     await publishers[0].own(1, [], yes)
     await publishers[0].disown([1])
     with pytest.raises(FencedError):
-        await publishers[0].change(1, said("mine"))
+        await publishers[0].change(1, changes_of("mine"))
     assert await read(topics, 1) == []
 
 
-async def test_a_dead_letter_that_does_not_fit_says_where_its_value_is(
+async def test_a_dead_letter_that_does_not_fit_names_where_its_value_is(
     real_kafka: Kafka, settings: Settings
 ) -> None:
     small = {"max.message.bytes": "20000"}

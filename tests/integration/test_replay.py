@@ -1,4 +1,4 @@
-"""Replay on real servers: a topic's range gives what the walk gives, and workers go on from it."""
+"""Replay on real servers: a range gives what workers give, and they go on from it."""
 
 import random
 from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ def history(seed: int, customers: int = 40, events: int = 1_500) -> list[Event]:
 
 
 async def expected(shop: Shop) -> dict[str, bytes]:
-    """The folded part of every record that is no mere marker, of one walk over all topics."""
+    """The folded part of every record that is no mere marker, of one fold over all topics."""
     mark = shop.taxonomy.fingerprint
     stored = await shop.oracle()
     return {
@@ -64,15 +64,15 @@ async def expected(shop: Shop) -> dict[str, bytes]:
     }
 
 
-async def test_a_replay_of_all_topics_leaves_what_the_walk_gives(shop: Shop) -> None:
+async def test_a_replay_of_all_topics_leaves_what_one_fold_of_them_leaves(shop: Shop) -> None:
     await shop.produce(*history(1))
     summary = await backfill(shop.settings, shop.taxonomy, EVERYTHING)
     assert await shop.folded() == await expected(shop)
     assert await shop.model() == shop.model_updates(await shop.oracle())
     assert summary.applied.total() == len(history(1))
     changes = await shop.read(shop.settings.topic_changes)
-    said = [change.key for change in changes if change.value is not None]
-    assert len(said) == len(set(said)) == summary.changes
+    published = [change.key for change in changes if change.value is not None]
+    assert len(published) == len(set(published)) == summary.changes
     assert [change.key for change in changes if change.value is None] == [b"c3"]
     for change in changes:
         public = await shop.public(change.key.decode())

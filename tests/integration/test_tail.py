@@ -5,44 +5,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
-from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_persona.api.customer_log import (
     ENOUGH_EVENTS,
     KEPT_SECONDS,
-    MOST_CALLERS,
-    PATIENCE,
     SECONDS,
     STEPS,
     Found,
     Tail,
 )
-from stream_persona.demo.embedded import free_port
-from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
-from tests.support.kafka_node import RealKafka
+from tests.support.customer_logs import LATE, crowd, mine, produce, tail_of, values
 from tests.support.servers import EmbeddedKafka, Kafka, declare_topics, settings_for, topics_of
-from tests.support.slow_proxy import SlowProxy
 from tests.support.waiting import eventually
-
-#: Seconds by which a machine that does other things as well may be late.
-LATE = 2.0
-
-
-@asynccontextmanager
-async def tail_of(settings: Settings) -> AsyncIterator[Tail]:
-    tail = Tail(settings)
-    try:
-        yield tail
-    finally:
-        await tail.close()
 
 
 @pytest.fixture
@@ -51,32 +33,7 @@ async def tail(declared_topics: Settings) -> AsyncIterator[Tail]:
         yield tail
 
 
-async def produce(
-    settings: Settings, topic: str, messages: Iterable[tuple[str, bytes | None]], at: str = "c"
-) -> None:
-    """Messages to the home partition of a customer, whoever's they are."""
-    partition = home(at, settings.partitions)
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.brokers, linger_ms=5, max_batch_size=262_144
-    ) as producer:
-        for key, value in messages:
-            await producer.send(topic, value, key.encode(), partition)
-
-
-def crowd(number: int) -> Iterable[tuple[str, bytes]]:
-    """Messages of others."""
-    return ((f"other-{n}", b'{"padding": "%0180d"}' % n) for n in range(number))
-
-
-def mine(*values: int) -> list[tuple[str, bytes]]:
-    return [("c", b"%d" % value) for value in values]
-
-
-def values(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[bytes | None]:
-    return [record.value for record in records]
-
-
-async def test_it_finds_what_has_the_customers_key_in_the_order_of_each_topic(
+async def test_messages_with_the_customers_key_are_found_in_the_order_of_each_topic(
     tail: Tail, declared_topics: Settings
 ) -> None:
     settings = declared_topics
@@ -92,7 +49,7 @@ async def test_it_finds_what_has_the_customers_key_in_the_order_of_each_topic(
     assert found.complete
 
 
-async def test_of_a_customer_without_messages_and_of_empty_topics_it_finds_nothing(
+async def test_a_customer_without_messages_and_empty_topics_have_nothing_to_find(
     tail: Tail, declared_topics: Settings
 ) -> None:
     assert await tail.find("c") == Found((), (), complete=True)
@@ -223,8 +180,8 @@ async def test_holes_that_compaction_leaves_are_passed_over(
         "max.compaction.lag.ms": "100",
     }  # fmt: skip
     await declare_topics(real_kafka, [settings.topic_changes], settings.partitions, compacting)
-    said = [message for n in range(300) for message in (*mine(n), ("other", b"%d" % n))]
-    await produce(settings, settings.topic_changes, said)
+    messages = [message for n in range(300) for message in (*mine(n), ("other", b"%d" % n))]
+    await produce(settings, settings.topic_changes, messages)
 
     async def compacted() -> bool:
         await produce(settings, settings.topic_changes, [("last", b"x")])  # begins a segment
@@ -252,62 +209,3 @@ async def test_the_embedded_broker_is_read_as_well() -> None:
         assert (values(found.events), found.complete) == ([b"1", b"2"], True)
     finally:
         embedded.close()
-
-
-# --- callers, and brokers that are away ---
-
-
-async def test_what_was_found_is_given_again_for_a_moment(
-    tail: Tail, declared_topics: Settings
-) -> None:
-    await produce(declared_topics, declared_topics.topic_browses, mine(1))
-    first, second = await asyncio.gather(tail.find("c"), tail.find("c"))
-    assert first is second is await tail.find("c")
-    await produce(declared_topics, declared_topics.topic_browses, mine(2))
-
-    async def anew() -> bool:
-        return values((await tail.find("c")).events) == [b"1", b"2"]
-
-    await eventually(anew, KEPT_SECONDS + LATE, "it is not looked for again")
-
-
-async def test_a_broker_that_is_away_is_said_so_at_once(settings: Settings) -> None:
-    away = settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
-    async with tail_of(away) as tail:
-        for _ in range(2):
-            with pytest.raises(UnavailableError, match="the broker does not give a customer"):
-                await tail.find("c")
-
-
-async def test_a_silent_broker_is_waited_for_by_few_and_not_for_long(settings: Settings) -> None:
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
-        port = silent.sockets[0].getsockname()[1]
-        async with tail_of(settings.model_copy(update={"brokers": f"127.0.0.1:{port}"})) as tail:
-            begun = time.monotonic()
-            waiting = [asyncio.create_task(tail.find(f"c{n}")) for n in range(MOST_CALLERS)]
-            await asyncio.sleep(0)
-            with pytest.raises(UnavailableError, match="too many"):
-                await tail.find("one-more")
-            assert time.monotonic() - begun < 1
-            ends = await asyncio.gather(*waiting, return_exceptions=True)
-            assert {type(end) for end in ends} == {UnavailableError}
-            assert time.monotonic() - begun < PATIENCE + LATE
-
-
-async def test_a_broker_that_falls_silent_and_comes_back_is_read_again(
-    real_kafka: Kafka, declared_topics: Settings
-) -> None:
-    if not isinstance(real_kafka, RealKafka):
-        pytest.skip("needs a Kafka behind a proxy")
-    await produce(declared_topics, declared_topics.topic_browses, mine(1))
-    async with SlowProxy.of_kafka(real_kafka) as proxy:
-        behind = declared_topics.model_copy(update={"brokers": proxy.address})
-        async with tail_of(behind) as tail:
-            assert values((await tail.find("c")).events) == [b"1"]
-            proxy.freeze()
-            with pytest.raises(UnavailableError):
-                await tail.find("other")
-            proxy.unfreeze()
-            assert await tail.find("other") == Found((), (), complete=True)
-            proxy.cut()
-            assert await tail.find("another") == Found((), (), complete=True)

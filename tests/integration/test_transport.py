@@ -17,7 +17,7 @@ START_SECONDS = 40.0  # the embedded broker takes its time over a group
 
 
 class Shop:
-    """The broker as its clients see it: somebody sends, somebody asks what is committed."""
+    """The broker as its clients see it: events are sent, and offsets are committed."""
 
     def __init__(self, kafka: Kafka, settings: Settings) -> None:
         self.kafka = kafka
@@ -106,7 +106,7 @@ async def test_batches_acked_out_of_order_are_committed_when_their_prefix_is_don
 async def test_a_batch_that_is_not_acked_is_not_committed_and_comes_again(
     shop: Shop, start_worker: Callable[..., Worker]
 ) -> None:
-    # Who dies is missed after half the usual time.
+    # A worker that dies is missed after half the usual time.
     shop.settings = shop.settings.model_copy(update={"session_timeout": 3.0})
     await shop.send(shop.settings.partitions, b"before")
     first = start_worker("hold")

@@ -15,7 +15,7 @@ import stream_persona
 PACKAGE = Path(stream_persona.__file__).parent
 
 #: What everything may import.
-FOUNDATION: Final = frozenset({"errors", "settings"})
+FOUNDATION: Final = frozenset({"errors", "retrying", "settings"})
 _CORE = frozenset({"domain", "model", "pipeline"})
 _STATE_AND_STREAM = _CORE | {"store", "kafka"}
 #: Packages and what else they may import of ours: what is below them, and nothing beside them.

@@ -1,4 +1,4 @@
--- Forgets an announced write, once all of it is done.
+-- Removes an announced write, once all of it is done.
 --
 -- KEYS[1]           persona-owner:<partition>:{...}  hash: token, turn, redo, pending
 -- ARGV[1], ARGV[2]  the writer's token and its turn

@@ -1,10 +1,10 @@
--- Publishes a partition's share of the model if its writer still owns the partition.
+-- Publishes a partition's shard of the model if its writer still owns the partition.
 --
 -- KEYS[1]  persona-owner:<partition>:{...}  hash with the owner's token; in the slot of KEYS[2]
 -- KEYS[2]  persona-model:<partition>
 --
 -- ARGV[1]  the writer's token
--- ARGV[2]  stamp and share
+-- ARGV[2]  stamp and shard
 --
 -- Returns 1 when written, 0 when another worker has claimed the partition.
 

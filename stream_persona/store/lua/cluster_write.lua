@@ -1,4 +1,4 @@
--- One hash slot's share of an announced write, if no newer writer has put a fence there.
+-- Does an announced write in one hash slot, unless a newer writer has put a fence there.
 --
 -- KEYS[1]     persona-fence:<partition>:{...}  the oldest writer that may write here
 -- KEYS[2 ..]  keys of the same slot (persona-state:*, persona:*, persona-deleted:*,

@@ -1,38 +1,26 @@
 """What broken producers send, through the whole path: an event with bounded effect, or a letter."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka.structs import ConsumerRecord
 
-from stream_persona.domain import events, record_codec
+from stream_persona.domain import events
 from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS, encode
-from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
-from stream_persona.store.memory import MemoryTables
 from tests.support.builders import (
-    DAY,
-    HOUR,
     NOW,
-    Outbox,
-    assignment,
-    deletion,
-    delivered,
     fetched,
     purchase,
     raw,
     shop,
     unpacked,
-    walked,
-    worker,
 )
+from tests.support.one_worker import SHOP, good, left_by, stored
 
-SHOP = shop()
 LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
 YEAR_9999 = 253_402_300_799_999
 
@@ -63,7 +51,7 @@ def basket(items: int, attributes: int = 0, length: int = 1, **more: Any) -> byt
 
 
 def nested(levels: int, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
-    """An event that is nested so deep in a field nobody knows."""
+    """An event that is nested so deep in an unknown field."""
     inner = levels - 1
     return text(VIEW)[:-1] + b',"z":' + opening * inner + b"0" + closing * inner + b"}"
 
@@ -147,7 +135,7 @@ REFUSED: dict[str, tuple[str, bytes | None, str]] = {
     "one with NUL": ("browses", text(VIEW, customer_id="a\0b"), "invalid_id"),
     "one that turns text around": ("browses", text(VIEW, customer_id="a\u202eb"), "invalid_id"),
     # --- personas ---
-    "a persona nobody has": ("persona-assignments", text(ASSIGNED, persona="x"), "unknown_persona"),
+    "an unknown persona": ("persona-assignments", text(ASSIGNED, persona="x"), "unknown_persona"),
     "one with strange letters": (
         "persona-assignments", text(ASSIGNED, persona="\x07" * 128), "unknown_persona"),
     "an assignment of nothing": (
@@ -172,32 +160,13 @@ READ: dict[str, tuple[str, bytes]] = {
     "a key twice": ("browses", b'{"customer_id":"first",' + text(VIEW)[1:]),
     "256 levels": ("browses", nested(MAX_DEPTH)),
     "brackets in a text": ("browses", text(VIEW, z='"\\' + "[{" * 10_000)),
-    "what nobody knows": ("browses", text(VIEW)[:-1] + b',"z":[1e400,-0,[{}]]}'),
-    "bad UTF-8 where nobody looks": ("browses", text(VIEW)[:-1] + b',"z":"\xff"}'),
+    "unknown fields": ("browses", text(VIEW)[:-1] + b',"z":[1e400,-0,[{}]]}'),
+    "bad UTF-8 in an unknown field": ("browses", text(VIEW)[:-1] + b',"z":"\xff"}'),
     "a deletion that says more": ("customer-deletions", text(DELETED, items=LONG)),
     "an end in the year 9999": ("persona-assignments", text(ASSIGNED, expires_at=YEAR_9999)),
     "the first millisecond": ("engagements", text(OPENED, occurred_at=0)),
     "the last millisecond": ("engagements", text(OPENED, occurred_at=YEAR_9999)),
 }
-
-
-async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Outbox]:
-    tables, outbox = MemoryTables(), Outbox()
-    working = worker(tables, outbox, SHOP)
-    await working.assign([0])
-    for batch in batches:
-        await working.process(batch)
-    await working.refresh()
-    return tables, outbox
-
-
-def stored(tables: MemoryTables, customer: str = "c") -> Record:
-    (record,) = record_codec.decode_records([tables.states[customer]], SHOP.fingerprint)
-    return record
-
-
-def good(first: int = 1_000, at: int = NOW + HOUR, customer: str = "good") -> list[ConsumerRecord]:
-    return fetched(purchase(f"good-{first}", at, customer), first=first)
 
 
 @pytest.mark.parametrize(("topic", "value", "reason"), REFUSED.values(), ids=REFUSED)
@@ -258,8 +227,8 @@ async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
         "\\",
         "%00",
     ]
-    told = [purchase(f"e{i}", customer=name) for i, name in enumerate(names)]
-    tables, _ = await left_by(fetched(*told))
+    bought_by = [purchase(f"e{i}", customer=name) for i, name in enumerate(names)]
+    tables, _ = await left_by(fetched(*bought_by))
     assert tables.states.keys() == set(names)
 
 
@@ -281,7 +250,7 @@ async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
         (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1.5")),
     ],
 )  # fmt: skip
-async def test_a_reroute_that_does_not_say_where_it_came_in_is_a_dead_letter(
+async def test_a_reroute_without_its_origin_is_a_dead_letter(
     headers: tuple[tuple[str, bytes], ...],
 ) -> None:
     stray = raw(REROUTES, encode(purchase("p")), 3, 0, headers)
@@ -317,87 +286,3 @@ def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -
     assert len(tokenizer.slots) <= 100_000
     assert max(len(names) for names in tokenizer.names.tokens.values()) == 2
     assert max(len(name) for names in tokenizer.names.tokens.values() for name in names) == MAX_NAME
-
-
-# --- times far in the future, by messages that say when they arrived ---
-
-FAR = round(SHOP.policy.max_future_seconds * 1_000)
-
-
-def arrived(event: events.Event, at: int, offset: int) -> ConsumerRecord:
-    return replace(fetched(event, first=offset)[0], timestamp=at)
-
-
-async def test_a_purchase_in_the_year_9999_does_not_age_what_is_known() -> None:
-    wrong = arrived(purchase("p", YEAR_9999), NOW, 0)
-    tables, _ = await left_by([wrong])
-    assert stored(tables).counts.clock <= NOW + FAR
-    before = stored(tables).counts
-    tables, _ = await left_by([wrong, *good(first=1, at=NOW + 1, customer="c")])
-    after = stored(tables).counts
-    assert after.epoch == before.epoch
-    assert after.values.sum() > 1.9 * before.values.sum()
-
-
-async def test_a_purchase_of_1970_does_not_count_beside_those_of_today() -> None:
-    old = arrived(purchase("p", 0), NOW, 0)
-    with_old, _ = await left_by([old, *good(first=1, customer="c")])
-    alone, _ = await left_by(good(first=1, customer="c"))
-    ours, theirs = stored(with_old), stored(alone)
-    assert ours.counts.values.tolist() == theirs.counts.values.tolist()
-    assert ours.counts.clock == theirs.counts.clock
-
-
-async def test_an_assignment_of_the_year_9999_gives_way_to_a_later_one() -> None:
-    wrong = arrived(assignment("a", YEAR_9999, persona="gamer"), NOW, 0)
-    later = NOW + FAR + 1
-    right = arrived(assignment("b", later, persona="parent"), later, 1)
-    tables, _ = await left_by([wrong, right])
-    assert stored(tables).active_label() == "parent"
-
-
-async def test_a_deletion_of_the_year_9999_does_not_drop_what_comes_later() -> None:
-    wrong = arrived(deletion("d", YEAR_9999), NOW, 0)
-    later = NOW + FAR + 1
-    tables, _ = await left_by([wrong, arrived(purchase("p", later), later, 0)])
-    assert len(stored(tables).counts.keys)
-    assert stored(tables).deleted_at <= NOW + FAR
-
-
-async def test_an_assignment_that_ends_in_the_year_9999_holds() -> None:
-    tables, _ = await left_by(fetched(assignment("a", expires_at=YEAR_9999), purchase("p")))
-    assert stored(tables).active_label() == "parent"
-
-
-def test_without_an_arrival_a_clock_is_taken_as_it_is_until_the_customer_is_deleted() -> None:
-    wrong, right = purchase("p", YEAR_9999), purchase("q", NOW)
-    record = walked(delivered(wrong, right), SHOP).records["c"]
-    assert record.counts.clock == YEAR_9999
-    assert record.counts.values.tolist() == (
-        walked(delivered(wrong), SHOP).records["c"].counts.values.tolist()
-    )
-    forgotten = walked(
-        delivered(deletion("d", NOW), purchase("r", NOW + DAY), first=9), SHOP, {"c": record}
-    ).records["c"]
-    assert forgotten.counts.clock == NOW + DAY
-
-
-async def test_a_correction_right_after_an_assignment_of_the_year_9999_holds() -> None:
-    wrong = arrived(assignment("a", YEAR_9999, persona="gamer"), NOW, 0)
-    right = arrived(assignment("b", NOW + 1, persona="parent"), NOW + 1, 1)
-    tables, _ = await left_by([wrong, right])
-    assert stored(tables).active_label() == "parent"
-
-
-async def test_what_comes_right_after_a_deletion_of_the_year_9999_counts() -> None:
-    wrong = arrived(deletion("d", YEAR_9999), NOW, 0)
-    tables, _ = await left_by([wrong, arrived(purchase("p", NOW + 1), NOW + 1, 0)])
-    assert len(stored(tables).counts.keys)
-
-
-async def test_a_retry_is_still_found_out_after_an_event_of_the_year_9999() -> None:
-    wrong = arrived(purchase("p", YEAR_9999), NOW, 0)
-    twice = [arrived(purchase("q", NOW + 1), NOW + 1, offset) for offset in (1, 2)]
-    once, _ = await left_by([wrong, twice[0]])
-    tables, _ = await left_by([wrong, *twice])
-    assert stored(tables).counts.values.tolist() == stored(once).counts.values.tolist()

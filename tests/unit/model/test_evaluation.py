@@ -1,7 +1,6 @@
 """Prequential figures: River's, calibration as counts, and alarms only when a model gets worse."""
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -18,22 +17,7 @@ from stream_persona.model.evaluation import (
     calibration_error,
     pooled,
 )
-
-NAMES = tuple("abcdefg")
-
-Trials = list[tuple[str, list[float]]]
-
-
-def shoppers(seed: int, count: int, *, sharpness: float = 1.5, until: float = math.inf) -> Trials:
-    """Trials of a calibrated model; from ``until`` on the truth has nothing to do with it."""
-    rng = random.Random(seed)
-    made = []
-    for number in range(count):
-        odds = [math.exp(rng.gauss(0, sharpness)) for _ in NAMES]
-        row = [each / sum(odds) for each in odds]
-        truth = rng.choices(NAMES, row if number < until else None)[0]
-        made.append((truth, row))
-    return made
+from tests.support.trials import NAMES, Trials, shoppers
 
 
 def judge(trials: Trials, names: Sequence[str] = NAMES) -> Prequential:

@@ -1,9 +1,9 @@
-"""Replay of files into tables: the same fold as the walk's, once, and nothing lost in silence."""
+"""Replay of files into tables: the same fold as a worker's, once, and nothing lost in silence."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.errors import FencedError, InputError
+from stream_persona.errors import FencedError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
-from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
+from stream_persona.replay.files import Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
@@ -37,25 +37,14 @@ from tests.support.builders import (
     tastes,
     worker_settings,
 )
+from tests.support.event_files import SETTINGS, file_of, line
 
 TAXONOMY = shop()
-SETTINGS = worker_settings(partitions=4)
 HISTORY = tastes(TAXONOMY)
 
 
-def line(event: Event, **more: object) -> bytes:
-    """An event as a line that says which topic it is of."""
-    fields = json.loads(encode(event)) | {"topic": SETTINGS.input_topics[kind_of(event)]} | more
-    return json.dumps(fields).encode() + b"\n"
-
-
-def file_of(path: Path, happened: Iterable[Event]) -> Path:
-    path.write_bytes(b"".join(map(line, happened)))
-    return path
-
-
 def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
-    """What the lines of a file are to the walk."""
+    """The lines of a file as they are applied."""
     partition = file_partition(str(path))
     return [Delivery.of(e, kind_of(e), partition, n) for n, e in enumerate(happened, 1)]
 
@@ -96,7 +85,7 @@ def changes(outbox: Outbox) -> list[dict[str, Any] | None]:
     return [None if value is None else json.loads(value) for value in values]
 
 
-async def test_a_replayed_file_leaves_the_records_that_the_walk_gives(tmp_path: Path) -> None:
+async def test_a_replayed_file_leaves_the_records_that_a_worker_leaves(tmp_path: Path) -> None:
     path, tables = file_of(tmp_path / "history.jsonl", HISTORY), MemoryTables()
     summary = await replayed(tables, path)
     assert folded(tables) == oracle(deliveries(path, HISTORY))
@@ -123,20 +112,20 @@ async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
     assert folded(tables) == oracle(run)
 
 
-async def test_the_parts_of_the_model_are_the_fold_of_the_records(tmp_path: Path) -> None:
+async def test_the_shards_of_the_model_are_the_fold_of_the_records(tmp_path: Path) -> None:
     path, tables = file_of(tmp_path / "history.jsonl", HISTORY), MemoryTables()
     await replayed(tables, path)
     outcome = process.apply_events(deliveries(path, HISTORY), {}, TAXONOMY, Tokenizer(TAXONOMY))
     expected, published = PersonaClassifier(), PersonaClassifier()
-    for lesson in outcome.model_updates:
-        expected.add(lesson.part, lesson.persona, lesson.sign)
+    for update in outcome.model_updates:
+        expected.add(update.part, update.persona, update.sign)
     for _, part in (await tables.parts(range(SETTINGS.partitions))).values():
         published.merge(unpack(part, TAXONOMY).sums)
     assert expected.customers
     assert published.canonical() == expected.canonical()
 
 
-async def test_each_customer_is_spoken_of_once_and_the_public_record_says_the_same(
+async def test_each_customer_has_one_change_that_equals_the_public_record(
     tmp_path: Path,
 ) -> None:
     path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
@@ -149,7 +138,7 @@ async def test_each_customer_is_spoken_of_once_and_the_public_record_says_the_sa
         assert public["distribution"] == change["current"]["distribution"]
 
 
-async def test_predictions_of_a_replay_know_the_whole_model(tmp_path: Path) -> None:
+async def test_predictions_of_a_replay_are_made_with_the_whole_model(tmp_path: Path) -> None:
     newcomer = [purchase(f"n{i}", NOW + i, "new", ("gamer",)) for i in range(5)]
     path, tables = file_of(tmp_path / "h.jsonl", [*newcomer, *HISTORY]), MemoryTables()
     await replayed(tables, path)
@@ -169,7 +158,7 @@ async def test_replaying_a_file_twice_changes_and_publishes_nothing_more(tmp_pat
     assert {c["change_id"] for c in changes(outbox) if c} <= {
         json.loads(copy)["change_id"] for copy in tables.announced[: len(before[1])]
     }
-    assert unpublished  # what the first replay wrote last is said again by the next owner
+    assert unpublished  # what the first replay wrote last is published again by the next owner
 
 
 async def test_a_file_that_has_grown_gives_its_new_lines(tmp_path: Path) -> None:
@@ -185,18 +174,6 @@ async def test_two_files_are_two_inputs(tmp_path: Path) -> None:
     second = file_of(tmp_path / "2.jsonl", [purchase("e2", NOW + 1)])
     summary = await replayed(MemoryTables(), first, second)
     assert summary.applied == {"purchase": 2}
-
-
-def test_no_two_of_many_file_names_are_taken_for_one() -> None:
-    names = [f"exports/{n:05}.jsonl" for n in range(20_000)]
-    assert len({file_partition(name) for name in names}) == len(names)
-
-
-@pytest.mark.parametrize("kind", range(len(KIND_NAMES)))
-def test_positions_of_files_keep_clear_of_those_of_topics(kind: int) -> None:
-    source = Delivery.of(browse("e"), kind, file_partition("history.jsonl"), 1).source
-    assert source > len(KIND_NAMES) << 16
-    assert (source >> 16) & 7 == kind
 
 
 UNREADABLE = {
@@ -260,7 +237,7 @@ async def test_a_deletion_is_published_and_leaves_its_memory_alone(tmp_path: Pat
     assert gone not in {name for p in range(4) for name in await tables.labelled(p)}
 
 
-async def test_nothing_is_published_when_nothing_shall_be(tmp_path: Path) -> None:
+async def test_nothing_is_published_when_that_was_not_asked_for(tmp_path: Path) -> None:
     tables, outbox = MemoryTables(), Outbox()
     path = file_of(tmp_path / "h.jsonl", [*HISTORY, deletion("d", NOW, "nobody")])
     summary = await replayed(tables, path, outbox=outbox, publish=False)
@@ -299,62 +276,3 @@ async def test_names_of_tokens_are_kept_and_affinities_written(tmp_path: Path) -
     await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY))
     assert "category:gamer" in {token for _, token in await tables.names()}
     assert tables.affinities["gamer"]["category:gamer"] > 1
-
-
-async def test_rows_of_parquet_are_events_as_lines_are(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    happened = [
-        purchase("e1", categories=("food", "baby/diapers")),
-        browse("e2", NOW + 1),
-        assignment("a1", NOW + 2, persona=None),
-        purchase("e3", NOW + 3),
-    ]
-    rows = [json.loads(line(event)) for event in happened]
-    columns = {name: None for row in rows for name in row}
-    rows = [{**columns, **row} for row in rows]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), path := tmp_path / "h.parquet")
-    files = Files([path], None, SETTINGS, TAXONOMY)
-    found = [each async for chunk in files.chunks() for each in chunk]
-    assert files.total == len(happened)
-    assert [each.event for each in found if isinstance(each, Delivery)] == happened
-    assert [each.offset for each in found if isinstance(each, Delivery)] == [1, 2, 3, 4]
-
-
-async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    item = {"product_id": "p", "price": 2.5, "attributes": {"colour": "red"}}
-    frame = pandas.DataFrame({
-        "event_id": ["e1", "e2"],
-        "customer_id": ["c", "c"],
-        "occurred_at": pandas.to_datetime(["2023-11-14T22:13:20", "2023-11-14T22:13:21"]),
-        "action": ["view", "view"],
-        "product": [item, None],
-        "query": [float("nan"), None],
-    })  # fmt: skip
-    frame.to_parquet(tmp_path / "browses.parquet")
-    files = Files([tmp_path / "browses.parquet"], 1, SETTINGS, TAXONOMY)
-    (chunk,) = [chunk async for chunk in files.chunks()]
-    first, second = chunk
-    assert isinstance(first, Delivery)
-    assert isinstance(second, Delivery)
-    assert first.at == NOW
-    assert first.event.product.attributes == {"colour": "red"}  # type: ignore[union-attr]
-    assert second.event.product is None  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("content", [b"PAR1 and no more", None])
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "broken.parquet"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.parquet: cannot be read"):
-        Files([path], None, SETTINGS, TAXONOMY)
-
-
-async def test_long_files_come_in_chunks(tmp_path: Path) -> None:
-    path = file_of(tmp_path / "h.jsonl", [browse("e")] * (CHUNK + 1))
-    files = Files([path], None, SETTINGS, TAXONOMY)
-    assert [len(chunk) async for chunk in files.chunks()] == [CHUNK, 1]
-    assert files.total == CHUNK + 1

@@ -13,15 +13,14 @@ from stream_persona.model.evaluation import ALARMS, BINS, Bin, Prequential
 from stream_persona.store.worker_status import (
     ModelStatus,
     WorkerStatus,
-    added,
+    add_models,
     decode,
     encode,
     figures,
     merged_models,
 )
-from tests.unit.model.test_evaluation import Trials, shoppers
+from tests.support.trials import NAMES, Trials, shoppers
 
-NAMES = tuple("abcdefg")
 FIGURES = (
     "trials", "log_loss", "prior_log_loss", "accuracy", "macro_f1", "ece", "recent_log_loss",
     "recent_accuracy",
@@ -93,19 +92,19 @@ def test_what_is_no_report_is_refused(blob: bytes) -> None:
 
 @pytest.mark.parametrize("changed", [{"personas": ["a"]}, {"change_counts": [1]}])
 def test_tables_of_another_shape_are_refused(changed: dict[str, Any]) -> None:
-    told = msgspec.to_builtins(report(model_of([]))) | changed
+    fields = msgspec.to_builtins(report(model_of([]))) | changed
     with pytest.raises(msgspec.ValidationError, match="expected"):
-        decode(msgspec.json.encode(told))
+        decode(msgspec.json.encode(fields))
 
 
 @given(models, models)
 def test_adding_is_commutative(one: ModelStatus, other: ModelStatus) -> None:
-    assert added(one, other) == added(other, one)
+    assert add_models(one, other) == add_models(other, one)
 
 
 @given(models, models, models)
 def test_adding_is_associative(one: ModelStatus, two: ModelStatus, three: ModelStatus) -> None:
-    assert close(added(added(one, two), three), added(one, added(two, three)))
+    assert close(add_models(add_models(one, two), three), add_models(one, add_models(two, three)))
 
 
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 40), min_size=1, max_size=4))
@@ -137,7 +136,7 @@ def test_personas_are_aligned_by_name() -> None:
     one, other = model_of(shoppers(1, 50)), model_of(shoppers(2, 60))
     order = random.Random(3).sample(range(len(NAMES)), len(NAMES))
     moved = report(reordered(other, order), personas=[NAMES[n] for n in order])
-    assert merged_models([report(one), moved], NAMES) == [added(one, other)]
+    assert merged_models([report(one), moved], NAMES) == [add_models(one, other)]
 
 
 def test_personas_that_are_no_more_are_left_out_and_new_ones_have_no_counts_yet() -> None:
@@ -165,5 +164,5 @@ def test_a_challenger_that_is_out_at_one_worker_says_why() -> None:
 def test_only_the_newest_alarms_of_all_workers_are_kept() -> None:
     alarms = [[(at, at // 10) for at in range(first, 400, 20)] for first in (0, 10)]
     models = [msgspec.structs.replace(model_of([]), alarms=own) for own in alarms]
-    kept = reduce(added, models).alarms
+    kept = reduce(add_models, models).alarms
     assert kept == [(at, at // 10) for at in range(200, 400, 10)]

@@ -1,0 +1,70 @@
+"""An assignment and a deletion from the command line, and the receipts for them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from stream_persona.domain.events import check_id, rfc3339
+from stream_persona.errors import QueryError
+from stream_persona.kafka.commands import new_assignment, new_deletion, send_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.settings import Settings
+
+
+async def assign(
+    settings: Settings,
+    taxonomy: Taxonomy,
+    customer_id: str,
+    persona: str | None,
+    source: str,
+    clock: Callable[[], int] = time.time_ns,
+) -> dict[str, Any]:
+    """Assign a persona (None withdraws it) and return the receipt, once the broker has it.
+
+    ``clock`` gives epoch nanoseconds.
+
+    Raises:
+        DecodeError: the id or the source is malformed.
+        QueryError: the taxonomy has no such persona.
+        UnavailableError: the broker does not answer.
+    """
+    check_id(customer_id)
+    if persona is not None and persona not in taxonomy.names:
+        known = ", ".join(taxonomy.names)
+        raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
+    now = clock() // 1_000_000
+    event = new_assignment(taxonomy, customer_id, persona, source, at=now)
+    await send_once(settings, event)
+    return {
+        "assignment_id": event.assignment_id,
+        "customer_id": customer_id,
+        "persona": persona,
+        "source": source,
+        "occurred_at": rfc3339(now),
+        "topic": settings.topic_assignments,
+    }
+
+
+async def delete(
+    settings: Settings, customer_id: str, clock: Callable[[], int] = time.time_ns
+) -> dict[str, Any]:
+    """Ask for a customer to be forgotten and return the receipt, once the broker has it.
+
+    Raises:
+        DecodeError: the id is malformed.
+        UnavailableError: the broker does not answer.
+    """
+    now = clock() // 1_000_000
+    event = new_deletion(customer_id, at=now)
+    await send_once(settings, event)
+    return {
+        "request_id": event.request_id,
+        "customer_id": customer_id,
+        "requested_at": rfc3339(now),
+        "topic": settings.topic_deletions,
+    }

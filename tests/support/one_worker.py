@@ -1,0 +1,31 @@
+"""What one worker on tables in memory leaves behind after some batches."""
+
+from collections.abc import Sequence
+
+from aiokafka.structs import ConsumerRecord
+
+from stream_persona.domain import record_codec
+from stream_persona.domain.record import Record
+from stream_persona.store.memory import MemoryTables
+from tests.support.builders import HOUR, NOW, Outbox, fetched, purchase, shop, worker
+
+SHOP = shop()
+
+
+async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Outbox]:
+    tables, outbox = MemoryTables(), Outbox()
+    working = worker(tables, outbox, SHOP)
+    await working.assign([0])
+    for batch in batches:
+        await working.process(batch)
+    await working.refresh()
+    return tables, outbox
+
+
+def stored(tables: MemoryTables, customer: str = "c") -> Record:
+    (record,) = record_codec.decode_records([tables.states[customer]], SHOP.fingerprint)
+    return record
+
+
+def good(first: int = 1_000, at: int = NOW + HOUR, customer: str = "good") -> list[ConsumerRecord]:
+    return fetched(purchase(f"good-{first}", at, customer), first=first)

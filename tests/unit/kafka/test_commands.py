@@ -1,0 +1,65 @@
+"""Commands are events that workers can read, or are refused with what to do about it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from stream_persona.domain.events import ASSIGNMENT, Assignment, decode_event, encode
+from stream_persona.errors import DecodeError, QueryError, UnavailableError
+from stream_persona.kafka.commands import Commands, new_assignment, new_deletion
+from tests.support.builders import NOW, shop, worker_settings
+
+SHOP = shop()
+
+
+def assignment(customer: str = "c", persona: str | None = "parent", **more: Any) -> Assignment:
+    return new_assignment(SHOP, customer, persona, **{"at": NOW} | more)
+
+
+def test_an_assignment_is_an_event_that_a_worker_reads() -> None:
+    at = datetime.fromtimestamp(NOW / 1_000, UTC)
+    for given in (assignment(source="crm", expires_at=NOW + 1), assignment(persona=None, at=at)):
+        assert decode_event(ASSIGNMENT, encode(given)) == given
+
+
+def test_two_commands_have_ids_of_their_own() -> None:
+    assert assignment().assignment_id != assignment().assignment_id
+    assert new_deletion("c", at=NOW).request_id != new_deletion("c", at=NOW).request_id
+
+
+@pytest.mark.parametrize("persona", ["astronaut", "", "\ud800", "x" * 1_000])
+def test_a_persona_that_the_taxonomy_does_not_have_is_refused_with_those_it_has(
+    persona: str,
+) -> None:
+    with pytest.raises(QueryError, match=r"expected one of .*parent") as refused:
+        assignment(persona=persona)
+    assert len(str(refused.value).encode()) < 500
+
+
+@pytest.mark.parametrize("customer", ["", "a\tb", "x" * 257])
+def test_an_id_that_no_customer_can_have_is_refused(customer: str) -> None:
+    with pytest.raises(DecodeError):
+        assignment(customer)
+    with pytest.raises(DecodeError):
+        new_deletion(customer, at=NOW)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": "\ud800"}, {"source": "x" * 1_025}, {"expires_at": -1}, {"at": -1}]
+)
+def test_what_a_worker_could_not_read_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        assignment(**wrong)
+
+
+async def test_without_a_broker_a_command_is_refused_after_it_has_been_checked() -> None:
+    commands = Commands(worker_settings(), SHOP, clock=lambda: NOW * 1_000_000)
+    assert not commands.ready
+    with pytest.raises(UnavailableError, match="no Kafka broker has been reached yet"):
+        await commands.assign("c", "parent")
+    with pytest.raises(UnavailableError):
+        await commands.delete("c")
+    with pytest.raises(QueryError):
+        await commands.assign("c", "astronaut")
+    await commands.close()

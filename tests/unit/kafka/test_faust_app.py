@@ -1,0 +1,58 @@
+"""Faust takes the options of the batched transport, and a crash ends the process."""
+
+from typing import Any
+
+import faust
+import pytest
+from yarl import URL
+
+from stream_persona.errors import SettingsError
+from stream_persona.kafka import faust_app
+from stream_persona.kafka.faust_app import BatchApp, broker_urls, faust_options
+from stream_persona.kafka.transport import Transport
+from stream_persona.settings import Settings
+
+
+def test_brokers_become_addresses_of_this_transport() -> None:
+    assert broker_urls("a:9092, b:9093,[::1]:9094") == [
+        URL("batched://a:9092"),
+        URL("batched://b:9093"),
+        URL("batched://[::1]:9094"),
+    ]
+
+
+@pytest.mark.parametrize("brokers", ["", "a:9092,", "a:port", "kafka://a:9092", "a:9092/b"])
+def test_brokers_that_cannot_be_read_are_refused(brokers: str) -> None:
+    with pytest.raises(SettingsError, match="STREAM_PERSONA_BROKERS"):
+        broker_urls(brokers)
+
+
+def test_faust_takes_the_options_and_finds_the_transport_by_its_scheme() -> None:
+    settings = Settings(_env_file=None, brokers="a:9092,b:9093")
+    app = faust.App(**faust_options(settings))
+    assert type(app.transport) is Transport
+    assert app.conf.id == settings.group
+    assert app.conf.broker_request_timeout > app.conf.broker_rebalance_timeout
+
+
+def test_a_crash_ends_the_process_once_however_many_services_report_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[float] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, seconds: float, _: Any) -> None:
+            self._seconds = seconds
+
+        def start(self) -> None:
+            begun.append(self._seconds)
+
+    monkeypatch.setattr(faust_app.threading, "Timer", Timer)
+    app = BatchApp(**faust_options(Settings(_env_file=None)))
+    first = RuntimeError("first")
+    for error in (first, first, RuntimeError("stopping crashes of more")):
+        app._crash(error)
+    assert begun == [faust_app.CRASH_SECONDS]
+    assert app.fault is first

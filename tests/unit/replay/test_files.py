@@ -1,0 +1,93 @@
+"""Files of events: JSON Lines or Parquet, in chunks, each line with a position of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stream_persona.errors import InputError
+from stream_persona.pipeline.process import Delivery
+from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
+from tests.support.builders import (
+    NOW,
+    assignment,
+    browse,
+    purchase,
+    shop,
+)
+from tests.support.event_files import SETTINGS, file_of, line
+
+TAXONOMY = shop()
+
+
+def test_no_two_of_many_file_names_are_taken_for_one() -> None:
+    names = [f"exports/{n:05}.jsonl" for n in range(20_000)]
+    assert len({file_partition(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("kind", range(len(KIND_NAMES)))
+def test_positions_of_files_keep_clear_of_those_of_topics(kind: int) -> None:
+    source = Delivery.of(browse("e"), kind, file_partition("history.jsonl"), 1).source
+    assert source > len(KIND_NAMES) << 16
+    assert (source >> 16) & 7 == kind
+
+
+async def test_rows_of_parquet_are_events_as_lines_are(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    happened = [
+        purchase("e1", categories=("food", "baby/diapers")),
+        browse("e2", NOW + 1),
+        assignment("a1", NOW + 2, persona=None),
+        purchase("e3", NOW + 3),
+    ]
+    rows = [json.loads(line(event)) for event in happened]
+    columns = {name: None for row in rows for name in row}
+    rows = [{**columns, **row} for row in rows]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path := tmp_path / "h.parquet")
+    files = Files([path], None, SETTINGS, TAXONOMY)
+    found = [each async for chunk in files.chunks() for each in chunk]
+    assert files.total == len(happened)
+    assert [each.event for each in found if isinstance(each, Delivery)] == happened
+    assert [each.offset for each in found if isinstance(each, Delivery)] == [1, 2, 3, 4]
+
+
+async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    item = {"product_id": "p", "price": 2.5, "attributes": {"colour": "red"}}
+    frame = pandas.DataFrame({
+        "event_id": ["e1", "e2"],
+        "customer_id": ["c", "c"],
+        "occurred_at": pandas.to_datetime(["2023-11-14T22:13:20", "2023-11-14T22:13:21"]),
+        "action": ["view", "view"],
+        "product": [item, None],
+        "query": [float("nan"), None],
+    })  # fmt: skip
+    frame.to_parquet(tmp_path / "browses.parquet")
+    files = Files([tmp_path / "browses.parquet"], 1, SETTINGS, TAXONOMY)
+    (chunk,) = [chunk async for chunk in files.chunks()]
+    first, second = chunk
+    assert isinstance(first, Delivery)
+    assert isinstance(second, Delivery)
+    assert first.at == NOW
+    assert first.event.product.attributes == {"colour": "red"}  # type: ignore[union-attr]
+    assert second.event.product is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("content", [b"PAR1 and no more", None])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "broken.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.parquet: cannot be read"):
+        Files([path], None, SETTINGS, TAXONOMY)
+
+
+async def test_long_files_come_in_chunks(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "h.jsonl", [browse("e")] * (CHUNK + 1))
+    files = Files([path], None, SETTINGS, TAXONOMY)
+    assert [len(chunk) async for chunk in files.chunks()] == [CHUNK, 1]
+    assert files.total == CHUNK + 1

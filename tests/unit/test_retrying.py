@@ -1,0 +1,90 @@
+"""What fails for now is tried again with backoff until a deadline, and not after it."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import pytest
+
+from stream_persona.retrying import retry_until
+from tests.support.waiting import eventually
+
+
+class Flaky:
+    """Fails with these errors, one a call; after the last of them it answers."""
+
+    def __init__(self, *errors: BaseException, seconds: float = 0.0) -> None:
+        self._errors = list(errors)
+        self._seconds = seconds
+        self.calls: list[float] = []
+
+    async def __call__(self) -> str:
+        self.calls.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self._seconds)
+        if self._errors:
+            raise self._errors.pop(0)
+        return "answer"
+
+
+def within(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def gaps(times: Sequence[float]) -> list[float]:
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+async def test_a_call_that_succeeds_is_made_once() -> None:
+    call = Flaky()
+    assert await retry_until(within(0), call, on=OSError) == "answer"
+    assert len(call.calls) == 1
+
+
+async def test_a_call_that_fails_is_made_again_at_once_and_then_after_growing_waits() -> None:
+    call = Flaky(*(OSError(n) for n in range(4)))
+    assert await retry_until(within(10), call, on=OSError, first_wait=0.01) == "answer"
+    first, second, third, fourth = gaps(call.calls)
+    assert first < 0.01 <= second < 0.5
+    assert third >= 0.02
+    assert fourth >= 0.04
+
+
+async def test_the_last_error_is_raised_once_no_other_try_fits_before_the_deadline() -> None:
+    errors = [LookupError(n) for n in range(100)]
+    call, deadline = Flaky(*errors), within(0.5)
+    with pytest.raises(LookupError) as raised:
+        await retry_until(deadline, call, on=LookupError, first_wait=0.05)
+    assert raised.value is errors[len(call.calls) - 1]
+    assert len(call.calls) > 2
+    assert max(call.calls) < deadline
+
+
+async def test_a_call_that_outlasts_the_deadline_is_not_cut_short_nor_made_again() -> None:
+    call = Flaky(OSError("late"), seconds=0.05)
+    with pytest.raises(OSError, match="late"):
+        await retry_until(within(0.01), call, on=OSError)
+    assert len(call.calls) == 1
+
+
+async def test_an_error_of_another_type_is_raised_at_once_whenever_it_comes() -> None:
+    for errors in ([KeyError("no")], [OSError(), KeyError("no")], [OSError()] * 2 + [KeyError()]):
+        call = Flaky(*errors)
+        with pytest.raises(KeyError):
+            await retry_until(within(10), call, on=(OSError, TimeoutError), first_wait=0.01)
+        assert len(call.calls) == len(errors)
+
+
+@pytest.mark.parametrize("failures", range(3))
+async def test_a_cancellation_ends_the_call_and_the_wait(failures: int) -> None:
+    call = Flaky(*[OSError()] * (failures or 100), seconds=0.02)
+    task = asyncio.create_task(retry_until(within(60), call, on=OSError, first_wait=0.01))
+    await eventually(lambda: len(call.calls) > failures, 5, "it was not called")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_outer_timeout_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await retry_until(within(60), Flaky(*[OSError()] * 1_000), on=OSError)
