@@ -21,7 +21,8 @@ from stream_persona.domain.events import (
     encode,
     rfc3339,
 )
-from stream_persona.domain.features import EVENTS, profiles
+from stream_persona.domain.features import profiles
+from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError, QueryError
 from stream_persona.kafka.publisher import KafkaPublisher, Message
