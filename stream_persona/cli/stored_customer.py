@@ -13,7 +13,8 @@ from stream_persona.domain.events import (
     check_id,
     rfc3339,
 )
-from stream_persona.domain.features import EVENTS, profiles
+from stream_persona.domain.features import profiles
+from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables

@@ -24,7 +24,6 @@ from msgspec import Struct
 from stream_persona.domain.grouping import merge_by_key, sum_by_key
 from stream_persona.domain.slots import (
     COARSE_SLOTS,
-    EVENTS,
     SLOT_TYPE,
     WEIGHT_TYPE,
     WEIGHT_UNITS,
@@ -279,9 +278,3 @@ def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     totals[filled] = values[starts[:-1][filled]]  # slot 0 comes first in its row
     shares = values / np.repeat(np.maximum(totals, 1), starts[1:] - starts[:-1])
     return Profiles(starts, middles, keys & (_SECTION - 1), shares, totals / units)
-
-
-__all__ = [
-    "COARSE_SLOTS", "EVENTS", "MAX_EVENTS", "SCALE", "Counts", "Observation", "Profiles",
-    "fold", "granules_of", "join_columns", "log_share", "profiles", "split_columns",
-]  # fmt: skip

@@ -155,7 +155,7 @@ def _find_trials(
         Trial(
             name,
             predicted.records[row].active_label() or "",
-            predicted.profiles.row(row),
+            predicted.inputs.row(row),
             tuple(predicted.probabilities[row].tolist()),
         )
         for row, name in enumerate(predicted.customers if assigned else ())

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 
 class Predictions(NamedTuple):
-    """Customers and what the model makes of them, in rows; ``probabilities`` (rows, personas)."""
+    """Customers and what the model makes of them, in rows.
+
+    ``inputs`` are the profiles that were predicted, ``probabilities`` have (rows, personas).
+    """
 
     customers: list[str]
     records: list[Record]
-    profiles: Profiles
+    inputs: Profiles
     probabilities: NDArray[np.float64]
 
 
@@ -49,7 +52,7 @@ def decide_all(
     predicted: Predictions, predictor: Predictor, taxonomy: Taxonomy, now: int, cause: Cause
 ) -> dict[int, PublishedChange]:
     """Decide for each row what to publish; the changes, still without reasons, by row."""
-    rows, evidence = millionths(predicted.probabilities), predicted.profiles.events.tolist()
+    rows, evidence = millionths(predicted.probabilities), predicted.inputs.events.tolist()
     version, threshold = predictor.version, predictor.threshold
     floor, changes = predictor.candidate_floor, {}
     for row, record in enumerate(predicted.records):
@@ -72,7 +75,7 @@ def with_reasons(
         return {}
     whys = reasons(
         predictor,
-        predicted.profiles.rows(list(changes)),
+        predicted.inputs.rows(list(changes)),
         [change.current.likeliest(change.personas) for change in changes.values()],
         names.name,
         taxonomy.policy.reasons,

@@ -7,8 +7,8 @@ import types
 import pytest
 from river import compose, linear_model, naive_bayes, preprocessing
 
-from stream_persona.domain.features import COARSE_SLOTS, EVENTS, Profiles
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.features import Profiles
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, slot_of
 from stream_persona.errors import SettingsError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.river_adapter import (

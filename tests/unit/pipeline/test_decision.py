@@ -96,6 +96,17 @@ def test_a_persona_dwells_before_another_is_named() -> None:
     assert persona(published(late, belief(0.3, 0.6), taxonomy)) == "student"
 
 
+def test_a_name_of_a_removed_persona_dwells_too() -> None:
+    record = published(at(NOW), belief(0.7))
+    others = shop(
+        ("student", "builder", "athlete", "gamer", "cook"),
+        policy={**POLICY, "min_dwell_seconds": 3600},
+    )
+    early, late = at(NOW + HOUR - 1, record), at(NOW + HOUR, record)
+    assert persona(published(early, belief(0.8), others)) is None
+    assert persona(published(late, belief(0.8), others)) == "student"
+
+
 def test_an_ambiguous_change_does_not_end_the_dwell() -> None:
     taxonomy = shop(policy={**POLICY, "min_dwell_seconds": 3600})
     record = published(at(NOW), belief(0.7), taxonomy)
