@@ -7,14 +7,14 @@ the same weights, bit for bit.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stream_persona.model.calibration import Calibration, calibrated
 from stream_persona.model.classifier import PersonaClassifier, seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.calibration_panel import Member
@@ -24,44 +24,65 @@ if TYPE_CHECKING:
 class ModelFitter:
     """Derives weights and calibration from the merged statistics of all partitions.
 
-    Calibrating takes longer than deriving weights, so it may be left out of an update;
-    ``settled`` tells whether the last one belongs to the present statistics.
+    Calibrating takes longer than deriving weights, so it may be left out of an update; then the
+    last calibration stays in use, and ``settled`` is False until the next.
     """
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         self._taxonomy = taxonomy
         self._seeds = seeds(taxonomy)
         self._calibration = Calibration()
-        self._calibrated_version = ""
-        self._sums_version = ""
+        self._inputs = self._calibrated_inputs = _Inputs("", {})
         self.labelled: dict[str, int] = {}
-        self.weights = self._derive(PersonaClassifier(), [])
+        self.weights = self._derive(PersonaClassifier(), [], calibrate=True)
 
     @property
     def settled(self) -> bool:
-        """Whether the calibration belongs to the present sums."""
-        return self._calibrated_version == self._sums_version
+        """Whether the calibration is that of the last update's sums and panel."""
+        return self._calibrated_inputs.is_same(self._inputs)
 
     def update(self, total: PersonaClassifier, panel: Sequence[Member], *, calibrate: bool) -> None:
-        """Derive new weights, and a new calibration from ``panel`` with ``calibrate``.
+        """Derive new weights, and with ``calibrate`` a new calibration.
 
         This takes up to seconds: call it in a thread, with sums that nothing else changes.
         """
-        self.weights = self._derive(total, panel if calibrate else None)
+        self.weights = self._derive(total, panel, calibrate=calibrate)
         self.labelled = total.labels()
 
-    def _derive(self, total: PersonaClassifier, panel: Sequence[Member] | None) -> Weights:
+    def _derive(
+        self, total: PersonaClassifier, panel: Sequence[Member], *, calibrate: bool
+    ) -> Weights:
         taxonomy, policy = self._taxonomy, self._taxonomy.policy
         stacked = total.stacked(taxonomy.names)
-        self._sums_version = hashlib.blake2b(total.canonical(), digest_size=8).hexdigest()
-        if panel is not None:
+        version = hashlib.blake2b(total.canonical(), digest_size=8).hexdigest()
+        self._inputs = _Inputs(version, {member.key: member for member in panel})
+        if calibrate:
             self._calibration = calibrated(
                 panel, stacked, taxonomy.names, self._seeds,
                 precision=policy.target_precision, coverage=policy.candidate_coverage,
             )  # fmt: skip
-            self._calibrated_version = self._sums_version
+            self._calibrated_inputs = self._inputs
         weights = self._calibration.weights(stacked, taxonomy.names, self._seeds)
-        return replace(weights, version=_version(self._sums_version, self._calibration))
+        return replace(weights, version=_version(version, self._calibration))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a calibration is made of: a version of the sums, and the panel by key.
+
+    A worker reads the panel of its own shards later than it adds to their sums.
+    """
+
+    sums_version: str
+    panel: Mapping[int, Member]
+
+    def is_same(self, other: _Inputs) -> bool:
+        """Whether a calibration of the other inputs would be the same."""
+        return (
+            self.sums_version == other.sums_version
+            and self.panel.keys() == other.panel.keys()
+            and all(other.panel[key].is_same(member) for key, member in self.panel.items())
+        )
 
 
 def _version(sums_version: str, calibration: Calibration) -> str:

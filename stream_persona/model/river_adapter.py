@@ -149,11 +149,7 @@ def normalise(row: Sequence[float]) -> tuple[float, ...]:
 
 
 def specifications(text: str) -> tuple[str, ...]:
-    """Split a list at its commas, but not at those in parentheses; leave out what comes twice.
-
-    >>> specifications("a:B, c:D(x=1, y=[2, 3]), a:B")
-    ('a:B', 'c:D(x=1, y=[2, 3])')
-    """
+    """Split a list at its commas, but not at those in parentheses; leave out what comes twice."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "([{") - (letter in ")]}")

@@ -88,9 +88,9 @@ def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
     return Part(PersonaClassifier.from_bytes(sums), panel)
 
 
-def merged(parts: Sequence[Part]) -> tuple[PersonaClassifier, list[Member]]:
+def merged(shards: Sequence[Part]) -> tuple[PersonaClassifier, list[Member]]:
     """Merge shards to the sums of all of them and the members of all their panels."""
     total = PersonaClassifier()
-    for part in parts:
-        total.merge(part.sums)
-    return total, [member for part in parts for member in part.panel.values()]
+    for shard in shards:
+        total.merge(shard.sums)
+    return total, [member for shard in shards for member in shard.panel.values()]

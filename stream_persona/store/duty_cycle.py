@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class DutyCycle:
-    """Says when work is due again, so that it takes at most a share of the time.
+    """Decides when work is due again, so that it takes at most a share of the time.
 
     After work of ``t`` seconds the next is due ``t * (1 / share - 1)`` seconds later, and not
     sooner than ``least_seconds`` after the end. ``clock`` gives seconds that never go back.

@@ -26,7 +26,7 @@ async def read(
     taxonomy: Taxonomy,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Example]:
-    """Read the labelled customers of all partitions that have behaviour, sorted by ``in_order``.
+    """Read the labelled customers of all partitions that have behaviour, sorted by a hash.
 
     ``progress`` is called with each number of customers read.
 

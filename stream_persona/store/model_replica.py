@@ -65,10 +65,10 @@ class Follower:
         """Whether the weights and their calibration are those of the shards last given."""
         return not self._moved and self._fitter.settled
 
-    async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:
+    async def follow(self, shards: Sequence[Part], *, changed: bool) -> bool:
         """Derive new weights if the shards have changed and it is time; whether it did.
 
-        ``parts`` are the shards of all partitions; ``changed`` is whether they have changed since
+        ``shards`` are those of all partitions; ``changed`` is whether they have changed since
         the last call.
         """
         self._moved |= changed
@@ -76,7 +76,7 @@ class Follower:
         if not (calibrate or self._may_derive(changed=changed)):
             return False
         self._moved, began = False, self._clock()
-        total, panel = merged(parts)
+        total, panel = merged(shards)
         await asyncio.to_thread(self._fitter.update, total, panel, calibrate=calibrate)
         self._record(self._clock() - began, calibrated=calibrate)
         return True
@@ -121,7 +121,7 @@ class ForeignFollower:
         self.weights: RiverPredictor = fit(self._specification, (), taxonomy.names)
         self.labelled: dict[str, int] = {}
 
-    async def follow(self, parts: Sequence[Part], *, changed: bool) -> bool:  # noqa: ARG002
+    async def follow(self, shards: Sequence[Part], *, changed: bool) -> bool:  # noqa: ARG002
         """Fold again if the shards have changed and it is time; whether the weights are new.
 
         The records are at least as new as the shards of the caller, so once nothing moves any more,

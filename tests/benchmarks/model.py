@@ -39,14 +39,14 @@ Sheets = dict[str, dict[str, Sheet]]
 
 
 def splits(task: Task, number: int) -> Iterator[Split]:
-    """Customer-disjoint, stratified by class."""
+    """Draw splits, customer-disjoint and stratified by class."""
     drawn = StratifiedShuffleSplit(number, test_size=TEST_SHARE, random_state=0)
     for seed, (train, test) in enumerate(drawn.split(task.labels, task.labels)):
         yield Split(train, test, seed)
 
 
 def judge(job: tuple[Task, Split]) -> tuple[str, Judged]:
-    """All models on one split of a task."""
+    """Score all models on one split of a task."""
     task, split = job
     labels, found = task.labels[split.test], {}
     results = peers.ours(task, split)
@@ -62,7 +62,7 @@ def judge(job: tuple[Task, Split]) -> tuple[str, Judged]:
 
 
 def curve(task: Task, split: Split) -> dict[str, Result]:
-    """Ours and the prior at the end, with fewer labels: ``labels/<number>/<model>``."""
+    """Learn ours and the prior from fewer labels: ``labels/<number>/<model>``, at the end."""
     order = np.random.default_rng(split.seed).permutation(split.train)
     found = {}
     for number in LABELS:
@@ -74,10 +74,10 @@ def curve(task: Task, split: Split) -> dict[str, Result]:
     return found
 
 
-def collect(judged: Iterable[tuple[str, Judged]]) -> Sheets:
-    """The sheets of all models by task, over the splits."""
+def collect(results: Iterable[tuple[str, Judged]]) -> Sheets:
+    """Collect the scores of all models by task, over the splits."""
     sheets: Sheets = {}
-    for task, found in judged:
+    for task, found in results:
         for name, (by_time, result) in found.items():
             sheet = sheets.setdefault(task, {}).setdefault(name, Sheet())
             for time, scored in by_time.items():
@@ -89,23 +89,23 @@ def collect(judged: Iterable[tuple[str, Judged]]) -> Sheets:
 
 
 def bounded(models: dict[str, Sheet]) -> tuple[dict[str, Sheet], dict[str, Any]]:
-    """The models with the best candidate as ``batch_bound``; and what is told apart of them."""
+    """Keep the models, with the best candidate as ``batch_bound``; report the others apart."""
     candidates = {
         name.partition("/")[2]: models[name] for name in models if name.startswith("batch_bound/")
     }
     best = min(candidates, key=lambda name: candidates[name].mean("log_loss", "end"))
     kept = {name: sheet for name, sheet in models.items() if "/" not in name}
-    told = {"best": best, "candidates": {
+    bound = {"best": best, "candidates": {
         name: sheet.mean("log_loss", "end") for name, sheet in candidates.items()
     }}  # fmt: skip
     return {**kept, "batch_bound": candidates[best]}, {
-        "bound": told,
+        "bound": bound,
         "by_labels": by_labels(models),
     }
 
 
 def by_labels(models: dict[str, Sheet]) -> dict[str, Any]:
-    """Of ours and the prior at the end, by the number of labels."""
+    """Take out the figures of ours and the prior at the end, by the number of labels."""
     found: dict[str, Any] = {}
     for name, sheet in models.items():
         if name.startswith("labels/"):
@@ -116,18 +116,18 @@ def by_labels(models: dict[str, Sheet]) -> dict[str, Any]:
 
 
 def jobs(prepared: Sequence[Task], number: int) -> list[tuple[Task, Split]]:
-    """Every split of every task, the largest first."""
+    """List every split of every task, the largest first."""
     return [(task, split) for task in prepared for split in splits(task, number)]
 
 
 def run_tasks(pool: Pool, names: Sequence[str], number: int, console: Console) -> Sheets:
-    """All splits of the tasks, over the processes."""
+    """Run all splits of the tasks, over the processes."""
     groups = [group for group in tasks.GROUPS if set(group) & set(names)]
     console.print("folding the households' events ...")
     prepared = [task for group in pool.map(tasks.prepare, groups, chunksize=1) for task in group]
     todo = jobs([task for task in prepared if task.name in names], number)
-    judged = pool.imap_unordered(judge, todo)
-    return collect(track(judged, "splits of the tasks", total=len(todo), console=console))
+    results = pool.imap_unordered(judge, todo)
+    return collect(track(results, "splits of the tasks", total=len(todo), console=console))
 
 
 def arguments() -> argparse.Namespace:
@@ -139,7 +139,7 @@ def arguments() -> argparse.Namespace:
 
 
 def plain(value: Any) -> Any:
-    """The same without what JSON can't say: no flip at all is null."""
+    """Return a value as JSON has it: a number that is not finite is null."""
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -89,7 +89,8 @@ def test_members_of_unknown_personas_do_not_count() -> None:
     strangers = [Member(m.key + 1, m.fold, "stranger", m.profile) for m in PANEL]
     sums = stacked(PANEL)
     assert calibrated(strangers, sums, PERSONAS).gains == DEFAULT_GAINS
-    assert calibrated([*PANEL, *strangers], sums, PERSONAS) == calibrated(PANEL, sums, PERSONAS)
+    both = calibrated([*PANEL, *strangers], sums, PERSONAS)
+    assert both == calibrated(PANEL, sums, PERSONAS)
 
 
 def views_of_fold(members: Sequence[Member], sums: Stacked, fold: int) -> bytes:

@@ -67,6 +67,17 @@ def test_an_update_without_a_calibration_keeps_the_last_one_and_is_not_settled()
     assert fitter.settled
 
 
+def test_a_calibration_of_another_panel_of_the_same_sums_is_not_settled() -> None:
+    total, panel = merged([shard_of(labelled_records(SHOP), SHOP)])
+    fitter = ModelFitter(SHOP)
+    fitter.update(total, panel[1:], calibrate=True)
+    fitter.update(total, panel, calibrate=False)
+    assert not fitter.settled
+    fitter.update(total, panel, calibrate=True)
+    fitter.update(total, panel[::-1], calibrate=False)
+    assert fitter.settled
+
+
 def test_a_version_is_a_hash_of_the_sums_and_of_a_text_that_stays_as_it_is() -> None:
     shard = shard_of(labelled_records(SHOP), SHOP)
     sums = hashlib.blake2b(shard.sums.canonical(), digest_size=8).hexdigest()

@@ -4,7 +4,10 @@ import pytest
 
 from stream_persona.domain.features import profiles
 from stream_persona.errors import SettingsError, UnavailableError
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.river_model import fit
+from stream_persona.model.shard import Part, merged
+from stream_persona.model.weights import Weights
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.model_replica import (
     CALIBRATE_DUTY_CYCLE,
@@ -46,8 +49,8 @@ class Clock:
 
 def test_the_settings_choose_the_model() -> None:
     tables = MemoryTables()
-    chosen = [following(worker_settings(model=name), SHOP, tables) for name in ("additive", BAYES)]
-    assert [type(each) for each in chosen] == [Follower, ForeignFollower]
+    assert isinstance(following(worker_settings(), SHOP, tables), Follower)
+    assert isinstance(following(worker_settings(model=BAYES), SHOP, tables), ForeignFollower)
     with pytest.raises(SettingsError, match="'nope' is no River classifier"):
         following(worker_settings(model="nope"), SHOP, tables)
 
@@ -105,6 +108,25 @@ async def test_once_shards_rest_their_calibration_follows_soon() -> None:
     clock.now += 20.0
     assert await replica.follow([other], changed=False)
     assert replica.settled
+
+
+async def test_a_panel_that_moves_after_its_sums_is_calibrated_as_well() -> None:
+    clock = Clock()
+    replica = Timed(clock)
+    late = Part(SHARD.sums, dict(list(SHARD.panel.items())[1:]))
+    await replica.follow([late], changed=True)
+    assert not await replica.follow([SHARD], changed=True)
+    assert await replica.follow([SHARD], changed=False), "weights need not wait at rest"
+    clock.now += 20.0
+    await replica.follow([SHARD], changed=False)
+    assert replica.settled
+    assert replica.weights.version == whole().version
+
+
+def whole() -> Weights:
+    fitter = ModelFitter(SHOP)
+    fitter.update(*merged([SHARD]), calibrate=True)
+    return fitter.weights
 
 
 # --- a River classifier ---
