@@ -16,9 +16,16 @@ from stream_persona.settings import Settings
 from tests.support.waiting import eventually
 
 
+class LastingApp(BatchApp):
+    """An app whose crash does not end the process, which is that of the tests."""
+
+    def _end_hard(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("value", [[], ["record"]])
 async def test_faust_hands_the_value_on_as_it_is(value: list[str]) -> None:
-    app = BatchApp(**faust_options(Settings(_env_file=None)))
+    app = LastingApp(**faust_options(Settings(_env_file=None)))
     topic = batch_topic(app, "purchases", "browses")
     message = faust.types.Message(
         "purchases", 0, 9, timestamp=0.0, timestamp_type=0, headers=None, key=None, value=value,
@@ -30,7 +37,7 @@ async def test_faust_hands_the_value_on_as_it_is(value: list[str]) -> None:
 
 async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> None:
     settings = Settings(_env_file=None, max_batch_records=10)
-    consumer = BatchApp(**faust_options(settings)).consumer
+    consumer = LastingApp(**faust_options(settings)).consumer
     full = UNACKED_POLLS * 10
     consumer._position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
     waiting = asyncio.create_task(consumer._may_fetch(60.0))
@@ -42,7 +49,7 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
 
 
 async def test_fetching_waits_while_few_but_large_records_are_not_acked() -> None:
-    consumer = BatchApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
     tp = TP("purchases", 0)
     consumer._position(tp).deliver(0, 9, records=10, position=10, size=UNACKED_BYTES)
     assert not await consumer._may_fetch(0.01)
@@ -62,7 +69,7 @@ def message_of(consumer: Consumer, offset: int) -> ConsumerMessage:
 
 
 async def test_the_next_batch_is_fetched_once_it_is_asked_for() -> None:
-    consumer = BatchApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
     assert await consumer._may_fetch(0.01)
     first = message_of(consumer, 0)
     assert not await consumer._may_fetch(0.01)
@@ -73,14 +80,14 @@ async def test_the_next_batch_is_fetched_once_it_is_asked_for() -> None:
 
 
 async def test_a_request_after_an_older_batch_brings_no_second_one() -> None:
-    consumer = BatchApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
     first, _ = message_of(consumer, 0), message_of(consumer, 1)
     consumer.request(Asked(first))
     assert not await consumer._may_fetch(0.01)
 
 
 async def test_an_assignment_asks_for_what_may_have_been_taken_away() -> None:
-    consumer = BatchApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
     lost = message_of(consumer, 0)
     with suppress(Exception):  # this app was never started
         await consumer.on_partitions_assigned(set())
