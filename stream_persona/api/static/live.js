@@ -23,7 +23,7 @@ let wasLost = false;
 /** The newest key figures, null before the first; and how the connection is. */
 export const live = { overview: null, state: "reconnecting", isOpen: false, isAnswering: true };
 
-/** Call `callback` at each event of a kind: changes, overview, state, troubles, resync, needs-key. */
+/** Call back at each event of a kind: changes, overview, state, troubles, resync, needs-key. */
 export function on(kind, callback) {
   if (!listeners.has(kind)) listeners.set(kind, new Set());
   listeners.get(kind).add(callback);
