@@ -95,6 +95,7 @@ class StoredSamples:
         """``clock`` gives seconds that never go back."""
         self._tables, self._clock = tables, clock
         self._samples: dict[int, Sample] = {}
+        self._newest = 0
         self._read_at = -math.inf
         self._error: UnavailableError | ConfigError | None = None
         self._reading = asyncio.Lock()
@@ -121,9 +122,8 @@ class StoredSamples:
         self._read_at = self._clock()
 
     async def _read_added(self) -> None:
-        """Read the samples after the newest that is known; they come in the order of time."""
-        newest = max(self._samples, default=0)
-        added = await self._tables.remembered(newest + 1)
+        """Read the samples after the newest that was read; they come in the order of time."""
+        added = await self._tables.remembered(self._newest + 1)
         samples = dict(self._samples)
         for number, (at, blob) in enumerate(added):
             if number % _CHUNK == 0:
@@ -132,4 +132,6 @@ class StoredSamples:
                 samples[at] = _sample_decoder.decode(blob)
             except msgspec.MsgspecError as error:
                 logger.warning("a sample of the history can't be read: %s", error)
+        if added:
+            self._newest, _ = added[-1]
         self._samples = dict(list(samples.items())[-HISTORY:])

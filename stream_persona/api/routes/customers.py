@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes of what the page shows beside the persona and its reasons."""
     routes = APIRouter(tags=["shoppers"], prefix="/v1/customers", responses=ANY)
-    one_at_a_time = asyncio.Semaphore()  # one thread leaves time to all other requests
+    _add_activity(routes, dependencies)
+    _add_counterfactuals(routes, dependencies)
+    return routes
 
+
+def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/{customer_id:path}/activity", summary="What a customer did, and what was said of them",
         responses=gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
@@ -46,6 +50,10 @@ def router(dependencies: Dependencies) -> APIRouter:
         )  # fmt: skip
         return as_json(answer)
 
+
+def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
+    one_at_a_time = asyncio.Semaphore()  # one thread leaves time to all other requests
+
     @routes.get(
         "/{customer_id:path}/flips", summary="What would make another persona the likeliest",
         responses=gives(documents.Flips, "By number of events.") | problems(400, 404, 503),
@@ -64,8 +72,6 @@ def router(dependencies: Dependencies) -> APIRouter:
                 counterfactuals.answer, customer_id, record, weights, dependencies.taxonomy, names
             )
         return as_json(answer)
-
-    return routes
 
 
 async def _load_published(dependencies: Dependencies, customer_id: str) -> Record:

@@ -12,6 +12,7 @@ from stream_persona.api.schemas import dashboard as documents
 from stream_persona.api.schemas.queries import gives, problems
 
 if TYPE_CHECKING:
+    from stream_persona.api.dashboard.service import DashboardService
     from stream_persona.api.dependencies import Dependencies
 
 #: Seconds of history that can be requested: from a minute to all that is kept.
@@ -21,6 +22,12 @@ _LEAST, _USUAL, _MOST = 60, 3_600, 21_600
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. None of them reads a shopper from Redis."""
     routes = APIRouter(tags=["insight"], prefix="/v1", responses=ANY)
+    _add_overview(routes, dependencies)
+    _add_model(routes, dependencies.dashboard)
+    return routes
+
+
+def _add_overview(routes: APIRouter, dependencies: Dependencies) -> None:
     service = dependencies.dashboard
 
     @routes.get(
@@ -41,6 +48,8 @@ def router(dependencies: Dependencies) -> APIRouter:
         """Give samples of every ten seconds, and the flows between personas in all of them."""
         return as_json(await service.history(seconds))
 
+
+def _add_model(routes: APIRouter, service: DashboardService) -> None:
     @routes.get(
         "/portraits", summary="The personas as their shoppers show them",
         responses=gives(documents.Portraits, "All personas."),
@@ -67,5 +76,3 @@ def router(dependencies: Dependencies) -> APIRouter:
         At most four of them have the same two likeliest personas.
         """
         return as_json(service.queue(limit))
-
-    return routes

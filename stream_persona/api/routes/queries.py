@@ -33,7 +33,13 @@ _STREAM: Final[dict[int | str, Any]] = {
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes."""
     routes = APIRouter(tags=["queries"], responses=ANY)
+    _add_predictions(routes, dependencies)
+    _add_lookups(routes, dependencies)
+    _add_stream(routes, dependencies)
+    return routes
 
+
+def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.post(
         "/api/v1/_predict", summary="The personas of a shopper, and why",
         responses=gives(documents.Prediction, "The hits.") | problems(400, 503),
@@ -56,6 +62,8 @@ def router(dependencies: Dependencies) -> APIRouter:
         """
         return Response(await dependencies.ranker.rank(request), media_type="application/json")
 
+
+def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/customers/{customer_id:path}/persona", summary="What is said of a customer",
         responses=gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
@@ -91,6 +99,8 @@ def router(dependencies: Dependencies) -> APIRouter:
             "taxonomy_version": taxonomy.version,
         })  # fmt: skip
 
+
+def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/changes", summary="Changes as they happen (server-sent events)",
         response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
@@ -105,5 +115,3 @@ def router(dependencies: Dependencies) -> APIRouter:
         """
         dependencies.feed.admit()
         return EventStream(dependencies.feed.listen(last_event_id, recent))
-
-    return routes
