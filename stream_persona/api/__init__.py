@@ -1,7 +1,7 @@
-"""The HTTP API: queries, lookups, a live stream of changes, and the page that shows them.
+"""The HTTP API: queries, lookups, commands, a live stream of changes, and the dashboard.
 
-``create_api`` builds the application from settings and a taxonomy, ``serve`` runs it. It reads
-what the workers write and asks for changes through Kafka alone: it owns no state.
+``create_api`` builds the application from settings and a taxonomy, ``serve`` runs it. The API owns
+no state: it reads what the workers write to Redis, and requests changes through Kafka alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``create_api``: the FastAPI application of settings and a taxonomy; no logic."""
+"""``create_api``: builds the FastAPI application from settings and a taxonomy; it has no logic."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from stream_persona.api import openapi, problems
-from stream_persona.api.auth import Gate, Keys
-from stream_persona.api.dependencies import Parts
-from stream_persona.api.limits import Bounded, Buckets
-from stream_persona.api.metrics import Timed
+from stream_persona.api.auth import ApiKeys, AuthMiddleware
+from stream_persona.api.dependencies import Dependencies
+from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
+from stream_persona.api.metrics import RequestMetricsMiddleware
 from stream_persona.api.routes import commands, customers, dashboard, operations, pages, queries
 
 if TYPE_CHECKING:
@@ -30,40 +30,40 @@ one as `Authorization: Bearer <key>` or `X-API-Key: <key>`.
 
 
 def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
-    """The application; it connects when it starts, and starts without its servers too.
+    """Build the application. It connects in its lifespan, and starts without its servers too.
 
-    ``app.state.parts`` are the parts behind the routes.
+    ``app.state.dependencies`` are the objects that its routes use.
 
     Raises:
         TopologyError: an address in the settings is malformed.
     """
-    parts = Parts.build(settings, taxonomy)
+    dependencies = Dependencies.build(settings, taxonomy)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with parts.running():
+        async with dependencies.run():
             yield
 
     app = FastAPI(
         title="stream_persona", version="1", description=_DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
-    app.state.parts = parts
-    _guard(app, settings, parts)
+    app.state.dependencies = dependencies
+    _add_middleware(app, settings, dependencies)
     problems.install(app)
     for routes in (queries, customers, commands, dashboard, operations):
-        app.include_router(routes.router(parts))
+        app.include_router(routes.router(dependencies))
     app.include_router(pages.router())
     pages.mount_files(app)
-    openapi.describe(app, settings, taxonomy)
+    openapi.install(app, settings, taxonomy)
     return app
 
 
-def _guard(app: FastAPI, settings: Settings, parts: Parts) -> None:
-    """What a request passes before it comes to a route; the last one added is the first."""
-    app.add_middleware(Bounded, most=settings.api_max_body_bytes)
-    buckets = Buckets(settings.api_requests_per_second)
-    app.add_middleware(Gate, keys=Keys(settings.keys), buckets=buckets)
+def _add_middleware(app: FastAPI, settings: Settings, dependencies: Dependencies) -> None:
+    """Add what a request passes before its route. The last one added is the outermost."""
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.api_max_body_bytes)
+    buckets = TokenBuckets(settings.api_requests_per_second)
+    app.add_middleware(AuthMiddleware, keys=ApiKeys(settings.keys), buckets=buckets)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins,
@@ -71,4 +71,4 @@ def _guard(app: FastAPI, settings: Settings, parts: Parts) -> None:
             allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
             expose_headers=["Retry-After"],
         )  # fmt: skip
-    app.add_middleware(Timed, figures=parts.figures)
+    app.add_middleware(RequestMetricsMiddleware, metrics=dependencies.metrics)

@@ -1,4 +1,4 @@
-"""Who may call: keys in headers, and for a browser a cookie that a key was exchanged for."""
+"""Authentication: keys in headers, and for a browser a cookie that a key was exchanged for."""
 
 from __future__ import annotations
 
@@ -18,47 +18,58 @@ if TYPE_CHECKING:
     from fastapi.responses import JSONResponse
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from stream_persona.api.limits import Buckets
+    from stream_persona.api.limits import TokenBuckets
 
-#: The cookie that stands for a key: an ``EventSource`` can send no headers.
+#: The cookie that represents a key: an ``EventSource`` can send no headers.
 COOKIE: Final = "stream_persona_key"
 
+#: Paths of probes, which need no key and have no rate; the files of pages have neither.
+_OPEN: Final = frozenset({"/healthz", "/readyz"})
+_FILES: Final = "/static/"
+#: The path to which a browser brings its key once, in the query.
+_PAGE: Final = "/"
 
-class Keys:
-    """The keys that let callers in.
+_SENTENCE: Final = (
+    "a valid API key is needed: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`, "
+    "or open /?key=<key> in a browser"
+)
 
-    What is compared are digests of one length, each with every key, so that the time it takes tells
-    nothing of a key. A cookie holds a digest as well: it is good for as long as its key is, on
-    every API process, and does not give the key away.
+
+class ApiKeys:
+    """The valid keys.
+
+    Digests of one length are compared, each with every key, so that the time it takes reveals
+    nothing of a key. A cookie is a digest as well: it is valid for as long as its key is, on every
+    API process, and does not reveal the key.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        found = [key.encode() for key in keys]
-        self._digests = [_digest(key) for key in found]
-        self._cookies = [_cookie(key) for key in found]
+        encoded = [key.encode() for key in keys]
+        self._digests = [_digest(key) for key in encoded]
+        self._cookies = [_cookie(key) for key in encoded]
 
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def caller(self, headers: Headers) -> str | None:
-        """A name for whoever sends these headers; None when they hold no key that is known."""
+    def identify(self, headers: Headers) -> str | None:
+        """Return a name for the caller with these headers, or None if they hold no valid key."""
         given = headers.get("x-api-key")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if given is None and scheme.lower() == "bearer":
             given = token.strip()
         if given is not None:
-            return _known(_digest(given.encode("latin-1")), self._digests)
+            return _match(_digest(given.encode("latin-1")), self._digests)
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
-        return _known(cookie.encode(), self._cookies)
+        return _match(cookie.encode(), self._cookies)
 
     def cookie_for(self, key: str) -> str | None:
-        """The cookie that stands for a key; None when the key is not known."""
+        """Return the cookie that represents a key, or None if the key is not valid."""
         given = key.encode(errors="replace")
-        return None if _known(_digest(given), self._digests) is None else _cookie(given).decode()
+        return None if _match(_digest(given), self._digests) is None else _cookie(given).decode()
 
 
-def _known(given: bytes, known: Iterable[bytes]) -> str | None:
-    same = [hmac.compare_digest(given, each) for each in known]
+def _match(given: bytes, valid: Iterable[bytes]) -> str | None:
+    same = [hmac.compare_digest(given, each) for each in valid]
     return f"key {same.index(True)}" if any(same) else None
 
 
@@ -70,31 +81,14 @@ def _cookie(key: bytes) -> bytes:
     return hmac.new(key, b"a cookie of stream_persona", "sha256").hexdigest().encode()
 
 
-#: What probes ask, as often as they like; neither it nor the files of pages tell of a customer.
-_OPEN: Final = frozenset({"/healthz", "/readyz"})
+class AuthMiddleware:
+    """Middleware that lets in callers with a valid key, each at a bounded rate.
 
-
-_FILES: Final = "/static/"
-
-
-#: The page: a browser brings its key to it once, in the query.
-_PAGE: Final = "/"
-
-
-_SENTENCE: Final = (
-    "a valid API key is needed: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`, "
-    "or open /?key=<key> in a browser"
-)
-
-
-class Gate:
-    """Middleware that lets in callers with a key that is known, each at a bounded rate.
-
-    The rate holds for those without a valid key as well, by their address, so that keys can't be
+    The rate holds for callers without a valid key as well, by their address, so that keys can't be
     guessed any faster.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, buckets: Buckets) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, buckets: TokenBuckets) -> None:
         self._app = app
         self._keys = keys
         self._buckets = buckets
@@ -104,24 +98,25 @@ class Gate:
         if scope["type"] != "http" or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
-        cookie = self._exchanged(scope)
-        caller = self._keys.caller(Headers(scope=scope)) if self._keys else None
-        refusal = self._too_often(caller or _address(scope))
+        cookie = self._exchange_key(scope)
+        caller = self._keys.identify(Headers(scope=scope)) if self._keys else None
+        refusal = self._limit_rate(caller or _address(scope))
         if refusal is None and self._keys and caller is None and cookie is None:
             refusal = problem(401, _SENTENCE, {"WWW-Authenticate": "Bearer"})
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        await self._app(scope, receive, send if cookie is None else _setting(send, cookie, scope))
+        send = send if cookie is None else _add_cookie(send, cookie, scope)
+        await self._app(scope, receive, send)
 
-    def _exchanged(self, scope: Scope) -> str | None:
-        """The cookie for the key in the page's address."""
+    def _exchange_key(self, scope: Scope) -> str | None:
+        """Return the cookie for the key in the page's address, or None without a valid one."""
         if not self._keys or scope["path"] != _PAGE:
             return None
         return self._keys.cookie_for(QueryParams(scope["query_string"]).get("key", ""))
 
-    def _too_often(self, caller: str) -> JSONResponse | None:
-        wait = self._buckets.wait(caller)
+    def _limit_rate(self, caller: str) -> JSONResponse | None:
+        wait = self._buckets.take(caller)
         if not wait:
             return None
         seconds = math.ceil(wait)
@@ -138,14 +133,14 @@ def _address(scope: Scope) -> str:
     return f"address {host}"
 
 
-def _setting(send: Send, cookie: str, scope: Scope) -> Send:
+def _add_cookie(send: Send, cookie: str, scope: Scope) -> Send:
     """``send``, with a cookie that no script can read and no other site can use."""
     secure = "; Secure" if scope["scheme"] == "https" else ""
     value = f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
-    async def sending(message: Message) -> None:
+    async def send_with_cookie(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).append("Set-Cookie", value)
         await send(message)
 
-    return sending
+    return send_with_cookie

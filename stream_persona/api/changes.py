@@ -1,7 +1,7 @@
 """Changes as server-sent events: one connection to Redis, one ring, any number of listeners.
 
-The ring holds the newest changes once; a listener is nothing but a position in it. One that is
-too slow, so that the ring has run past it, is dropped: it comes back with ``Last-Event-ID`` (a
+The ring holds the newest changes once; a listener is nothing but a position in it. A listener so
+slow that its position has left the ring is dropped: it reconnects with ``Last-Event-ID`` (a
 ``change_id``, the same on every API process) and gets what the ring still holds after it. An id
 that the ring does not hold is answered with an event ``gap`` and everything it holds. So a change
 may arrive twice, with one id. Deletions carry no id of their own.
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Changes that can be caught up on.
+#: Changes that a listener can catch up on.
 RING: Final = 5_000
-#: Most changes that are sent in one piece.
-PIECE: Final = 200
+#: Most changes that are sent in one chunk.
+CHUNK: Final = 200
 #: Seconds of silence after which a listener gets a comment.
 HEARTBEAT: Final = 15.0
-#: Seconds in which a listener must take a piece, and most listeners of a process.
+#: Seconds in which a listener must take a chunk, and most listeners of a process.
 SEND_SECONDS: Final = 30.0
 MOST_LISTENERS: Final = 10_000
 _RETRY_MS: Final = 2_000
 _MOST_PAUSE: Final = 5.0
 _POLL: Final = 5.0
 _GAP: Final = b"event: gap\ndata: {}\n\n"
-#: Seconds that a listener waits for what was published before the process began.
+#: Seconds that a listener waits for the changes from before the process started.
 _REFILL_SECONDS: Final = 5.0
 
 
 class Ring:
-    """The newest changes, each with a position; positions ascend by one and never come back."""
+    """The newest changes, each with a position; positions ascend by one and are never reused."""
 
     def __init__(self, size: int = RING) -> None:
         self._kept: deque[tuple[str, bytes]] = deque(maxlen=size)
@@ -60,13 +60,13 @@ class Ring:
         return self.end - len(self._kept)
 
     def add(self, change_id: str, event: bytes) -> None:
-        """Append, and wake whoever waits for it."""
+        """Append a change, and wake all that wait."""
         self._kept.append((change_id, event))
         self.end += 1
         self.wake()
 
     def precede(self, older: list[tuple[str, bytes]]) -> None:
-        """Put older ones in front, as many as fit; what is held already is left out."""
+        """Put older changes in front, as many as fit, but for those that are held already."""
         held = set(self._kept)
         fresh = [each for each in older if each not in held]
         room = (self._kept.maxlen or 0) - len(self._kept)
@@ -78,35 +78,39 @@ class Ring:
         self._moved = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Until something is added, or the time is over."""
+        """Wait until something is added, or the time is over."""
         try:
             async with asyncio.timeout(seconds):
                 await self._moved.wait()
         except TimeoutError:
             return
 
-    def after(self, change_id: str) -> int | None:
-        """The position behind a change's first appearance; None when it is not held."""
+    def position_after(self, change_id: str) -> int | None:
+        """Find the position after a change's first appearance; None when it is not held."""
         for index, (held, _) in enumerate(self._kept):
             if held == change_id:
                 return self.start + index + 1
         return None
 
     def read(self, position: int) -> list[bytes]:
-        """What is held from a position on, a piece at most."""
+        """Return the events from a position on, a chunk at most."""
         first = position - self.start
-        return [self._kept[i][1] for i in range(first, min(first + PIECE, len(self._kept)))]
+        return [self._kept[i][1] for i in range(first, min(first + CHUNK, len(self._kept)))]
 
 
 class Feed:
-    """Follows the channel of changes and lets listeners follow it. ``notice`` sees each change."""
+    """Receives the channel of changes for any number of listeners.
+
+    ``receive`` is called with each change, before listeners get it. It may raise what a message
+    that is no change raises; then nothing is passed on.
+    """
 
     def __init__(
-        self, redis: Redis, channel: str, notice: Callable[[dict[str, Any]], None]
+        self, redis: Redis, channel: str, receive: Callable[[dict[str, Any]], None]
     ) -> None:
         self._redis = redis
         self._channel = channel
-        self._notice = notice
+        self._receive = receive
         self._closed = False
         self.ring = Ring()
         self.listeners = 0
@@ -115,7 +119,7 @@ class Feed:
         self.refilled.set()
 
     async def follow(self) -> None:
-        """Listen for ever; subscribes again whenever Redis was away."""
+        """Receive changes for ever; subscribe again whenever Redis was away."""
         pause = 0.1
         while True:
             try:
@@ -130,27 +134,27 @@ class Feed:
             pause = min(2 * pause, _MOST_PAUSE)
 
     def close(self) -> None:
-        """End every listener's stream; they may come back to another process."""
+        """End every listener's stream; they may reconnect to another process."""
         self._closed = True
         self.ring.wake()
 
     def publish(self, data: bytes) -> None:
-        """Take in one message of the channel; what is no change is left out."""
+        """Pass one message of the channel on to listeners; log and drop what is no change."""
         try:
             change = msgspec.json.decode(data)
-            found = _event(change)
-            self._notice(change)
+            event = _format_event(change)
+            self._receive(change)
         except _NO_CHANGE as error:
             logger.warning("a message on %s is no change: %r", self._channel, error)
             return
-        self.ring.add(*found)
+        self.ring.add(*event)
 
     def precede(self, messages: Sequence[bytes]) -> None:
-        """Take in messages from before the first that was heard; of these nobody is noticed."""
+        """Add messages from before the first that was received; ``receive`` is not called."""
         older = []
         for data in messages:
-            with suppress(*_NO_CHANGE):  # another program's, which the topic may hold
-                older.append(_event(msgspec.json.decode(data)))
+            with suppress(*_NO_CHANGE):  # the topic may hold another program's messages
+                older.append(_format_event(msgspec.json.decode(data)))
         self.ring.precede(older)
 
     def admit(self) -> None:
@@ -162,18 +166,19 @@ class Feed:
     async def listen(
         self, last_id: str | None = None, recent: int = 0, heartbeat: float = HEARTBEAT
     ) -> AsyncGenerator[bytes]:
-        """The stream of one listener: from behind the event that it saw last, or from now on.
+        """Yield one listener's stream: what comes after ``last_id``, or what comes from now on.
 
-        Without a last event, so many ``recent`` ones come first.
+        Without ``last_id``, that many ``recent`` changes come first. After ``heartbeat`` seconds of
+        silence a comment is sent.
         """
-        now = self.ring.end
+        end = self.ring.end
         self.listeners += 1
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
-            await self._refilled()
-            position: int | None = min(now, max(self.ring.start, now - recent))
+            await self._wait_for_refill()
+            position: int | None = min(end, max(self.ring.start, end - recent))
             if last_id is not None:
-                position = self.ring.after(last_id)
+                position = self.ring.position_after(last_id)
             if position is None:
                 yield _GAP
                 position = self.ring.start
@@ -188,7 +193,7 @@ class Feed:
         finally:
             self.listeners -= 1
 
-    async def _refilled(self) -> None:
+    async def _wait_for_refill(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_REFILL_SECONDS):
                 await self.refilled.wait()
@@ -197,15 +202,15 @@ class Feed:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._channel)
             self.ready = True
-            silent = False
+            pinged = False
             while True:
                 message = await pubsub.get_message(timeout=_POLL)
                 if message is not None and message["type"] == "message":
                     self.publish(message["data"])
-                if message is None and silent:
+                if message is None and pinged:
                     raise RedisConnectionError(f"no answer for {_POLL:g} s")
-                silent = message is None
-                if silent:
+                pinged = message is None
+                if pinged:
                     await pubsub.ping()
 
 
@@ -220,14 +225,14 @@ class EventStream(StreamingResponse):
         self._patience = patience
 
     async def stream_response(self, send: Send) -> None:
-        """Send until the events end, or nobody takes them."""
+        """Send until the events end, or the listener takes none for too long."""
         head = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **head})
         async with aclosing(self._events) as events:
-            async for piece in events:
+            async for chunk in events:
                 try:
                     async with asyncio.timeout(self._patience):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 except TimeoutError:
                     return  # unfinished, so the server closes the connection
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -236,8 +241,11 @@ class EventStream(StreamingResponse):
 _NO_CHANGE: Final = (msgspec.MsgspecError, AttributeError, KeyError, TypeError)
 
 
-def _event(change: dict[str, Any]) -> tuple[str, bytes]:
-    """Its id, and one server-sent event on single lines; without an id the last stays in force."""
+def _format_event(change: dict[str, Any]) -> tuple[str, bytes]:
+    """Format a change as one server-sent event; return its id and the event.
+
+    A deletion has no id: the listener's ``Last-Event-ID`` remains that of the event before.
+    """
     change_id: str = "" if change.get("deleted") else change["change_id"]
     head = f"id: {change_id}\n" if change_id.isalnum() else ""
     return change_id, head.encode() + b"data: " + msgspec.json.encode(change) + b"\n\n"

@@ -1,8 +1,8 @@
-"""What would make another persona the likeliest: the fewest equal events that do. Pure.
+"""Counterfactuals: the fewest equal events that make another persona the likeliest. Pure.
 
-An event is one that may happen: somebody buys an item, looks at it, or searches. It happens at the
-record's clock and goes through the worker's own code up to the posterior and the policy, so that
-the answer is what the system would say. What nobody knows of it (price, attributes) is left out.
+An event is one that may happen: a customer buys an item, looks at it, or searches. It happens at
+the record's clock and goes through the worker's own code up to the posterior and the policy, so
+that the answer is what the worker would publish. Its price and attributes are unknown: left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Signals, Taxonomy
-    from stream_persona.model.predictor import Predictor as Weights
+    from stream_persona.model.predictor import Predictor
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -48,15 +48,15 @@ MOST_TOKENS: Final = 12
 #: So many events are supposed where tokens are compared.
 _TYPICAL: Final = 5.0
 _SLOT: Final = (1 << 16) - 1
-#: Ids that are looked through for one that the model knows nothing of.
-_IDS: Final = tuple(f"?{number}" for number in range(64))
+#: Ids of products, among which one without weight in the model is looked for.
+_PRODUCT_IDS: Final = tuple(f"?{number}" for number in range(64))
 
 
-class Flip(NamedTuple):
+class Counterfactual(NamedTuple):
     """After ``events`` equal ones of a ``kind``, with this feature, ``persona`` is the likeliest.
 
-    ``probability`` is the persona's own then, ``named`` whether it would be said: by confidence,
-    evidence, hysteresis and dwell.
+    ``probability`` is the persona's own then, ``named`` whether it would be published: by
+    confidence, evidence, hysteresis and dwell.
     """
 
     persona: str
@@ -80,8 +80,8 @@ class _Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    """What comes of so many of a candidate; probabilities in millionths."""
+class _Attempt:
+    """The result of ``times`` events of a candidate; probabilities in millionths."""
 
     candidate: _Candidate
     times: int
@@ -91,121 +91,127 @@ class _Trial:
 
     @property
     def likeliest(self) -> int:
-        """The column of the persona, as the policy chooses it."""
+        """The column of the likeliest persona, as the policy chooses it."""
         return self.distribution.index(max(self.distribution))
 
 
 def answer(
-    customer_id: str, record: Record, weights: Weights, taxonomy: Taxonomy, names: Names
+    customer_id: str, record: Record, weights: Predictor, taxonomy: Taxonomy, names: Names
 ) -> dict[str, Any]:
-    """The likeliest persona as of now, and what would flip it."""
-    now = _distribution(record.counts, weights, taxonomy)
+    """Answer with the likeliest persona as of now, and the counterfactuals."""
+    now = _predict(record.counts, weights, taxonomy)
     return {
         "customer_id": customer_id,
         "persona": weights.classes[now.index(max(now))],
         "probability": max(now) / MILLION,
-        "flips": [flip._asdict() for flip in flips(record, weights, taxonomy, names)],
+        "flips": [
+            each._asdict() for each in find_counterfactuals(record, weights, taxonomy, names)
+        ],
     }
 
 
-def flips(record: Record, weights: Weights, taxonomy: Taxonomy, names: Names) -> list[Flip]:
-    """For each persona within reach the fewest events, by their number, then by probability.
+def find_counterfactuals(
+    record: Record, weights: Predictor, taxonomy: Taxonomy, names: Names
+) -> list[Counterfactual]:
+    """Find the fewest events that reach each other persona; by their number, then by probability.
 
-    The fewest of ``TIMES``; of equally few those that make the persona likeliest.
-
-    An assignment is looked through: it is the prediction that flips. A model whose tokens have no
-    weights, a foreign classifier, has none that are telling: there are no flips of it.
+    The number is one of ``TIMES``; of equally few, those that make the persona likeliest. Personas
+    out of reach are left out. An assignment is ignored: it is the prediction that is changed. A
+    foreign classifier, whose tokens have no weights, has no counterfactuals.
     """
-    counts = _speaking(record.counts, weights)
+    counts = _keep_weighted(record.counts, weights)
     at = counts.clock or (record.label.at if record.label else 0)
     candidates = _candidates(counts, at, weights, taxonomy, names)
-    trials = _trials(counts, at, candidates, weights, taxonomy)
-    now = _distribution(record.counts, weights, taxonomy)
-    best: dict[int, _Trial] = {}
-    for trial in sorted(trials, key=lambda each: (each.times, -max(each.distribution))):
-        if trial.likeliest != now.index(max(now)):
-            best.setdefault(trial.likeliest, trial)
-    return [_flip(trial, record, weights, taxonomy) for trial in best.values()]
+    attempts = _attempt(counts, at, candidates, weights, taxonomy)
+    now = _predict(record.counts, weights, taxonomy)
+    best: dict[int, _Attempt] = {}
+    for attempt in sorted(attempts, key=lambda each: (each.times, -max(each.distribution))):
+        if attempt.likeliest != now.index(max(now)):
+            best.setdefault(attempt.likeliest, attempt)
+    return [_decide(attempt, record, weights, taxonomy) for attempt in best.values()]
 
 
-def _distribution(counts: Counts, weights: Weights, taxonomy: Taxonomy) -> tuple[int, ...]:
-    """The posterior in millionths, as it is published."""
+def _predict(counts: Counts, weights: Predictor, taxonomy: Taxonomy) -> tuple[int, ...]:
+    """Predict the posterior in millionths, as it is published."""
     return millionths(weights.probabilities(profiles([counts], taxonomy.features)))[0]
 
 
-def _speaking(counts: Counts, weights: Weights) -> Counts:
-    """The counts without what has no weight: they give the same posterior, in less time."""
+def _keep_weighted(counts: Counts, weights: Predictor) -> Counts:
+    """Drop the slots without weight: the others give the same posterior, in less time."""
     slots = counts.keys & _SLOT
     kept = (slots == EVENTS) | np.isin(slots, weights.weighted_slots)
     return Counts.of(counts.epoch, counts.clock, counts.keys[kept], counts.values[kept])
 
 
-# --- trials ---
+# --- attempts ---
 
 
-def _trials(
+def _attempt(
     counts: Counts,
     at: int,
     candidates: Sequence[_Candidate],
-    weights: Weights,
+    weights: Predictor,
     taxonomy: Taxonomy,
-) -> list[_Trial]:
-    """Every candidate so many times, all folded and predicted at once."""
+) -> list[_Attempt]:
+    """Fold each candidate each number of times, and predict all of them at once."""
     tried = [(each, times) for each in candidates for times in TIMES]
     if not tried:
         return []
     observed = [
-        Observation(row, at, each.slots, _times(times, each.weights))
+        Observation(row, at, each.slots, _multiply(times, each.weights))
         for row, (each, times) in enumerate(tried)
     ]
     folded = fold([counts] * len(tried), observed, taxonomy.features)
     seen = profiles(folded, taxonomy.features)
     rows = zip(millionths(weights.probabilities(seen)), seen.events.tolist(), strict=True)
     return [
-        _Trial(each, times, after, distribution, evidence)
+        _Attempt(each, times, after, distribution, evidence)
         for (each, times), after, (distribution, evidence) in zip(tried, folded, rows, strict=True)
     ]
 
 
-def _times(times: int, weights: bytes) -> bytes:
-    """The packed weights of so many equal events at once."""
+def _multiply(times: int, weights: bytes) -> bytes:
+    """Pack the weights of that many equal events into one."""
     return (times * np.frombuffer(weights, WEIGHT_TYPE)).tobytes()
 
 
-def _flip(trial: _Trial, record: Record, weights: Weights, taxonomy: Taxonomy) -> Flip:
-    persona, candidate = weights.classes[trial.likeliest], trial.candidate
+def _decide(
+    attempt: _Attempt, record: Record, weights: Predictor, taxonomy: Taxonomy
+) -> Counterfactual:
+    """Decide, by the policy, whether the persona that an attempt makes likeliest is named."""
+    persona, candidate = weights.classes[attempt.likeliest], attempt.candidate
     belief = Belief(
-        trial.distribution, trial.evidence, weights.version, weights.threshold,
+        attempt.distribution, attempt.evidence, weights.version, weights.threshold,
         weights.candidate_floor,
     )  # fmt: skip
-    after = replace(record, label=None, counts=trial.counts)
+    after = replace(record, label=None, counts=attempt.counts)
     published = decide(after, belief, taxonomy, now=0) or record.published
     named = published is not None and published.current.persona == persona
-    probability = max(trial.distribution) / MILLION
+    probability = max(attempt.distribution) / MILLION
     what = candidate.kind, candidate.feature, candidate.value
-    return Flip(persona, trial.times, *what, probability, named)
+    return Counterfactual(persona, attempt.times, *what, probability, named)
 
 
 # --- candidates ---
 
 
 def _candidates(
-    counts: Counts, at: int, weights: Weights, taxonomy: Taxonomy, names: Names
+    counts: Counts, at: int, weights: Predictor, taxonomy: Taxonomy, names: Names
 ) -> list[_Candidate]:
-    """Events with the most telling tokens of each persona, each once."""
-    tokenizer = _tokenizer(taxonomy)
-    product = _nobodys(weights, tokenizer)
-    found = []
-    for slot, token in _telling(counts, weights, taxonomy, names, tokenizer).items():
-        kind, event = _event(token, at, product, taxonomy.signals)
+    """Build an event of each persona's strongest tokens, each once."""
+    tokenizer = _build_tokenizer(taxonomy)
+    product = _find_unweighted_product(weights, tokenizer)
+    candidates = []
+    for slot, token in _strongest_tokens(counts, weights, taxonomy, names, tokenizer).items():
+        kind, event = _build_event(token, at, product, taxonomy.signals)
         tokens = tokenizer.tokenize(event)
         if slot in np.frombuffer(tokens.slots, SLOT_TYPE):
-            found.append(_Candidate(kind, *token, tokens.slots, tokens.weights))
-    return found
+            candidates.append(_Candidate(kind, *token, tokens.slots, tokens.weights))
+    return candidates
 
 
-def _tokenizer(taxonomy: Taxonomy) -> Tokenizer:
-    """One of its own, so that no query leaves names behind; it knows what the team has seeded."""
+def _build_tokenizer(taxonomy: Taxonomy) -> Tokenizer:
+    """Build a tokenizer that knows the seeds' names. No query adds names to the shared one."""
     tokenizer = Tokenizer(taxonomy)
     for persona in taxonomy.personas:
         for feature, values in persona.seeds.items():
@@ -214,10 +220,10 @@ def _tokenizer(taxonomy: Taxonomy) -> Tokenizer:
     return tokenizer
 
 
-def _telling(
-    counts: Counts, weights: Weights, taxonomy: Taxonomy, names: Names, tokenizer: Tokenizer
+def _strongest_tokens(
+    counts: Counts, weights: Predictor, taxonomy: Taxonomy, names: Names, tokenizer: Tokenizer
 ) -> dict[int, tuple[str, str]]:
-    """Slot, feature and value of each persona's most telling tokens that can be named."""
+    """Find each persona's strongest tokens that have a name: slot -> feature and value."""
     slots = weights.weighted_slots
     lead = _lead(slots, profiles([counts], taxonomy.features), weights)
     found: dict[int, tuple[str, str]] = {}
@@ -225,14 +231,16 @@ def _telling(
         named = (
             (slot, token)
             for slot in slots[column].tolist()
-            for token in _made_of((*names.get(slot, ()), *tokenizer.names.tokens.get(slot, ())))
+            for token in _usable_names(
+                (*names.get(slot, ()), *tokenizer.names.tokens.get(slot, ()))
+            )
         )
         found.update(islice(named, MOST_TOKENS))
     return found
 
 
-def _made_of(names: Iterable[str]) -> list[tuple[str, str]]:
-    """The first of a slot's names that an event can be made of."""
+def _usable_names(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the first of a slot's names that an event can be built of, in a list, or none."""
     for name in names:
         feature, value = split(name)
         if feature in FEATURES and len(name) < MAX_NAME:  # else only its beginning is known
@@ -240,10 +248,11 @@ def _made_of(names: Iterable[str]) -> list[tuple[str, str]]:
     return []
 
 
-def _lead(slots: Ints, profile: Profiles, weights: Weights) -> Floats:
-    """By how much each token, alone, would lift each persona above all others: (slots, personas).
+def _lead(slots: Ints, profile: Profiles, weights: Predictor) -> Floats:
+    """Return by how much each token alone would lift each persona above all others.
 
-    In logits, after a typical number of events with it, when all else is diluted by them.
+    The shape is (slots, personas), the unit logits; after a typical number of events with the
+    token, which dilute all others.
     """
     events = float(profile.events[0])
     held = np.zeros(SLOTS)
@@ -262,17 +271,17 @@ def _lead(slots: Ints, profile: Profiles, weights: Weights) -> Floats:
     return np.asarray(reached - others)
 
 
-def _nobodys(weights: Weights, tokenizer: Tokenizer) -> str:
-    """The id of a product that the model knows nothing of, where products are read at all."""
+def _find_unweighted_product(weights: Predictor, tokenizer: Tokenizer) -> str:
+    """Find the id of a product that has no weight, in case the taxonomy reads products at all."""
     weighted = set(weights.weighted_slots.tolist())
-    unknown = (each for each in _IDS if tokenizer.slot("product", each) not in weighted)
-    return next(unknown, _IDS[0])
+    unknown = (each for each in _PRODUCT_IDS if tokenizer.slot("product", each) not in weighted)
+    return next(unknown, _PRODUCT_IDS[0])
 
 
-def _event(
+def _build_event(
     token: tuple[str, str], at: int, product: str, signals: Signals
 ) -> tuple[str, Behaviour]:
-    """An event with a token, and its kind. An item is bought, if a purchase weighs most."""
+    """Build an event with a token; return its kind too. An item is bought if that weighs most."""
     feature, value = token
     if feature == "query":
         return "browse", Browse("flip", "flip", at, "search", query=value)

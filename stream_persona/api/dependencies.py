@@ -1,4 +1,4 @@
-"""The parts that answer requests, put together from settings, and their life."""
+"""The objects that routes use: built from settings, connected for as long as the API runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from stream_persona.api.changes import Feed
 from stream_persona.api.customer_log import Tail
-from stream_persona.api.dashboard.service import Watch
-from stream_persona.api.metrics import Figures
+from stream_persona.api.dashboard.service import DashboardService
+from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import Reader
 from stream_persona.api.rank import Ranker
 from stream_persona.api.refill import refill
@@ -22,7 +22,8 @@ from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from typing import Any
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
@@ -34,8 +35,8 @@ PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Everything that routes use."""
+class Dependencies:
+    """Everything that routes use. ``subscriber`` is the connection that receives changes."""
 
     settings: Settings
     taxonomy: Taxonomy
@@ -43,72 +44,74 @@ class Parts:
     reader: Reader
     ranker: Ranker
     feed: Feed
-    watch: Watch
-    tail: Tail
+    dashboard: DashboardService
+    customer_log: Tail
     commands: Commands
-    figures: Figures
-    listening: Redis
+    metrics: ApiMetrics
+    subscriber: Redis
 
     @classmethod
     def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
-        """The parts, not yet connected to anything.
+        """Build them, not yet connected to anything.
 
         Raises:
             TopologyError: an address in the settings is malformed.
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = Reader(settings, taxonomy, tables)
-        watch = Watch(settings, taxonomy, tables, reader)
-        listening = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
+        dashboard = DashboardService(settings, taxonomy, tables, reader)
+        subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,
             taxonomy=taxonomy,
             tables=tables,
             reader=reader,
             ranker=Ranker(settings, taxonomy, tables, reader),
-            feed=Feed(listening, tables.channel, watch.notice),
-            watch=watch,
-            tail=Tail(settings),
+            feed=Feed(subscriber, tables.channel, dashboard.receive),
+            dashboard=dashboard,
+            customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
-            figures=Figures(),
-            listening=listening,
+            metrics=ApiMetrics(),
+            subscriber=subscriber,
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Follow Redis and connect to Kafka for as long as the block lasts."""
-        works = {
-            "model": self.reader.follow(),
-            "changes": self.feed.follow(),
-            "changes of before": refill(self.settings, self.feed),
-            "kafka": self.commands.connect(),
-            **self.watch.followers(lambda: self.feed.ready),
-        }
-        followers = [asyncio.create_task(work, name=name) for name, work in works.items()]
-        for follower in followers:
-            follower.add_done_callback(_tell)
+    async def run(self) -> AsyncIterator[None]:
+        """Connect, and run the background tasks for as long as the block lasts."""
+        tasks = [asyncio.create_task(work, name=name) for name, work in self._background().items()]
+        for task in tasks:
+            task.add_done_callback(_log_failure)
         try:
             yield
         finally:
             self.feed.close()
-            await _end(followers)
-            await self.watch.close()
-            await self.tail.close()
+            await _cancel_all(tasks)
+            await self.dashboard.close()
+            await self.customer_log.close()
             await self.commands.close()
             await self.tables.close()
-            await self.listening.aclose()
+            await self.subscriber.aclose()
 
-    async def missing(self) -> list[str]:
-        """What must be there before requests can be answered, and is not."""
+    def _background(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {
+            "model": self.reader.follow(),
+            "changes": self.feed.follow(),
+            "changes of before": refill(self.settings, self.feed),
+            "kafka": self.commands.connect(),
+            **self.dashboard.background(lambda: self.feed.ready),
+        }
+
+    async def find_missing(self) -> list[str]:
+        """Name what requests need and is not there, and set the ``ready`` gauge to the same."""
         ready = {
             "redis": await self._redis_answers(),
             "model": self.reader.ready,
             "changes": self.feed.ready,
             "kafka": self.commands.ready,
         }
-        for part, there in ready.items():
-            self.figures.ready.labels(part).set(there)
-        return [part for part, there in ready.items() if not there]
+        for name, is_ready in ready.items():
+            self.metrics.ready.labels(name).set(is_ready)
+        return [name for name, is_ready in ready.items() if not is_ready]
 
     async def _redis_answers(self) -> bool:
         try:
@@ -118,16 +121,16 @@ class Parts:
         return True
 
 
-async def _end(followers: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until it helps: a client that is just connecting may lose a cancellation."""
-    pending = set(followers)
+async def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a client that is just connecting may lose a cancellation."""
+    pending = set(tasks)
     while pending:
-        for follower in pending:
-            follower.cancel()
+        for task in pending:
+            task.cancel()
         _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
-def _tell(follower: asyncio.Task[None]) -> None:
-    """A follower that ends by a mistake must not do so silently; ``/readyz`` then misses it."""
-    if not follower.cancelled() and (error := follower.exception()):
-        logger.error("following %s has ended", follower.get_name(), exc_info=error)
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log why a background task has ended by itself: none should, and ``/readyz`` depends on it."""
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("following %s has ended", task.get_name(), exc_info=error)

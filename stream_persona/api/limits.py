@@ -1,4 +1,4 @@
-"""How much a caller may ask for: requests a second, and bytes of one request."""
+"""Limits of what a caller may send: requests a second, and bytes of one request."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Callers whose buckets are remembered; the one longest unheard of goes first.
+#: Callers whose buckets are kept; the one that has been idle longest goes first.
 MOST_CALLERS: Final = 10_000
 
 
-class Buckets:
+class TokenBuckets:
     """A token bucket for each caller: it holds a second's worth and is filled steadily.
 
     ``clock`` gives seconds that never go back.
@@ -31,7 +31,7 @@ class Buckets:
     ) -> None:
         """``rate`` is in requests a second; 0 lets everything through."""
         self._rate = rate
-        self._holds = max(1.0, rate)
+        self._capacity = max(1.0, rate)
         self._clock = clock
         self._most = most
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -39,13 +39,13 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def wait(self, caller: str) -> float:
-        """Take a token; the seconds after which there is one again when there is none."""
+    def take(self, caller: str) -> float:
+        """Take a token and return 0, or return the seconds until there is one."""
         if not self._rate:
             return 0.0
         now = self._clock()
-        tokens, since = self._buckets.pop(caller, (self._holds, now))
-        tokens = min(self._holds, tokens + (now - since) * self._rate)
+        tokens, since = self._buckets.pop(caller, (self._capacity, now))
+        tokens = min(self._capacity, tokens + (now - since) * self._rate)
         enough = tokens >= 1.0
         self._buckets[caller] = (tokens - 1.0 if enough else tokens, now)
         if len(self._buckets) > self._most:
@@ -53,34 +53,40 @@ class Buckets:
         return 0.0 if enough else (1.0 - tokens) / self._rate
 
 
-class Bounded:
-    """Middleware that reads no body beyond a limit, whether its length was announced or not."""
+class BodyLimitMiddleware:
+    """Middleware that answers 413 to a larger body, whether its length is announced or not.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    Starlette's ``RequestBodyLimitMiddleware`` (1.10) does not fit. Its answer is plain text, where
+    ours is JSON, and it lets a route that reads no body run before it refuses: an oversized
+    ``DELETE`` would be answered 413 although the deletion was sent.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._most = most
+        self._max_bytes = max_bytes
+        self._sentence = f"the body is too large: at most {max_bytes:,} bytes are read"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a body that says it is too large, and count one that says nothing."""
+        """Refuse a body that is announced as too large, and count the bytes of any other."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced[:20]) > self._most:
+        if announced.isdecimal() and int(announced[:20]) > self._max_bytes:
             await problem(413, self._sentence)(scope, receive, send)
             return
+        await self._app(scope, self._limit(receive), send)
+
+    def _limit(self, receive: Receive) -> Receive:
+        """``receive``, which raises once the messages' bodies exceed the limit."""
         size = 0
 
-        async def counted() -> Message:
+        async def receive_limited() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._most:
+            if size > self._max_bytes:
                 raise HTTPException(413, self._sentence)
             return message
 
-        await self._app(scope, counted, send)
-
-    @property
-    def _sentence(self) -> str:
-        return f"the body is too large: at most {self._most:,} bytes are read"
+        return receive_limited

@@ -1,4 +1,4 @@
-"""The API's figures for Prometheus: a closed list, in a registry of their own."""
+"""The API's metrics for Prometheus: a closed list, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Figures:
-    """Every figure that the API shows; the attribute names are the metric names' ends."""
+class ApiMetrics:
+    """Every metric of the API; an attribute's name is the end of the metric's, or close to it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,29 +34,38 @@ class Figures:
         self.ready = Gauge("ready", "Whether a part that is needed is there", ["part"], **prefix)
 
 
-class Timed:
-    """Middleware that counts requests by the template of their route, and times them."""
+class RequestMetricsMiddleware:
+    """Middleware that counts and times requests by the template of their route.
 
-    def __init__(self, app: ASGIApp, figures: Figures) -> None:
+    ``clock`` gives seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: ApiMetrics,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._app = app
-        self._figures = figures
+        self._metrics = metrics
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, and count how its answer begins."""
+        """Let the request through, and observe how its answer begins."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = self._clock()
 
-        async def counted(message: Message) -> None:
+        async def observe_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._count(scope, message["status"], time.perf_counter() - started)
+                self._observe(scope, message["status"], self._clock() - started)
             await send(message)
 
-        await self._app(scope, receive, counted)
+        await self._app(scope, receive, observe_and_send)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
-        self._figures.requests.labels(method, route, str(status)).inc()
-        self._figures.seconds.labels(route).observe(seconds)
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)

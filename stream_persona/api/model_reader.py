@@ -1,4 +1,4 @@
-"""Follows what the workers write to Redis: the model's parts, the names of slots, records."""
+"""Reads what the workers write to Redis: the model's shards, the names of slots, records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,60 +20,74 @@ from stream_persona.store.model_replica import following
 from stream_persona.store.shards import read_shards
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.predictor import Predictor as Weights
+    from stream_persona.model.predictor import Predictor
     from stream_persona.model.shard import Part
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
 
+#: Seconds after which names are read again although none is missing: a slot whose name is known may
+#: have been given a second one.
+RENEW_NAMES: Final = 60.0
+
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """The weights of all parts together, and the labelled customers of each persona."""
+class CurrentModel:
+    """The weights of all shards together, and the labelled customers of each persona."""
 
-    weights: Weights
+    weights: Predictor
     labelled: dict[str, int] = field(default_factory=dict)
 
 
 class Reader:
-    """The model as the workers last published it, and shoppers as it sees them.
+    """The model as the workers last published it, and customers as the model reads them.
 
-    ``ready`` says whether the last look at Redis succeeded.
+    ``ready``: the last refresh succeeded. ``clock`` gives seconds that never go back.
     """
 
-    def __init__(self, settings: Settings, taxonomy: Taxonomy, tables: Tables) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._partitions = range(settings.partitions)
         self._interval = settings.model_interval
         self._taxonomy = taxonomy
         self._tables = tables
         self._parts: dict[int, tuple[bytes, Part]] = {}
         self._follower = following(settings, taxonomy, tables)
+        self._followed: dict[int, bytes] = {}
         self.names = TokenNames()
-        self._names_at = -math.inf
-        self._nameless: set[int] = set()
-        self._named: str | None = None
-        self._looked = ("", -math.inf)
-        self.model = Model(self._follower.weights)
+        self._names_read_at = -math.inf
+        self._unnamed: set[int] = set()
+        self._named_version: str | None = None
+        self._tried_version, self._next_try = "", -math.inf
+        self.model = CurrentModel(self._follower.weights)
         self.ready = False
 
     @property
     def parts(self) -> list[Part]:
-        """The parts of the model; nobody changes them, new ones take their places."""
+        """The shards of the model. They are never changed, only replaced."""
         return [part for _, part in self._parts.values()]
 
     async def follow(self) -> None:
-        """Refresh for ever; a Redis that is away or refuses us makes it unready, not ended."""
+        """Refresh for ever. A Redis that is away or refuses us makes the reader unready."""
         try:
             while True:
-                await self._try()
+                await self._try_refresh()
                 await asyncio.sleep(self._interval)
         finally:
             self.ready = False
 
     async def refresh(self) -> None:
-        """Read the parts that have moved; derive new weights if any has.
+        """Read the shards that have changed; derive new weights if any has.
 
         Raises:
             UnavailableError: Redis stayed away.
@@ -83,58 +97,65 @@ class Reader:
         self._parts, changed = await read_shards(self._tables, stamps, self._parts, self._taxonomy)
         if changed:
             await self._read_names()
-        if await self._follower.follow(self.parts, changed=changed):
-            self.model = Model(self._follower.weights, self._follower.labelled)
+        # Compared with what was followed last: the refresh before may have failed half-way.
+        read = {partition: stamp for partition, (stamp, _) in self._parts.items()}
+        derived = await self._follower.follow(self.parts, changed=read != self._followed)
+        self._followed = read
+        if derived:
+            self.model = CurrentModel(self._follower.weights, self._follower.labelled)
 
-    async def shopper(self, customer_id: str) -> predict.Shopper:
-        """A customer, from the private record; of one never heard of nothing is known.
+    async def shopper(self, customer_id: str) -> predict.Subject:
+        """Describe a customer by their private record; one without a record has no counts.
 
         Raises:
             UnavailableError: Redis stayed away.
             TopologyError: the record was folded by another taxonomy's half-life.
         """
         blobs = list((await self._tables.load([customer_id])).values())
-        found = record_codec.decode_records(blobs, self._taxonomy.fingerprint)
-        counts = found[0].counts if found else Counts.empty()
-        shopper = predict.known(counts, self._taxonomy, self.names.name)
-        await self._find_names(shopper)
-        return shopper
+        records = record_codec.decode_records(blobs, self._taxonomy.fingerprint)
+        counts = records[0].counts if records else Counts.empty()
+        subject = predict.known(counts, self._taxonomy, self.names.name)
+        weighted = self.model.weights.weighted_slots
+        await self._find_names(set(np.intersect1d(subject.profile.slots, weighted).tolist()))
+        return subject
 
     async def name_all(self) -> None:
-        """Look for names of all that the model has learned: they are written after its parts.
+        """Look for the names of all weighted slots: workers write them after the shards.
 
         Raises:
             UnavailableError: Redis stayed away.
         """
-        weights, now = self.model.weights, time.monotonic()
-        looked_for, until = self._looked
-        if self._named == weights.version or (looked_for == weights.version and now < until):
+        weights, now = self.model.weights, self._clock()
+        tried = self._tried_version == weights.version and now < self._next_try
+        complete = self._named_version == weights.version and not self._names_are_old()
+        if tried or complete:
             return
-        self._looked = (weights.version, now + self._interval)
-        if await self._find(set(weights.weighted_slots.tolist())):
-            self._named = weights.version
+        self._tried_version, self._next_try = weights.version, now + self._interval
+        if await self._find_names(set(weights.weighted_slots.tolist())):
+            self._named_version = weights.version
 
-    async def _find_names(self, shopper: predict.Shopper) -> None:
-        """Look for names that workers have found meanwhile; not again and again for the same."""
-        weighted = self.model.weights.weighted_slots
-        await self._find(set(np.intersect1d(shopper.profile.slots, weighted).tolist()))
+    async def _find_names(self, weighted: set[int]) -> bool:
+        """Read names if one of these slots lacks its own; whether all have one then.
 
-    async def _find(self, speaking: set[int]) -> bool:
-        """Whether all of these slots have names."""
-        missing = speaking - self.names.tokens.keys()
-        due = time.monotonic() - self._names_at > self._interval
-        if missing and (due or missing - self._nameless):
+        Slots without a name do not cause a read each time: only once in an interval.
+        """
+        missing = weighted - self.names.tokens.keys()
+        due = self._clock() - self._names_read_at > self._interval
+        if self._names_are_old() or (missing and (due or missing - self._unnamed)):
             await self._read_names()
             missing -= self.names.tokens.keys()
-            self._nameless = missing
+            self._unnamed = missing
         return not missing
 
+    def _names_are_old(self) -> bool:
+        return self._clock() - self._names_read_at > RENEW_NAMES
+
     async def _read_names(self) -> None:
-        self._names_at = time.monotonic()
+        self._names_read_at = self._clock()
         for slot, token in await self._tables.names():
             self.names.learn(slot, token)
 
-    async def _try(self) -> None:
+    async def _try_refresh(self) -> None:
         try:
             await self.refresh()
         except (UnavailableError, ConfigError) as error:

@@ -1,6 +1,6 @@
-"""The OpenAPI description: what FastAPI finds in the routes, and what only this process knows.
+"""The OpenAPI description: what FastAPI derives from the routes, and what only settings know.
 
-That is which personas there are, which features are read, and whether a key is needed.
+These are the personas, the features that are read, and whether a key is needed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-#: What nobody needs a key for.
+#: Paths that need no key.
 _OPEN: Final = {"/healthz", "/readyz"}
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The key of a caller."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
 }
-#: What an id is like; what is printable, and its length in bytes, no schema can say.
+#: The schema of an id; that it is printable, and its length in bytes, no schema can express.
 CUSTOMER_ID: Final = {
     "type": "string",
     "format": "customer-id",
@@ -35,59 +35,67 @@ CUSTOMER_ID: Final = {
 }
 
 
-def describe(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> None:
-    """Let the application describe itself with what it was built from."""
+def install(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> None:
+    """Replace the application's description by one of its settings and taxonomy."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _described(app, settings, taxonomy)
+            app.openapi_schema = _describe(app, settings, taxonomy)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _described(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> dict[str, Any]:
-    found = get_openapi(
+def _describe(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> dict[str, Any]:
+    description = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    for path, operations in found["paths"].items():
+    for path, operations in description["paths"].items():
         for operation in operations.values():
-            _refine(operation)
+            _refine_operation(operation)
             if settings.keys:
                 operation["security"] = [] if path in _OPEN else [{name: []} for name in _SCHEMES]
-    found["components"]["securitySchemes"] = _SCHEMES
-    schemas = found["components"]["schemas"]
+    description["components"]["securitySchemes"] = _SCHEMES
+    _refine_schemas(description["components"]["schemas"], taxonomy)
+    return description
+
+
+def _refine_schemas(schemas: dict[str, Any], taxonomy: Taxonomy) -> None:
+    """Close the lists of views and personas, and describe what ``where`` may hold."""
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     query = schemas["PersonaQuery"]["properties"]
-    query["from"] = _with(query["from"], {"enum": [taxonomy.view, None]})
+    query["from"] = _restrict(query["from"], {"enum": [taxonomy.view, None]})
     query["predict"]["enum"] = [query["predict"]["default"]]
-    query["where"] = {"description": query["where"]["description"], "anyOf": _where(taxonomy)}
+    query["where"] = {
+        "description": query["where"]["description"], "anyOf": _describe_where(taxonomy)
+    }  # fmt: skip
     assignment = schemas["AssignmentRequest"]["properties"]
-    assignment["persona"] = _with(assignment["persona"], {"enum": [*taxonomy.names, None]})
+    assignment["persona"] = _restrict(assignment["persona"], {"enum": [*taxonomy.names, None]})
     schemas["RankRequest"]["properties"][CUSTOMER] = CUSTOMER_ID
-    return found
 
 
-def _refine(operation: dict[str, Any]) -> None:
-    """What FastAPI can't know: mistakes are 400 here, and what ids are like."""
+def _refine_operation(operation: dict[str, Any]) -> None:
+    """Correct what FastAPI can't know: mistakes are 400 here, and ids have a schema."""
     operation["responses"].pop("422", None)
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == CUSTOMER:
             parameter["schema"] = CUSTOMER_ID
 
 
-def _with(schema: dict[str, Any], closed: dict[str, Any]) -> dict[str, Any]:
-    """A schema that a closed list of values takes the place of."""
+def _restrict(schema: dict[str, Any], closed: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema whose type is replaced by a closed list of values."""
     kept = {key: value for key, value in schema.items() if key not in {"anyOf", "type"}}
     return {**kept, **closed}
 
 
-def _where(taxonomy: Taxonomy) -> list[dict[str, Any]]:
-    """A customer, or features of a hypothetical shopper."""
+def _describe_where(taxonomy: Taxonomy) -> list[dict[str, Any]]:
+    """Describe ``where``: a customer, or features of a hypothetical shopper."""
     fields = taxonomy.features.fields
-    values = {field: _values(field) for field in fields if field != "attributes"}
-    attributes = {r"^attributes\.[a-z0-9_]+$": _values("")} if "attributes" in fields else {}
+    values = {field: _describe_values(field) for field in fields if field != "attributes"}
+    attributes = {}
+    if "attributes" in fields:
+        attributes[r"^attributes\.[a-z0-9_]+$"] = _describe_values("")
     return [
         {
             "type": "object",
@@ -105,7 +113,7 @@ def _where(taxonomy: Taxonomy) -> list[dict[str, Any]]:
     ]
 
 
-def _values(field: str) -> dict[str, Any]:
+def _describe_values(field: str) -> dict[str, Any]:
     one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
     if field in NUMBERS:
         one = {"anyOf": [one, {"type": "number", "minimum": 0}]}

@@ -1,4 +1,4 @@
-"""The ``_predict`` query: what may be asked, and the answer. Pure.
+"""The ``_predict`` query: its shape, its checks and its answer. Pure.
 
 A query names a customer, or the behaviour of a hypothetical shopper: then every (feature, value)
 is a token of one event, and a hierarchical category is a token at each of its levels.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.features import Counts, Profiles
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.predictor import Predictor as Weights
+    from stream_persona.model.predictor import Predictor
 
 #: What ``predict`` may name, and the key of ``where`` that names a customer.
 TARGET: Final = "persona"
@@ -43,13 +43,13 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 }
 
 
-def _whole(value: object) -> object:
-    """3.0 is an integer in JSON."""
+def _accept_whole_float(value: object) -> object:
+    """Convert a float without a fraction: 3.0 is an integer in JSON."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-#: At most so many hits are given, or left out.
-Number = Annotated[StrictInt, Field(ge=0, le=1_000), BeforeValidator(_whole)]
+#: A number of hits.
+Number = Annotated[StrictInt, Field(ge=0, le=1_000), BeforeValidator(_accept_whole_float)]
 Key = Literal["$p", "$why", "persona", "feature", "$value", "field"]
 
 
@@ -78,111 +78,111 @@ class PersonaQuery(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Shopper:
-    """What is known of a shopper, as the model reads it; ``name`` gives the token of a slot."""
+class Subject:
+    """The shopper that a query is about, as the model reads it; ``name`` names a slot's token."""
 
     profile: Profiles
     name: Callable[[int], str]
 
 
-def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Shopper:
-    """The customer whom a query asks for, or the hypothetical shopper that it describes.
+def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
+    """Check a query; return its customer's id, or the hypothetical shopper that it describes.
 
     Raises:
-        QueryError: names the field that is wrong and what was expected.
+        QueryError: a field is wrong; the message names it and what was expected.
         DecodeError: the customer id could not be one.
     """
     if query.view not in {None, taxonomy.view}:
-        raise QueryError(f"from: expected {taxonomy.view!r}, got {_shown(query.view)}")
+        raise QueryError(f"from: expected {taxonomy.view!r}, got {_show(query.view)}")
     if query.predict != TARGET:
-        raise QueryError(f"predict: expected {TARGET!r}, got {_shown(query.predict)}")
+        raise QueryError(f"predict: expected {TARGET!r}, got {_show(query.predict)}")
     if not query.where:
-        raise QueryError(f"where: expected {CUSTOMER}, or at least one of {_known(taxonomy)}")
+        raise QueryError(f"where: expected {CUSTOMER}, or at least one of {_features_of(taxonomy)}")
     if CUSTOMER not in query.where:
-        return hypothetical(query.where, taxonomy)
+        return describe_hypothetical(query.where, taxonomy)
     if len(query.where) > 1:
         raise QueryError(f"where: expected {CUSTOMER} alone, or features without it")
     customer_id = query.where[CUSTOMER]
     if not isinstance(customer_id, str):
-        raise QueryError(f"where.{CUSTOMER}: expected a text, got {_shown(customer_id)}")
+        raise QueryError(f"where.{CUSTOMER}: expected a text, got {_show(customer_id)}")
     check_id(customer_id)
     return customer_id
 
 
-def known(counts: Counts, taxonomy: Taxonomy, name: Callable[[int], str]) -> Shopper:
-    """A customer with these counts; of empty ones nothing is known: the prior speaks alone."""
-    return Shopper(profiles([counts], taxonomy.features), name)
+def known(counts: Counts, taxonomy: Taxonomy, name: Callable[[int], str]) -> Subject:
+    """Describe a customer by their counts. Empty ones leave the prior alone to decide."""
+    return Subject(profiles([counts], taxonomy.features), name)
 
 
-def hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Shopper:
-    """A shopper with one event that holds every value of ``where`` once.
+def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
+    """Describe a shopper with one event that holds every value of ``where`` once.
 
     Raises:
         QueryError: a feature that the taxonomy does not read, or a value of the wrong kind.
     """
-    number = sum(len(value) if isinstance(value, list) else 1 for value in where.values())
-    if number > MAX_VALUES:
-        raise QueryError(f"where: expected at most {MAX_VALUES:,} values, got {number:,}")
-    tokenizer = Tokenizer(taxonomy)  # its own, so that no query leaves names behind
+    given = sum(len(value) if isinstance(value, list) else 1 for value in where.values())
+    if given > MAX_VALUES:
+        raise QueryError(f"where: expected at most {MAX_VALUES:,} values, got {given:,}")
+    tokenizer = Tokenizer(taxonomy)  # its own, so that no query adds names to the shared one
     slots = {
         tokenizer.slot(feature, token)
         for feature, value in where.items()
-        for token in _tokens(_feature(feature, taxonomy), value, taxonomy)
+        for token in _tokens(_check_feature(feature, taxonomy), value, taxonomy)
     }
     profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(slots), 1.0)})
-    return Shopper(profile, tokenizer.names.name)
+    return Subject(profile, tokenizer.names.name)
 
 
-def answer(query: PersonaQuery, shopper: Shopper, weights: Weights) -> dict[str, Any]:
-    """The response: hits by falling probability; ties in the order of the taxonomy."""
-    row = weights.probabilities(shopper.profile)[0].tolist()
+def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
+    """Answer with hits by falling probability; ties are in the order of the taxonomy."""
+    row = weights.probabilities(about.profile)[0].tolist()
     ranked = sorted(range(len(row)), key=lambda i: -row[i])
     chosen = ranked[query.offset : query.offset + query.limit]
     return {
         "offset": query.offset,
         "total": len(row),
-        "hits": [_hit(query.select, weights.classes[i], row[i], shopper, weights) for i in chosen],
+        "hits": [_hit(query.select, weights.classes[i], row[i], about, weights) for i in chosen],
     }
 
 
 def _hit(
-    select: Sequence[Key], persona: str, probability: float, shopper: Shopper, weights: Weights
+    select: Sequence[Key], persona: str, probability: float, about: Subject, weights: Predictor
 ) -> dict[str, Any]:
     def value(key: Key) -> object:
         if key == "$why":
-            return tree(weights, shopper.profile, persona, shopper.name)
+            return tree(weights, about.profile, persona, about.name)
         return {"$p": probability, "field": TARGET}.get(key, persona)
 
     return {key: value(key) for key in select}
 
 
-def _feature(feature: str, taxonomy: Taxonomy) -> str:
-    """A feature whose tokens the taxonomy reads: a field, or ``attributes.<key>``."""
+def _check_feature(feature: str, taxonomy: Taxonomy) -> str:
+    """Return the feature if the taxonomy reads it: a field, or ``attributes.<key>``."""
     fields = taxonomy.features.fields
     is_attribute = feature.startswith("attributes.") and not feature.endswith(".")
-    read = "attributes" if is_attribute and feature not in fields else feature
+    field = "attributes" if is_attribute and feature not in fields else feature
     is_text = len(feature) <= MAX_TEXT and _clean(feature) == feature
-    if feature == "attributes" or read not in fields or not is_text:
-        expected = f"{CUSTOMER} or some of {_known(taxonomy)}"
-        raise QueryError(f"where.{_short(_clean(feature))}: expected {expected}")
+    if feature == "attributes" or field not in fields or not is_text:
+        expected = f"{CUSTOMER} or some of {_features_of(taxonomy)}"
+        raise QueryError(f"where.{_shorten(_clean(feature))}: expected {expected}")
     return feature
 
 
-def _known(taxonomy: Taxonomy) -> str:
+def _features_of(taxonomy: Taxonomy) -> str:
     fields = taxonomy.features.fields
     return ", ".join("attributes.<key>" if f == "attributes" else f for f in fields)
 
 
 def _tokens(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
-    """The values of tokens that events with such a value would have."""
+    """Yield the values of the tokens that an event with such a value would have."""
     values = value if isinstance(value, list) else [value]
     if not values:
-        raise QueryError(f"where.{_short(feature)}: expected 1 to {MAX_VALUES:,} values, got 0")
+        raise QueryError(f"where.{_shorten(feature)}: expected 1 to {MAX_VALUES:,} values, got 0")
     for each in values:
-        yield from _read(feature, each, taxonomy)
+        yield from _tokens_of_one(feature, each, taxonomy)
 
 
-def _read(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
+def _tokens_of_one(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
     number = None if isinstance(value, bool) or not isinstance(value, int | float) else value
     if number is not None and feature in _BANDS:
         if not 0 <= number < float("inf"):
@@ -190,26 +190,26 @@ def _read(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
         return (_BANDS[feature](number),)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _clean(value) != value:
         kind = "a text or a number" if feature in _BANDS else "a text"
-        expected = f"expected {kind}, or a list of such, got {_shown(value)}"
-        raise QueryError(f"where.{_short(feature)}: {expected}")
+        expected = f"expected {kind}, or a list of such, got {_show(value)}"
+        raise QueryError(f"where.{_shorten(feature)}: {expected}")
     if feature == "category":
         return levels(value, taxonomy.features.category_separator)
     return words(value) if feature == "query" else (value,)
 
 
 def _clean(text: str) -> str:
-    """The text without what has no bytes in UTF-8."""
+    """Replace what has no bytes in UTF-8."""
     return text.encode(errors="replace").decode()
 
 
-def _shown(value: object) -> str:
-    """A value, short enough for a message."""
+def _show(value: object) -> str:
+    """Print a value, short enough for a message."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
-    return _short(_clean(repr(value)))
+    return _shorten(_clean(repr(value)))
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
 
 

@@ -1,8 +1,8 @@
-"""What callers see when something is wrong: a status and one sentence, never a stack trace."""
+"""How every error becomes an HTTP answer: a status and one sentence, never a stack trace."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -27,48 +27,51 @@ class Problem(BaseModel):
 
 
 def install(app: FastAPI) -> None:
-    """Let every error leave as a ``Problem``."""
+    """Register handlers that turn every error into a ``Problem``."""
 
     @app.exception_handler(InputError)
-    async def wrong(_: Request, error: InputError) -> JSONResponse:
+    async def answer_input_error(_: Request, error: InputError) -> JSONResponse:
         return problem(400, error.detail if isinstance(error, DecodeError) else str(error))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(400, _sentence(error))
+    async def answer_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(400, _describe(error))
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        what = f"{request.method} {request.url.path}"
-        known = {404: f"there is no {what}", 405: f"{what} is not allowed"}
-        message = error.detail if error.detail not in _PHRASES else known[error.status_code]
+    async def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        asked = f"{request.method} {request.url.path}"
+        sentences = {404: f"there is no {asked}", 405: f"{asked} is not allowed"}
+        message = error.detail
+        if message in _PHRASES:
+            message = sentences[error.status_code]
         return problem(error.status_code, message, error.headers)
 
     @app.exception_handler(UnavailableError)
     @app.exception_handler(ConfigError)
-    async def away(_: Request, error: Exception) -> JSONResponse:
+    async def answer_unavailable(_: Request, error: Exception) -> JSONResponse:
         return problem(503, str(error), {"Retry-After": "1"})
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, __: Exception) -> JSONResponse:
+    async def answer_mistake(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "the server made a mistake; its log says which")
 
 
 def problem(status: int, message: str, headers: object = None) -> JSONResponse:
-    """An answer of this status that says what is wrong."""
+    """Build an answer of this status whose body is the sentence."""
     text = message.encode(errors="replace").decode()
     return JSONResponse({"message": text}, status, headers if isinstance(headers, dict) else None)
 
 
-_PHRASES = {"Not Found", "Method Not Allowed"}
+#: Details that Starlette gives of itself: phrases, no sentences.
+_PHRASES: Final = {"Not Found", "Method Not Allowed"}
 
 
-def _sentence(error: RequestValidationError) -> str:
-    """The first mistake, after the field that it was made in."""
+def _describe(error: RequestValidationError) -> str:
+    """Describe the first mistake, after the field that it was made in."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return f"the body is not valid JSON: {first.get('ctx', {}).get('error', first['msg'])}"
-    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    where = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
     what = {"missing": "is required", "extra_forbidden": "is not known here"}.get(
         first["type"], first["msg"][:1].lower() + first["msg"][1:]
     )

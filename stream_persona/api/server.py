@@ -1,4 +1,4 @@
-"""Runs the API on uvicorn until SIGTERM or SIGINT, which end it in order, listeners and all."""
+"""Runs the API on uvicorn until SIGTERM or SIGINT; then streams end first, requests next."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that requests in progress get when the process is told to end.
+#: Seconds that requests in progress get after a signal.
 _GRACE = 5
 
 
 def serve(settings: Settings, taxonomy: Taxonomy) -> None:
-    """Serve until a signal ends it; logs ``listening on http://HOST:PORT`` once it answers.
+    """Serve until a signal; log ``listening on http://HOST:PORT`` once requests are answered.
 
     Raises:
-        SettingsError: the address can't be had, or others could reach it and no key is set.
+        SettingsError: the address can't be bound, or others could reach it and no key is set.
         TopologyError: the address of Redis is malformed.
     """
     if not settings.keys and not _is_loopback(settings.api_host):
@@ -43,20 +43,20 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
         )
         raise SettingsError(message)
     api = create_api(settings, taxonomy)
-    with _bound(settings) as listening:
+    with _listen(settings) as listening:
         config = uvicorn.Config(
             api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
         )
-        server = _Server(config, before_exit=api.state.parts.feed.close)
-        # A full collection goes through all that was imported as well, and answers nobody for a
-        # tenth of a second: what is there by now stays.
+        server = _Server(config, before_exit=api.state.dependencies.feed.close)
+        # A full collection would traverse everything that was imported as well, a tenth of a second
+        # in which no request is answered: what exists by now is kept out of collections.
         gc.collect()
         gc.freeze()
         asyncio.run(server.serve(sockets=[listening]))
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; a signal ends the streams first, since they never end themselves."""
+    """Logs when it listens. A signal ends the streams first, since they never end themselves."""
 
     def __init__(self, config: uvicorn.Config, before_exit: Callable[[], None]) -> None:
         super().__init__(config)
@@ -70,7 +70,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but a signal that was obeyed is not raised again at the end."""
+        """Do as uvicorn does, but don't raise a handled signal again at the end."""
         before = {n: signal.signal(n, self._end) for n in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
@@ -90,7 +90,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _bound(settings: Settings) -> socket.socket:
+def _listen(settings: Settings) -> socket.socket:
     host, port = settings.api_host, settings.api_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -101,7 +101,8 @@ def _bound(settings: Settings) -> socket.socket:
             "name another port, or 0 for any free one"
         )
         raise SettingsError(message) from None
-    # Connections inherit it; asyncio does not know that it could set it on them. Without it an
-    # answer's body waits for the caller to acknowledge its head: 40 ms on a kept connection.
+    # Connections inherit it, and asyncio does not set it on connections of a socket that it was
+    # given. Without it a response's body waits until the caller has acknowledged the head: 40 ms
+    # on a connection that is kept alive.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

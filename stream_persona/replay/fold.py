@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.model.predictor import Predictor as Weights
+    from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.messages import Change
     from stream_persona.pipeline.process import Delivery, Outcome
     from stream_persona.settings import Settings
@@ -211,7 +211,7 @@ class Replay:
             await self._publisher.change(claim.partition, outcome.messages)
             await self._announce(outcome.messages)
 
-    async def _update_model(self) -> Weights:
+    async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
             sums, taught = await fold_part(self._tables, partition, self._taxonomy)
@@ -228,7 +228,7 @@ class Replay:
             await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
         return weights
 
-    async def _score(self, weights: Weights) -> None:
+    async def _score(self, weights: Predictor) -> None:
         """Publish what is new of the touched customers: at most one change of each."""
         for partition, names in self._touched.items():
             customers = sorted(names)
@@ -237,7 +237,7 @@ class Replay:
                 await self._score_chunk(chunk, self._claims[partition], weights)
         self.summary.customers = sum(map(len, self._touched.values()))
 
-    async def _score_chunk(self, customers: list[str], claim: Claim, weights: Weights) -> None:
+    async def _score_chunk(self, customers: list[str], claim: Claim, weights: Predictor) -> None:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
         outcome = process.rescore(
             loaded, weights, self._taxonomy, self._tokenizer, self._clock() // 1_000_000,

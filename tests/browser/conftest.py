@@ -79,7 +79,7 @@ async def a_shopper(shop: Deployment) -> str:
     for portion in story(customer):
         await shop.shop.produce(*portion)
         await shop.shop.at_rest()
-    await shop.has_heard_of(customer)
+    await shop.knows(customer)
     return customer
 
 

@@ -1,4 +1,4 @@
-"""The page as tests speak of it: its views, its parts by the names that it gives them."""
+"""The page for tests: its views, and its elements by their ``data-testid``."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
-from tests.browser.looking import Watch, looking
+from tests.browser.looking import PageLog, open_page
 
 VIEWS = ("now", "personas", "changes", "shopper", "model")
 
@@ -31,15 +31,15 @@ _SINCE_CLICK = """
 }
 """
 
-#: A chart without data says so instead of being drawn.
+#: Charts that are not drawn, but for those without data.
 _UNDRAWN = '[data-testid^="chart-"]:not([data-drawn="true"]):not(.is-empty)'
 
 
 class Dashboard:
-    """One open page; ``watch`` has noted what it did wrong."""
+    """One open page; ``log`` holds what it did wrong."""
 
-    def __init__(self, page: Page, watch: Watch) -> None:
-        self.page, self.watch = page, watch
+    def __init__(self, page: Page, log: PageLog) -> None:
+        self.page, self.log = page, log
 
     async def open(self, view: str = "now", customer: str | None = None) -> None:
         """Go to a view, as a link would, and wait until its first data is drawn."""
@@ -93,5 +93,5 @@ async def dashboard_of(
     browser: Browser, origin: str, width: int = 1280, **options: Any
 ) -> AsyncIterator[Dashboard]:
     """A fresh page at this width; what it did wrong fails the test when it is closed."""
-    async with looking(browser, origin, width, **options) as (page, watch):
-        yield Dashboard(page, watch)
+    async with open_page(browser, origin, width, **options) as (page, log):
+        yield Dashboard(page, log)

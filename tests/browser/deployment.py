@@ -35,9 +35,9 @@ class ApiProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """It listens when this returns; whether it is ready is another matter."""
+        """Start it; it listens when this returns, but may not be ready."""
         self._launch()
-        await eventually(self._has_spoken, START_SECONDS, "the API does not start")
+        await eventually(self._has_logged_its_address, START_SECONDS, "the API does not start")
         assert self.url, self._log.read_text()
         port = int(self.url.rpartition(":")[2])
         self._settings = self._settings.model_copy(update={"api_port": port})
@@ -58,7 +58,7 @@ class ApiProcess:
                 stderr=subprocess.STDOUT,
             )
 
-    def _has_spoken(self) -> bool:
+    def _has_logged_its_address(self) -> bool:
         found = re.search(r"listening on (http://\S+)", self._log.read_text())
         self.url = found[1] if found else ""
         return bool(found) or self._process is None or self._process.poll() is not None
@@ -66,7 +66,7 @@ class ApiProcess:
 
 @asynccontextmanager
 async def api_of(settings: Settings, folder: Path) -> AsyncIterator[ApiProcess]:
-    """One that listens, on a port of its own; its log is in the folder."""
+    """An API that listens, on a port of its own; its log is in the folder."""
     api = ApiProcess(settings, folder / "api.log")
     try:
         await api.start()
@@ -102,25 +102,25 @@ class Deployment:
             return False
 
     async def get(self, path: str) -> dict[str, Any]:
-        """What the API answers to a GET that must succeed."""
+        """Return the answer to a GET that must succeed."""
         answer = await self.http.get(f"{self.url}{path}")
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
 
-    async def has_heard_of(self, customer: str) -> None:
-        """Wait until lookups know of a customer."""
+    async def knows(self, customer: str) -> None:
+        """Wait until lookups know a customer."""
 
-        async def heard() -> bool:
+        async def known() -> bool:
             return await self.shop.public(customer) is not None
 
-        await eventually(heard, PATIENCE, f"{customer} does not come through")
+        await eventually(known, PATIENCE, f"{customer} does not come through")
 
     async def assign(self, customer: str, persona: str, *happened: Event) -> None:
         """Let a customer do something, then pin the persona; done when lookups say so."""
         given = Assignment(f"a-{time.time_ns()}", customer, time.time_ns() // 1_000_000, persona)
         await self.shop.produce(*happened)
-        await self.has_heard_of(customer)
+        await self.knows(customer)
         await self.shop.produce(given)
 
         async def pinned() -> bool:
@@ -139,7 +139,7 @@ class Deployment:
 
 @asynccontextmanager
 async def deployed(settings: Settings, folder: Path) -> AsyncIterator[Deployment]:
-    """One that is ready; its files are in the folder."""
+    """A deployment that is ready; its files are in the folder."""
     await prepare(settings)
     worker = WorkerProcess(settings, folder / "worker.log")
     api = ApiProcess(settings, folder / "api.log")

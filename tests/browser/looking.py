@@ -1,4 +1,4 @@
-"""A browser on this machine, and pages of it that note whatever a page should not do."""
+"""A browser on this machine, and pages of it whose mistakes are logged."""
 
 import os
 import re
@@ -27,8 +27,8 @@ PATIENCE_MS = 20_000
 SIZES = {1280: 800, 390: 844}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
-#: A violation of the policy is said on the console, but by one that only reports it is not.
-_TELL = """
+#: Browsers log a violation of the policy on the console, but none of a policy that only reports.
+_LOG_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
     console.error(`${event.effectiveDirective} forbids ${event.blockedURI || event.sample}`));
 """
@@ -56,7 +56,7 @@ async def launched(playwright: Playwright, binary: str, args: list[str]) -> Brow
 
 
 @dataclass
-class Watch:
+class PageLog:
     """What a context's pages ``asked`` for, and did wrong; ``forgiven`` are patterns of that."""
 
     origin: str
@@ -64,25 +64,25 @@ class Watch:
     forgiven: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    async def over(self, context: BrowserContext) -> None:
-        context.on("console", self._hear)
+    async def attach(self, context: BrowserContext) -> None:
+        context.on("console", self._log_message)
         context.on("weberror", lambda error: self._note(f"an error: {error.error}"))
-        context.on("request", self._see)
-        await context.add_init_script(_TELL)
+        context.on("request", self._log_request)
+        await context.add_init_script(_LOG_VIOLATIONS)
 
     def forgive(self, pattern: str) -> None:
-        """A part that is away makes the browser itself complain, of any request that fails."""
+        """Ignore problems of a pattern: browsers report any request that fails."""
         self.forgiven.append(pattern)
 
-    def found(self) -> list[str]:
+    def unforgiven(self) -> list[str]:
         return [one for one in self.problems if not any(re.search(p, one) for p in self.forgiven)]
 
-    def _hear(self, message: ConsoleMessage) -> None:
+    def _log_message(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             where = message.location
             self._note(f"{message.type}: {message.text} ({where['url']}:{where['lineNumber']})")
 
-    def _see(self, request: Request) -> None:
+    def _log_request(self, request: Request) -> None:
         self.asked.append(request.url)
         scheme = request.url.partition(":")[0]
         if scheme in {"http", "https", "ws", "wss"} and not request.url.startswith(self.origin):
@@ -93,24 +93,24 @@ class Watch:
 
 
 @asynccontextmanager
-async def looking(
+async def open_page(
     browser: Browser, origin: str, width: int = 1280, **options: Any
-) -> AsyncIterator[tuple[Page, Watch]]:
-    """A page of a fresh context at this width; ``options`` are those of a Playwright context.
+) -> AsyncIterator[tuple[Page, PageLog]]:
+    """Open a page in a fresh context at this width; ``options`` are Playwright's for a context.
 
     What it did wrong fails the test when it is closed.
     """
-    watch = Watch(origin)
+    log = PageLog(origin)
     context = await browser.new_context(
         base_url=origin, viewport={"width": width, "height": SIZES[width]}, **options
     )
     context.set_default_timeout(PATIENCE_MS)
-    await watch.over(context)
+    await log.attach(context)
     try:
-        yield await context.new_page(), watch
+        yield await context.new_page(), log
     finally:
         await context.close()
-        found = "\n".join(watch.found())
+        found = "\n".join(log.unforgiven())
         if found:
-            print(found)  # told even if something else has failed the test
+            print(found)  # printed even if something else has failed the test
     assert not found, found

@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from stream_persona.api.dashboard.history import STEP_MS, Sample, State, bucket_of
+from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, bucket_of
 from stream_persona.domain.taxonomy import load
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
@@ -17,7 +17,7 @@ CHALLENGER = "river.naive_bayes:MultinomialNB"
 
 
 async def remember_an_hour(settings: Settings) -> None:
-    """Write samples up to a little ago; nobody may have written any yet."""
+    """Write samples up to a little ago; there may be none yet."""
     names, rng = load(settings.taxonomy).names, random.Random(5)
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
     end = bucket_of(time.time_ns() // 1_000_000) - GAP * STEP_MS
@@ -28,12 +28,12 @@ async def remember_an_hour(settings: Settings) -> None:
 
 
 def sample(share: float, names: tuple[str, ...], rng: random.Random) -> Sample:
-    """How all stood after a share of the hour: more shoppers, and fewer of them ambiguous."""
+    """The key figures after a share of the hour: more shoppers, and fewer of them ambiguous."""
     sizes = [9 + 8 * share + 2.5 * math.sin(9 * share + index) for index in range(len(names))]
     mix = {name: round(size) for name, size in zip(names, sizes, strict=True)}
     ambiguous = round(60 - 36 * share + 3 * math.sin(20 * share))
     loss = 0.85 + 0.9 * math.exp(-4 * share) + rng.uniform(-0.03, 0.03)
-    state = State(
+    snapshot = Snapshot(
         mix=mix,
         ambiguous=ambiguous,
         shoppers=ambiguous + sum(mix.values()),
@@ -45,7 +45,7 @@ def sample(share: float, names: tuple[str, ...], rng: random.Random) -> Sample:
         accuracy=1 - loss / 2.6,
         challengers={CHALLENGER: loss + 0.5 + rng.uniform(-0.05, 0.05)},
     )
-    return Sample(state, changes=rng.randrange(6, 30), flows=flows(names, rng))
+    return Sample(snapshot, changes=rng.randrange(6, 30), flows=flows(names, rng))
 
 
 def flows(names: tuple[str, ...], rng: random.Random) -> dict[str, int]:

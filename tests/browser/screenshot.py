@@ -1,6 +1,6 @@
 """``make screenshot``: the README's picture, of the demo with its real households.
 
-Starts ``stream-persona demo`` as anybody would, waits until its charts have something to show, and
+Starts ``stream-persona demo`` as a user does, waits until its charts have something to show, and
 writes what a laptop's window shows of the view Now.
 """
 
@@ -51,13 +51,13 @@ def demo(folder: Path) -> Iterator[str]:
 
 
 def address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """What the demo says that its page is at, once it says so."""
+    """Wait for the address of the page in the demo's log."""
 
-    def said() -> re.Match[str] | None:
+    def logged() -> re.Match[str] | None:
         return re.search(r"Dashboard: (http://\S+?)/?\s", log.read_text())
 
-    wait_until(lambda: said() or process.poll() is not None, START_SECONDS, "it does not start")
-    found = said()
+    wait_until(lambda: logged() or process.poll() is not None, START_SECONDS, "it does not start")
+    found = logged()
     if found is None:
         raise RuntimeError(f"the demo ended:\n{log.read_text()[-2_000:]}")
     return found[1]

@@ -1,4 +1,4 @@
-"""Who shops in the browser's shop: a crowd with tastes, some of whom the team has labelled."""
+"""The shoppers of the browser's shop: a crowd with tastes, some of them labelled by the team."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ SHOPPERS, EVENTS, DAYS = 330, 3_600, 40
 UNLABELLED = 3
 #: Labels come in as many portions, so that the model is judged by the later ones.
 PORTIONS = 4
-#: Shoppers of whom one look is known.
+#: Shoppers with a single view of an item.
 NEWCOMERS = 24
 #: Events a second while the shop is open, and seconds between two portions of them.
 RATE, TICK = 25, 0.2
@@ -61,18 +61,18 @@ class Crowd:
             yield replace(event, customer_id=names[0], event_id=names[1])
 
     def labels(self) -> list[Event]:
-        """Assignments of two in three who have shopped, all personas among them."""
-        everybody = self._simulator.personas.items()
-        shopped = [(named(who), persona) for who, persona in everybody if named(who) in self._seen]
+        """Assignments of two in three shoppers with events, all personas among them."""
+        names = {named(name): persona for name, persona in self._simulator.personas.items()}
+        shopped = [(name, persona) for name, persona in names.items() if name in self._seen]
         return [
-            Assignment(f"study-{who}", who, now() - HOUR, persona, "study")
-            for number, (who, persona) in enumerate(shopped)
+            Assignment(f"study-{name}", name, now() - HOUR, persona, "study")
+            for number, (name, persona) in enumerate(shopped)
             if number % UNLABELLED
         ]
 
 
 def newcomers() -> list[Event]:
-    """A look at something that few others care for says nothing of a persona."""
+    """Views of an item of a rare category, which is evidence for no persona."""
     seen = Item("lamp-1", "lighting", price=24.0)
     return [
         Browse(f"first-{n}", f"CUST-05{n:03d}", now() - n * HOUR, "view", seen)
@@ -81,14 +81,14 @@ def newcomers() -> list[Event]:
 
 
 def story(customer: str) -> list[list[Event]]:
-    """Of a student who becomes a parent, in the order in which it is told."""
+    """The events of a student who becomes a parent, in portions by time."""
     student = [
         *baskets(customer, "books/textbooks", "stationery", number=3, until=now() - 30 * DAY),
-        looked_for(customer, "textbook", now() - 29 * DAY),
+        searched(customer, "textbook", now() - 29 * DAY),
     ]
     between = [
         *baskets(customer, "instant-food", number=1, until=now() - 9 * DAY),
-        looked_for(customer, "stroller", now() - 8 * DAY),
+        searched(customer, "stroller", now() - 8 * DAY),
     ]
     parent = [
         *baskets(customer, "baby/diapers", "toys", number=4, until=now() - HOUR),
@@ -97,7 +97,7 @@ def story(customer: str) -> list[list[Event]]:
     return [student, between, parent]
 
 
-def looked_for(customer: str, words: str, at: int) -> Browse:
+def searched(customer: str, words: str, at: int) -> Browse:
     return Browse(f"{customer}-{words}", customer, at, "search", query=words)
 
 

@@ -1,4 +1,4 @@
-"""The page where it may not come in, and where it can look but not act."""
+"""The page without its key, and the page that can show but not act."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.browser.shoppers import baskets
 KEY = "let-me-in"
 
 
-async def test_without_its_key_the_page_asks_for_one_and_with_it_forgets_it(
+async def test_the_page_asks_for_its_key_without_one_and_drops_it_from_the_address(
     browser: Browser, shop: Deployment, tmp_path: Path
 ) -> None:
     settings = shop.settings.model_copy(update={"api_keys": KEY})
@@ -22,18 +22,18 @@ async def test_without_its_key_the_page_asks_for_one_and_with_it_forgets_it(
         await expect(dashboard.part("live")).to_have_attribute("data-state", "live")
         assert KEY not in dashboard.page.url
         await dashboard.page.context.clear_cookies()
-        dashboard.watch.forgive("status of 401")
+        dashboard.log.forgive("status of 401")
         await expect(dashboard.part("needs-key")).to_contain_text("key")
 
 
-async def test_without_a_broker_the_page_shows_all_and_says_why_it_cannot_act(
+async def test_the_page_shows_all_without_a_broker_and_says_why_it_cannot_act(
     browser: Browser, shop: Deployment, tmp_path: Path
 ) -> None:
     await shop.shop.produce(*baskets("CUST-BROKERLESS", "pets/dog"))
-    await shop.has_heard_of("CUST-BROKERLESS")
+    await shop.knows("CUST-BROKERLESS")
     settings = shop.settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
     async with api_of(settings, tmp_path) as api, dashboard_of(browser, api.url) as dashboard:
-        dashboard.watch.forgive("status of 503")
+        dashboard.log.forgive("status of 503")
         await dashboard.open("shopper", "CUST-BROKERLESS")
         await expect(dashboard.part("banner")).to_contain_text("Kafka does not answer")
         await expect(dashboard.part("headline")).to_have_attribute("data-persona", "pet_owner")

@@ -30,7 +30,7 @@ async def test_the_feed_is_filtered_by_persona(dashboard: Dashboard, shop: Deplo
         *baskets("CUST-BABY", "baby/diapers", "baby/food"), *baskets("CUST-PET", "pets/dog")
     )
     await expect(dashboard.part("change", customer="CUST-PET").first).to_be_visible()
-    await shop.has_heard_of("CUST-BABY")
+    await shop.knows("CUST-BABY")
     for row in await dashboard.part("change").all_inner_texts():
         assert "Pet owner" in row, "neither from nor to the persona"
     await dashboard.part("filter-clear").click()

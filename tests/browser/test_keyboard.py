@@ -53,7 +53,7 @@ async def test_tab_goes_through_a_view_in_its_order_and_is_seen(
     dashboard: Dashboard, shop: Deployment, view: str
 ) -> None:
     await shop.shop.produce(*baskets(CUSTOMER, "pets/dog"))
-    await shop.has_heard_of(CUSTOMER)
+    await shop.knows(CUSTOMER)
     await dashboard.open(view, CUSTOMER if view == "shopper" else None)
     await dashboard.drawn()
     stops = await tour(dashboard)
@@ -93,7 +93,7 @@ async def test_views_are_changed_with_tab_and_enter(dashboard: Dashboard) -> Non
 @pytest.mark.parametrize("width", [1280, 390])
 async def test_a_slash_and_enter_look_a_shopper_up(look: Any, shop: Deployment, width: int) -> None:
     await shop.shop.produce(*baskets(CUSTOMER, "pets/dog"))
-    await shop.has_heard_of(CUSTOMER)
+    await shop.knows(CUSTOMER)
     async with look(width) as dashboard:
         await dashboard.open("now")
         await dashboard.page.keyboard.press("/")
@@ -124,7 +124,7 @@ async def test_the_dialog_takes_the_focus_and_gives_it_back(
     dashboard: Dashboard, shop: Deployment
 ) -> None:
     await shop.shop.produce(*baskets(CUSTOMER, "pets/dog"))
-    await shop.has_heard_of(CUSTOMER)
+    await shop.knows(CUSTOMER)
     await dashboard.open("shopper", CUSTOMER)
     await dashboard.part("delete-button").focus()
     await dashboard.page.keyboard.press("Enter")

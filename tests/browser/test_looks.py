@@ -1,4 +1,4 @@
-"""How the views look: at both widths, in both themes, and for whom motion is too much."""
+"""How the views look: at both widths, in both themes, and with reduced motion."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.browser.dashboard import VIEWS, Dashboard, dashboard_of
 from tests.browser.deployment import PATIENCE, Deployment
 from tests.browser.looking import SIZES, THEMES
 from tests.browser.shoppers import Crowd, open_for_business
-from tests.browser.walk import Walk, walk
+from tests.browser.tour import Tour, tour
 from tests.support.waiting import eventually
 
 BOTH = [(width, theme) for width in SIZES for theme in THEMES]
@@ -43,34 +43,34 @@ async def business(shop: Deployment, crowd: Crowd) -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=BOTH, ids=NAMES)
-async def walked(
+async def toured(
     request: pytest.FixtureRequest,
     browser: Browser,
     shop: Deployment,
     business: None,
     a_shopper: str,
-) -> Walk:
-    """What is seen on a walk through all views, at a width and in a theme."""
+) -> Tour:
+    """A tour of all views, at a width and in a theme."""
     width, theme = request.param
     async with dashboard_of(browser, shop.url, width, color_scheme=theme) as dashboard:
-        return await walk(dashboard, a_shopper, width, f"{width}-{theme}")
+        return await tour(dashboard, a_shopper, width, f"{width}-{theme}")
 
 
-async def test_every_view_fits_its_width(walked: Walk) -> None:
-    assert {view: wide for view, wide in walked.widths.items() if wide > walked.width} == {}
+async def test_every_view_fits_its_width(toured: Tour) -> None:
+    assert {view: wide for view, wide in toured.widths.items() if wide > toured.width} == {}
 
 
-async def test_axe_finds_nothing_wrong(walked: Walk) -> None:
-    found = {view: wrong for view, wrong in walked.violations.items() if wrong}
+async def test_axe_finds_nothing_wrong(toured: Tour) -> None:
+    found = {view: wrong for view, wrong in toured.violations.items() if wrong}
     assert found == {}, json.dumps(found, indent=2)
 
 
 async def test_all_that_is_asked_for_is_asked_of_this_server(
-    walked: Walk, shop: Deployment
+    toured: Tour, shop: Deployment
 ) -> None:
     """Any test's page that asks another one fails; this one has been everywhere."""
-    assert len(walked.asked) > len(VIEWS)
-    assert [url for url in walked.asked if not url.startswith((shop.url, "data:", "blob:"))] == []
+    assert len(toured.asked) > len(VIEWS)
+    assert [url for url in toured.asked if not url.startswith((shop.url, "data:", "blob:"))] == []
 
 
 async def test_the_two_themes_differ(look: Look) -> None:
@@ -114,4 +114,4 @@ async def test_the_documentation_opens_under_its_policy(look: Look) -> None:
     async with look() as dashboard:
         await dashboard.page.goto("/docs")
         await expect(dashboard.page.locator(".opblock").first).to_be_visible()
-        assert dashboard.watch.problems == []
+        assert dashboard.log.problems == []

@@ -1,4 +1,4 @@
-"""The model's view: figures, and who is worth a label."""
+"""The model's view: figures, and the shoppers worth a label."""
 
 from playwright.async_api import expect
 

@@ -1,4 +1,4 @@
-"""The view of the personas: who they are, and how they are told apart."""
+"""The view of the personas: their portraits, and what distinguishes them."""
 
 import re
 from urllib.parse import parse_qs, urlparse
@@ -30,11 +30,11 @@ async def test_every_persona_has_its_portrait(dashboard: Dashboard, shop: Deploy
     await expect(dashboard.part("portrait", persona="")).to_contain_text("Ambiguous")
 
 
-async def test_the_threshold_of_ambiguity_is_told(dashboard: Dashboard, shop: Deployment) -> None:
+async def test_the_threshold_of_ambiguity_is_shown(dashboard: Dashboard, shop: Deployment) -> None:
     await dashboard.open("personas")
     threshold = (await shop.get("/v1/portraits"))["threshold"]
-    said = f"{100 * threshold:.0f} %"
-    await expect(dashboard.part("threshold")).to_contain_text(said)
+    shown = f"{100 * threshold:.0f} %"
+    await expect(dashboard.part("threshold")).to_contain_text(shown)
 
 
 async def test_the_window_of_time_can_be_chosen(dashboard: Dashboard) -> None:
@@ -46,7 +46,7 @@ async def test_the_window_of_time_can_be_chosen(dashboard: Dashboard) -> None:
     await dashboard.drawn()
 
 
-async def test_what_a_chart_shows_can_be_read_as_a_table(dashboard: Dashboard) -> None:
+async def test_a_chart_can_be_read_as_a_table(dashboard: Dashboard) -> None:
     await dashboard.open("personas")
     await dashboard.page.get_by_text("The mix as a table").click()
     table = dashboard.page.get_by_role("table", name="Shoppers of each persona over time")

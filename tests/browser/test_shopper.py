@@ -21,7 +21,7 @@ async def known(shop: Deployment, customer: str, *categories: str) -> None:
     """Let a customer shop, until the API knows of it."""
     happened = baskets(customer, *categories)
     await shop.shop.produce(*happened)
-    await shop.has_heard_of(customer)
+    await shop.knows(customer)
 
 
 async def overridden(dashboard: Dashboard, persona: str) -> float:
@@ -41,10 +41,10 @@ async def test_a_shoppers_page_explains(dashboard: Dashboard, shop: Deployment) 
     await expect(headline).to_have_attribute("data-persona", "parent_of_young_kids")
     await expect(headline).to_contain_text("Parent of young kids")
     await expect(dashboard.part("posterior").get_by_role("button")).to_have_count(8)
-    speaks = dashboard.part("why-factor", feature="category", value="baby/diapers")
-    await expect(speaks).to_have_attribute("data-side", "for")
-    await expect(speaks).to_contain_text("Category: baby / diapers")
-    await expect(speaks).to_contain_text(re.compile(r"\d times more|\d×"))
+    factor = dashboard.part("why-factor", feature="category", value="baby/diapers")
+    await expect(factor).to_have_attribute("data-side", "for")
+    await expect(factor).to_contain_text("Category: baby / diapers")
+    await expect(factor).to_contain_text(re.compile(r"\d times more|\d×"))
     await dashboard.drawn()
 
 
@@ -60,9 +60,9 @@ async def test_the_events_behind_it_are_listed_with_their_weights(
         assert "diapers" in text
 
 
-async def test_what_would_flip_it_is_told(dashboard: Dashboard, shop: Deployment) -> None:
+async def test_counterfactuals_are_shown(dashboard: Dashboard, shop: Deployment) -> None:
     await shop.shop.produce(basket("CUST-FLIPS", "baby/diapers"))
-    await shop.has_heard_of("CUST-FLIPS")
+    await shop.knows("CUST-FLIPS")
     await dashboard.open("shopper", "CUST-FLIPS")
     flip = dashboard.part("flip").first
     await expect(flip).to_be_visible()
@@ -75,13 +75,13 @@ async def test_each_persona_can_be_asked_why(dashboard: Dashboard, shop: Deploym
     student = dashboard.part("posterior").locator('[data-persona="student"]')
     await student.click()
     await expect(student).to_have_attribute("aria-pressed", "true")
-    speaks = dashboard.part("why-factor", feature="category", value="baby/diapers")
-    await expect(speaks).to_have_attribute("data-side", "against")
+    factor = dashboard.part("why-factor", feature="category", value="baby/diapers")
+    await expect(factor).to_have_attribute("data-side", "against")
 
 
 async def test_the_page_follows_its_shopper(dashboard: Dashboard, shop: Deployment) -> None:
     await shop.shop.produce(basket("CUST-MOVER", "pets/dog"))
-    await shop.has_heard_of("CUST-MOVER")
+    await shop.knows("CUST-MOVER")
     await dashboard.open("shopper", "CUST-MOVER")
     await shop.shop.produce(*baskets("CUST-MOVER", "books/textbooks", "stationery", number=8))
     await expect(dashboard.part("headline")).to_have_attribute("data-persona", "student")
@@ -146,8 +146,8 @@ async def test_a_deletion_that_is_cancelled_is_none(dashboard: Dashboard, shop: 
     assert await shop.shop.size(shop.settings.topic_deletions) == before
 
 
-async def test_of_a_stranger_the_page_says_so(dashboard: Dashboard) -> None:
-    dashboard.watch.forgive("status of 404")
+async def test_an_unknown_shopper_is_shown_as_unknown(dashboard: Dashboard) -> None:
+    dashboard.log.forgive("status of 404")
     await dashboard.open("shopper", "CUST-STRANGER")
     await expect(dashboard.part("unknown")).to_contain_text("CUST-STRANGER")
     await expect(dashboard.part("posterior").get_by_role("button")).to_have_count(8)
@@ -156,7 +156,7 @@ async def test_of_a_stranger_the_page_says_so(dashboard: Dashboard) -> None:
 @pytest.mark.parametrize("customer", ["shop/c 1", "größe?#1", "100%"])
 async def test_an_id_may_be_any_text(dashboard: Dashboard, shop: Deployment, customer: str) -> None:
     await shop.shop.produce(basket(customer, "pets/dog", "pets/cat"))
-    await shop.has_heard_of(customer)
+    await shop.knows(customer)
     await dashboard.open("now")
     await dashboard.part("search").fill(customer)
     await dashboard.part("search").press("Enter")
@@ -164,7 +164,7 @@ async def test_an_id_may_be_any_text(dashboard: Dashboard, shop: Deployment, cus
     await expect(dashboard.part("headline")).to_have_attribute("data-persona", "pet_owner")
 
 
-async def test_an_id_that_cannot_be_is_answered_with_a_sentence(dashboard: Dashboard) -> None:
-    dashboard.watch.forgive("status of 400")
+async def test_an_invalid_id_is_answered_with_a_sentence(dashboard: Dashboard) -> None:
+    dashboard.log.forgive("status of 400")
     await dashboard.page.goto(f"/#/shopper/{'x' * 300}")
     await expect(dashboard.part("shopper-error")).to_contain_text("256 bytes")

@@ -1,4 +1,4 @@
-"""Parts fail while the page is open: it says so, and catches up by itself.
+"""Servers fail while the page is open: it shows that, and catches up by itself.
 
 All tests share one deployment, on a Redis of its own, and leave it as they found it.
 """
@@ -39,16 +39,16 @@ async def fragile(
     folder = tmp_path_factory.mktemp("fragile")
     async with deployed(settings_for(kafka, store.url), folder) as made:
         await made.shop.produce(basket("CUST-FIRST", "pets/dog"))
-        await made.has_heard_of("CUST-FIRST")
+        await made.knows("CUST-FIRST")
         yield made
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def dashboard(browser: Browser, fragile: Deployment) -> AsyncIterator[Dashboard]:
-    """A page that is live and has nothing to say, and whose browser may miss the server."""
+    """A page that is live and without findings, and whose browser may miss the server."""
     async with dashboard_of(browser, fragile.url) as dashboard:
-        dashboard.watch.forgive("Failed to load resource")
-        dashboard.watch.forgive("net::ERR_")
+        dashboard.log.forgive("Failed to load resource")
+        dashboard.log.forgive("net::ERR_")
         await dashboard.open("changes")
         await is_well(dashboard)
         yield dashboard
@@ -64,7 +64,7 @@ def banner(dashboard: Dashboard) -> Locator:
     return dashboard.part("banner")
 
 
-async def says(dashboard: Dashboard, words: str) -> None:
+async def shows_banner(dashboard: Dashboard, words: str) -> None:
     await expect(banner(dashboard)).to_have_text(re.compile(words), timeout=NOTICED)
 
 
@@ -72,10 +72,10 @@ async def test_the_page_reconnects_and_catches_up_after_the_api_restarts(
     dashboard: Dashboard, fragile: Deployment
 ) -> None:
     await fragile.api.stop()
-    await says(dashboard, "does not answer|connection is lost|Reconnecting")
+    await shows_banner(dashboard, "does not answer|connection is lost|Reconnecting")
     await expect(dashboard.part("live")).to_have_attribute("data-state", "reconnecting")
     await fragile.shop.produce(*baskets("CUST-MEANWHILE", "pets/dog"))
-    await fragile.has_heard_of("CUST-MEANWHILE")
+    await fragile.knows("CUST-MEANWHILE")
     await fragile.api.start()
     await is_well(dashboard)
     await expect(dashboard.part("change", customer="CUST-MEANWHILE").first).to_be_visible()
@@ -88,9 +88,9 @@ async def test_a_line_that_was_cut_loses_no_change(
 ) -> None:
     context = dashboard.page.context
     await context.set_offline(True)
-    await says(dashboard, "does not answer|is lost")
+    await shows_banner(dashboard, "does not answer|is lost")
     await fragile.shop.produce(*baskets("CUST-OFFLINE", "tools"))
-    await fragile.has_heard_of("CUST-OFFLINE")
+    await fragile.knows("CUST-OFFLINE")
     await context.set_offline(False)
     await is_well(dashboard)
     changes = dashboard.part("change", customer="CUST-OFFLINE")
@@ -106,35 +106,35 @@ async def test_an_open_shopper_is_asked_for_anew_after_a_restart(
     dashboard: Dashboard, fragile: Deployment
 ) -> None:
     await fragile.shop.produce(*baskets("CUST-OPEN", "pets/dog", "pets/cat"))
-    await fragile.has_heard_of("CUST-OPEN")
+    await fragile.knows("CUST-OPEN")
     await dashboard.open("shopper", "CUST-OPEN")
     await fragile.api.stop()
-    await says(dashboard, "does not answer|is lost")
+    await shows_banner(dashboard, "does not answer|is lost")
     await fragile.assign("CUST-OPEN", "student")
     await fragile.api.start()
     await is_well(dashboard)
     await expect(dashboard.part("headline")).to_have_attribute("data-persona", "student")
 
 
-async def test_a_worker_that_stands_still_while_events_wait_is_told(
+async def test_a_worker_that_stands_still_while_events_wait_is_shown(
     dashboard: Dashboard, fragile: Deployment
 ) -> None:
     fragile.worker.process.send_signal(signal.SIGSTOP)
     try:
         await fragile.shop.produce(*baskets("CUST-WAITS", "pets/dog"))
-        await says(dashboard, "stands still: .* none was worked off")
+        await shows_banner(dashboard, "stands still: .* none was worked off")
     finally:
         fragile.worker.process.send_signal(signal.SIGCONT)
     await is_well(dashboard)
     await expect(dashboard.part("change", customer="CUST-WAITS").first).to_be_visible()
 
 
-async def test_redis_that_is_away_is_told(
+async def test_redis_that_is_away_is_shown(
     dashboard: Dashboard, fragile: Deployment, store: Store
 ) -> None:
     store.end(politely=False)
     try:
-        await says(dashboard, "Redis does not answer")
+        await shows_banner(dashboard, "Redis does not answer")
     finally:
         store.start_again()
     await is_well(dashboard)

@@ -17,20 +17,17 @@ from stream_persona.domain.events import Assignment
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from tests.integration.test_api import (
+from tests.support.api import (
     CATEGORIES,
     NOW,
-    Hand,
+    ManualWorker,
     basket,
     becomes_ready,
     calling,
-    client,
     has_model,
-    working,
+    running_worker,
 )
 from tests.support.waiting import eventually
-
-__all__ = ["client"]  # a fixture
 
 #: The last one would come first, as the caller has them.
 ITEMS = [
@@ -45,14 +42,14 @@ ITEMS = [
 class Shop(NamedTuple):
     """A worker, and an API that has read its model."""
 
-    hand: Hand
+    hand: ManualWorker
     api: httpx.AsyncClient
 
 
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     """Three labelled personas, a parent who is predicted, and one who is not known well."""
-    async with working(settings) as hand:
+    async with running_worker(settings) as hand:
         for persona, category in CATEGORIES.items():
             for n in range(3):
                 customer = f"c-{persona}-{n}"

@@ -1,4 +1,4 @@
-"""The API keeps what its own description promises: schemathesis asks it all it can think of."""
+"""The API keeps what its own description promises: schemathesis generates requests from it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from stream_persona.api import create_api
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
 from stream_persona.settings import Settings
-from tests.integration.test_api import basket, process, working
+from tests.support.api import api_process, basket, running_worker
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
 from tests.support.waiting import wait_until
 
 KEY = {"Authorization": "Bearer some-key"}
-#: Its answer never ends, and so cannot be checked as a whole; test_api.py follows it.
+#: Its answer never ends, and so cannot be checked as a whole; test_api.py reads it.
 ENDLESS = "/v1/changes"
 #: What every route but a probe's may answer, and all may be described with.
 EVERYWHERE = {"401", "413", "429"}
@@ -49,15 +49,15 @@ def address(kafka: Kafka, redis_server: Redis, tmp_path_factory: Any) -> Iterato
     """Where an API that needs a key is served; the customer of the examples is known to it."""
     settings = settings_for(kafka, redis_server.url, api_keys="some-key")
     asyncio.run(prepare(kafka, settings))
-    with process(settings, tmp_path_factory.mktemp("api") / "api.log") as (_, address):
+    with api_process(settings, tmp_path_factory.mktemp("api") / "api.log") as (_, address):
         wait_until(lambda: httpx.get(f"{address}/readyz").is_success, 30, "not ready")
         yield address
 
 
 async def prepare(kafka: Kafka, settings: Settings) -> None:
     await declare_topics(kafka, topics_of(settings), settings.partitions)
-    async with working(settings) as hand:
-        await hand.feed(basket("e1", "CUST-04812", "baby/diapers", "toys"))
+    async with running_worker(settings) as manual_worker:
+        await manual_worker.feed(basket("e1", "CUST-04812", "baby/diapers", "toys"))
 
 
 @api.exclude(path=ENDLESS).parametrize()

@@ -1,4 +1,4 @@
-"""What a shopper's page asks: what they did and what would flip it, on a real Kafka and Redis."""
+"""A shopper's page: their activity and counterfactuals, on a real Kafka and a real Redis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.integration.test_api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model
+from tests.support.api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model
 from tests.support.builders import settled
 from tests.support.servers import (
     EmbeddedKafka,
@@ -47,7 +47,7 @@ DAY = 86_400_000
 
 
 class Floor:
-    """A shop whose one worker, fed by hand, reads what is in Kafka and publishes to it."""
+    """A shop whose one worker, stepped by tests, reads from Kafka and publishes to it."""
 
     def __init__(self, settings: Settings, worker: Worker) -> None:
         self.settings, self.worker = settings, worker
@@ -55,7 +55,7 @@ class Floor:
         self._seen: set[tuple[str, int, int]] = set()
 
     async def happen(self, *events: Event, partition: int | None = None) -> None:
-        """Produce events and let the worker apply them, also those that take the detour."""
+        """Produce events and let the worker apply them, also those that are rerouted."""
         await self.shop.produce(*events, partition=partition)
         while batch := await self._unseen():
             await self.worker.process(batch)
@@ -100,7 +100,7 @@ async def client(floor: Floor) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def fresh(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """An API that remembers nothing of what was asked before."""
+    """An API without cached answers."""
     async with calling(settings) as client:
         yield client
 
@@ -134,7 +134,7 @@ def look(name: str, customer: str, category: str, at: int = NOW) -> Browse:
 # --- activity ---
 
 
-async def test_what_a_customer_did_is_told_with_weights_that_add_up(
+async def test_activity_lists_events_with_weights_that_add_up(
     floor: Floor, client: httpx.AsyncClient
 ) -> None:
     await floor.happen(
@@ -161,7 +161,7 @@ async def test_what_a_customer_did_is_told_with_weights_that_add_up(
     }  # fmt: skip
 
 
-async def test_posteriors_are_told_in_order_and_the_last_is_the_public_record(
+async def test_posteriors_come_in_order_and_the_last_is_the_public_record(
     floor: Floor, client: httpx.AsyncClient
 ) -> None:
     await floor.happen(basket("e1", "c1", "pets/dog"))
@@ -173,8 +173,8 @@ async def test_posteriors_are_told_in_order_and_the_last_is_the_public_record(
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)
     assert abs(found[-1]["at"] - time.time() * 1_000) < 120_000
     public = (await client.get("/v1/customers/c1/persona")).json()
-    told = {key: public[key] for key in ("revision", "persona", "confidence", "distribution")}
-    assert found[-1] == found[-1] | told
+    shown = {key: public[key] for key in ("revision", "persona", "confidence", "distribution")}
+    assert found[-1] == found[-1] | shown
 
 
 async def test_a_deletion_empties_and_what_comes_after_begins_anew(
@@ -194,9 +194,7 @@ async def test_a_deletion_empties_and_what_comes_after_begins_anew(
     assert [each["revision"] for each in found["posteriors"]] == [1]
 
 
-async def test_events_that_took_the_detour_are_found(
-    floor: Floor, client: httpx.AsyncClient
-) -> None:
+async def test_events_that_were_rerouted_are_found(floor: Floor, client: httpx.AsyncClient) -> None:
     elsewhere = (home("c1", floor.settings.partitions) + 1) % floor.settings.partitions
     await floor.happen(basket("e1", "c1", "pets/dog"))
     await floor.happen(look("e2", "c1", "books", NOW + 1), partition=elsewhere)
@@ -205,7 +203,7 @@ async def test_events_that_took_the_detour_are_found(
     assert shares(found) == pytest.approx(1, abs=1e-6)
 
 
-async def test_what_no_worker_has_seen_yet_is_not_told(
+async def test_events_that_no_worker_has_applied_yet_are_not_listed(
     floor: Floor, client: httpx.AsyncClient
 ) -> None:
     await floor.happen(basket("e1", "c1", "pets/dog"))
@@ -228,7 +226,7 @@ async def test_a_busy_partition_delays_an_answer_only_so_long(
     assert (ids(found), found["complete"]) == (["e1"], False)
 
 
-async def test_strangers_are_404_and_ids_that_can_be_none_are_400(
+async def test_unknown_customers_are_404_and_invalid_ids_are_400(
     client: httpx.AsyncClient,
 ) -> None:
     for path in ("activity", "flips"):
@@ -240,7 +238,9 @@ async def test_strangers_are_404_and_ids_that_can_be_none_are_400(
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
 
 
-async def test_without_a_broker_activity_is_503_and_flips_are_told(floor: Floor) -> None:
+async def test_activity_is_503_and_counterfactuals_are_answered_without_a_broker(
+    floor: Floor,
+) -> None:
     await floor.happen(basket("e1", "c1", "pets/dog"))
     away = floor.settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
     async with calling(away) as client:
@@ -267,10 +267,10 @@ async def test_the_embedded_broker_is_enough(redis_server: Redis) -> None:
         broker.close()
 
 
-# --- flips ---
+# --- counterfactuals ---
 
 
-async def test_what_is_said_to_flip_a_persona_does_when_it_happens(
+async def test_a_counterfactuals_events_make_its_persona_likeliest_when_they_happen(
     floor: Floor, client: httpx.AsyncClient
 ) -> None:
     for persona, category in CATEGORIES.items():
@@ -282,9 +282,9 @@ async def test_what_is_said_to_flip_a_persona_does_when_it_happens(
             )
     await floor.happen(basket("e1", "c1", "baby/diapers"))
     await has_model(client, floor.worker.weights.version)
-    told = await flips(client)
-    assert told["persona"] == "parent_of_young_kids"
-    first = next(flip for flip in told["flips"] if flip["feature"] == "category")
+    answered = await flips(client)
+    assert answered["persona"] == "parent_of_young_kids"
+    first = next(each for each in answered["flips"] if each["feature"] == "category")
     item = Item("p-unknown", first["value"])
     await floor.happen(*(Purchase(f"f{n}", "c1", NOW, (item,)) for n in range(first["events"])))
     public = (await client.get("/v1/customers/c1/persona")).json()

@@ -6,8 +6,6 @@
 import pytest
 
 from tests.integration.test_api import (
-    client,
-    hand,
     test_a_lookup_is_the_public_record_and_of_strangers_404,
     test_changes_are_heard_caught_up_on_and_end_with_the_process,
     test_the_seed_query_is_answered_by_the_workers_own_arithmetic,
@@ -25,8 +23,6 @@ from tests.integration.test_replay import (
 from tests.support.redis_cluster import RedisCluster
 
 __all__ = [
-    "client",
-    "hand",
     "shop",
     "start_worker",
     "test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped",

@@ -1,4 +1,4 @@
-"""Work that goes on beside requests: what fails is told once, and tried again."""
+"""Runs work beside requests: a failure is logged once, and the work is tried again."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ logger = logging.getLogger(__name__)
 _LEAST_PAUSE = 0.5
 
 
-async def every(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
-    """Do the work for ever, from one beginning to the next so many seconds, where it is that quick.
+async def run_periodically(
+    seconds: float,
+    name: str,
+    work: Callable[[], Awaitable[object]],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Start the work every so many ``seconds``, for ever, or later where it takes longer.
 
-    Dashboards may miss what it finds; nobody's request may fail of it.
+    Its failures are logged: dashboards may lack what it finds, but no request may fail of it.
     """
     failing = False
     while True:
-        began = time.monotonic()
+        began = clock()
         try:
             await work()
             failing = False
         except Exception as error:  # noqa: BLE001 - also a mistake of ours ends neither API nor work
             if not failing:
-                _tell(name, error)
+                _log_failure(name, error)
             failing = True
-        await asyncio.sleep(max(_LEAST_PAUSE, began + seconds - time.monotonic()))
+        await asyncio.sleep(max(_LEAST_PAUSE, began + seconds - clock()))
 
 
-def _tell(name: str, error: Exception) -> None:
+def _log_failure(name: str, error: Exception) -> None:
     expected = isinstance(error, UnavailableError | ConfigError)
     logger.warning("no %s for now: %s", name, error, exc_info=None if expected else error)

@@ -1,4 +1,4 @@
-"""What is wrong, in sentences for whoever looks at the dashboard. Pure."""
+"""Health findings: what is wrong with the deployment, in sentences for its dashboard. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, Literal, TypedDict
 
 from stream_persona.api.dashboard.workers import ALIVE
 
-Part = Literal["redis", "kafka", "workers", "stream"]
+Component = Literal["redis", "kafka", "workers", "stream"]
 
 _REDIS: Final = "Redis does not answer: what you see may be old."
 _KAFKA: Final = (
@@ -14,46 +14,46 @@ _KAFKA: Final = (
 )
 
 
-class Trouble(TypedDict):
-    """Which part it is of, and one sentence."""
+class HealthFinding(TypedDict):
+    """The component that something is wrong with (``part`` in JSON), and one sentence."""
 
-    part: Part
+    part: Component
     message: str
 
 
-def troubles(
+def check_health(
     *,
     redis_away: bool,
     kafka_away: bool,
     silence: float,
     waiting: int | None,
     stalled: float | None,
-) -> list[Trouble]:
-    """All that is wrong, what explains the rest first.
+) -> list[HealthFinding]:
+    """List all that is wrong; a cause comes before its effects.
 
-    ``silence`` is in seconds since any worker was heard of, ``waiting`` in events, ``stalled`` in
+    ``silence`` is in seconds since any worker's last report, ``waiting`` in events, ``stalled`` in
     seconds for which these have waited without one being worked off.
     """
-    found: list[Trouble] = []
+    findings: list[HealthFinding] = []
     if redis_away:
-        found.append({"part": "redis", "message": _REDIS})
+        findings.append({"part": "redis", "message": _REDIS})
     if kafka_away:
-        found.append({"part": "kafka", "message": _KAFKA})
-    if silence >= ALIVE and not redis_away:  # where they would report
+        findings.append({"part": "kafka", "message": _KAFKA})
+    if silence >= ALIVE and not redis_away:  # workers report through Redis
         message = f"No worker has reported for {_duration(silence)}: personas don't move."
-        found.append({"part": "workers", "message": message})
+        findings.append({"part": "workers", "message": message})
     if stalled is not None:
-        found.append({"part": "stream", "message": _stalled(waiting or 0, stalled)})
-    return found
+        findings.append({"part": "stream", "message": _describe_stall(waiting or 0, stalled)})
+    return findings
 
 
-def _stalled(waiting: int, seconds: float) -> str:
+def _describe_stall(waiting: int, seconds: float) -> str:
     events = "1 event waits" if waiting == 1 else f"{waiting:,} events wait"
     return f"The stream stands still: {events} and none was worked off for {_duration(seconds)}."
 
 
 def _duration(seconds: float) -> str:
-    """In words: seconds up to two minutes, then minutes up to two hours, then hours.
+    """Print seconds up to two minutes, then minutes up to two hours, then hours.
 
     >>> _duration(119.9), _duration(600), _duration(86_400)
     ('119 s', '10 min', '24 h')

@@ -1,7 +1,7 @@
-"""What dashboards draw over time: a sample of every ten seconds, and their charts. Pure.
+"""Samples of every ten seconds, and the charts that dashboards draw of them over time. Pure.
 
-A sample is remembered in Redis by whichever API process is first; it tells of personas by name, so
-that it can still be read after the taxonomy has changed.
+The API process that is first stores a bucket's sample in Redis. Samples hold personas by name, so
+that they can still be read after the taxonomy has changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_persona.api.dashboard.persona_counts import Change
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 STEP: Final = 10
 STEP_MS: Final = 1_000 * STEP
 
-#: Between the two personas of a flow: no name holds it, and none is empty, which is ambiguous.
+#: Separates the two personas of a flow: no name holds it. An empty name is ambiguous.
 _TO: Final = ":"
 
 
-class State(Struct, omit_defaults=True, gc=False):
-    """How all stood at one time; None where it was not known."""
+class Snapshot(Struct, omit_defaults=True, gc=False):
+    """The key figures at one time; None where one was unknown."""
 
     mix: dict[str, int] | None = None
     ambiguous: int | None = None
@@ -40,19 +40,19 @@ class State(Struct, omit_defaults=True, gc=False):
 
 
 class Sample(Struct, omit_defaults=True, gc=False):
-    """How all stood at the end of a bucket, and what happened in it.
+    """The snapshot (``state`` in Redis) at the end of a bucket, and the changes within it.
 
-    ``flows`` are numbers of shoppers by ``from:to``; thousands of samples are kept, and so few
-    objects for each.
+    ``flows`` are numbers of shoppers by ``from:to``; thousands of samples are kept, so each has
+    few objects.
     """
 
-    state: State
+    state: Snapshot
     changes: int = 0
     flows: dict[str, int] = {}
 
 
 class Bucket:
-    """Ten seconds, from epoch ms ``start`` on; ``whole`` is whether all of them were heard."""
+    """Ten seconds from epoch ms ``start`` on. ``whole``: changes were received throughout."""
 
     def __init__(self, start: int, *, whole: bool) -> None:
         self.start = start
@@ -61,7 +61,7 @@ class Bucket:
         self._flows: Counter[str] = Counter()
 
     def add(self, change: Change) -> None:
-        """Count a change, and the way from a persona to another; a shopper's first has none."""
+        """Count a change, and its flow between personas; a shopper's first change has none."""
         if change.current is None:
             return
         self._changes += 1
@@ -69,39 +69,41 @@ class Bucket:
             was, now = change.previous.persona or "", change.current.persona or ""
             self._flows[f"{was}{_TO}{now}"] += 1
 
-    def sample(self, state: State) -> Sample:
-        """What is remembered of it."""
-        return Sample(state, self._changes, dict(self._flows))
+    def sample(self, snapshot: Snapshot) -> Sample:
+        """Build the sample to store."""
+        return Sample(snapshot, self._changes, dict(self._flows))
 
 
 def bucket_of(ms: int) -> int:
-    """The start of the bucket that a time lies in; both in epoch ms."""
+    """Return the start of the bucket that a time lies in; both in epoch ms."""
     return ms - ms % STEP_MS
 
 
 def chart(
     samples: Mapping[int, Sample], since: int, until: int, personas: Sequence[str]
 ) -> dict[str, Any]:
-    """The answer of ``/v1/history``: samples by their starts, from one bucket to another.
+    """Answer ``/v1/history``: samples by their starts, from bucket ``since`` to ``until``.
 
-    It begins with the first that there is. A bucket that nobody has remembered is null throughout.
+    It begins with the first sample that exists. A bucket without a sample is null throughout.
     """
     known = [at for at in samples if since <= at <= until]
     times = range(min(known), until + 1, STEP_MS) if known else range(0)
     rows = [samples.get(at) for at in times]
-    states = [row.state if row else State() for row in rows]
-    kept = [samples[at] for at in known]
+
+    def columns(
+        names: Iterable[str], get: Callable[[Sample, str], object]
+    ) -> dict[str, list[object]]:
+        return {name: [None if row is None else get(row, name) for row in rows] for name in names}
+
+    challengers = sorted({name for at in known for name in samples[at].state.challengers})
     return {
         "step_seconds": STEP,
         "at": list(times),
-        "mix": {name: [(state.mix or {}).get(name) for state in states] for name in personas},
-        "changes": [row.changes if row else None for row in rows],
-        **{name: [getattr(state, name) for state in states] for name in _SERIES},
-        "challengers": {
-            name: [state.challengers.get(name) for state in states]
-            for name in sorted({name for state in states for name in state.challengers})
-        },
-        "flows": _flows(kept),
+        "mix": columns(personas, lambda row, name: (row.state.mix or {}).get(name)),
+        **columns(["changes"], lambda row, _: row.changes),
+        **columns(_SERIES, lambda row, name: getattr(row.state, name)),
+        "challengers": columns(challengers, lambda row, name: row.state.challengers.get(name)),
+        "flows": _sum_flows([samples[at] for at in known]),
     }
 
 
@@ -111,8 +113,8 @@ _SERIES: Final = (
 )  # fmt: skip
 
 
-def _flows(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """All of them summed, the greatest first."""
+def _sum_flows(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """Sum the flows of all samples, the greatest first."""
     summed: Counter[str] = Counter()
     for sample in samples:
         summed.update(sample.flows)

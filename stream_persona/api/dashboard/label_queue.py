@@ -1,10 +1,10 @@
-"""Which shoppers a label would teach the model most of: the queue of those to ask about. Pure.
+"""The shoppers whose label would change the model most: the queue of those to label next. Pure.
 
-How much is the *expected gradient length* (Settles, Craven, Ray, "Multiple-instance active
-learning", NIPS 20, 2008). A softmax model of probabilities p that is told label k moves along
-(e_k - p) times the shopper's features, so the length of the step that it may expect is
-sum over k of p_k * |e_k - p|; how long a shopper's features are grows with the evidence, and as
-log(1 + evidence), since the model hears more of the same as less and less.
+The measure is the *expected gradient length* (Settles, Craven, Ray, "Multiple-instance active
+learning", NIPS 20, 2008). A softmax model of probabilities p that learns label k moves along
+(e_k - p) times the shopper's features, so the expected length of the step is the sum over k of
+p_k * |e_k - p|, times the length of the features. That grows with the evidence, as
+log(1 + evidence), since more of the same adds less and less.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: Most shoppers in an answer whose two likeliest personas are the same: one confusion is not to
-#: fill it. Some more are known, since those who are labelled leave at once.
+#: fill it. Some more are kept, since labelled shoppers leave at once.
 ALIKE: Final = 4
 _SPARE: Final = 2 * ALIKE
 
 
 class Candidate(Struct, frozen=True, gc=False):
-    """A shopper worth asking about; ``updated_at`` is RFC 3339."""
+    """A shopper worth labelling; ``updated_at`` is RFC 3339."""
 
     customer_id: str
     information: float
@@ -37,7 +37,7 @@ class Candidate(Struct, frozen=True, gc=False):
 
 
 def information(probabilities: Iterable[float], evidence: float) -> float:
-    """Expected gradient length of a label; 0 where the model is certain, or knows nothing.
+    """Return a label's expected gradient length; 0 if the model is certain, or has no evidence.
 
     >>> round(information([0.5, 0.5], evidence=3), 3)
     0.98
@@ -50,26 +50,26 @@ def information(probabilities: Iterable[float], evidence: float) -> float:
     return length * math.log1p(max(0.0, evidence))
 
 
-def pair(distribution: Mapping[str, float]) -> frozenset[str]:
-    """The two likeliest personas."""
+def likeliest_pair(distribution: Mapping[str, float]) -> frozenset[str]:
+    """Return the two likeliest personas."""
     return frozenset(sorted(distribution, key=distribution.__getitem__)[-2:])
 
 
-class Queue:
-    """The most informative of the shoppers that were offered: of each pair of personas a few."""
+class CandidateQueue:
+    """The most informative of the shoppers that were offered: a few of each pair of personas."""
 
     def __init__(self) -> None:
         self._alike: defaultdict[frozenset[str], dict[str, Candidate]] = defaultdict(dict)
         self._least: dict[frozenset[str], float] = {}
 
-    def wants(self, alike: frozenset[str], worth: float) -> bool:
-        """Whether a shopper of this pair and information would be kept."""
+    def has_room_for(self, alike: frozenset[str], worth: float) -> bool:
+        """Return whether a shopper of this pair and information would be kept."""
         return worth > self._least.get(alike, -1.0)
 
     def offer(self, candidate: Candidate) -> None:
-        """Keep a shopper, unless there are enough of the same pair that would teach more."""
-        self.drop(candidate.customer_id)  # whom a scan gives twice may have moved meanwhile
-        key = pair(candidate.distribution)
+        """Keep a shopper, unless there are enough more informative ones of the same pair."""
+        self.drop(candidate.customer_id)  # a scan may return a shopper twice, and changed meanwhile
+        key = likeliest_pair(candidate.distribution)
         alike = self._alike[key]
         alike[candidate.customer_id] = candidate
         if len(alike) > _SPARE:
@@ -77,13 +77,13 @@ class Queue:
             self._least[key] = min(each.information for each in alike.values())
 
     def drop(self, customer_id: str) -> None:
-        """Forget a shopper, who may never have been here."""
+        """Drop a shopper, queued or not."""
         for key, alike in self._alike.items():
             if alike.pop(customer_id, None) is not None:
                 self._least.pop(key, None)
 
     def best(self, limit: int) -> list[Candidate]:
-        """The most informative first; at most ``ALIKE`` of each pair."""
+        """Return the most informative first; at most ``ALIKE`` of each pair."""
         few = (sorted(alike.values(), key=_rank)[:ALIKE] for alike in self._alike.values())
         return sorted(chain.from_iterable(few), key=_rank)[:limit]
 

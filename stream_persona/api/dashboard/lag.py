@@ -1,6 +1,6 @@
-"""How many events wait for the workers: asks Kafka what the group has committed.
+"""The lag: how many events wait for the workers, by the offsets that their group has committed.
 
-It joins no group and makes no topic: an input topic that nobody has made yet has no events.
+Asking joins no group and creates no topic: an input topic that does not exist yet has no events.
 """
 
 from __future__ import annotations
@@ -18,46 +18,48 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks, and that a look may take.
+#: Seconds between two refreshes, and that a refresh may take.
 INTERVAL: Final = 2.0
 PATIENCE: Final = 5.0
 _FAILURES: Final = 2
-#: Seconds for which partitions that a topic is given may go unnoticed; as with the workers.
+#: Seconds for which new partitions of a topic may go unnoticed; as with the workers.
 _PARTITIONS_SECONDS: Final = 30.0
+#: Seconds in which nothing that waits was worked off, after which the stream stands still.
+STALLED: Final = 10.0
+#: Ends that are kept of a partition; when there are more, every second old one is dropped.
+_MOST_ENDS: Final = 256
 
 
-class Backlog:
-    """What waits, and whether Kafka answers: ``away`` is None before that is known."""
+class LagMonitor:
+    """Measures the lag. ``away``: Kafka does not answer; None before that is known.
 
-    def __init__(self, settings: Settings) -> None:
+    ``clock`` gives seconds that never go back.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
         self._clients: _Clients | None = None
         self._lag = Lag()
         self._failures = 0
         self._known = False
         self.away: bool | None = None
 
-    async def look(self) -> None:
-        """Ask once. One look may fail, as leaders move; after two all of it is unknown."""
+    async def refresh(self) -> None:
+        """Measure once. One refresh may fail, as leaders move; after two the lag is unknown."""
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._look()
+                await self._measure()
             self._failures, self._known, self.away = 0, True, False
         except (KafkaError, OSError, TimeoutError, ValueError, AttributeError) as error:
             # The last two are aiokafka's, for a broker that it has just lost.
-            self._failures += 1
-            if self._failures == _FAILURES:
-                logger.warning("Kafka does not tell what waits: %s", error or type(error).__name__)
-            if self._failures >= _FAILURES:
-                refused = isinstance(error, KafkaError) and not error.retriable
-                self._known, self.away = False, not refused
-            await self.close()
+            await self._fail(error)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -67,35 +69,45 @@ class Backlog:
 
     @property
     def events(self) -> int | None:
-        """How many events wait in all input topics."""
+        """How many events wait in all input topics; None if unknown."""
         return self._lag.events if self._known else None
 
     @property
     def seconds(self) -> float | None:
-        """How long the oldest of them has waited, at least."""
+        """How long the oldest of them has waited, at least; None if unknown."""
         return self._lag.seconds if self._known else None
 
     @property
     def stalled(self) -> float | None:
         """Seconds for which events have waited and none was worked off, once these are many."""
-        idle = self._lag.idle(time.monotonic()) if self._known else 0.0
+        idle = self._lag.idle(self._clock()) if self._known else 0.0
         return idle if idle >= STALLED else None
 
-    async def _look(self) -> None:
+    async def _measure(self) -> None:
         if self._clients is None:
-            clients = _Clients(self._settings)
+            clients = _Clients(self._settings, self._clock)
             self._clients = clients
             await clients.start()
         following, ends = await self._clients.offsets()
-        self._lag.take(following, ends, time.monotonic())
+        self._lag.update(following, ends, self._clock())
+
+    async def _fail(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == _FAILURES:
+            logger.warning("Kafka does not tell what waits: %s", error or type(error).__name__)
+        if self._failures >= _FAILURES:
+            refused = isinstance(error, KafkaError) and not error.retriable
+            self._known, self.away = False, not refused
+        await self.close()
 
 
 class _Clients:
-    """Two connections: of ends and beginnings of logs consumers are told, of groups admins."""
+    """Two connections: a consumer for the ends of logs, an admin client for the group's offsets."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._group = settings.group
         self._topics = {*settings.input_topics, settings.topic_reroutes}
+        self._clock = clock
         patience = {"request_timeout_ms": round(1_000 * PATIENCE)}
         # Events of transactions that have not ended wait for their producers, not for the workers.
         self._consumer = AIOKafkaConsumer(
@@ -114,11 +126,11 @@ class _Clients:
         await self._admin.close()
 
     async def offsets(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """Of each partition, the offset that is worked on next, and the end."""
-        partitions = await self._found()
+        """Return each partition's offset to be processed next, and its end."""
+        partitions = await self._find_partitions()
         if not partitions:
             return {}, {}
-        # Asked for by name: without names the embedded broker tells of none.
+        # Named one by one: without names the embedded broker returns none.
         committed = await self._admin.list_consumer_group_offsets(
             self._group, partitions=partitions
         )
@@ -132,39 +144,31 @@ class _Clients:
         first = await self._consumer.beginning_offsets(behind)
         return following | {tp: max(following[tp], first[tp]) for tp in behind}, ends
 
-    async def _found(self) -> list[TopicPartition]:
-        """The partitions of the topics that exist; looked for again while one is missing."""
+    async def _find_partitions(self) -> list[TopicPartition]:
+        """Return the partitions of existing topics; looked up again while a topic is missing."""
         complete = {tp.topic for tp in self._partitions} == self._topics
-        if not complete or time.monotonic() - self._found_at > _PARTITIONS_SECONDS:
-            topics = await self._admin.describe_topics()  # all: to name one may be to make it
+        if not complete or self._clock() - self._found_at > _PARTITIONS_SECONDS:
+            topics = await self._admin.describe_topics()  # all: naming one may create it
             self._partitions = [
                 TopicPartition(topic["topic"], partition["partition"])
                 for topic in topics
                 if topic["topic"] in self._topics
                 for partition in topic["partitions"]
             ]
-            self._found_at = time.monotonic()
+            self._found_at = self._clock()
         return self._partitions
 
 
-#: Seconds in which nothing that waits was worked off, after which the stream stands still.
-STALLED: Final = 10.0
-
-
-#: Ends that are remembered of a partition; when there are more, every second old one is forgotten.
-_MOST_ENDS: Final = 256
-
-
-class _Ends:
-    """Which ends a partition's log had, and when that was seen first and last."""
+class _LogEnds:
+    """The ends that a partition's log had, each with when it was seen first and last."""
 
     def __init__(self) -> None:
         self._ends: list[int] = []
         self._first: list[float] = []
         self._last: list[float] = []
 
-    def note(self, end: int, now: float) -> None:
-        """The log ends there now."""
+    def add(self, end: int, now: float) -> None:
+        """Add the end as of now."""
         if self._ends and end < self._ends[-1]:  # another log of the same name
             self._ends, self._first, self._last = [], [], []
         if self._ends and end == self._ends[-1]:
@@ -177,8 +181,8 @@ class _Ends:
         self._first.append(now)
         self._last.append(now)
 
-    def came(self, offset: int) -> float:
-        """When the event of this offset came; the first look, if it was there by then."""
+    def arrival_of(self, offset: int) -> float:
+        """Interpolate when the event of this offset came; at the latest, the first refresh."""
         after = bisect_right(self._ends, offset)
         if not after:
             return self._first[0]
@@ -188,29 +192,29 @@ class _Ends:
 
 
 class Lag:
-    """What waits, over all partitions; times are seconds that never go back."""
+    """The events that wait, over all partitions; times are seconds that never go back."""
 
     def __init__(self) -> None:
-        self._ends: dict[Hashable, _Ends] = {}
+        self._ends: dict[Hashable, _LogEnds] = {}
         self._next: dict[Hashable, int] = {}
         self._moved = 0.0
         self.events = 0
-        #: How long the oldest waiting event has waited, at least: it may have come before us.
+        #: How long the oldest waiting event has waited, at least: it may be older than this object.
         self.seconds = 0.0
 
-    def take(
+    def update(
         self, following: Mapping[Hashable, int], ends: Mapping[Hashable, int], now: float
     ) -> None:
-        """Take in, of every partition, which offset is worked on next and where its log ends."""
+        """Set each partition's offset to be processed next, and the end of its log, as of now."""
         waiting = {tp: end - following[tp] for tp, end in ends.items() if end > following[tp]}
         if not self.events or any(following[tp] != self._next.get(tp) for tp in following):
             self._moved = now
         for tp, end in ends.items():
-            self._ends.setdefault(tp, _Ends()).note(end, now)
+            self._ends.setdefault(tp, _LogEnds()).add(end, now)
         self._next, self.events = dict(following), sum(waiting.values())
-        since = min((self._ends[tp].came(following[tp]) for tp in waiting), default=now)
+        since = min((self._ends[tp].arrival_of(following[tp]) for tp in waiting), default=now)
         self.seconds = now - since
 
     def idle(self, now: float) -> float:
-        """Seconds in which nothing that waits was worked off; 0 while nothing waits."""
+        """Return the seconds in which nothing that waits was worked off; 0 if nothing waits."""
         return now - self._moved if self.events else 0.0

@@ -1,4 +1,4 @@
-"""The answers that dashboards draw, from what the followers have found. Pure, but for the clock."""
+"""The answers that dashboards draw, from what the dashboard service has gathered. Pure."""
 
 from __future__ import annotations
 
@@ -7,68 +7,72 @@ from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.api.dashboard.history import State
+from stream_persona.api.dashboard.history import Snapshot
 from stream_persona.api.dashboard.persona_counts import EDGES
 from stream_persona.api.dashboard.personas import reliability
 from stream_persona.domain.events import milliseconds
 from stream_persona.store import worker_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream_persona.api.dashboard.label_queue import Candidate
-    from stream_persona.api.dashboard.persona_counts import Tally
-    from stream_persona.api.dashboard.personas import Defining
-    from stream_persona.api.dashboard.population_scan import Census
-    from stream_persona.api.dashboard.workers import Reports
-    from stream_persona.api.model_reader import Model
+    from stream_persona.api.dashboard.persona_counts import PersonaCounts
+    from stream_persona.api.dashboard.personas import DefiningFeatures
+    from stream_persona.api.dashboard.population_scan import Population
+    from stream_persona.api.dashboard.workers import WorkerReports
+    from stream_persona.api.model_reader import CurrentModel
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.predictor import Predictor as Weights
-    from stream_persona.store.worker_status import ModelStatus
+    from stream_persona.model.predictor import Predictor
+    from stream_persona.store.worker_status import ModelStatus, WorkerStatus
 
+#: Seconds over which changes are counted, and most alarms of an answer.
 _WINDOW: Final = 60
 _ALARMS: Final = 20
 
 
-class Pulse:
+class ChangeRate:
     """Counts changes over the last minute; ``clock`` gives seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seconds: deque[tuple[int, int]] = deque(maxlen=_WINDOW)
 
-    def beat(self) -> None:
-        """A change is heard."""
+    def add(self) -> None:
+        """Count a change that is received now."""
         now = int(self._clock())
         number = self._seconds.pop()[1] if self._seconds and self._seconds[-1][0] == now else 0
         self._seconds.append((now, number + 1))
 
     @property
     def per_minute(self) -> int:
-        """How many were."""
+        """How many changes were received."""
         since = int(self._clock()) - _WINDOW
         return sum(number for second, number in self._seconds if second > since)
 
 
-def mix(tally: Tally, personas: Sequence[str]) -> dict[str, Any]:
-    """How many shoppers are what: the part of ``/v1/overview`` that the census answers."""
-    shoppers, ambiguous = tally.shoppers, tally.of(None).shoppers
+def summarize(counts: PersonaCounts, personas: Sequence[str]) -> dict[str, Any]:
+    """Summarize how many shoppers have which persona: a part of ``/v1/overview``."""
+    shoppers, ambiguous = counts.shoppers, counts.of(None).shoppers
     return {
         "shoppers": shoppers,
         "ambiguous": ambiguous,
         "ambiguous_share": min(1.0, ambiguous / shoppers) if shoppers else None,
-        "assigned": tally.assigned,
-        "mix": {persona: tally.of(persona).shoppers for persona in personas},
+        "assigned": counts.assigned,
+        "mix": {persona: counts.of(persona).shoppers for persona in personas},
     }
 
 
-def state(
-    census: Census, reports: Reports, lag_events: int | None, personas: Sequence[str]
-) -> State:
-    """How all stands, for the history; of shoppers nothing before they were counted."""
-    known = mix(census.tally, personas) if census.counted else {}
+def take_snapshot(
+    population: Population,
+    reports: WorkerReports,
+    lag_events: int | None,
+    personas: Sequence[str],
+) -> Snapshot:
+    """Take a snapshot for the history; without shoppers before a first pass has counted them."""
+    known = summarize(population.personas, personas) if population.counted else {}
     current = worker_status.figures(reports.current) if reports.current else None
-    return State(
+    return Snapshot(
         mix=known.get("mix"),
         ambiguous=known.get("ambiguous"),
         shoppers=known.get("shoppers"),
@@ -86,11 +90,11 @@ def state(
     )
 
 
-def limits(weights: Weights, taxonomy: Taxonomy) -> dict[str, float]:
-    """The confidence from which a persona is named, and the probability of a candidate.
+def limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
+    """Return the confidence from which a persona is named, and the probability of a candidate.
 
-    As ``change`` has them: the policy's own as long as too few customers are labelled to measure
-    them. A threshold of 1 names nobody.
+    As in ``pipeline.decision``: the policy's own as long as too few customers are labelled to
+    measure them. With a threshold of 1 no persona is named.
     """
     policy = taxonomy.policy
     threshold = policy.min_confidence if weights.threshold is None else weights.threshold
@@ -100,13 +104,17 @@ def limits(weights: Weights, taxonomy: Taxonomy) -> dict[str, float]:
     return {"threshold": min(1.0, threshold), "candidate_floor": floor}
 
 
-def portraits(
-    taxonomy: Taxonomy, model: Model, census: Census, current: ModelStatus | None, lifts: Defining
+def describe_personas(
+    taxonomy: Taxonomy,
+    model: CurrentModel,
+    population: Population,
+    current: ModelStatus | None,
+    features: DefiningFeatures,
 ) -> dict[str, Any]:
-    """The answer of ``/v1/portraits``."""
-    ambiguous = census.tally.of(None)
+    """Answer ``/v1/portraits``. ``current`` is the status of the model in use."""
+    ambiguous = population.personas.of(None)
     return {
-        "counted": census.counted,
+        "counted": population.counted,
         **limits(model.weights, taxonomy),
         "edges": EDGES,
         "personas": [
@@ -115,11 +123,11 @@ def portraits(
                 "title": persona.title or persona.name,
                 "description": persona.description,
                 "labelled": model.labelled.get(persona.name, 0),
-                **_group(census, persona.name),
-                **_judged(current, row),
+                **_describe_group(population, persona.name),
+                **_describe_reliability(current, row),
                 "lifts": [
                     {"feature": feature, "value": value, "lift": lift}
-                    for feature, value, lift in lifts.get(persona.name, ())
+                    for feature, value, lift in features.get(persona.name, ())
                 ],
             }
             for row, persona in enumerate(taxonomy.personas)
@@ -128,8 +136,8 @@ def portraits(
     }
 
 
-def _group(census: Census, persona: str) -> dict[str, Any]:
-    group = census.tally.of(persona)
+def _describe_group(population: Population, persona: str) -> dict[str, Any]:
+    group = population.personas.of(persona)
     return {
         "shoppers": group.shoppers,
         "assigned": group.assigned,
@@ -138,39 +146,28 @@ def _group(census: Census, persona: str) -> dict[str, Any]:
     }
 
 
-def _judged(current: ModelStatus | None, row: int) -> dict[str, Any]:
+def _describe_reliability(current: ModelStatus | None, row: int) -> dict[str, Any]:
     bins = reliability(current.reliability[row]) if current else []
     return {"trials": sum(each["trials"] for each in bins), "reliability": bins}
 
 
-def model(taxonomy: Taxonomy, learned: Model, reports: Reports) -> dict[str, Any]:
-    """The answer of ``/v1/model``."""
-    weights, alive = learned.weights, reports.alive
-    alarms = [(at, each.name, trial) for each in reports.models for at, trial in each.alarms]
+def describe_model(
+    taxonomy: Taxonomy, model: CurrentModel, reports: WorkerReports
+) -> dict[str, Any]:
+    """Answer ``/v1/model``."""
+    weights, alive = model.weights, reports.alive
     return {
         "model_version": weights.version,
         "taxonomy_version": taxonomy.version,
         "labelled": weights.customers,
-        "labels": {persona: learned.labelled.get(persona, 0) for persona in taxonomy.names},
+        "labels": {persona: model.labelled.get(persona, 0) for persona in taxonomy.names},
         **limits(weights, taxonomy),
         "target_precision": taxonomy.policy.target_precision,
         "oldest_record_seconds": max((w.oldest_record_seconds for w in alive), default=None),
         "sweeping": any(worker.sweeping for worker in alive),
-        "workers": [
-            {
-                "worker": worker.worker,
-                "at": worker.at,
-                "started_at": worker.started_at,
-                "partitions": len(worker.partitions),
-                "events_per_second": reports.rate(worker.worker),
-            }
-            for worker in alive
-        ],
-        "models": [_figures(each) for each in reports.models],
-        "alarms": [
-            {"model": name, "at": at, "trial": trial}
-            for at, name, trial in sorted(alarms, reverse=True)[:_ALARMS]
-        ],
+        "workers": [_describe_worker(worker, reports) for worker in alive],
+        "models": [_describe_status(each) for each in reports.models],
+        "alarms": _list_alarms(reports.models),
         "confusion": {
             "personas": taxonomy.names,
             "counts": reports.current.confusion if reports.current else [],
@@ -178,15 +175,32 @@ def model(taxonomy: Taxonomy, learned: Model, reports: Reports) -> dict[str, Any
     }
 
 
-def _figures(each: ModelStatus) -> dict[str, Any]:
-    figures = worker_status.figures(each)
+def _describe_worker(worker: WorkerStatus, reports: WorkerReports) -> dict[str, Any]:
     return {
-        "name": each.name, **figures, "alarms": len(each.alarms), "failure": each.failure
+        "worker": worker.worker,
+        "at": worker.at,
+        "started_at": worker.started_at,
+        "partitions": len(worker.partitions),
+        "events_per_second": reports.rate(worker.worker),
+    }
+
+
+def _describe_status(status: ModelStatus) -> dict[str, Any]:
+    figures = worker_status.figures(status)
+    return {
+        "name": status.name, **figures, "alarms": len(status.alarms), "failure": status.failure
     }  # fmt: skip
 
 
-def queued(candidate: Candidate) -> dict[str, Any]:
-    """A shopper in the answer of ``/v1/queue``."""
+def _list_alarms(models: Iterable[ModelStatus]) -> list[dict[str, Any]]:
+    """List the alarms of all models, the newest first."""
+    alarms = [(at, model.name, trial) for model in models for at, trial in model.alarms]
+    newest = sorted(alarms, reverse=True)[:_ALARMS]
+    return [{"model": name, "at": at, "trial": trial} for at, name, trial in newest]
+
+
+def describe_candidate(candidate: Candidate) -> dict[str, Any]:
+    """Describe a shopper for ``/v1/queue``."""
     return {
         "customer_id": candidate.customer_id,
         "information": candidate.information,

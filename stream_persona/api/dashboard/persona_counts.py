@@ -1,4 +1,4 @@
-"""What is said of all shoppers, in numbers: each is added, none is kept. Pure."""
+"""Counts of shoppers by persona: each shopper is added, none is kept. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MILLION: Final = 1_000_000
 _ASSIGNED: Final = "assigned"
 
 
-class Posterior(Struct, gc=False):
-    """What counting reads of a change's ``previous`` or ``current``."""
+class CountedPosterior(Struct, gc=False):
+    """The fields of a change's ``previous`` or ``current`` that are counted."""
 
     persona: str | None
     confidence: float
@@ -27,38 +27,38 @@ class Posterior(Struct, gc=False):
 
     @property
     def assigned(self) -> bool:
-        """Whether somebody has told the persona, so that its confidence is nobody's guess."""
+        """Whether the persona was assigned, so that its confidence is not a prediction's."""
         return self.source == _ASSIGNED
 
     @property
-    def open(self) -> bool:
-        """Whether a label would tell the model something that nobody has told yet."""
+    def needs_label(self) -> bool:
+        """Whether a label would be new to the model: ambiguous, and not assigned."""
         return self.ambiguous and not self.assigned
 
 
 class Change(Struct, gc=False):
-    """What counting reads of a change; ``previous`` is null for a shopper of whom it is the first.
+    """The fields of a change that are counted; ``previous`` is null in a shopper's first change.
 
     A deletion has no ``current``.
     """
 
     customer_id: str
-    current: Posterior | None = None
-    previous: Posterior | None = None
+    current: CountedPosterior | None = None
+    previous: CountedPosterior | None = None
     deleted: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is neither a change nor a deletion.
 
         Raises:
-            ValueError: nothing is said of the shopper.
+            ValueError: there is no ``current``, and it is no deletion.
         """
         if self.current is None and not self.deleted:
             raise ValueError("expected `current`, or a deletion")
 
 
-class Standing(Posterior, gc=False):
-    """What counting reads of a public record; the rest is decoded where it is needed at all."""
+class CountedRecord(CountedPosterior, gc=False):
+    """The fields of a public record that are counted; the raw ones are decoded when needed."""
 
     customer_id: str
     evidence: float
@@ -80,60 +80,60 @@ class Group:
     confidence: int = 0
     bins: list[int] = field(default_factory=lambda: [0] * BINS)
 
-    def add(self, said: Posterior, sign: int) -> None:
-        """Count a shopper of whom this is said; with ``sign`` -1 one less."""
+    def add(self, posterior: CountedPosterior, sign: int) -> None:
+        """Count a shopper with this posterior; with ``sign`` -1 one less."""
         self.shoppers += sign
-        if said.assigned:
+        if posterior.assigned:
             self.assigned += sign
             return
-        self.confidence += sign * round(_MILLION * said.confidence)
-        self.bins[min(int(BINS * said.confidence), BINS - 1)] += sign
+        self.confidence += sign * round(_MILLION * posterior.confidence)
+        self.bins[min(int(BINS * posterior.confidence), BINS - 1)] += sign
 
     @property
     def predicted(self) -> int:
-        """Those whose persona nobody has assigned."""
+        """Shoppers whose persona was not assigned."""
         return max(0, self.shoppers - self.assigned)
 
     @property
     def mean_confidence(self) -> float | None:
-        """Of those that are not assigned; None without any."""
+        """The mean over the predicted ones; None without any."""
         if not self.predicted:
             return None
         return min(1.0, max(0.0, self.confidence / self.predicted / _MILLION))
 
 
-class Tally:
+class PersonaCounts:
     """The groups of all shoppers, by persona; that of the ambiguous ones is None.
 
-    Sums that changes move can be a little off for a while, and are never shown below 0.
+    Sums that changes move can be a little off for a while; they are never shown below 0.
     """
 
     def __init__(self) -> None:
         self._groups: defaultdict[str | None, Group] = defaultdict(Group)
 
-    def add(self, said: Posterior, sign: int = 1) -> None:
-        """Count a shopper of whom this is said; with ``sign`` -1 one less."""
-        self._groups[said.persona].add(said, sign)
+    def add(self, posterior: CountedPosterior, sign: int = 1) -> None:
+        """Count a shopper with this posterior; with ``sign`` -1 one less."""
+        self._groups[posterior.persona].add(posterior, sign)
 
     def move(self, change: Change) -> None:
-        """Count a shopper where the change has brought them, and no longer where they were."""
+        """Move a shopper from the group of the previous posterior to that of the current one."""
         if change.previous is not None:
             self.add(change.previous, -1)
         if change.current is not None:
             self.add(change.current)
 
     def of(self, persona: str | None) -> Group:
-        """A copy of a group that can be shown."""
+        """Return a copy of a group, without numbers below 0."""
         group = self._groups.get(persona) or Group()
         bins = [max(0, number) for number in group.bins]
         return Group(max(0, group.shoppers), max(0, group.assigned), group.confidence, bins)
 
     @property
     def shoppers(self) -> int:
-        """All that are known."""
+        """The number of all shoppers."""
         return max(0, sum(group.shoppers for group in self._groups.values()))
 
     @property
     def assigned(self) -> int:
-        """Those whose persona is assigned."""
+        """The number of shoppers whose persona is assigned."""
         return max(0, sum(group.assigned for group in self._groups.values()))

@@ -1,10 +1,10 @@
-"""What defines each persona: the features that tell its shoppers from all others.
+"""Persona profiles: the features that distinguish each persona's shoppers from all others.
 
-A lift alone tells little: the greatest ones are of features that three shoppers have. What a
-feature does to set a persona's events apart from everybody's is its part of the log-likelihood
-ratio of the two (Dunning, "Accurate methods for the statistics of surprise and coincidence", 1993):
-with its share s of the persona's events and the lift l, that is s * (log l - 1 + 1 / l). Lifts are
-those of the model in use, shares those of the labelled customers and the seeds.
+A lift alone says little: the greatest ones are of features that three shoppers have. How much a
+feature distinguishes a persona's events from all events is its part of the log-likelihood ratio of
+the two (Dunning, "Accurate methods for the statistics of surprise and coincidence", 1993): with its
+share s of the persona's events and the lift l, that is s * (log l - 1 + 1 / l). Lifts are those of
+the model in use, shares those of the labelled customers and the seeds.
 """
 
 from __future__ import annotations
@@ -29,25 +29,27 @@ if TYPE_CHECKING:
 
     from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.predictor import Predictor as Weights
+    from stream_persona.model.predictor import Predictor
     from stream_persona.model.shard import Part
     from stream_persona.model.statistics import Stacked, Sums
 
-#: Features shown of each persona, at most, and the least lift that is one to the eye.
+#: Features of a persona, at most, and the least lift of one: a smaller one is no difference.
 MOST: Final = 8
 _LEAST_LIFT: Final = 1.1
-#: When somebody shops says who they are only where the lift is great.
+#: Times of the day and the week distinguish a persona only where the lift is great.
 _TIMES: Final = frozenset({"hour", "weekday"})
-_LEAST_OF_TIMES: Final = 2.0
+_LEAST_LIFT_OF_TIMES: Final = 2.0
 
-#: Feature, value and lift; of each persona those that define it most, first.
-Defining = dict[str, list[tuple[str, str, float]]]
+#: By persona: feature, value and lift of its features, the most distinctive first.
+DefiningFeatures = dict[str, list[tuple[str, str, float]]]
 
 
-def defining(weights: Weights, sums: Stacked, named: Callable[[int], str | None]) -> Defining:
-    """What defines each of the weights' classes, by sums of the same classes.
+def find_defining_features(
+    weights: Predictor, sums: Stacked, name: Callable[[int], str | None]
+) -> DefiningFeatures:
+    """Find the features that define each of the weights' classes, by sums of the same classes.
 
-    ``named`` gives a slot's token, or None for one that can't be told, which is left out.
+    ``name`` returns a slot's token, or None for a slot whose token is unknown: it is left out.
     """
     weighted = np.isin(sums.slots, weights.weighted_slots)
     slots = sums.slots[weighted]
@@ -56,66 +58,71 @@ def defining(weights: Weights, sums: Stacked, named: Callable[[int], str | None]
     shares = sums.moments[E].sum(axis=0)[:, weighted] / SCALE / np.maximum(events, 1.0)[:, None]
     worth = shares * (log_lifts - 1.0 + np.exp(-log_lifts))
     return {
-        persona: _best(slots, log_lifts[row], worth[row], named)
+        persona: _select_best(slots, log_lifts[row], worth[row], name)
         for row, persona in enumerate(weights.classes)
     }
 
 
-def _best(
+def _select_best(
     slots: NDArray[np.int64],
     log_lifts: NDArray[np.float64],
     worth: NDArray[np.float64],
-    named: Callable[[int], str | None],
+    name: Callable[[int], str | None],
 ) -> list[tuple[str, str, float]]:
-    found: list[tuple[str, str, float]] = []
+    best: list[tuple[str, str, float]] = []
     for at in np.argsort(-worth, kind="stable").tolist():
         lift = float(np.exp(log_lifts[at]))
-        if len(found) == MOST or worth[at] <= 0:
+        if len(best) == MOST or worth[at] <= 0:
             break
-        token = named(int(slots[at])) if lift >= _LEAST_LIFT else None
+        token = name(int(slots[at])) if lift >= _LEAST_LIFT else None
         if token is not None:
             feature, value = split(token)
-            if lift >= _LEAST_OF_TIMES or feature not in _TIMES:
-                found.append((feature, value, round(lift, 4)))
-    return found
+            if lift >= _LEAST_LIFT_OF_TIMES or feature not in _TIMES:
+                best.append((feature, value, round(lift, 4)))
+    return best
 
 
-class Portraits:
-    """What defines each persona by the model in use, derived anew when it has moved."""
+class PersonaProfiles:
+    """The defining features by the model in use, derived anew when weights or names have changed.
+
+    The sums of labelled customers are a third input. New ones are followed by new weights, so that
+    the weights' version covers them too.
+    """
 
     def __init__(self, taxonomy: Taxonomy, reader: Reader) -> None:
         self._reader = reader
         self._seeds: Sums = seeds(taxonomy)
-        self._of: tuple[str, int] | None = None
-        self._found: Defining = {}
+        self._derived_from: tuple[str, int] | None = None
+        self._features: DefiningFeatures = {}
         self._deriving = asyncio.Lock()
 
-    async def lifts(self) -> Defining:
-        """By persona; without names that Redis would have told, while it is away."""
+    async def defining_features(self) -> DefiningFeatures:
+        """Return them by persona; names that are not known yet are missing while Redis is away."""
         with contextlib.suppress(UnavailableError, ConfigError):
             await self._reader.name_all()
         async with self._deriving:
             reader = self._reader
-            of = (reader.model.weights.version, reader.names.learned)
-            if self._of != of:  # a large model takes a fraction of a second: off the event loop
+            version = (reader.model.weights.version, reader.names.learned)
+            if self._derived_from != version:
+                # A large model takes a fraction of a second: off the event loop.
                 parts, weights = reader.parts, reader.model.weights
-                self._found = await asyncio.to_thread(self._derive, parts, weights)
-                self._of = of
-        return self._found
+                self._features = await asyncio.to_thread(self._derive, parts, weights)
+                self._derived_from = version
+        return self._features
 
-    def _derive(self, parts: Sequence[Part], weights: Weights) -> Defining:
+    def _derive(self, parts: Sequence[Part], weights: Predictor) -> DefiningFeatures:
         total, _ = merged(parts)
         total.merge(self._seeds)
-        return defining(weights, total.stacked(weights.classes), self._named)
+        return find_defining_features(weights, total.stacked(weights.classes), self._name)
 
-    def _named(self, slot: int) -> str | None:
-        """The token of a slot; of two that share it nobody knows which one it is."""
+    def _name(self, slot: int) -> str | None:
+        """Return the token of a slot; None if two share it, so that either may be meant."""
         tokens = self._reader.names.tokens.get(slot, ())
         return tokens[0] if len(tokens) == 1 else None
 
 
 def reliability(bins: Sequence[Any]) -> list[dict[str, Any]]:
-    """How often a persona was right when it was named with a confidence; bins without trials: none.
+    """Return how often a persona was right when named with a confidence, by bins with trials.
 
     Each bin holds trials, those that were right, and their confidence summed, in millionths.
     """

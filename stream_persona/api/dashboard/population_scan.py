@@ -1,16 +1,16 @@
-"""The census: how many shoppers are what, counted in passes over all public records.
+"""The population scan: counts all shoppers by persona, in passes over all public records.
 
-A pass reads every record once and keeps nobody, but for a few hundred who are worth a label. The
-figures shown are those of the last pass, moved by each change that was heard since: a change says
-what was said before and what is said now.
+A pass reads every record once and keeps no shopper but a few hundred that are worth a label. The
+figures shown are those of the last pass, moved by each change received since: a change holds the
+posterior before it and the one after.
 
-**What holds.** A change that comes while a pass runs moves the figures shown at once. Whether the
-pass has met that shopper before or will meet them after the change, nobody knows, for Redis gives
-its keys in an order of its own. So the change moves the pass's figures with the probability that
-it has: right in the mean, and off by the square root of such changes at most, or so. A deletion
-does not say what the shopper was, a change that is delivered twice moves twice, and what is
-published while Redis is away is never heard. All of that is wrong until the next pass ends, which
-begins anew from nothing, and never longer.
+**What holds.** A change during a pass moves the figures shown at once. Whether the pass has counted
+that shopper before the change or will count them after it is unknown, for Redis returns its keys in
+an order of its own. So the change moves the pass's figures with the probability that the shopper
+was counted: right in the mean, and off by about the square root of the number of such changes. A
+deletion does not carry the posterior that it ends, a change that is delivered twice moves figures
+twice, and what is published while Redis is away is never received. All of that is wrong until the
+next pass ends, which counts from nothing, and never longer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.api.dashboard.label_queue import Candidate, Queue, information, pair
-from stream_persona.api.dashboard.persona_counts import Change, Standing, Tally
+from stream_persona.api.dashboard.label_queue import (
+    Candidate,
+    CandidateQueue,
+    information,
+    likeliest_pair,
+)
+from stream_persona.api.dashboard.persona_counts import Change, CountedRecord, PersonaCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,104 +39,105 @@ if TYPE_CHECKING:
 PERIOD: Final = 10.0
 #: Keys that a step looks at; about half of them are public records.
 STEP: Final = 1_000
-#: Seconds that steps may take at a stretch, and the share of the time that they take beyond that.
+#: Seconds of work that steps may take at a stretch, and the share of the time beyond that.
 BURST: Final = 0.2
 SHARE: Final = 0.03
 
-_standing = msgspec.json.Decoder(Standing)
-_shares = msgspec.json.Decoder(dict[str, float])
-_names = msgspec.json.Decoder(list[str])
+_record_decoder = msgspec.json.Decoder(CountedRecord)
+_distribution_decoder = msgspec.json.Decoder(dict[str, float])
+_candidates_decoder = msgspec.json.Decoder(list[str])
 
 
-class Count:
-    """What one pass has counted: everybody, and who is worth asking about."""
+class PassCounts:
+    """What one pass has counted: shoppers by persona, and those worth a label."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
-        self.queue = Queue()
+        self.personas = PersonaCounts()
+        self.queue = CandidateQueue()
 
-    def add(self, standing: Standing, *, closed: bool = False) -> None:
-        """Count a shopper; one who is ``closed`` was told about meanwhile and is not queued."""
-        self.tally.add(standing)
-        if not standing.open or closed:
+    def add(self, record: CountedRecord, *, resolved: bool = False) -> None:
+        """Count a shopper; one who was ``resolved`` during the pass is not queued."""
+        self.personas.add(record)
+        if not record.needs_label or resolved:
             return
-        distribution = _shares.decode(standing.distribution)
-        worth = information(distribution.values(), standing.evidence)
-        if self.queue.wants(pair(distribution), worth):
-            self.queue.offer(_candidate(standing, distribution, worth))
+        distribution = _distribution_decoder.decode(record.distribution)
+        worth = information(distribution.values(), record.evidence)
+        if self.queue.has_room_for(likeliest_pair(distribution), worth):
+            self.queue.offer(_candidate(record, distribution, worth))
 
 
-class Census:
-    """The figures as they are now; ``counted`` is whether a first pass has ended."""
+class Population:
+    """The figures as they are now. ``counted``: a first pass has ended."""
 
     def __init__(self) -> None:
-        self._shown = Count()
-        self._pass: Count | None = None
-        self._closed: set[str] = set()
+        self._shown = PassCounts()
+        self._pass: PassCounts | None = None
+        self._resolved: set[str] = set()
         self.counted = False
 
     @property
-    def tally(self) -> Tally:
-        """How many are what; before a first pass has ended, of those that it has met."""
+    def personas(self) -> PersonaCounts:
+        """Shoppers by persona; before a first pass has ended, those that it has counted."""
         running = None if self.counted else self._pass
-        return (running or self._shown).tally
+        return (running or self._shown).personas
 
     @property
-    def queue(self) -> Queue:
-        """Who is worth a label."""
+    def queue(self) -> CandidateQueue:
+        """The shoppers worth a label."""
         return self._shown.queue
 
-    def notice(self, change: Change) -> None:
-        """Move the figures by a change, and let who is not ambiguous any more leave the queue."""
+    def apply(self, change: Change) -> None:
+        """Move the figures by a change; a shopper who needs no label any more leaves the queue."""
         if self.counted:
-            self._shown.tally.move(change)
-        if self._pass is not None and self._was_met(change.customer_id):
-            self._pass.tally.move(change)
-        if change.current is not None and change.current.open:
-            self._closed.discard(change.customer_id)
+            self._shown.personas.move(change)
+        if self._pass is not None and self._was_probably_counted(change.customer_id):
+            self._pass.personas.move(change)
+        if change.current is not None and change.current.needs_label:
+            self._resolved.discard(change.customer_id)
         else:
-            self._close(change.customer_id)
+            self._resolve(change.customer_id)
 
-    def begin(self) -> None:
-        """A pass begins; one that was not ended is forgotten."""
-        self._pass = Count()
-        self._closed.clear()
+    def begin_pass(self) -> None:
+        """Begin a pass; one that has not ended is dropped."""
+        self._pass = PassCounts()
+        self._resolved.clear()
 
-    def take(self, records: Iterable[bytes]) -> None:
-        """Count some records of the pass; what can't be read is nobody's record."""
+    def count(self, records: Iterable[bytes]) -> None:
+        """Count some records of the pass; one that can't be decoded is left out."""
         if self._pass is None:
             return
-        for record in records:
+        for blob in records:
             try:
-                standing = _standing.decode(record)
+                record = _record_decoder.decode(blob)
             except msgspec.MsgspecError:
                 continue
-            self._pass.add(standing, closed=standing.customer_id in self._closed)
+            self._pass.add(record, resolved=record.customer_id in self._resolved)
 
-    def end(self) -> None:
-        """The pass has met everybody: show what it has counted."""
+    def end_pass(self) -> None:
+        """Show what the pass has counted: it has read all records."""
         if self._pass is not None:
             self._shown, self._pass = self._pass, None
             self.counted = True
 
-    def _close(self, customer_id: str) -> None:
+    def _resolve(self, customer_id: str) -> None:
         self._shown.queue.drop(customer_id)
         if self._pass is not None:  # which may still read what was written before
             self._pass.queue.drop(customer_id)
-            self._closed.add(customer_id)
+            self._resolved.add(customer_id)
 
-    def _was_met(self, customer_id: str) -> bool:
-        """Whether the pass has met a shopper: drawn, by a hash, as likely as it is."""
-        everybody = self._shown.tally.shoppers
-        met = 0 if self._pass is None else self._pass.tally.shoppers
-        likely = met / everybody if everybody else 0.5  # of the first pass nobody knows
-        return zlib.crc32(customer_id.encode()) < likely * (1 << 32)
+    def _was_probably_counted(self, customer_id: str) -> bool:
+        """Draw, by a hash, whether the pass has counted a shopper, as likely as it has."""
+        total = self._shown.personas.shoppers
+        counted = 0 if self._pass is None else self._pass.personas.shoppers
+        likelihood = counted / total if total else 0.5  # the first pass does not know the total
+        return zlib.crc32(customer_id.encode()) < likelihood * (1 << 32)
 
 
-class Pace:
-    """How long to rest after each step: ``burst`` seconds are free and come back at ``share``.
+class WorkBudget:
+    """A token bucket of working time: ``burst`` seconds at a stretch, refilled at ``share``.
 
-    ``clock`` gives seconds that never go back.
+    A duty cycle, which rests after each step, would show a small shop as late as a large one: the
+    burst counts some 50,000 shoppers at once. ``clock`` gives seconds that never go back.
     """
 
     def __init__(
@@ -143,44 +149,50 @@ class Pace:
         self._share, self._burst, self._clock = share, burst, clock
         self._left, self._at = burst, clock()
 
-    def rest(self, spent: float) -> float:
-        """Seconds to wait after a step that took so many."""
+    def spend(self, seconds: float) -> float:
+        """Take the seconds that a step has worked; return the seconds to rest after it."""
         now = self._clock()
-        self._left = min(self._burst, self._left + self._share * (now - self._at)) - spent
+        self._left = min(self._burst, self._left + self._share * (now - self._at)) - seconds
         self._at = now
         return max(0.0, -self._left / self._share)
 
 
-class Counting:
-    """Takes the census again and again: work for ``followers.every``."""
+class PopulationScan:
+    """Counts a population in passes over the tables; ``cpu_clock`` gives seconds of CPU time."""
 
-    def __init__(self, census: Census, tables: Tables) -> None:
-        self._census = census
+    def __init__(
+        self,
+        population: Population,
+        tables: Tables,
+        cpu_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._population = population
         self._tables = tables
-        self._pace = Pace()
+        self._cpu_clock = cpu_clock
+        self._budget = WorkBudget()
 
-    async def one_pass(self) -> None:
-        """Read everybody once.
+    async def run_pass(self) -> None:
+        """Read and count every public record once.
 
         Raises:
             UnavailableError: Redis stayed away; the figures stay those of the pass before.
         """
-        self._census.begin()
+        self._population.begin_pass()
         cursor, rest = 0, 0.0
         while True:
             await asyncio.sleep(rest)
             cursor, records = await self._tables.publics(cursor, STEP)
-            began = time.thread_time()
-            self._census.take(records)
+            began = self._cpu_clock()
+            self._population.count(records)
             # Reading them from Redis has kept the event loop about as long as counting them.
-            rest = self._pace.rest(2 * (time.thread_time() - began))
+            rest = self._budget.spend(2 * (self._cpu_clock() - began))
             if not cursor:
                 break
-        self._census.end()
+        self._population.end_pass()
 
 
-def _candidate(standing: Standing, distribution: dict[str, float], worth: float) -> Candidate:
-    names = _names.decode(standing.candidates)
+def _candidate(record: CountedRecord, distribution: dict[str, float], worth: float) -> Candidate:
+    names = _candidates_decoder.decode(record.candidates)
     return Candidate(
-        standing.customer_id, worth, standing.evidence, distribution, names, standing.updated_at
+        record.customer_id, worth, record.evidence, distribution, names, record.updated_at
     )

@@ -1,4 +1,4 @@
-"""Remembers a sample of each ten seconds in Redis, and gives back what all have remembered."""
+"""Stores a sample of each ten seconds in Redis, and reads the samples of all API processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.api.dashboard.history import STEP_MS, Bucket, Sample, State, bucket_of
+from stream_persona.api.dashboard.history import STEP_MS, Bucket, Sample, Snapshot, bucket_of
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store.tables import HISTORY
 
@@ -23,49 +23,49 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which what was read of Redis is good enough for everybody.
+#: Seconds for which samples that were read from Redis are returned again.
 FRESH: Final = 2.0
-#: Samples that wait while Redis is away; older ones are given up.
+#: Samples that wait while Redis is away; older ones are dropped.
 _MOST_WAITING: Final = 6
-#: Samples that are decoded before others on the event loop have their turn.
+#: Samples that are decoded before other work of the event loop has its turn.
 _CHUNK: Final = 200
 
-_sample = msgspec.json.Decoder(Sample)
+_sample_decoder = msgspec.json.Decoder(Sample)
 
 
-class Recorder:
-    """Sorts changes into buckets and closes these; ``look`` tells how all stands.
+class SampleRecorder:
+    """Counts changes in buckets, and stores a sample of each bucket that is over.
 
-    A bucket is remembered by a process that has heard all of it, from its beginning. ``clock``
-    gives epoch milliseconds.
+    A bucket is stored by a process that has received all of its changes, from its beginning.
+    ``snapshot`` returns the key figures as of now, ``clock`` epoch milliseconds.
     """
 
     def __init__(
         self,
-        look: Callable[[], State],
+        snapshot: Callable[[], Snapshot],
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._look, self._clock = look, clock
+        self._snapshot, self._clock = snapshot, clock
         self._bucket = Bucket(bucket_of(clock()), whole=False)
         self._waiting: deque[tuple[int, Sample]] = deque(maxlen=_MOST_WAITING)
         self._closed: deque[tuple[int, Sample]] = deque(maxlen=_MOST_WAITING)
 
-    def notice(self, change: Change) -> None:
-        """Take in a change that is heard now."""
-        self._turn()
+    def add(self, change: Change) -> None:
+        """Count a change that is received now."""
+        self._close_if_over()
         self._bucket.add(change)
 
-    async def remember(self, tables: Tables, *, heard: bool) -> None:
-        """Close the bucket if it is time, and hand on what was closed; others may have been first.
+    async def store(self, tables: Tables, *, receiving: bool) -> None:
+        """Close the bucket if it is over, and store closed ones unless another process has.
 
-        ``heard`` says whether changes are being heard just now.
+        ``receiving``: changes are being received just now.
 
         Raises:
-            UnavailableError: Redis stayed away; what could not be handed on waits.
+            UnavailableError: Redis stayed away; what could not be stored waits.
         """
-        self._bucket.whole &= heard
-        self._turn()
-        self._bucket.whole &= heard
+        self._bucket.whole &= receiving
+        self._close_if_over()
+        self._bucket.whole &= receiving
         while self._waiting:
             start, sample = self._waiting[0]
             await tables.remember(start, msgspec.json.encode(sample))
@@ -73,64 +73,65 @@ class Recorder:
                 self._waiting.popleft()
 
     def recent(self) -> dict[int, Sample]:
-        """The last buckets that were closed here, and the one that is not over yet, by start."""
-        self._turn()
-        return dict(self._closed) | {self._bucket.start: self._bucket.sample(self._look())}
+        """Return the buckets closed here last, and the one that still runs, by start."""
+        self._close_if_over()
+        return dict(self._closed) | {self._bucket.start: self._bucket.sample(self._snapshot())}
 
-    def _turn(self) -> None:
-        """Close the bucket if its time is over."""
+    def _close_if_over(self) -> None:
         start, ended = bucket_of(self._clock()), self._bucket
         if start == ended.start:
             return
         self._bucket = Bucket(start, whole=True)
         if ended.whole and start == ended.start + STEP_MS:
-            closed = ended.start, ended.sample(self._look())
+            closed = ended.start, ended.sample(self._snapshot())
             self._waiting.append(closed)
             self._closed.append(closed)
 
 
-class Remembered:
-    """All samples in Redis; whoever asks, they are read every few seconds at most, and once."""
+class StoredSamples:
+    """All samples in Redis, read once for all requests, every few seconds at most."""
 
     def __init__(self, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` gives seconds that never go back."""
         self._tables, self._clock = tables, clock
         self._samples: dict[int, Sample] = {}
+        self._newest = 0
         self._read_at = -math.inf
         self._error: UnavailableError | ConfigError | None = None
         self._reading = asyncio.Lock()
 
-    async def samples(self) -> dict[int, Sample]:
-        """Samples by their starts, ascending; old ones while Redis is away.
+    async def load(self) -> dict[int, Sample]:
+        """Return samples by their starts, ascending; those read before while Redis is away.
 
         Raises:
-            UnavailableError: it is, and nothing has been read of it before.
+            UnavailableError: Redis is away, and nothing was read before.
         """
         async with self._reading:
             if self._clock() - self._read_at > FRESH:
-                await self._try()
+                await self._try_read()
         if self._error is not None and not self._samples:
             raise self._error
         return self._samples
 
-    async def _try(self) -> None:
+    async def _try_read(self) -> None:
         try:
-            await self._read()
+            await self._read_added()
             self._error = None
         except (UnavailableError, ConfigError) as error:
             self._error = error
         self._read_at = self._clock()
 
-    async def _read(self) -> None:
-        """Read what has been added; samples come in the order of their times."""
-        newest = max(self._samples, default=0)
-        added = await self._tables.remembered(newest + 1)
+    async def _read_added(self) -> None:
+        """Read the samples after the newest that was read; they come in the order of time."""
+        added = await self._tables.remembered(self._newest + 1)
         samples = dict(self._samples)
         for number, (at, blob) in enumerate(added):
             if number % _CHUNK == 0:
                 await asyncio.sleep(0)
             try:
-                samples[at] = _sample.decode(blob)
+                samples[at] = _sample_decoder.decode(blob)
             except msgspec.MsgspecError as error:
                 logger.warning("a sample of the history can't be read: %s", error)
+        if added:
+            self._newest, _ = added[-1]
         self._samples = dict(list(samples.items())[-HISTORY:])

@@ -1,7 +1,7 @@
-"""What dashboards look at: it follows the workers' reports, Kafka and all records beside requests.
+"""The dashboard service: follows workers' reports, Kafka and all records, and answers about them.
 
-Nothing of it is needed to answer anybody else: where a part of it is away, figures are unknown, and
-``troubles`` say so.
+No other route needs it. Where a server of it is away, figures are unknown, and the overview's
+``troubles`` hold a health finding.
 """
 
 from __future__ import annotations
@@ -13,130 +13,142 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_persona.api.dashboard import overview, workers
-from stream_persona.api.dashboard.background import every
-from stream_persona.api.dashboard.health import Trouble, troubles
+from stream_persona.api.dashboard.background import run_periodically
+from stream_persona.api.dashboard.health import HealthFinding, check_health
 from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
-from stream_persona.api.dashboard.lag import INTERVAL, Backlog
-from stream_persona.api.dashboard.overview import Pulse
+from stream_persona.api.dashboard.lag import INTERVAL, LagMonitor
+from stream_persona.api.dashboard.overview import ChangeRate
 from stream_persona.api.dashboard.persona_counts import Change
-from stream_persona.api.dashboard.personas import Portraits
-from stream_persona.api.dashboard.population_scan import PERIOD, Census, Counting
-from stream_persona.api.dashboard.recorder import Recorder, Remembered
-from stream_persona.api.dashboard.workers import Reports
+from stream_persona.api.dashboard.personas import PersonaProfiles
+from stream_persona.api.dashboard.population_scan import PERIOD, Population, PopulationScan
+from stream_persona.api.dashboard.recorder import SampleRecorder, StoredSamples
+from stream_persona.api.dashboard.workers import WorkerReports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from stream_persona.api.dashboard.history import State
+    from stream_persona.api.dashboard.history import Snapshot
     from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
 
-class Watch:
-    """All that is watched, and the answers about it."""
+class DashboardService:
+    """The state behind the dashboard's routes. ``wall_clock`` gives epoch milliseconds."""
 
     def __init__(
-        self, settings: Settings, taxonomy: Taxonomy, tables: Tables, reader: Reader
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        reader: Reader,
+        wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
-        self._census = Census()
-        self._counting = Counting(self._census, tables)
-        self._pulse = Pulse()
-        self._reports = Reports(tables, taxonomy.names)
-        self._backlog = Backlog(settings)
-        self._recorder = Recorder(self._state)
-        self._remembered = Remembered(tables)
-        self._portraits = Portraits(taxonomy, reader)
+        self._wall_clock = wall_clock
+        self._population = Population()
+        self._scan = PopulationScan(self._population, tables)
+        self._change_rate = ChangeRate()
+        self._reports = WorkerReports(tables, taxonomy.names)
+        self._lag = LagMonitor(settings)
+        self._recorder = SampleRecorder(self._snapshot, wall_clock)
+        self._stored = StoredSamples(tables)
+        self._profiles = PersonaProfiles(taxonomy, reader)
 
-    def notice(self, message: dict[str, Any]) -> None:
-        """Take in a change, or a deletion.
+    def receive(self, message: dict[str, Any]) -> None:
+        """Apply a message of the channel: a change, or a deletion.
 
         Raises:
             msgspec.ValidationError: it is neither.
         """
         change = msgspec.convert(message, Change)
-        self._census.notice(change)
+        self._population.apply(change)
         if not change.deleted:
-            self._pulse.beat()
-            self._recorder.notice(change)
+            self._change_rate.add()
+            self._recorder.add(change)
 
-    def followers(self, heard: Callable[[], bool]) -> dict[str, Coroutine[Any, Any, None]]:
-        """Endless work, by name; ``heard`` says whether changes are being heard."""
+    def background(self, receiving: Callable[[], bool]) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return endless background work, by name.
+
+        ``receiving`` returns whether changes are being received just now.
+        """
 
         async def record() -> None:
-            await self._recorder.remember(self._tables, heard=heard())
+            await self._recorder.store(self._tables, receiving=receiving())
 
         works = (
-            (workers.INTERVAL, "workers", self._reports.look),
-            (INTERVAL, "backlog", self._backlog.look),
-            (PERIOD, "census", self._counting.one_pass),
+            (workers.INTERVAL, "workers", self._reports.refresh),
+            (INTERVAL, "backlog", self._lag.refresh),
+            (PERIOD, "census", self._scan.run_pass),
             (1.0, "history", record),
         )
-        return {name: every(seconds, name, work) for seconds, name, work in works}
+        return {name: run_periodically(seconds, name, work) for seconds, name, work in works}
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._backlog.close()
+        await self._lag.close()
 
     def overview(self, *, stream: bool) -> dict[str, Any]:
-        """The answer of ``/v1/overview``; ``stream``: whether all that it reads of Redis is new."""
+        """Answer ``/v1/overview``. ``stream``: all that it reads from Redis is up to date."""
         weights = self._reader.model.weights
         return {
-            "at": time.time_ns() // 1_000_000,
-            "counted": self._census.counted,
-            "changes_per_minute": self._pulse.per_minute,
-            **overview.mix(self._census.tally, self._taxonomy.names),
+            "at": self._wall_clock(),
+            "counted": self._population.counted,
+            "changes_per_minute": self._change_rate.per_minute,
+            **overview.summarize(self._population.personas, self._taxonomy.names),
             "labelled": weights.customers,
             "model_version": weights.version,
             "stream": stream,
             "events_per_second": self._reports.events_per_second,
-            "lag_events": self._backlog.events,
-            "lag_seconds": self._backlog.seconds,
+            "lag_events": self._lag.events,
+            "lag_seconds": self._lag.seconds,
             "change_p99_ms": self._reports.change_p99_ms,
             "workers": len(self._reports.alive),
-            "troubles": self._troubles(),
+            "troubles": self._check_health(),
         }
 
     async def history(self, seconds: int) -> dict[str, Any]:
-        """The answer of ``/v1/history``: the last so many seconds, with the bucket that still runs.
+        """Answer ``/v1/history`` for the last so many seconds, with the bucket that still runs.
 
         Raises:
-            UnavailableError: Redis is away, and nothing was read of it before.
+            UnavailableError: Redis is away, and no sample was read before.
         """
-        samples = self._recorder.recent() | await self._remembered.samples()
-        now = bucket_of(time.time_ns() // 1_000_000)
+        samples = self._recorder.recent() | await self._stored.load()
+        now = bucket_of(self._wall_clock())
         since = now - (seconds // STEP - 1) * STEP_MS
-        # Of six hours it takes ten milliseconds: off the event loop.
+        # Six hours take ten milliseconds: off the event loop.
         return await asyncio.to_thread(chart, samples, since, now, self._taxonomy.names)
 
-    async def portraits(self) -> dict[str, Any]:
-        """The answer of ``/v1/portraits``."""
-        lifts = await self._portraits.lifts()
+    async def profiles(self) -> dict[str, Any]:
+        """Answer ``/v1/portraits``."""
+        features = await self._profiles.defining_features()
         current, model = self._reports.current, self._reader.model
-        return overview.portraits(self._taxonomy, model, self._census, current, lifts)
+        return overview.describe_personas(
+            self._taxonomy, model, self._population, current, features
+        )
 
     def model(self) -> dict[str, Any]:
-        """The answer of ``/v1/model``."""
-        return overview.model(self._taxonomy, self._reader.model, self._reports)
+        """Answer ``/v1/model``."""
+        return overview.describe_model(self._taxonomy, self._reader.model, self._reports)
 
     def queue(self, limit: int) -> dict[str, Any]:
-        """The answer of ``/v1/queue``."""
-        best = self._census.queue.best(limit)
-        return {"counted": self._census.counted, "shoppers": [*map(overview.queued, best)]}
+        """Answer ``/v1/queue``."""
+        best = self._population.queue.best(limit)
+        shoppers = [overview.describe_candidate(candidate) for candidate in best]
+        return {"counted": self._population.counted, "shoppers": shoppers}
 
-    def _state(self) -> State:
-        events, names = self._backlog.events, self._taxonomy.names
-        return overview.state(self._census, self._reports, events, names)
+    def _snapshot(self) -> Snapshot:
+        events, names = self._lag.events, self._taxonomy.names
+        return overview.take_snapshot(self._population, self._reports, events, names)
 
-    def _troubles(self) -> list[Trouble]:
-        return troubles(
+    def _check_health(self) -> list[HealthFinding]:
+        return check_health(
             redis_away=bool(self._reports.away),
-            kafka_away=bool(self._backlog.away),
+            kafka_away=bool(self._lag.away),
             silence=self._reports.silence,
-            waiting=self._backlog.events,
-            stalled=self._backlog.stalled,
+            waiting=self._lag.events,
+            stalled=self._lag.stalled,
         )

@@ -1,1 +1,1 @@
-"""The routes of the API."""
+"""The routes of the API: each module's ``router`` builds those of one subject."""

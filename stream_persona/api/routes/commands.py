@@ -1,4 +1,4 @@
-"""What can be asked to be done: assignments and deletions."""
+"""Routes of commands: assignments and deletions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
 
 if TYPE_CHECKING:
-    from stream_persona.api.dependencies import Parts
+    from stream_persona.api.dependencies import Dependencies
 
-#: Epoch milliseconds up to the year 10000; what else is wrong with a time is the event's to say.
+#: Epoch milliseconds up to the year 10000; decoding the event checks the rest.
 _EPOCH: Final[dict[str, Any]] = {
     "type": "integer", "minimum": 0, "exclusiveMaximum": 253_402_300_800_000
 }  # fmt: skip
@@ -37,17 +37,15 @@ class AssignmentRequest(BaseModel):
     ] = None
 
 
-#: What paths may end in behind a customer's id, and how that is asked.
+#: The ends of paths after a customer's id, each with its method.
 _OF_CUSTOMERS: Final = {
     "/persona": "GET", "/activity": "GET", "/flips": "GET", "/assignment": "PUT"
 }  # fmt: skip
-
-
 _ONLY_CUSTOMERS: Final = "only a customer can be deleted: DELETE /v1/customers/{id}"
 
 
-def router(parts: Parts) -> APIRouter:
-    """What can be told; answered once the broker has it, done by a worker soon after."""
+def router(dependencies: Dependencies) -> APIRouter:
+    """Build the routes. They answer once the broker has an event; a worker applies it later."""
     routes = APIRouter(tags=["commands"], prefix="/v1/customers", responses=ANY)
 
     @routes.put(
@@ -57,8 +55,10 @@ def router(parts: Parts) -> APIRouter:
     )  # fmt: skip
     async def assign(customer_id: str, body: AssignmentRequest) -> Response:
         """Pin a customer's persona and teach it to the model, or withdraw it with null."""
-        given = await parts.commands.assign(customer_id, body.persona, body.source, body.expires_at)
-        return as_json(given, 202)
+        receipt = await dependencies.commands.assign(
+            customer_id, body.persona, body.source, body.expires_at
+        )
+        return as_json(receipt, 202)
 
     @routes.delete(
         "/{customer_id:path}", status_code=202, summary="Forget a customer",
@@ -70,6 +70,6 @@ def router(parts: Parts) -> APIRouter:
         for end, method in _OF_CUSTOMERS.items():
             if customer_id.endswith(end):
                 raise HTTPException(405, _ONLY_CUSTOMERS, {"Allow": method})
-        return as_json(await parts.commands.delete(customer_id), 202)
+        return as_json(await dependencies.commands.delete(customer_id), 202)
 
     return routes

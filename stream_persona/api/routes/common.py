@@ -1,4 +1,4 @@
-"""What all routes have in common."""
+"""What all routes share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fastapi.responses import Response
 from stream_persona.api.schemas.queries import problems
 from stream_persona.domain.events import encode
 
-#: What every route may answer but those that probes ask.
+#: Answers that every route may give, but for those of probes.
 ANY: Final = problems(401, 413, 429)
 
 
 def as_json(content: object, status: int = 200) -> Response:
-    """An answer that is encoded by hand: several times as quick as FastAPI's own way."""
+    """Encode an answer by hand: several times as quick as FastAPI's own way."""
     return Response(encode(content), status, media_type="application/json")

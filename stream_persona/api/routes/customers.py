@@ -1,4 +1,4 @@
-"""Routes about one shopper, for the page that explains: what they did, and what would flip it."""
+"""Routes of one customer, for the page that explains: recent activity, and counterfactuals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from stream_persona.api import activity as activities
-from stream_persona.api import counterfactuals as flipping
+from stream_persona.api import counterfactuals
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import customers as documents
 from stream_persona.api.schemas.queries import gives, problems
@@ -18,15 +18,19 @@ from stream_persona.domain.events import check_id
 from stream_persona.store import repository
 
 if TYPE_CHECKING:
-    from stream_persona.api.dependencies import Parts
+    from stream_persona.api.dependencies import Dependencies
     from stream_persona.domain.record import Record
 
 
-def router(parts: Parts) -> APIRouter:
-    """What the page shows of one shopper, beside the persona and its reasons."""
+def router(dependencies: Dependencies) -> APIRouter:
+    """Build the routes of what the page shows beside the persona and its reasons."""
     routes = APIRouter(tags=["shoppers"], prefix="/v1/customers", responses=ANY)
-    folding = asyncio.Semaphore()  # one thread at a time leaves time to all other requests
+    _add_activity(routes, dependencies)
+    _add_counterfactuals(routes, dependencies)
+    return routes
 
+
+def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/{customer_id:path}/activity", summary="What a customer did, and what was said of them",
         responses=gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
@@ -36,13 +40,19 @@ def router(parts: Parts) -> APIRouter:
 
         Events that no worker has applied yet, and what a deletion has forgotten, are left out.
         """
-        await _known(parts, customer_id)
-        found = await parts.tail.find(customer_id)
-        record = await _known(parts, customer_id)  # as of after: it may be forgotten by now
+        await _load_published(dependencies, customer_id)
+        found = await dependencies.customer_log.find(customer_id)
+        # Read again, after the log: the customer may have been deleted meanwhile.
+        record = await _load_published(dependencies, customer_id)
         answer = await asyncio.to_thread(
-            activities.answer, customer_id, record, found, parts.tail.settings, parts.taxonomy
-        )
+            activities.answer, customer_id, record, found,
+            dependencies.customer_log.settings, dependencies.taxonomy,
+        )  # fmt: skip
         return as_json(answer)
+
+
+def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
+    one_at_a_time = asyncio.Semaphore()  # one thread leaves time to all other requests
 
     @routes.get(
         "/{customer_id:path}/flips", summary="What would make another persona the likeliest",
@@ -54,27 +64,27 @@ def router(parts: Parts) -> APIRouter:
         They happen at the customer's clock and go through the workers' own arithmetic; price and
         attributes are left out.
         """
-        record = await _known(parts, customer_id)
-        await parts.reader.name_all()
-        weights, names = parts.reader.model.weights, parts.reader.names.tokens
-        async with folding:
+        record = await _load_published(dependencies, customer_id)
+        await dependencies.reader.name_all()
+        weights, names = dependencies.reader.model.weights, dependencies.reader.names.tokens
+        async with one_at_a_time:
             answer = await asyncio.to_thread(
-                flipping.answer, customer_id, record, weights, parts.taxonomy, names
+                counterfactuals.answer, customer_id, record, weights, dependencies.taxonomy, names
             )
         return as_json(answer)
 
-    return routes
 
-
-async def _known(parts: Parts, customer_id: str) -> Record:
-    """The private record of a customer of whom something is said.
+async def _load_published(dependencies: Dependencies, customer_id: str) -> Record:
+    """Load the private record of a customer with a published persona.
 
     Raises:
         DecodeError: the id could not be one.
-        HTTPException: 404, the customer was never heard of, or is forgotten.
+        HTTPException: 404, the customer is unknown, or was deleted.
     """
     check_id(customer_id)
-    loaded = await repository.load(parts.tables, [customer_id], parts.taxonomy.fingerprint)
+    loaded = await repository.load(
+        dependencies.tables, [customer_id], dependencies.taxonomy.fingerprint
+    )
     record = loaded.get(customer_id)
     if record is None or record.published is None:
         raise HTTPException(404, f"customer {customer_id!r} is not known")

@@ -1,4 +1,4 @@
-"""The routes that dashboards draw from: how all stands, over time, and what the model is like."""
+"""Routes of the dashboard: key figures now and over time, persona profiles, the model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from stream_persona.api.schemas import dashboard as documents
 from stream_persona.api.schemas.queries import gives, problems
 
 if TYPE_CHECKING:
-    from stream_persona.api.dependencies import Parts
+    from stream_persona.api.dashboard.service import DashboardService
+    from stream_persona.api.dependencies import Dependencies
 
-#: Seconds of history that can be asked for: from a minute to all that is remembered.
+#: Seconds of history that can be requested: from a minute to all that is kept.
 _LEAST, _USUAL, _MOST = 60, 3_600, 21_600
 
 
-def router(parts: Parts) -> APIRouter:
-    """What can be looked at; nothing of it asks Redis for a shopper."""
+def router(dependencies: Dependencies) -> APIRouter:
+    """Build the routes. None of them reads a shopper from Redis."""
     routes = APIRouter(tags=["insight"], prefix="/v1", responses=ANY)
-    watch = parts.watch
+    _add_overview(routes, dependencies)
+    _add_model(routes, dependencies.dashboard)
+    return routes
+
+
+def _add_overview(routes: APIRouter, dependencies: Dependencies) -> None:
+    service = dependencies.dashboard
 
     @routes.get(
         "/overview", summary="Key figures",
@@ -29,7 +36,9 @@ def router(parts: Parts) -> APIRouter:
     )  # fmt: skip
     async def overview() -> Response:
         """Say how all stands now, and in a sentence each what is wrong."""
-        return as_json(watch.overview(stream=parts.feed.ready and parts.reader.ready))
+        return as_json(
+            service.overview(stream=dependencies.feed.ready and dependencies.reader.ready)
+        )
 
     @routes.get(
         "/history", summary="The same over time, and who became what",
@@ -37,15 +46,17 @@ def router(parts: Parts) -> APIRouter:
     )  # fmt: skip
     async def history(seconds: Annotated[int, Query(ge=_LEAST, le=_MOST)] = _USUAL) -> Response:
         """Give samples of every ten seconds, and the flows between personas in all of them."""
-        return as_json(await watch.history(seconds))
+        return as_json(await service.history(seconds))
 
+
+def _add_model(routes: APIRouter, service: DashboardService) -> None:
     @routes.get(
         "/portraits", summary="The personas as their shoppers show them",
         responses=gives(documents.Portraits, "All personas."),
     )  # fmt: skip
     async def portraits() -> Response:
         """Tell of each persona how many are it, how surely, how rightly, and what defines it."""
-        return as_json(await watch.portraits())
+        return as_json(await service.profiles())
 
     @routes.get(
         "/model", summary="The model in use",
@@ -53,7 +64,7 @@ def router(parts: Parts) -> APIRouter:
     )  # fmt: skip
     async def model() -> Response:
         """Tell how good the model and its challengers are, and which workers there are."""
-        return as_json(watch.model())
+        return as_json(service.model())
 
     @routes.get(
         "/queue", summary="Whom to label next",
@@ -64,6 +75,4 @@ def router(parts: Parts) -> APIRouter:
 
         At most four of them have the same two likeliest personas.
         """
-        return as_json(watch.queue(limit))
-
-    return routes
+        return as_json(service.queue(limit))

@@ -1,4 +1,4 @@
-"""What operators and their probes look at."""
+"""Routes for operators and their probes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
 
 if TYPE_CHECKING:
-    from stream_persona.api.dependencies import Parts
+    from stream_persona.api.dependencies import Dependencies
 
-_FIGURES: Final[dict[int | str, Any]] = {
+_METRICS: Final[dict[int | str, Any]] = {
     200: {
         "description": "The figures, in Prometheus' own format.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
@@ -23,8 +23,8 @@ _FIGURES: Final[dict[int | str, Any]] = {
 }
 
 
-def router(parts: Parts) -> APIRouter:
-    """What operators and their probes look at."""
+def router(dependencies: Dependencies) -> APIRouter:
+    """Build the routes. Those of probes need no key."""
     routes = APIRouter(tags=["operations"])
 
     @routes.get(
@@ -43,7 +43,7 @@ def router(parts: Parts) -> APIRouter:
     )  # fmt: skip
     async def readyz() -> Response:
         """200 when Redis, the model and Kafka are there; 503 with what is missing."""
-        missing = await parts.missing()
+        missing = await dependencies.find_missing()
         if not missing:
             return as_json({"status": "ready"})
         message = f"not ready, missing: {', '.join(missing)}"
@@ -51,14 +51,15 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.get(
         "/metrics", summary="Figures for Prometheus", response_class=Response,
-        responses=ANY | _FIGURES,
+        responses=ANY | _METRICS,
     )  # fmt: skip
     async def metrics() -> Response:
         """Give the API's own figures; workers have theirs on ports of their own."""
-        figures = parts.figures
-        figures.listeners.set(parts.feed.listeners)
-        figures.changes.set(parts.feed.ring.end)
-        figures.labelled.set(parts.reader.model.weights.customers)
-        return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
+        await dependencies.find_missing()  # which sets the gauge of what is ready
+        metrics = dependencies.metrics
+        metrics.listeners.set(dependencies.feed.listeners)
+        metrics.changes.set(dependencies.feed.ring.end)
+        metrics.labelled.set(dependencies.reader.model.weights.customers)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -1,4 +1,4 @@
-"""What can be asked of a shopper and of the personas; the work is left to the parts."""
+"""Routes of queries: personas of a shopper, ranking, lookups, and the stream of changes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from stream_persona.api.schemas.queries import gives, problems
 from stream_persona.domain.events import check_id
 
 if TYPE_CHECKING:
-    from stream_persona.api.dependencies import Parts
+    from stream_persona.api.dependencies import Dependencies
 
 
-#: An endless answer; each event's data is a message of the topic of changes.
+#: An endless answer; the data of each event is a message of the topic of changes.
 _STREAM: Final[dict[int | str, Any]] = {
     200: {
         "description": "Events, each with a `change_id` as its id and a change as its data.",
@@ -30,19 +30,25 @@ _STREAM: Final[dict[int | str, Any]] = {
 }
 
 
-def router(parts: Parts) -> APIRouter:
-    """What can be asked."""
+def router(dependencies: Dependencies) -> APIRouter:
+    """Build the routes."""
     routes = APIRouter(tags=["queries"], responses=ANY)
+    _add_predictions(routes, dependencies)
+    _add_lookups(routes, dependencies)
+    _add_stream(routes, dependencies)
+    return routes
 
+
+def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.post(
         "/api/v1/_predict", summary="The personas of a shopper, and why",
         responses=gives(documents.Prediction, "The hits.") | problems(400, 503),
     )  # fmt: skip
     async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
         """Rank all personas for a customer, or for what a hypothetical shopper did."""
-        asked = subject(query, parts.taxonomy)
-        shopper = await parts.reader.shopper(asked) if isinstance(asked, str) else asked
-        return as_json(answer(query, shopper, parts.reader.model.weights))
+        asked = subject(query, dependencies.taxonomy)
+        about = await dependencies.reader.shopper(asked) if isinstance(asked, str) else asked
+        return as_json(answer(query, about, dependencies.reader.model.weights))
 
     @routes.post(
         "/v1/rank", summary="Items in the order that suits a shopper",
@@ -54,8 +60,10 @@ def router(parts: Parts) -> APIRouter:
         A shopper who is unknown, ambiguous or held out keeps the caller's order, exactly, and
         `fallback` says which it was.
         """
-        return Response(await parts.ranker.rank(request), media_type="application/json")
+        return Response(await dependencies.ranker.rank(request), media_type="application/json")
 
+
+def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/customers/{customer_id:path}/persona", summary="What is said of a customer",
         responses=gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
@@ -63,7 +71,7 @@ def router(parts: Parts) -> APIRouter:
     async def persona(customer_id: str) -> Response:
         """Give the public record; 404 for a customer never heard of."""
         check_id(customer_id)
-        record = await parts.tables.public(customer_id)
+        record = await dependencies.tables.public(customer_id)
         if record is None:
             raise HTTPException(404, f"customer {customer_id!r} is not known")
         return Response(record, media_type="application/json")
@@ -74,7 +82,7 @@ def router(parts: Parts) -> APIRouter:
     )  # fmt: skip
     async def personas() -> Response:
         """Give the taxonomy's personas with the number of labelled customers."""
-        model, taxonomy = parts.reader.model, parts.taxonomy
+        model, taxonomy = dependencies.reader.model, dependencies.taxonomy
         return as_json({
             "personas": [
                 {
@@ -91,6 +99,8 @@ def router(parts: Parts) -> APIRouter:
             "taxonomy_version": taxonomy.version,
         })  # fmt: skip
 
+
+def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/changes", summary="Changes as they happen (server-sent events)",
         response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
@@ -103,7 +113,5 @@ def router(parts: Parts) -> APIRouter:
 
         `recent` asks for that many of the newest ones to begin with.
         """
-        parts.feed.admit()
-        return EventStream(parts.feed.listen(last_event_id, recent))
-
-    return routes
+        dependencies.feed.admit()
+        return EventStream(dependencies.feed.listen(last_event_id, recent))

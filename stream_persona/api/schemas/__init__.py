@@ -1,1 +1,1 @@
-"""What the API answers, as documented models."""
+"""The API's answers as models, for its documentation."""

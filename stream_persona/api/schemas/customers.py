@@ -1,4 +1,4 @@
-"""What answers about one shopper look like, for the documentation."""
+"""Models of answers about one customer, for the documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the answers for dashboards look like, for the documentation; times are in epoch ms."""
+"""Models of answers for dashboards, for the documentation; times are in epoch ms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers look like, for the documentation; the answers themselves are encoded by hand."""
+"""Models of answers to queries, for the documentation; the answers are encoded by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student":
 
 
 def example(**values: JsonValue) -> ConfigDict:
-    """What an answer of a model may look like, for its documentation."""
+    """Build a model's configuration with an example for its documentation."""
     return ConfigDict(json_schema_extra={"example": values})
 
 
@@ -187,12 +187,12 @@ class NotReady(Problem):
 
 
 def gives(model: type[BaseModel], description: str, status: int = 200) -> dict[int | str, Any]:
-    """An answer, for a route's ``responses``."""
+    """Describe an answer, for a route's ``responses``."""
     return {status: {"model": model, "description": description}}
 
 
 def problems(*statuses: int) -> dict[int | str, Any]:
-    """Answers that are no success, besides those that every route may give."""
+    """Describe answers that are no success, for a route's ``responses``."""
     return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
 
 

@@ -1,4 +1,4 @@
-// Asking the API; what is no success is an error with the server's own sentence.
+// Requests to the API; an answer that is no success is thrown with the server's own sentence.
 
 const PATIENCE_MS = 10_000;
 
@@ -9,7 +9,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The JSON of an answer; throws `ApiError`. */
+/** Request JSON; throws `ApiError`. */
 export async function ask(path, options = {}) {
   let response;
   try {
@@ -32,7 +32,7 @@ export function send(method, path, body) {
   });
 }
 
-/** The answer, or null where there is no such thing. */
+/** Request JSON; null where the server answers 404. */
 export const askOrNull = (path) =>
   ask(path).catch((error) => (error.status === 404 ? null : Promise.reject(error)));
 

@@ -1,12 +1,12 @@
-// Starts the page: the personas first, then the stream; shows the view that the address names.
+// Starts the page: personas first, then the stream. Shows the view that the address names.
 
 import { ask } from "./api.js";
-import { empty, find, make, mark, say } from "./dom.js";
+import { empty, find, make, mark, setText } from "./dom.js";
 import { live, on, start } from "./live.js";
 import { Scope } from "./scope.js";
 import { learn } from "./words.js";
 
-/** Views are loaded when they are first shown, or there is nothing else to do. */
+/** Views are loaded when they are first shown, or when the browser is idle. */
 const VIEWS = {
   now: ["Now", () => import("./now.js")],
   personas: ["Personas", () => import("./personas.js")],
@@ -38,14 +38,14 @@ function decoded(text) {
   }
 }
 
-/** Leave the view before, and show the one that the address names. */
+/** Leave the current view, and show the one that the address names. */
 async function show(isFirst = false) {
   const { name, argument } = route();
   const asked = `${name}/${argument}`;
   shown = asked;
   const [title, load] = VIEWS[name];
   const view = await load().catch(() => null);
-  if (shown !== asked) return; // another one was asked for meanwhile
+  if (shown !== asked) return; // another view was opened meanwhile
   scope?.end();
   scope = new Scope();
   pause(false);
@@ -57,7 +57,7 @@ async function show(isFirst = false) {
   );
   main.replaceChildren(section);
   document.body.dataset.at = name;
-  tell(name, title, argument);
+  announce(name, title, argument);
   if (view) view.mount({ section, heading, argument, scope, pause });
   else notLoaded(section);
   const isSearching = document.activeElement === customer && !argument;
@@ -66,7 +66,7 @@ async function show(isFirst = false) {
   heading.focus({ preventScroll: true });
 }
 
-/** The server went away before the view had been loaded. */
+/** Show that the server went away before the view was loaded. */
 function notLoaded(section) {
   section.append(
     empty("This view could not be loaded", "It is tried again once the server answers."),
@@ -74,7 +74,7 @@ function notLoaded(section) {
   scope.on("resync", () => show());
 }
 
-function tell(name, title, argument) {
+function announce(name, title, argument) {
   document.title = `${argument || title} \u00b7 Personas`;
   if (document.activeElement !== customer) customer.value = name === "shopper" ? argument : "";
   for (const link of document.querySelectorAll(".tabs a")) {
@@ -83,7 +83,7 @@ function tell(name, title, argument) {
   }
 }
 
-// --- the connection, as the header and the banner tell it ---
+// --- the connection, in the header and the banner ---
 
 function pause(wanted) {
   isPaused = wanted;
@@ -93,7 +93,7 @@ function pause(wanted) {
 function tellState() {
   const state = live.state === "live" && isPaused ? "paused" : live.state;
   mark(document.getElementById("live"), "data-state", state);
-  say(
+  setText(
     document.getElementById("live-text"),
     { live: "Live", paused: "Paused", reconnecting: "Reconnecting" }[state],
   );
@@ -150,7 +150,7 @@ function focusSearch() {
 }
 
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address is the view's
+  event.preventDefault(); // the address belongs to the view
   main.focus();
 });
 
@@ -160,7 +160,7 @@ async function learnPersonas() {
   try {
     const found = await ask("/v1/personas");
     learn(found.personas);
-    say(document.getElementById("view"), `${found.personas.length} personas of ${found.view}`);
+    setText(document.getElementById("view"), `${found.personas.length} personas of ${found.view}`);
     return true;
   } catch (error) {
     if (error.status === 401) needKey();
@@ -168,7 +168,7 @@ async function learnPersonas() {
   }
 }
 
-/** Without their titles nothing can be shown; with them, the rest comes by itself. */
+/** Load the personas' titles, which all views need; everything else follows. */
 async function boot() {
   while (!(await learnPersonas()))
     await new Promise((resolve) => setTimeout(resolve, LEARN_AGAIN_MS));

@@ -1,10 +1,10 @@
-// Assigning a persona from the page: what was sent, and when it has come through.
+// Assigning a persona from the page: the request, and when its change has arrived.
 
 import { customerPath, send } from "./api.js";
-import { card, make, say } from "./dom.js";
+import { card, make, setText } from "./dom.js";
 import { names, title } from "./words.js";
 
-/** A worker that takes longer is behind, or away. */
+/** If it takes longer, the worker is behind, or away. */
 const PATIENCE_MS = 10_000;
 export const SOURCE = "dashboard";
 
@@ -22,7 +22,7 @@ export function personaSelect(props, chosen) {
   return make("select", props, options);
 }
 
-/** The form; `show(record)` fits it to what holds, `changed(change)` says what came through. */
+/** Build the form; `show(record)` fits it to a record, `changed(change)` to a change. */
 export function assignment(id, scope) {
   const select = personaSelect({ id: "assign-persona", "data-testid": "assign-persona" });
   const expiry = make("input", {
@@ -50,24 +50,24 @@ export function assignment(id, scope) {
   scope.own(() => clearTimeout(timer));
 
   async function submit(persona) {
-    say(status, "Sending\u2026");
+    setText(status, "Sending\u2026");
     try {
       await assign(id, persona, persona && endOf(expiry.value));
       waiting = { persona };
-      say(status, "Sent. Waiting for a worker\u2026");
+      setText(status, "Sent. Waiting for a worker\u2026");
       clearTimeout(timer);
       timer = setTimeout(
-        () => waiting && say(status, "Sent, but no worker has said so yet: it may be behind."),
+        () => waiting && setText(status, "Sent, but no worker has said so yet: it may be behind."),
         PATIENCE_MS,
       );
     } catch (error) {
-      say(status, `This did not work: ${error.message}.`);
+      setText(status, `This did not work: ${error.message}.`);
     }
   }
 
   function changed({ current }) {
     if (!waiting || (current.source === "assigned") !== (waiting.persona !== null)) return;
-    say(
+    setText(
       status,
       waiting.persona === null
         ? "Withdrawn: the model speaks again."
@@ -107,13 +107,13 @@ export function assignment(id, scope) {
   const show = (record, likeliest) => {
     withdraw.hidden = record?.source !== "assigned";
     if (!isChosen) select.value = record?.persona ?? likeliest;
-    isChosen = true; // from now on it is the reader's
+    isChosen = true; // from now on the choice is the reader's
     if (waiting && record) changed({ current: record });
   };
   return { element: card("Assign a persona", { note }, form), show, changed };
 }
 
-/** The end of a day where the reader is, in epoch milliseconds. */
+/** The end of a day in the reader's time zone, in epoch milliseconds. */
 function endOf(date) {
   return date ? new Date(`${date}T23:59:59`).getTime() : null;
 }

@@ -1,8 +1,8 @@
-// What charts have in common: axes, the threshold's line, a colour that lets others through.
+// What charts share: axes, the threshold's line, a translucent colour.
 
 import { percent } from "./words.js";
 
-/** A colour of six digits, so opaque. */
+/** Make a colour of six hex digits with this opacity. */
 export const shade = (hex, opacity) => {
   const byte = Math.round(255 * opacity);
   return hex + byte.toString(16).padStart(2, "0");
@@ -24,7 +24,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * MINUTE_MS);
 
-/** Times of day in steps that people count in: never two ticks of one minute; or days. */
+/** A time axis in steps that people count in: never two ticks of one minute; or days. */
 export function timeAxis(style, width, at, more) {
   const whole = at.at(-1) - at[0];
   const step = STEPS.find((each) => whole / each <= (width < 420 ? 4 : 8));
@@ -40,7 +40,7 @@ export function timeAxis(style, width, at, more) {
   });
 }
 
-/** An axis of whole numbers from nothing to the most: no half shoppers. */
+/** An axis of whole numbers from 0 to the greatest: no half shoppers. */
 export function countAxis(style, most, more) {
   const ticks = most < 4 ? { dtick: 1 } : { nticks: 4 };
   return axis(style, {
@@ -51,7 +51,7 @@ export function countAxis(style, most, more) {
   });
 }
 
-/** An axis from nothing to all. */
+/** An axis of shares, from 0 to 1. */
 export const SHARES = { range: [0, 1], tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"] };
 
 export const limitName = (threshold, style) => ({

@@ -1,6 +1,6 @@
-// What a shopper did: the posterior over time, the events behind it, and what would flip it.
+// A shopper's behaviour: the posterior over time, recent events, and counterfactuals.
 
-import { card, disclosure, dot, keyed, make, mark, say, table } from "./dom.js";
+import { card, disclosure, dot, keyed, make, mark, setText, table } from "./dom.js";
 import { posteriorPlot } from "./plots.js";
 import {
   attribute,
@@ -18,7 +18,7 @@ import {
 } from "./words.js";
 
 const FEW = 10;
-/** A persona that was never likelier is left out of the lines. */
+/** Personas that were never likelier than this have no line. */
 const WORTH_A_LINE = 0.05;
 
 export class OverTime {
@@ -28,7 +28,7 @@ export class OverTime {
     this.chart = scope.chart({ plot: posteriorPlot, height: 220, id: "chart-posterior" });
     this.legend = make("ul", { class: "legend" });
     this.table = disclosure("What was said, as a table", () =>
-      saidTable(this.#activity?.posteriors ?? []),
+      posteriorTable(this.#activity?.posteriors ?? []),
     );
     this.element = card(
       "How it came about",
@@ -41,8 +41,8 @@ export class OverTime {
 
   show(activity, error, threshold) {
     this.#activity = activity;
-    const said = activity?.posteriors ?? [];
-    if (!said.length) {
+    const posteriors = activity?.posteriors ?? [];
+    if (!posteriors.length) {
       this.chart.set(
         null,
         error
@@ -52,17 +52,17 @@ export class OverTime {
       return;
     }
     const shown = names().filter((name) =>
-      said.some((each) => (each.distribution[name] ?? 0) >= WORTH_A_LINE),
+      posteriors.some((each) => (each.distribution[name] ?? 0) >= WORTH_A_LINE),
     );
-    const at = [...said.map((each) => each.at), Math.max(Date.now(), said.at(-1).at)];
+    const at = [...posteriors.map((each) => each.at), Math.max(Date.now(), posteriors.at(-1).at)];
     const lines = shown.map((persona) => {
-      const shares = said.map((each) => each.distribution[persona] ?? 0);
+      const shares = posteriors.map((each) => each.distribution[persona] ?? 0);
       return { persona, shares: [...shares, shares.at(-1)] };
     });
-    const last = said.at(-1);
+    const last = posteriors.at(-1);
     this.chart.set(
       { at, lines, threshold },
-      `${plural(said.length, "statement")}; the last is ${title(last.persona)}, ` +
+      `${plural(posteriors.length, "statement")}; the last is ${title(last.persona)}, ` +
         `${percent(last.confidence)} sure.`,
     );
     keyed(this.legend, shown, String, (name) => make("li", null, dot(colour(name)), title(name)));
@@ -70,8 +70,8 @@ export class OverTime {
   }
 }
 
-function saidTable(said) {
-  const rows = [...said]
+function posteriorTable(posteriors) {
+  const rows = [...posteriors]
     .reverse()
     .map((each) => [
       moment(each.at),
@@ -82,7 +82,7 @@ function saidTable(said) {
   return table("What was said of the shopper", ["Time", "Persona", "Sure", "Cause"], rows);
 }
 
-/** Recent events, each with the share of the evidence that it still is. */
+/** Recent events, each with its present share of the evidence. */
 export class Evidence {
   #isAll = false;
   #activity = null;
@@ -104,7 +104,7 @@ export class Evidence {
 
   show(activity, error) {
     this.#activity = activity;
-    say(
+    setText(
       this.about,
       activity
         ? about(activity)
@@ -119,7 +119,7 @@ export class Evidence {
     const events = this.#activity?.events ?? [];
     const most = Math.max(...events.map((each) => each.share), 1e-9);
     this.more.hidden = this.#isAll || events.length <= FEW;
-    say(this.more, `All ${events.length}`);
+    setText(this.more, `All ${events.length}`);
     keyed(
       this.list,
       this.#isAll ? events : events.slice(0, FEW),
@@ -127,7 +127,7 @@ export class Evidence {
       eventRow,
       (row, each) => {
         row.querySelector(".fill").style.setProperty("--share", each.share / most);
-        say(row.querySelector(".value"), percent(each.share));
+        setText(row.querySelector(".value"), percent(each.share));
       },
     );
   }
@@ -157,7 +157,7 @@ function eventRow(each) {
   );
 }
 
-export class Flips {
+export class Counterfactuals {
   constructor() {
     this.list = make("ul", { class: "flips", "data-testid": "flips" });
     this.none = make("p", { class: "note", text: "Trying what it would take\u2026" });
@@ -167,7 +167,7 @@ export class Flips {
   show(found, error) {
     const flips = found?.flips ?? [];
     this.none.hidden = flips.length > 0;
-    say(
+    setText(
       this.none,
       error
         ? `This can\u2019t be told for now: ${error.message}.`
@@ -185,7 +185,7 @@ export class Flips {
           make("span"),
         ),
       (row, each) => {
-        say(row.lastChild, flip(each));
+        setText(row.lastChild, flip(each));
         mark(row, "data-named", each.named);
       },
     );

@@ -1,29 +1,29 @@
-// Changes: the live feed, by persona and cause, and paused for who wants to read.
+// Changes: the live feed, filtered by persona and cause, and paused for reading.
 
-import { dot, empty, make, mark, say } from "./dom.js";
+import { dot, empty, make, mark, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { HELD } from "./live.js";
 import { CAUSES, attribute, cause, colour, count, names, plural, title } from "./words.js";
 
 const MOST = 100;
 const EVERY_MS = 100;
-/** A screen reader hears a sum of what came in, at most so often. */
-const TELL_MS = 10_000;
+/** Milliseconds between two announcements to a screen reader. */
+const ANNOUNCE_MS = 10_000;
 const COLUMNS = ["Time", "Shopper", "Persona", "Sure", "Cause", "Reasons"];
 
 export function mount({ section, scope, pause }) {
   const quiet = empty("Nothing has changed yet", "Changes appear here as they happen.");
   const waiting = make("span", { class: "new-count", "data-testid": "new-count", hidden: true });
-  const told = teller(scope);
+  const announcer = createAnnouncer(scope);
   const moved = ({ waiting: n, fresh, rows }) => {
     quiet.hidden = rows > 0;
     waiting.hidden = !n;
-    say(waiting, `${n >= HELD ? `${count(HELD)}+` : count(n)} new`);
-    told.add(fresh);
+    setText(waiting, `${n >= HELD ? `${count(HELD)}+` : count(n)} new`);
+    announcer.add(fresh);
   };
   const feed = new Feed(scope, { most: MOST, every: EVERY_MS, moved });
   const filters = new Filters((isWanted, isAny) => {
-    say(quiet.firstChild, isAny ? "Nothing like this lately" : "Nothing has changed yet");
+    setText(quiet.firstChild, isAny ? "Nothing like this lately" : "Nothing has changed yet");
     feed.filter(isWanted);
   });
   const bar = make(
@@ -47,7 +47,7 @@ export function mount({ section, scope, pause }) {
       feed.list,
       quiet,
     ),
-    told.element,
+    announcer.element,
   );
   section.dataset.ready = "true";
 }
@@ -62,7 +62,7 @@ function pauseButton(feed, pause) {
     onclick: () => {
       const isPaused = !feed.isPaused;
       mark(button, "aria-pressed", isPaused);
-      say(button, isPaused ? "Resume" : "Pause");
+      setText(button, isPaused ? "Resume" : "Pause");
       pause(isPaused);
       feed.pause(isPaused);
     },
@@ -70,14 +70,14 @@ function pauseButton(feed, pause) {
   return button;
 }
 
-/** Says politely how many changes came in, instead of each of them. */
-function teller(scope) {
+/** Announce politely how many changes came in, instead of each of them. */
+function createAnnouncer(scope) {
   const element = make("p", { class: "hidden", role: "status" });
   let fresh = 0;
   const timer = setInterval(() => {
-    if (fresh) say(element, `${plural(fresh, "change")} in the last ten seconds`);
+    if (fresh) setText(element, `${plural(fresh, "change")} in the last ten seconds`);
     fresh = 0;
-  }, TELL_MS);
+  }, ANNOUNCE_MS);
   scope.own(() => clearInterval(timer));
   return {
     element,
@@ -87,7 +87,7 @@ function teller(scope) {
   };
 }
 
-/** Which changes are shown: of these personas, from or to, and of this cause. */
+/** Filters the changes shown: of these personas, from or to, and of this cause. */
 class Filters {
   #chosen = new Set();
   #cause = "";
@@ -105,7 +105,7 @@ class Filters {
     );
     this.select = make(
       "select",
-      { "data-testid": "filter-cause", "aria-label": "Cause", onchange: () => this.#tell() },
+      { "data-testid": "filter-cause", "aria-label": "Cause", onchange: () => this.#notify() },
       make("option", { value: "", text: "Any cause" }),
       options,
     );
@@ -140,18 +140,18 @@ class Filters {
   #toggle(name, chip) {
     if (!this.#chosen.delete(name)) this.#chosen.add(name);
     mark(chip, "aria-pressed", this.#chosen.has(name));
-    this.#tell();
+    this.#notify();
   }
 
   #none() {
     this.#chosen.clear();
     for (const chip of this.personas.children) mark(chip, "aria-pressed", false);
     this.select.value = "";
-    this.#tell();
+    this.#notify();
     this.select.focus(); // the button is about to go
   }
 
-  #tell() {
+  #notify() {
     this.#cause = this.select.value;
     const isAny = this.#chosen.size > 0 || this.#cause !== "";
     this.clear.hidden = !isAny;

@@ -1,11 +1,11 @@
-// All that touches Plotly: it is loaded after the first paint, and draws what is in sight.
+// All use of Plotly: it is loaded after the first paint, and draws what is in sight.
 
-import { make, mark, say } from "./dom.js";
+import { make, mark, setText } from "./dom.js";
 
-/** Running the library's script holds the page up for a moment: figures are painted before. */
+/** Running the library's script blocks the page for a moment: figures are painted first. */
 const FIRST_PAINT_MS = 200;
 const LIBRARY = "/static/plotly/plotly.min.js";
-/** A chart is drawn again at most so often. */
+/** Milliseconds between two drawings of a chart. */
 const REDRAW_MS = 2_000;
 const CONFIG = { displayModeBar: false, scrollZoom: false, doubleClick: false, showTips: false };
 
@@ -15,7 +15,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 let library = null;
 let theme = null;
 
-/** Plotly, asked for once; a failure may be tried again. */
+/** Load Plotly once; a failure may be tried again. */
 function plotly() {
   library ??= pause(FIRST_PAINT_MS).then(load);
   return library;
@@ -36,7 +36,7 @@ function load() {
   });
 }
 
-/** Colours and type from the style sheet: charts follow it, in both themes. */
+/** Colours and type from the style sheet, so that charts follow it in both themes. */
 function currentTheme() {
   if (theme) return theme;
   const style = getComputedStyle(document.documentElement);
@@ -65,8 +65,8 @@ const sizes = new ResizeObserver((entries) => {
 });
 
 /**
- * A chart with a place, a skeleton until it is drawn, and a sentence for who does not see it.
- * `plot(data, theme)` gives Plotly's `{traces, layout}`; `height` is in pixels.
+ * A chart with a reserved place, a skeleton until it is drawn, and a sentence for screen readers.
+ * `plot(data, theme)` returns Plotly's `{traces, layout}`; `height` is in pixels.
  */
 export class Chart {
   #plot;
@@ -102,12 +102,12 @@ export class Chart {
     sizes.observe(this.element);
   }
 
-  /** Show data, and what `summary` says of them; null with a summary says why there is nothing. */
+  /** Show data with a summary; without data (null) the summary says why. */
   set(data, summary) {
     this.#data = data;
     mark(this.element, "aria-label", summary);
     this.element.classList.toggle("is-empty", data === null);
-    say(this.note, data === null ? summary : "");
+    setText(this.note, data === null ? summary : "");
     if (data === null) this.#clear();
     else this.redraw();
   }
@@ -162,7 +162,7 @@ export class Chart {
 
   #failed() {
     this.element.classList.add("is-empty");
-    say(this.note, "Charts could not be loaded. The figures beside are complete.");
+    setText(this.note, "Charts could not be loaded. The figures beside are complete.");
   }
 }
 
@@ -183,12 +183,12 @@ function base(style) {
   };
 }
 
-/** Plotly reads some tags in texts: what people have named is shown as they wrote it. */
+/** Escape a text: Plotly interprets some tags, and names are shown as they were written. */
 export function plain(text) {
   return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** Plotly draws times as UTC: this is the reader's own time. */
+/** Shift a time to the reader's time zone: Plotly draws times as UTC. */
 export function local(ms) {
   return new Date(ms - 60_000 * new Date(ms).getTimezoneOffset()).toISOString().slice(0, -1);
 }

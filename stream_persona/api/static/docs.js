@@ -1,4 +1,4 @@
-// The documentation of the API, drawn by Swagger UI from what this very process says of itself.
+// The documentation of the API, drawn by Swagger UI from this process's own description.
 
 window.SwaggerUIBundle({
   url: "/openapi.json",

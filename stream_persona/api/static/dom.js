@@ -1,6 +1,6 @@
-// Building the page from nodes: what the server says is always text, never markup.
+// Builds the page from nodes: text of the server is always text, never markup.
 
-/** An element; `props` are attributes, `on…` listeners, `style` custom properties, `text`. */
+/** Create an element; `props`: attributes, `on…` listeners, `style` custom properties, `text`. */
 export function make(tag, props, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) give(element, name, value);
@@ -17,8 +17,8 @@ function give(element, name, value) {
   else element.setAttribute(name, value === true ? "" : value);
 }
 
-/** Text that is written only when it differs, so that nothing is drawn or read out for nothing. */
-export function say(element, text) {
+/** Write a text only when it differs, so that nothing is drawn or read out needlessly. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -26,7 +26,7 @@ export function mark(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** A list that follows items by key: rows that stay keep their nodes, and with them the focus. */
+/** Update a list by the keys of its items: rows that stay keep their nodes, and so the focus. */
 export function keyed(parent, items, key, build, update = () => {}) {
   const old = new Map([...parent.children].map((row) => [row.dataset.key, row]));
   const rows = items.map((item) => {
@@ -72,7 +72,7 @@ export function segmented(name, label, options, chosen, choose) {
   return make("fieldset", { class: "segmented", "data-testid": name }, legend, each);
 }
 
-/** A table that is built only while somebody looks at it: what a chart shows, in figures. */
+/** A chart's figures as a table, which is built only while it is open. */
 export function disclosure(summary, build) {
   const inside = make("div", {
     class: "table-wrap",

@@ -1,10 +1,10 @@
-// Changes as rows: newest first, bounded, drawn from nodes that are used again.
+// Changes as rows: newest first, bounded, drawn with nodes that are reused.
 
-import { dot, make, mark, say } from "./dom.js";
+import { dot, make, mark, setText } from "./dom.js";
 import { position, since } from "./live.js";
 import { attribute, cause, clock, colour, percent, title, words } from "./words.js";
 
-/** How long rows stand still after the mouse last moved over them. */
+/** Milliseconds for which rows stand still after the mouse last moved over them. */
 const HOLD_MS = 10_000;
 const REASONS = 3;
 
@@ -36,7 +36,7 @@ class Row {
 
   fill(change) {
     const { customer_id: id } = change;
-    say(this.link, id);
+    setText(this.link, id);
     this.link.href = `#/shopper/${encodeURIComponent(id)}`;
     mark(this.element, "data-customer", id);
     mark(this.element, "data-testid", change.deleted ? "deletion" : "change");
@@ -46,10 +46,10 @@ class Row {
   }
 
   #forgotten(change) {
-    this.#at(change.heard_at);
+    this.#at(change.received_at);
     this.#persona(null, "Forgotten");
-    for (const part of [this.was, this.sure, this.why]) say(part, "");
-    say(this.cause, "Deleted on request");
+    for (const part of [this.was, this.sure, this.why]) setText(part, "");
+    setText(this.cause, "Deleted on request");
     for (const name of ["data-persona", "data-cause", "data-id"])
       this.element.removeAttribute(name);
   }
@@ -58,11 +58,11 @@ class Row {
     const { current, previous } = change;
     this.#at(change.published_at);
     const moved = previous && previous.persona !== current.persona;
-    say(this.was, moved ? `${title(previous.persona)} \u2192` : previous ? "" : "New \u2192");
+    setText(this.was, moved ? `${title(previous.persona)} \u2192` : previous ? "" : "New \u2192");
     this.#persona(current.persona, title(current.persona));
-    say(this.sure, current.source === "assigned" ? "assigned" : percent(current.confidence));
-    say(this.cause, cause(change.cause));
-    say(
+    setText(this.sure, current.source === "assigned" ? "assigned" : percent(current.confidence));
+    setText(this.cause, cause(change.cause));
+    setText(
       this.why,
       change.why
         .slice(0, REASONS)
@@ -76,13 +76,13 @@ class Row {
 
   #at(time) {
     const date = new Date(time);
-    say(this.time, clock(date));
+    setText(this.time, clock(date));
     this.time.dateTime = date.toISOString();
   }
 
   #persona(name, text) {
     this.dot.style.setProperty("--colour", colour(name));
-    say(this.name, text);
+    setText(this.name, text);
   }
 }
 
@@ -123,7 +123,7 @@ export class Feed {
     );
   }
 
-  /** Show only what is wanted, from now on and of what is still held. */
+  /** Filter the list: what is still held, and what comes from now on. */
   filter(isWanted) {
     this.#isWanted = isWanted;
     this.#cursor = 0;
@@ -136,7 +136,7 @@ export class Feed {
     if (!isPaused) this.draw();
   }
 
-  /** Bring the list up to date: as few new rows as can be seen. */
+  /** Update the list with as few new rows as can be seen. */
   draw() {
     const fresh = since(this.#cursor).filter(this.#isWanted);
     const shown = fresh.slice(0, this.#most);

@@ -1,4 +1,4 @@
-// Who becomes what, as Plotly's traces and layout.
+// Flows between personas, as Plotly's traces and layout.
 
 import { shade } from "./axes.js";
 import { plain } from "./charts.js";
@@ -7,7 +7,7 @@ import { colour, title } from "./words.js";
 export const FLOWS_HEIGHT = 340;
 const PAD = 12;
 
-/** From left to right: what shoppers were, and what they have become. */
+/** Draw flows from left to right: from the previous to the current persona. */
 export function flowPlot({ sources, targets, flows }, style, width) {
   const colours = (list) => list.map((name) => style.resolve(colour(name)));
   const left = new Map(sources.map((name, i) => [name, i]));
@@ -41,7 +41,7 @@ export function flowPlot({ sources, targets, flows }, style, width) {
   return { traces: [trace], layout: { margin: { l: 4, r: 4, t: 8, b: 8 } } };
 }
 
-/** The middles of a column's nodes, one below the other by size: the taxonomy's order stays. */
+/** The middles of a column's nodes, stacked by size in the taxonomy's order. */
 function column(list, key, flows, x) {
   const sizes = list.map((name) =>
     flows.reduce((sum, each) => sum + (each[key] === name ? each.count : 0), 0),

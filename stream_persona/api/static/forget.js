@@ -1,10 +1,10 @@
-// Deleting a shopper: behind a typed confirmation, and with a receipt that stays.
+// Deleting a shopper: after a typed confirmation, with a receipt that stays.
 
 import { customerPath, send } from "./api.js";
-import { card, make, say } from "./dom.js";
+import { card, make, setText } from "./dom.js";
 import { clock, day } from "./words.js";
 
-/** The card with its dialog; receipts are put into `receipts`. */
+/** Build the card with its dialog; receipts are put into `receipts`. */
 export function deletion(id, receipts) {
   const state = { isAsked: false };
   const dialog = confirmation(id, async () => {
@@ -46,7 +46,7 @@ function shown({ request_id: request, customer_id: id, requested_at: at }) {
   );
 }
 
-/** A dialog that wants the id typed before it does `confirmed`. */
+/** Build a dialog that requires the id to be typed before it calls `confirmed`. */
 function confirmation(id, confirmed) {
   const status = make("p", { class: "status", role: "status" });
   const submit = make("button", {
@@ -84,7 +84,7 @@ function confirmation(id, confirmed) {
       await confirmed();
       element.close();
     } catch (error) {
-      say(status, `This did not work: ${error.message}.`);
+      setText(status, `This did not work: ${error.message}.`);
       submit.disabled = false;
     }
   };
@@ -107,7 +107,7 @@ function confirmation(id, confirmed) {
   const open = () => {
     input.value = "";
     submit.disabled = true;
-    say(status, "");
+    setText(status, "");
     element.showModal();
     input.focus();
   };

@@ -1,4 +1,4 @@
-// The model in figures: how it was judged, what it was taught, and who works.
+// The model in figures: its evaluation, its labels, and the workers.
 
 import { dot, empty, keyed, make, table } from "./dom.js";
 import {
@@ -14,7 +14,7 @@ import {
   title,
 } from "./words.js";
 
-/** With fewer labels a persona is guesswork. */
+/** With fewer labels a persona's predictions are unreliable. */
 const ENOUGH_LABELS = 20;
 const FIGURES = [
   ["Assignments judged", (m) => count(m.trials)],
@@ -90,7 +90,7 @@ export function labels(list, counts) {
   );
 }
 
-/** Cells are shaded by their share of the row, and say their figure. */
+/** The confusion matrix: cells are shaded by their share of the row, and show their figure. */
 export function confusion({ personas, counts }) {
   const rows = counts.map((row, i) => [title(personas[i]), ...row.map(count)]);
   const element = table(

@@ -1,15 +1,15 @@
-// What moves by itself: the stream of changes, the key figures, and what is wrong with either.
+// Live data: the stream of changes, the key figures, and what is wrong with either.
 
 import { ask } from "./api.js";
 
 const POLL_MS = 2_000;
 const REOPEN_MS = 2_000;
-/** Most changes that are held for whoever reads them later, and that a visit begins with. */
+/** Most changes that are held for views, and that a visit begins with. */
 export const HELD = 500;
 const RECENT = 200;
-/** Listeners hear of changes at most so often, however many there are. */
+/** Milliseconds between two notifications of listeners, however many changes there are. */
 const TICK_MS = 100;
-const REMEMBERED_IDS = 4_000;
+const MOST_IDS = 4_000;
 
 const listeners = new Map(); // kind -> functions
 const ring = new Array(HELD);
@@ -23,15 +23,15 @@ let wasLost = false;
 /** The newest key figures, null before the first; and how the connection is. */
 export const live = { overview: null, state: "reconnecting", isOpen: false, isAnswering: true };
 
-/** Call `heard` at each event of a kind: changes, overview, state, troubles, resync, needs-key. */
-export function on(kind, heard) {
+/** Call back at each event of a kind: changes, overview, state, troubles, resync, needs-key. */
+export function on(kind, callback) {
   if (!listeners.has(kind)) listeners.set(kind, new Set());
-  listeners.get(kind).add(heard);
-  return () => listeners.get(kind).delete(heard);
+  listeners.get(kind).add(callback);
+  return () => listeners.get(kind).delete(callback);
 }
 
 function emit(kind, value) {
-  for (const heard of listeners.get(kind) ?? []) heard(value);
+  for (const callback of listeners.get(kind) ?? []) callback(value);
 }
 
 export function start() {
@@ -42,10 +42,10 @@ export function start() {
 
 // --- changes ---
 
-/** The position behind the newest change. */
+/** The position after the newest change. */
 export const position = () => taken;
 
-/** What came in from a position on, newest first; at most `HELD`, the rest is gone. */
+/** The changes from a position on, newest first; at most `HELD`, older ones are gone. */
 export function since(from) {
   const found = [];
   for (let at = taken - 1; at >= Math.max(from, taken - HELD, 0); at -= 1)
@@ -55,7 +55,7 @@ export function since(from) {
 
 function take(change) {
   if (change.change_id && isRepeated(change.change_id)) return;
-  ring[taken % HELD] = { ...change, heard_at: Date.now() };
+  ring[taken % HELD] = { ...change, received_at: Date.now() };
   taken += 1;
   emit("change", change);
   if (ticking) return;
@@ -68,11 +68,11 @@ function tick() {
   emit("changes");
 }
 
-/** A change may be delivered twice; two generations of ids bound what is remembered. */
+/** A change may be delivered twice; two generations of ids bound how many are kept. */
 function isRepeated(id) {
   if (ids.has(id) || olderIds.has(id)) return true;
   ids.add(id);
-  if (ids.size >= REMEMBERED_IDS) {
+  if (ids.size >= MOST_IDS) {
     olderIds = ids;
     ids = new Set();
   }
@@ -95,7 +95,7 @@ function opened() {
   wasLost = false;
 }
 
-/** The browser reconnects by itself and says what it saw last; only a refusal ends that. */
+/** The browser reconnects by itself and sends the last id it received; a refusal ends that. */
 function lost(source) {
   live.isOpen = false;
   wasLost = true;
@@ -135,12 +135,12 @@ function failed(error) {
 }
 
 function serverTroubles(overview) {
-  const said = overview.troubles ?? [];
-  const parts = new Set(said.map((each) => `its ${each.part}`));
+  const findings = overview.troubles ?? [];
+  const parts = new Set(findings.map((each) => `its ${each.part}`));
   for (const key of troubles.keys())
     if (key.startsWith("its ") && !parts.has(key)) trouble(key, null);
-  for (const each of said) trouble(`its ${each.part}`, each.message);
-  const isSilent = overview.stream === false && !said.length;
+  for (const each of findings) trouble(`its ${each.part}`, each.message);
+  const isSilent = overview.stream === false && !findings.length;
   trouble("redis", isSilent ? "Redis is away: what you see may be old." : null);
 }
 
@@ -153,7 +153,7 @@ function trouble(part, message) {
   emit("troubles", sentences());
 }
 
-/** A server that is away takes its stream along: one sentence is enough. */
+/** Reduce to one sentence: a server that is away ends its stream as well. */
 function sentences() {
   const parts = [...troubles].filter(
     ([part]) => !(part === "stream of changes" && troubles.has("server")),

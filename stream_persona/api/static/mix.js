@@ -1,6 +1,6 @@
 // The mix of personas: over time as layers, and now as bars.
 
-import { disclosure, dot, keyed, make, say, segmented, table } from "./dom.js";
+import { disclosure, dot, keyed, make, setText, segmented, table } from "./dom.js";
 import { mixPlot } from "./plots.js";
 import { FEWEST, mixSeries, mixSummary } from "./series.js";
 import { attribute, colour, count, minute, names, percent, title } from "./words.js";
@@ -8,7 +8,7 @@ import { attribute, colour, count, minute, names, percent, title } from "./words
 const TOO_EARLY = "Being recorded: the first minute will show here soon.";
 const ROWS = 12;
 
-/** A chart of the mix over time, its legend, and a table for who would rather read. */
+/** A chart of the mix over time, its legend, and the same as a table. */
 export class MixOverTime {
   #history = null;
   #isShare = true;
@@ -55,7 +55,7 @@ export function legend(list) {
   return make("ul", { class: "legend" }, items);
 }
 
-/** A few moments of the window: as many as can be read. */
+/** A few times of the window: as many as fit a readable table. */
 function mixTable(history) {
   if (!history?.at.length) return make("p", { text: TOO_EARLY });
   const step = Math.max(1, Math.floor(history.at.length / ROWS));
@@ -76,7 +76,7 @@ function mixTable(history) {
   );
 }
 
-/** Bars of how many shoppers each persona has now; the list keeps its nodes. */
+/** Bars of each persona's shoppers now; the list keeps its nodes. */
 export function mixBars() {
   const list = make("ul", { class: "bars", "data-testid": "mix-now" });
   const show = ({ mix, ambiguous, shoppers }) => {
@@ -88,7 +88,7 @@ export function mixBars() {
       ([name]) => name,
       ([name]) => bar(name),
       (row, [, n]) => {
-        say(
+        setText(
           row.querySelector(".value"),
           `${count(n)} \u00b7 ${percent(shoppers ? n / shoppers : 0)}`,
         );

@@ -1,7 +1,7 @@
-// Model: how well it does as it learns, what it knows of each persona, and who works.
+// Model: its loss over time, its evaluation, its labels, and the workers.
 
 import { ask } from "./api.js";
-import { card, empty, make, say } from "./dom.js";
+import { card, empty, make, setText } from "./dom.js";
 import { alarms, confusion, figures, isJudged, labels, workers } from "./judged.js";
 import { lossOverTime } from "./loss.js";
 import { queue } from "./queue.js";
@@ -57,7 +57,7 @@ export function mount({ section, scope }) {
       section.dataset.ready = "true";
     },
     (error) =>
-      isShown || say(parts.about, `The model can\u2019t be shown for now: ${error.message}.`),
+      isShown || setText(parts.about, `The model can\u2019t be shown for now: ${error.message}.`),
   );
 }
 
@@ -71,7 +71,7 @@ const wrap = (id, label) =>
   });
 
 function show(parts, model) {
-  say(parts.about, about(model));
+  setText(parts.about, about(model));
   put(
     parts.figures,
     model.models.length
@@ -94,7 +94,7 @@ function show(parts, model) {
   );
 }
 
-/** A part is built anew only when what it says has changed: a table that is read stays put. */
+/** Rebuild a section only when its data has changed: a table that is being read stays put. */
 function put(place, fresh) {
   if (!place.firstChild?.isEqualNode(fresh)) place.replaceChildren(fresh);
 }

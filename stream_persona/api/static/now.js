@@ -1,7 +1,7 @@
 // Now: the key figures, the mix of the last hour, and what has just changed.
 
 import { ask } from "./api.js";
-import { card, empty, make, say } from "./dom.js";
+import { card, empty, make, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { live } from "./live.js";
 import { MixOverTime, mixBars } from "./mix.js";
@@ -13,7 +13,7 @@ const HISTORY_SECONDS = 10;
 const NEWEST = 8;
 const CALM_MS = 1_000;
 
-/** Key, label, the figure's text, and the values over time under it. */
+/** Key, label, the figure's text, and the values over time below it. */
 const FIGURES = [
   [
     "events-per-second",
@@ -46,7 +46,7 @@ function ambiguousShares(history) {
   );
 }
 
-/** What stands under a figure: what it means for who looks. */
+/** The note below a figure: what it means. */
 const NOTES = {
   "lag-events": (now) => behind(now.lag_seconds),
   shoppers: (now) =>
@@ -109,8 +109,8 @@ class Strip {
 
   show(now) {
     for (const [key, , text] of FIGURES) {
-      say(this.#values.get(key), text(now));
-      say(this.#notes.get(key), NOTES[key]?.(now) ?? "");
+      setText(this.#values.get(key), text(now));
+      setText(this.#notes.get(key), NOTES[key]?.(now) ?? "");
     }
   }
 

@@ -1,7 +1,7 @@
-// Personas: how their mix moves, who becomes what, and a portrait of each.
+// Personas: their mix over time, the flows between them, and a portrait of each.
 
 import { ask } from "./api.js";
-import { card, disclosure, empty, keyed, make, say, segmented, table } from "./dom.js";
+import { card, disclosure, empty, keyed, make, setText, segmented, table } from "./dom.js";
 import { MixOverTime } from "./mix.js";
 import { FLOWS_HEIGHT, flowPlot } from "./flow-plot.js";
 import { Portrait } from "./portrait.js";
@@ -13,7 +13,7 @@ const WINDOWS = [
   ["3600", "1 h"],
   ["21600", "6 h"],
 ];
-/** Seconds between looks at the history: a longer window moves more slowly. */
+/** Seconds between two requests of the history: a longer window moves more slowly. */
 const PACE = { 900: 10, 3600: 10, 21600: 30 };
 const PORTRAITS_SECONDS = 10;
 const FLOWS_SECONDS = 15;
@@ -88,7 +88,7 @@ function portraits({ section, scope, threshold, grid }) {
     PORTRAITS_SECONDS,
     async () => {
       const found = await ask("/v1/portraits");
-      say(threshold, rule(found));
+      setText(threshold, rule(found));
       const all = [...found.personas, { ...found.ambiguous, name: null }];
       if (grid.firstChild && !shown.size) grid.replaceChildren();
       keyed(

@@ -1,4 +1,4 @@
-// What charts show over time, as Plotly's traces and layouts: from data and a theme, nothing else.
+// Charts over time, as Plotly's traces and layouts: functions of data and a theme alone.
 
 import { SHARES, axis, countAxis, limitName, line, shade, timeAxis } from "./axes.js";
 import { local, plain } from "./charts.js";
@@ -34,7 +34,7 @@ export function mixPlot({ at, layers, isShare, gaps }, style, width) {
 
 const sum = (layers, i) => layers.reduce((total, layer) => total + layer.counts[i], 0);
 
-/** A time of which nothing is known is left blank, not drawn on. */
+/** Times without data are left blank. */
 function gap(from, to, style) {
   return {
     type: "rect",
@@ -121,7 +121,7 @@ export function linesPlot({ at, lines, isShare }, style, width) {
   };
 }
 
-/** A line without anything around it, under a figure. */
+/** A line without axes, below a figure. */
 export function sparkPlot({ values, tone }, style) {
   const stroke = style.resolve(tone);
   const trace = {

@@ -1,9 +1,9 @@
-// How sure the model is of a persona, and how often it is right, as Plotly's traces and layouts.
+// A persona's confidence and calibration, as Plotly's traces and layouts.
 
 import { SHARES, axis, countAxis, limitName, line } from "./axes.js";
 import { colour } from "./words.js";
 
-/** How sure the model is of shoppers, in twenty steps, and where ambiguity ends. */
+/** The histogram of confidence, in twenty bins, and the threshold of ambiguity. */
 export function confidencePlot({ persona, edges, counts, threshold }, style) {
   const trace = {
     type: "bar",
@@ -36,7 +36,7 @@ export function confidencePlot({ persona, edges, counts, threshold }, style) {
   };
 }
 
-/** Confidence against how often it was right; on the diagonal it means what it says. */
+/** The reliability diagram: accuracy over confidence; on the diagonal both are equal. */
 export function reliabilityPlot({ persona, bins }, style) {
   const most = Math.max(...bins.map((bin) => bin.trials));
   const trace = {

@@ -1,10 +1,10 @@
-// The portrait of a persona: how many, how sure, how well calibrated, and what defines it.
+// The portrait of a persona: shoppers, confidence, calibration, and defining features.
 
-import { dot, keyed, make, mark, say } from "./dom.js";
+import { dot, keyed, make, mark, setText } from "./dom.js";
 import { confidencePlot, reliabilityPlot } from "./portrait-plots.js";
 import { attribute, colour, count, percent, plural, times, title, words } from "./words.js";
 
-/** With fewer assignments accuracy is luck. */
+/** With fewer assignments the accuracy is chance. */
 const ENOUGH_TRIALS = 20;
 const CHART = 220;
 
@@ -36,14 +36,14 @@ export class Portrait {
 
   /** `portrait` is one of `whole.personas`, or its ambiguous. */
   show(portrait, whole) {
-    say(this.facts, facts(portrait));
+    setText(this.facts, facts(portrait));
     this.#showConfidence(portrait, whole);
     if (this.name === null) return;
     this.#showReliability(portrait);
     this.#showLifts([...portrait.lifts].sort((a, b) => b.lift - a.lift));
   }
 
-  /** Of the ambiguous there is nothing more to say. */
+  /** The ambiguous have no calibration and no defining features. */
   #more(scope, persona) {
     if (this.name === null) return [];
     this.reliability = scope.chart({
@@ -93,7 +93,7 @@ export class Portrait {
       (each) => `${each.feature}:${each.value}`,
       liftRow,
       (row, { lift }) => {
-        say(
+        setText(
           row.querySelector(".value"),
           `\u00d7\u00a0${lift >= 100 ? "100+" : lift.toFixed(lift < 10 ? 1 : 0)}`,
         );

@@ -1,6 +1,6 @@
-// How likely each persona is now, and what speaks for and against the chosen one.
+// The probability of each persona now, and the evidence for and against the chosen one.
 
-import { card, dot, keyed, make, mark, say } from "./dom.js";
+import { card, dot, keyed, make, mark, setText } from "./dom.js";
 import { attribute, colour, feature, percent, times, title, value } from "./words.js";
 
 const MOST_REASONS = 10;
@@ -33,7 +33,7 @@ export class Posterior {
       (hit) => hit.persona,
       (hit) => this.#row(hit),
       (row, hit) => {
-        say(row.querySelector(".value"), percent(hit.$p));
+        setText(row.querySelector(".value"), percent(hit.$p));
         row.querySelector(".fill").style.setProperty("--share", hit.$p);
       },
     );
@@ -65,7 +65,7 @@ export class Posterior {
       mark(row, "aria-pressed", row.dataset.persona === this.#chosen);
     const hit = this.#hits.find((each) => each.persona === this.#chosen);
     const factors = hit ? strongest(hit.$why.factors) : [];
-    say(
+    setText(
       this.subject,
       `What speaks for and against ${title(this.#chosen)}, against what is usual of all personas.`,
     );
@@ -81,13 +81,13 @@ export class Posterior {
         mark(row, "data-side", side);
         mark(row.querySelector(".side"), "class", `side ${side}`);
         row.querySelector(".side").style.setProperty("--share", Math.abs(each.log) / most);
-        say(row.querySelector(".value"), times(each.lift));
+        setText(row.querySelector(".value"), times(each.lift));
       },
     );
   }
 }
 
-/** The factors that matter most, from the one that speaks most for it to the one most against. */
+/** The strongest factors, from the one most in favour to the one most against. */
 function strongest(factors) {
   return factors
     .filter((factor) => factor.type === "relatedPropositionLift" && factor.value !== 1)

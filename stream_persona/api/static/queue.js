@@ -1,15 +1,15 @@
-// "Label these next": the ambiguous shoppers of whom an answer would teach the model most.
+// "Label these next": the ambiguous shoppers whose label would change the model most.
 
 import { ask } from "./api.js";
 import { assign, personaSelect } from "./assign.js";
-import { card, dot, empty, keyed, make, say } from "./dom.js";
+import { card, dot, empty, keyed, make, setText } from "./dom.js";
 import { colour, events, percent, title } from "./words.js";
 
 const QUEUE_SECONDS = 15;
 const SHOWN = 10;
-/** How long a row that was answered says so before it goes. */
+/** Milliseconds for which a labelled row stays. */
 const LINGER_MS = 4_000;
-/** Most answers that are remembered: until the server has noticed, they are not asked again. */
+/** Most labels that are kept: until the server has noticed, their shoppers are not shown again. */
 const MOST_DONE = 200;
 
 export function queue(scope) {
@@ -19,7 +19,7 @@ export function queue(scope) {
     "No shopper is ambiguous, or an answer would teach the model little.",
   );
   none.hidden = true;
-  const done = new Map(); // customer -> when it was answered
+  const done = new Map(); // customer -> when it was labelled
   const again = scope.refresh(QUEUE_SECONDS, async () => {
     const { shoppers, counted } = await ask(`/v1/queue?limit=${2 * SHOWN}`);
     const open = shoppers.filter(
@@ -33,7 +33,7 @@ export function queue(scope) {
       showCandidates,
     );
     none.hidden = open.length > 0;
-    say(none.firstChild, counted === false ? "Still counting" : "Nobody to ask about");
+    setText(none.firstChild, counted === false ? "Still counting" : "Nobody to ask about");
   });
 
   function answered(id) {
@@ -72,13 +72,13 @@ function row({ customer_id: id, distribution }, answered) {
 
   async function submit() {
     button.disabled = true;
-    say(status, "Sending\u2026");
+    setText(status, "Sending\u2026");
     try {
       await assign(id, select.value);
-      say(status, `Assigned: ${title(select.value)}`);
+      setText(status, `Assigned: ${title(select.value)}`);
       answered(id);
     } catch (error) {
-      say(status, `This did not work: ${error.message}`);
+      setText(status, `This did not work: ${error.message}`);
       button.disabled = false;
     }
   }
@@ -99,5 +99,5 @@ function showCandidates(element, { distribution, evidence }) {
     make("span", { class: "candidate" }, dot(colour(name)), `${title(name)} ${percent(p)}`),
   );
   element.querySelector(".candidates").replaceChildren(...parts);
-  say(element.querySelector(".evidence"), events(evidence));
+  setText(element.querySelector(".evidence"), events(evidence));
 }

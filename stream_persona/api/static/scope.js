@@ -1,4 +1,4 @@
-// What a view holds while it is shown, so that leaving it leaves nothing behind.
+// What a view holds while it is shown, and releases when it is left.
 
 import { on } from "./live.js";
 import { Chart } from "./charts.js";
@@ -7,14 +7,14 @@ export class Scope {
   #ends = [];
   isOver = false;
 
-  /** Have `end` called when the view is left. */
+  /** Call `end` when the view is left. */
   own(end) {
     this.#ends.push(end);
     return end;
   }
 
-  on(kind, heard) {
-    return this.own(on(kind, heard));
+  on(kind, callback) {
+    return this.own(on(kind, callback));
   }
 
   chart(options) {
@@ -24,8 +24,8 @@ export class Scope {
   }
 
   /**
-   * Do `work` now, every `seconds`, and when the page has to catch up; never twice at a time.
-   * Gives a function that does it at once, or right after what is under way.
+   * Do `work` now, every `seconds`, and when the page has to catch up; never twice at once.
+   * Returns a function that does it at once, or right after the run under way.
    */
   refresh(seconds, work, failed = () => {}) {
     let timer = 0;
@@ -52,7 +52,7 @@ export class Scope {
   }
 }
 
-/** A function that calls `work` at once, then at most every `ms`, the last time included. */
+/** Throttle: call `work` at once, then at most every `ms`, and after the last call too. */
 export function throttled(ms, work) {
   let last = -Infinity;
   let timer = 0;

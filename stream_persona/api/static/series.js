@@ -1,9 +1,9 @@
-// From what the API remembers over time to what charts show: windows, fewer points, gaps, sums.
+// From the API's history to what charts show: windows, fewer points, gaps, sums.
 
 import { AMBIGUOUS, names, percent, plural, title } from "./words.js";
 
 const MOST_POINTS = 360;
-/** With fewer samples there is no line to see. */
+/** With fewer samples no line is drawn. */
 export const FEWEST = 3;
 
 /** Every k-th index, the newest included, so that there are at most `MOST_POINTS`. */
@@ -17,7 +17,7 @@ function thinned(length) {
 const isNumber = (value) => typeof value === "number";
 const pick = (values, kept) => kept.map((i) => values?.[i] ?? null);
 
-/** The layers of the mix, with what is unknown carried forward under a gap that covers it. */
+/** The layers of the mix; unknown values are carried forward, under a gap that covers them. */
 export function mixSeries(history, isShare) {
   const kept = thinned(history.at.length);
   const at = pick(history.at, kept);
@@ -45,7 +45,7 @@ function carried(values) {
   return values.map((value) => (last = value ?? last));
 }
 
-/** Runs of what is not known, as first and last index. */
+/** Runs of unknown values, as first and last index. */
 function spans(isKnown) {
   const found = [];
   isKnown.forEach((known, i) => {
@@ -56,7 +56,7 @@ function spans(isKnown) {
   return found;
 }
 
-/** Steps that are missing altogether: nobody was there to write them. */
+/** Steps that are missing altogether: no process was there to store them. */
 function silences(at, step) {
   const found = [];
   for (let i = 1; i < at.length; i += 1)

@@ -1,18 +1,18 @@
-// Shopper: who somebody is taken for and why, what would change it, and what the team can do.
+// Shopper: the persona and its reasons, counterfactuals, and commands of the team.
 
 import { ask, askOrNull, customerPath, send } from "./api.js";
 import { assignment } from "./assign.js";
-import { dot, empty, make, mark, say } from "./dom.js";
+import { dot, empty, make, mark, setText } from "./dom.js";
 import { deletion } from "./forget.js";
 import { since } from "./live.js";
 import { Posterior } from "./posterior.js";
-import { Evidence, Flips, OverTime } from "./behaviour.js";
+import { Evidence, Counterfactuals, OverTime } from "./behaviour.js";
 import { throttled } from "./scope.js";
 import { attribute, cause, colour, moment, percent, plural, title } from "./words.js";
 
 const AGAIN_SECONDS = 15;
 const CHANGED_MS = 1_000;
-/** What has to be read from Kafka is asked for less often. */
+/** Milliseconds between two requests of what is read from Kafka. */
 const CLOSER_MS = 5_000;
 const SUGGESTED = 8;
 
@@ -21,7 +21,7 @@ export function mount({ section, heading, argument, scope }) {
   else begin(section);
 }
 
-/** Nobody asked for yet: whoever has just changed is a good start. */
+/** No shopper is named yet: offer those that have just changed. */
 function begin(section) {
   const recent = [
     ...new Set(
@@ -57,7 +57,7 @@ class Shopper {
 
   constructor({ section, heading, id, scope }) {
     Object.assign(this, { section, id, scope });
-    say(heading, id);
+    setText(heading, id);
     heading.className = "code";
     this.headline = make("div", { class: "headline-place" }, make("div", { class: "bone wide" }));
     this.receipts = make("div", { class: "receipts", "aria-live": "polite" });
@@ -75,7 +75,7 @@ class Shopper {
     scope.on("change", (change) => change.customer_id === id && this.#changed(change));
   }
 
-  /** The headline moves with the change itself, the rest is asked for. */
+  /** Update the headline from the change itself, and request the rest. */
   #changed(change) {
     if (change.deleted) {
       this.#forget();
@@ -116,7 +116,7 @@ class Shopper {
     this.closer ??= this.scope.refresh(AGAIN_SECONDS, () => this.#lookCloser());
   }
 
-  /** What takes the server longer is shown when it comes, each part by itself. */
+  /** Show what takes the server longer when it comes, each section by itself. */
   async #lookCloser() {
     if (!this.isKnown || this.#isForgotten) return;
     const threshold = ask("/v1/model").then(
@@ -146,7 +146,7 @@ class Shopper {
     this.posterior = new Posterior(this.scope);
     this.overTime = new OverTime(this.scope);
     this.evidence = new Evidence();
-    this.flips = new Flips();
+    this.flips = new Counterfactuals();
     this.assignment = assignment(this.id, this.scope);
     this.deletion = deletion(this.id, this.receipts);
     const course = make("div", { class: "stack" }, this.overTime.element, this.flips.element);
@@ -178,7 +178,7 @@ class Shopper {
   }
 
   #failed(error) {
-    if (this.#isBuilt) return; // the banner says it; what is here stays readable
+    if (this.#isBuilt) return; // the banner shows the error; the page stays readable
     const state = empty(
       "This look-up did not work",
       `The server says: ${error.message}. It is tried again.`,

@@ -1,4 +1,4 @@
-// The words and figures that a reader sees, and the colours of personas.
+// The words and figures of the page, and the colours of personas.
 
 export const AMBIGUOUS = "Ambiguous";
 export const UNKNOWN = "–";
@@ -30,7 +30,7 @@ const KINDS = { purchase: "Purchase", browse: "Visit", engagement: "Campaign" };
 
 const personas = new Map(); // name -> {title, colour, description}
 
-/** Take in the personas of the taxonomy: their place in it is their colour, for good. */
+/** Set the personas of the taxonomy: their place in it decides their colour. */
 export function learn(list) {
   personas.clear();
   list.forEach((each, i) => personas.set(each.name, { ...each, colour: `var(--p${i % COLOURS})` }));
@@ -42,7 +42,7 @@ export const title = (name) => (name === null ? AMBIGUOUS : (personas.get(name)?
 export const colour = (name) => personas.get(name)?.colour ?? "var(--none)";
 export const cause = (name) => CAUSES[name] ?? name;
 export const kind = (name) => KINDS[name] ?? name;
-/** A persona in a `data-` attribute: nothing for ambiguous. */
+/** A persona for a `data-` attribute: empty for ambiguous. */
 export const attribute = (name) => name ?? "";
 
 // --- figures ---
@@ -72,7 +72,7 @@ export function span(ms) {
   return `${whole.format(seconds / 86_400)}\u00a0days`;
 }
 
-/** How a model is called: a challenger by its class alone. */
+/** A model's name: of a challenger the class alone. */
 export const modelName = (name) => (name === "current" ? "Model" : name.replace(/^.*:/, ""));
 /** A decayed number of events, which may be less than one. */
 export const events = (n) => (n < 0.5 ? "under 1 event" : plural(Math.round(n), "event"));
@@ -102,7 +102,7 @@ export function ago(ms, now = Date.now()) {
 
 // --- features ---
 
-/** A category's path, a band of prices, quantities or sizes: as one would write it. */
+/** A category's path, a band of prices, quantities or sizes, as people write it. */
 function level(text) {
   const band = text.replace(/^<(.+)$/, "under $1").replace(/^(\d+)\+$/, "$1 or more");
   return band
@@ -127,13 +127,13 @@ export function feature(name) {
 }
 
 const PLAIN = new Set(["category", "product", "brand", "query", "campaign"]);
-/** A feature of one event, in a list of several: what speaks for itself goes without its name. */
+/** A feature of one event, in a list of several: without its name where the value is enough. */
 export const detail = (name, raw) =>
   PLAIN.has(name) ? value(name, raw) : `${feature(name).toLowerCase()} ${value(name, raw)}`;
 
 export const words = (name, raw) => `${feature(name)}: ${value(name, raw)}`;
 
-/** "4.2 times more": how a lift is said. */
+/** A lift in words: "4.2 times more". */
 export function times(lift) {
   const factor = lift >= 1 ? lift : 1 / lift;
   if (factor < 1.05) return "about the same";
@@ -147,7 +147,7 @@ const ACTS = {
   engagement: ["reaction", "reactions"],
 };
 
-/** "3 purchases in pets / dog food": what a shopper would have to do. */
+/** A counterfactual in words: "3 purchases in pets / dog food". */
 export function act(n, what, name, raw) {
   const [one, many] = ACTS[what] ?? [what, what];
   const text = value(name, raw);

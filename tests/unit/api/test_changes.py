@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 
 from stream_persona.api import changes
-from stream_persona.api.changes import PIECE, EventStream, Feed, Ring
+from stream_persona.api.changes import CHUNK, EventStream, Feed, Ring
 from stream_persona.api.dashboard.persona_counts import Change
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ def change(number: int, persona: str | None = "student", customer: str | None = 
 
 
 def feed_of(size: int = 100) -> Feed:
-    """A feed that hears what it is told alone: its Redis is never asked."""
+    """A feed that receives only what tests publish: its Redis is never asked."""
     feed = Feed(Redis(), "channel", lambda _: None)
     feed.ring = Ring(size)
     return feed
@@ -42,26 +42,26 @@ def publish(feed: Feed, *changes: Message) -> None:
 
 
 async def following(feed: Feed, last_id: str | None = None) -> AsyncIterator[bytes]:
-    """A listener that has been greeted."""
+    """A listener that has received the head of its stream."""
     stream = feed.listen(last_id)
     assert (await anext(stream)).startswith(b"retry:")
     return stream
 
 
-def heard(piece: bytes) -> list[Message]:
-    lines = piece.splitlines()
+def received(chunk: bytes) -> list[Message]:
+    lines = chunk.splitlines()
     return [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
 
 
-async def test_a_listener_hears_what_happens_from_now_on() -> None:
+async def test_a_listener_receives_what_is_published_from_now_on() -> None:
     feed = feed_of()
     publish(feed, change(1))
     stream = await following(feed)
     publish(feed, change(2), change(3))
-    piece = await anext(stream)
-    assert heard(piece) == [change(2), change(3)]
-    assert piece.startswith(f"id: {2:024x}\ndata: ".encode())
-    assert piece.endswith(b"\n\n")
+    chunk = await anext(stream)
+    assert received(chunk) == [change(2), change(3)]
+    assert chunk.startswith(f"id: {2:024x}\ndata: ".encode())
+    assert chunk.endswith(b"\n\n")
 
 
 async def test_a_waiting_listener_is_woken() -> None:
@@ -70,14 +70,14 @@ async def test_a_waiting_listener_is_woken() -> None:
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     publish(feed, change(1))
-    assert heard(await waiting) == [change(1)]
+    assert received(await waiting) == [change(1)]
 
 
 async def test_the_last_event_id_brings_what_was_missed_and_no_more() -> None:
     feed = feed_of()
     publish(feed, *map(change, range(5)))
     stream = await following(feed, last_id=change(2)["change_id"])
-    assert heard(await anext(stream)) == [change(3), change(4)]
+    assert received(await anext(stream)) == [change(3), change(4)]
 
 
 @pytest.mark.parametrize(("recent", "first"), [(1, 5), (3, 3), (100, 2)])
@@ -86,14 +86,14 @@ async def test_a_new_listener_may_ask_for_recent_changes_first(recent: int, firs
     publish(feed, *map(change, range(6)))
     stream = feed.listen(recent=recent)
     await anext(stream)
-    assert heard(await anext(stream)) == [change(number) for number in range(first, 6)]
+    assert received(await anext(stream)) == [change(number) for number in range(first, 6)]
 
 
 async def test_an_id_published_twice_is_caught_up_on_from_its_first_appearance() -> None:
     feed = feed_of()
     publish(feed, change(1), change(2), change(1), change(3))
     stream = await following(feed, last_id=change(1)["change_id"])
-    assert heard(await anext(stream)) == [change(2), change(1), change(3)]
+    assert received(await anext(stream)) == [change(2), change(1), change(3)]
 
 
 async def test_an_id_no_longer_held_is_answered_with_a_gap_and_everything_held() -> None:
@@ -101,49 +101,49 @@ async def test_an_id_no_longer_held_is_answered_with_a_gap_and_everything_held()
     publish(feed, *map(change, range(5)))
     stream = await following(feed, last_id=change(0)["change_id"])
     assert (await anext(stream)).startswith(b"event: gap")
-    assert heard(await anext(stream)) == [change(3), change(4)]
+    assert received(await anext(stream)) == [change(3), change(4)]
 
 
 async def test_a_listener_that_the_ring_has_run_past_is_dropped() -> None:
     feed = feed_of(size=3)
     stream = await following(feed)
     publish(feed, *map(change, range(4)))
-    assert [piece async for piece in stream] == []
+    assert [chunk async for chunk in stream] == []
     assert feed.listeners == 0
 
 
-async def test_what_was_published_before_comes_in_front_and_once() -> None:
+async def test_changes_from_before_the_start_come_in_front_and_once() -> None:
     feed = feed_of(4)
     publish(feed, change(3), change(4))
     feed.precede([orjson.dumps(change(number)) for number in (0, 1, 2, 3)])
     stream = await following(feed, f"{1:024x}")
-    assert heard(await anext(stream)) == [change(2), change(3), change(4)]
+    assert received(await anext(stream)) == [change(2), change(3), change(4)]
     assert len(feed.ring.read(feed.ring.start)) == 4
 
 
-async def test_who_listens_from_now_on_is_spared_what_was_published_before() -> None:
+async def test_a_listener_from_now_on_does_not_receive_changes_from_before_the_start() -> None:
     feed = feed_of()
     stream = await following(feed)
     feed.precede([orjson.dumps(change(1))])
     publish(feed, change(2))
-    assert heard(await anext(stream)) == [change(2)]
+    assert received(await anext(stream)) == [change(2)]
 
 
-async def test_a_listener_waits_for_what_was_published_before() -> None:
+async def test_a_listener_waits_for_changes_from_before_the_start() -> None:
     feed = feed_of()
     feed.refilled.clear()
     stream = await following(feed, f"{1:024x}")
     waiting = asyncio.ensure_future(anext(stream))
     feed.precede([orjson.dumps(change(1)), b"no change", orjson.dumps(change(2))])
     feed.refilled.set()
-    assert heard(await waiting) == [change(2)]
+    assert received(await waiting) == [change(2)]
 
 
-async def test_much_is_sent_in_pieces() -> None:
-    feed = feed_of(size=3 * PIECE)
+async def test_many_changes_are_sent_in_chunks() -> None:
+    feed = feed_of(size=3 * CHUNK)
     stream = await following(feed)
-    publish(feed, *map(change, range(PIECE + 1)))
-    assert [len(heard(await anext(stream))) for _ in range(2)] == [PIECE, 1]
+    publish(feed, *map(change, range(CHUNK + 1)))
+    assert [len(received(await anext(stream))) for _ in range(2)] == [CHUNK, 1]
 
 
 async def test_silence_is_broken_by_comments() -> None:
@@ -159,8 +159,8 @@ async def test_closing_ends_every_stream() -> None:
     await asyncio.sleep(0)
     feed.close()
     for each in waiting:
-        assert not heard(await each or b"")
-    assert [piece for stream in streams async for piece in stream] == []
+        assert not received(await each or b"")
+    assert [chunk for stream in streams async for chunk in stream] == []
     assert feed.listeners == 0
 
 
@@ -180,7 +180,7 @@ async def test_a_deletion_arrives_and_leaves_the_last_id_in_force() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"change_id": 3}', b"\xff"])
-def test_what_is_no_change_reaches_nobody(data: bytes) -> None:
+def test_a_message_that_is_no_change_reaches_no_listener(data: bytes) -> None:
     feed = Feed(Redis(), "channel", lambda message: msgspec.convert(message, Change))
     feed.publish(data)
     assert feed.ring.end == 0
@@ -198,7 +198,7 @@ async def test_a_listener_that_takes_nothing_is_dropped() -> None:
     async def send(message: Any) -> None:
         nonlocal sent
         sent += 1
-        if sent > 2:  # it took the head and the greeting
+        if sent > 2:  # it took the head and the first chunk
             await asyncio.Event().wait()
 
     stream = EventStream(feed.listen(), patience=0.01)

@@ -1,4 +1,4 @@
-"""What would flip a persona, and that it does: by the walk itself."""
+"""Counterfactuals, checked by processing their events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
-from stream_persona.api.counterfactuals import FEATURES, TIMES, Flip, answer, flips
+from stream_persona.api.counterfactuals import (
+    FEATURES,
+    TIMES,
+    Counterfactual,
+    answer,
+    find_counterfactuals,
+)
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import Browse, Event, Item, Purchase
 from stream_persona.domain.features import profiles
@@ -46,14 +52,14 @@ GENERIC = taxonomies.load(None)
 
 @cache
 def learned(taxonomy: Taxonomy = SHOP) -> Weights:
-    """What a model knows of shoppers who buy in the categories of their personas' names."""
+    """The weights of a model of shoppers that buy in the categories of their personas' names."""
     derived = derive(model_of(tastes(taxonomy, customers=20), taxonomy), taxonomy.names)
     return replace(derived, evidence_scale=1.0)
 
 
 @cache
 def names(taxonomy: Taxonomy = SHOP) -> TokenNames:
-    """The names of all that they did."""
+    """The names of the tokens of their events."""
     tokenizer = Tokenizer(taxonomy)
     for event in tastes(taxonomy, customers=20):
         if isinstance(event, Purchase):
@@ -74,22 +80,22 @@ def some_shopper(seed: int) -> list[Event]:
     return made
 
 
-def found(record: Record, weights: Weights | None = None) -> list[Flip]:
-    return flips(record, weights or learned(), SHOP, names().tokens)
+def search(record: Record, weights: Weights | None = None) -> list[Counterfactual]:
+    return find_counterfactuals(record, weights or learned(), SHOP, names().tokens)
 
 
-def happening(flip: Flip, times: int, at: int) -> list[Event]:
-    """The events of a flip, as they would come in; the model knows nothing of product ``?0``."""
+def happening(case: Counterfactual, times: int, at: int) -> list[Event]:
+    """The events of a counterfactual, as they would arrive; product ``?0`` has no weight."""
     made: list[Event] = []
     for number in range(times):
         name = f"flip-{number}"
-        if flip.feature == "query":
-            made.append(Browse(name, "c", at, "search", query=flip.value))
+        if case.feature == "query":
+            made.append(Browse(name, "c", at, "search", query=case.value))
             continue
         item = Item("?0")
-        field = {"product": "product_id"}.get(flip.feature, flip.feature)
-        item = changed(item, **{field: flip.value})
-        if flip.kind == "purchase":
+        field = {"product": "product_id"}.get(case.feature, case.feature)
+        item = changed(item, **{field: case.value})
+        if case.kind == "purchase":
             made.append(Purchase(name, "c", at, (item,)))
         else:
             made.append(Browse(name, "c", at, "view", item))
@@ -97,10 +103,10 @@ def happening(flip: Flip, times: int, at: int) -> list[Event]:
 
 
 def after(
-    record: Record, flip: Flip, times: int, weights: Weights, taxonomy: Taxonomy = SHOP
+    record: Record, case: Counterfactual, times: int, weights: Weights, taxonomy: Taxonomy = SHOP
 ) -> tuple[Outcome, tuple[float, ...]]:
-    """What a walk makes of so many of a flip's events, and the posterior then."""
-    events = happening(flip, times, record.counts.clock)
+    """Process so many of a counterfactual's events; return the outcome, and the posterior then."""
+    events = happening(case, times, record.counts.clock)
     first = max(record.positions.values(), default=0)
     outcome = walked(delivered(*events, first=first), taxonomy, {"c": record}, weights)
     seen = profiles([outcome.records["c"].counts], taxonomy.features)
@@ -112,53 +118,56 @@ def after(
 
 @given(st.integers(0, 10_000))
 @examples(max_examples=40)
-def test_a_walk_of_a_flips_events_makes_its_persona_likeliest_as_it_says(seed: int) -> None:
+def test_a_counterfactuals_events_make_its_persona_likeliest_as_it_predicts(
+    seed: int,
+) -> None:
     record = record_of(*some_shopper(seed), taxonomy=SHOP)
-    for flip in found(record):
-        outcome, posterior = after(record, flip, flip.events, learned())
-        assert SHOP.names[posterior.index(max(posterior))] == flip.persona
-        assert round(max(posterior), 6) == flip.probability
+    for case in search(record):
+        outcome, posterior = after(record, case, case.events, learned())
+        assert SHOP.names[posterior.index(max(posterior))] == case.persona
+        assert round(max(posterior), 6) == case.probability
         published = outcome.records["c"].published
         assert published is not None
-        assert (published.current.persona == flip.persona) == flip.named
+        assert (published.current.persona == case.persona) == case.named
 
 
 @given(st.integers(0, 10_000))
 @examples(max_examples=20)
-def test_fewer_of_the_same_events_do_not_flip(seed: int) -> None:
+def test_fewer_events_than_a_counterfactuals_do_not_make_its_persona_likeliest(seed: int) -> None:
     record = record_of(*some_shopper(seed), taxonomy=SHOP)
-    for flip in found(record):
-        for fewer in TIMES[: TIMES.index(flip.events)]:
-            _, posterior = after(record, flip, fewer, learned())
-            assert SHOP.names[posterior.index(max(posterior))] != flip.persona
+    for case in search(record):
+        for fewer in TIMES[: TIMES.index(case.events)]:
+            _, posterior = after(record, case, fewer, learned())
+            assert SHOP.names[posterior.index(max(posterior))] != case.persona
 
 
 def test_most_personas_of_a_shopper_little_known_can_be_reached() -> None:
-    reached = [len(found(record_of(*some_shopper(s), taxonomy=SHOP))) for s in range(20)]
+    reached = [len(search(record_of(*some_shopper(s), taxonomy=SHOP))) for s in range(20)]
     assert sum(reached) > 0.8 * 20 * (len(SHOP.names) - 1)
 
 
-# --- what is told ---
+# --- answers ---
 
 
-def test_the_answer_tells_who_is_likeliest_now_and_each_other_persona_once() -> None:
+def test_the_answer_holds_the_likeliest_persona_and_each_other_one_once() -> None:
     record = record_of(
         *[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)], taxonomy=SHOP
     )
-    told = answer("c", record, learned(), SHOP, names().tokens)
+    answered = answer("c", record, learned(), SHOP, names().tokens)
     posterior = learned().probabilities(profiles([record.counts], SHOP.features))[0]
-    assert (told["customer_id"], told["persona"]) == ("c", "gamer")
-    assert told["probability"] == round(float(posterior.max()), 6)
-    reached = [flip["persona"] for flip in told["flips"]]
+    assert (answered["customer_id"], answered["persona"]) == ("c", "gamer")
+    assert answered["probability"] == round(float(posterior.max()), 6)
+    reached = [case["persona"] for case in answered["flips"]]
     assert sorted(reached) == sorted({*SHOP.names} - {"gamer"})
-    assert {flip["feature"] for flip in told["flips"]} <= {*FEATURES}
-    assert {flip["value"].removeprefix("p-") for flip in told["flips"]} == {*reached}
+    assert {case["feature"] for case in answered["flips"]} <= {*FEATURES}
+    assert {case["value"].removeprefix("p-") for case in answered["flips"]} == {*reached}
 
 
 def test_the_fewest_events_come_first_and_then_the_surest() -> None:
     for seed in range(10):
         order = [
-            (f.events, -f.probability) for f in found(record_of(*some_shopper(seed), taxonomy=SHOP))
+            (f.events, -f.probability)
+            for f in search(record_of(*some_shopper(seed), taxonomy=SHOP))
         ]
         assert order == sorted(order)
 
@@ -166,13 +175,15 @@ def test_the_fewest_events_come_first_and_then_the_surest() -> None:
 def test_a_persona_that_twenty_events_do_not_reach_is_left_out() -> None:
     loyal = [purchase(f"e{n}", NOW, categories=["gamer"] * 10) for n in range(200)]
     few = [purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(2)]
-    assert len(found(record_of(*loyal, taxonomy=SHOP))) < len(found(record_of(*few, taxonomy=SHOP)))
+    assert len(search(record_of(*loyal, taxonomy=SHOP))) < len(
+        search(record_of(*few, taxonomy=SHOP))
+    )
 
 
-def test_what_is_named_is_decided_by_the_measured_threshold() -> None:
+def test_the_measured_threshold_decides_whether_the_persona_is_named() -> None:
     record = record_of(*some_shopper(3), taxonomy=SHOP)
-    assert any(flip.named for flip in found(record, replace(learned(), threshold=0.01)))
-    assert not any(flip.named for flip in found(record, replace(learned(), threshold=0.9999)))
+    assert any(case.named for case in search(record, replace(learned(), threshold=0.01)))
+    assert not any(case.named for case in search(record, replace(learned(), threshold=0.9999)))
 
 
 def test_a_dwelling_persona_is_not_replaced_yet() -> None:
@@ -184,39 +195,45 @@ def test_a_dwelling_persona_is_not_replaced_yet() -> None:
     record = walked(happened, SHOP, weights=weights).records["c"]
     assert record.published is not None
     assert record.published.current.persona == "gamer"
-    assert any(flip.named for flip in flips(record, weights, SHOP, names().tokens))
-    assert not any(flip.named for flip in flips(record, weights, patient, names().tokens))
+    assert any(case.named for case in find_counterfactuals(record, weights, SHOP, names().tokens))
+    assert not any(
+        case.named for case in find_counterfactuals(record, weights, patient, names().tokens)
+    )
 
 
-def test_an_assignment_is_looked_through() -> None:
+def test_an_assignment_is_ignored() -> None:
     happened = [purchase("e1", categories=["gamer"]), purchase("e2", categories=["gamer"])]
     free = record_of(*happened, taxonomy=SHOP)
     bound = record_of(*happened, assignment("a", persona="student"), taxonomy=SHOP)
-    assert found(bound) == found(free)
+    assert search(bound) == search(free)
 
 
-def test_who_did_nothing_yet_is_flipped_at_the_time_of_the_label() -> None:
+def test_a_customer_without_events_has_counterfactuals_at_the_time_of_the_label() -> None:
     record = record_of(assignment("a", NOW + HOUR, persona="student"), taxonomy=SHOP)
-    told = found(record)
-    assert {flip.events for flip in told} == {1}
-    assert len(told) >= len(SHOP.names) - 2
+    answered = search(record)
+    assert {case.events for case in answered} == {1}
+    assert len(answered) >= len(SHOP.names) - 2
 
 
-# --- what can be tried ---
+# --- candidates ---
 
 
-def test_without_names_only_what_is_seeded_can_be_tried() -> None:
-    assert flips(record_of(*some_shopper(1), taxonomy=SHOP), learned(), SHOP, {}) == []
+def test_tokens_without_names_are_not_tried_but_for_seeds() -> None:
+    assert (
+        find_counterfactuals(record_of(*some_shopper(1), taxonomy=SHOP), learned(), SHOP, {}) == []
+    )
     weights = derive(PersonaClassifier(), GENERIC.names, seeds(GENERIC))
-    told = flips(record_of(purchase("e1"), taxonomy=GENERIC), weights, GENERIC, {})
+    answered = find_counterfactuals(
+        record_of(purchase("e1"), taxonomy=GENERIC), weights, GENERIC, {}
+    )
     seeded = {
         (feature, value)
         for persona in GENERIC.personas
         for feature, values in persona.seeds.items()
         for value in values
     }
-    assert told
-    assert {(flip.feature, flip.value) for flip in told} <= seeded
+    assert answered
+    assert {(case.feature, case.value) for case in answered} <= seeded
 
 
 def test_a_look_is_tried_where_it_weighs_more_than_a_purchase() -> None:
@@ -224,12 +241,12 @@ def test_a_look_is_tried_where_it_weighs_more_than_a_purchase() -> None:
         update={"signals": SHOP.signals.model_copy(update={"purchase": 0.25, "view": 2.0})}
     )
     record = record_of(*some_shopper(1), taxonomy=looking)
-    told = flips(record, learned(), looking, names().tokens)
-    assert told
-    for flip in told:
-        assert flip.kind == "browse"
-        _, posterior = after(record, flip, flip.events, learned(), looking)
-        assert round(max(posterior), 6) == flip.probability
+    answered = find_counterfactuals(record, learned(), looking, names().tokens)
+    assert answered
+    for case in answered:
+        assert case.kind == "browse"
+        _, posterior = after(record, case, case.events, learned(), looking)
+        assert round(max(posterior), 6) == case.probability
 
 
 def test_a_search_is_tried_with_its_word() -> None:
@@ -243,27 +260,29 @@ def test_a_search_is_tried_with_its_word() -> None:
         if isinstance(event, Browse):
             tokenizer.tokenize(event)
     weights = replace(derive(model_of(made, only), only.names), evidence_scale=1.0)
-    told = flips(
+    answered = find_counterfactuals(
         record_of(browse("e", query="gamer"), taxonomy=only), weights, only, tokenizer.names.tokens
     )
-    assert {(f.persona, f.kind, f.feature, f.value) for f in told} == {
+    assert {(f.persona, f.kind, f.feature, f.value) for f in answered} == {
         (persona, "browse", "query", persona) for persona in only.names if persona != "gamer"
     }
 
 
 def test_a_name_of_which_only_the_beginning_is_known_is_not_tried() -> None:
     cut = {slot: tuple(name.ljust(256, "…") for name in of) for slot, of in names().tokens.items()}
-    assert flips(record_of(*some_shopper(1), taxonomy=SHOP), learned(), SHOP, cut) == []
+    assert (
+        find_counterfactuals(record_of(*some_shopper(1), taxonomy=SHOP), learned(), SHOP, cut) == []
+    )
 
 
-def test_a_model_whose_tokens_have_no_weights_has_no_flips() -> None:
+def test_a_model_whose_tokens_have_no_weights_has_no_counterfactuals() -> None:
     foreign = fit("river.naive_bayes:MultinomialNB", (), SHOP.names)
     record = record_of(*some_shopper(1), taxonomy=SHOP)
     assert answer("c", record, foreign, SHOP, names().tokens)["flips"] == []
 
 
-def test_a_question_leaves_no_names_behind() -> None:
+def test_a_search_adds_no_names() -> None:
     known = dict(names().tokens)
-    found(record_of(*some_shopper(5), taxonomy=SHOP))
+    search(record_of(*some_shopper(5), taxonomy=SHOP))
     assert names().tokens == known
     assert Tokenizer(SHOP).names.tokens == {}

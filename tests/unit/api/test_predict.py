@@ -1,4 +1,4 @@
-"""The ``_predict`` query without a server: what it takes, what it answers, and its law."""
+"""The ``_predict`` query without a server: what it accepts, what it answers, and its law."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from stream_persona.api.predict import (
     EXAMPLE,
     PersonaQuery,
-    Shopper,
+    Subject,
     answer,
-    hypothetical,
+    describe_hypothetical,
     known,
     subject,
 )
@@ -42,12 +42,12 @@ def weights_of(model: PersonaClassifier | None = None) -> Weights:
     return derive(model or PersonaClassifier(), SHOP.names, seeds(SHOP))
 
 
-def asked(where: dict[str, Any], **parts: Any) -> dict[str, Any]:
-    """The answer for a hypothetical shopper by a model that knows the seeds alone."""
+def ask(where: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """The answer for a describe_hypothetical shopper by a model that knows the seeds alone."""
     request = query(where=where, **parts)
-    shopper = subject(request, SHOP)
-    assert isinstance(shopper, Shopper)
-    return answer(request, shopper, weights_of())
+    about = subject(request, SHOP)
+    assert isinstance(about, Subject)
+    return answer(request, about, weights_of())
 
 
 def leaves(node: dict[str, Any]) -> list[float]:
@@ -56,11 +56,11 @@ def leaves(node: dict[str, Any]) -> list[float]:
     return [node["value"]]
 
 
-def nobody() -> Shopper:
+def unknown_customer() -> Subject:
     return known(Counts.empty(), SHOP, str)
 
 
-# --- what may be asked ---
+# --- queries ---
 
 
 def test_the_seed_query_is_understood_as_it_stands() -> None:
@@ -73,7 +73,7 @@ def test_from_and_predict_default_to_those_of_the_seed_query() -> None:
     )
 
 
-def test_the_view_is_called_what_the_taxonomy_calls_it() -> None:
+def test_the_view_has_the_name_that_the_taxonomy_gives_it() -> None:
     renamed = SHOP.model_copy(update={"view": "shoppers"})
     assert subject(query(**{"from": "shoppers"}), renamed) == "CUST-1"
     with pytest.raises(QueryError, match="from: expected 'shoppers'"):
@@ -108,7 +108,7 @@ def test_the_view_is_called_what_the_taxonomy_calls_it() -> None:
         ({"where": {"price": math.inf}}, "where.price: expected a number of at least 0"),
     ],
 )
-def test_a_wrong_query_is_told_the_field_and_what_was_expected(
+def test_a_wrong_query_is_answered_with_the_field_and_what_was_expected(
     wrong: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InputError, match=sentence):
@@ -137,11 +137,11 @@ def test_a_query_of_the_wrong_shape_is_refused_by_its_field(
     assert caught.value.errors()[0]["loc"][0] == field
 
 
-# --- what is answered ---
+# --- answers ---
 
 
-def test_every_persona_is_counted_and_the_likeliest_come_first() -> None:
-    found = asked({"category": "baby/diapers"})
+def test_an_answer_counts_every_persona_and_the_likeliest_come_first() -> None:
+    found = ask({"category": "baby/diapers"})
     assert (found["offset"], found["total"]) == (0, len(SHOP.names))
     assert found["hits"][0]["persona"] == "parent_of_young_kids"
     probabilities = [hit["$p"] for hit in found["hits"]]
@@ -149,22 +149,22 @@ def test_every_persona_is_counted_and_the_likeliest_come_first() -> None:
 
 
 def test_limit_and_offset_cut_a_window_out_of_the_ranking() -> None:
-    whole = asked({"category": "pets"})["hits"]
-    assert asked({"category": "pets"}, offset=2, limit=3)["hits"] == whole[2:5]
-    assert asked({"category": "pets"}, limit=0)["hits"] == []
-    assert asked({"category": "pets"}, offset=100)["hits"] == []
+    whole = ask({"category": "pets"})["hits"]
+    assert ask({"category": "pets"}, offset=2, limit=3)["hits"] == whole[2:5]
+    assert ask({"category": "pets"}, limit=0)["hits"] == []
+    assert ask({"category": "pets"}, offset=100)["hits"] == []
 
 
 def test_a_hit_has_the_selected_keys_in_their_order() -> None:
     select = ["field", "$value", "feature", "persona", "$why", "$p"]
-    hit = asked({"category": "pets"}, select=select, limit=1)["hits"][0]
+    hit = ask({"category": "pets"}, select=select, limit=1)["hits"][0]
     assert list(hit) == select
     assert hit["field"] == "persona"
     assert hit["persona"] == hit["feature"] == hit["$value"] == "pet_owner"
 
 
 def test_the_explanation_costs_nothing_unless_it_is_selected() -> None:
-    assert set(asked({"category": "pets"})["hits"][0]) == {
+    assert set(ask({"category": "pets"})["hits"][0]) == {
         "$p", "persona", "feature", "$value", "field"
     }  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_an_unknown_customer_gets_the_prior() -> None:
     model = PersonaClassifier()
     for _ in range(6):
         model.learn_one({"events": 5, "category:pets": 5}, "pet_owner")
-    found = answer(query(select=["$p", "$why", "persona"]), nobody(), weights_of(model))
+    found = answer(query(select=["$p", "$why", "persona"]), unknown_customer(), weights_of(model))
     assert found["hits"][0]["persona"] == "pet_owner"
     for hit in found["hits"]:
         prior, normalizer = hit["$why"]["factors"]
@@ -184,15 +184,15 @@ def test_an_unknown_customer_gets_the_prior() -> None:
 
 def test_equally_likely_personas_keep_the_order_of_the_taxonomy() -> None:
     level = derive(PersonaClassifier(), SHOP.names)
-    found = answer(query(select=["persona"]), nobody(), level)
+    found = answer(query(select=["persona"]), unknown_customer(), level)
     assert [hit["persona"] for hit in found["hits"]] == list(SHOP.names)
 
 
-# --- hypothetical shoppers ---
+# --- describe_hypothetical shoppers ---
 
 
 def slots_of(where: dict[str, Any]) -> list[int]:
-    return hypothetical(where, SHOP).profile.slots[1:].tolist()
+    return describe_hypothetical(where, SHOP).profile.slots[1:].tolist()
 
 
 def slots(*pairs: tuple[str, str]) -> list[int]:
@@ -225,13 +225,13 @@ def test_attributes_are_named_by_their_key() -> None:
 def test_a_taxonomy_may_read_single_attributes() -> None:
     features = SHOP.features.model_copy(update={"fields": ("category", "attributes.size")})
     shop = SHOP.model_copy(update={"features": features})
-    assert len(hypothetical({"attributes.size": "xl"}, shop).profile.slots) == 2
+    assert len(describe_hypothetical({"attributes.size": "xl"}, shop).profile.slots) == 2
     with pytest.raises(QueryError, match=r"expected .* category, attributes\.size"):
-        hypothetical({"attributes.colour": "red"}, shop)
+        describe_hypothetical({"attributes.colour": "red"}, shop)
 
 
 def test_the_reasons_name_the_evidence_that_was_given() -> None:
-    why = asked({"category": "pets"}, select=["$why"], limit=1)["hits"][0]["$why"]
+    why = ask({"category": "pets"}, select=["$why"], limit=1)["hits"][0]["$why"]
     assert [factor["proposition"] for factor in why["factors"][2:]] == [
         {"category": {"$has": "pets"}}
     ]
@@ -251,8 +251,8 @@ observed = st.lists(
 )
 
 
-def assert_law(shopper: Shopper, weights: Weights) -> None:
-    hits = answer(query(select=["$p", "$why"]), shopper, weights)["hits"]
+def assert_law(about: Subject, weights: Weights) -> None:
+    hits = answer(query(select=["$p", "$why"]), about, weights)["hits"]
     assert math.fsum(hit["$p"] for hit in hits) == pytest.approx(1.0, rel=1e-9)
     for hit in hits:
         assert math.prod(leaves(hit["$why"])) == pytest.approx(hit["$p"], rel=1e-9, abs=0.0)
@@ -265,7 +265,7 @@ def test_the_product_of_all_leaves_is_the_probability(
     model = PersonaClassifier()
     for persona, customer in learned:
         model.learn_one(customer, persona)
-    assert_law(Shopper(profile_of(x), str), weights_of(model))
+    assert_law(Subject(profile_of(x), str), weights_of(model))
 
 
 @given(observed)
@@ -290,4 +290,4 @@ def test_the_law_holds_where_personas_are_perfectly_apart(times: int) -> None:
         for _ in range(times):
             model.learn_one(x, name)
     for x in own.values():
-        assert_law(Shopper(profile_of(x), str), weights_of(model))
+        assert_law(Subject(profile_of(x), str), weights_of(model))

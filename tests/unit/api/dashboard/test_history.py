@@ -1,4 +1,4 @@
-"""What dashboards draw over time: buckets are closed, remembered once, and drawn as series."""
+"""The history that dashboards draw: buckets are closed, stored once, and drawn as series."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_persona.api.dashboard.history import STEP_MS, Sample, State, chart
-from stream_persona.api.dashboard.recorder import FRESH, Recorder, Remembered
+from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, chart
+from stream_persona.api.dashboard.recorder import FRESH, SampleRecorder, StoredSamples
 from stream_persona.errors import UnavailableError
 from stream_persona.store.memory import MemoryTables
 from tests.support.said import change, posterior, told
@@ -28,7 +28,7 @@ class Clock:
 
 
 class Away(MemoryTables):
-    """Tables whose Redis is away for as long as somebody says so."""
+    """Tables whose Redis is away while ``away`` is set."""
 
     away = True
     reads = 0
@@ -47,28 +47,30 @@ class Away(MemoryTables):
             raise UnavailableError("Redis was not usable for 2 s")
 
 
-def recorder(clock: Clock) -> Recorder:
-    """One that began before the bucket of the clock."""
+def recorder(clock: Clock) -> SampleRecorder:
+    """A recorder that began before the bucket of the clock."""
     clock.now -= STEP_MS
-    made = Recorder(lambda: State(shoppers=7), clock)
+    made = SampleRecorder(lambda: Snapshot(shoppers=7), clock)
     clock.now += STEP_MS
     made.recent()
     return made
 
 
-async def ticked(made: Recorder, tables: MemoryTables, *, heard: bool = True) -> list[int]:
-    """What is remembered after a tick."""
-    await made.remember(tables, heard=heard)
+async def ticked(
+    made: SampleRecorder, tables: MemoryTables, *, receiving: bool = True
+) -> list[int]:
+    """The buckets that are stored after a tick."""
+    await made.store(tables, receiving=receiving)
     return [at for at, _ in await tables.remembered(0)]
 
 
 # --- buckets ---
 
 
-async def test_a_bucket_is_remembered_when_its_time_is_over() -> None:
+async def test_a_bucket_is_stored_when_its_time_is_over() -> None:
     clock, tables = Clock(START), MemoryTables()
     made = recorder(clock)
-    made.notice(change("a", posterior("student"), UNSURE))
+    made.add(change("a", posterior("student"), UNSURE))
     clock.now = START + STEP_MS - 1
     assert await ticked(made, tables) == []
     clock.now = START + STEP_MS
@@ -79,11 +81,11 @@ async def test_a_bucket_is_remembered_when_its_time_is_over() -> None:
     assert sample.state.shoppers == 7
 
 
-async def test_a_change_counts_in_the_bucket_in_which_it_is_heard() -> None:
+async def test_a_change_counts_in_the_bucket_in_which_it_is_received() -> None:
     clock, tables = Clock(START), MemoryTables()
     made = recorder(clock)
     clock.now = START + STEP_MS + 1  # before any tick has closed the last bucket
-    made.notice(change("a", posterior()))
+    made.add(change("a", posterior()))
     assert {at: each.changes for at, each in made.recent().items()} == {
         START: 0, START + STEP_MS: 1
     }  # fmt: skip
@@ -99,35 +101,35 @@ def test_a_flow_is_from_one_persona_to_another_and_a_first_change_is_none() -> N
         (told("gamer"), posterior("student")),
         (UNSURE, posterior("student")),
     ):
-        made.notice(change("a", current, previous))
+        made.add(change("a", current, previous))
     present = made.recent()[START]
     assert present.changes == 5
     assert present.flows == {"student:gamer": 2, "student:": 1}
 
 
-async def test_a_process_remembers_no_bucket_of_which_it_has_not_heard_the_beginning() -> None:
+async def test_a_process_stores_no_bucket_whose_beginning_it_has_not_received() -> None:
     clock, tables = Clock(START + 3_000), MemoryTables()
-    made = Recorder(State, clock)
+    made = SampleRecorder(Snapshot, clock)
     clock.now = START + STEP_MS
     assert await ticked(made, tables) == []
     clock.now = START + 2 * STEP_MS
     assert await ticked(made, tables) == [START + STEP_MS]
 
 
-async def test_a_bucket_in_which_changes_were_not_heard_is_left_to_others() -> None:
+async def test_a_bucket_in_which_changes_were_not_received_is_left_to_other_processes() -> None:
     clock, tables = Clock(START), MemoryTables()
     made = recorder(clock)
-    await ticked(made, tables, heard=False)
+    await ticked(made, tables, receiving=False)
     for step in (1, 2):
         clock.now = START + step * STEP_MS
         await ticked(made, tables)
     assert await ticked(made, tables) == [START + STEP_MS]
 
 
-async def test_of_two_processes_one_remembers_each_bucket() -> None:
+async def test_each_bucket_is_stored_by_one_of_two_processes() -> None:
     clock, tables = Clock(START), MemoryTables()
     both = recorder(clock), recorder(clock)
-    both[0].notice(change("a", posterior()))
+    both[0].add(change("a", posterior()))
     for step in range(1, 4):
         clock.now = START + step * STEP_MS
         for made in both:
@@ -136,13 +138,13 @@ async def test_of_two_processes_one_remembers_each_bucket() -> None:
     assert times == [START, START + STEP_MS, START + 2 * STEP_MS]
 
 
-async def test_what_could_not_be_remembered_is_when_redis_is_back() -> None:
+async def test_a_sample_that_could_not_be_stored_is_when_redis_is_back() -> None:
     clock, tables = Clock(START), Away()
     made = recorder(clock)
     for step in (1, 2):
         clock.now = START + step * STEP_MS
         with pytest.raises(UnavailableError):
-            await made.remember(tables, heard=True)
+            await made.store(tables, receiving=True)
     tables.away = False
     assert await ticked(made, tables) == [START, START + STEP_MS]
 
@@ -150,40 +152,46 @@ async def test_what_could_not_be_remembered_is_when_redis_is_back() -> None:
 # --- reading ---
 
 
-async def test_everybody_is_served_by_one_read() -> None:
+async def test_all_requests_are_served_by_one_read() -> None:
     clock, tables = Clock(100.0), Away()
     tables.away = False
-    await tables.remember(START, msgspec.json.encode(Sample(State(), 3)))
-    remembered = Remembered(tables, clock)
-    found = await asyncio.gather(*(remembered.samples() for _ in range(20)))
+    await tables.remember(START, msgspec.json.encode(Sample(Snapshot(), 3)))
+    stored = StoredSamples(tables, clock)
+    found = await asyncio.gather(*(stored.load() for _ in range(20)))
     assert (tables.reads, {each[START].changes for each in found}) == (1, {3})
     clock.now += FRESH + 0.1
-    await tables.remember(START + STEP_MS, msgspec.json.encode(Sample(State(), 4)))
-    assert list(await remembered.samples()) == [START, START + STEP_MS]
+    await tables.remember(START + STEP_MS, msgspec.json.encode(Sample(Snapshot(), 4)))
+    assert list(await stored.load()) == [START, START + STEP_MS]
     assert tables.reads == 2
 
 
-async def test_while_redis_is_away_what_was_read_is_still_given() -> None:
+async def test_samples_that_were_read_are_still_returned_while_redis_is_away() -> None:
     clock, tables = Clock(100.0), Away()
-    remembered = Remembered(tables, clock)
+    stored = StoredSamples(tables, clock)
     for _ in range(3):
         with pytest.raises(UnavailableError):
-            await remembered.samples()
-    assert tables.reads == 1  # nobody waits for what somebody else has just waited for
+            await stored.load()
+    assert tables.reads == 1  # no request waits for what another has just waited for
     tables.away = False
-    await tables.remember(START, msgspec.json.encode(Sample(State(), 3)))
+    await tables.remember(START, msgspec.json.encode(Sample(Snapshot(), 3)))
     clock.now += FRESH + 0.1
-    assert list(await remembered.samples()) == [START]
+    assert list(await stored.load()) == [START]
     tables.away = True
     clock.now += FRESH + 0.1
-    assert list(await remembered.samples()) == [START]
+    assert list(await stored.load()) == [START]
 
 
-async def test_a_sample_that_cannot_be_read_is_left_out() -> None:
-    tables = MemoryTables()
-    await tables.remember(START, b'{"state": 3}')
-    await tables.remember(START + STEP_MS, msgspec.json.encode(Sample(State())))
-    assert list(await Remembered(tables).samples()) == [START + STEP_MS]
+async def test_a_sample_that_cannot_be_read_is_left_out_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, tables = Clock(100.0), MemoryTables()
+    stored = StoredSamples(tables, clock)
+    await tables.remember(START, msgspec.json.encode(Sample(Snapshot())))
+    await tables.remember(START + STEP_MS, b'{"state": 3}')
+    for _ in range(3):
+        assert list(await stored.load()) == [START]
+        clock.now += FRESH + 0.1
+    assert len(caplog.records) == 1
 
 
 # --- the chart ---
@@ -195,8 +203,8 @@ def drawn(samples: dict[int, Sample], steps: int = 10) -> dict[str, Any]:
 
 
 def test_series_have_an_entry_for_each_step_and_null_where_nothing_is_known() -> None:
-    state = State(mix={"parent": 3, "hermit": 9}, shoppers=12, log_loss=1.1)
-    found = drawn({START - 3 * STEP_MS: Sample(state, 4), START: Sample(State(shoppers=13))})
+    state = Snapshot(mix={"parent": 3, "hermit": 9}, shoppers=12, log_loss=1.1)
+    found = drawn({START - 3 * STEP_MS: Sample(state, 4), START: Sample(Snapshot(shoppers=13))})
     assert found["at"] == [START + step * STEP_MS for step in (-3, -2, -1, 0)]
     assert found["shoppers"] == [12, None, None, 13]
     assert found["changes"] == [4, None, None, 0]
@@ -204,9 +212,9 @@ def test_series_have_an_entry_for_each_step_and_null_where_nothing_is_known() ->
     assert found["log_loss"] == [1.1, None, None, None]
 
 
-def test_what_is_older_than_was_asked_for_is_left_out() -> None:
+def test_samples_older_than_requested_are_left_out() -> None:
     flow = {"parent:": 1}
-    old, new = (Sample(State(), 1, flow) for _ in range(2))
+    old, new = (Sample(Snapshot(), 1, flow) for _ in range(2))
     found = drawn({START - 11 * STEP_MS: old, START - 10 * STEP_MS: new})
     assert (len(found["at"]), found["changes"][0]) == (11, 1)
     assert found["flows"] == [{"from": "parent", "to": None, "count": 1}]
@@ -214,7 +222,7 @@ def test_what_is_older_than_was_asked_for_is_left_out() -> None:
 
 def test_flows_are_summed_and_the_greatest_comes_first() -> None:
     samples = {
-        START - step * STEP_MS: Sample(State(), 9, {"parent:": 2, ":student": step})
+        START - step * STEP_MS: Sample(Snapshot(), 9, {"parent:": 2, ":student": step})
         for step in range(3)
     }
     assert [(flow["from"], flow["to"], flow["count"]) for flow in drawn(samples)["flows"]] == [
@@ -224,12 +232,12 @@ def test_flows_are_summed_and_the_greatest_comes_first() -> None:
 
 def test_challengers_come_and_go() -> None:
     samples = {
-        START - STEP_MS: Sample(State(challengers={"forest": 1.4})),
-        START: Sample(State(challengers={"bayes": None})),
+        START - STEP_MS: Sample(Snapshot(challengers={"forest": 1.4})),
+        START: Sample(Snapshot(challengers={"bayes": None})),
     }
     assert drawn(samples)["challengers"] == {"bayes": [None, None], "forest": [1.4, None]}
 
 
-def test_of_no_samples_there_are_no_series() -> None:
+def test_series_without_samples_are_empty() -> None:
     found = drawn({})
     assert (found["at"], found["mix"], found["flows"]) == ([], {"parent": [], "student": []}, [])

@@ -1,4 +1,4 @@
-"""Whom to label next: those of whom a label would tell the model most, and not only one kind."""
+"""The shoppers to label next: those whose label would change the model most, of several kinds."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.api.dashboard.label_queue import ALIKE, Candidate, Queue, information
+from stream_persona.api.dashboard.label_queue import ALIKE, Candidate, CandidateQueue, information
 
 shares = st.lists(st.floats(0.001, 1.0), min_size=2, max_size=8).map(
     lambda parts: [part / sum(parts) for part in parts]
@@ -19,7 +19,7 @@ def candidate(name: str, first: str = "a", second: str = "b", worth: float = 1.0
     return Candidate(name, worth, 10.0, distribution, [first, second], "2025-11-24T16:00:00Z")
 
 
-def best(queue: Queue, limit: int = 100) -> list[str]:
+def best(queue: CandidateQueue, limit: int = 100) -> list[str]:
     return [each.customer_id for each in queue.best(limit)]
 
 
@@ -29,27 +29,27 @@ def test_information_is_the_expected_length_of_a_step_of_the_model() -> None:
     assert information(p.tolist(), evidence=4.0) == pytest.approx(expected * math.log(5.0))
 
 
-def test_of_whom_the_model_is_certain_a_label_tells_nothing() -> None:
+def test_a_label_of_a_certain_shopper_has_no_information() -> None:
     assert information([1.0, 0.0, 0.0], evidence=100.0) == 0.0
 
 
-def test_of_whom_nothing_is_known_a_label_teaches_nothing() -> None:
+def test_a_label_of_a_shopper_without_evidence_has_no_information() -> None:
     assert information([0.5, 0.5], evidence=0.0) == 0.0
 
 
 @given(shares, st.floats(0.1, 1_000.0))
-def test_the_less_certain_of_two_tells_more(p: list[float], evidence: float) -> None:
+def test_a_less_certain_shopper_has_more_information(p: list[float], evidence: float) -> None:
     even = [1 / len(p)] * len(p)
     assert information(p, evidence) <= information(even, evidence) + 1e-9
 
 
 @given(shares, st.floats(0.1, 1_000.0))
-def test_more_evidence_tells_more(p: list[float], evidence: float) -> None:
+def test_more_evidence_is_more_information(p: list[float], evidence: float) -> None:
     assert information(p, evidence) < information(p, 2 * evidence)
 
 
 def test_the_most_informative_come_first_and_equals_by_name() -> None:
-    queue = Queue()
+    queue = CandidateQueue()
     for name, first, worth in (("x", "a", 1.0), ("y", "c", 3.0), ("z", "d", 2.0), ("w", "d", 2.0)):
         queue.offer(candidate(name, first, "b", worth))
     assert best(queue) == ["y", "w", "z", "x"]
@@ -57,7 +57,7 @@ def test_the_most_informative_come_first_and_equals_by_name() -> None:
 
 
 def test_one_confusion_does_not_fill_the_queue() -> None:
-    queue = Queue()
+    queue = CandidateQueue()
     for number in range(20):
         queue.offer(candidate(f"many-{number:02}", "a", "b", worth=5.0 + number))
     queue.offer(candidate("other", "c", "b", worth=1.0))
@@ -65,15 +65,15 @@ def test_one_confusion_does_not_fill_the_queue() -> None:
 
 
 def test_the_same_confusion_is_one_whichever_persona_leads() -> None:
-    queue = Queue()
+    queue = CandidateQueue()
     for number in range(ALIKE):
         queue.offer(candidate(f"ab-{number}", "a", "b"))
         queue.offer(candidate(f"ba-{number}", "b", "a"))
     assert len(best(queue)) == ALIKE
 
 
-def test_when_one_leaves_the_next_of_the_kind_takes_the_place() -> None:
-    queue = Queue()
+def test_the_next_of_a_pair_takes_the_place_of_one_that_leaves() -> None:
+    queue = CandidateQueue()
     for number in range(ALIKE + 2):
         queue.offer(candidate(f"c{number}", worth=10.0 - number))
     queue.drop("c1")
@@ -81,18 +81,18 @@ def test_when_one_leaves_the_next_of_the_kind_takes_the_place() -> None:
     assert best(queue) == ["c0", "c2", "c3", "c4"]
 
 
-def test_what_would_not_be_kept_is_not_wanted() -> None:
-    queue, kind = Queue(), frozenset("ab")
-    assert queue.wants(kind, 0.0)
+def test_the_queue_has_no_room_for_what_it_would_not_keep() -> None:
+    queue, kind = CandidateQueue(), frozenset("ab")
+    assert queue.has_room_for(kind, 0.0)
     for number in range(20):
         queue.offer(candidate(f"c{number}", worth=float(number)))
-    assert not queue.wants(kind, 1.0)
-    assert queue.wants(kind, 21.0)
-    assert queue.wants(frozenset("ac"), 1.0)
+    assert not queue.has_room_for(kind, 1.0)
+    assert queue.has_room_for(kind, 21.0)
+    assert queue.has_room_for(frozenset("ac"), 1.0)
 
 
-def test_who_is_met_twice_is_queued_once() -> None:
-    queue = Queue()
+def test_a_shopper_who_is_offered_twice_is_queued_once() -> None:
+    queue = CandidateQueue()
     queue.offer(candidate("x", "a", "b"))
     queue.offer(candidate("x", "c", "d"))
     assert best(queue) == ["x"]

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from stream_persona.api.dashboard import overview
-from stream_persona.api.dashboard.health import troubles
+from stream_persona.api.dashboard.health import check_health
 from stream_persona.api.dashboard.label_queue import Candidate
-from stream_persona.api.dashboard.overview import Pulse
-from stream_persona.api.dashboard.population_scan import Census
-from stream_persona.api.dashboard.service import Watch
-from stream_persona.api.dashboard.workers import Reports
-from stream_persona.api.model_reader import Model, Reader
+from stream_persona.api.dashboard.overview import ChangeRate
+from stream_persona.api.dashboard.population_scan import Population
+from stream_persona.api.dashboard.service import DashboardService
+from stream_persona.api.dashboard.workers import WorkerReports
+from stream_persona.api.model_reader import CurrentModel, Reader
 from stream_persona.errors import UnavailableError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
@@ -30,21 +30,21 @@ from tests.support.said import change, judged, message, posterior, record, repor
 UNSURE = posterior(None, 0.3)
 
 
-def counted(*records: bytes) -> Census:
-    census = Census()
-    census.begin()
-    census.take(records)
-    census.end()
-    return census
+def counted(*records: bytes) -> Population:
+    population = Population()
+    population.begin_pass()
+    population.count(records)
+    population.end_pass()
+    return population
 
 
-async def reported(*reports: Any) -> Reports:
+async def reported(*reports: Any) -> WorkerReports:
     """Reports that were read from tables."""
     tables = MemoryTables()
     for each in reports:
         await tables.report(each.worker, worker_status.encode(each))
-    found = Reports(tables, PERSONAS)
-    await found.look()
+    found = WorkerReports(tables, PERSONAS)
+    await found.refresh()
     return found
 
 
@@ -57,60 +57,65 @@ def now_ms() -> int:
 
 def test_changes_are_counted_over_the_last_minute() -> None:
     now = 1_000.0
-    pulse = Pulse(lambda: now)
-    pulse.beat()
+    rate = ChangeRate(lambda: now)
+    rate.add()
     now = 1_030.0
-    pulse.beat()
-    pulse.beat()
-    assert pulse.per_minute == 3
+    rate.add()
+    rate.add()
+    assert rate.per_minute == 3
     now = 1_061.0
-    assert pulse.per_minute == 2
+    assert rate.per_minute == 2
     now = 1_200.0
-    assert pulse.per_minute == 0
+    assert rate.per_minute == 0
 
 
-def test_the_figures_tell_who_is_what_now() -> None:
-    census = counted(record("a"), record("b", UNSURE), record("c", told("student")))
-    census.notice(change("d", posterior("student")))
-    assert overview.mix(census.tally, ["parent", "student"]) == {
+def test_the_summary_counts_shoppers_by_persona_as_of_now() -> None:
+    population = counted(record("a"), record("b", UNSURE), record("c", told("student")))
+    population.apply(change("d", posterior("student")))
+    assert overview.summarize(population.personas, ["parent", "student"]) == {
         "shoppers": 4, "ambiguous": 1, "ambiguous_share": 0.25, "assigned": 1,
         "mix": {"parent": 1, "student": 2},
     }  # fmt: skip
 
 
-def test_of_no_shopper_no_share_is_known() -> None:
-    assert overview.mix(Census().tally, ["parent"])["ambiguous_share"] is None
+def test_the_ambiguous_share_of_no_shopper_is_unknown() -> None:
+    assert overview.summarize(Population().personas, ["parent"])["ambiguous_share"] is None
 
 
-async def test_of_shoppers_who_are_not_counted_yet_history_knows_nothing() -> None:
+async def test_a_snapshot_holds_no_shoppers_before_they_are_counted() -> None:
     reports = await reported()
-    state = overview.state(Census(), reports, 5, PERSONAS)
-    assert (state.mix, state.shoppers, state.ambiguous, state.lag_events) == (None, None, None, 5)
-    state = overview.state(counted(record("a")), reports, None, ["parent"])
-    assert (state.mix, state.shoppers, state.log_loss) == ({"parent": 1}, 1, None)
+    snapshot = overview.take_snapshot(Population(), reports, 5, PERSONAS)
+    assert (snapshot.mix, snapshot.shoppers, snapshot.ambiguous, snapshot.lag_events) == (
+        None,
+        None,
+        None,
+        5,
+    )
+    snapshot = overview.take_snapshot(counted(record("a")), reports, None, ["parent"])
+    assert (snapshot.mix, snapshot.shoppers, snapshot.log_loss) == ({"parent": 1}, 1, None)
 
 
-async def test_history_holds_the_recent_losses_of_all_models() -> None:
+async def test_a_snapshot_holds_the_recent_losses_of_all_models() -> None:
     models = [
         judged(trials=4, loss=8.0, prior_loss=6.0, recent=2, recent_loss=3.0, recent_right=1),
         judged("forest", trials=4, recent=4, recent_loss=5.0),
     ]
     reports = await reported(report(at=now_ms(), models=models))
-    state = overview.state(Census(), reports, None, PERSONAS)
-    assert (state.log_loss, state.prior_log_loss, state.accuracy) == (1.5, 1.5, 0.5)
-    assert state.challengers == {"forest": 1.25}
+    snapshot = overview.take_snapshot(Population(), reports, None, PERSONAS)
+    assert (snapshot.log_loss, snapshot.prior_log_loss, snapshot.accuracy) == (1.5, 1.5, 0.5)
+    assert snapshot.challengers == {"forest": 1.25}
 
 
 async def test_reports_of_another_release_are_left_out() -> None:
     tables = MemoryTables()
     await tables.report("old", b'{"worker": "old"}')
     await tables.report("w", worker_status.encode(report(at=now_ms())))
-    reports = Reports(tables, PERSONAS)
-    await reports.look()
+    reports = WorkerReports(tables, PERSONAS)
+    await reports.refresh()
     assert [each.worker for each in reports.alive] == ["w"]
 
 
-async def test_while_redis_is_away_workers_stay_as_they_were_and_rates_are_unknown() -> None:
+async def test_workers_stay_as_they_were_and_rates_are_unknown_while_redis_is_away() -> None:
     class Away(MemoryTables):
         away = False
 
@@ -121,15 +126,15 @@ async def test_while_redis_is_away_workers_stay_as_they_were_and_rates_are_unkno
 
     tables = Away()
     await tables.report("w", worker_status.encode(report(at=now_ms())))
-    reports = Reports(tables, PERSONAS)
+    reports = WorkerReports(tables, PERSONAS)
     assert reports.away is None
     for tables.away in (False, True):
-        await reports.look()
+        await reports.refresh()
         assert (reports.away, len(reports.alive)) == (tables.away, 1)
     assert (reports.events_per_second, reports.change_p99_ms) == (None, None)
 
 
-# --- limits, portraits, model ---
+# --- limits, personas, model ---
 
 
 def weights_of(**parts: Any) -> Weights:
@@ -146,18 +151,18 @@ def test_limits_are_the_policys_until_they_are_measured() -> None:
     assert overview.limits(measured, taxonomy) == {"threshold": 0.7, "candidate_floor": 0.04}
 
 
-def test_a_threshold_that_nobody_reaches_is_one() -> None:
+def test_a_threshold_that_no_shopper_reaches_is_one() -> None:
     assert overview.limits(weights_of(threshold=2.0), shop())["threshold"] == 1.0
 
 
-def test_a_portrait_has_its_shoppers_its_trials_and_what_defines_it() -> None:
+def test_a_persona_is_described_by_shoppers_trials_and_defining_features() -> None:
     bins = [Bin()] * BINS
     bins[8] = Bin(4, 3, 3_400_000)
     current = judged(reliability=[bins, *([[Bin()] * BINS] * (len(PERSONAS) - 1))])
-    model = Model(weights_of(), {"parent": 3})
+    model = CurrentModel(weights_of(), {"parent": 3})
     lifts = {"parent": [("category", "baby", 4.0)]}
-    census = counted(record("a"), record("b", told()), record("c", UNSURE))
-    found = overview.portraits(shop(), model, census, current, lifts)
+    population = counted(record("a"), record("b", told()), record("c", UNSURE))
+    found = overview.describe_personas(shop(), model, population, current, lifts)
     parent, student = found["personas"][:2]
     assert (parent["shoppers"], parent["assigned"], parent["labelled"]) == (2, 1, 3)
     assert (parent["trials"], parent["title"]) == (4, "parent")
@@ -170,13 +175,13 @@ def test_a_portrait_has_its_shoppers_its_trials_and_what_defines_it() -> None:
     assert len(found["edges"]) == len(found["ambiguous"]["confidence"]) + 1
 
 
-async def test_the_model_is_told_with_its_workers_and_alarms_the_newest_first() -> None:
+async def test_the_model_is_described_with_its_workers_and_alarms_the_newest_first() -> None:
     models = [judged(trials=2, alarms=[(10, 1), (30, 2)]), judged("forest", alarms=[(20, 9)])]
     reports = await reported(
         report("v", now_ms(), models=models, sweeping=True, oldest_record_seconds=2.5),
         report("w", now_ms(), partitions=[3]),
     )
-    found = overview.model(shop(), Model(weights_of(), {"parent": 3}), reports)
+    found = overview.describe_model(shop(), CurrentModel(weights_of(), {"parent": 3}), reports)
     assert [alarm["at"] for alarm in found["alarms"]] == [30, 20, 10]
     assert [each["name"] for each in found["models"]] == ["current", "forest"]
     assert [each["alarms"] for each in found["models"]] == [2, 1]
@@ -186,29 +191,29 @@ async def test_the_model_is_told_with_its_workers_and_alarms_the_newest_first() 
     assert found["confusion"]["personas"] == PERSONAS
 
 
-async def test_without_workers_nothing_is_known_of_the_model_but_itself() -> None:
-    found = overview.model(shop(), Model(weights_of()), await reported())
+async def test_the_model_without_workers_is_described_alone() -> None:
+    found = overview.describe_model(shop(), CurrentModel(weights_of()), await reported())
     assert (found["workers"], found["models"], found["alarms"]) == ([], [], [])
     assert (found["oldest_record_seconds"], found["confusion"]["counts"]) == (None, [])
 
 
-def test_a_queued_shopper_is_told_in_epoch_milliseconds() -> None:
+def test_a_candidate_is_described_with_epoch_milliseconds() -> None:
     queued = Candidate("a", 1.5, 3.0, {"parent": 1.0}, ["parent"], "2025-11-24T16:00:00.250Z")
-    assert overview.queued(queued)["updated_at"] == 1_764_000_000_250
+    assert overview.describe_candidate(queued)["updated_at"] == 1_764_000_000_250
 
 
-# --- what is wrong ---
+# --- health findings ---
 
 
-def told_of(**parts: Any) -> list[tuple[str, str]]:
+def findings_of(**parts: Any) -> list[tuple[str, str]]:
     well: dict[str, Any] = {
         "redis_away": False, "kafka_away": False, "silence": 1.0, "waiting": 0, "stalled": None
     }  # fmt: skip
-    return [(each["part"], each["message"]) for each in troubles(**well | parts)]
+    return [(each["part"], each["message"]) for each in check_health(**well | parts)]
 
 
-def test_when_all_is_well_nothing_is_told() -> None:
-    assert told_of(silence=14.9, waiting=50_000) == []
+def test_a_healthy_deployment_has_no_findings() -> None:
+    assert findings_of(silence=14.9, waiting=50_000) == []
 
 
 @pytest.mark.parametrize(
@@ -225,29 +230,29 @@ def test_when_all_is_well_nothing_is_told() -> None:
         ({"waiting": 1, "stalled": 10.0}, "stream", "The stream stands still: 1 event waits and"),
     ],
 )  # fmt: skip
-def test_each_trouble_is_a_sentence(parts: dict[str, Any], part: str, sentence: str) -> None:
-    ((found, told_as),) = told_of(**parts)
-    assert (found, told_as[: len(sentence)], told_as[-1]) == (part, sentence, ".")
+def test_each_finding_is_a_sentence(parts: dict[str, Any], part: str, sentence: str) -> None:
+    ((found, message),) = findings_of(**parts)
+    assert (found, message[: len(sentence)], message[-1]) == (part, sentence, ".")
 
 
-def test_while_redis_is_away_nobody_can_say_that_workers_are() -> None:
-    assert [part for part, _ in told_of(redis_away=True, silence=60.0)] == ["redis"]
+def test_silent_workers_are_no_finding_while_redis_is_away() -> None:
+    assert [part for part, _ in findings_of(redis_away=True, silence=60.0)] == ["redis"]
 
 
-# --- what is watched ---
+# --- the service ---
 
 
-def watch_of(tables: MemoryTables) -> Watch:
+def service_of(tables: MemoryTables) -> DashboardService:
     settings, taxonomy = Settings(_env_file=None), shop()
-    return Watch(settings, taxonomy, tables, Reader(settings, taxonomy, tables))
+    return DashboardService(settings, taxonomy, tables, Reader(settings, taxonomy, tables))
 
 
 async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
-    watch = watch_of(MemoryTables())
-    watch.notice(message("a", posterior("student"), UNSURE))
-    watch.notice(message("b", None))
-    assert watch.overview(stream=True)["changes_per_minute"] == 1
-    history = await watch.history(60)
+    service = service_of(MemoryTables())
+    service.receive(message("a", posterior("student"), UNSURE))
+    service.receive(message("b", None))
+    assert service.overview(stream=True)["changes_per_minute"] == 1
+    history = await service.history(60)
     assert (history["changes"], len(history["at"])) == ([1], 1)
     assert history["flows"] == [{"from": None, "to": "student", "count": 1}]
 
@@ -255,15 +260,15 @@ async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
 @pytest.mark.parametrize(
     "junk", [{}, {"customer_id": "a"}, {"customer_id": "a", "current": {}}, {"customer_id": 3}, []]
 )
-async def test_what_is_no_change_moves_nothing(junk: Any) -> None:
-    watch = watch_of(MemoryTables())
+async def test_a_message_that_is_no_change_moves_nothing(junk: Any) -> None:
+    service = service_of(MemoryTables())
     with pytest.raises(msgspec.ValidationError):
-        watch.notice(junk)
-    assert watch.overview(stream=True)["changes_per_minute"] == 0
+        service.receive(junk)
+    assert service.overview(stream=True)["changes_per_minute"] == 0
 
 
-async def test_before_anything_was_looked_at_figures_are_unknown_and_nothing_is_wrong() -> None:
-    found = watch_of(MemoryTables()).overview(stream=False)
+async def test_figures_are_unknown_and_nothing_is_wrong_before_a_first_refresh() -> None:
+    found = service_of(MemoryTables()).overview(stream=False)
     assert (found["counted"], found["shoppers"], found["workers"]) == (False, 0, 0)
     assert [found[name] for name in ("lag_events", "lag_seconds", "change_p99_ms")] == [None] * 3
     assert found["troubles"] == []

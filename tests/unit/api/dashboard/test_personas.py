@@ -1,8 +1,8 @@
-"""What defines each persona: not what is rarest, but what tells its shoppers from all others."""
+"""The features that define each persona: not the rarest, but the most distinctive ones."""
 
 from typing import Any
 
-from stream_persona.api.dashboard.personas import MOST, defining
+from stream_persona.api.dashboard.personas import MOST, find_defining_features
 from stream_persona.domain.slots import slot_of
 from stream_persona.model.classifier import PersonaClassifier, profile_of
 from stream_persona.model.estimator import derive
@@ -10,7 +10,7 @@ from stream_persona.model.statistics import contribution
 from stream_persona.model.weights import Weights
 
 
-def taught(tastes: dict[str, list[dict[str, float]]]) -> tuple[Weights, Any]:
+def learn(tastes: dict[str, list[dict[str, float]]]) -> tuple[Weights, Any]:
     """Weights and sums of shoppers of two personas, each with counts of tokens of 20 events."""
     model = PersonaClassifier()
     for persona, shoppers in tastes.items():
@@ -30,35 +30,35 @@ TASTES = {
 }
 
 
-def test_what_many_shoppers_do_more_defines_them_before_what_few_do_alone() -> None:
-    found = defining(*taught(TASTES), names_of(COMMON, BABY, RARE))
+def test_a_feature_of_many_shoppers_comes_before_one_that_only_few_have() -> None:
+    found = find_defining_features(*learn(TASTES), names_of(COMMON, BABY, RARE))
     assert found["parent"][0][:2] == ("category", "baby")
     assert [value for _, value, _ in found["student"]] == ["food"]
     assert all(lift > 1 for lifts in found.values() for _, _, lift in lifts)
 
 
-def test_what_has_no_name_is_left_out() -> None:
-    assert defining(*taught(TASTES), names_of(COMMON))["parent"] == []
+def test_a_feature_without_a_name_is_left_out() -> None:
+    assert find_defining_features(*learn(TASTES), names_of(COMMON))["parent"] == []
 
 
-def test_when_somebody_shops_defines_them_only_where_it_is_telling() -> None:
+def test_times_define_a_persona_only_where_their_lift_is_great() -> None:
     night, late = "hour:22-23", "hour:20-21"
     tastes = {
         "parent": [{COMMON: 10.0, late: 6.0} for _ in range(40)],
         "student": [{COMMON: 10.0, night: 8.0, late: 4.0} for _ in range(40)],
     }
-    found = defining(*taught(tastes), names_of(COMMON, night, late))
+    found = find_defining_features(*learn(tastes), names_of(COMMON, night, late))
     assert [value for _, value, _ in found["parent"]] == []
     assert [value for _, value, _ in found["student"]] == []
     tastes["parent"] = [{COMMON: 10.0} for _ in range(80)]
-    found = defining(*taught(tastes), names_of(COMMON, night, late))
+    found = find_defining_features(*learn(tastes), names_of(COMMON, night, late))
     assert [value for _, value, _ in found["student"]] == ["22-23", "20-21"]
 
 
-def test_only_so_many_features_are_told() -> None:
+def test_a_persona_has_only_so_many_features() -> None:
     many = [f"category:c{number}" for number in range(30)]
     tastes = {
         "parent": [dict.fromkeys(many, 1.0) for _ in range(20)],
         "student": [{COMMON: 20.0} for _ in range(20)],
     }
-    assert len(defining(*taught(tastes), names_of(COMMON, *many))["parent"]) == MOST
+    assert len(find_defining_features(*learn(tastes), names_of(COMMON, *many))["parent"]) == MOST

@@ -1,4 +1,4 @@
-"""One walk through all views: how each looks, and what axe finds wrong with it."""
+"""A tour of all views: how each looks, and what axe finds wrong with it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +15,8 @@ _RUN = "(tags) => axe.run(document, { runOnly: tags, resultTypes: ['violations']
 
 
 @dataclass
-class Walk:
-    """By view, how many pixels it takes in width and what axe says; and all that was asked for."""
+class Tour:
+    """By view, its width in pixels and what axe reports; and all URLs that were requested."""
 
     width: int
     widths: dict[str, int] = field(default_factory=dict)
@@ -24,22 +24,22 @@ class Walk:
     asked: list[str] = field(default_factory=list)
 
 
-async def walk(dashboard: Dashboard, shopper: str, width: int, name: str) -> Walk:
+async def tour(dashboard: Dashboard, shopper: str, width: int, name: str) -> Tour:
     """Open each view, draw all of it, and leave a picture for people: ``<view>-<name>.png``."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    found = Walk(width)
+    found = Tour(width)
     for view in VIEWS:
         await dashboard.open(view, shopper if view == "shopper" else None)
         await dashboard.drawn(SCREENSHOTS / f"{view}-{name}.png")
         wide = await dashboard.page.evaluate("document.documentElement.scrollWidth")
         found.widths[view] = int(wide)
         found.violations[view] = await violations(dashboard)
-    found.asked = dashboard.watch.asked
+    found.asked = dashboard.log.asked
     return found
 
 
 async def violations(dashboard: Dashboard) -> list[dict[str, Any]]:
-    """Each as its rule, what it says, and where. Axe comes in from outside the page's policy."""
+    """Axe's violations: rule, help, places. Its script is injected past the page's policy."""
     await dashboard.page.evaluate(AXE_SCRIPT)
     found = await dashboard.page.evaluate(_RUN, TAGS)
     return [

@@ -1,0 +1,93 @@
+"""The model as the API reads it: from shards and names, each of which may come before the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_persona.api.model_reader import RENEW_NAMES, Reader
+from stream_persona.domain.slots import slot_of
+from stream_persona.errors import UnavailableError
+from stream_persona.store import shards
+from stream_persona.store.memory import MemoryTables
+from tests.support.builders import model_of, shop, tastes, worker_settings
+
+SHOP = shop()
+GAMER = slot_of("category:gamer", fine=False)
+
+
+class Tables(MemoryTables):
+    """Tables whose Redis is away for names while ``names_away`` is set; reads are counted."""
+
+    names_away = False
+    reads_of_names = 0
+
+    async def names(self) -> list[tuple[int, str]]:
+        self.reads_of_names += 1
+        if self.names_away:
+            raise UnavailableError("Redis was not usable for 2 s")
+        return await super().names()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def publish(tables: MemoryTables, customers: int) -> None:
+    """Publish a shard of that many labelled customers of each persona."""
+    (claim,) = (await tables.claim([0])).values()
+    sums = model_of(tastes(SHOP, customers=customers), SHOP)
+    await shards.save_part(tables, claim, sums, [], SHOP)
+
+
+async def reader_of(tables: MemoryTables, clock: Clock | None = None) -> Reader:
+    reader = Reader(worker_settings(), SHOP, tables, clock or Clock())
+    await reader.refresh()
+    return reader
+
+
+async def test_weights_are_derived_from_shards_that_were_read_before_redis_went_away() -> None:
+    tables = Tables()
+    reader = await reader_of(tables)
+    await publish(tables, customers=4)
+    tables.names_away = True
+    with pytest.raises(UnavailableError):
+        await reader.refresh()
+    tables.names_away = False
+    await reader.refresh()
+    assert reader.model.weights.customers == 4 * len(SHOP.names)
+
+
+async def test_a_second_token_of_a_slot_gets_its_name_although_no_name_is_missing() -> None:
+    tables, clock = Tables(), Clock()
+    await publish(tables, customers=4)
+    reader = await reader_of(tables, clock)
+    await name_all_slots(tables, reader)
+    await reader.name_all()
+    await tables.add_names([(GAMER, "category:shares-the-slot")])
+    clock.now += RENEW_NAMES + 1
+    await reader.name_all()
+    assert reader.names.name(GAMER) == "category:gamer | category:shares-the-slot"
+
+
+async def test_names_are_not_read_again_while_all_are_known() -> None:
+    tables, clock = Tables(), Clock()
+    await publish(tables, customers=4)
+    reader = await reader_of(tables, clock)
+    await name_all_slots(tables, reader)
+    clock.now += 1
+    await reader.name_all()
+    reads = tables.reads_of_names
+    for _ in range(10):
+        clock.now += RENEW_NAMES / 100
+        await reader.name_all()
+    assert tables.reads_of_names == reads
+
+
+async def name_all_slots(tables: MemoryTables, reader: Reader) -> None:
+    """Name every slot that has weight, the gamers' category by its token."""
+    weighted = (reader.model.weights.index >= 0).nonzero()[0].tolist()
+    names = [(slot, f"category:c{slot}") for slot in weighted if slot != GAMER]
+    await tables.add_names([*names, (GAMER, "category:gamer")])

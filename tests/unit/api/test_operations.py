@@ -1,0 +1,42 @@
+"""What operators scrape, without servers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from stream_persona.api.dependencies import Dependencies
+from stream_persona.api.routes import operations
+from stream_persona.errors import UnavailableError
+from stream_persona.settings import Settings
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.redis import RedisTables
+from tests.support.builders import shop
+
+
+class Pinged(MemoryTables):
+    away = False
+
+    async def ping(self) -> None:
+        if self.away:
+            raise UnavailableError("Redis was not usable for 2 s")
+
+
+@pytest.mark.parametrize(("away", "ready"), [(False, "1.0"), (True, "0.0")])
+async def test_metrics_show_what_is_ready_as_of_the_scrape_without_any_probe(
+    away: bool, ready: str
+) -> None:
+    tables = Pinged()
+    tables.away = away
+    built = Dependencies.build(Settings(_env_file=None), shop())
+    app = FastAPI()
+    app.include_router(operations.router(replace(built, tables=cast("RedisTables", tables))))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        metrics = (await client.get("/metrics")).text
+    assert f'stream_persona_api_ready{{part="redis"}} {ready}' in metrics
+    assert 'stream_persona_api_ready{part="kafka"} 0.0' in metrics
