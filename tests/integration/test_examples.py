@@ -18,11 +18,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona.domain.record import Posterior, PublishedChange, Record
+from stream_persona.domain.record import Record
 from stream_persona.pipeline.messages import change_message, public_record
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
 from tests.benchmarks.api_processes import api
+from tests.support import clients
+from tests.support.clients import ITEMS, published
 from tests.support.servers import Redis as Server
 from tests.support.servers import client_of
 from tests.support.shop import Shop, environment
@@ -30,29 +32,13 @@ from tests.support.waiting import eventually, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 NAMED, TORN = "CUST-04812", "CUST-00002"
-PERSONAS = ("parent", "student", "gamer")
-ITEMS = [
-    {"product_id": "p1", "category": "food", "score": 3.0},
-    {"product_id": "p2", "category": "games/board", "score": 2.0},
-    {"product_id": "p3", "brand": "b", "score": 1.0},
-]
-
-
-def said(persona: str | None, *shares: int, revision: int = 1) -> PublishedChange:
-    current = Posterior(
-        persona, max(shares), ambiguous=persona is None, assigned=False, distribution=shares
-    )
-    return PublishedChange(
-        revision, 0, 1_700_000_000_000, 1_700_000_001_000, 0, 12_500, 100_000, PERSONAS, None,
-        current, (("category", "toys", 2_500_000),), "m1", "t1",
-    )  # fmt: skip
 
 
 @pytest.fixture
 def place(redis_server: Server) -> Settings:
     """A prefix of its own."""
     if redis_server.kind == "cluster":
-        pytest.skip("the examples speak to one server")
+        pytest.skip("the examples are for one server")
     prefix = f"example-{time.time_ns()}:"
     return Settings(_env_file=None, redis_url=redis_server.url, prefix=prefix)
 
@@ -62,8 +48,8 @@ async def variables(place: Settings) -> AsyncIterator[dict[str, str]]:
     """The environment of an example, once a named and an ambiguous shopper are there."""
     async with client_of(place.redis_url) as redis:
         for name, what in {
-            NAMED: said("gamer", 100_000, 200_000, 700_000),
-            TORN: said(None, 400_000, 350_000, 250_000),
+            NAMED: clients.NAMED,
+            TORN: clients.TORN,
         }.items():
             await redis.set(f"{place.prefix}persona:{name}", public_record(name, what))
         lifts = {"category:food": 0.5, "brand:b": 1.5, "category:games": 12.0, "query:a b": 2.25}
@@ -124,7 +110,7 @@ async def ranked(client: httpx.AsyncClient, customer: str, fallback: str | None)
     return found
 
 
-async def test_the_service_re_ranks_for_a_named_shopper_and_for_nobody_else(
+async def test_the_service_re_ranks_for_a_named_shopper_alone(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
     with service(variables, tmp_path / "service.log") as address:
@@ -161,7 +147,7 @@ async def test_the_consumer_prints_a_change_once_that_came_twice(
 ) -> None:
     shares = (100_000, 200_000, 700_000)
     first, second = (
-        change_message(NAMED, Record(said=said(persona, *shares, revision=number)))
+        change_message(NAMED, Record(published=published(persona, *shares, revision=number)))
         for number, persona in enumerate(("gamer", "student"), 1)
     )
     topic = declared_topics.topic_changes
@@ -191,7 +177,7 @@ def test_the_shell_prints_the_record_and_the_greatest_lifts(variables: dict[str,
     ]  # fmt: skip
 
 
-def test_the_shell_says_baseline_where_there_is_no_persona(variables: dict[str, str]) -> None:
+def test_the_shell_prints_baseline_where_there_is_no_persona(variables: dict[str, str]) -> None:
     program("redis-cli")
     assert printed(["sh", "lookup.sh", TORN], variables)[1:] == ["baseline: ambiguous"]
     assert printed(["sh", "lookup.sh", "nobody"], variables) == ["baseline: unknown"]
@@ -225,7 +211,7 @@ def test_node_does_not_wait_for_a_redis_that_is_silent_or_away(variables: dict[s
             assert printed([node, "lookup.mjs", NAMED], away) == ["baseline: unreachable"]
 
 
-# --- what is said of them ---
+# --- what their README promises ---
 
 
 @pytest.mark.parametrize(("name", "most"), [("ranking_service.py", 20), ("consumer.py", 15)])
