@@ -1,9 +1,7 @@
-"""One customer, for the command line: what is stored, an assignment, a deletion."""
+"""What is stored of one customer, as facts for a terminal or a program."""
 
 from __future__ import annotations
 
-import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,20 +9,9 @@ import msgspec
 import numpy as np
 
 from stream_persona.domain import record_codec
-from stream_persona.domain.events import (
-    ASSIGNMENT,
-    DELETION,
-    Assignment,
-    Deletion,
-    check_id,
-    decode,
-    encode,
-    rfc3339,
-)
+from stream_persona.domain.events import check_id, rfc3339
 from stream_persona.domain.features import EVENTS, profiles
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.errors import DecodeError, QueryError
-from stream_persona.kafka.publisher import KafkaPublisher, Message
 from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables
 
@@ -33,28 +20,28 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-#: Seconds that a person at a terminal waits for a broker or a Redis that is away.
+#: Seconds to wait for a Redis that does not answer: somebody sits at a terminal.
 _PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What is stored of a customer: the public record as it is, the private one as facts."""
+class StoredCustomer:
+    """The public record of a customer as it is stored, and the private one as facts."""
 
     customer_id: str
     public: dict[str, Any] | None
     private: dict[str, Any]
 
 
-async def find(
+async def load(
     settings: Settings, taxonomy: Taxonomy, customer_id: str, tokens: int
-) -> Stored | None:
-    """Everything stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
+) -> StoredCustomer | None:
+    """Load what is stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
 
     A customer who was deleted is unknown, too.
 
     Raises:
-        DecodeError: nobody can have this id.
+        DecodeError: the id is malformed.
         UnavailableError: Redis does not answer.
     """
     check_id(customer_id)
@@ -74,100 +61,28 @@ async def find(
     if record.is_marker:
         return None
     published = msgspec.json.decode(public) if public else None
-    facts = _facts(record, settings)
-    facts |= {"bytes": len(blob), **_behaviour(record, taxonomy, tokenizer, tokens)}
-    return Stored(customer_id, published, facts)
+    facts = _describe_record(record, settings)
+    facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
+    return StoredCustomer(customer_id, published, facts)
 
 
-async def assign(
-    settings: Settings,
-    taxonomy: Taxonomy,
-    customer_id: str,
-    persona: str | None,
-    source: str,
-) -> dict[str, Any]:
-    """Assign a persona (None withdraws it); the receipt, once the broker has it.
-
-    Raises:
-        DecodeError: the id is malformed.
-        QueryError: the taxonomy has no such persona.
-        UnavailableError: the broker does not answer.
-    """
-    check_id(customer_id)
-    _check_persona(taxonomy, persona)
-    now = _now()
-    event = Assignment(uuid.uuid4().hex, customer_id, now, persona, source)
-    await _send(settings, ASSIGNMENT, event)
+def _describe_record(record: Record, settings: Settings) -> dict[str, Any]:
     return {
-        "assignment_id": event.assignment_id,
-        "customer_id": customer_id,
-        "persona": persona,
-        "source": source,
-        "occurred_at": rfc3339(now),
-        "topic": settings.topic_assignments,
-    }
-
-
-async def delete(settings: Settings, customer_id: str) -> dict[str, Any]:
-    """Ask for a customer to be forgotten; the receipt, once the broker has it.
-
-    Raises:
-        DecodeError: the id is malformed.
-        UnavailableError: the broker does not answer.
-    """
-    check_id(customer_id)
-    now = _now()
-    event = Deletion(uuid.uuid4().hex, customer_id, now)
-    await _send(settings, DELETION, event)
-    return {
-        "request_id": event.request_id,
-        "customer_id": customer_id,
-        "requested_at": rfc3339(now),
-        "topic": settings.topic_deletions,
-    }
-
-
-def _check_persona(taxonomy: Taxonomy, persona: str | None) -> None:
-    if persona is not None and persona not in taxonomy.names:
-        known = ", ".join(taxonomy.names)
-        raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
-
-
-async def _send(settings: Settings, kind: int, event: Assignment | Deletion) -> None:
-    try:
-        value = encode(event)
-        decode(kind, value)  # as a worker will
-    except UnicodeEncodeError as error:
-        raise DecodeError("not_utf8", str(error)) from None
-    patience = min(_PATIENCE, settings.retry_seconds)
-    publisher = KafkaPublisher(settings.model_copy(update={"retry_seconds": patience}))
-    await publisher.start()
-    try:
-        key = event.customer_id.encode()
-        await publisher.publish([Message(settings.input_topics[kind], key, value)])
-    finally:
-        await publisher.stop()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _facts(record: Record, settings: Settings) -> dict[str, Any]:
-    return {
-        "clock": _time(record.counts.clock),
+        "clock": _format_time(record.counts.clock),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
         "active_label": record.active_label(),
         "revision": record.published.revision if record.published else 0,
-        "deleted_at": _time(record.deleted_at),
-        "positions": {_source(key, settings): at for key, at in sorted(record.positions.items())},
+        "deleted_at": _format_time(record.deleted_at),
+        "positions": {
+            _describe_source(key, settings): at for key, at in sorted(record.positions.items())
+        },
     }
 
 
-def _behaviour(
+def _describe_behaviour(
     record: Record, taxonomy: Taxonomy, tokenizer: Tokenizer, count: int
 ) -> dict[str, Any]:
-    """The evidence and the heaviest tokens, decayed to the record's own clock."""
+    """Return the evidence and the heaviest tokens, decayed to the record's own clock."""
     profile = profiles([record.counts], taxonomy.features)
     (evidence,) = profile.events.tolist()
     weights = profile.shares * evidence
@@ -182,13 +97,13 @@ def _behaviour(
     }
 
 
-def _source(key: int, settings: Settings) -> str:
-    """Where an applied event came from: ``purchases/3``, or a file that was replayed."""
+def _describe_source(key: int, settings: Settings) -> str:
+    """Name an input: ``purchases/3``, or ``purchases/file-...`` for a replayed file."""
     topic, partition = settings.input_topics[key >> 16 & 7], key & 0xFFFF
     if partition & FILE_BIT:
         return f"{topic}/file-{key >> 19:011x}"
     return f"{topic}/{partition}"
 
 
-def _time(at: int) -> str | None:
+def _format_time(at: int) -> str | None:
     return rfc3339(at) if at else None
