@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -86,22 +87,24 @@ def simulate(
     The shoppers behave like the taxonomy's personas, until --count, --for or Ctrl-C ends the run.
     """
     from stream_persona.cli.terminal import progress
-    from stream_persona.demo.simulator import Simulator, run
+    from stream_persona.demo import simulation
+    from stream_persona.demo.simulator import Simulator
 
     settings, taxonomy = load_configuration()
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
     began, sent = time.monotonic(), 0
     total = count if count is not None else None if bound is None else int(rate * bound)
-    with progress("events", total) as advance:
 
-        def report(number: int) -> None:
-            nonlocal sent
+    async def produce(advance: Callable[[int], None]) -> None:
+        nonlocal sent
+        batches = simulation.simulate(settings, simulator, rate=rate, seconds=bound, count=count)
+        async for number in batches:
             sent += number
             advance(number)
 
-        work = run(settings, simulator, rate=rate, seconds=bound, count=count, progress=report)
-        with contextlib.suppress(KeyboardInterrupt):  # how an unbounded run is meant to end
-            asyncio.run(work)
+    # Ctrl-C is how an unbounded run is meant to end.
+    with progress("events", total) as advance, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(produce(advance))
     seconds = time.monotonic() - began
     summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
     print_result(summary, as_json=as_json)
