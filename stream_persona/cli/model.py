@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stream_persona.model.river_adapter import Example
     from stream_persona.settings import Settings
 
-#: Seconds to wait for a Redis that does not answer: somebody sits at a terminal.
+#: Seconds to wait for a Redis that does not answer: a person waits at a terminal.
 _PATIENCE: Final = 10.0
 
 group = typer.Typer(help="Compare the model that learns personas with other classifiers.")
@@ -57,7 +57,7 @@ def compare(
     rivals = challenger or specifications(settings.challengers) or comparison.USUAL
     models = comparison.contestants([settings.model, *rivals], taxonomy)
     known = asyncio.run(load_examples(settings, taxonomy))
-    with progress("customers judged", len(known) * len(models)) as advance:
+    with progress("customers evaluated", len(known) * len(models)) as advance:
         rows = comparison.compared(
             known, models, taxonomy, time.perf_counter, advance, in_time=in_time
         )

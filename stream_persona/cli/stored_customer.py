@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-#: Seconds to wait for a Redis that does not answer: somebody sits at a terminal.
+#: Seconds to wait for a Redis that does not answer: a person waits at a terminal.
 _PATIENCE: Final = 10.0
 
 

@@ -47,12 +47,15 @@ class AsyncPersonaClient(BaseClient):
 
     async def get(self, customer_id: str) -> Shopper:
         """Return a customer's persona of now."""
-        return (await self.get_many([customer_id]))[customer_id]
+        shopper = (await self._look_up([customer_id]))[customer_id]
+        self._count(shopper.fallback)
+        return shopper
 
     async def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         """Return the personas of several customers, in one round trip."""
         shoppers = await self._look_up(customer_ids)
-        self._count(shopper.fallback for shopper in shoppers.values())
+        for shopper in shoppers.values():
+            self._count(shopper.fallback)
         return shoppers
 
     async def rank(

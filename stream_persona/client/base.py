@@ -90,8 +90,9 @@ class BaseClient:
     def _affinity_keys(self, personas: Iterable[str]) -> list[str]:
         return [f"{self._prefix}persona-affinity:{persona}" for persona in personas]
 
-    def _count(self, fallbacks: Iterable[str | None]) -> None:
-        self.fallbacks.update(fallback for fallback in fallbacks if fallback is not None)
+    def _count(self, fallback: str | None) -> None:
+        if fallback is not None:
+            self.fallbacks[fallback] += 1
 
     def _receive(self, message: Mapping[str, Any] | None, *, is_pinged: bool) -> bool:
         """Handle a message of the channel, None after a silence; return whether to ping.
@@ -137,7 +138,7 @@ class BaseClient:
     ) -> Ranking:
         chosen = self._strength if strength is None else _check_strength(strength)
         ranking = decision.rank_for(shopper, items, self._affinities, chosen, self._separator)
-        self._count([ranking.fallback])
+        self._count(ranking.fallback)
         return ranking
 
 

@@ -52,12 +52,15 @@ class PersonaClient(BaseClient):
 
     def get(self, customer_id: str) -> Shopper:
         """Return a customer's persona of now."""
-        return self.get_many([customer_id])[customer_id]
+        shopper = self._look_up([customer_id])[customer_id]
+        self._count(shopper.fallback)
+        return shopper
 
     def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         """Return the personas of several customers, in one round trip."""
         shoppers = self._look_up(customer_ids)
-        self._count(shopper.fallback for shopper in shoppers.values())
+        for shopper in shoppers.values():
+            self._count(shopper.fallback)
         return shoppers
 
     def rank(

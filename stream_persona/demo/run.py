@@ -1,7 +1,7 @@
 """The demo: a whole system on this machine, and a half-year of real shoppers through it.
 
 Broker and Redis server are embedded, worker and API are processes of their own. The study's
-assignments are fed first; the held-back households are predicted and judged as events come.
+assignments are fed first; the held-back households are predicted and evaluated as events come.
 """
 
 from __future__ import annotations

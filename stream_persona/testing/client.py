@@ -14,7 +14,7 @@ A ranker asks it as it asks the real client:
 >>> personas.rank(items, "C-2").fallback
 'unknown'
 
-Redis is away, and everybody gets the baseline:
+Redis is away, and every shopper gets the baseline:
 
 >>> personas.fail()
 >>> personas.get("C-1").fallback

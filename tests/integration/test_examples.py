@@ -65,7 +65,7 @@ def program(name: str) -> str:
     return found
 
 
-def printed(command: list[str], variables: Mapping[str, str], code: int = 0) -> list[str]:
+def run_example(command: list[str], variables: Mapping[str, str], code: int = 0) -> list[str]:
     done = subprocess.run(
         command, check=False, env=variables, cwd=EXAMPLES, capture_output=True, text=True,
         timeout=60,
@@ -96,7 +96,9 @@ def service(variables: Mapping[str, str], log: Path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
-async def ranked(client: httpx.AsyncClient, customer: str, fallback: str | None) -> dict[str, Any]:
+async def wait_for_ranking(
+    client: httpx.AsyncClient, customer: str, fallback: str | None
+) -> dict[str, Any]:
     """The answer, once Redis kept within the example's 50 ms: a busy machine may take longer."""
     found: dict[str, Any] = {}
 
@@ -115,12 +117,12 @@ async def test_the_service_re_ranks_for_a_named_shopper_alone(
 ) -> None:
     with service(variables, tmp_path / "service.log") as address:
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
-            named = await ranked(client, NAMED, None)
+            named = await wait_for_ranking(client, NAMED, None)
             assert named["persona"] == "gamer"
             assert [item["product_id"] for item in named["items"]] == ["p2", "p1", "p3"]
-            torn = await ranked(client, TORN, "ambiguous")
+            torn = await wait_for_ranking(client, TORN, "ambiguous")
             assert (torn["persona"], torn["items"]) == (None, ITEMS)
-            assert (await ranked(client, "no/body", "unknown"))["items"] == ITEMS
+            assert (await wait_for_ranking(client, "no/body", "unknown"))["items"] == ITEMS
 
 
 # --- the consumer ---
@@ -169,7 +171,7 @@ async def test_the_consumer_prints_a_change_once_that_came_twice(
 
 def test_the_shell_prints_the_record_and_the_greatest_lifts(variables: dict[str, str]) -> None:
     program("redis-cli")
-    record, *lifts = printed(["sh", "lookup.sh", NAMED], variables)
+    record, *lifts = run_example(["sh", "lookup.sh", NAMED], variables)
     assert record.startswith(f'{{"customer_id":"{NAMED}","persona":"gamer"')
     assert [lift.split("\t") for lift in lifts] == [
         ["category:games", "12.0"], ["query:a b", "2.25"], ["brand:b", "1.5"],
@@ -179,17 +181,17 @@ def test_the_shell_prints_the_record_and_the_greatest_lifts(variables: dict[str,
 
 def test_the_shell_prints_baseline_where_there_is_no_persona(variables: dict[str, str]) -> None:
     program("redis-cli")
-    assert printed(["sh", "lookup.sh", TORN], variables)[1:] == ["baseline: ambiguous"]
-    assert printed(["sh", "lookup.sh", "nobody"], variables) == ["baseline: unknown"]
+    assert run_example(["sh", "lookup.sh", TORN], variables)[1:] == ["baseline: ambiguous"]
+    assert run_example(["sh", "lookup.sh", "nobody"], variables) == ["baseline: unknown"]
     away = variables | {"STREAM_PERSONA_REDIS_URL": "redis://127.0.0.1:1/0"}
-    assert printed(["sh", "lookup.sh", NAMED], away, code=1) == []
+    assert run_example(["sh", "lookup.sh", NAMED], away, code=1) == []
 
 
 def test_node_prints_the_persona(variables: dict[str, str]) -> None:
     patient = [program("node"), "lookup.mjs"]
-    assert printed([*patient, NAMED, "30000"], variables) == ["gamer 0.7"]
-    assert printed([*patient, TORN, "30000"], variables) == ["baseline: ambiguous"]
-    assert printed([*patient, "nobody", "30000"], variables) == ["baseline: unknown"]
+    assert run_example([*patient, NAMED, "30000"], variables) == ["gamer 0.7"]
+    assert run_example([*patient, TORN, "30000"], variables) == ["baseline: ambiguous"]
+    assert run_example([*patient, "nobody", "30000"], variables) == ["baseline: unknown"]
 
 
 async def test_node_reads_what_is_no_record_as_a_baseline(
@@ -199,7 +201,7 @@ async def test_node_reads_what_is_no_record_as_a_baseline(
     async with client_of(place.redis_url) as redis:
         for name, value in {"broken": b"{", "strange": b'{"a":1}', "none": b"null"}.items():
             await redis.set(f"{place.prefix}persona:{name}", value)
-            found = printed([node, "lookup.mjs", name, "30000"], variables)
+            found = run_example([node, "lookup.mjs", name, "30000"], variables)
             assert found == ["baseline: unreadable"]
 
 
@@ -208,7 +210,7 @@ def test_node_does_not_wait_for_a_redis_that_is_silent_or_away(variables: dict[s
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (silent.getsockname()[1], 1):
             away = variables | {"STREAM_PERSONA_REDIS_URL": f"redis://127.0.0.1:{port}/0"}
-            assert printed([node, "lookup.mjs", NAMED], away) == ["baseline: unreachable"]
+            assert run_example([node, "lookup.mjs", NAMED], away) == ["baseline: unreachable"]
 
 
 # --- what their README promises ---

@@ -31,7 +31,7 @@ async def send(producer: AIOKafkaProducer, topic: str, *messages: tuple[str, byt
         await producer.send_and_wait(topic, value, customer.encode())
 
 
-async def watched(kind: str, kafka: Kafka, topic: str, number: int) -> list[Change]:
+async def watch(kind: str, kafka: Kafka, topic: str, number: int) -> list[Change]:
     """The first changes that a client of this kind yields from the beginning on."""
     if kind == "sync":
         with PersonaClient() as client:
@@ -57,7 +57,7 @@ async def test_each_change_is_watched_once_and_a_deletion_begins_anew(
     await send(
         producer, topic, first, other, first, ("a", b"no change"), second, ("a", None), first
     )
-    found = await watched(kind, kafka, topic, 5)
+    found = await watch(kind, kafka, topic, 5)
     seen = [(each.customer_id, each.revision, each.deleted) for each in found]
     assert seen == [("a", 1, False), ("b", 1, False), ("a", 2, False), ("a", 0, True),
                     ("a", 1, False)]  # fmt: skip

@@ -35,7 +35,7 @@ TOYS = Affinities({
 })  # fmt: skip
 
 
-def normalised(shares: dict[str, float]) -> dict[str, float]:
+def normalise(shares: dict[str, float]) -> dict[str, float]:
     total = sum(shares.values())
     return {persona: share / total for persona, share in shares.items()}
 
@@ -47,7 +47,7 @@ def test_a_ranking_holds_every_item_once_and_its_scores_fall(
     lifts: dict[str, dict[str, float]],
     strength: float,
 ) -> None:
-    found = rank(items, normalised(shares) if shares else {}, Affinities(lifts), strength)
+    found = rank(items, normalise(shares) if shares else {}, Affinities(lifts), strength)
     assert sorted(each.position for each in found) == list(range(len(items)))
     assert all(items[each.position] is each.item for each in found)
     scores = [each.score for each in found]
@@ -71,7 +71,7 @@ def test_the_item_of_more_affinity_comes_first_of_two_with_one_score(
     strength: float,
 ) -> None:
     level = [{**item, "score": -1.5} for item in items]
-    found = rank(level, normalised(shares) if shares else {}, Affinities(lifts), strength)
+    found = rank(level, normalise(shares) if shares else {}, Affinities(lifts), strength)
     if strength > 0.01:
         affinities = [each.affinity for each in found]
         assert affinities == pytest.approx(sorted(affinities, reverse=True))

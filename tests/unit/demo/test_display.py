@@ -30,7 +30,7 @@ def status(**fields: object) -> Status:
     return Status(**facts | fields)  # type: ignore[arg-type]
 
 
-def shown(kind: type[LiveDisplay | PlainDisplay], *statuses: Status) -> str:
+def render(kind: type[LiveDisplay | PlainDisplay], *statuses: Status) -> str:
     console = Console(record=True, width=120, force_terminal=kind is LiveDisplay, quiet=False)
     with kind(console) as display:
         for each in statuses:
@@ -42,19 +42,19 @@ def shown(kind: type[LiveDisplay | PlainDisplay], *statuses: Status) -> str:
 def test_both_displays_show_pace_accuracy_and_the_latest_shift(
     kind: type[LiveDisplay | PlainDisplay], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = shown(kind, status()) + capsys.readouterr().out
+    text = render(kind, status()) + capsys.readouterr().out
     for part in ("568", "2017-07-14", "100.0%", "ambiguous → a", "grocery/cat-food ×5.1"):
         assert part in text
 
 
 def test_a_plain_line_comes_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    text = shown(PlainDisplay, *(status(seconds=10 + i / 4) for i in range(40)))
+    text = render(PlainDisplay, *(status(seconds=10 + i / 4) for i in range(40)))
     assert text.count("2017-07-14") == 2
 
 
 def test_a_slowed_feed_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "slowed" in shown(PlainDisplay, status(slowed=True))
-    assert "slowed" not in shown(PlainDisplay, status())
+    assert "slowed" in render(PlainDisplay, status(slowed=True))
+    assert "slowed" not in render(PlainDisplay, status())
 
 
 def test_a_terminal_gets_the_live_display() -> None:

@@ -1,4 +1,4 @@
-"""The team study: who is studied, which persona they have, and who is held back."""
+"""The team study: the households that are active, their personas, and those held back."""
 
 from collections import Counter
 from collections.abc import Iterable

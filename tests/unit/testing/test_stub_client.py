@@ -35,7 +35,7 @@ def call(answer: Any) -> Any:
     return asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
 
 
-def changes(watching: Iterator[Change] | AsyncIterator[Change]) -> list[Change]:
+def collect_changes(watching: Iterator[Change] | AsyncIterator[Change]) -> list[Change]:
     async def collect(stream: AsyncIterator[Change]) -> list[Change]:
         return [change async for change in stream]
 
@@ -98,14 +98,14 @@ def test_items_are_ranked_by_the_affinities_of_now(stub: Stub) -> None:
 
 def test_a_watcher_is_given_each_change_once_and_may_begin_again(stub: Stub) -> None:
     stub.set("c", "gamer")
-    assert [change.persona for change in changes(stub.watch())] == ["gamer"]
+    assert [change.persona for change in collect_changes(stub.watch())] == ["gamer"]
     stub.set("c", "parent", source="assigned")
     stub.forget("c")
-    seen = changes(stub.watch("broker:9092", "persona-changes", group="mine"))
+    seen = collect_changes(stub.watch("broker:9092", "persona-changes", group="mine"))
     assert [(each.previous, each.persona, each.cause, each.deleted) for each in seen] == [
         ("gamer", "parent", "assignment", False), (None, None, "", True),
     ]  # fmt: skip
-    assert len(changes(stub.watch(from_beginning=True))) == 3
+    assert len(collect_changes(stub.watch(from_beginning=True))) == 3
 
 
 def shape(value: object) -> object:
