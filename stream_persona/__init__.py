@@ -1,4 +1,4 @@
-"""stream_persona: the behavioural persona of a shopper, queryable at decision time.
+"""stream_persona: the behavioural persona of a shopper, for decisions at request time.
 
-Importing the package does nothing; each part is imported where it is used.
+Importing the package does nothing; each module is imported where it is used.
 """

@@ -1,4 +1,4 @@
-"""``python -m stream_persona``: the same as the console script ``stream-persona``."""
+"""``python -m stream_persona``: the console script ``stream-persona``."""
 
 from stream_persona.cli.main import main
 

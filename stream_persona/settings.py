@@ -1,4 +1,4 @@
-"""One frozen settings object, from the environment and an optional ``.env`` file.
+"""The settings: one immutable object, from the environment and an optional ``.env`` file.
 
 Every field is the variable ``STREAM_PERSONA_<FIELD>``; ``README.md`` lists them.
 """
@@ -17,7 +17,7 @@ from stream_persona.errors import SettingsError
 
 
 class Settings(BaseSettings):
-    """Where things are and how much of them to use; what personas mean is the taxonomy's."""
+    """Addresses, names and limits of a deployment; the personas are defined by the taxonomy."""
 
     model_config = SettingsConfigDict(
         env_prefix="STREAM_PERSONA_", env_file=".env", extra="ignore", frozen=True
@@ -55,12 +55,13 @@ class Settings(BaseSettings):
         1_000_000, description="most bytes of a request's body"
     )
     api_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="requests a second of a key, or of an address without keys; 0: any number"
+        0.0,
+        description="requests a second of a key, or of an address without keys; 0: any number",
     )
     rank_holdout: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="share of the customers whose `/v1/rank` keeps the order, to compare with"
+        0.0, description="share of the customers whose `/v1/rank` keeps the order, for comparison"
     )
-    rank_salt: str = Field("", description="another one draws the held-out customers anew")
+    rank_salt: str = Field("", description="salt of the hold-out; another one draws another group")
     metrics_host: str = Field("127.0.0.1", description="address of the worker's metrics")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         9464, description="port of the worker's metrics; a taken one moves to a free one"
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
     )
 
     max_batch_records: Annotated[int, Field(gt=0, le=100_000)] = Field(
-        8_000, description="most records that are walked at once"
+        8_000, description="most records that are processed as one batch"
     )
     commit_interval: Annotated[float, Field(gt=0, le=60)] = Field(
         1.0, description="seconds between offset commits"
@@ -92,13 +93,14 @@ class Settings(BaseSettings):
         "additive", description="`additive`, or `module:Class` of a River classifier as the model"
     )
     challengers: str = Field(
-        "", description="River classifiers judged beside the model, `module:Class,...`"
+        "", description="River classifiers evaluated beside the model, `module:Class,...`"
     )
     sweep_rate: Annotated[float, Field(ge=0)] = Field(
-        5_000.0, description="shoppers a second that a worker scores again when the model moved"
+        5_000.0,
+        description="shoppers a second that a worker scores again when the model moved",
     )
     session_timeout: Annotated[float, Field(ge=1, le=1800)] = Field(
-        30.0, description="seconds after which the group gives up on a silent worker"
+        30.0, description="seconds after which a silent worker loses its partitions"
     )
     cached_customers: Annotated[int, Field(gt=0)] = Field(
         100_000, description="most customer records that a worker keeps in memory"
@@ -123,32 +125,32 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of the API; none when it needs none."""
-        return _listed(self.api_keys)
+        """The keys of the API; empty when callers need none."""
+        return _split(self.api_keys)
 
     @property
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may call the API."""
-        return _listed(self.api_cors_origins)
+        return _split(self.api_cors_origins)
 
     @field_validator("api_cors_origins")
     @classmethod
-    def _are_origins(cls, text: str) -> str:
-        for origin in _listed(text):
+    def _check_origins(cls, text: str) -> str:
+        for origin in _split(text):
             if not re.fullmatch(r"\*|https?://[^/?#\s]+", origin):
                 raise ValueError("expected origins such as https://shop.example, without a path")
         return text
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def _split(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment; ``overrides`` win.
+    """Load the settings from the environment; ``overrides`` win.
 
     Raises:
-        SettingsError: names each wrong variable and what was expected.
+        SettingsError: the message names each wrong variable and what was expected.
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]

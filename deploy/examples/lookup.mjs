@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 const url = new URL(process.env.STREAM_PERSONA_REDIS_URL || "redis://localhost:6379/0");
 const prefix = process.env.STREAM_PERSONA_PREFIX ?? "";
 
-/** What is known of a customer; `persona` null means: rank as you would without it. */
+/** Looks up a customer; `persona` null means: rank as you would without it. */
 export async function lookup(customerId, milliseconds = 50) {
   try {
     return parsed(await get(`${prefix}persona:${customerId}`, milliseconds));
@@ -19,7 +19,7 @@ export async function lookup(customerId, milliseconds = 50) {
   }
 }
 
-/** The same from a public record, as Redis gave it. */
+/** Parses a public record, as Redis gave it. */
 export function parsed(record) {
   if (record === null) return { persona: null, fallback: "unknown" };
   try {
@@ -31,25 +31,25 @@ export function parsed(record) {
   }
 }
 
-/** The value of a key, null where there is none; fails when it takes longer than it may. */
+/** Reads the value of a key, null where there is none; rejects after the time-out. */
 function get(key, milliseconds) {
-  const asked = [["GET", key]];
+  const commands = [["GET", key]];
   const database = url.pathname.slice(1);
-  if (database) asked.unshift(["SELECT", database]);
+  if (database) commands.unshift(["SELECT", database]);
   const [user, password] = [url.username || "default", url.password].map(decodeURIComponent);
-  if (password) asked.unshift(["AUTH", user, password]);
+  if (password) commands.unshift(["AUTH", user, password]);
   return new Promise((resolve, reject) => {
     const socket = (url.protocol === "rediss:" ? tls : net).connect({
       host: url.hostname.replace(/^\[|\]$/g, ""),
       port: Number(url.port || 6379),
     });
     const timer = setTimeout(() => socket.destroy(new Error("too late")), milliseconds);
-    let heard = Buffer.alloc(0);
+    let received = Buffer.alloc(0);
     socket.on("data", (bytes) => {
-      heard = Buffer.concat([heard, bytes]);
+      received = Buffer.concat([received, bytes]);
       try {
-        const found = replies(heard);
-        if (found.length < asked.length) return;
+        const found = replies(received);
+        if (found.length < commands.length) return;
         resolve(found.at(-1));
         socket.destroy();
       } catch (error) {
@@ -61,7 +61,7 @@ function get(key, milliseconds) {
       clearTimeout(timer);
       reject(new Error("closed")); // of no effect once it is resolved
     });
-    socket.write(asked.map(command).join(""));
+    socket.write(commands.map(command).join(""));
   });
 }
 
@@ -70,7 +70,7 @@ function command(words) {
   return `*${words.length}\r\n${sized.join("")}`;
 }
 
-/** The replies that have come in whole: texts, or null. */
+/** Parses the replies that are complete: texts, or null. */
 function replies(buffer) {
   const found = [];
   let at = 0;

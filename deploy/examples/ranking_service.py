@@ -7,8 +7,8 @@
       [{"product_id": "P-3", "category": "books", "score": 2.0},
        {"product_id": "P-17", "category": "baby/diapers", "score": 1.5}]'
 
-Who is ambiguous, unknown, or not looked up within 50 ms gets the items in the order they came in,
-which is your baseline; ``fallback`` then says why.
+A shopper who is ambiguous, unknown, or not looked up within 50 ms gets the items in the order they
+came in, which is your baseline; ``fallback`` is the reason.
 """  # noqa: INP001 - an example is run where it lies, it is no package
 
 import os

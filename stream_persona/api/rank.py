@@ -1,7 +1,7 @@
 """``POST /v1/rank``: a caller's items in the order that suits a shopper, as the client's ``rank``.
 
-What decides is ``stream_persona.ranking``. Affinities are those of the model in use, the same
-that workers write to ``persona-affinity:*``.
+The decision is that of ``client.decision``. Affinities are those of the model in use, the same that
+workers write to ``persona-affinity:*``.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
-from stream_persona.client import ranking
-from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper, parsed
-from stream_persona.client.ranking import STRENGTH, Affinities, Ranked
+from stream_persona.client.decision import hold_out, rank_for
+from stream_persona.client.models import HOLDOUT, parse_shopper
+from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.errors import QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
     from stream_persona.api.model_reader import Reader
+    from stream_persona.client.decision import Ranking
+    from stream_persona.client.models import Shopper
+    from stream_persona.client.ranking import Ranked
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.predictor import Predictor
@@ -28,11 +31,9 @@ if TYPE_CHECKING:
 
 #: Most items of a request.
 MOST_ITEMS: Final = 1_000
-#: The strength beyond which nothing is left of the caller's own scores.
-MOST_STRENGTH: Final = 10.0
 #: Seconds that a request waits for affinities of a new model before it uses those of the last one.
 PATIENCE: Final = 0.05
-#: Most of a score or a price, so that no product of them is beyond what a number can be.
+#: Most of a score or a price, so that no product of them overflows.
 _MOST: Final = 1e100
 
 EXAMPLE: Final[dict[str, JsonValue]] = {
@@ -48,7 +49,7 @@ _Text = Annotated[StrictStr, Field(max_length=1_024)]
 
 
 class RankItem(BaseModel):
-    """An item with what events tell of items; other fields come back as they are."""
+    """An item with the fields of an event's item; other fields come back as they are."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, JsonValue]
@@ -101,72 +102,59 @@ class Ranker:
         self._separator = taxonomy.features.category_separator
         self._tables = tables
         self._reader = reader
-        self._deriving: asyncio.Task[None] | None = None
-        self._of: tuple[str, int] | None = None
+        self._derivation: asyncio.Task[None] | None = None
+        self._derived_from: tuple[str, int] | None = None
         self._affinities = Affinities({})
 
     async def rank(self, request: RankRequest) -> bytes:
-        """The answer, as JSON.
+        """Rank a request's items; return the answer as JSON.
 
         Raises:
-            DecodeError: the customer id could not be one.
+            DecodeError: the customer id is malformed.
             QueryError: an item holds what can't be sent back.
             UnavailableError: Redis stayed away.
         """
         check_id(request.customer_id)
+        shopper = await self._look_up(request.customer_id)
+        if shopper.persona is not None:
+            await self._renew_affinities()
         items = [item.model_dump(exclude_unset=True) for item in request.items]
-        shopper = await self._shopper(request.customer_id)
-        known = await self._known() if shopper.persona is not None else Affinities({})
-        if known:
-            likely = _distribution(shopper)
-            ranked = ranking.rank(items, likely, known, request.strength, self._separator)
-            return _answer(request, shopper, ranked, None)
-        reason = (shopper.fallback or UNKNOWN) if shopper.persona is None else UNREACHABLE
-        return _answer(request, shopper, ranking.as_given(items), reason)
+        ranking = rank_for(shopper, items, self._affinities, request.strength, self._separator)
+        return _encode(ranking, request.strength)
 
-    async def _shopper(self, customer_id: str) -> Shopper:
-        if ranking.in_holdout(customer_id, self._holdout, self._salt):
-            return Shopper(customer_id, fallback=HOLDOUT)
-        return parsed(customer_id, await self._tables.public(customer_id))
+    async def _look_up(self, customer_id: str) -> Shopper:
+        held_out = hold_out(customer_id, self._holdout, self._salt)
+        return held_out or parse_shopper(customer_id, await self._tables.public(customer_id))
 
-    async def _known(self) -> Affinities:
-        """The affinities of the model in use, or of the one before while new ones take long."""
+    async def _renew_affinities(self) -> None:
+        """Use the affinities of the model in use, or the last ones while deriving takes long."""
         await self._reader.name_all()
         weights, names = self._reader.model.weights, self._reader.names
-        of = (weights.version, names.learned)
-        if self._of != of and self._deriving is None:
-            self._deriving = asyncio.create_task(self._derive(of, weights, names))
-        if self._deriving is not None:
-            await asyncio.wait([self._deriving], timeout=PATIENCE if self._of else None)
-        return self._affinities
+        source = (weights.version, names.learned)
+        if self._derived_from != source and self._derivation is None:
+            self._derivation = asyncio.create_task(self._derive(source, weights, names))
+        if self._derivation is not None:
+            timeout = PATIENCE if self._derived_from else None
+            await asyncio.wait([self._derivation], timeout=timeout)
 
-    async def _derive(self, of: tuple[str, int], weights: Predictor, names: TokenNames) -> None:
+    async def _derive(self, source: tuple[str, int], weights: Predictor, names: TokenNames) -> None:
         try:  # a large model takes a fraction of a second: off the event loop
             self._affinities = await asyncio.to_thread(
                 lambda: Affinities(affinities(weights, names.name))
             )
-            self._of = of
+            self._derived_from = source
         finally:
-            self._deriving = None
+            self._derivation = None
 
 
-def _distribution(shopper: Shopper) -> dict[str, float]:
-    """An assigned persona ranks alone."""
-    if shopper.persona is not None and shopper.source == "assigned":
-        return {shopper.persona: 1.0}
-    return dict(shopper.distribution)
-
-
-def _answer(
-    request: RankRequest, shopper: Shopper, ranked: list[Ranked], fallback: str | None
-) -> bytes:
+def _encode(ranking: Ranking, strength: float) -> bytes:
     answer = {
-        "customer_id": request.customer_id,
-        "persona": shopper.persona,
-        "fallback": fallback,
-        "strength": request.strength,
-        "group": "holdout" if fallback == HOLDOUT else "treatment",
-        "items": [_plain(each) for each in ranked],
+        "customer_id": ranking.shopper.customer_id,
+        "persona": ranking.shopper.persona,
+        "fallback": ranking.fallback,
+        "strength": strength,
+        "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
+        "items": [_as_dict(ranked) for ranked in ranking.items],
     }
     try:
         return encode(answer)
@@ -176,5 +164,5 @@ def _answer(
         ) from None
 
 
-def _plain(ranked: Ranked) -> dict[str, Any]:
+def _as_dict(ranked: Ranked) -> dict[str, Any]:
     return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}

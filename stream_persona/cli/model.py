@@ -1,4 +1,4 @@
-"""The commands on what learns personas from behaviour."""
+"""The command that compares the model with other classifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from stream_persona.cli.options import Json, configured
+from stream_persona.cli.options import Json, load_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from stream_persona.model.river_adapter import Example
     from stream_persona.settings import Settings
 
-#: Seconds that a person at a terminal waits for a Redis that is away.
+#: Seconds to wait for a Redis that does not answer: a person waits at a terminal.
 _PATIENCE: Final = 10.0
 
-group = typer.Typer(help="Work on what learns personas from behaviour.")
+group = typer.Typer(help="Compare the model that learns personas with other classifiers.")
 
 
 @group.command(
@@ -33,18 +33,19 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="MODULE:CLASS",
-            help="A River classifier, several times for several; those of the settings by default.",
+            help="A River classifier; may be repeated. Default: those of the settings.",
         ),
     ] = None,
     in_time: Annotated[
         bool,
-        typer.Option("--in-time", help="Judge in the order of assignments, not in five folds."),
+        typer.Option("--in-time", help="Evaluate in the order of assignments, not in five folds."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Judge the model and River's classifiers on all labelled customers, beside the class prior.
+    """Compare the model with River's classifiers, and with the class prior.
 
-    Each is judged on customers that it has not learned, on the records as they are stored now.
+    Each is evaluated on all labelled customers, with the records that are stored now, and never on
+    a customer that it has learned from.
     """
     from dataclasses import asdict
 
@@ -53,23 +54,23 @@ def compare(
     from stream_persona.model.river_adapter import specifications
     from stream_persona.store.blas import limit_blas_threads
 
-    settings, taxonomy = configured()
+    settings, taxonomy = load_configuration()
     rivals = challenger or specifications(settings.challengers) or comparison.USUAL
     models = comparison.contestants([settings.model, *rivals], taxonomy)
     limit_blas_threads()
-    known = asyncio.run(stored(settings, taxonomy))
-    with progress("customers judged", len(known) * len(models)) as advance:
+    known = asyncio.run(load_examples(settings, taxonomy))
+    with progress("customers evaluated", len(known) * len(models)) as advance:
         rows = comparison.compare(
             known, models, taxonomy, time.perf_counter, advance, in_time=in_time
         )
     if as_json:
         print_json({"customers": len(known), "models": [asdict(row) for row in rows]})
     else:
-        show(rows)
+        print_table(rows)
 
 
-async def stored(settings: Settings, taxonomy: Taxonomy) -> list[Example]:
-    """The labelled customers in Redis.
+async def load_examples(settings: Settings, taxonomy: Taxonomy) -> list[Example]:
+    """Load the labelled customers from Redis.
 
     Raises:
         UnavailableError: Redis does not answer.
@@ -85,8 +86,8 @@ async def stored(settings: Settings, taxonomy: Taxonomy) -> list[Example]:
         await tables.close()
 
 
-def show(rows: Sequence[Row]) -> None:
-    """A table of the rows, for people; whoever is out is told below it."""
+def print_table(rows: Sequence[Row]) -> None:
+    """Print a table of the models, and below it why any of them failed."""
     from rich.console import Console
     from rich.table import Table
 

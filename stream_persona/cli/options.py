@@ -1,11 +1,11 @@
-"""What several commands share: arguments, settings, how results and mistakes are shown."""
+"""Arguments, settings and output that several commands share."""
 
 from __future__ import annotations
 
 import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+#: Seconds of a unit.
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0}
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
 
 
-def configured() -> tuple[Settings, Taxonomy]:
-    """Settings from the environment, and the taxonomy that they name.
+def load_configuration() -> tuple[Settings, Taxonomy]:
+    """Load the settings from the environment, and the taxonomy that they name.
 
     Raises:
-        ConfigError: says what is wrong with which.
+        ConfigError: a setting or the taxonomy is wrong; the message names it.
     """
     from stream_persona.domain.taxonomy import load
     from stream_persona.settings import load_settings
@@ -30,15 +33,16 @@ def configured() -> tuple[Settings, Taxonomy]:
     return settings, load(settings.taxonomy)
 
 
-def duration(text: str) -> float:
-    """The seconds that an option's value names."""
-    from stream_persona.cli import terminal
+def parse_duration(text: str) -> float:
+    """Parse the seconds of ``250ms``, ``60s``, ``5m``, ``1h`` or of a plain number of seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is no duration; write 60s, 5m or 1h")
+    return float(found[1]) * _SECONDS[found[2] or "s"]
 
-    return terminal.duration(text)
 
-
-def moment(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 time or date (UTC where it has no offset)."""
+def parse_time(text: str) -> int:
+    """Parse an RFC 3339 time or date (UTC where it has no offset), or epoch milliseconds."""
     if re.fullmatch(r"\d{5,}", text):
         return int(text)
     try:
@@ -49,14 +53,14 @@ def moment(text: str) -> int:
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
-def end(message: str, code: int) -> NoReturn:
-    """Leave with one line on standard error."""
-    print(message, file=sys.stderr)  # noqa: T201 - the one line that a caller reads
+def exit_with(message: str, code: int) -> NoReturn:
+    """End the process with a message on standard error."""
+    print(message, file=sys.stderr)  # noqa: T201 - for the caller
     sys.exit(code)
 
 
-def show_facts(facts: dict[str, Any], *, as_json: bool) -> None:
-    """The result of a command, for people or for programs."""
+def print_result(facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print the result of a command, as a table or as JSON."""
     from stream_persona.cli.terminal import print_facts, print_json
 
     (print_json if as_json else print_facts)(facts)

@@ -1,4 +1,4 @@
-"""The command that folds files or topics again."""
+"""The command that replays files or topics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stream_persona.cli.options import Json, configured, moment, show_facts
+from stream_persona.cli.options import Json, load_configuration, parse_time, print_result
 
 if TYPE_CHECKING:
     from stream_persona.settings import Settings
@@ -24,41 +24,54 @@ group = typer.Typer()
 def replay(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILES]...", help="JSON Lines or Parquet, the oldest first."),
+        typer.Argument(metavar="FILES", help="JSON Lines or Parquet, the oldest first."),
     ] = None,
     kind: Annotated[
         Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
-        typer.Option(help="What the files hold; else each line's field 'topic' says it."),
+        typer.Option(
+            help="The kind of events in the files; without it each line names its 'topic'."
+        ),
     ] = None,
     topic: Annotated[
-        list[str] | None, typer.Option(help="A topic to replay, several times for several.")
+        list[str] | None, typer.Option(help="A topic to replay; may be repeated.")
     ] = None,
-    from_offset: Annotated[int | None, typer.Option(min=0, help="From this offset on.")] = None,
+    from_offset: Annotated[
+        int | None, typer.Option(min=0, help="Replay from this offset on.")
+    ] = None,
     from_time: Annotated[
-        int | None, typer.Option(parser=moment, metavar="TIME", help="From this arrival on.")
+        int | None,
+        typer.Option(
+            parser=parse_time, metavar="TIME", help="Replay what arrived at this time or later."
+        ),
     ] = None,
-    to_offset: Annotated[int | None, typer.Option(min=0, help="Up to before this offset.")] = None,
+    to_offset: Annotated[
+        int | None, typer.Option(min=0, help="Replay what is before this offset.")
+    ] = None,
     to_time: Annotated[
-        int | None, typer.Option(parser=moment, metavar="TIME", help="Up to before this arrival.")
+        int | None,
+        typer.Option(
+            parser=parse_time, metavar="TIME", help="Replay what arrived before this time."
+        ),
     ] = None,
     publish: Annotated[
         Literal["changes", "none"],
-        typer.Option(help="Publish one change of each customer whose persona shifted, or none."),
+        typer.Option(help="Publish one change for each customer whose persona shifted, or none."),
     ] = "changes",
     dead_letters: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write what cannot be read.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the lines that cannot be read to this file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fold events of files or topics into the stored records, and speak once at the end.
+    """Replay events from files or topics into the stored records, and publish once at the end.
 
-    Without FILES it reads topics: all five inputs from beginning to end, unless told otherwise.
-    Events that were applied before change nothing: those of topics are known by their offset,
-    those of files by the path as given and the line.
+    Without FILES it reads topics: all five inputs from beginning to end, unless the options limit
+    them. Events that were applied before change nothing: those of topics are recognised by their
+    offset, those of files by the path as given and the line.
 
-    Stop the workers first: a replay claims the partitions it writes, which fences workers out, so
-    it does not start while the group has members. A replay that was broken off can be started
-    again.
+    Stop the workers first: a replay claims the partitions that it writes, which fences workers
+    out, so it does not start while the group has members. A replay that was interrupted can be
+    started again.
 
     The exit code is 3 when some lines could not be read; all others were replayed.
     """
@@ -72,22 +85,23 @@ def replay(
         raise typer.BadParameter("FILES and a range of topics exclude each other")
     if kind and not files:
         raise typer.BadParameter("--kind is for FILES; topics are named with --topic")
-    settings, taxonomy = configured()
+    settings, taxonomy = load_configuration()
     request = Request(
         files=files or (),
         kind=KIND_NAMES.index(kind) if kind else None,
-        kinds=_kinds(topic or list(settings.input_topics), settings),
+        kinds=_find_kinds(topic or list(settings.input_topics), settings),
         span=span,
         publish=publish == "changes",
         dead_letters=dead_letters,
     )
     summary = asyncio.run(backfill(settings, taxonomy, request, progress))
-    show_facts(summary.plain(), as_json=as_json)
+    print_result(summary.plain(), as_json=as_json)
     if summary.unreadable:
         raise typer.Exit(3)
 
 
-def _kinds(topics: list[str], settings: Settings) -> list[int]:
+def _find_kinds(topics: list[str], settings: Settings) -> list[int]:
+    """Return the kinds of input topics, which are named as in the settings or as kinds are."""
     from stream_persona.replay.files import KIND_NAMES
 
     known = {name: kind for kind, name in enumerate(KIND_NAMES)}

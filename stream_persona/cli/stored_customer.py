@@ -1,4 +1,4 @@
-"""What is stored of one customer, for the command line."""
+"""What is stored of one customer, as facts for a terminal or a program."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-#: Seconds that a person at a terminal waits for a Redis that is away.
+#: Seconds to wait for a Redis that does not answer: a person waits at a terminal.
 _PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What is stored of a customer: the public record as it is, the private one as facts."""
+class StoredCustomer:
+    """The public record of a customer as it is stored, and the private one as facts."""
 
     customer_id: str
     public: dict[str, Any] | None
     private: dict[str, Any]
 
 
-async def find(
+async def load(
     settings: Settings, taxonomy: Taxonomy, customer_id: str, tokens: int
-) -> Stored | None:
-    """Everything stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
+) -> StoredCustomer | None:
+    """Load what is stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
 
     A customer who was deleted is unknown, too.
 
     Raises:
-        DecodeError: nobody can have this id.
+        DecodeError: the id is malformed.
         UnavailableError: Redis does not answer.
     """
     check_id(customer_id)
@@ -65,26 +65,28 @@ async def find(
     if record.is_marker:
         return None
     published = msgspec.json.decode(public) if public else None
-    facts = _facts(record, settings)
-    facts |= {"bytes": len(blob), **_behaviour(record, taxonomy, tokenizer, tokens)}
-    return Stored(customer_id, published, facts)
+    facts = _describe_record(record, settings)
+    facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
+    return StoredCustomer(customer_id, published, facts)
 
 
-def _facts(record: Record, settings: Settings) -> dict[str, Any]:
+def _describe_record(record: Record, settings: Settings) -> dict[str, Any]:
     return {
-        "clock": _time(record.counts.clock),
+        "clock": _format_time(record.counts.clock),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
         "active_label": record.active_label(),
         "revision": record.published.revision if record.published else 0,
-        "deleted_at": _time(record.deleted_at),
-        "positions": {_source(key, settings): at for key, at in sorted(record.positions.items())},
+        "deleted_at": _format_time(record.deleted_at),
+        "positions": {
+            _describe_source(key, settings): at for key, at in sorted(record.positions.items())
+        },
     }
 
 
-def _behaviour(
+def _describe_behaviour(
     record: Record, taxonomy: Taxonomy, tokenizer: Tokenizer, count: int
 ) -> dict[str, Any]:
-    """The evidence and the heaviest tokens, decayed to the record's own clock."""
+    """Return the evidence and the heaviest tokens, decayed to the record's own clock."""
     profile = profiles([record.counts], taxonomy.features)
     (evidence,) = profile.events.tolist()
     weights = profile.shares * evidence
@@ -99,13 +101,13 @@ def _behaviour(
     }
 
 
-def _source(key: int, settings: Settings) -> str:
-    """Where an applied event came from: ``purchases/3``, or a file that was replayed."""
+def _describe_source(key: int, settings: Settings) -> str:
+    """Name an input: ``purchases/3``, or ``purchases/file-...`` for a replayed file."""
     topic, partition = settings.input_topics[key >> 16 & 7], key & 0xFFFF
     if partition & FILE_BIT:
         return f"{topic}/file-{key >> 19:011x}"
     return f"{topic}/{partition}"
 
 
-def _time(at: int) -> str | None:
+def _format_time(at: int) -> str | None:
     return rfc3339(at) if at else None

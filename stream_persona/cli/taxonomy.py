@@ -1,4 +1,4 @@
-"""The commands on the file that says which personas there are."""
+"""The command on a taxonomy file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_persona.cli.options import Json, show_facts
+from stream_persona.cli.options import Json, print_result
 from stream_persona.errors import TaxonomyError
 
-group = typer.Typer(help="Work on the file that says which personas there are.")
+group = typer.Typer(help="Check the file that defines the personas.")
 
 
 @group.command(epilog="Example: stream-persona taxonomy check personas.toml")
@@ -18,7 +18,7 @@ def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A taxonomy, in TOML.")],
     as_json: Json = False,
 ) -> None:
-    """Say whether a taxonomy file is sound, or every mistake with its line (exit code 2)."""
+    """Check a taxonomy file: print its personas, or every mistake with its line (exit code 2)."""
     from stream_persona.cli.terminal import print_json
     from stream_persona.domain.taxonomy import load
 
@@ -37,4 +37,4 @@ def check(
         "version": taxonomy.version,
         "personas": taxonomy.names,
     }
-    show_facts(facts, as_json=as_json)
+    print_result(facts, as_json=as_json)

@@ -10,21 +10,25 @@
         ...  # the baseline ranking
     personas.rank(items, "CUST-04812").order  # the same decision, made for you
 
-A lookup needs ``redis`` and ``orjson`` alone, ``watch`` needs ``aiokafka`` as well. None of them
-fails a request: one that can't be answered says so in ``fallback`` and is counted in ``fallbacks``.
+A lookup needs ``redis`` and ``orjson`` alone, ``watch`` needs ``aiokafka`` as well. No lookup and
+no ranking fails a request: one without a persona has the reason in ``fallback`` and is counted in
+``fallbacks``.
 
-**Cache.** With ``cache=10_000`` that many shoppers are kept in memory. The workers tell of every
-change on a channel, which the client listens to from its first lookup on: what has changed is
-forgotten at once, and while the channel is away nothing is kept. A connection that is dead without
-saying so is found out after ``CHANNEL_SECONDS``, twice.
+**Cache.** With ``cache=10_000`` that many shoppers are kept in memory. The workers publish every
+change on a channel, to which the client subscribes with its first lookup: a shopper that has
+changed is dropped at once, and while there is no subscription nothing is kept. A dead connection
+that was never closed is discovered after twice ``CHANNEL_SECONDS``.
 
 **Hold-out.** With ``holdout=0.1`` a tenth of the customers, always the same ones, keep the baseline
-ranking, with the fallback ``holdout``. Compare what they buy with what the others do; ``salt``
-draws them anew for the next experiment.
+ranking, with the fallback ``holdout``. Compare what they buy with what the others do; another
+``salt`` draws another tenth, for the next experiment.
+
+To test code that uses a client, without a server, there is ``stream_persona.testing.client``.
 """
 
 from stream_persona.client.async_client import AsyncPersonaClient
-from stream_persona.client.base import TIMEOUT, Options, Ranking
+from stream_persona.client.base import TIMEOUT, Options
+from stream_persona.client.decision import Ranking
 from stream_persona.client.models import (
     AMBIGUOUS,
     FALLBACKS,

@@ -3,69 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from stream_persona.client.base import AWAY, CHANNEL_SECONDS, TIMEOUT, Lookups
+from stream_persona.client.base import (
+    CHANNEL_SECONDS,
+    RECONNECT_SECONDS,
+    REDIS_ERRORS,
+    TIMEOUT,
+    BaseClient,
+)
 from stream_persona.client.changes import watch
-from stream_persona.client.models import UNREACHABLE, Shopper, parsed
+from stream_persona.client.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from typing import Unpack
 
-    from stream_persona.client.base import Options, Ranking
-    from stream_persona.client.models import Change
+    from stream_persona.client.base import Options
+    from stream_persona.client.cache import ShopperCache
+    from stream_persona.client.decision import Ranking
+    from stream_persona.client.models import Change, Shopper
 
 
-class AsyncPersonaClient(Lookups):
-    """The same on an event loop."""
+class AsyncPersonaClient(BaseClient):
+    """Lookups on one event loop. See ``Options``."""
 
     def __init__(self, url: str = "redis://localhost:6379/0", **options: Unpack[Options]) -> None:
         super().__init__(**options)
         timeout = options.get("timeout", TIMEOUT)
-        self._clustered = bool(options.get("cluster"))
-        kind: Any = RedisCluster if self._clustered else Redis
+        self._is_cluster = bool(options.get("cluster"))
+        kind: Any = RedisCluster if self._is_cluster else Redis
         self._redis: Any = kind.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
         )  # fmt: skip
-        self._following: asyncio.Task[None] | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._renewal: asyncio.Task[None] | None = None
 
     async def get(self, customer_id: str) -> Shopper:
-        """A customer's persona of now."""
-        if self._recent is not None:
-            return (await self.get_many([customer_id]))[customer_id]
-        try:
-            blob = await self._redis.get(self._key(customer_id))
-        except AWAY:
-            return self._told(Shopper(customer_id, fallback=UNREACHABLE))
-        return self._told(parsed(customer_id, blob))
+        """Return a customer's persona of now."""
+        shopper = (await self._look_up([customer_id]))[customer_id]
+        self._count(shopper.fallback)
+        return shopper
 
     async def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
-        """The personas of several customers, in one round trip."""
-        customers = list(dict.fromkeys(customer_ids))
-        recent = self._recent
-        if recent is None:
-            looked_up = await self._looked_up(customers)
-            return {shopper.customer_id: self._told(shopper) for shopper in looked_up}
-        if self._following is None:
-            self._following = asyncio.create_task(self._listen())
-        found = {customer: recent.get(customer) for customer in customers}
-        missing = [customer for customer, kept in found.items() if kept is None]
-        asked = [recent.asking(customer) for customer in missing]
-        answers = [Shopper(customer, fallback=UNREACHABLE) for customer in missing]
-        try:
-            answers = await self._looked_up(missing)
-        finally:  # also when the caller gives up
-            for mark, shopper in zip(asked, answers, strict=True):
-                recent.keep(mark, shopper)
-        found |= zip(missing, answers, strict=True)
-        return {customer: self._told(kept) for customer, kept in found.items() if kept is not None}
+        """Return the personas of several customers, in one round trip."""
+        shoppers = await self._look_up(customer_ids)
+        for shopper in shoppers.values():
+            self._count(shopper.fallback)
+        return shoppers
 
     async def rank(
         self,
@@ -74,15 +65,12 @@ class AsyncPersonaClient(Lookups):
         *,
         strength: float | None = None,
     ) -> Ranking:
-        """Items in the order that suits the shopper; see ``PersonaClient.rank``."""
+        """Put items in the order that suits the shopper; see ``PersonaClient.rank``."""
         given = list(items)
-        held_out = self._held_out(given, customer_id)
-        if held_out is not None:
-            return held_out
-        shopper = await self.get(customer_id)
-        if shopper.persona is not None and self._due:
-            await self._renew(tuple(shopper.distribution))
-        return self._ranked(given, shopper, strength)
+        shopper = self._hold_out(customer_id) or (await self._look_up([customer_id]))[customer_id]
+        if shopper.persona is not None:
+            await self._renew_affinities(tuple(shopper.distribution))
+        return self._rank(shopper, given, strength)
 
     def watch(
         self,
@@ -92,7 +80,7 @@ class AsyncPersonaClient(Lookups):
         group: str | None = None,
         from_beginning: bool = False,
     ) -> AsyncIterator[Change]:
-        """Changes as they happen, each once, for ever; waits while the broker is away.
+        """Yield changes as they happen, each once, for ever; wait while the broker is away.
 
         ``from_beginning=True`` starts with the last known change of every customer (the topic is
         compacted). ``group`` shares the partitions among the watchers of one name, and begins
@@ -105,7 +93,7 @@ class AsyncPersonaClient(Lookups):
 
     async def close(self) -> None:
         """Give the connections back."""
-        tasks = [task for task in (self._following, self._renewing) if task is not None]
+        tasks = [task for task in (self._listener, self._renewal) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -117,51 +105,64 @@ class AsyncPersonaClient(Lookups):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _looked_up(self, customers: Sequence[str]) -> list[Shopper]:
-        if not customers:
-            return []
-        keys, redis = [self._key(customer) for customer in customers], self._redis
-        try:
-            ask = redis.mget_nonatomic if self._clustered else redis.mget
-            blobs = await ask(keys)
-        except AWAY:
-            return [Shopper(customer, fallback=UNREACHABLE) for customer in customers]
-        return [parsed(customer, blob) for customer, blob in zip(customers, blobs, strict=True)]
+    async def _look_up(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
+        if self._cache is not None and self._listener is None:
+            self._listener = asyncio.create_task(self._listen(self._cache))
+        with Lookup(customer_ids, self._cache) as lookup, suppress(*REDIS_ERRORS):
+            lookup.answer(await self._read_records(lookup.missing))
+        return lookup.shoppers
 
-    async def _renew(self, personas: Sequence[str]) -> None:
-        if not self._affinities:
-            await self._load(personas)
-        elif self._renewing is None or self._renewing.done():
-            self._renewing = asyncio.create_task(self._load(personas))
-
-    async def _load(self, personas: Sequence[str]) -> None:
-        try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for key in self._affinity_keys(personas):
-                pipeline.hgetall(key)
-            self._take_affinities(personas, await pipeline.execute())
-        except AWAY:
+    async def _renew_affinities(self, personas: Sequence[str]) -> None:
+        """Read affinities: at once when there are none yet, else while others use the old ones."""
+        if not self._renewal_is_due():
             return
+        if not self._affinities:
+            await self._load_affinities(personas)
+        elif self._claim_renewal():
+            self._renewal = asyncio.create_task(self._load_affinities(personas))
 
-    async def _listen(self) -> None:
-        recent = self._recent
-        while recent is not None:
+    async def _load_affinities(self, personas: Sequence[str]) -> None:
+        with suppress(*REDIS_ERRORS):
+            self._keep_affinities(personas, await self._read_affinities(personas))
+
+    async def _read_records(self, customer_ids: Sequence[str]) -> Sequence[bytes | None]:
+        """Return the public records; raises one of ``REDIS_ERRORS``."""
+        if not customer_ids:
+            return []
+        redis, keys = self._redis, self._record_keys(customer_ids)
+        if len(keys) == 1:
+            return [await redis.get(keys[0])]
+        records: list[bytes | None] = await (
+            redis.mget_nonatomic if self._is_cluster else redis.mget
+        )(keys)
+        return records
+
+    async def _read_affinities(self, personas: Sequence[str]) -> Sequence[dict[Any, Any]]:
+        """Return the personas' hashes of lifts; raises one of ``REDIS_ERRORS``."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in self._affinity_keys(personas):
+            pipeline.hgetall(key)
+        hashes: list[dict[Any, Any]] = await pipeline.execute()
+        return hashes
+
+    async def _listen(self, cache: ShopperCache) -> None:
+        while True:
             try:
-                await self._subscribed()
-            except AWAY:
+                await self._follow_channel()
+            except REDIS_ERRORS:
                 pass
             finally:
-                recent.begin(fresh=False)
-            await asyncio.sleep(0.5)
+                cache.suspend()
+            await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _subscribed(self) -> None:
-        if self._clustered:  # its client finds the nodes with the first command, but not for this
+    async def _follow_channel(self) -> None:
+        if self._is_cluster:  # its client finds the nodes with the first command, but not for this
             await self._redis.initialize()
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(self._channel)
-            silent = False
+            is_pinged = False
             while True:
                 message = await pubsub.get_message(timeout=CHANNEL_SECONDS)
-                silent = self._heard(message, silent=silent)
-                if silent:
+                is_pinged = self._receive(message, is_pinged=is_pinged)
+                if is_pinged:
                     await pubsub.ping()

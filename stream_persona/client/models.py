@@ -1,6 +1,6 @@
-"""What clients are told of a shopper, and of a change; typed, frozen, from the public JSON.
+"""A shopper and a change of one, parsed from the public JSON: typed and immutable.
 
-It needs ``orjson`` alone.
+This module needs ``orjson`` alone.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from stream_persona.client.ranking import Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Why a lookup has no persona: nobody knows the customer; the model is not sure; Redis did not
-#: answer in time; what is stored there is no public record. And why a ranking is the baseline
-#: besides: the customer is held out, or the items' scores are no numbers.
+#: Why a lookup has no persona: the customer has no record; the model is not sure; Redis did not
+#: answer in time; the value in Redis is no public record. A ranking also keeps the caller's order
+#: where affinities could not be read (``unreachable``) and for a customer who is held out.
 UNKNOWN, AMBIGUOUS, UNREACHABLE, UNREADABLE = "unknown", "ambiguous", "unreachable", "unreadable"
 HOLDOUT: Final = "holdout"
 FALLBACKS: Final = (UNKNOWN, AMBIGUOUS, UNREACHABLE, UNREADABLE, HOLDOUT)
 
-
-_NOTHING: Mapping[str, float] = MappingProxyType({})
+_EMPTY: Mapping[str, float] = MappingProxyType({})
 
 
 class Shopper(NamedTuple):
     """What is known of a customer. ``persona`` None means: rank as you would without it.
 
-    ``fallback`` says why there is no persona, None where there is one. ``distribution`` has a
+    ``fallback`` is why there is no persona, None where there is one. ``distribution`` has a
     probability for each persona, also while none is named; ``candidates`` are those that remain
     possible. ``evidence`` is the decayed number of events, ``revision`` that of the last change.
     """
@@ -40,7 +39,7 @@ class Shopper(NamedTuple):
     confidence: float = 0.0
     ambiguous: bool = True
     source: str = "predicted"
-    distribution: Mapping[str, float] = _NOTHING
+    distribution: Mapping[str, float] = _EMPTY
     candidates: tuple[str, ...] = ()
     why: tuple[Reason, ...] = ()
     evidence: float = 0.0
@@ -64,7 +63,7 @@ class Change(NamedTuple):
     confidence: float = 0.0
     ambiguous: bool = True
     source: str = "predicted"
-    distribution: Mapping[str, float] = _NOTHING
+    distribution: Mapping[str, float] = _EMPTY
     why: tuple[Reason, ...] = ()
     change_id: str = ""
     occurred_at: str = ""
@@ -72,17 +71,21 @@ class Change(NamedTuple):
     deleted: bool = False
 
 
-def parsed(customer_id: str, blob: bytes | None) -> Shopper:
-    """The shopper of a public record; whatever the bytes are, no exception."""
-    if blob is None:
+def parse_shopper(customer_id: str, record: bytes | None) -> Shopper:
+    """Parse a public record, None where there is none; no bytes raise an exception.
+
+    >>> parse_shopper("C-1", b"not JSON").fallback
+    'unreadable'
+    """
+    if record is None:
         return Shopper(customer_id)
     try:
-        return _shopper(customer_id, orjson.loads(blob))
+        return _shopper_of(customer_id, orjson.loads(record))
     except (KeyError, TypeError, ValueError, AttributeError):
         return Shopper(customer_id, fallback=UNREADABLE)
 
 
-def _shopper(customer_id: str, record: dict[str, Any]) -> Shopper:
+def _shopper_of(customer_id: str, record: dict[str, Any]) -> Shopper:
     persona = record["persona"]
     return Shopper(
         customer_id,
@@ -93,7 +96,7 @@ def _shopper(customer_id: str, record: dict[str, Any]) -> Shopper:
         record["source"],
         MappingProxyType(record["distribution"]),
         tuple(record["candidates"]),
-        _reasons(record),
+        _reasons_of(record),
         record["evidence"],
         record["revision"],
         record["updated_at"],
@@ -102,12 +105,18 @@ def _shopper(customer_id: str, record: dict[str, Any]) -> Shopper:
     )
 
 
-def _reasons(record: dict[str, Any]) -> tuple[Reason, ...]:
+def _reasons_of(record: dict[str, Any]) -> tuple[Reason, ...]:
     return tuple([Reason(why["feature"], why["value"], why["lift"]) for why in record["why"]])
 
 
-def parsed_change(message: dict[str, Any]) -> Change:
-    """The change of a message of ``persona-changes``; KeyError or TypeError when it is none."""
+def parse_change(value: bytes) -> Change:
+    """Parse the value of a message of ``persona-changes`` that is no tombstone.
+
+    Raises:
+        ValueError: the value is no JSON.
+        KeyError, TypeError, AttributeError: it is no change.
+    """
+    message = orjson.loads(value)
     current, previous = message["current"], message["previous"]
     return Change(
         message["customer_id"],
@@ -119,7 +128,7 @@ def parsed_change(message: dict[str, Any]) -> Change:
         current["ambiguous"],
         current["source"],
         MappingProxyType(current["distribution"]),
-        _reasons(message),
+        _reasons_of(message),
         message["change_id"],
         message["occurred_at"],
         message["published_at"],

@@ -7,14 +7,13 @@ item's *affinity* is ::
     A = sum over k of p(k) * exp(sum over f of log lift(f, k) / sqrt(number of f))
 
 and its new score is ``score * A ** strength`` (``score / A ** strength`` below zero, so that more
-affinity never means a lower rank). A mixture of personas, and not the likeliest one alone, since
-that is what is known of the shopper. The root is between independent features (their lifts
-multiply) and features that say the same thing again (their mean counts). Strength 0 leaves every
-score as it is.
+affinity never means a lower rank). The distribution is mixed, and not its likeliest persona taken
+alone, since the distribution is what is known of the shopper. The root lies between independent
+features (their lifts multiply) and features that repeat each other (the mean of their logarithms
+counts). Strength 0 leaves every score as it is.
 
-A shopper without a persona keeps the caller's order, exactly.
-
-It needs nothing but the standard library.
+When to rank at all is the subject of ``decision``. This module needs nothing but the standard
+library.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ from stream_persona.domain.binning import levels, price_band
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: How far the affinity moves a score.
+#: How far the affinity moves a score, and the strength beyond which nothing is left of the score.
 STRENGTH: Final = 1.0
-#: A lift beyond this, or its inverse, says no more than this.
+MOST_STRENGTH: Final = 10.0
+#: A lift beyond this, or below its inverse, counts as this.
 MOST_LIFT: Final = 20.0
 #: Most reasons of an item.
 REASONS: Final = 3
@@ -63,23 +63,25 @@ class Ranked(NamedTuple):
 
 
 class Affinities:
-    """How likely each feature is under each persona, against how likely it is at all."""
+    """How likely each feature is under each persona, against how likely it is at all.
+
+    ``lifts`` are those of ``persona-affinity:<persona>``: token -> lift, by persona.
+    """
 
     def __init__(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
-        """``lifts`` are those of ``persona-affinity:<persona>``: token -> lift, by persona."""
         self.personas = tuple(lifts)
         self._logs: dict[str, list[float]] = {}
         for column, own in enumerate(lifts.values()):
             for shared, lift in own.items():
                 for token in shared.split(" | "):  # two tokens of one slot share its lift
                     row = self._logs.setdefault(token, [0.0] * len(self.personas))
-                    row[column] = _log(lift)
+                    row[column] = _clipped_log(lift)
 
     def __bool__(self) -> bool:
         return bool(self._logs)
 
-    def known(self, groups: Sequence[Sequence[str]]) -> list[tuple[str, list[float]]]:
-        """Of each group of tokens, the most special first, the first one that has lifts."""
+    def find(self, groups: Sequence[Sequence[str]]) -> list[tuple[str, list[float]]]:
+        """Return the first token with lifts of each group, and their logarithms by persona."""
         found = []
         for group in groups:
             for token in group:
@@ -89,10 +91,14 @@ class Affinities:
         return found
 
 
-def features(item: Mapping[str, Any], separator: str = "/") -> list[list[str]]:
-    """The tokens of an item as in an event, in groups; a category's levels are one of these.
+def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[str]]:
+    """Return the tokens of an item as in an event, in groups, the most specific of a group first.
 
-    Fields that are no features, or of another type than an event's, are left out.
+    The levels of a category are one group, every other feature is a group of its own. Fields that
+    are no features, or of another type than an event's, are left out.
+
+    >>> tokenize_item({"category": "baby/diapers", "price": 9.5})
+    [['category:baby/diapers', 'category:baby'], ['price:8..16']]
     """
     found = []
     category = item.get("category")
@@ -118,78 +124,78 @@ def rank(
     strength: float = STRENGTH,
     separator: str = "/",
 ) -> list[Ranked]:
-    """The items by falling new score; equal ones stay in the caller's order.
+    """Order items by falling new score; equal ones stay in the caller's order.
 
-    An item's ``score`` is any finite number; of an item without one, it is the inverse of its
-    place, counted from 1.
+    An item's ``score`` is any finite number; an item without one has the inverse of its place,
+    counted from 1.
     """
     shares = [distribution.get(persona, 0.0) for persona in affinities.personas]
     moved = [
-        _moved(item, position, shares, affinities.known(features(item, separator)), strength)
+        _move(item, position, shares, affinities.find(tokenize_item(item, separator)), strength)
         for position, item in enumerate(items)
     ]
     return sorted(moved, key=lambda each: -each.score)
 
 
-def as_given(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
-    """The items in the caller's order, with the caller's scores."""
+def keep_order(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
+    """Return the items in the caller's order, with the caller's scores."""
     return [
         Ranked(item, position, score_of(item, position), 1.0) for position, item in enumerate(items)
     ]
 
 
 def score_of(item: Mapping[str, Any], position: int) -> float:
-    """The caller's score, or the inverse of an item's place, counted from 1."""
+    """Return the caller's score, or the inverse of an item's place, counted from 1."""
     score = item.get("score")
     try:
-        found = float(score) if isinstance(score, int | float) else math.nan
+        number = float(score) if isinstance(score, int | float) else math.nan
     except OverflowError:
-        found = math.nan
-    return found if math.isfinite(found) else 1.0 / (position + 1)
+        number = math.nan
+    return number if math.isfinite(number) else 1.0 / (position + 1)
 
 
 def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:
-    """Whether a customer is of the share that keeps the baseline, for comparison.
+    """Whether a customer is in the share that keeps the baseline, for comparison.
 
-    The same customers always, on every machine, for the same ``salt``; another experiment takes
-    another one. A larger share holds all of a smaller one's customers.
+    ``salt`` is the salt of the hash that draws the group: the same one draws the same customers on
+    every machine, another one another group. A larger share holds all customers of a smaller one.
     """
     digest = hashlib.blake2b(f"{salt}\0{customer_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2.0**64
 
 
-def _moved(
+def _move(
     item: Mapping[str, Any],
     position: int,
     shares: Sequence[float],
-    known: Sequence[tuple[str, list[float]]],
+    found: Sequence[tuple[str, list[float]]],
     strength: float,
 ) -> Ranked:
     score = score_of(item, position)
-    if not known or not strength:
+    if not found or not strength:
         return Ranked(item, position, score, 1.0)
-    root, rest = math.sqrt(len(known)), max(0.0, 1.0 - sum(shares))
-    columns = zip(shares, *[logs for _, logs in known], strict=True)
+    root, rest = math.sqrt(len(found)), max(0.0, 1.0 - sum(shares))
+    columns = zip(shares, *[logs for _, logs in found], strict=True)
     affinity = rest + sum(share * math.exp(sum(logs) / root) for share, *logs in columns)
     moved = affinity**strength
     return Ranked(
         item, position, score * moved if score >= 0 else score / moved, affinity,
-        _reasons(shares, rest, known),
+        _explain(shares, rest, found),
     )  # fmt: skip
 
 
-def _reasons(
-    shares: Sequence[float], rest: float, known: Sequence[tuple[str, list[float]]]
+def _explain(
+    shares: Sequence[float], rest: float, found: Sequence[tuple[str, list[float]]]
 ) -> tuple[Reason, ...]:
-    """The lift of each feature for the shopper, those that moved the item most first."""
-    found = []
-    for token, logs in known:
+    """Return the lifts of the features that moved an item most; ``rest`` is the unknown share."""
+    reasons = []
+    for token, logs in found:
         lift = rest + sum(share * math.exp(log) for share, log in zip(shares, logs, strict=True))
         feature, _, value = token.partition(":")
-        found.append(Reason(feature, value, lift))
-    found.sort(key=lambda reason: -abs(math.log(reason.lift)))
-    return tuple(found[:REASONS])
+        reasons.append(Reason(feature, value, lift))
+    reasons.sort(key=lambda reason: -abs(math.log(reason.lift)))
+    return tuple(reasons[:REASONS])
 
 
-def _log(lift: float) -> float:
+def _clipped_log(lift: float) -> float:
     return max(-_MOST_LOG, min(_MOST_LOG, math.log(lift))) if lift > 0 else -_MOST_LOG

@@ -1,4 +1,4 @@
-"""The demo's own processes: started, listened to, and ended whatever happens."""
+"""The demo's own processes: started, read from, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Final
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
 
-#: Last lines that are kept of what a process says, and those shown when it dies.
+#: Last lines of a process's output that are kept, and those that are shown when it dies.
 _KEPT: Final = 200
 _SHOWN: Final = 15
 _LONGEST_LINE: Final = 1 << 20
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """This process's environment, with every setting as given, whatever else would set it."""
+    """Return this process's environment, with every setting overridden by ``settings``."""
     given = settings.model_dump(exclude_none=True)
-    stated = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in given.items()}
-    return {**os.environ, **stated, "PYTHONUNBUFFERED": "1"}
+    own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in given.items()}
+    return {**os.environ, **own, "PYTHONUNBUFFERED": "1"}
 
 
-class Child:
-    """A running ``stream-persona`` command; made by ``child``."""
+class ChildProcess:
+    """A running ``stream-persona`` command; made by ``run_child``."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
         self.lines: deque[str] = deque(maxlen=_KEPT)
         self._process = process
-        self._news = asyncio.Condition()
+        self._has_line = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
     @property
@@ -42,30 +42,30 @@ class Child:
         """The process id."""
         return self._process.pid
 
-    async def said(self, pattern: str) -> re.Match[str]:
-        """Wait for a line with ``pattern`` (a regular expression)."""
-        async with self._news:
+    async def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """Wait for a line of output with ``pattern``, a regular expression."""
+        async with self._has_line:
             while True:
                 for line in self.lines:
                     if found := re.search(pattern, line):
                         return found
-                await self._news.wait()
+                await self._has_line.wait()
 
-    async def death(self) -> None:
-        """Wait until the process ends of itself.
+    async def fail_on_exit(self) -> None:
+        """Wait until the process ends by itself.
 
         Raises:
-            UnavailableError: always then, with its last lines.
+            UnavailableError: always, with the last lines of its output.
         """
         code = await self._process.wait()
         await asyncio.wait([self._reader], timeout=1.0)
         last = "\n".join(list(self.lines)[-_SHOWN:])
         raise UnavailableError(
-            f"the {self.name} ended with exit code {code}; it said last:\n{last}"
+            f"the {self.name} ended with exit code {code}; its last lines:\n{last}"
         )
 
     async def stop(self, seconds: float) -> int:
-        """End it: politely, and by force after ``seconds``. Returns its exit code."""
+        """End it with SIGTERM, and with SIGKILL after ``seconds``; return its exit code."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -79,15 +79,17 @@ class Child:
 
     async def _read(self) -> None:
         stream = self._process.stdout
-        while stream is not None and (line := await _line(stream)) is not None:
-            async with self._news:
+        while stream is not None and (line := await _read_line(stream)) is not None:
+            async with self._has_line:
                 self.lines.append(line)
-                self._news.notify_all()
+                self._has_line.notify_all()
 
 
 @contextlib.asynccontextmanager
-async def child(name: str, settings: Settings, *, seconds: float) -> AsyncIterator[Child]:
-    """Run ``python -m stream_persona NAME`` within the block; ``seconds`` are its time to end."""
+async def run_child(
+    name: str, settings: Settings, *, seconds: float
+) -> AsyncIterator[ChildProcess]:
+    """Run ``python -m stream_persona NAME`` within the block; it has ``seconds`` to end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stream_persona", name,
         env=environment(settings),
@@ -97,14 +99,14 @@ async def child(name: str, settings: Settings, *, seconds: float) -> AsyncIterat
         limit=_LONGEST_LINE,
         start_new_session=True,  # Ctrl-C in a terminal is for the demo, which ends it in order
     )  # fmt: skip
-    running = Child(name, process)
+    running = ChildProcess(name, process)
     try:
         yield running
     finally:
         await running.stop(seconds)
 
 
-async def _line(stream: asyncio.StreamReader) -> str | None:
+async def _read_line(stream: asyncio.StreamReader) -> str | None:
     try:
         line = await stream.readline()
     except ValueError:

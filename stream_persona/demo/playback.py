@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from stream_persona.demo.feeder import Feeder
@@ -15,65 +15,72 @@ from stream_persona.domain.events import Event, event_time
 
 #: Milliseconds of a day.
 DAY: Final = 86_400_000
-#: Seconds between two looks at the clock.
+#: Seconds between two batches of events.
 _TICK: Final = 0.05
 
 
 class Playback:
-    """What happens next, ``speed`` in days of event time a second.
+    """The events of a journey and of a simulator, at ``speed`` days of event time per second.
 
-    ``rate`` is that of the synthetic events, a second. ``clock`` is the event time reached
-    (epoch milliseconds), ``over`` whether the journey has come to its end.
+    ``rate`` is that of the synthetic events, per second. ``position`` is the event time reached, in
+    epoch milliseconds.
     """
 
     def __init__(
-        self, journey: Journey, simulator: Simulator, *, speed: float, rate: float
+        self,
+        journey: Journey,
+        simulator: Simulator,
+        *,
+        speed: float,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._simulator = simulator
-        self._start = self.clock = journey.start
-        #: Days of event time that the journey has.
-        self.length = (journey.end - journey.start) / DAY
+        self._clock = clock
+        self._start = self.position = journey.start
+        #: Days of event time in the whole journey.
+        self.total_days = (journey.end - journey.start) / DAY
         self.speed, self._rate = speed, rate
         self._synthetic = 0
-        self._rest = journey.told()
+        self._rest = journey.events_and_assignments()
         self._next = next(self._rest, None)
 
     @property
-    def over(self) -> bool:
-        """Whether all of the journey has been told."""
+    def is_over(self) -> bool:
+        """Whether the journey has come to its end."""
         return self._next is None
 
     @property
     def days(self) -> float:
-        """Days of event time told so far."""
-        return (self.clock - self._start) / DAY
+        """Days of event time played so far."""
+        return (self.position - self._start) / DAY
 
-    def due(self, elapsed: float) -> Iterator[tuple[int, Event]]:
-        """Kind and event, in event time, of all that has not been told ``elapsed`` seconds in."""
-        begin, self.clock = self.clock, self._start + round(elapsed * self.speed * DAY)
+    def take_due(self, elapsed: float) -> Iterator[tuple[int, Event]]:
+        """Advance to ``elapsed`` seconds; return kind and event of all until then, in order."""
+        start, self.position = self.position, self._start + round(elapsed * self.speed * DAY)
         count = int(elapsed * self._rate) - self._synthetic
         self._synthetic += count
-        times = [begin + (self.clock - begin) * (i + 1) // count for i in range(count)]
-        told = (self._until(self.clock), self._simulator.events(times))
-        return heapq.merge(*told, key=lambda pair: event_time(pair[1]))
+        times = [start + (self.position - start) * (i + 1) // count for i in range(count)]
+        due = (self._take_until(self.position), self._simulator.events(times))
+        return heapq.merge(*due, key=lambda pair: event_time(pair[1]))
 
     async def run(self, feeder: Feeder, *, until: float | None, endless: bool) -> None:
-        """Feed what is due until ``until`` (of ``time.monotonic``), or until it is over.
+        """Feed what is due until ``until``, by the clock, or until the journey is over.
 
-        While the feeder waits for the workers this clock stands still. ``endless`` goes on with
-        the synthetic shoppers when the journey is over.
+        The time for which the feeder waits for the workers does not count. ``endless`` goes on
+        with the synthetic shoppers when the journey is over.
         """
-        begin, told = time.monotonic() - feeder.waited, 0.0
-        while (endless or not self.over) and (until is None or time.monotonic() < until):
-            elapsed = time.monotonic() - feeder.waited - begin
+        began, played = self._clock() - feeder.waited_seconds, 0.0
+        while (endless or not self.is_over) and (until is None or self._clock() < until):
+            elapsed = self._clock() - feeder.waited_seconds - began
             # A day of events at most, however far behind: the end may come at any time.
-            told = min(elapsed, told + 1 / self.speed)
-            for kind, event in self.due(told):
+            played = min(elapsed, played + 1 / self.speed)
+            for kind, event in self.take_due(played):
                 await feeder.send(kind, event)
             await feeder.flush()
-            await asyncio.sleep(_TICK if told == elapsed else 0)
+            await asyncio.sleep(_TICK if played == elapsed else 0)
 
-    def _until(self, horizon: int) -> Iterator[tuple[int, Event]]:
+    def _take_until(self, horizon: int) -> Iterator[tuple[int, Event]]:
         while self._next is not None and event_time(self._next[1]) <= horizon:
             yield self._next
             self._next = next(self._rest, None)

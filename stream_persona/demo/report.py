@@ -1,4 +1,4 @@
-"""The figures that the demo ends with: a file for programs, a table for people."""
+"""The demo's final figures: a file for programs, a table for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 from rich.table import Table
 
-from stream_persona.demo.view import figure, share, table
+from stream_persona.demo.display import format_figure, format_share, make_table
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Report:
     """The demo's figures.
 
     ``events`` counts what the worker consumed, of all topics, ``produced`` what was fed by topic;
-    ``waited_seconds`` is how long the feed stood still for the worker. Shoppers and shares are of
-    real shoppers; None stands where there was nobody to judge.
+    ``waited_seconds`` is how long the feed waited for the worker. Shoppers and shares are of real
+    shoppers; a share is None where there was no shopper to evaluate.
     """
 
     events: int
@@ -55,14 +55,14 @@ class Report:
         path.write_bytes(self.as_json())
 
     def as_json(self) -> bytes:
-        """The figures as a JSON object."""
+        """Return the figures as a JSON object."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     def as_table(self) -> Table:
-        """The figures for people."""
+        """Return the figures as a table."""
         causes = ", ".join(f"{count:,} {cause}" for cause, count in self.changes_by_cause.items())
         topics = ", ".join(f"{count:,} {topic}" for topic, count in self.produced.items() if count)
-        return table(
+        return make_table(
             "The demo's figures",
             {
                 "events": f"{self.events:,} ({self.events_per_second:,.0f} a second): {topics}",
@@ -70,16 +70,16 @@ class Report:
                 "the feed waited": f"{self.waited_seconds:.1f} s for the worker",
                 "shoppers": f"{self.shoppers:,}, and {self.sim_shoppers:,} synthetic ones",
                 "with a persona": f"{self.named:,}, {self.assigned:,} of them assigned",
-                "ambiguous": share(self.ambiguous_share),
+                "ambiguous": format_share(self.ambiguous_share),
                 "changes": f"{self.changes:,}: {causes}",
-                "first change": f"{figure(self.seconds_to_first_change)} s after the start",
+                "first change": f"{format_figure(self.seconds_to_first_change)} s after the start",
                 "held-back households": f"{self.holdout_judged:,} of {self.holdout_shoppers:,}",
-                "  right": f"{share(self.holdout_accuracy)}, where always the most common persona"
-                f" is right for {share(self.majority_accuracy)}",
-                "  right where named": f"{share(self.holdout_named_accuracy)}"
+                "  right": f"{format_share(self.holdout_accuracy)}, where always the most common"
+                f" persona is right for {format_share(self.majority_accuracy)}",
+                "  right where named": f"{format_share(self.holdout_named_accuracy)}"
                 f" of {self.holdout_named:,}",
-                "  log-loss": f"{figure(self.holdout_log_loss)},"
-                f" of the assigned shares {figure(self.prior_log_loss)}",
+                "  log-loss": f"{format_figure(self.holdout_log_loss)},"
+                f" of the assigned shares {format_figure(self.prior_log_loss)}",
                 "broker": self.broker,
                 "Redis": self.redis,
                 "whole time": f"{self.seconds:.1f} s",

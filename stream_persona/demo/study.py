@@ -2,7 +2,7 @@
 
 It is made the way a team would make one: on the purchases of the first half-year, by what a
 household buys more of than others do. Some households are then assigned their persona, the
-others are held back, to be predicted and judged.
+others are held back, to be predicted and evaluated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ACTIVE_LINES: Final = (30, 100)
 
 
 class Theme(NamedTuple):
-    """What a persona spends on: words within a product's category, or within its department."""
+    """The purchases of a persona: words within a product's category, or within its department."""
 
     categories: tuple[str, ...] = ()
     departments: tuple[str, ...] = ()
@@ -61,29 +61,29 @@ THEMES: Final[Mapping[str, Theme]] = {
 
 @dataclass(frozen=True)
 class Study:
-    """Customer id to persona: of those the team assigned, and of those it held back."""
+    """The personas by customer id: those that the team assigned, and those that it held back."""
 
     assigned: Mapping[str, str]
     held_back: Mapping[str, str]
 
     @property
     def majority(self) -> str:
-        """The most common persona among the assigned; of equals the first by name."""
+        """The most common persona among the assigned; the first by name of equally common ones."""
         counts = Counter(self.assigned.values())
         return min(counts, key=lambda persona: (-counts[persona], persona))
 
     def assignments(self) -> list[Assignment]:
-        """The team's messages, as of midyear, by customer id."""
+        """Return the team's assignments, as of midyear, by customer id."""
         return [self._assignment(name, _MIDYEAR_MS) for name in sorted(self.assigned)]
 
     def first(self) -> list[Assignment]:
-        """Four in five of these."""
+        """Return four in five of these."""
         return [each for i, each in enumerate(self.assignments()) if not _is_later(i)]
 
     def later(self, end: int) -> list[Assignment]:
-        """The others, evenly from midyear until ``end`` (epoch milliseconds), in this order.
+        """Return the others, evenly from midyear until ``end`` (epoch milliseconds), in this order.
 
-        A team goes on assigning, and that tells how good the predictions before were.
+        A team goes on assigning, and each later assignment tests a prediction.
         """
         names = [name for i, name in enumerate(sorted(self.assigned)) if _is_later(i)]
         step = (end - _MIDYEAR_MS) // (len(names) + 1)
@@ -99,19 +99,19 @@ def _is_later(number: int) -> bool:
 
 
 def customer_id(household: int) -> str:
-    """The customer id of a household's number."""
+    """Return the customer id of a household's number."""
     return f"HH-{household}"
 
 
 def before(lines: pd.DataFrame, moment: datetime = MIDYEAR) -> pd.Series:
-    """Which lines are older than ``moment``; older than midyear is what the study may see."""
+    """Return which lines are older than ``moment``; the study may use those before midyear."""
     return lines["transaction_timestamp"] < np.datetime64(moment.replace(tzinfo=None))
 
 
 def make_study(
     lines: pd.DataFrame, products: pd.DataFrame, seed: int, assigned_share: float
 ) -> Study:
-    """The active households by their strongest theme before midyear, split by ``split``.
+    """Give active households their strongest theme before midyear, and split them by ``split``.
 
     A theme's strength is the z-score, among active households, of the square root of the
     theme's share of a household's lines. A household is active by ``ACTIVE_LINES``.
@@ -131,7 +131,7 @@ def make_study(
 
 
 def theme_hits(products: pd.DataFrame) -> pd.DataFrame:
-    """Whether a product belongs to a theme: a row for each product id, a column for each theme."""
+    """Return which products belong to which themes: a row by product id, a column by theme."""
     by_id = products.set_index("product_id")
     hits = by_id[[]].copy()
     for name, theme in THEMES.items():
@@ -155,7 +155,7 @@ def split(personas: Mapping[str, str], seed: int, assigned_share: float) -> Stud
 
 
 def _active(lines: pd.DataFrame) -> list[int]:
-    """Numbers of the active households, ascending."""
+    """Return the numbers of the active households, ascending."""
     early = before(lines)
     active: list[set[int]] = []
     for half, least in zip((early, ~early), ACTIVE_LINES, strict=True):

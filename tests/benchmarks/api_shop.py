@@ -82,7 +82,7 @@ def results(number: int) -> list[dict[str, object]]:
     """Search results: items of the kind that shoppers buy, with scores."""
     rng = random.Random(1)
     shown = Simulator(TAXONOMY, shoppers=SHOPPERS, seed=2)
-    bought = (item for at in itertools.count(BEGAN) for item in items(shown.event(at)[1]))
+    bought = (item for at in itertools.count(BEGAN) for item in items(shown.draw_event(at)[1]))
     return [
         {
             "product_id": item.product_id, "category": item.category,

@@ -17,7 +17,7 @@ import pandas as pd
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from stream_persona.demo import journey
+from stream_persona.demo import journey, journey_engagements, journey_tables
 from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
 from stream_persona.domain import taxonomy
 from stream_persona.domain.binning import size_band
@@ -92,7 +92,7 @@ def key_and_fold(customer: str) -> tuple[int, int]:
 
 def tables(*names: str) -> list[pd.DataFrame]:
     """The data's tables."""
-    _, folder = journey._installed()
+    _, folder = journey_tables.find_data()
     return [pd.read_parquet(folder / f"{name}.parquet") for name in names]
 
 
@@ -156,7 +156,9 @@ def load(group: Sequence[str]) -> tuple[dict[str, dict[str, str]], Stories]:
     """Labels by task, and the customers' events: baskets and redeemed coupons."""
     lines, products, coupons = tables("transactions", "products", "coupon_redemptions")
     by_task = {name: known for name, known in labels(lines, products).items() if name in group}
-    told = journey.tell(Study({}, {}), lines, products, journey.redeemed(coupons), _YEAR)
+    told = journey.build(
+        Study({}, {}), lines, products, journey_engagements.from_coupons(coupons), _YEAR
+    )
     found = stories(set().union(*by_task.values()), group, told)
     return by_task, {customer: events for customer, events in found.items() if events}
 

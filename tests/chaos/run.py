@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stream_persona.cli import terminal
+from stream_persona.cli.options import parse_duration
 from tests.chaos import schedule, trial
 from tests.chaos.report import report, report_of, show
 from tests.chaos.schedule import Plan
@@ -42,7 +42,10 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--session", type=float, default=SESSION, help="seconds of a group's session"
     )
     parser.add_argument(
-        "--shrink", type=terminal.duration, default=1_800.0, help="how long to look for less: 30m"
+        "--shrink",
+        type=parse_duration,
+        default=1_800.0,
+        help="how long to look for less: 30m",
     )
     return parser.parse_args(given)
 

@@ -48,7 +48,7 @@ class Shop(NamedTuple):
 
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
-    """Three labelled personas, a parent who is predicted, and one who is not known well."""
+    """Three labelled personas, a parent who is predicted, and an ambiguous shopper."""
     async with running_worker(settings) as hand:
         for persona, category in CATEGORIES.items():
             for n in range(3):
@@ -65,18 +65,18 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
             yield Shop(hand, api)
 
 
-async def asked(api: httpx.AsyncClient, customer: str, **more: Any) -> dict[str, Any]:
+async def rank(api: httpx.AsyncClient, customer: str, **more: Any) -> dict[str, Any]:
     response = await api.post("/v1/rank", json={"customer_id": customer, "items": ITEMS, **more})
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
     return found
 
 
-def plain(ranked: Ranked) -> dict[str, Any]:
+def as_dict(ranked: Ranked) -> dict[str, Any]:
     return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}
 
 
-def unmoved() -> list[dict[str, Any]]:
+def keep_order() -> list[dict[str, Any]]:
     """The items in the caller's order, with the caller's scores."""
     return [
         {"item": item, "position": n, "score": item.get("score", 1 / (n + 1)), "affinity": 1.0,
@@ -86,28 +86,30 @@ def unmoved() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 2.5])
-async def test_it_ranks_as_the_client_does(shop: Shop, settings: Settings, strength: float) -> None:
+async def test_the_route_ranks_as_the_client_does(
+    shop: Shop, settings: Settings, strength: float
+) -> None:
     weights = shop.hand.worker.weights
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
     await tables.save_affinities(affinities(weights, shop.hand.worker._tokenizer.names.name))
-    options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await clustered(tables)}
+    options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await is_cluster(tables)}
     async with AsyncPersonaClient(settings.redis_url, **options) as client:
         for customer in ("parent", "c-student-0", "torn", "nobody"):
             expected = await client.rank(ITEMS, customer, strength=strength)
-            found = await asked(shop.api, customer, strength=strength)
-            assert found["items"] == [plain(ranked) for ranked in expected.items]
+            found = await rank(shop.api, customer, strength=strength)
+            assert found["items"] == [as_dict(ranked) for ranked in expected.items]
             assert (found["persona"], found["fallback"]) == (
                 expected.shopper.persona, expected.fallback
             )  # fmt: skip
     await tables.close()
 
 
-async def clustered(tables: RedisTables) -> bool:
+async def is_cluster(tables: RedisTables) -> bool:
     return "Cluster" in await tables.ping()
 
 
 async def test_a_parent_is_shown_what_parents_like(shop: Shop) -> None:
-    found = await asked(shop.api, "parent")
+    found = await rank(shop.api, "parent")
     assert (found["persona"], found["fallback"], found["group"], found["strength"]) == (
         "parent_of_young_kids", None, "treatment", 1.0
     )  # fmt: skip
@@ -120,23 +122,23 @@ async def test_a_parent_is_shown_what_parents_like(shop: Shop) -> None:
 
 async def test_an_assigned_persona_ranks_alone(shop: Shop) -> None:
     customer = "parent"
-    predicted = await asked(shop.api, customer)
+    predicted = await rank(shop.api, customer)
     await shop.hand.feed(Assignment("a-new", customer, NOW + 1, "pet_owner"))
-    assigned = await asked(shop.api, customer)
+    assigned = await rank(shop.api, customer)
     assert predicted["items"][0]["item"] == ITEMS[2]
     assert (assigned["persona"], assigned["items"][0]["item"]) == ("pet_owner", ITEMS[1])
 
 
 @pytest.mark.parametrize(("customer", "reason"), [("nobody", "unknown"), ("torn", "ambiguous")])
-async def test_without_a_persona_the_order_is_the_callers_exactly(
+async def test_items_keep_the_callers_order_exactly_without_a_persona(
     shop: Shop, customer: str, reason: str
 ) -> None:
-    found = await asked(shop.api, customer)
+    found = await rank(shop.api, customer)
     assert (found["persona"], found["fallback"], found["group"]) == (None, reason, "treatment")
-    assert found["items"] == unmoved()
+    assert found["items"] == keep_order()
 
 
-async def test_held_out_customers_keep_the_order_and_are_told_apart(
+async def test_held_out_customers_keep_the_order_and_have_a_group_of_their_own(
     shop: Shop, settings: Settings
 ) -> None:
     half = settings.model_copy(update={"rank_holdout": 0.5, "rank_salt": "autumn"})
@@ -145,11 +147,11 @@ async def test_held_out_customers_keep_the_order_and_are_told_apart(
         await becomes_ready(api)
         groups = set()
         for customer in customers:
-            found = await asked(api, customer)
+            found = await rank(api, customer)
             held_out = in_holdout(customer, 0.5, "autumn")
             assert found["group"] == ("holdout" if held_out else "treatment")
             assert found["fallback"] == ("holdout" if held_out else None)
-            assert (found["items"] == unmoved()) == held_out
+            assert (found["items"] == keep_order()) == held_out
             groups.add(found["group"])
     assert groups == {"holdout", "treatment"}
 
@@ -166,7 +168,7 @@ async def test_a_thousand_items_are_ranked_and_one_more_is_refused(shop: Shop) -
     assert "items: tuple should have at most 1000 items" in response.json()["message"]
 
 
-async def test_without_redis_it_says_so(settings: Settings) -> None:
+async def test_the_route_is_unavailable_without_redis(settings: Settings) -> None:
     away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
     async with calling(away) as api:
         response = await api.post("/v1/rank", json=EXAMPLE)
@@ -210,7 +212,7 @@ async def test_a_wrong_request_is_answered_with_400_and_one_sentence(
 
 
 async def test_rankings_follow_the_model(shop: Shop) -> None:
-    before = await asked(shop.api, "parent")
+    before = await rank(shop.api, "parent")
     for n in range(6):
         customer = f"c-more-{n}"
         await shop.hand.feed(
@@ -219,7 +221,7 @@ async def test_rankings_follow_the_model(shop: Shop) -> None:
         )
 
     async def moved() -> bool:
-        found = await asked(shop.api, "parent")
+        found = await rank(shop.api, "parent")
         liked = {each["position"]: each["affinity"] for each in found["items"]}
         unliked = {each["position"]: each["affinity"] for each in before["items"]}
         return liked[4] > unliked[4]

@@ -34,11 +34,11 @@ class Demo:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.report = folder / "reports" / "demo.json"
-        self.output = folder / "output"
+        self.log = folder / "output"
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])
         command = [sys.executable, "-m", "stream_persona", "demo", "--no-browser"]
-        with self.output.open("wb") as output:
+        with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command, "--report", str(self.report), *arguments],
                 cwd=folder,
@@ -48,12 +48,12 @@ class Demo:
                 start_new_session=True,
             )
 
-    def said(self) -> str:
-        return self.output.read_text(errors="replace")
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
 
     def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.said() or self.process.poll() is not None, 90)
-        assert text in self.said()
+        wait_until(lambda: text in self.output() or self.process.poll() is not None, 90)
+        assert text in self.output()
 
     def children(self) -> list[int]:
         """Ids of the processes that it started, from the system's own list."""
@@ -85,7 +85,7 @@ def test_the_bounded_demo_ends_by_itself_with_its_figures(folder: Path) -> None:
     demo = Demo(folder, "--for", "20s")
     demo.wait_for("Dashboard: http://")
     children = demo.children()
-    assert demo.process.wait(120) == 0, demo.said()
+    assert demo.process.wait(120) == 0, demo.output()
     report = json.loads(demo.report.read_text())
     assert report.keys() >= CONTRACT
     assert report["events"] == sum(report["produced"].values()) > 0
@@ -94,7 +94,7 @@ def test_the_bounded_demo_ends_by_itself_with_its_figures(folder: Path) -> None:
     assert 0 <= report["holdout_accuracy"] <= 1
     assert 0 < report["seconds_to_first_change"] < report["seconds"]
     assert not report["interrupted"]
-    assert f"{report['events']:,}" in demo.said()
+    assert f"{report['events']:,}" in demo.output()
     assert len(children) >= 3
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
 
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_the_unbounded_demo_and_all_that_it_started(folder: Path) ->
     demo.wait_for("changes")
     children = demo.children()
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0, demo.said()
+    assert demo.process.wait(60) == 0, demo.output()
     assert json.loads(demo.report.read_text())["interrupted"]
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
 
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_the_demo_also_when_its_processes_hang(folder: Path) -> None
         if b"stream_persona" in Path(f"/proc/{child}/cmdline").read_bytes():
             os.kill(child, signal.SIGSTOP)
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0, demo.said()
+    assert demo.process.wait(60) == 0, demo.output()
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
 
 
@@ -128,12 +128,12 @@ def test_ctrl_c_ends_the_demo_also_while_it_starts(folder: Path) -> None:
     demo = Demo(folder)
     demo.wait_for("Starting")
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0, demo.said()
+    assert demo.process.wait(60) == 0, demo.output()
     assert not demo.report.exists()
 
 
 @needs_proc
-def test_a_process_that_dies_ends_the_demo_with_its_last_words(folder: Path) -> None:
+def test_a_process_that_dies_ends_the_demo_with_its_last_lines(folder: Path) -> None:
     demo = Demo(folder)
     demo.wait_for("Dashboard: http://")
     children = demo.children()
@@ -141,13 +141,13 @@ def test_a_process_that_dies_ends_the_demo_with_its_last_words(folder: Path) -> 
         child for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()
     )
     os.kill(worker, signal.SIGKILL)
-    assert demo.process.wait(60) == 1, demo.said()
-    assert "the worker ended with exit code -9" in demo.said()
+    assert demo.process.wait(60) == 1, demo.output()
+    assert "the worker ended with exit code -9" in demo.output()
     assert not demo.report.exists()
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
 
 
-def test_with_json_a_program_reads_nothing_but_the_report(folder: Path) -> None:
+def test_the_output_with_json_is_the_report_alone(folder: Path) -> None:
     command = [sys.executable, "-m", "stream_persona", "demo", "--for", "8s", "--speed", "1"]
     report = folder / "reports" / "demo.json"
     done = subprocess.run(

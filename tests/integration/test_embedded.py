@@ -47,7 +47,7 @@ async def test_the_broker_keeps_what_a_group_committed() -> None:
             assert await other.committed(first) == 1
 
 
-def test_two_brokers_know_nothing_of_each_other() -> None:
+def test_two_brokers_are_separate() -> None:
     with EmbeddedBroker() as one, EmbeddedBroker() as other:
         assert one.address != other.address
 
@@ -69,13 +69,13 @@ def test_redis_ends_with_the_process_that_made_it() -> None:
         client.ping()
 
 
-def test_closing_twice_does_no_harm() -> None:
+def test_a_server_and_a_broker_may_be_closed_twice() -> None:
     server, broker = EmbeddedRedis(), EmbeddedBroker()
     for embedded in (server, broker, server, broker):
         embedded.close()
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
     broken = tmp_path / "broken-server"
     broken.write_text("#!/bin/sh\necho out of luck\nexit 1\n")
     broken.chmod(0o755)

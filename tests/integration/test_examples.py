@@ -18,11 +18,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona.domain.record import Posterior, PublishedChange, Record
+from stream_persona.domain.record import Record
 from stream_persona.pipeline.messages import change_message, public_record
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
 from tests.benchmarks.api_processes import api
+from tests.support import clients
+from tests.support.clients import ITEMS, published
 from tests.support.servers import Redis as Server
 from tests.support.servers import client_of
 from tests.support.shop import Shop, environment
@@ -30,29 +32,13 @@ from tests.support.waiting import eventually, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 NAMED, TORN = "CUST-04812", "CUST-00002"
-PERSONAS = ("parent", "student", "gamer")
-ITEMS = [
-    {"product_id": "p1", "category": "food", "score": 3.0},
-    {"product_id": "p2", "category": "games/board", "score": 2.0},
-    {"product_id": "p3", "brand": "b", "score": 1.0},
-]
-
-
-def said(persona: str | None, *shares: int, revision: int = 1) -> PublishedChange:
-    current = Posterior(
-        persona, max(shares), ambiguous=persona is None, assigned=False, distribution=shares
-    )
-    return PublishedChange(
-        revision, 0, 1_700_000_000_000, 1_700_000_001_000, 0, 12_500, 100_000, PERSONAS, None,
-        current, (("category", "toys", 2_500_000),), "m1", "t1",
-    )  # fmt: skip
 
 
 @pytest.fixture
 def place(redis_server: Server) -> Settings:
     """A prefix of its own."""
     if redis_server.kind == "cluster":
-        pytest.skip("the examples speak to one server")
+        pytest.skip("the examples are for one server")
     prefix = f"example-{time.time_ns()}:"
     return Settings(_env_file=None, redis_url=redis_server.url, prefix=prefix)
 
@@ -62,8 +48,8 @@ async def variables(place: Settings) -> AsyncIterator[dict[str, str]]:
     """The environment of an example, once a named and an ambiguous shopper are there."""
     async with client_of(place.redis_url) as redis:
         for name, what in {
-            NAMED: said("gamer", 100_000, 200_000, 700_000),
-            TORN: said(None, 400_000, 350_000, 250_000),
+            NAMED: clients.NAMED,
+            TORN: clients.TORN,
         }.items():
             await redis.set(f"{place.prefix}persona:{name}", public_record(name, what))
         lifts = {"category:food": 0.5, "brand:b": 1.5, "category:games": 12.0, "query:a b": 2.25}
@@ -79,7 +65,7 @@ def program(name: str) -> str:
     return found
 
 
-def printed(command: list[str], variables: Mapping[str, str], code: int = 0) -> list[str]:
+def run_example(command: list[str], variables: Mapping[str, str], code: int = 0) -> list[str]:
     done = subprocess.run(
         command, check=False, env=variables, cwd=EXAMPLES, capture_output=True, text=True,
         timeout=60,
@@ -110,7 +96,9 @@ def service(variables: Mapping[str, str], log: Path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
-async def ranked(client: httpx.AsyncClient, customer: str, fallback: str | None) -> dict[str, Any]:
+async def wait_for_ranking(
+    client: httpx.AsyncClient, customer: str, fallback: str | None
+) -> dict[str, Any]:
     """The answer, once Redis kept within the example's 50 ms: a busy machine may take longer."""
     found: dict[str, Any] = {}
 
@@ -124,17 +112,17 @@ async def ranked(client: httpx.AsyncClient, customer: str, fallback: str | None)
     return found
 
 
-async def test_the_service_re_ranks_for_a_named_shopper_and_for_nobody_else(
+async def test_the_service_re_ranks_for_a_named_shopper_alone(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
     with service(variables, tmp_path / "service.log") as address:
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
-            named = await ranked(client, NAMED, None)
+            named = await wait_for_ranking(client, NAMED, None)
             assert named["persona"] == "gamer"
             assert [item["product_id"] for item in named["items"]] == ["p2", "p1", "p3"]
-            torn = await ranked(client, TORN, "ambiguous")
+            torn = await wait_for_ranking(client, TORN, "ambiguous")
             assert (torn["persona"], torn["items"]) == (None, ITEMS)
-            assert (await ranked(client, "no/body", "unknown"))["items"] == ITEMS
+            assert (await wait_for_ranking(client, "no/body", "unknown"))["items"] == ITEMS
 
 
 # --- the consumer ---
@@ -161,7 +149,7 @@ async def test_the_consumer_prints_a_change_once_that_came_twice(
 ) -> None:
     shares = (100_000, 200_000, 700_000)
     first, second = (
-        change_message(NAMED, Record(said=said(persona, *shares, revision=number)))
+        change_message(NAMED, Record(published=published(persona, *shares, revision=number)))
         for number, persona in enumerate(("gamer", "student"), 1)
     )
     topic = declared_topics.topic_changes
@@ -183,7 +171,7 @@ async def test_the_consumer_prints_a_change_once_that_came_twice(
 
 def test_the_shell_prints_the_record_and_the_greatest_lifts(variables: dict[str, str]) -> None:
     program("redis-cli")
-    record, *lifts = printed(["sh", "lookup.sh", NAMED], variables)
+    record, *lifts = run_example(["sh", "lookup.sh", NAMED], variables)
     assert record.startswith(f'{{"customer_id":"{NAMED}","persona":"gamer"')
     assert [lift.split("\t") for lift in lifts] == [
         ["category:games", "12.0"], ["query:a b", "2.25"], ["brand:b", "1.5"],
@@ -191,19 +179,19 @@ def test_the_shell_prints_the_record_and_the_greatest_lifts(variables: dict[str,
     ]  # fmt: skip
 
 
-def test_the_shell_says_baseline_where_there_is_no_persona(variables: dict[str, str]) -> None:
+def test_the_shell_prints_baseline_where_there_is_no_persona(variables: dict[str, str]) -> None:
     program("redis-cli")
-    assert printed(["sh", "lookup.sh", TORN], variables)[1:] == ["baseline: ambiguous"]
-    assert printed(["sh", "lookup.sh", "nobody"], variables) == ["baseline: unknown"]
+    assert run_example(["sh", "lookup.sh", TORN], variables)[1:] == ["baseline: ambiguous"]
+    assert run_example(["sh", "lookup.sh", "nobody"], variables) == ["baseline: unknown"]
     away = variables | {"STREAM_PERSONA_REDIS_URL": "redis://127.0.0.1:1/0"}
-    assert printed(["sh", "lookup.sh", NAMED], away, code=1) == []
+    assert run_example(["sh", "lookup.sh", NAMED], away, code=1) == []
 
 
 def test_node_prints_the_persona(variables: dict[str, str]) -> None:
     patient = [program("node"), "lookup.mjs"]
-    assert printed([*patient, NAMED, "30000"], variables) == ["gamer 0.7"]
-    assert printed([*patient, TORN, "30000"], variables) == ["baseline: ambiguous"]
-    assert printed([*patient, "nobody", "30000"], variables) == ["baseline: unknown"]
+    assert run_example([*patient, NAMED, "30000"], variables) == ["gamer 0.7"]
+    assert run_example([*patient, TORN, "30000"], variables) == ["baseline: ambiguous"]
+    assert run_example([*patient, "nobody", "30000"], variables) == ["baseline: unknown"]
 
 
 async def test_node_reads_what_is_no_record_as_a_baseline(
@@ -213,7 +201,7 @@ async def test_node_reads_what_is_no_record_as_a_baseline(
     async with client_of(place.redis_url) as redis:
         for name, value in {"broken": b"{", "strange": b'{"a":1}', "none": b"null"}.items():
             await redis.set(f"{place.prefix}persona:{name}", value)
-            found = printed([node, "lookup.mjs", name, "30000"], variables)
+            found = run_example([node, "lookup.mjs", name, "30000"], variables)
             assert found == ["baseline: unreadable"]
 
 
@@ -222,10 +210,10 @@ def test_node_does_not_wait_for_a_redis_that_is_silent_or_away(variables: dict[s
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (silent.getsockname()[1], 1):
             away = variables | {"STREAM_PERSONA_REDIS_URL": f"redis://127.0.0.1:{port}/0"}
-            assert printed([node, "lookup.mjs", NAMED], away) == ["baseline: unreachable"]
+            assert run_example([node, "lookup.mjs", NAMED], away) == ["baseline: unreachable"]
 
 
-# --- what is said of them ---
+# --- what their README promises ---
 
 
 @pytest.mark.parametrize(("name", "most"), [("ranking_service.py", 20), ("consumer.py", 15)])

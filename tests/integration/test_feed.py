@@ -7,12 +7,13 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import murmur2
 
 from stream_persona.demo.feeder import Feeder
-from stream_persona.demo.simulator import Simulator, run
+from stream_persona.demo.simulation import simulate
+from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.events import BROWSE, PURCHASE, Browse, Item, Purchase
 from stream_persona.domain.taxonomy import load
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
-from tests.support.servers import eventually
+from tests.support.waiting import eventually
 
 NOTE = "x" * 1_000
 
@@ -54,11 +55,11 @@ async def test_the_feeder_waits_for_workers_that_are_behind(declared_topics: Set
         async def feed() -> None:
             for number in range(4_000):
                 await feeder.send(PURCHASE, purchase(number))
-            await feeder.drained()
+            await feeder.drain()
 
         feeding = asyncio.create_task(feed())
-        await eventually(lambda: feeder.waiting, 30)
-        stood, seen, most = sum(feeder.produced), 0, 0
+        await eventually(lambda: feeder.is_waiting, 30)
+        sent, seen, most = sum(feeder.produced), 0, 0
         async with consumer_of(settings, settings.topic_purchases) as consumer:
             while not feeding.done():
                 batch = await consumer.getmany(timeout_ms=200, max_records=500)
@@ -66,20 +67,20 @@ async def test_the_feeder_waits_for_workers_that_are_behind(declared_topics: Set
                 most = max(most, feeder.backlog.largest)
                 await consumer.commit()
         await feeding
-    assert stood < 4_000
+    assert sent < 4_000
     assert (seen, feeder.backlog.consumed, feeder.backlog.events) == (4_000, 4_000, 0)
     assert most <= limit + 512 * 1024
-    assert feeder.waited > 0
+    assert feeder.waited_seconds > 0
 
 
-async def test_without_a_limit_nobody_is_waited_for(declared_topics: Settings) -> None:
+async def test_a_feeder_without_a_limit_waits_for_no_worker(declared_topics: Settings) -> None:
     async with Feeder(declared_topics) as feeder:
         for number in range(1_000):
             await feeder.send(PURCHASE, purchase(number))
-    assert (feeder.produced[PURCHASE], feeder.waited) == (1_000, 0.0)
+    assert (feeder.produced[PURCHASE], feeder.waited_seconds) == (1_000, 0.0)
 
 
-async def test_leaving_waits_for_no_worker(declared_topics: Settings) -> None:
+async def test_a_feeder_that_is_left_waits_for_no_worker(declared_topics: Settings) -> None:
     async with asyncio.timeout(30), Feeder(declared_topics, limit=0) as feeder:
         await feeder.send(PURCHASE, purchase(1))
     assert feeder.produced[PURCHASE] == 1
@@ -93,12 +94,11 @@ async def test_an_absent_broker_is_named(settings: Settings) -> None:
 
 
 async def test_simulated_shoppers_are_produced_until_the_count(declared_topics: Settings) -> None:
-    told: list[int] = []
     simulator = Simulator(load(None), shoppers=5)
-    sent = await run(declared_topics, simulator, rate=2_000, count=100, progress=told.append)
-    assert sent == sum(told) == 100
+    batches = simulate(declared_topics, simulator, rate=2_000, count=100)
+    assert sum([number async for number in batches]) == 100
 
 
 async def test_simulated_shoppers_keep_to_their_rate(declared_topics: Settings) -> None:
-    sent = await run(declared_topics, Simulator(load(None)), rate=100, seconds=1.0)
-    assert 0 < sent <= 150
+    batches = simulate(declared_topics, Simulator(load(None)), rate=100, seconds=1.0)
+    assert 0 < sum([number async for number in batches]) <= 150

@@ -1,7 +1,6 @@
-"""Changes as a downstream service watches them: each once, deletions told, in both clients."""
+"""Changes as a downstream service watches them: each once, deletions too, in both clients."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from itertools import islice
@@ -10,20 +9,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_persona.client import AsyncPersonaClient, Change, PersonaClient
+from tests.support.clients import change_message
 from tests.support.servers import Kafka, declare_topics
-
-
-def change(customer: str, revision: int) -> bytes:
-    current = {
-        "persona": "parent", "confidence": 0.8, "ambiguous": False, "source": "predicted",
-        "distribution": {"parent": 0.8, "gamer": 0.2},
-    }  # fmt: skip
-    return json.dumps({
-        "change_id": f"{customer}-{revision}", "customer_id": customer, "revision": revision,
-        "occurred_at": "2026-01-01T00:00:00.000Z", "published_at": "2026-01-01T00:00:00.000Z",
-        "cause": "behaviour", "previous": None, "current": current,
-        "why": [{"feature": "category", "value": "toys", "lift": 2.0}],
-    }).encode()  # fmt: skip
 
 
 @pytest.fixture
@@ -39,12 +26,12 @@ async def producer(kafka: Kafka) -> AsyncIterator[AIOKafkaProducer]:
         yield producer
 
 
-async def tell(producer: AIOKafkaProducer, topic: str, *messages: tuple[str, bytes | None]) -> None:
+async def send(producer: AIOKafkaProducer, topic: str, *messages: tuple[str, bytes | None]) -> None:
     for customer, value in messages:
         await producer.send_and_wait(topic, value, customer.encode())
 
 
-async def watched(kind: str, kafka: Kafka, topic: str, number: int) -> list[Change]:
+async def watch(kind: str, kafka: Kafka, topic: str, number: int) -> list[Change]:
     """The first changes that a client of this kind yields from the beginning on."""
     if kind == "sync":
         with PersonaClient() as client:
@@ -65,26 +52,27 @@ async def watched(kind: str, kafka: Kafka, topic: str, number: int) -> list[Chan
 async def test_each_change_is_watched_once_and_a_deletion_begins_anew(
     kind: str, kafka: Kafka, topic: str, producer: AIOKafkaProducer
 ) -> None:
-    await tell(
-        producer, topic, ("a", change("a", 1)), ("b", change("b", 1)), ("a", change("a", 1)),
-        ("a", b"no change"), ("a", change("a", 2)), ("a", None), ("a", change("a", 1)),
-    )  # fmt: skip
-    found = await watched(kind, kafka, topic, 5)
-    told = [(each.customer_id, each.revision, each.deleted) for each in found]
-    assert told == [("a", 1, False), ("b", 1, False), ("a", 2, False), ("a", 0, True),
+    first, other = ("a", change_message("a", 1)), ("b", change_message("b", 1))
+    second = ("a", change_message("a", 2))
+    await send(
+        producer, topic, first, other, first, ("a", b"no change"), second, ("a", None), first
+    )
+    found = await watch(kind, kafka, topic, 5)
+    seen = [(each.customer_id, each.revision, each.deleted) for each in found]
+    assert seen == [("a", 1, False), ("b", 1, False), ("a", 2, False), ("a", 0, True),
                     ("a", 1, False)]  # fmt: skip
     assert (found[0].persona, found[0].previous, found[0].cause) == ("parent", None, "behaviour")
     assert found[0].why[0].lift == 2.0
 
 
-async def test_watchers_of_one_group_go_on_where_the_last_one_ended(
+async def test_a_watcher_goes_on_where_the_last_one_of_its_group_ended(
     kafka: Kafka, topic: str, producer: AIOKafkaProducer
 ) -> None:
-    await tell(producer, topic, ("a", change("a", 1)))
+    await send(producer, topic, ("a", change_message("a", 1)))
     group = f"group-of-{topic}"
     for revision in (1, 2):
         async with AsyncPersonaClient() as client:
             changes = client.watch(kafka.brokers, topic, group=group, from_beginning=True)
             assert (await anext(changes)).revision == revision
             await changes.aclose()
-        await tell(producer, topic, ("a", change("a", revision + 1)))
+        await send(producer, topic, ("a", change_message("a", revision + 1)))

@@ -30,6 +30,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "api": _STATE_AND_STREAM | {"client"},
     "replay": _STATE_AND_STREAM | {"worker", "api"},
     "demo": _STATE_AND_STREAM | {"client"},
+    "testing": _STATE_AND_STREAM | {"client"},
     "cli": _STATE_AND_STREAM | {"client", "worker", "api", "replay", "demo"},
 }
 #: They decide: time and everything else that they need comes in as arguments.

@@ -60,7 +60,7 @@ def test_a_wrong_variable_is_named_with_what_it_was(
     assert caught.value.exit_code == 2
 
 
-def test_every_wrong_variable_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAM_PERSONA_PARTITIONS", "0")
     monkeypatch.setenv("STREAM_PERSONA_REPLICATION", "0")
     with pytest.raises(SettingsError) as caught:
@@ -79,7 +79,7 @@ def test_keys_and_origins_are_lists_and_a_key_is_not_shown(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://a,b"])
-def test_what_is_no_origin_is_refused(origin: str) -> None:
+def test_an_origin_with_a_path_or_without_a_scheme_is_refused(origin: str) -> None:
     with pytest.raises(SettingsError, match=r"API_CORS_ORIGINS: .*expected origins such as"):
         load_settings(api_cors_origins=origin)
 
@@ -95,5 +95,5 @@ def test_topics_come_in_the_order_of_the_kinds() -> None:
     )  # fmt: skip
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())

@@ -47,7 +47,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
     """All labelled households, and the products of all; ``names`` learns those of slots."""
     lines, products = tasks.tables("transactions", "products")
     personas = tasks.spend_personas(lines, products)
-    told = journey.tell(Study({}, {}), lines, products, [], tasks._YEAR)
+    told = journey.build(Study({}, {}), lines, products, [], tasks._YEAR)
     events = [event for _, event in told.events() if event.customer_id in personas]
     middle, offset = epoch_ms(MIDYEAR), 0
     known = {name: Household(name, persona, Record()) for name, persona in personas.items()}

@@ -67,7 +67,7 @@ def ranked_for(
     question: Question, mixture: Mapping[str, float] | None, model: Model, strength: float
 ) -> list[Ranked]:
     if mixture is None:
-        return ranking.as_given(question.items)
+        return ranking.keep_order(question.items)
     return ranking.rank(question.items, mixture, model.affinities, strength)
 
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from stream_persona.cli import main
-from stream_persona.cli.options import moment
-from stream_persona.cli.terminal import duration
+from stream_persona.cli.options import parse_duration, parse_time
 from stream_persona.domain import taxonomy
 
 COMMANDS = (
@@ -42,7 +42,7 @@ def leaves(group: Any, path: str = "") -> Iterator[str]:
 
 
 class Ended:
-    """What a command said, and its exit code."""
+    """What a command printed, and its exit code."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
         with pytest.raises(SystemExit) as end:
@@ -53,7 +53,7 @@ class Ended:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the environment nor a ``.env`` file says where anything is."""
+    """Servers that are away, and no ``.env`` file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STREAM_PERSONA_RETRY_SECONDS", "0.2")
     monkeypatch.setenv("STREAM_PERSONA_BROKERS", "127.0.0.1:1")
@@ -65,7 +65,7 @@ def test_the_commands_are_the_documented_ones() -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_help_of_every_command_says_what_it_does_and_has_an_example(path: str) -> None:
+def test_the_help_of_every_command_has_a_summary_and_an_example(path: str) -> None:
     result = CliRunner().invoke(main.app, [*path.split(), "--help"])
     assert result.exit_code == 0
     assert f"Example: {'STREAM_PERSONA_' if path in {'worker', 'api'} else 'stream-persona'}" in (
@@ -91,14 +91,34 @@ def test_every_option_and_argument_is_explained(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [c for c in COMMANDS if c not in {"worker", "api"}])
-def test_what_a_program_may_read_comes_as_json_on_request(path: str) -> None:
+def test_every_command_with_a_result_prints_it_as_json_on_request(path: str) -> None:
     assert "--json" in {option for each in command(path).params for option in each.opts}
 
 
-def test_without_arguments_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_without_arguments_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     ended = Ended(capsys)
     assert ended.code == 0
     assert "Usage: stream-persona" in ended.out
+
+
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = Ended(capsys, "--version")
+    assert (ended.code, ended.out) == (0, f"stream-persona {metadata.version('stream-persona')}\n")
+
+
+def test_the_version_of_a_source_tree_is_unknown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    ended = Ended(capsys, "--version")
+    assert (ended.code, ended.out) == (0, "stream-persona unknown (not installed)\n")
+
+
+def test_the_help_has_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--version" in Ended(capsys, "--help").out
 
 
 WRONG = {
@@ -131,7 +151,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("line", "expected"), WRONG.items())
-def test_bad_input_ends_with_2_and_one_clear_line(
+def test_a_wrong_command_line_ends_with_2_and_one_clear_line(
     capsys: pytest.CaptureFixture[str], line: str, expected: str
 ) -> None:
     ended = Ended(capsys, *shlex.split(line))
@@ -195,7 +215,7 @@ def test_a_sound_taxonomy_is_summed_up(capsys: pytest.CaptureFixture[str], tmp_p
     assert "p4" in Ended(capsys, "taxonomy", "check", str(path)).out
 
 
-def test_every_mistake_of_a_taxonomy_is_told_with_its_line(
+def test_every_mistake_of_a_taxonomy_is_printed_with_its_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "wrong.toml"
@@ -205,15 +225,15 @@ def test_every_mistake_of_a_taxonomy_is_told_with_its_line(
     ended = Ended(capsys, "taxonomy", "check", str(path))
     assert ended.code == 2
     assert not ended.out
-    told = ended.err.splitlines()
-    assert [line.split(": ")[0] for line in told] == [f"{path}:{line}" for line in (13, 15, 17)]
-    assert "colour: is not a known key" in told[0]
+    mistakes = ended.err.splitlines()
+    assert [line.split(": ")[0] for line in mistakes] == [f"{path}:{line}" for line in (13, 15, 17)]
+    assert "colour: is not a known key" in mistakes[0]
     as_json = Ended(capsys, "taxonomy", "check", str(path), "--json")
     assert [mistake["line"] for mistake in json.loads(as_json.out)["mistakes"]] == [13, 15, 17]
     assert as_json.code == 2
 
 
-def test_checking_a_taxonomy_and_asking_for_help_load_no_heavy_library() -> None:
+def test_help_version_and_taxonomy_check_load_no_heavy_library() -> None:
     heavy = ["faust", "aiokafka", "redis", "river", "pandas", "numpy", "pyarrow", "fastapi"]
     program = (
         "import sys; from stream_persona.cli import main\n"
@@ -221,6 +241,7 @@ def test_checking_a_taxonomy_and_asking_for_help_load_no_heavy_library() -> None
         f"except SystemExit: print(sorted(set({heavy}) & set(sys.modules)))"
     )
     for line in (
+        ["--version"],
         ["replay", "--help"],
         ["taxonomy", "check", str(taxonomy.shipped("generic-shop"))],
     ):
@@ -234,7 +255,7 @@ def test_checking_a_taxonomy_and_asking_for_help_load_no_heavy_library() -> None
     ("text", "seconds"), [("60s", 60), ("5m", 300), ("1h", 3600), ("250ms", 0.25), ("7.5", 7.5)]
 )
 def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
-    assert duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -242,8 +263,8 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> N
              "1700000000000"],
 )  # fmt: skip
 def test_times_are_read_as_people_write_them(text: str) -> None:
-    assert moment(text) == 1_700_000_000_000
+    assert parse_time(text) == 1_700_000_000_000
 
 
 def test_a_date_is_its_first_moment() -> None:
-    assert moment("2023-11-14") == 1_699_920_000_000
+    assert parse_time("2023-11-14") == 1_699_920_000_000

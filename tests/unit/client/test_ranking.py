@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from stream_persona.client.ranking import (
     MOST_LIFT,
     Affinities,
-    as_given,
-    features,
     in_holdout,
+    keep_order,
     rank,
     score_of,
+    tokenize_item,
 )
 
 TOKENS = [f"brand:{letter}" for letter in string.ascii_lowercase[:6]]
@@ -35,7 +35,7 @@ TOYS = Affinities({
 })  # fmt: skip
 
 
-def normalised(shares: dict[str, float]) -> dict[str, float]:
+def normalise(shares: dict[str, float]) -> dict[str, float]:
     total = sum(shares.values())
     return {persona: share / total for persona, share in shares.items()}
 
@@ -47,7 +47,7 @@ def test_a_ranking_holds_every_item_once_and_its_scores_fall(
     lifts: dict[str, dict[str, float]],
     strength: float,
 ) -> None:
-    found = rank(items, normalised(shares) if shares else {}, Affinities(lifts), strength)
+    found = rank(items, normalise(shares) if shares else {}, Affinities(lifts), strength)
     assert sorted(each.position for each in found) == list(range(len(items)))
     assert all(items[each.position] is each.item for each in found)
     scores = [each.score for each in found]
@@ -56,7 +56,7 @@ def test_a_ranking_holds_every_item_once_and_its_scores_fall(
 
 
 @given(ITEMS, SHARES, SHOPS)
-def test_without_strength_every_score_stays(
+def test_a_strength_of_0_leaves_every_score(
     items: list[dict[str, object]], shares: dict[str, float], lifts: dict[str, dict[str, float]]
 ) -> None:
     for each in rank(items, shares, Affinities(lifts), 0.0):
@@ -64,14 +64,14 @@ def test_without_strength_every_score_stays(
 
 
 @given(ITEMS, SHARES, SHOPS, st.floats(0, 10))
-def test_of_two_items_with_one_score_the_one_of_more_affinity_comes_first(
+def test_the_item_of_more_affinity_comes_first_of_two_with_one_score(
     items: list[dict[str, object]],
     shares: dict[str, float],
     lifts: dict[str, dict[str, float]],
     strength: float,
 ) -> None:
     level = [{**item, "score": -1.5} for item in items]
-    found = rank(level, normalised(shares) if shares else {}, Affinities(lifts), strength)
+    found = rank(level, normalise(shares) if shares else {}, Affinities(lifts), strength)
     if strength > 0.01:
         affinities = [each.affinity for each in found]
         assert affinities == pytest.approx(sorted(affinities, reverse=True))
@@ -92,13 +92,13 @@ def test_features_that_agree_count_for_more_than_one_and_for_less_than_all() -> 
     assert [reason.value for reason in found.why] == ["toys/lego", "b"]
 
 
-def test_what_nobody_knows_moves_nothing() -> None:
+def test_a_feature_without_lifts_moves_nothing() -> None:
     items = [{"brand": "new", "score": 2.0}, {"score": 1.0}]
-    assert rank(items, {"parent": 1.0}, TOYS) == as_given(items)
-    assert rank(items, {}, TOYS) == as_given(items)
+    assert rank(items, {"parent": 1.0}, TOYS) == keep_order(items)
+    assert rank(items, {}, TOYS) == keep_order(items)
 
 
-def test_one_lift_alone_is_believed_only_so_far() -> None:
+def test_a_single_lift_counts_only_so_far() -> None:
     wild = Affinities({"parent": {"brand:a": 1e9, "brand:b": 0.0}})
     most, least = rank([{"brand": "a"}, {"brand": "b"}], {"parent": 1.0}, wild)
     assert most.affinity == pytest.approx(MOST_LIFT)
@@ -110,12 +110,12 @@ def test_the_features_of_an_item_are_those_of_an_event() -> None:
         "product_id": "p1", "category": "baby/diapers", "brand": "x", "price": 9.5,
         "attributes": {"colour": "red"}, "stock": 7,
     }  # fmt: skip
-    assert features(item) == [
+    assert tokenize_item(item) == [
         ["category:baby/diapers", "category:baby"], ["product:p1"], ["brand:x"], ["price:8..16"],
         ["attributes.colour:red"],
     ]  # fmt: skip
     odd = {"product_id": 7, "category": None, "brand": "", "price": math.nan, "attributes": "red"}
-    assert features(odd) == []
+    assert tokenize_item(odd) == []
 
 
 @pytest.mark.parametrize("score", [None, "much", math.nan, math.inf, 10**400, True])
@@ -123,7 +123,7 @@ def test_an_item_without_a_number_for_a_score_is_scored_by_its_place(score: obje
     assert score_of({"score": score}, 3) == (1.0 if score is True else 0.25)
 
 
-def test_who_is_held_out_stays_so_and_about_as_many_as_asked_for() -> None:
+def test_the_held_out_customers_stay_the_same_and_are_about_as_many_as_asked_for() -> None:
     names = [f"CUST-{number:05d}" for number in range(10_000)]
     held = [name for name in names if in_holdout(name, 0.1)]
     assert 900 < len(held) < 1_100

@@ -29,7 +29,7 @@ def taxonomy(seeds: Mapping[str, str] = {}) -> Taxonomy:
     return parse("\n".join(tables))
 
 
-def told(
+def simulate(
     count: int, of: Taxonomy | None = None, start: int = NOON, **options: object
 ) -> list[tuple[int, Behaviour]]:
     times = range(start, start + count * MINUTE, MINUTE)
@@ -49,36 +49,36 @@ def by_customer(events: list[tuple[int, Behaviour]], customer: str) -> list[tupl
     return [(kind, event) for kind, event in events if event.customer_id == customer]
 
 
-def test_the_same_seed_and_times_tell_the_same_events() -> None:
-    assert told(500, seed=3, drift_after=5) == told(500, seed=3, drift_after=5)
-    assert told(500, seed=3) != told(500, seed=4)
+def test_the_same_seed_and_times_give_the_same_events() -> None:
+    assert simulate(500, seed=3, drift_after=5) == simulate(500, seed=3, drift_after=5)
+    assert simulate(500, seed=3) != simulate(500, seed=4)
 
 
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
 def test_every_event_can_be_read_again(name: str) -> None:
-    events = told(2_000, load(shipped(name)))
+    events = simulate(2_000, load(shipped(name)))
     assert all(decode_event(kind, encode(event)) == event for kind, event in events)
 
 
 def test_events_happen_when_asked_to() -> None:
-    events = told(50, start=NOON)
+    events = simulate(50, start=NOON)
     assert [event.occurred_at for _, event in events] == list(
         range(NOON, NOON + 50 * MINUTE, MINUTE)
     )
 
 
 def test_shoppers_are_synthetic_by_name_and_at_most_as_many_as_asked_for() -> None:
-    customers = {event.customer_id for _, event in told(2_000, shoppers=7)}
+    customers = {event.customer_id for _, event in simulate(2_000, shoppers=7)}
     assert customers == {f"SIM-{number:05d}" for number in range(1, 8)}
 
 
 def test_every_event_has_an_id_of_its_own_also_in_another_run() -> None:
-    events = told(1_000, seed=3) + told(1_000, seed=3, start=NOON + 1)
+    events = simulate(1_000, seed=3) + simulate(1_000, seed=3, start=NOON + 1)
     assert len({event.event_id for _, event in events}) == len(events)
 
 
-def test_of_ten_events_six_are_browses_and_two_each_purchases_and_engagements() -> None:
-    counts = Counter(kind for kind, _ in told(10_000))
+def test_six_of_ten_events_are_browses_and_two_each_purchases_and_engagements() -> None:
+    counts = Counter(kind for kind, _ in simulate(10_000))
     assert counts[BROWSE] == pytest.approx(6_000, rel=0.05)
     assert counts[PURCHASE] == pytest.approx(2_000, rel=0.1)
     assert counts[ENGAGEMENT] == pytest.approx(2_000, rel=0.1)
@@ -89,8 +89,8 @@ def test_personas_take_turns_among_the_shoppers() -> None:
     assert Counter(personas.values()) == dict.fromkeys(NAMES, 2)
 
 
-def test_without_seeds_a_persona_prefers_categories_made_of_its_name() -> None:
-    events = told(4_000, shoppers=5)
+def test_a_persona_without_seeds_prefers_categories_made_of_its_name() -> None:
+    events = simulate(4_000, shoppers=5)
     personas = Simulator(taxonomy(), shoppers=5).personas
     for customer, persona in personas.items():
         own = Counter(
@@ -102,7 +102,7 @@ def test_without_seeds_a_persona_prefers_categories_made_of_its_name() -> None:
 
 def test_shoppers_follow_the_seeds_of_their_persona() -> None:
     seeds = {"student": '{ category = ["books"], price = ["2..4"], quantity = ["5+"] }'}
-    events = told(4_000, taxonomy(seeds), shoppers=5)
+    events = simulate(4_000, taxonomy(seeds), shoppers=5)
     bought = [
         item
         for _, event in by_customer(events, "SIM-00001")
@@ -120,14 +120,14 @@ def test_shoppers_follow_the_seeds_of_their_persona() -> None:
 
 def test_given_tastes_win_over_seeds_and_names() -> None:
     tastes = {name: {"category": (f"grocery/{name}",)} for name in NAMES}
-    events = told(2_000, taxonomy({"student": '{ category = ["books"] }'}), tastes=tastes)
+    events = simulate(2_000, taxonomy({"student": '{ category = ["books"] }'}), tastes=tastes)
     assert set(categories(events)) == {f"grocery/{name}" for name in NAMES}
 
 
 def test_a_persona_of_the_weekend_shops_less_in_the_week() -> None:
     of = taxonomy({"student": '{ weekday = ["weekend"] }', "parent": '{ hour = ["7-10"] }'})
     shares = [
-        Counter(event.customer_id for _, event in told(2_000, of, start, shoppers=5))
+        Counter(event.customer_id for _, event in simulate(2_000, of, start, shoppers=5))
         for start in (NOON, NOON + 3 * 24 * 60 * MINUTE)
     ]
     assert shares[0]["SIM-00001"] < 0.7 * shares[1]["SIM-00001"]
@@ -143,10 +143,12 @@ def test_a_shopper_drifts_to_the_next_persona_at_its_nth_event() -> None:
         now = simulator.personas[event.customer_id]
         assert (now != before[event.customer_id]) is drifted
     following = dict(zip(NAMES, (*NAMES[1:], NAMES[0]), strict=True))
-    assert simulator.personas == {who: following[persona] for who, persona in before.items()}
+    assert simulator.personas == {
+        customer: following[persona] for customer, persona in before.items()
+    }
 
 
 def test_a_session_has_several_events_of_one_shopper() -> None:
-    customers = [event.customer_id for _, event in told(1_000, shoppers=20)]
+    customers = [event.customer_id for _, event in simulate(1_000, shoppers=20)]
     repeats = sum(a == b for a, b in itertools.pairwise(customers))
     assert repeats > 0.6 * len(customers)

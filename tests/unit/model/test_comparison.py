@@ -157,7 +157,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text(taxonomy)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STREAM_PERSONA_TAXONOMY", "shop.toml")
-    monkeypatch.setattr(model_commands, "stored", found)
+    monkeypatch.setattr(model_commands, "load_examples", found)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -1,6 +1,6 @@
-"""What the demo knows of its shoppers, from the changes it hears: counts, and how right they are.
+"""The demo's results: the last posterior of each shopper, and how right the held-back ones are.
 
-No I/O and no clock. Synthetic shoppers are counted apart and never judged.
+No I/O and no clock. Synthetic shoppers are counted apart and never evaluated.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from stream_persona.demo.study import Study
 
-#: Beginning of the ids of synthetic shoppers.
+#: The prefix of the ids of synthetic shoppers.
 SYNTHETIC: Final = "SIM-"
-#: Shifts that are kept to be shown, and reasons shown of each.
+#: The number of shifts that are kept for display, and of reasons in each.
 _RECENT: Final = 12
 _REASONS: Final = 3
 _NEW: Final = "new"
@@ -25,7 +25,7 @@ _UNNAMED: Final = {_NEW, _AMBIGUOUS}
 
 @dataclass(frozen=True)
 class Shift:
-    """A customer who got another persona, in words."""
+    """A customer who got another persona, for display."""
 
     customer_id: str
     before: str
@@ -35,16 +35,16 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """How the held-back shoppers that were heard of compare with the study.
+class HoldoutScore:
+    """The predictions for the ``evaluated`` held-back shoppers, compared with the study.
 
     ``accuracy`` takes the most probable persona, ``majority_accuracy`` always the most common
     one among the assigned; the log-losses (in nats) are those of the distribution and of the
-    shares among the assigned. ``named`` were given a persona, ``named_accuracy`` of them rightly.
-    The figures are None while there is nobody to judge.
+    shares among the assigned. ``named`` have a persona, which is right for the share
+    ``named_accuracy`` of them. The figures are None while no shopper can be evaluated.
     """
 
-    judged: int
+    evaluated: int
     accuracy: float | None
     majority_accuracy: float | None
     log_loss: float | None
@@ -53,8 +53,8 @@ class Judgement:
     named_accuracy: float | None
 
 
-class Scoreboard:
-    """The latest of every shopper, by customer id."""
+class Results:
+    """The last posterior of every shopper, by customer id."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -62,8 +62,8 @@ class Scoreboard:
         self.changes: Counter[str] = Counter()
         self.recent: deque[Shift] = deque(maxlen=_RECENT)
 
-    def hear(self, change: Mapping[str, Any]) -> None:
-        """Take in a change, as published to dashboards."""
+    def add_change(self, change: Mapping[str, Any]) -> None:
+        """Take a change, as published to dashboards."""
         customer = change["customer_id"]
         if "current" not in change:  # the customer was deleted
             self._latest.pop(customer, None)
@@ -71,18 +71,18 @@ class Scoreboard:
         current = change["current"]
         self._latest[customer] = current
         self.changes["synthetic" if customer.startswith(SYNTHETIC) else change["cause"]] += 1
-        before, after = _name(change["previous"]), _name(current)
+        before, after = _name_of(change["previous"]), _name_of(current)
         if change["cause"] != "assignment" and before != after and {before, after} != _UNNAMED:
-            reasons = _reasons(change["why"])
+            reasons = _format_reasons(change["why"])
             self.recent.append(Shift(customer, before, after, current["confidence"], reasons))
 
-    def look_up(self, customer_id: str, record: Mapping[str, Any]) -> None:
-        """Take in a public record: what a lookup returns, whether or not its change was heard."""
+    def add_record(self, customer_id: str, record: Mapping[str, Any]) -> None:
+        """Take a public record, which replaces what earlier changes gave."""
         self._latest[customer_id] = record
 
     @property
     def customers(self) -> list[str]:
-        """Everybody heard of."""
+        """Every customer with a posterior."""
         return list(self._latest)
 
     @property
@@ -102,19 +102,19 @@ class Scoreboard:
 
     @property
     def ambiguous(self) -> int:
-        """Real shoppers of whom none is probable enough."""
+        """Real shoppers for whom no persona is probable enough."""
         return sum(bool(each["ambiguous"]) for each in self._real())
 
-    def judge(self) -> Judgement:
-        """Compare the held-back shoppers that were heard of with the study."""
-        truths = self._study.held_back
-        known = [(truth, self._latest[who]) for who, truth in truths.items() if who in self._latest]
+    def score_holdout(self) -> HoldoutScore:
+        """Compare the posteriors of held-back shoppers with the study."""
+        truths, latest = self._study.held_back, self._latest
+        known = [(truths[customer], latest[customer]) for customer in truths if customer in latest]
         named = [(truth, each) for truth, each in known if each["persona"] is not None]
         counts = Counter(self._study.assigned.values())
         prior = {name: counts[name] / max(1, counts.total()) for name in counts}
-        return Judgement(
-            judged=len(known),
-            accuracy=_mean([truth == _top(each["distribution"]) for truth, each in known]),
+        return HoldoutScore(
+            evaluated=len(known),
+            accuracy=_mean([truth == _likeliest(each["distribution"]) for truth, each in known]),
             majority_accuracy=_mean([truth == self._study.majority for truth, _ in known]),
             log_loss=_mean([_loss(each["distribution"], truth) for truth, each in known]),
             prior_log_loss=_mean([_loss(prior, truth) for truth, _ in known]),
@@ -123,25 +123,27 @@ class Scoreboard:
         )
 
     def _real(self) -> list[Mapping[str, Any]]:
-        return [each for who, each in self._latest.items() if not who.startswith(SYNTHETIC)]
+        return [
+            each for customer, each in self._latest.items() if not customer.startswith(SYNTHETIC)
+        ]
 
 
-def _name(posterior: Mapping[str, Any] | None) -> str:
+def _name_of(posterior: Mapping[str, Any] | None) -> str:
     if posterior is None:
         return _NEW
     return str(posterior["persona"] or _AMBIGUOUS)
 
 
-def _reasons(why: list[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{_words(each)} ×{each['lift']:.2g}" for each in why[:_REASONS])
+def _format_reasons(why: list[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{_format_feature(each)} ×{each['lift']:.2g}" for each in why[:_REASONS])
 
 
-def _words(reason: Mapping[str, Any]) -> str:
+def _format_feature(reason: Mapping[str, Any]) -> str:
     feature = str(reason["feature"]).removeprefix("attributes.")
     return str(reason["value"]) if feature == "category" else f"{feature} {reason['value']}"
 
 
-def _top(distribution: Mapping[str, float]) -> str:
+def _likeliest(distribution: Mapping[str, float]) -> str:
     return max(distribution, key=lambda name: distribution[name])
 
 

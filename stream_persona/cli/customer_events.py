@@ -1,4 +1,4 @@
-"""An assignment and a deletion from the command line, and the receipts for them."""
+"""Assignments and deletions from the command line, and the receipts for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
 
 
-async def assign(
+async def send_assignment(
     settings: Settings,
     taxonomy: Taxonomy,
     customer_id: str,
@@ -24,7 +24,7 @@ async def assign(
     source: str,
     clock: Callable[[], int] = time.time_ns,
 ) -> dict[str, Any]:
-    """Assign a persona (None withdraws it) and return the receipt, once the broker has it.
+    """Send an assignment (None withdraws it); return the receipt once the broker has it.
 
     ``clock`` gives epoch nanoseconds.
 
@@ -50,10 +50,10 @@ async def assign(
     }
 
 
-async def delete(
+async def send_deletion(
     settings: Settings, customer_id: str, clock: Callable[[], int] = time.time_ns
 ) -> dict[str, Any]:
-    """Ask for a customer to be forgotten and return the receipt, once the broker has it.
+    """Send a deletion; return the receipt once the broker has it.
 
     Raises:
         DecodeError: the id is malformed.

@@ -1,0 +1,56 @@
+"""One lookup of several customers: what the cache has, what Redis is asked for, the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
+
+from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stream_persona.client.cache import ShopperCache
+
+
+#: Holds the place of a customer until the answer comes.
+_PENDING: Final = Shopper("", fallback=UNREACHABLE)
+
+
+class Lookup:
+    """A context manager around the question to Redis.
+
+    Within it ``missing`` are the customers to ask for, and ``answer`` takes their records. At its
+    end, also by an exception, the cache is given the answers; ``shoppers`` then has all of them,
+    those without an answer as ``unreachable``.
+    """
+
+    def __init__(self, customer_ids: Iterable[str], cache: ShopperCache | None) -> None:
+        self._cache = cache
+        self._began: list[int] = []
+        self._is_answered = False
+        self.missing: list[str] = []
+        self.shoppers: dict[str, Shopper] = {}
+        for customer in dict.fromkeys(customer_ids):
+            shopper = None if cache is None else cache.get(customer)
+            if shopper is None:
+                self.missing.append(customer)
+            self.shoppers[customer] = shopper or _PENDING
+
+    def answer(self, records: Sequence[bytes | None]) -> None:
+        """Take the public records of the ``missing`` customers, in their order."""
+        for customer, record in zip(self.missing, records, strict=True):
+            self.shoppers[customer] = parse_shopper(customer, record)
+        self._is_answered = True
+
+    def __enter__(self) -> Self:
+        if self._cache is not None:
+            self._began = [self._cache.begin_lookup(customer) for customer in self.missing]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_answered:
+            for customer in self.missing:
+                self.shoppers[customer] = Shopper(customer, fallback=UNREACHABLE)
+        if self._cache is not None:
+            for began, customer in zip(self._began, self.missing, strict=True):
+                self._cache.end_lookup(began, self.shoppers[customer])

@@ -1,0 +1,194 @@
+"""A whole shop in memory: events in, personas and messages out, at once and in one thread.
+
+>>> from stream_persona.testing.shop import MemoryShop
+>>> shop = MemoryShop()  # of the generic shop, or of a taxonomy of your own
+
+After some baskets of diapers the shopper is known:
+
+>>> for _ in range(5):
+...     shop.buy("C-1", "baby/diapers")
+>>> shop.client().get("C-1").persona
+'parent_of_young_kids'
+
+An assignment holds at once, and everything that a consumer would receive is in the outbox:
+
+>>> shop.assign("C-1", "pet_owner")
+>>> [(change.persona, change.cause) for change in shop.outbox.changes][-1]
+('pet_owner', 'assignment')
+>>> shop.delete("C-1")
+>>> shop.outbox.tombstones
+['C-1']
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from aiokafka import ConsumerRecord
+
+from stream_persona.domain import events
+from stream_persona.domain.events import Assignment, Deletion, Item, Purchase
+from stream_persona.domain.taxonomy import Taxonomy, load
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.kafka.router import MessageRouter
+from stream_persona.model.explain import affinities
+from stream_persona.model.fitting import ModelFitter
+from stream_persona.model.shard import members, panel_share
+from stream_persona.pipeline import process
+from stream_persona.pipeline.decision import Cause
+from stream_persona.pipeline.types import Outcome
+from stream_persona.settings import Settings
+from stream_persona.store import repository, shards, writes
+from stream_persona.store.memory import MemoryTables
+from stream_persona.testing.client import StubAsyncPersonaClient, StubPersonaClient
+from stream_persona.testing.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from stream_persona.domain.events import Event
+    from stream_persona.pipeline.types import Delivery
+
+__all__ = ["START", "MemoryShop", "MemoryTables"]
+
+_T = TypeVar("_T")
+
+#: When a shop's clock starts, in epoch milliseconds: the first moment of 2026.
+START: Final = 1_767_225_600_000
+_DAY: Final = 86_400_000
+
+
+class MemoryShop:
+    """A deployment with one partition, whose worker is done when a method returns.
+
+    Events take the worker's way: they are decoded, applied once, and predicted; a new label moves
+    the model, and a moved model scores all shoppers again. ``now`` is the clock in epoch
+    milliseconds, and moves only by ``advance``. ``tables`` and ``outbox`` hold what came of it.
+    """
+
+    def __init__(self, taxonomy: Taxonomy | Path | None = None, *, now: int = START) -> None:
+        loaded = taxonomy if isinstance(taxonomy, Taxonomy) else load(taxonomy)
+        self.taxonomy, self.now = loaded, now
+        self.tables = MemoryTables()
+        self._settings = Settings(_env_file=None, partitions=1)
+        self.outbox = Outbox(self._settings)
+        self._claim = _run(self.tables.claim([0]))[0]
+        self._tokenizer = Tokenizer(loaded)
+        self._router = MessageRouter(self._settings, loaded, self._tokenizer)
+        self._fitter = ModelFitter(loaded)
+        self._offsets: Counter[str] = Counter()
+        self._deliveries: list[Delivery] = []
+        self._publish_affinities()
+
+    def advance(self, *, days: float = 0.0, seconds: float = 0.0) -> None:
+        """Let time pass until the next event."""
+        self.now += round(days * _DAY + seconds * 1_000)
+
+    def buy(self, customer_id: str, *items: str | Item) -> None:
+        """Let a customer buy items, or something of each category that is given as a text."""
+        bought = tuple(Item(each, each) if isinstance(each, str) else each for each in items)
+        self.apply(Purchase(self._next_id(), customer_id, self.now, bought))
+
+    def assign(self, customer_id: str, persona: str | None) -> None:
+        """Assign a persona to a customer; None withdraws it."""
+        self.apply(Assignment(self._next_id(), customer_id, self.now, persona, "test"))
+
+    def delete(self, customer_id: str) -> None:
+        """Forget a customer, with everything that the model learned of them."""
+        self.apply(Deletion(self._next_id(), customer_id, self.now))
+
+    def apply(self, *happened: Event) -> None:
+        """Send events of any kind, each to its topic."""
+        for event in happened:
+            kind = events.KINDS.index(type(event))
+            self.send(self._settings.input_topics[kind], events.encode(event))
+
+    def send(self, topic: str, *values: bytes | None) -> None:
+        """Process messages of an input topic as one batch; what is no event is a dead letter."""
+        routed = self._router.read([self._message(topic, value) for value in values])
+        _run(self.outbox.publish(routed.letters))
+        deliveries, customers = routed.deliveries, list(routed.homes)
+        stored = _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))
+        late = process.find_late_deletions(deliveries, stored, self.taxonomy)
+        histories = {
+            name: [each for each in self._deliveries if each.event.customer_id == name]
+            for name in late
+        }
+        outcome = process.process_batch(
+            deliveries, stored, self._fitter.weights, self.taxonomy, self._tokenizer, self.now,
+            histories,
+        )  # fmt: skip
+        self._deliveries += deliveries
+        self._commit(outcome)
+        if outcome.model_updates:
+            self._fit()
+            self._score_all()
+        new_names = self._tokenizer.names.take_new()
+        _run(self.tables.add_names(new_names))
+        if outcome.model_updates or new_names:
+            self._publish_affinities()
+
+    def client(self) -> StubPersonaClient:
+        """Return a client of this shop's personas, affinities and changes."""
+        return self._connect(StubPersonaClient())
+
+    def async_client(self) -> StubAsyncPersonaClient:
+        """Return the same for an event loop."""
+        return self._connect(StubAsyncPersonaClient())
+
+    def _connect(self, client: _Client) -> _Client:
+        client.records = self.tables.public_records
+        client.affinities = self.tables.affinities
+        client.messages = self.outbox.change_messages
+        return client
+
+    def _next_id(self) -> str:
+        return f"E-{sum(self._offsets.values()) + 1}"
+
+    def _message(self, topic: str, value: bytes | None) -> ConsumerRecord[Any, Any]:
+        offset, size = self._offsets[topic], len(value or b"")
+        self._offsets[topic] += 1
+        return ConsumerRecord(topic, 0, offset, self.now, 0, None, value, None, -1, size, ())
+
+    def _commit(self, outcome: Outcome) -> None:
+        if outcome.records:
+            days = self._settings.deletion_marker_days
+            write = writes.write_of(outcome, self.taxonomy, days)
+            _run(self.tables.commit(self._claim, write))
+        _run(self.outbox.change(self._claim.partition, outcome.messages))
+
+    def _fit(self) -> None:
+        """Derive the model from the labelled customers' records."""
+        sums, labelled = _run(shards.fold_part(self.tables, 0, self.taxonomy))
+        known = _run(shards.panel(self.tables, labelled, panel_share(1), self.taxonomy))
+        panel = list(members(known, self.taxonomy).values())
+        self._fitter.update(sums, panel, calibrate=True)
+
+    def _publish_affinities(self) -> None:
+        """Store the lifts of all tokens, under the names known by now."""
+        lifts = affinities(self._fitter.weights, self._tokenizer.names.name)
+        _run(self.tables.save_affinities(lifts))
+
+    def _score_all(self) -> None:
+        """Score every shopper with the new model, as a worker's sweep does."""
+        customers = sorted(self.tables.states)
+        stored = _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))
+        outcome = process.rescore(
+            stored, self._fitter.weights, self.taxonomy, self._tokenizer, self.now, Cause.MODEL
+        )
+        self._commit(outcome)
+
+
+_Client = TypeVar("_Client", StubPersonaClient, StubAsyncPersonaClient)
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never waits, as those of tables and outbox in memory."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    raise RuntimeError("a coroutine in memory waited for something")

@@ -1,0 +1,127 @@
+"""The shoppers that a test gives to a client's stub, as Redis and Kafka would hold them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from stream_persona.client.changes import ChangeReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from stream_persona.client.models import Change
+
+#: When everything in a test happens, unless events have times of their own.
+TIMESTAMP: Final = "2026-01-01T00:00:00.000Z"
+
+
+class StubShoppers:
+    """Public records by customer, affinities by persona, and the messages of changes.
+
+    All three are plain containers of what the real servers would hold, so a test may also put in
+    the bytes that it has.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, bytes] = {}
+        self.affinities: dict[str, dict[str, float]] = {}
+        self.messages: list[tuple[bytes, bytes | None]] = []
+        self._is_reachable = True
+        self._watched = 0
+
+    def set(
+        self,
+        customer_id: str,
+        persona: str | None,
+        *,
+        confidence: float = 0.9,
+        source: str = "predicted",
+        distribution: Mapping[str, float] | None = None,
+        evidence: float = 10.0,
+    ) -> None:
+        """Give a customer a persona, None for an ambiguous one, and publish the change.
+
+        ``source`` is ``predicted`` or ``assigned``. Without a ``distribution`` the persona has its
+        confidence, and the rest belongs to no persona that is known.
+        """
+        if distribution is None:
+            distribution = {} if persona is None else {persona: confidence}
+        current = {
+            "persona": persona, "confidence": confidence, "ambiguous": persona is None,
+            "source": source, "distribution": dict(distribution),
+        }  # fmt: skip
+        last = orjson.loads(self.records.get(customer_id, b"{}"))
+        revision = last.get("revision", 0) + 1
+        self.records[customer_id] = _encode_record(customer_id, current, revision, evidence)
+        previous = {name: last[name] for name in current} if last else None
+        change = _encode_change(customer_id, current, revision, previous)
+        self.messages.append((customer_id.encode(), change))
+
+    def forget(self, customer_id: str) -> None:
+        """Delete a customer, and publish the tombstone."""
+        self.records.pop(customer_id, None)
+        self.messages.append((customer_id.encode(), None))
+
+    def set_affinities(self, persona: str, lifts: Mapping[str, float]) -> None:
+        """Give a persona its lifts by feature, ``category:baby`` or ``brand:Softie``."""
+        self.affinities[persona] = dict(lifts)
+
+    def fail(self) -> None:
+        """Let lookups find no Redis, until ``recover``."""
+        self._is_reachable = False
+
+    def recover(self) -> None:
+        """Let lookups be answered again."""
+        self._is_reachable = True
+
+    def _stub_records(self, customer_ids: Sequence[str]) -> list[bytes | None]:
+        self._check_reachable()
+        return [self.records.get(customer) for customer in customer_ids]
+
+    def _stub_affinities(self, personas: Sequence[str]) -> list[dict[Any, Any]]:
+        self._check_reachable()
+        found = [self.affinities.get(persona, {}) for persona in personas]
+        return [{token.encode(): lift for token, lift in lifts.items()} for lifts in found]
+
+    def _stub_changes(self, *, from_beginning: bool) -> Iterator[Change]:
+        """Yield the changes that were not watched before, or all, and end after the last."""
+        reader = ChangeReader()
+        self._watched = 0 if from_beginning else self._watched
+        while self._watched < len(self.messages):
+            change = reader.read(*self.messages[self._watched])
+            self._watched += 1
+            if change is not None:
+                yield change
+
+    def _check_reachable(self) -> None:
+        if not self._is_reachable:
+            raise RedisConnectionError("the test let Redis fail")
+
+
+def _encode_record(
+    customer_id: str, current: Mapping[str, Any], revision: int, evidence: float
+) -> bytes:
+    possible = [current["persona"]] if current["persona"] else list(current["distribution"])
+    return orjson.dumps({
+        "customer_id": customer_id, **current, "candidates": possible, "why": [],
+        "evidence": evidence, "revision": revision, "updated_at": TIMESTAMP,
+        "model_version": "stub", "taxonomy_version": "stub",
+    })  # fmt: skip
+
+
+def _encode_change(
+    customer_id: str,
+    current: Mapping[str, Any],
+    revision: int,
+    previous: Mapping[str, Any] | None,
+) -> bytes:
+    return orjson.dumps({
+        "change_id": f"{customer_id}-{revision}", "customer_id": customer_id, "revision": revision,
+        "occurred_at": TIMESTAMP, "published_at": TIMESTAMP,
+        "cause": "assignment" if current["source"] == "assigned" else "behaviour",
+        "previous": previous, "current": current, "why": [],
+        "model_version": "stub", "taxonomy_version": "stub",
+    })  # fmt: skip

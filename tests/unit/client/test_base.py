@@ -1,0 +1,78 @@
+"""What both clients do between two questions, with a stub's records and a clock of the test's."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from stream_persona.client import AMBIGUOUS, HOLDOUT, UNKNOWN, UNREACHABLE, PersonaClient
+from stream_persona.client.base import AFFINITY_SECONDS, BaseClient
+from stream_persona.testing.client import StubPersonaClient
+from tests.support.clients import ITEMS
+
+
+@pytest.mark.parametrize("module", ["models", "ranking"])
+def test_the_examples_of_a_module_hold(module: str) -> None:
+    found = doctest.testmod(import_module(f"stream_persona.client.{module}"))
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"holdout": 2.0}, {"holdout": -0.1}, {"strength": -1.0}, {"strength": 11.0}]
+)
+def test_an_option_out_of_its_bounds_is_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        BaseClient(**options)  # type: ignore[arg-type]
+
+
+def test_a_strength_out_of_its_bounds_is_refused_for_every_shopper() -> None:
+    with pytest.raises(ValueError, match="strength: expected 0 to 10"):
+        StubPersonaClient().rank(ITEMS, "nobody", strength=-1.0)
+
+
+def test_every_answer_without_a_persona_is_counted_once() -> None:
+    client = StubPersonaClient()
+    client.set("named", "gamer")
+    client.set("torn", None)
+    client.get_many(["named", "torn", "nobody"])
+    client.rank(ITEMS, "nobody")
+    client.rank(ITEMS, "named")  # there are no affinities
+    assert client.fallbacks == {AMBIGUOUS: 1, UNKNOWN: 2, UNREACHABLE: 1}
+
+
+def test_a_customer_who_is_held_out_is_not_looked_up() -> None:
+    client = StubPersonaClient(holdout=1.0)
+    client.fail()
+    assert client.rank(ITEMS, "c").fallback == HOLDOUT
+    assert client.fallbacks == {HOLDOUT: 1}
+
+
+def test_affinities_are_renewed_by_one_caller_once_their_time_is_up() -> None:
+    now = [0.0]
+    client = BaseClient(clock=lambda: now[0])
+    assert client._claim_renewal()
+    assert not client._claim_renewal()
+    now[0] = AFFINITY_SECONDS
+    assert client._renewal_is_due()
+    client._keep_affinities(["gamer"], [{b"category:games": b"5.0"}])
+    assert not client._renewal_is_due()
+
+
+def test_a_silent_channel_is_pinged_once_and_then_given_up() -> None:
+    client = BaseClient(cache=1)
+    assert client._receive(None, is_pinged=False)
+    assert not client._receive({"type": "pong"}, is_pinged=True)
+    with pytest.raises(RedisConnectionError):
+        client._receive(None, is_pinged=True)
+
+
+def test_a_message_that_is_no_change_is_passed_over() -> None:
+    client = BaseClient(cache=1)
+    for data in (b"{", b"[]", b"{}", b"null"):
+        assert not client._receive({"type": "message", "data": data}, is_pinged=False)
+
+
+def test_a_client_connects_to_nothing_before_it_is_asked() -> None:
+    with PersonaClient("redis://127.0.0.1:1/0", cluster=True) as client:
+        assert client._redis is None
