@@ -41,7 +41,7 @@ class ProcessedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """Copies of the changes that the broker has, and what went wrong with the others."""
+    """Copies of a batch's changes that the broker has, and the first failure until then."""
 
     copies: list[bytes]
     failure: BaseException | None
@@ -90,10 +90,10 @@ class Writer:
             await _ended(writing)
             if self._failure is not None:
                 raise self._failure
-            published = await self._write(batch)
-            self._failure = published.failure
+            copies, failure = await self._write(batch)
+            self._failure = self._failure or failure
             await _ended(finishing)
-        return published
+            return _Published(copies, self._failure)
 
     async def _finish(self, writing: asyncio.Task[_Published], done: Callable[[], None]) -> None:
         published = await writing
@@ -103,8 +103,11 @@ class Writer:
                 raise published.failure
             done()
 
-    async def _write(self, batch: ProcessedBatch) -> _Published:
-        """Commit and publish each partition; one that was lost keeps nothing from the others."""
+    async def _write(self, batch: ProcessedBatch) -> tuple[list[bytes], BaseException | None]:
+        """Commit and publish each partition; one that was lost keeps nothing from the others.
+
+        Returns copies of the changes that the broker has, and the first error of the others.
+        """
         lost = await self._commit(batch)
         written = {home: share for home, share in batch.shares.items() if home not in lost}
         for home, share in written.items():
@@ -123,7 +126,7 @@ class Writer:
             for change in share.changes
         ]
         failures = [*(each for each in results if each is not None), *map(FencedError, lost)]
-        return _Published(copies, next(iter(failures), None))
+        return copies, next(iter(failures), None)
 
     async def _commit(self, batch: ProcessedBatch) -> set[int]:
         """Commit each partition that is still held; return those that were lost."""

@@ -12,16 +12,22 @@ Step = Callable[[], Awaitable[None] | None]
 
 
 class Gate:
-    """Holds calls up until it is opened; ``waiting`` is the number of those held up by now."""
+    """Holds calls up until it is opened; ``waiting`` is the number of those held up by now.
+
+    With an ``error``, the calls that were held up raise it.
+    """
 
     def __init__(self) -> None:
         self._opened = asyncio.Event()
         self.waiting = 0
+        self.error: Exception | None = None
 
     async def __call__(self) -> None:
         self.waiting += 1
         await self._opened.wait()
         self.waiting -= 1
+        if self.error is not None:
+            raise self.error
 
     def open(self) -> None:
         self._opened.set()

@@ -165,6 +165,27 @@ async def test_a_batch_whose_copies_were_not_announced_is_the_last_one_written()
     assert (set(tables.states), acks.done) == ({"a"}, [])
 
 
+async def test_a_batch_written_while_copies_of_the_last_one_fail_is_not_acknowledged() -> None:
+    tables, acks = FaultyTables(), Acks()
+    working = await assigned(tables, Outbox())
+    gate = tables.hold("announce", times=1)
+    error = UnavailableError("Redis stayed away")
+    batches = [fetched(purchase(f"p{n}", customer=f"c{n}"), first=n) for n in range(3)]
+    first = await acks.begin(working, batches[0], 0)
+    await eventually(lambda: gate.waiting, 5, "it does not announce")
+    gate.error = error
+    held = tables.hold("commit", times=1)
+    second = await acks.begin(working, batches[1], 1)
+    await eventually(lambda: held.waiting, 5, "it does not commit")
+    gate.open()
+    await turns()
+    held.open()
+    for task in (first, second, asyncio.ensure_future(working.process(batches[2]))):
+        with pytest.raises(UnavailableError):
+            await task
+    assert (set(tables.states), acks.done) == ({"c0", "c1"}, [])
+
+
 async def test_a_write_that_is_cancelled_closes_the_writer_and_holds_up_nothing() -> None:
     tables, acks = FaultyTables(), Acks()
     working = await assigned(tables, Outbox())
