@@ -19,6 +19,7 @@ from stream_persona.client.base import (
 )
 from stream_persona.client.changes import watch
 from stream_persona.client.lookup import Lookup
+from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from stream_persona.client.base import Options
     from stream_persona.client.cache import ShopperCache
     from stream_persona.client.decision import Ranking
-    from stream_persona.client.models import Change, Shopper
+    from stream_persona.client.models import Change
 
 
 class AsyncPersonaClient(BaseClient):
@@ -47,7 +48,7 @@ class AsyncPersonaClient(BaseClient):
 
     async def get(self, customer_id: str) -> Shopper:
         """Return a customer's persona of now."""
-        shopper = (await self._look_up([customer_id]))[customer_id]
+        shopper = await self._look_up_one(customer_id)
         self._count(shopper.fallback)
         return shopper
 
@@ -67,7 +68,7 @@ class AsyncPersonaClient(BaseClient):
     ) -> Ranking:
         """Put items in the order that suits the shopper; see ``PersonaClient.rank``."""
         given = list(items)
-        shopper = self._hold_out(customer_id) or (await self._look_up([customer_id]))[customer_id]
+        shopper = self._hold_out(customer_id) or await self._look_up_one(customer_id)
         if shopper.persona is not None:
             await self._renew_affinities(tuple(shopper.distribution))
         return self._rank(shopper, given, strength)
@@ -104,6 +105,16 @@ class AsyncPersonaClient(BaseClient):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _look_up_one(self, customer_id: str) -> Shopper:
+        """Look a customer up; without a cache, by nothing but the question and its answer."""
+        if self._cache is not None:
+            return (await self._look_up([customer_id]))[customer_id]
+        try:
+            (record,) = await self._read_records([customer_id])
+        except REDIS_ERRORS:
+            return Shopper(customer_id, fallback=UNREACHABLE)
+        return parse_shopper(customer_id, record)
 
     async def _look_up(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         if self._cache is not None and self._listener is None:

@@ -20,6 +20,7 @@ from stream_persona.client.base import (
 )
 from stream_persona.client.changes import watch
 from stream_persona.client.lookup import Lookup
+from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from stream_persona.client.base import Options
     from stream_persona.client.cache import ShopperCache
     from stream_persona.client.decision import Ranking
-    from stream_persona.client.models import Change, Shopper
+    from stream_persona.client.models import Change
 
 #: Seconds after which the listener looks whether the client was closed.
 _CLOSE_SECONDS = 0.1
@@ -52,7 +53,7 @@ class PersonaClient(BaseClient):
 
     def get(self, customer_id: str) -> Shopper:
         """Return a customer's persona of now."""
-        shopper = self._look_up([customer_id])[customer_id]
+        shopper = self._look_up_one(customer_id)
         self._count(shopper.fallback)
         return shopper
 
@@ -79,7 +80,7 @@ class PersonaClient(BaseClient):
             ValueError: ``strength`` is not from 0 to 10.
         """
         given = list(items)
-        shopper = self._hold_out(customer_id) or self._look_up([customer_id])[customer_id]
+        shopper = self._hold_out(customer_id) or self._look_up_one(customer_id)
         if shopper.persona is not None:
             self._renew_affinities(tuple(shopper.distribution))
         return self._rank(shopper, given, strength)
@@ -132,6 +133,16 @@ class PersonaClient(BaseClient):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _look_up_one(self, customer_id: str) -> Shopper:
+        """Look a customer up; without a cache, by nothing but the question and its answer."""
+        if self._cache is not None:
+            return self._look_up([customer_id])[customer_id]
+        try:
+            (record,) = self._read_records([customer_id])
+        except REDIS_ERRORS:
+            return Shopper(customer_id, fallback=UNREACHABLE)
+        return parse_shopper(customer_id, record)
+
     def _look_up(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         if self._cache is not None and self._listener is None:
             self._start_listener(self._cache)
@@ -162,7 +173,8 @@ class PersonaClient(BaseClient):
         """Return the public records; raises one of ``REDIS_ERRORS``."""
         if not customer_ids:
             return []
-        redis, keys = self._open(), self._record_keys(customer_ids)
+        redis = self._redis or self._open()
+        keys = self._record_keys(customer_ids)
         if len(keys) == 1:
             return [redis.get(keys[0])]
         records: list[bytes | None] = (redis.mget_nonatomic if self._is_cluster else redis.mget)(
