@@ -35,7 +35,7 @@ class Broker(RealKafka):
 
     def start_again(self) -> None:
         """On the same directory and port; ready when it returns."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", START_AGAIN, "sh", str(kafka_libraries())],
                 cwd=self._directory.name,
@@ -75,7 +75,7 @@ class Store:
     def start_again(self) -> None:
         """With the data that it had; ready, its file read, when it returns."""
         options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binary, "--bind", "127.0.0.1", "--port", str(self._port), *options],
                 cwd=self._directory.name,

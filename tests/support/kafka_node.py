@@ -84,7 +84,7 @@ class RealKafka:
     def __init__(self) -> None:
         libraries = kafka_libraries()
         self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
-        self._log = Path(self._directory.name) / "server.log"
+        self.log = Path(self._directory.name) / "server.log"
         names = ("port", "proxied", "proxy", "controller")
         ports = {name: free_port() for name in names}
         self.brokers = f"127.0.0.1:{ports['port']}"
@@ -93,7 +93,7 @@ class RealKafka:
             PROPERTIES.format(directory=self._directory.name, **ports)
         )
         identity = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", START, "sh", str(libraries), identity],
                 cwd=self._directory.name,
@@ -108,7 +108,7 @@ class RealKafka:
 
         wait_until(ready_or_dead, START_SECONDS, "Kafka did not start")
         if self._process.poll() is not None:
-            raise RuntimeError(f"Kafka ended at start:\n{self._log.read_text()[-2000:]}")
+            raise RuntimeError(f"Kafka ended at start:\n{self.log.read_text()[-2000:]}")
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
