@@ -63,7 +63,7 @@ class Store:
         assert binary, "redis-server must be on the PATH"
         self._binary = binary
         self._directory = TemporaryDirectory(prefix="stream-persona-redis-")
-        self._log = Path(self._directory.name) / "server.log"
+        self.log = Path(self._directory.name) / "server.log"
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.start_again()
