@@ -326,7 +326,7 @@ async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path:
     frame = pandas.DataFrame({
         "event_id": ["e1", "e2"],
         "customer_id": ["c", "c"],
-        "occurred_at": pandas.to_datetime(["2023-11-14T22:13:20", "2023-11-14T22:13:21"]),
+        "occurred_at": pandas.to_datetime(["2025-11-24T16:00:00", "2025-11-24T16:00:01"]),
         "action": ["view", "view"],
         "product": [item, None],
         "query": [float("nan"), None],

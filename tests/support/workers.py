@@ -1,0 +1,146 @@
+"""A worker in this process, and stand-ins for its tables, its publisher and the topics' history."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from stream_persona.domain import events
+from stream_persona.domain.events import Event
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.publisher import IsMine, Message
+from stream_persona.pipeline.messages import Change
+from stream_persona.pipeline.process import Delivery, LateDeletion
+from stream_persona.settings import Settings
+from stream_persona.store.memory import MemoryTables
+from stream_persona.store.tables import Claim, Write
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
+from tests.support.constants import NOW
+from tests.support.events import deliver
+from tests.support.waiting import eventually
+
+
+class Crash(Exception):  # noqa: N818 - it is no error of the package's
+    """The process ends here."""
+
+
+class RecordingPublisher:
+    """A publisher that keeps what it was given; its next ``crashes`` calls end the process."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.crashes = 0
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if messages and self.crashes:
+            self.crashes -= 1
+            raise Crash
+        self.sent += messages
+
+    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+        if not await is_mine():
+            raise FencedError(partition)
+        await self.change(partition, changes)
+
+    async def change(self, partition: int, changes: Sequence[Change]) -> None:
+        topic = Settings.model_fields["topic_changes"].default
+        sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
+        await self.publish(sent)
+
+    async def disown(self, partitions: Collection[int]) -> None:
+        """No other worker publishes here."""
+
+    def values(self, topic: str) -> list[bytes | None]:
+        return [message.value for message in self.sent if message.topic == topic]
+
+
+class InMemoryLog:
+    """The log of the input topics: the deliveries that a test puts into it."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+
+    async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
+        found: dict[str, list[Delivery]] = {name: [] for name in wanted}
+        for delivery in self.deliveries:
+            late = wanted.get(delivery.event.customer_id)
+            if late and delivery.offset < late.positions.get(delivery.source, 0):
+                found[delivery.event.customer_id].append(delivery)
+        return found
+
+
+class CrashingTables(MemoryTables):
+    """Tables whose next commit ends the process, before or after it is written."""
+
+    crash: str | None = None
+
+    async def commit(self, claim: Claim, write: Write) -> None:
+        crash, self.crash = self.crash, None
+        if crash == "before":
+            raise Crash
+        await super().commit(claim, write)
+        if crash == "after":
+            raise Crash
+
+
+class LostTables(MemoryTables):
+    """A server that stays away."""
+
+    async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
+        if customers:
+            raise UnavailableError("Redis stayed away")
+        return {}
+
+
+def worker_settings(partitions: int = 1, **values: Any) -> Settings:
+    return Settings(partitions=partitions, **values)
+
+
+def worker(
+    tables: MemoryTables,
+    publisher: RecordingPublisher,
+    taxonomy: Taxonomy,
+    settings: Settings | None = None,
+    log: InMemoryLog | None = None,
+) -> Worker:
+    """Make a worker of these parts; it has one partition unless ``settings`` are given."""
+    settings = settings or worker_settings()
+    return Worker(settings, taxonomy, tables, publisher, log or InMemoryLog(), Metrics())
+
+
+async def settle(worker: Worker) -> None:
+    """Let a worker follow the model until its weights contain every update."""
+
+    async def follows() -> bool:
+        await worker.refresh()
+        return worker._sharing.follower.settled
+
+    await eventually(follows, 20, "the weights do not settle")
+
+
+def raw(
+    topic: str,
+    value: bytes | None,
+    offset: int = 0,
+    partition: int = 0,
+    headers: Sequence[tuple[str, bytes]] = (),
+    at: int = NOW,
+) -> ConsumerRecord:
+    """A message as aiokafka returns it."""
+    size = len(value or b"")
+    return ConsumerRecord(
+        topic, partition, offset, at, 0, b"key", value, None, 3, size, tuple(headers)
+    )
+
+
+def fetch(
+    *happened: Event, partition: int = 0, first: int = 0, settings: Settings | None = None
+) -> list[ConsumerRecord]:
+    """Return the messages of these events, each at the next offset of its topic."""
+    topics = (settings or worker_settings()).input_topics
+    return [
+        raw(topics[d.kind], events.encode(d.event), d.offset, partition)
+        for d in deliver(*happened, partition=partition, first=first)
+    ]
