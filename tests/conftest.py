@@ -46,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked ``on_cluster_too`` on one Redis server and on a Redis Cluster."""
+    if metafunc.definition.get_closest_marker("on_cluster_too"):
+        metafunc.parametrize("redis_kind", ["server", "cluster"], indirect=True)
+
+
 @pytest.hookimpl(tryfirst=True)  # before a process of xdist reports that it has collected
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what tests will need while those that need nothing run: no test waits for a start."""
@@ -122,9 +128,18 @@ def redis_cluster() -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-def settings(kafka: Kafka, redis_server: Redis) -> Settings:
+def redis_kind(request: pytest.FixtureRequest) -> str:
+    """Where ``settings`` lead: to the run's "server", or to a "cluster" of the process's own."""
+    return getattr(request, "param", "server")
+
+
+@pytest.fixture
+def settings(
+    kafka: Kafka, redis_server: Redis, redis_kind: str, request: pytest.FixtureRequest
+) -> Settings:
     """Settings with a group, a prefix and topics that only this test has, on the two servers."""
-    return settings_for(kafka, redis_server.url)
+    redis = request.getfixturevalue("redis_cluster") if redis_kind == "cluster" else redis_server
+    return settings_for(kafka, redis.url)
 
 
 @pytest.fixture

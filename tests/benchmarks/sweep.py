@@ -29,8 +29,8 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.support.builders import Log, Outbox
 from tests.support.servers import start_redis
+from tests.support.workers import InMemoryLog, RecordingPublisher
 
 REPORT = Path("build/reports/bench-sweep.json")
 TAXONOMY = taxonomy.load(None)
@@ -98,7 +98,7 @@ async def swept(worker: Worker, *, paced: bool) -> dict[str, float]:
 async def measure(number: int, url: str) -> dict[str, dict[str, float]]:
     settings = Settings(_env_file=None, redis_url=url)
     tables = RedisTables.connect(url)
-    worker = Worker(settings, TAXONOMY, tables, Outbox(), Log(), Metrics())
+    worker = Worker(settings, TAXONOMY, tables, RecordingPublisher(), InMemoryLog(), Metrics())
     async with Redis.from_url(url) as redis:
         await fill(redis, number)
     await worker.assign(range(settings.partitions))

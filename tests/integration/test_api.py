@@ -147,6 +147,7 @@ def leaves(node: dict[str, Any]) -> list[float]:
 # --- queries ---
 
 
+@pytest.mark.on_cluster_too
 async def test_the_seed_query_is_answered_by_the_workers_own_arithmetic(
     hand: Hand, client: httpx.AsyncClient
 ) -> None:
@@ -213,6 +214,7 @@ async def test_a_wrong_query_is_answered_with_400_and_one_sentence(
     assert re.search(sentence, response.json()["message"])
 
 
+@pytest.mark.on_cluster_too
 async def test_a_lookup_is_the_public_record_and_of_strangers_404(
     hand: Hand, client: httpx.AsyncClient
 ) -> None:
@@ -424,6 +426,7 @@ async def listening(client: httpx.AsyncClient, last_id: str | None = None) -> As
         yield listener
 
 
+@pytest.mark.on_cluster_too
 async def test_changes_are_heard_caught_up_on_and_end_with_the_process(
     settings: Settings, hand: Hand, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Names of before, for tests that are still to be changed: see the modules imported here."""
 
 # ruff: noqa: F401
+# mypy: implicit-reexport
 from tests.support.constants import DAY, HOUR, MINUTE, NOW, PERSONAS, SECOND
 from tests.support.events import (
     assignment,

@@ -64,7 +64,7 @@ def deletion(name: str, at: int = NOW, customer: str = "c") -> Deletion:
 
 
 def labelled_shoppers(taxonomy: Taxonomy, customers: int = 4, seed: int = 1) -> list[Event]:
-    """Events of labelled customers of each persona, who mostly buy in the category of its name."""
+    """Events of labelled customers of each persona, mostly buying in the category of its name."""
     rng, made = random.Random(seed), []
     for persona, number in itertools.product(taxonomy.names, range(customers)):
         customer = f"{persona}-{number}"

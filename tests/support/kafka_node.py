@@ -71,10 +71,10 @@ exec java -Xmx768m kafka.Kafka server.properties
 
 
 class RealKafka:
-    """One KRaft node; its start goes on in the background until somebody waits for it.
+    """One KRaft node; it starts in the background, see ``wait_until_ready``.
 
-    A client is told to go on where its listener is advertised. Those that begin at ``brokers``
-    stay there; those that reach the listener on port ``proxied`` are sent to port ``proxy``, where
+    The broker sends a client on to where its listener is advertised. Clients of ``brokers`` stay
+    there; those that reach the listener on port ``proxied`` are sent to port ``proxy``, where
     a test may put something between (``SlowProxy.of_kafka``).
     """
 
@@ -124,12 +124,12 @@ def can_run_kafka() -> bool:
 
 
 def version(*command: str | None) -> str:
-    """The first number with a dot in what a program says of itself."""
+    """Return the first number with a dot in what a program prints about its version."""
     program, *rest = [part for part in command if part]
-    said = subprocess.run(
+    printed = subprocess.run(
         [program, *(rest or ["--version"])], capture_output=True, text=True, check=False
     )
-    found = re.search(r"\d+\.[\d.]*\d", said.stdout + said.stderr)
+    found = re.search(r"\d+\.[\d.]*\d", printed.stdout + printed.stderr)
     return found[0] if found else ""
 
 

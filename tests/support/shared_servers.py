@@ -68,7 +68,7 @@ STARTS: Final[dict[str, Callable[[], Kafka | Redis]]] = {
 
 
 class SharedServers:
-    """Starts the servers that were requested, and tells every process of the run where they are."""
+    """Starts the servers that were requested, and finds them from every process of the run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,7 +98,7 @@ class SharedServers:
         return SharedRedis(**json.loads((self.folder / "redis_server.json").read_text()))
 
     def descriptions(self) -> list[str]:
-        """What was started, a line for each server."""
+        """Describe each server that this process has started, in a line."""
         titles = {"kafka": "Kafka", "redis_server": "Redis"}
         return [f"{titles[name]}: {server.description}" for name, server in self._started.items()]
 

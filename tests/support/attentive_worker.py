@@ -1,6 +1,6 @@
 """``stream-persona worker``, but that it looks for new partitions every three seconds, not thirty.
 
-``python tests/integration/attentive_worker.py``: settings come from the environment.
+``python tests/support/attentive_worker.py``: settings come from the environment.
 """
 
 from typing import Any
