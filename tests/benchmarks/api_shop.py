@@ -62,7 +62,7 @@ def labels() -> Iterator[Event]:
 
 
 def behaviour() -> Iterator[Event]:
-    """One of the shoppers without a label is the customer whom the API is asked for."""
+    """One of the shoppers without a label is the customer that is looked up."""
     times = itertools.islice(itertools.count(BEGAN, 60_000), EVENTS)
     for _, event in simulator().events(times):
         asked_for = event.customer_id == "SIM-00002"

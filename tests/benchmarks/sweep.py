@@ -1,6 +1,6 @@
 """``make bench-sweep``: how long a million idle shoppers take to follow the model.
 
-A real Redis holds the private and public records of ``--shoppers`` shoppers who send nothing. The
+A real Redis holds the private and public records of ``--shoppers`` shoppers that send nothing. The
 model moves, and one worker's sweep scores all of them again, at the default rate and unbounded.
 """
 
@@ -44,11 +44,11 @@ def shoppers() -> list[Record]:
     tokenizer = Tokenizer(TAXONOMY)
     simulator = Simulator(TAXONOMY, shoppers=KINDS_OF_SHOPPER, seed=1)
     times = (1_764_000_000_000 + i * 60_000 for i in range(KINDS_OF_SHOPPER * EVENTS))
-    told = [
+    events = [
         process.Delivery.of(event, kind, 0, offset)
         for offset, (kind, event) in enumerate(simulator.events(times))
     ]
-    outcome = process.apply_events(told, {}, TAXONOMY, tokenizer)
+    outcome = process.apply_events(events, {}, TAXONOMY, tokenizer)
     process.score(outcome, derive(PersonaClassifier(), TAXONOMY.names), TAXONOMY, tokenizer, 0)
     return list(outcome.records.values())
 

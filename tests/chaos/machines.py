@@ -105,7 +105,7 @@ class Store:
         self._directory.cleanup()
 
     def _says(self, command: str) -> str:
-        """The first word of the reply; nothing while nobody answers."""
+        """The first word of the reply; empty while the server does not answer."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 5) as there:
             there.sendall(command.encode() + b"\r\n")
             return there.recv(64).decode().split()[0] if command != "SHUTDOWN" else ""
