@@ -8,10 +8,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCK_VENV := build/lock-venv
 BENCH_VENV := build/bench-venv
+# Files of tests are shared out among processes as tests/support/scheduling.py says.
+IN_PARALLEL := -n auto --maxprocesses 4 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-browser screenshot fuzz bench bench-api bench-backpressure \
+.PHONY: help demo test test-quick test-random test-browser screenshot fuzz bench bench-api bench-backpressure \
 	bench-dashboard bench-model bench-rank bench-state bench-sweep chaos faults check format lock clean
 
 help: ## list what there is to make
@@ -20,10 +22,16 @@ help: ## list what there is to make
 demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --no-browser"
 	@$(BIN)/stream-persona demo $(ARGS)
 
-test: $(VENV)/.dev ## all tests: ARGS="tests/unit -k redelivery"
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## all tests, in a process per core: ARGS="tests/unit -k redelivery", ARGS="-n0 --pdb"
+	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
-test-browser: $(VENV)/.dev ## of these, the dashboard in a real browser: ARGS="-k override"
+test-quick: $(VENV)/.dev ## the unit tests alone, which need no server: ARGS="-k redelivery"
+	@$(BIN)/python -m pytest $(IN_PARALLEL) tests/unit tests/chaos $(ARGS)
+
+test-random: $(VENV)/.dev ## the unit tests with other random examples on every run: ARGS="-k fold"
+	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest $(IN_PARALLEL) tests/unit $(ARGS)
+
+test-browser: $(VENV)/.dev ## of all tests, the dashboard in a real browser: ARGS="-k override"
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 screenshot: $(VENV)/.dev ## the README's picture of the dashboard, from the demo

@@ -1,43 +1,45 @@
 """Fixtures that all tests share: a Kafka, a Redis, and settings that disturb no other test."""
 
+import os
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from xdist.remote import Producer
+from xdist.workermanage import WorkerController
 
 from stream_persona.settings import Settings
 from stream_persona.store.blas import limit_blas_threads
+from tests.support.measurements import Figures
 from tests.support.redis_cluster import RedisCluster
+from tests.support.scheduling import FileScheduling
 from tests.support.servers import (
     Kafka,
     Redis,
     declare_topics,
     settings_for,
     start_cluster,
-    start_kafka,
-    start_redis,
     topics_of,
 )
+from tests.support.shared_servers import SharedServers
 
 hypothesis_settings.register_profile("steady", deadline=None, derandomize=True)
-hypothesis_settings.load_profile("steady")
+hypothesis_settings.register_profile("random", deadline=None, print_blob=True)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
-
-@dataclass
-class Servers:
-    """What was started for this run of pytest, and so must be ended and told."""
-
-    kafka: Kafka | None = None
-    redis: Redis | None = None
-
-
-SERVERS = pytest.StashKey[Servers]()
+SERVERS = pytest.StashKey[SharedServers]()
+FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     limit_blas_threads()
-    config.stash[SERVERS] = Servers()
+    if hasattr(config, "workerinput"):
+        config.stash[SERVERS] = SharedServers(Path(config.workerinput["servers"]))
+        return
+    config.stash[FOLDER] = tempfile.TemporaryDirectory(prefix="stream-persona-tests-")
+    config.stash[SERVERS] = SharedServers(Path(config.stash[FOLDER].name))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,43 +48,64 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked ``on_cluster_too`` on one Redis server and on a Redis Cluster."""
+    if metafunc.definition.get_closest_marker("on_cluster_too"):
+        metafunc.parametrize("redis_kind", ["server", "cluster"], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before a process of xdist reports that it has collected
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what tests will need while those that need nothing run: no test waits for a start."""
     if session.config.option.collectonly:
         return
-    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     servers = session.config.stash[SERVERS]
+    servers.request(name for item in session.items for name in getattr(item, "fixturenames", ()))
+    if not hasattr(session.config, "workerinput"):
+        start(servers)
+
+
+def start(servers: SharedServers) -> None:
     try:
-        servers.kafka = start_kafka() if "kafka" in names else None
-        servers.redis = start_redis() if "redis_server" in names else None
+        servers.start()
     except Exception as error:
         raise pytest.UsageError(f"The servers that tests need did not start: {error}") from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    node.workerinput["servers"] = str(node.config.stash[SERVERS].folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
+    start(node.config.stash[SERVERS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    return FileScheduling(config, log)
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    servers = config.stash[SERVERS]
-    if servers.kafka:
-        terminalreporter.write_line(f"Kafka: {servers.kafka.description}")
-    if servers.redis:
-        terminalreporter.write_line(f"Redis: {servers.redis.description}")
+    figures = Figures.of(terminalreporter.getreports("passed"))
+    figures.write()
+    for line in [*figures.lines(), *config.stash[SERVERS].descriptions()]:
+        terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    servers = config.stash[SERVERS]
-    for server in (servers.kafka, servers.redis):
-        if server:
-            server.close()
+    config.stash[SERVERS].close()
+    if folder := config.stash.get(FOLDER, None):
+        folder.cleanup()
 
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Kafka:
     """A broker, ready: ``.brokers``, ``.kind`` ("kafka", "named", "embedded"), ``.description``."""
-    server = request.config.stash[SERVERS].kafka
-    assert server is not None
-    server.wait_until_ready()
-    return server
+    return request.config.stash[SERVERS].kafka()
 
 
 @pytest.fixture
@@ -95,27 +118,30 @@ def real_kafka(kafka: Kafka) -> Kafka:
 
 @pytest.fixture(scope="session")
 def redis_server(request: pytest.FixtureRequest) -> Redis:
-    """A Redis server, ready: ``.url``, ``.kind`` ("redis", "named", "embedded")."""
-    server = request.config.stash[SERVERS].redis
-    assert server is not None
-    return server
+    """A Redis server, ready: ``.url``, ``.kind`` ("redis", "cluster", "named", "embedded")."""
+    return request.config.stash[SERVERS].redis()
 
 
 @pytest.fixture(scope="session")
-def redis_cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
-    """A Redis Cluster of three masters, ready: ``.url``, ``.nodes``; the run's own if it is one."""
-    server = request.config.stash[SERVERS].redis
-    if isinstance(server, RedisCluster):
-        yield server
-        return
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A Redis Cluster of three masters, ready: ``.url``, ``.nodes``."""
     with start_cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture
-def settings(kafka: Kafka, redis_server: Redis) -> Settings:
+def redis_kind(request: pytest.FixtureRequest) -> str:
+    """Where ``settings`` lead: to the run's "server", or to a "cluster" of the process's own."""
+    return getattr(request, "param", "server")
+
+
+@pytest.fixture
+def settings(
+    kafka: Kafka, redis_server: Redis, redis_kind: str, request: pytest.FixtureRequest
+) -> Settings:
     """Settings with a group, a prefix and topics that only this test has, on the two servers."""
-    return settings_for(kafka, redis_server.url)
+    redis = request.getfixturevalue("redis_cluster") if redis_kind == "cluster" else redis_server
+    return settings_for(kafka, redis.url)
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from rich.console import Console
 from stream_persona.api.predict import EXAMPLE
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
-from tests.benchmarks.api_listeners import held, slow_listener
-from tests.benchmarks.api_load import measured
+from tests.benchmarks.api_listeners import measure_many, slow_listener
+from tests.benchmarks.api_load import measure_load
 from tests.benchmarks.api_processes import Served, api, bare
 from tests.benchmarks.api_shop import CUSTOMER, fill, results
 from tests.benchmarks.report import table
@@ -41,7 +41,7 @@ FIGURES = ("p50_ms", "p99_ms", "requests_per_second")
 #: Items of a ranking.
 ITEMS = 100
 BARE = "a bare GET"
-#: Answers that say that a route is not there.
+#: Answers for a route that is not there.
 MISSING = (404, 405)
 
 
@@ -112,7 +112,7 @@ def compared(
             Console(stderr=True).print(f"{callers} callers, turn {number + 1} ...")
             order = list(targets) if number % 2 else list(reversed(targets))
             turns.append({
-                name: measured(
+                name: measure_load(
                     targets[name][0].address, targets[name][1].written(), callers, options.seconds
                 )
                 for name in order
@@ -147,7 +147,7 @@ async def measure(options: argparse.Namespace, settings: Settings) -> dict[str, 
         }
         async with Redis.from_url(settings.redis_url) as redis:
             report["listeners"] = [
-                await held(ours, redis, channel, change, number, options.changes)
+                await measure_many(ours, redis, channel, change, number, options.changes)
                 for number in (1, options.listeners)
             ]
             report["a_slow_listener"] = await slow_listener(ours.address, redis, channel)
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="of all routes")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each route in a turn")
     parser.add_argument("--listeners", type=int, default=1_000, help="held open at once")
-    parser.add_argument("--changes", type=int, default=50, help="told to the listeners")
+    parser.add_argument("--changes", type=int, default=50, help="sent to the listeners")
     options = parser.parse_args()
     raise_limits()
     kafka, redis = start_kafka(), start_redis()

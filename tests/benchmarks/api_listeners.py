@@ -1,7 +1,7 @@
-"""Listeners of ``/v1/changes``: what many of them cost one process, and what a slow one is told.
+"""Listeners of ``/v1/changes``: what many of them cost one process, and what a slow one gets.
 
-The listeners live in the measuring process, which publishes as well: one clock tells from the
-PUBLISH to the last of them, with what reading 1,000 sockets takes in Python.
+The listeners are in the measuring process, which publishes as well: one clock measures from
+the PUBLISH to the last of them, with what reading 1,000 sockets takes in Python.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from tests.benchmarks.backpressure import memory
 from tests.support.waiting import eventually
 
 Address = tuple[str, int]
-#: Seconds in which something must have been heard.
+#: Seconds in which something must have arrived.
 PATIENCE = 60.0
 #: Changes until a slow listener has been left behind: the ring's, and what sockets hold.
-TOLD, STEP = RING + 3_000, 500
+CHANGES, STEP = RING + 3_000, 500
 PADDING = "x" * 4_000
-#: What is said of a shopper in the changes made here.
+#: The posterior in all changes made here.
 POSTERIOR = {"persona": None, "confidence": 0.5, "ambiguous": True, "source": "predicted"}
 
 
@@ -34,7 +34,7 @@ def request(*headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-async def followed(redis: Redis, channel: str) -> None:
+async def wait_until_followed(redis: Redis, channel: str) -> None:
     """Wait until the API follows the channel."""
 
     async def subscribed() -> bool:
@@ -80,32 +80,32 @@ class Audience:
 class Listener(asyncio.Protocol):
     def __init__(self, audience: Audience) -> None:
         self._audience = audience
-        self._heard = b""
+        self._received = b""
 
     def connection_made(self, transport: Any) -> None:
         transport.write(request())
 
     def data_received(self, data: bytes) -> None:
-        self._heard += data
+        self._received += data
         # An event ends with an empty line, and the chunk that it came in with one more.
-        if self._audience.words in self._heard and self._heard.endswith(b"\n\n\r\n"):
-            self._heard = b""
+        if self._audience.words in self._received and self._received.endswith(b"\n\n\r\n"):
+            self._received = b""
             self._audience.note()
 
 
-async def held(
+async def measure_many(
     served: Served, redis: Redis, channel: str, change: bytes, number: int, changes: int
 ) -> dict[str, Any]:
-    """Memory of the process with so many listeners, and how long each change takes to the last."""
+    """Measure the process's memory with so many listeners, and each change's time to the last."""
     before, audience, times = memory(served.process, "VmRSS"), Audience(number), []
     try:
         await audience.gather(served.address)
         connected = memory(served.process, "VmRSS")
         for turn in range(changes):
-            told = json.loads(change) | {"change_id": f"{number:012x}{turn:012x}"}
-            everybody, began = audience.expect(told["change_id"].encode()), time.perf_counter()
-            await redis.publish(channel, json.dumps(told, separators=(",", ":")))
-            times.append(1e3 * (await asyncio.wait_for(everybody, PATIENCE) - began))
+            sent = json.loads(change) | {"change_id": f"{number:012x}{turn:012x}"}
+            all_have_it, began = audience.expect(sent["change_id"].encode()), time.perf_counter()
+            await redis.publish(channel, json.dumps(sent, separators=(",", ":")))
+            times.append(1e3 * (await asyncio.wait_for(all_have_it, PATIENCE) - began))
         after = memory(served.process, "VmRSS")
     finally:
         audience.close()
@@ -122,7 +122,7 @@ async def held(
 
 
 class Stream:
-    """One listener whose socket holds little, and which reads when it is told to."""
+    """One listener whose socket holds little, and which reads when asked to."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -130,8 +130,8 @@ class Stream:
         self.gap = False
 
     @classmethod
-    async def opened(cls, address: Address, last_id: str | None = None) -> Self:
-        """Connected and greeted."""
+    async def open(cls, address: Address, last_id: str | None = None) -> Self:
+        """Connect, and wait for the greeting."""
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         sock.setblocking(False)
@@ -145,7 +145,7 @@ class Stream:
         return stream
 
     async def until(self, last: str) -> list[str]:
-        """The ids of the changes that come, up to this one or to the end of the stream."""
+        """Read changes up to this one or to the end of the stream; return their ids."""
         found: list[str] = []
         async with asyncio.timeout(PATIENCE):
             while not found or found[-1] != last:
@@ -164,24 +164,24 @@ class Stream:
 
 
 async def slow_listener(address: Address, redis: Redis, channel: str) -> dict[str, Any]:
-    """One that does not read while the ring runs past it, beside one that does."""
-    await followed(redis, channel)
-    slow, fast = await Stream.opened(address), await Stream.opened(address)
-    ids = [f"{number:024x}" for number in range(TOLD)]
+    """Measure a listener that does not read while the ring runs past it, beside one that does."""
+    await wait_until_followed(redis, channel)
+    slow, fast = await Stream.open(address), await Stream.open(address)
+    ids = [f"{number:024x}" for number in range(CHANGES)]
     missed = 0
-    for start in range(0, TOLD, STEP):
-        told = ids[start : start + STEP]
-        await publish(redis, channel, told)
-        missed += (await fast.until(told[-1])) != told
-    heard = await slow.until(ids[-1])
-    back = await Stream.opened(address, last_id=heard[-1])
+    for start in range(0, CHANGES, STEP):
+        sent = ids[start : start + STEP]
+        await publish(redis, channel, sent)
+        missed += (await fast.until(sent[-1])) != sent
+    received = await slow.until(ids[-1])
+    back = await Stream.open(address, last_id=received[-1])
     caught_up = await back.until(ids[-1])
     for stream in (slow, fast, back):
         await stream.close()
     return {
-        "changes": TOLD,
-        "heard_before_it_was_dropped": len(heard),
-        "dropped_before_the_end": heard == ids[: len(heard)] and len(heard) < TOLD,
+        "changes": CHANGES,
+        "heard_before_it_was_dropped": len(received),
+        "dropped_before_the_end": received == ids[: len(received)] and len(received) < CHANGES,
         "told_of_the_gap": back.gap,
         "caught_up_with_all_that_is_held": caught_up == ids[-RING:],
         "the_fast_one_missed": missed,

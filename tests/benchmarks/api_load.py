@@ -1,8 +1,8 @@
-"""Asks one HTTP server the same thing again and again, from a process of its own.
+"""Sends one request to an HTTP server again and again, from a process of its own.
 
-``--callers`` keep-alive connections each ask again as soon as they were answered, for ``--seconds``
-after ``--warm`` ones that do not count. The request comes on stdin, as its bytes; the figures are
-the last line of stdout, as JSON.
+``--callers`` keep-alive connections each send it again as soon as they have the answer, for
+``--seconds`` after ``--warm`` ones that do not count. The request comes on
+stdin, as its bytes; the figures are the last line of stdout, as JSON.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PATIENCE = 60.0
 
 
-class Tally:
+class Measurements:
     """Seconds of each request, and how the answers began."""
 
     def __init__(self) -> None:
@@ -51,24 +51,24 @@ class Tally:
 class Caller(asyncio.Protocol):
     """One connection with one request on its way."""
 
-    def __init__(self, request: bytes, tally: Tally) -> None:
+    def __init__(self, request: bytes, measurements: Measurements) -> None:
         self._request = request
-        self._tally = tally
-        self._heard = b""
+        self._measurements = measurements
+        self._received = b""
         self._began = 0.0
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._ask()
+        self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._heard += data
-        if whole(self._heard):
-            self._tally.note(self._heard, time.perf_counter() - self._began)
-            self._ask()
+        self._received += data
+        if whole(self._received):
+            self._measurements.note(self._received, time.perf_counter() - self._began)
+            self._send()
 
-    def _ask(self) -> None:
-        self._heard, self._began = b"", time.perf_counter()
+    def _send(self) -> None:
+        self._received, self._began = b"", time.perf_counter()
         self._transport.write(self._request)
 
 
@@ -79,20 +79,22 @@ def whole(answer: bytes) -> bool:
 
 
 async def load(options: argparse.Namespace, request: bytes) -> dict[str, Any]:
-    tally, loop = Tally(), asyncio.get_running_loop()
+    measurements, loop = Measurements(), asyncio.get_running_loop()
     for _ in range(options.callers):
-        await loop.create_connection(lambda: Caller(request, tally), options.host, options.port)
+        await loop.create_connection(
+            lambda: Caller(request, measurements), options.host, options.port
+        )
     await asyncio.sleep(options.warm)
-    tally.clear()
+    measurements.clear()
     began = time.perf_counter()
     await asyncio.sleep(options.seconds)
-    return tally.figures(time.perf_counter() - began)
+    return measurements.figures(time.perf_counter() - began)
 
 
-def measured(
+def measure_load(
     address: tuple[str, int], request: bytes, callers: int, seconds: float
 ) -> dict[str, Any]:
-    """What such a process tells."""
+    """Run such a process, and return its figures."""
     host, port = address
     command = [sys.executable, "-m", "tests.benchmarks.api_load", "--host", host]
     command += ["--port", str(port), "--callers", str(callers), "--seconds", str(seconds)]

@@ -16,7 +16,7 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.support.builders import Log, Outbox, settled
+from tests.support.workers import InMemoryLog, RecordingPublisher, settle
 
 TAXONOMY = taxonomy.load(None)
 CUSTOMER = "CUST-04812"
@@ -28,12 +28,12 @@ BEGAN = 1_764_000_000_000
 
 async def fill(settings: Settings) -> bytes:
     """Fold the shoppers' events and publish all that is learned of them; one of their changes."""
-    tables, outbox = RedisTables.connect(settings.redis_url, settings.prefix), Outbox()
-    worker = Worker(settings, TAXONOMY, tables, outbox, Log(), Metrics())
+    tables, outbox = RedisTables.connect(settings.redis_url, settings.prefix), RecordingPublisher()
+    worker = Worker(settings, TAXONOMY, tables, outbox, InMemoryLog(), Metrics())
     await worker.assign(range(settings.partitions))
     for batch in batches(settings):
         await worker.process(batch)
-    await settled(worker)
+    await settle(worker)
     # A worker writes them every few seconds, which is later than now.
     await tables.save_affinities(affinities(worker.weights, worker._tokenizer.names.name))
     await tables.close()
@@ -62,7 +62,7 @@ def labels() -> Iterator[Event]:
 
 
 def behaviour() -> Iterator[Event]:
-    """One of the shoppers without a label is the customer whom the API is asked for."""
+    """One of the shoppers without a label is the customer that is looked up."""
     times = itertools.islice(itertools.count(BEGAN, 60_000), EVENTS)
     for _, event in simulator().events(times):
         asked_for = event.customer_id == "SIM-00002"

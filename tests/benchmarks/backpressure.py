@@ -107,7 +107,7 @@ def memory(process: int, what: str) -> float:
 
 
 def messages(number: int, shoppers: int, padding: int) -> Iterator[tuple[int, str, bytes]]:
-    """Kind, customer and value; ``padding`` bytes are in a field that nobody reads."""
+    """Kind, customer and value; ``padding`` bytes are in a field that is not read."""
     rng = random.Random(1)
     more = b',"padding":"' + b"x" * padding + b'"}' if padding else b"}"
     simulator = Simulator(TAXONOMY, shoppers=shoppers, seed=1)

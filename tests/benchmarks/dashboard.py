@@ -173,8 +173,8 @@ async def changing_shop(settings: Settings, shoppers: int) -> AsyncIterator[Chan
     await prepare(settings)
     await fill(settings)
     async with Redis.from_url(settings.redis_url) as redis:
-        said = await public_records(redis, settings.prefix)
-        changing = Changing(redis, settings.prefix, said, shoppers)
+        records = await public_records(redis, settings.prefix)
+        changing = Changing(redis, settings.prefix, records, shoppers)
         await changing.store()
         yield changing
 
@@ -195,10 +195,10 @@ async def measure(options: argparse.Namespace, settings: Settings, binary: str) 
             with api(settings, Path(folder, "api.log")) as served:
                 await becomes_ready(served.url)
                 async with chromium(binary) as browser:
-                    return await told(options, browser, served, changing)
+                    return await measure_browser(options, browser, served, changing)
 
 
-async def told(
+async def measure_browser(
     options: argparse.Namespace, browser: Browser, served: Served, changing: Changing
 ) -> dict[str, Any]:
     report: dict[str, Any] = {"chromium": browser.version}
@@ -255,7 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="for which the page is open")
     parser.add_argument("--rate", type=float, default=200.0, help="changes a second")
-    parser.add_argument("--shoppers", type=int, default=5_000, help="who change")
+    parser.add_argument("--shoppers", type=int, default=5_000, help="that change")
     parser.add_argument("--loads", type=int, default=5, help="fresh ones, for a median")
     options = parser.parse_args()
     binary = find_chromium()

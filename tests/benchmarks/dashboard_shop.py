@@ -21,16 +21,18 @@ Json = dict[str, Any]
 
 
 class Changing:
-    """Shoppers who change all the time: public records, and a copy of each change on the channel.
+    """Shoppers that change all the time: public records, and a copy of each change on the channel.
 
-    Each takes on what is said of another shopper: real distributions with real reasons. ``sent``
-    counts the changes.
+    Each takes over the public record of another shopper: real distributions with real reasons.
+    ``sent`` counts the changes.
     """
 
-    def __init__(self, redis: Redis, prefix: str, said: list[Json], shoppers: int) -> None:
+    def __init__(self, redis: Redis, prefix: str, examples: list[Json], shoppers: int) -> None:
         self._redis, self._prefix = redis, prefix
-        self._said, self._random = said, random.Random(1)
-        self._records = [self._again(f"CUST-{n:05d}", said[n % len(said)]) for n in range(shoppers)]
+        self._examples, self._random = examples, random.Random(1)
+        self._records = [
+            self._next_record(f"CUST-{n:05d}", examples[n % len(examples)]) for n in range(shoppers)
+        ]
         self.sent = 0
 
     async def store(self) -> None:
@@ -38,7 +40,7 @@ class Changing:
         await self._redis.mset({self._key(each): orjson.dumps(each) for each in self._records})
 
     async def run(self, rate: float) -> None:
-        """So many changes a second, until it is cancelled."""
+        """Send so many changes a second, until cancelled."""
         began, before = time.monotonic(), self.sent
         while True:
             due = before + int(rate * (time.monotonic() - began))
@@ -57,9 +59,11 @@ class Changing:
         self.sent += number
 
     def _change(self, index: int) -> Json:
-        """The shopper's next change; the record is what it leads to."""
+        """Make the shopper's next change, and the record that it leads to."""
         before = self._records[index]
-        after = self._again(before["customer_id"], self._random.choice(self._said), before)
+        after = self._next_record(
+            before["customer_id"], self._random.choice(self._examples), before
+        )
         self._records[index] = after
         return {
             "change_id": uuid.uuid4().hex[:24],
@@ -76,17 +80,17 @@ class Changing:
         }
 
     @staticmethod
-    def _again(customer: str, said: Json, before: Json | None = None) -> Json:
+    def _next_record(customer: str, example: Json, before: Json | None = None) -> Json:
         now = rfc3339(time.time_ns() // 1_000_000)
         revision = 1 if before is None else before["revision"] + 1
-        return {**said, "customer_id": customer, "revision": revision, "updated_at": now}
+        return {**example, "customer_id": customer, "revision": revision, "updated_at": now}
 
     def _key(self, record: Json) -> str:
         return f"{self._prefix}persona:{record['customer_id']}"
 
 
 def persona(record: Json) -> Json:
-    """What a change says of the persona of a public record."""
+    """Return the part of a public record that a change holds."""
     names = ("persona", "confidence", "ambiguous", "source", "distribution")
     return {name: record[name] for name in names}
 

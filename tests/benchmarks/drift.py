@@ -1,12 +1,12 @@
-"""Drift on a synthetic stream: how soon a persona flips, and how often it does by mistake.
+"""Drift on a synthetic stream: how soon a persona changes, and how often it does by mistake.
 
 The generator: eight personas, 64 categories, eight of them each persona's own. An event is one
 purchase of one item; with probability ``OWN`` it is of an own category, else of any of the 64.
 Events come every hour. A stream has one persona for 200 events and another for 200 more.
 
 The exact Bayes filter knows these distributions, and that a persona changes with probability
-``HAZARD`` at an event, but not when. ``OWN`` and ``HAZARD`` are such that it flips after 17 to 19
-events (median) with about 5.4 false flips per 1,000 events where a lead of 0.2 is asked for.
+``HAZARD`` at an event, but not when. ``OWN`` and ``HAZARD`` are such that it changes after 17 to 19
+events (median) with about 5.4 false changes per 1,000 events where a lead of 0.2 is asked for.
 
 Every label is decided by ``change.decide``, with a margin of 0.2 or without hysteresis. A flip to a
 persona that is not the stream's at the time is a false one; the first 30 events are left out.
@@ -66,7 +66,7 @@ def draw(rng: np.random.Generator, personas: Ints) -> Streams:
     return Streams(personas, np.where(rng.random(personas.shape) < OWN, own, some))
 
 
-def drifting(rng: np.random.Generator) -> Streams:
+def draw_drifting(rng: np.random.Generator) -> Streams:
     """Streams whose persona becomes another after ``DRIFT`` events."""
     first = rng.integers(0, PERSONAS, STREAMS)
     second = (first + rng.integers(1, PERSONAS, STREAMS)) % PERSONAS
@@ -78,15 +78,15 @@ def shop(half_life: int, margin: float) -> Taxonomy:
     features = {"half_life_days": half_life / 24 or 3_650.0, "fields": ["category"]}
     policy = {"min_confidence": 0.0, "min_evidence": 0.0, "switch_margin": margin}
     personas = [{"name": f"persona-{i}"} for i in range(PERSONAS)]
-    told = {"persona": personas, "features": features, "policy": policy}
-    return Taxonomy.model_validate(told)
+    fields = {"persona": personas, "features": features, "policy": policy}
+    return Taxonomy.model_validate(fields)
 
 
 # --- posteriors, one (streams, personas) after each event ---
 
 
-def filtered(streams: Streams) -> Iterator[Floats]:
-    """Of the exact Bayes filter."""
+def filter_exactly(streams: Streams) -> Iterator[Floats]:
+    """Yield those of the exact Bayes filter."""
     rows = np.arange(len(streams.categories))
     likely = np.full((CATEGORIES, PERSONAS), (1 - OWN) / CATEGORIES)
     likely[np.arange(CATEGORIES), np.arange(CATEGORIES) * PERSONAS // CATEGORIES] += (
@@ -100,9 +100,9 @@ def filtered(streams: Streams) -> Iterator[Floats]:
         yield p
 
 
-def folded(streams: Streams, told: Taxonomy) -> Iterator[list[Counts]]:
-    """The counts of each stream after each event."""
-    tokenizer = Tokenizer(told)
+def fold_events(streams: Streams, taxonomy: Taxonomy) -> Iterator[list[Counts]]:
+    """Yield the counts of each stream after each event."""
+    tokenizer = Tokenizer(taxonomy)
     tokens = [
         tokenizer.tokenize(Purchase("p", "c", 0, (Item("i", category=f"category-{i}"),)))
         for i in range(CATEGORIES)
@@ -114,42 +114,42 @@ def folded(streams: Streams, told: Taxonomy) -> Iterator[list[Counts]]:
             Observation(row, at, tokens[i].slots, tokens[i].weights)
             for row, i in enumerate(categories)
         ]
-        counts = fold(counts, observed, told.features)
+        counts = fold(counts, observed, taxonomy.features)
         yield list(counts)
 
 
-def learned(told: Taxonomy, rng: np.random.Generator) -> Weights:
-    """Weights from labelled customers who never drift."""
+def learn(taxonomy: Taxonomy, rng: np.random.Generator) -> Weights:
+    """Fit weights to labelled customers that never drift."""
     personas = np.repeat(np.arange(PERSONAS), LABELLED)
     streams = draw(rng, np.repeat(personas[:, None], EVENTS, axis=1))
-    *_, last = folded(streams, told)
-    seen, sums, panel = profiles(last, told.features), Sums(), []
+    *_, last = fold_events(streams, taxonomy)
+    seen, sums, panel = profiles(last, taxonomy.features), Sums(), []
     for row, persona in enumerate(personas.tolist()):
         key, part = key_and_fold(f"customer-{row}")
-        panel.append(Member(key, part, told.names[persona], seen.row(row)))
-        sums.add(contribution(seen.row(row), part), told.names[persona])
-    stacked = sums.stacked(told.names)
-    return calibrated(panel, stacked, told.names).weights(stacked, told.names)
+        panel.append(Member(key, part, taxonomy.names[persona], seen.row(row)))
+        sums.add(contribution(seen.row(row), part), taxonomy.names[persona])
+    stacked = sums.stacked(taxonomy.names)
+    return calibrated(panel, stacked, taxonomy.names).weights(stacked, taxonomy.names)
 
 
-def predicted(streams: Streams, told: Taxonomy, weights: Weights) -> Iterator[Floats]:
-    """Of the additive classifier."""
-    for counts in folded(streams, told):
-        yield weights.probabilities(profiles(counts, told.features))
+def predict(streams: Streams, taxonomy: Taxonomy, weights: Weights) -> Iterator[Floats]:
+    """Yield those of the additive classifier."""
+    for counts in fold_events(streams, taxonomy):
+        yield weights.probabilities(profiles(counts, taxonomy.features))
 
 
-# --- labels, and when they flip ---
+# --- labels, and when they change ---
 
 
-def labels(posteriors: Sequence[Floats], told: Taxonomy) -> Ints:
-    """What ``decide`` names of each stream after each event, (streams, events)."""
-    number = {name: i for i, name in enumerate(told.names)}
+def decide_labels(posteriors: Sequence[Floats], taxonomy: Taxonomy) -> Ints:
+    """Return the persona's number that ``decide`` names after each event, (streams, events)."""
+    number = {name: i for i, name in enumerate(taxonomy.names)}
     found = np.zeros((len(posteriors[0]), len(posteriors)), np.int64)
     for stream in range(len(found)):
         record = Record()
         for event, p in enumerate(posteriors):
             belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "")
-            published = decide(record, belief, told, 0)
+            published = decide(record, belief, taxonomy, 0)
             record = record if published is None else replace(record, published=published)
             assert record.published is not None
             assert record.published.current.persona is not None
@@ -157,10 +157,10 @@ def labels(posteriors: Sequence[Floats], told: Taxonomy) -> Ints:
     return found
 
 
-def judged(streams: Streams, named: Ints) -> dict[str, float]:
-    """Median of events until the flip, the share that never does, false flips per 1,000."""
-    flips = np.diff(named, axis=1) != 0
-    wrong = flips & (named != streams.personas)[:, 1:]
+def evaluate(streams: Streams, named: Ints) -> dict[str, float]:
+    """Return the median of events until the change, the share without it, false ones per 1,000."""
+    changes = np.diff(named, axis=1) != 0
+    wrong = changes & (named != streams.personas)[:, 1:]
     right = (named == streams.personas)[:, DRIFT:]
     delays = np.where(right.any(axis=1), right.argmax(axis=1) + 1.0, NEVER)
     return {
@@ -173,14 +173,14 @@ def judged(streams: Streams, named: Ints) -> dict[str, float]:
 def measure(half_life: int | None, seed: int) -> dict[str, dict[str, float]]:
     """With and without hysteresis; None is the Bayes filter."""
     rng = np.random.default_rng(seed)
-    streams = drifting(rng)
+    streams = draw_drifting(rng)
     if half_life is None:
-        posteriors = list(filtered(streams))
+        posteriors = list(filter_exactly(streams))
     else:
-        told = shop(half_life, 0.0)
-        posteriors = list(predicted(streams, told, learned(told, rng)))
+        taxonomy = shop(half_life, 0.0)
+        posteriors = list(predict(streams, taxonomy, learn(taxonomy, rng)))
     return {
-        name: judged(streams, labels(posteriors, shop(half_life or 0, margin)))
+        name: evaluate(streams, decide_labels(posteriors, shop(half_life or 0, margin)))
         for name, margin in MARGINS.items()
     }
 

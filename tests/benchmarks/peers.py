@@ -59,7 +59,7 @@ class Result:
 
 
 def timed(call: Callable[[], Any], times: int = 1) -> tuple[Any, float]:
-    """What a call returns, and the least microseconds it took."""
+    """Make a call; return its result, and the least microseconds that it took."""
     least, found = float("inf"), None
     for _ in range(times):
         start = time.perf_counter()
@@ -71,8 +71,8 @@ def timed(call: Callable[[], Any], times: int = 1) -> tuple[Any, float]:
 # --- ours ---
 
 
-def taught(task: Task, rows: Sequence[int]) -> Sums:
-    """The sums over some households, each in its own fold."""
+def learn(task: Task, rows: Sequence[int]) -> Sums:
+    """Learn from some households, each in its own fold; return the sums."""
     sums, seen = Sums(), task.seen(rows)
     for i, row in enumerate(rows):
         _, fold = key_and_fold(task.customers[row])
@@ -84,7 +84,7 @@ def taught(task: Task, rows: Sequence[int]) -> Sums:
 def ours(task: Task, split: Split) -> dict[str, Result]:
     """The additive classifier with its calibration, with default gains, and its prior alone."""
     train = split.train.tolist()
-    sums, learning = timed(lambda: taught(task, train))
+    sums, learning = timed(lambda: learn(task, train))
     weights = derive(sums, task.classes)
     panel = sorted(task.members(train), key=lambda member: member.key)[:PANEL]
     stacked = sums.stacked(task.classes)
@@ -94,16 +94,16 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
     by_time = {name: prior.repeat(len(split.test), axis=0) for name in TIMES}
     learn_us = learning / len(train)
     return {
-        "ours": predicted(task, split, fitted, learn_us, size),
-        "ours_default_gains": predicted(
+        "ours": predict(task, split, fitted, learn_us, size),
+        "ours_default_gains": predict(
             task, split, replace(weights, gains=DEFAULT_GAINS), learn_us, size
         ),
         "prior": Result(by_time, bytes=8 * len(task.classes)),
     }
 
 
-def predicted(task: Task, split: Split, weights: Weights, learn_us: float, size: float) -> Result:
-    """What weights say of the test households: of all at once, and timed one by one as well."""
+def predict(task: Task, split: Split, weights: Weights, learn_us: float, size: float) -> Result:
+    """Predict the test households with these weights: all at once, and timed one by one as well."""
     seen = {name: task.seen(split.test, name) for name in TIMES}
     found = {name: weights.probabilities(profiles) for name, profiles in seen.items()}
     end = seen["end"]
@@ -158,7 +158,7 @@ def answered(model: Any, rows: Sequence[dict[int, float]]) -> list[dict[int, flo
 
 
 def as_rows(answers: Sequence[dict[int, float]], classes: int) -> Floats:
-    """River's answers as an array; nothing said is the same for all."""
+    """River's answers as an array; without an answer all are equal."""
     rows = np.zeros((len(answers), classes))
     for row, answer in zip(rows, answers, strict=True):
         row[list(answer)] = list(answer.values())
@@ -234,7 +234,7 @@ STRENGTHS = {"B7": (0.003, 0.01), "L4": (0.0003, 0.001), "L2": (0.0005, 0.001),
 def batch(task: Task, split: Split) -> dict[str, Result]:
     """Candidates for the bound, fitted on the training households' last records.
 
-    The best of each task is the bound, as judged on the test households: a generous one.
+    The best of each task is the bound, by its log-loss on the test households: a generous one.
     """
     train = task.seen(split.train)
     coarse, every = columns(train, fine=False), columns(train, fine=True)

@@ -1,6 +1,6 @@
 """By calendar: labels arrive over the stream; each is predicted first and learned after.
 
-The walk absorbs day by day what happens. A household's label arrives on a day drawn evenly over
+The pipeline applies day by day what happens. A household's label arrives on a day drawn evenly over
 the stream; at the end of that day the household is predicted by the model as it stands, then it is
 learned and stays learned, with its record as it grows. The calibration is renewed every week.
 """
@@ -27,7 +27,7 @@ from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
 from tests.benchmarks.tasks import FEATURES, TAXONOMY, key_and_fold, load
 
-#: Task to the group whose events it is told with.
+#: Task to the group whose events it sees.
 TASKS = {"B7": ("B7",), "L4": ("L4",)}
 _DAY = 86_400_000
 _WEEK = 7
@@ -68,13 +68,13 @@ class Stream:
         self.offsets = [0] * len(KINDS)
 
     def apply_events(self, happened: Sequence[Event]) -> None:
-        """Let the walk fold events and assignments, and learn."""
+        """Apply events and assignments, and learn from them."""
         deliveries = [self._delivery(event) for event in happened]
         outcome = process.apply_events(deliveries, self.records, self.taxonomy, self.tokenizer)
         self.records |= outcome.records
-        for lesson in outcome.model_updates:
-            _, fold = key_and_fold(lesson.customer_id)
-            self.sums.add(replace(lesson.part, fold=fold), lesson.persona, lesson.sign)
+        for update in outcome.model_updates:
+            _, fold = key_and_fold(update.customer_id)
+            self.sums.add(replace(update.part, fold=fold), update.persona, update.sign)
 
     def _delivery(self, event: Event) -> Delivery:
         kind = KINDS.index(type(event))
@@ -96,7 +96,7 @@ class Stream:
         self.weights = self.calibration.weights(stacked, self.classes)
 
     def _calibrated(self) -> Calibration:
-        known = sorted(name for name in self.labelled if pipeline_knows(self.records.get(name)))
+        known = sorted(name for name in self.labelled if has_counts(self.records.get(name)))
         seen = profiles([self.records[name].counts for name in known], FEATURES)
         panel = [
             Member(*key_and_fold(name), self.labelled[name], seen.row(row))
@@ -106,14 +106,14 @@ class Stream:
         return calibrated(panel, self.sums.stacked(self.classes), self.classes)
 
 
-def pipeline_knows(record: Record | None) -> bool:
+def has_counts(record: Record | None) -> bool:
     """Whether a record holds any behaviour."""
     return record is not None and len(record.counts.keys) > 0
 
 
 def taxonomy_of(classes: Sequence[str]) -> Taxonomy:
     """Personas of these names; a taxonomy has five at least, and some task fewer."""
-    spare = [f"nobody-{i}" for i in range(_LEAST_CLASSES - len(classes))]
+    spare = [f"spare-{i}" for i in range(_LEAST_CLASSES - len(classes))]
     personas = [{"name": name} for name in (*classes, *spare)]
     features = TAXONOMY.features.model_dump(mode="json")
     return Taxonomy.model_validate({"persona": personas, "features": features})
@@ -145,14 +145,14 @@ def run(name: str, seed: int = 0) -> dict[str, Any]:
         stream.apply_events(happened)
         month = datetime.fromtimestamp(day * _DAY / 1_000, UTC).strftime("%Y-%m")
         for both in (months.setdefault(month, Month()), months.setdefault("all", Month())):
-            judge(stream, arrivals.get(day, []), labels, both)
-        teach(stream, arrivals.get(day, []), labels, day)
+            predict(stream, arrivals.get(day, []), labels, both)
+        label(stream, arrivals.get(day, []), labels, day)
         stream.refresh(calibrate=(day - first) % _WEEK == 0)
     whole = months.pop("all").report()
     return {"months": {at: month.report() for at, month in months.items()}, **whole}
 
 
-def judge(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], to: Month) -> None:
+def predict(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], to: Month) -> None:
     """Predict households whose labels arrive."""
     for customer in customers:
         label = stream.classes.index(labels[customer])
@@ -160,7 +160,7 @@ def judge(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], t
             to.add(name, p, label)
 
 
-def teach(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], day: int) -> None:
+def label(stream: Stream, customers: Sequence[str], labels: Mapping[str, str], day: int) -> None:
     """Let their assignments arrive."""
     at = (day + 1) * _DAY - 1
     stream.apply_events([Assignment(f"A-{c}", c, at, labels[c]) for c in customers])

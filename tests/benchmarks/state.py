@@ -1,6 +1,6 @@
 """``make bench``: what a shopper costs in bytes, and what hashed slots cost in quality.
 
-The whole Complete Journey year goes through the walk and into a real Redis. Bytes are those of the
+The whole Complete Journey year goes through the pipeline into a real Redis. Bytes are those of the
 private records and, by ``MEMORY USAGE``, of all keys. For quality, the study's personas (made on
 the first half-year) are predicted from the second, on customer-disjoint splits, with tokens in
 hashed slots, in slots of their own (no collision), in fewer fine slots, and without fine tokens.
@@ -48,12 +48,12 @@ class Year:
     records: dict[str, Record] = field(default_factory=dict)
     model: Sums = field(default_factory=Sums)
 
-    def walk(self, deliveries: Sequence[Delivery], tokenizer: Tokenizer) -> Outcome:
+    def process(self, deliveries: Sequence[Delivery], tokenizer: Tokenizer) -> Outcome:
         weights = derive(self.model, TAXONOMY.names)
         outcome = process.process_batch(deliveries, self.records, weights, TAXONOMY, tokenizer, 0)
         self.records |= outcome.records
-        for lesson in outcome.model_updates:
-            self.model.add(lesson.part, lesson.persona, lesson.sign)
+        for update in outcome.model_updates:
+            self.model.add(update.part, update.persona, update.sign)
         return outcome
 
 
@@ -71,7 +71,7 @@ def batches(story: journey.Journey) -> Iterator[list[Delivery]]:
 
 
 async def bytes_of_state() -> dict[str, float]:
-    """The whole year's records through the walk into Redis, and what they weigh there."""
+    """The whole year's records through the pipeline into Redis, and what they weigh there."""
     story = journey.load(since=datetime(2017, 1, 1, tzinfo=UTC))
     year, tokenizer, server = Year(), Tokenizer(TAXONOMY), start_redis()
     public_records: dict[str, bytes | None] = {}
@@ -79,7 +79,7 @@ async def bytes_of_state() -> dict[str, float]:
     for batch in track(
         batches(story), "folding the year", total=total, console=Console(stderr=True)
     ):
-        public_records |= year.walk(batch, tokenizer).public_records
+        public_records |= year.process(batch, tokenizer).public_records
     try:
         async with Redis.from_url(server.url) as redis:
             before = await used(redis)
@@ -125,8 +125,8 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
         write = writes.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
-        sums, taught = await shards.fold_part(tables, partition, TAXONOMY)
-        known = await shards.panel(tables, taught, panel_share(PARTITIONS), TAXONOMY)
+        sums, labelled = await shards.fold_part(tables, partition, TAXONOMY)
+        known = await shards.panel(tables, labelled, panel_share(PARTITIONS), TAXONOMY)
         await shards.save_part(tables, claim, sums, known, TAXONOMY)
     await tables.close()
 

@@ -1,6 +1,6 @@
 """``make bench-sweep``: how long a million idle shoppers take to follow the model.
 
-A real Redis holds the private and public records of ``--shoppers`` shoppers who send nothing. The
+A real Redis holds the private and public records of ``--shoppers`` shoppers that send nothing. The
 model moves, and one worker's sweep scores all of them again, at the default rate and unbounded.
 """
 
@@ -29,8 +29,8 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.support.builders import Log, Outbox
 from tests.support.servers import start_redis
+from tests.support.workers import InMemoryLog, RecordingPublisher
 
 REPORT = Path("build/reports/bench-sweep.json")
 TAXONOMY = taxonomy.load(None)
@@ -44,12 +44,12 @@ def shoppers() -> list[Record]:
     tokenizer = Tokenizer(TAXONOMY)
     simulator = Simulator(TAXONOMY, shoppers=KINDS_OF_SHOPPER, seed=1)
     times = (1_764_000_000_000 + i * 60_000 for i in range(KINDS_OF_SHOPPER * EVENTS))
-    told = [
+    events = [
         process.Delivery.of(event, kind, 0, offset)
         for offset, (kind, event) in enumerate(simulator.events(times))
     ]
     weights = derive(PersonaClassifier(), TAXONOMY.names)
-    outcome = process.process_batch(told, {}, weights, TAXONOMY, tokenizer, 0)
+    outcome = process.process_batch(events, {}, weights, TAXONOMY, tokenizer, 0)
     return list(outcome.records.values())
 
 
@@ -98,7 +98,7 @@ async def swept(worker: Worker, *, paced: bool) -> dict[str, float]:
 async def measure(number: int, url: str) -> dict[str, dict[str, float]]:
     settings = Settings(_env_file=None, redis_url=url)
     tables = RedisTables.connect(url)
-    worker = Worker(settings, TAXONOMY, tables, Outbox(), Log(), Metrics())
+    worker = Worker(settings, TAXONOMY, tables, RecordingPublisher(), InMemoryLog(), Metrics())
     async with Redis.from_url(url) as redis:
         await fill(redis, number)
     await worker.assign(range(settings.partitions))

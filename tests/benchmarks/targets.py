@@ -1,4 +1,4 @@
-"""What is to be reached, and what was: the targets by which the model is judged."""
+"""What is to be reached, and what was: the targets of the model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ FLIP, FALSE_FLIPS = (46.0, 35.0), 3.2
 
 @dataclass
 class Target:
-    """One figure; ``least`` says whether more is better. Targets met are None where none is set."""
+    """One figure; ``least`` is whether more is better. Targets met are None where none is set."""
 
     name: str
     measured: float

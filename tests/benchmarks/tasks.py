@@ -1,7 +1,7 @@
 """Real households as tasks: events of the Complete Journey, labels, and records after n events.
 
 Four sets of labels: B7, a persona by what is bought in the second half-year, to be predicted from
-the first; L4, L2 and L6, what the households said of themselves, to be predicted from the year.
+the first; L4, L2 and L6, what the households stated about themselves, predicted from the year.
 An event is one line of a basket or one redeemed coupon. A basket in which a count falls is cut
 there, in two purchases that keep the size of the whole one.
 """
@@ -142,11 +142,11 @@ def active(lines: pd.DataFrame, late: pd.Series) -> list[int]:
 # --- events ---
 
 
-def stories(labelled: Iterable[str], group: Sequence[str], told: journey.Journey) -> Stories:
+def stories(labelled: Iterable[str], group: Sequence[str], year: journey.Journey) -> Stories:
     """The events of each labelled customer that the group's tasks may see, in their order."""
     known: Stories = {customer: [] for customer in sorted(labelled)}
-    end = epoch_ms(MIDYEAR) if "B7" in group else told.end + 1
-    for _, event in told.events():
+    end = epoch_ms(MIDYEAR) if "B7" in group else year.end + 1
+    for _, event in year.events():
         if event.customer_id in known and event_time(event) < end:
             known[event.customer_id].append(event)
     return known
@@ -156,10 +156,10 @@ def load(group: Sequence[str]) -> tuple[dict[str, dict[str, str]], Stories]:
     """Labels by task, and the customers' events: baskets and redeemed coupons."""
     lines, products, coupons = tables("transactions", "products", "coupon_redemptions")
     by_task = {name: known for name, known in labels(lines, products).items() if name in group}
-    told = journey.build(
+    year = journey.build(
         Study({}, {}), lines, products, journey_engagements.from_coupons(coupons), _YEAR
     )
-    found = stories(set().union(*by_task.values()), group, told)
+    found = stories(set().union(*by_task.values()), group, year)
     return by_task, {customer: events for customer, events in found.items() if events}
 
 
@@ -186,8 +186,8 @@ def pieces(events: Iterable[Behaviour]) -> Iterator[tuple[int, Behaviour]]:
 class PartTokenizer(Tokenizer):
     """Reads a part of a basket with the size of the whole one; ``sizes`` are by order."""
 
-    def __init__(self, told: Taxonomy, sizes: Mapping[str, int]) -> None:
-        super().__init__(told)
+    def __init__(self, taxonomy: Taxonomy, sizes: Mapping[str, int]) -> None:
+        super().__init__(taxonomy)
         self._sizes = sizes
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:
@@ -207,7 +207,7 @@ class PartTokenizer(Tokenizer):
 
 
 def prepare(group: Sequence[str]) -> list[Task]:
-    """The tasks of a group, their households' events folded by the walk."""
+    """The tasks of a group, their households' events folded by the pipeline."""
     by_task, known = load(group)
     snapshots = snapshots_of(known)
     made = []

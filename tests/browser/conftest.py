@@ -13,13 +13,11 @@ from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
 from tests.browser.looking import chromium, find_chromium
 from tests.browser.past import CHALLENGER, SAMPLES, remember_an_hour
-from tests.browser.reports import Figures, Measured
+from tests.browser.reports import Measured
 from tests.browser.shoppers import Crowd, story, train
 from tests.support.servers import Kafka, Redis, require_no_real, settings_for
 
 Look = Callable[..., AbstractAsyncContextManager[Dashboard]]
-
-FIGURES = pytest.StashKey[Figures]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,16 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    figures = config.stash.get(FIGURES, None)
-    if figures:
-        figures.write()
-        for line in figures.lines():
-            terminalreporter.write_line(line)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -97,6 +85,10 @@ async def dashboard(look: Look) -> AsyncIterator[Dashboard]:
 
 
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Measured:
-    """Notes what is told at the end of the run, and written beside the screenshots."""
-    return request.config.stash.setdefault(FIGURES, Figures()).note
+def measured(record_property: Callable[[str, object], None]) -> Measured:
+    """Notes what is shown at the end of the run, and written beside the screenshots."""
+
+    def note(name: str, value: float, bound: float) -> None:
+        record_property("measured", {"name": name, "value": round(value, 1), "bound": bound})
+
+    return note

@@ -1,4 +1,4 @@
-"""What happens to messages on their way: twice, unreadable, or on a partition not their home.
+"""Damages messages on their way: sent twice, unreadable, or to a partition not their home.
 
 Delays and the order across topics are the shop's (``shopfloor``). All of it is drawn from a seed,
 so the stream of one seed is the same to the byte on every run.
@@ -25,8 +25,8 @@ BROKEN: tuple[bytes | None, ...] = (
 )  # fmt: skip
 
 
-def carried(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
-    """The messages as they reach the broker, in order; ``note`` names what befell each."""
+def carry(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
+    """Return the messages as they reach the broker; ``note`` names what was done to each."""
     rnd = random.Random(f"carrier {seed}")
     found: list[Sent] = []
     for sent in messages:
@@ -50,15 +50,15 @@ def _unreadable(beside: Sent, rnd: random.Random) -> Sent:
     return replace(beside, value=rnd.choice(BROKEN), note="unreadable")
 
 
-def notes(messages: Sequence[Sent]) -> Counter[str]:
-    """How many messages something befell, by what it was; how many came late."""
+def count_notes(messages: Sequence[Sent]) -> Counter[str]:
+    """Count the messages by what was done to them, and those that came late or out of order."""
     counted = Counter(message.note for message in messages if message.note)
     counted["delayed"] = sum(message.sent - message.happened > 0.001 for message in messages)
-    counted["out_of_order"] = sum(_overtaken(messages))
+    counted["out_of_order"] = sum(_out_of_order(messages))
     return counted
 
 
-def _overtaken(messages: Sequence[Sent]) -> Iterator[bool]:
+def _out_of_order(messages: Sequence[Sent]) -> Iterator[bool]:
     """For each message, whether one of its customer that happened later was sent before it."""
     newest: dict[str, float] = {}
     for message in messages:

@@ -1,7 +1,7 @@
-"""What was said of each customer on the topic of changes, in the order in which it was said.
+"""Checks each customer's changes on the topic, in their order.
 
 A tombstone ends a customer's *life*: revisions begin again at 1 after it. Within a life they count
-up by one. A change may come twice, if it is the same to the byte and nothing newer was said in
+up by one. A change may come twice, if it is the same to the byte and no newer one came in
 between; so may a tombstone, together with the first change of the life that it made room for.
 """
 
@@ -12,13 +12,13 @@ from typing import Any, Protocol, Self
 import orjson
 from aiokafka import ConsumerRecord
 
-#: What a change and a public record both tell.
+#: Fields that a change and a public record share.
 CURRENT = ("persona", "confidence", "ambiguous", "source", "distribution")
 ALIKE = ("revision", "why", "model_version", "taxonomy_version")
 
 
-class Court(Protocol):
-    """What takes mismatches and figures."""
+class Collector(Protocol):
+    """Takes mismatches and figures."""
 
     figures: Any
 
@@ -39,13 +39,13 @@ class Change:
         customer = raw.key.decode()
         if raw.value is None:
             return cls(customer, None)
-        said = orjson.loads(raw.value)
-        assert said["customer_id"] == customer
-        return cls(customer, raw.value, said["change_id"], said["revision"])
+        content = orjson.loads(raw.value)
+        assert content["customer_id"] == customer
+        return cls(customer, raw.value, content["change_id"], content["revision"])
 
 
 @dataclass
-class _Story:
+class _Sequence:
     """One customer's changes until now: those of this life, of the last, and of all."""
 
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -54,8 +54,8 @@ class _Story:
     tombstones: int = 0
     again: int = 0
 
-    def hear(self, change: Change) -> str:
-        """Take in the next message; what is wrong with it, if anything."""
+    def add(self, change: Change) -> str:
+        """Add the next message; return what is wrong with it, or nothing."""
         if change.content is None:
             self.tombstones += 1
             self.before, self.life = self.life or self.before, []
@@ -70,7 +70,7 @@ class _Story:
 
     def _is_opening(self, change: Change) -> bool:
         """Whether a tombstone came twice, together with the one change that follows it."""
-        ids = {said.change_id for said in self.before}
+        ids = {earlier.change_id for earlier in self.before}
         return self.tombstones > 1 and ids == {change.change_id}
 
     def _next(self, change: Change) -> str:
@@ -79,36 +79,36 @@ class _Story:
             self.again += 1
             return ""
         revision = last.revision if last else 0
-        if any(change.change_id == said.change_id for said in (*self.life, *self.before)):
-            return f"revision {change.revision} was said again after revision {revision}"
+        if any(change.change_id == earlier.change_id for earlier in (*self.life, *self.before)):
+            return f"revision {change.revision} came again after revision {revision}"
         self.life.append(change)
         if change.revision != revision + 1:
             return f"revision {change.revision} follows revision {revision}"
         return ""
 
 
-def lives(
-    changes: Sequence[Change], public: Mapping[str, bytes], gone: Iterable[str], court: Court
+def check_changes(
+    changes: Sequence[Change], public: Mapping[str, bytes], gone: Iterable[str], verdict: Collector
 ) -> None:
-    """Hold every customer's changes against the rules, and the last against the public record."""
-    stories: dict[str, _Story] = {}
+    """Check every customer's changes, and the last one against the public record."""
+    sequences: dict[str, _Sequence] = {}
     for change in changes:
-        if wrong := stories.setdefault(change.customer, _Story()).hear(change):
-            court.add("change", change.customer, wrong)
-    for customer in sorted(public.keys() | stories.keys()):
-        story = stories.get(customer, _Story())
-        if wrong := _last(story.life, public.get(customer)):
-            court.add("last change", customer, wrong)
+        if wrong := sequences.setdefault(change.customer, _Sequence()).add(change):
+            verdict.add("change", change.customer, wrong)
+    for customer in sorted(public.keys() | sequences.keys()):
+        sequence = sequences.get(customer, _Sequence())
+        if wrong := _compare_last(sequence.life, public.get(customer)):
+            verdict.add("last change", customer, wrong)
     for customer in gone:
-        if customer not in stories or stories[customer].life:
-            court.add("deleted", customer, "the last message on the topic is no tombstone")
-    court.figures["changes"] += len(changes)
-    court.figures["tombstones"] += sum(story.tombstones for story in stories.values())
-    court.figures["redelivered"] += sum(story.again for story in stories.values())
+        if customer not in sequences or sequences[customer].life:
+            verdict.add("deleted", customer, "the last message on the topic is no tombstone")
+    verdict.figures["changes"] += len(changes)
+    verdict.figures["tombstones"] += sum(each.tombstones for each in sequences.values())
+    verdict.figures["redelivered"] += sum(each.again for each in sequences.values())
 
 
-def _last(life: Sequence[Change], public: bytes | None) -> str:
-    """In what the last change and the public record differ."""
+def _compare_last(life: Sequence[Change], public: bytes | None) -> str:
+    """Return what differs between the last change and the public record."""
     if not life or public is None:
         if not life and public is None:
             return ""

@@ -1,4 +1,4 @@
-"""Sends the stream of a trial, never far ahead of the workers, and reads how far they are."""
+"""Sends the stream of a trial, never far ahead of the workers, and reads their progress."""
 
 import asyncio
 from collections.abc import Callable, Sequence

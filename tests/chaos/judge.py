@@ -1,7 +1,7 @@
-"""Whether a shop at rest is what its topics say: nothing lost, nothing twice, nothing of the gone.
+"""Checks a shop at rest: no event lost or counted twice, and nothing left of deleted customers.
 
-Every check compares with the oracle, the fold of the topics' contents in one process, and tells
-of each difference with the customer's name. See ``changes`` for what was said on the way.
+Every check compares with the oracle, the fold of the topics' contents in one process, and names
+the customer of each difference. ``changes`` checks what was published on the way.
 """
 
 from collections import Counter
@@ -19,19 +19,20 @@ from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.pipeline.messages import public_record
 from stream_persona.pipeline.training import is_training_example
-from tests.chaos.asking import predictions
-from tests.chaos.changes import Change, lives
-from tests.chaos.resting import still
+from tests.chaos.changes import Change, check_changes
+from tests.chaos.predictions import check_predictions
 from tests.chaos.shopfloor import Sent
+from tests.chaos.stillness import wait_until_still
 from tests.chaos.verdict import Verdict, short
 from tests.support.shop import Shop
 
-Tell = Callable[[str], None]
+#: Takes a line on how a trial goes.
+Log = Callable[[str], None]
 
 
 @dataclass
 class Evidence:
-    """What was found at rest: the oracle's records and the stored ones, of living customers."""
+    """What was found at rest: the oracle's records and the stored ones."""
 
     shop: Shop
     messages: Sequence[Sent]
@@ -41,56 +42,56 @@ class Evidence:
     changes: list[Change] = field(default_factory=list)
 
     @property
-    def gone(self) -> set[str]:
-        """Customers of whom nothing may be left."""
+    def deleted(self) -> set[str]:
+        """Customers of which nothing may be left."""
         asked = {m.customer for m in self.messages if m.kind == DELETION and not m.note}
         return {c for c in asked if c not in self.oracle}
 
 
-async def judge(shop: Shop, messages: Sequence[Sent], tell: Tell) -> Verdict:
-    """Wait until the shop is still, then hold it against the oracle."""
+async def judge(shop: Shop, messages: Sequence[Sent], log: Log) -> Verdict:
+    """Wait until the shop is still, then compare it with the oracle."""
     verdict = Verdict()
-    tell("folding the topics in one process")
-    everybody = await shop.oracle()
-    oracle = {name: record for name, record in everybody.items() if not record.is_marker}
-    tell("waiting for the model and the sweep")
-    await still(shop, oracle, verdict)
+    log("folding the topics in one process")
+    records = await shop.oracle()
+    oracle = {name: record for name, record in records.items() if not record.is_marker}
+    log("waiting for the model and the sweep")
+    await wait_until_still(shop, oracle, verdict)
     evidence = Evidence(shop, messages, oracle)
-    evidence.stored, evidence.public = await stored(shop), await public(shop)
+    evidence.stored, evidence.public = await read_records(shop), await read_public_records(shop)
     evidence.changes = [Change.read(raw) for raw in await shop.read(shop.settings.topic_changes)]
-    tell("judging")
-    read = await inputs(shop)
-    arrived(read, messages, verdict)
-    folded(evidence, verdict)
-    await model(evidence, verdict)
-    await predictions(shop, oracle, verdict)
-    said(evidence, verdict)
-    lives(evidence.changes, evidence.public, evidence.gone, verdict)
-    await forgotten(evidence, verdict)
-    await letters(shop, read, verdict)
+    log("judging")
+    read = await read_inputs(shop)
+    check_inputs(read, messages, verdict)
+    check_records(evidence, verdict)
+    await check_model(evidence, verdict)
+    await check_predictions(shop, oracle, verdict)
+    check_public_records(evidence, verdict)
+    check_changes(evidence.changes, evidence.public, evidence.deleted, verdict)
+    await check_deletions(evidence, verdict)
+    await check_dead_letters(shop, read, verdict)
     verdict.figures["customers"] = len(oracle)
-    verdict.figures["nameless_slots"] = len(await nameless(evidence))
+    verdict.figures["nameless_slots"] = len(await unnamed_slots(evidence))
     return verdict
 
 
-async def stored(shop: Shop) -> dict[str, Record]:
-    """The stored private records."""
+async def read_records(shop: Shop) -> dict[str, Record]:
+    """Read the stored private records."""
     keys = await shop.keys("persona-state:*")
     blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
     found = record_codec.decode_records(blobs, shop.taxonomy.fingerprint)
     return {k.partition("persona-state:")[2]: r for k, r in zip(keys, found, strict=True)}
 
 
-async def public(shop: Shop) -> dict[str, bytes]:
-    """The public records."""
+async def read_public_records(shop: Shop) -> dict[str, bytes]:
+    """Read the public records."""
     keys = await shop.keys("persona:*")
     blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
     start = len(f"{shop.settings.prefix}persona:")
     return {key[start:]: blob for key, blob in zip(keys, blobs, strict=True)}
 
 
-async def inputs(shop: Shop) -> list[tuple[int, ConsumerRecord]]:
-    """Everything in the input topics, with its kind."""
+async def read_inputs(shop: Shop) -> list[tuple[int, ConsumerRecord]]:
+    """Read everything in the input topics, with its kind."""
     return [
         (kind, raw)
         for kind, topic in enumerate(shop.settings.input_topics)
@@ -98,10 +99,10 @@ async def inputs(shop: Shop) -> list[tuple[int, ConsumerRecord]]:
     ]
 
 
-def arrived(
+def check_inputs(
     read: Sequence[tuple[int, ConsumerRecord]], messages: Sequence[Sent], verdict: Verdict
 ) -> None:
-    """The harness itself lost nothing: the topics hold what was sent."""
+    """Check that the harness itself lost nothing: the topics hold what was sent."""
     there = Counter((kind, raw.key, raw.value) for kind, raw in read)
     sent = Counter((m.kind, m.customer.encode(), m.value) for m in messages)
     for kind, key, _ in sent - there:
@@ -109,39 +110,43 @@ def arrived(
     verdict.figures["messages"] = len(read)
 
 
-def folded(evidence: Evidence, verdict: Verdict) -> None:
-    """The folded part of every record is the oracle's, byte for byte."""
+def check_records(evidence: Evidence, verdict: Verdict) -> None:
+    """Check that the folded part of every record is the oracle's, byte for byte."""
     fingerprint = evidence.shop.taxonomy.fingerprint
     found = {n: record_codec.encode_folded(r, fingerprint) for n, r in evidence.stored.items()}
     expected = {n: record_codec.encode_folded(r, fingerprint) for n, r in evidence.oracle.items()}
     for name in sorted(found.keys() & expected.keys()):
         if found[name] != expected[name]:
-            verdict.add("record", name, difference(evidence.stored[name], evidence.oracle[name]))
+            verdict.add(
+                "record", name, describe_difference(evidence.stored[name], evidence.oracle[name])
+            )
     verdict.equal("record", dict.fromkeys(found), dict.fromkeys(expected))
 
 
-def difference(found: Record, expected: Record) -> str:
-    """In which fields two records differ, and how."""
-    told = []
+def describe_difference(found: Record, expected: Record) -> str:
+    """Describe in which fields two records differ, and how."""
+    lines = []
     for name in ("positions", "label", "deleted_at", "recent"):
         mine, other = getattr(found, name), getattr(expected, name)
         if mine != other:
-            told.append(f"{name} {short(mine)}, not {short(other)}")
+            lines.append(f"{name} {short(mine)}, not {short(other)}")
     ours, theirs = _counts(found), _counts(expected)
     if ours != theirs:
         wrong = sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys())
-        told.append(f"{wrong} of {len(theirs)} counts (slot 0: {ours.get(0)}, not {theirs.get(0)})")
-    return "; ".join(told) or "other bytes"
+        lines.append(
+            f"{wrong} of {len(theirs)} counts (slot 0: {ours.get(0)}, not {theirs.get(0)})"
+        )
+    return "; ".join(lines) or "other bytes"
 
 
 def _counts(record: Record) -> dict[int, int]:
     return dict(zip(record.counts.keys.tolist(), record.counts.values.tolist(), strict=True))
 
 
-async def model(evidence: Evidence, verdict: Verdict) -> None:
-    """The sum of the published parts and the sets of labelled customers are the oracle's."""
+async def check_model(evidence: Evidence, verdict: Verdict) -> None:
+    """Check that the sum of all shards and the sets of labelled customers are the oracle's."""
     shop = evidence.shop
-    if await shop.model() != shop.model_updates(evidence.oracle):
+    if await shop.model() != shop.model_of(evidence.oracle):
         verdict.add("model", "", "the canonical bytes are not those of the oracle's records")
     for partition in range(shop.settings.partitions):
         key = f"{shop.settings.prefix}persona-labelled:{partition}"
@@ -154,33 +159,33 @@ async def model(evidence: Evidence, verdict: Verdict) -> None:
         verdict.equal("labelled", dict.fromkeys(found), dict.fromkeys(expected))
 
 
-def said(evidence: Evidence, verdict: Verdict) -> None:
-    """Every public record is what the private record says, and every customer has one."""
+def check_public_records(evidence: Evidence, verdict: Verdict) -> None:
+    """Check that every customer has a public record, and that it is the last published one."""
     for name, record in evidence.stored.items():
         if record.published is None:
-            verdict.add("public", name, "nothing was ever said of this customer")
+            verdict.add("public", name, "no change of this customer was ever published")
         elif evidence.public.get(name) != public_record(name, record.published):
-            verdict.add("public", name, "the public record is not what was said last")
+            verdict.add("public", name, "the public record is not the last published one")
     for name in sorted(evidence.public.keys() - evidence.stored.keys()):
         verdict.add("public", name, "a public record without a private one")
 
 
-async def forgotten(evidence: Evidence, verdict: Verdict) -> None:
-    """Of a deleted customer no key is left but the memory of the deletion."""
+async def check_deletions(evidence: Evidence, verdict: Verdict) -> None:
+    """Check that of a deleted customer only the key that remembers the deletion is left."""
     shop = evidence.shop
     keys = set(await shop.keys("*"))
     kinds = ("persona", "persona-state")
-    for name in sorted(evidence.gone):
+    for name in sorted(evidence.deleted):
         for kind in kinds:
             if f"{shop.settings.prefix}{kind}:{name}" in keys:
                 verdict.add("deleted", name, f"there is still a key {kind}:{name}")
         if f"{shop.settings.prefix}persona-deleted:{name}" not in keys:
             verdict.add("deleted", name, "the deletion is not remembered")
-    verdict.figures["deleted"] = len(evidence.gone)
+    verdict.figures["deleted"] = len(evidence.deleted)
 
 
-async def nameless(evidence: Evidence) -> set[int]:
-    """Slots whose token no worker left a name of: reasons can't show them. Told, not judged."""
+async def unnamed_slots(evidence: Evidence) -> set[int]:
+    """Return slots whose token has no stored name, so that reasons can't show them: no mismatch."""
     shop = evidence.shop
     names = await shop.redis.hvals(f"{shop.settings.prefix}persona-names")
     keys = (record.counts.keys for record in evidence.stored.values())
@@ -188,8 +193,10 @@ async def nameless(evidence: Evidence) -> set[int]:
     return slots - {EVENTS, *map(int, names)}
 
 
-async def letters(shop: Shop, read: Sequence[tuple[int, ConsumerRecord]], verdict: Verdict) -> None:
-    """What could not be read, all of it and nothing else, is in the dead letters, untouched."""
+async def check_dead_letters(
+    shop: Shop, read: Sequence[tuple[int, ConsumerRecord]], verdict: Verdict
+) -> None:
+    """Check that the dead letters are exactly the unreadable messages, unchanged."""
     expected = {}
     for kind, raw in read:
         try:

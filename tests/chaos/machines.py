@@ -35,7 +35,7 @@ class Broker(RealKafka):
 
     def start_again(self) -> None:
         """On the same directory and port; ready when it returns."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", START_AGAIN, "sh", str(kafka_libraries())],
                 cwd=self._directory.name,
@@ -63,7 +63,7 @@ class Store:
         assert binary, "redis-server must be on the PATH"
         self._binary = binary
         self._directory = TemporaryDirectory(prefix="stream-persona-redis-")
-        self._log = Path(self._directory.name) / "server.log"
+        self.log = Path(self._directory.name) / "server.log"
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.start_again()
@@ -75,7 +75,7 @@ class Store:
     def start_again(self) -> None:
         """With the data that it had; ready, its file read, when it returns."""
         options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binary, "--bind", "127.0.0.1", "--port", str(self._port), *options],
                 cwd=self._directory.name,
@@ -105,7 +105,7 @@ class Store:
         self._directory.cleanup()
 
     def _says(self, command: str) -> str:
-        """The first word of the reply; nothing while nobody answers."""
+        """The first word of the reply; empty while the server does not answer."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 5) as there:
             there.sendall(command.encode() + b"\r\n")
             return there.recv(64).decode().split()[0] if command != "SHUTDOWN" else ""

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tests.chaos.machines import Broker, Store
 from tests.chaos.trial import Result
-from tests.chaos.verdict import told
+from tests.chaos.verdict import describe
 
 #: The figures of a seed that are added up over all of them, and shown.
 SHOWN = (
@@ -19,7 +19,7 @@ SHOWN = (
 
 
 def report_of(result: Result) -> dict[str, Any]:
-    """One seed's figures."""
+    """Return one seed's figures."""
     injected = result.injected
     figures = result.verdict.figures
     return {
@@ -29,14 +29,14 @@ def report_of(result: Result) -> dict[str, Any]:
         "customers": result.size.customers,
         "faults": dict(sorted(injected.items())),
         "faults_planned": len(result.plan.faults),
-        "messages": dict(sorted(result.befell.items())),
-        "kills": group(injected, "kill"),
-        "zombies": group(injected, "zombie"),
-        "restarts": group(injected, "broker") + group(injected, "redis"),
-        "rescalings": group(injected, "crew"),
-        "duplicates": result.befell["duplicate"],
-        "out_of_order": result.befell["out_of_order"],
-        "rerouted": result.befell["elsewhere"],
+        "messages": dict(sorted(result.notes.items())),
+        "kills": count_group(injected, "kill"),
+        "zombies": count_group(injected, "zombie"),
+        "restarts": count_group(injected, "broker") + count_group(injected, "redis"),
+        "rescalings": count_group(injected, "workers"),
+        "duplicates": result.notes["duplicate"],
+        "out_of_order": result.notes["out_of_order"],
+        "rerouted": result.notes["elsewhere"],
         "redelivered": figures["redelivered"],
         "changes": figures["changes"],
         "tombstones": figures["tombstones"],
@@ -45,16 +45,16 @@ def report_of(result: Result) -> dict[str, Any]:
         "nameless_slots": figures["nameless_slots"],
         "workers_ended": dict(sorted(result.ends.items())),
         "mismatches": len(result.verdict.mismatches),
-        "told": told(result.verdict.mismatches),
+        "told": describe(result.verdict.mismatches),
     }
 
 
-def group(injected: Counter[str], name: str) -> int:
+def count_group(injected: Counter[str], name: str) -> int:
     return sum(number for kind, number in injected.items() if kind.startswith(f"{name}:"))
 
 
 def report(rows: Sequence[dict[str, Any]], customers: int, session: float) -> dict[str, Any]:
-    """All seeds' figures, added up, and each one's."""
+    """Return the figures of all seeds, added up, and those of each."""
     faults = sum((Counter(row["faults"]) for row in rows), Counter[str]())
     return {
         "seeds": [row["seed"] for row in rows],
@@ -69,7 +69,7 @@ def report(rows: Sequence[dict[str, Any]], customers: int, session: float) -> di
 
 
 def show(written: dict[str, Any], console: Console) -> None:
-    """The report as tables for people: a column for each seed, one for all of them."""
+    """Print the report as a table: a column for each seed, one for all of them."""
     columns = [*written["runs"], {**written, "seed": "all"}]
     table = Table(title="Chaos", title_justify="left")
     table.add_column("seed")

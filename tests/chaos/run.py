@@ -1,7 +1,7 @@
 """``make chaos``: seeds of a busy shop while workers, broker and Redis die, against the oracle.
 
-``make chaos ARGS="--seeds 3 --events 200000 --customers 5000"``. A seed that fails says how to run
-it again, and is tried with ever fewer of its faults for as long as ``--shrink`` allows.
+``make chaos ARGS="--seeds 3 --events 200000 --customers 5000"``. A seed that fails prints how to
+run it again, and is tried with ever fewer of its faults for as long as ``--shrink`` allows.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tests.chaos import schedule, trial
 from tests.chaos.report import report, report_of, show
 from tests.chaos.schedule import Plan
 from tests.chaos.trial import Result, Size
-from tests.chaos.verdict import told
+from tests.chaos.verdict import describe
 
 REPORT = Path("build/reports/chaos.json")
 LOGS = Path("build/chaos")
@@ -55,7 +55,7 @@ def numbers(text: str) -> list[int]:
 
 
 class Runner:
-    """Runs plans one after another and tells how they go."""
+    """Runs plans one after another and prints how they go."""
 
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
         self._options = options
@@ -78,19 +78,19 @@ class Runner:
         self._console.rule(f"seed {plan.seed}: {len(plan.faults)} faults, {plan.workers} workers")
         began = time.monotonic()
 
-        def tell(text: str) -> None:
+        def log(text: str) -> None:
             self._console.print(f"{time.monotonic() - began:6.1f} s  {text}", highlight=False)
 
-        result = await trial.run(plan, self._size, directory.absolute(), tell)
-        tell(f"{len(result.verdict.mismatches)} mismatches; logs of the workers: {directory}")
-        for line in told(result.verdict.mismatches):
+        result = await trial.run(plan, self._size, directory.absolute(), log)
+        log(f"{len(result.verdict.mismatches)} mismatches; logs of the workers: {directory}")
+        for line in describe(result.verdict.mismatches):
             self._console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
         if result.verdict.mismatches:
             self._console.print(f"again: {self.again(plan)}", markup=False, soft_wrap=True)
         return result
 
     def again(self, plan: Plan) -> str:
-        """The command that runs a plan once more."""
+        """Return the command that runs a plan once more."""
         options = self._options
         text = f"--seed {plan.seed} --events {options.events} --customers {options.customers}"
         whole = self.plan(plan.seed)
@@ -103,7 +103,7 @@ class Runner:
         return f'make chaos ARGS="{text}"'
 
     async def shrink(self, plan: Plan) -> Plan:
-        """The smallest plan found in the time allowed that still fails."""
+        """Search for the smallest plan that still fails, for as long as is allowed."""
         until, smallest = time.monotonic() + self._options.shrink, plan
         while time.monotonic() < until and len(smallest.faults) > 0:
             for half in smallest.halves():
@@ -116,7 +116,7 @@ class Runner:
 
 
 async def run_all(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    """Every seed, and a smaller plan for each that fails; their reports."""
+    """Run every seed, and look for a smaller plan for each that fails; return their reports."""
     runner, rows = Runner(options, console), []
     for seed in range(options.seed, options.seed + options.seeds):
         result = await runner.run(runner.plan(seed))
@@ -129,7 +129,7 @@ async def run_all(options: argparse.Namespace, console: Console) -> list[dict[st
 
 
 def main(given: Sequence[str]) -> int:
-    """The exit code: 1 when anything did not match."""
+    """Run the command; the exit code is 1 when anything did not match."""
     options, console = arguments(given), Console()
     rows = asyncio.run(run_all(options, console))
     written = report(rows, options.customers, options.session)

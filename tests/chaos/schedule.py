@@ -1,4 +1,4 @@
-"""From a seed, what dies when: faults that wait for progress, not for a clock.
+"""Draws from a seed which faults come when: they wait for progress, not for a clock.
 
 A fault is due once so many events have been applied and committed. What it hits (which worker,
 the n-th time of which step) is drawn too, so a seed means the same on every run, as far as real
@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 
 #: After what a worker can be hit, in order: a partition's claim and its fence on the topic of
 #: changes, a batch's load, write, dead letters and reroutes (``forward``), changes, and all of it
-#: but the ack; a part of the model. ``any`` is a signal from outside at no particular point.
+#: but the ack; a shard of the model. ``any`` is a signal from outside at no particular point.
 STEPS = ("claim", "fence", "load", "write", "forward", "publish", "ack", "part", "any")
 
 KILLS = tuple(f"kill:{step}" for step in STEPS)
 ZOMBIES = tuple(f"zombie:{step}" for step in ("write", "load", "publish", "ack", "any"))
 BROKER = ("broker:kill", "broker:term", "broker:pause")
 REDIS = ("redis:kill", "redis:shutdown", "redis:pause")
-CREW = ("crew:more", "crew:less")
+SCALING = ("workers:more", "workers:less")
 
 #: How often of a hundred faults, by group; each kind of a group is as likely as the others.
-SHARES = {KILLS: 50, ZOMBIES: 14, BROKER: 10, REDIS: 12, CREW: 14}
+SHARES = {KILLS: 50, ZOMBIES: 14, BROKER: 10, REDIS: 12, SCALING: 14}
 #: A short schedule has these once, and nothing else.
 SHORT = (
     "kill:load", "kill:write", "kill:publish", "kill:ack", "zombie:write", "broker:kill",
-    "redis:kill", "redis:shutdown", "crew:more", "crew:less",
+    "redis:kill", "redis:shutdown", "workers:more", "workers:less",
 )  # fmt: skip
 #: No fault is due before and after these shares of all events: there must be work to be amid.
 FIRST, LAST = 0.03, 0.8
@@ -65,12 +65,12 @@ class Plan:
     faults: tuple[Fault, ...]
 
     def only(self, numbers: Sequence[int]) -> "Plan":
-        """The same plan with nothing but these faults, each where it was."""
+        """Return the plan with these faults alone, each where it was."""
         kept = tuple(fault for fault in self.faults if fault.number in set(numbers))
         return replace(self, faults=kept)
 
     def halves(self) -> Iterator["Plan"]:
-        """Smaller plans to try when this one fails: without its second half, then the first."""
+        """Yield smaller plans to try when this one fails: the first half, then the second."""
         numbers = [fault.number for fault in self.faults]
         middle = len(numbers) // 2
         for half in (numbers[:middle], numbers[middle:]):
@@ -79,7 +79,7 @@ class Plan:
 
 
 def plan(seed: int, events: int, faults: int) -> Plan:
-    """``faults`` faults over ``events`` events: every kind at least once where there is room."""
+    """Draw ``faults`` faults over ``events`` events, each kind at least once if there is room."""
     rnd = random.Random(f"schedule {seed}")
     kinds = list(_kinds(rnd, faults))
     rnd.shuffle(kinds)
@@ -107,5 +107,5 @@ def _kinds(rnd: random.Random, faults: int) -> Iterator[str]:
 
 
 def counts(faults: Sequence[Fault]) -> Counter[str]:
-    """How many faults of each group."""
+    """Count the faults of each group."""
     return Counter(fault.group for fault in faults)

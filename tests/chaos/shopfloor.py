@@ -1,4 +1,4 @@
-"""A busy shop from a seed: who did what when, and in which order it comes to the broker.
+"""Draws a busy shop from a seed: what customers do when, and in which order the broker gets it.
 
 A moment is a share of the shop's time, from 0 to 1. Every event happens at one moment and is
 sent at a later one, so that delays, and topics that run ahead of each other, are one thing: a
@@ -52,7 +52,7 @@ DELETED, GOES_ON, TWICE, LATE_REQUEST, RELABELLED = 0.01, 0.5, 0.2, 0.4, 0.3
 class Sent:
     """One message on its way to an input topic; ``partition`` None: the customer's home.
 
-    ``happened`` and ``sent`` are moments of the shop's time; ``note`` says what was done to it.
+    ``happened`` and ``sent`` are moments of the shop's time; ``note`` names what was done to it.
     """
 
     happened: float
@@ -76,7 +76,7 @@ class Shopfloor:
         self._number = 0
 
     def messages(self) -> list[Sent]:
-        """Everything, in the order in which it is sent; hardly more than asked for."""
+        """Draw all messages, in the order in which they are sent; hardly more than asked for."""
         deletions = list(self._deletions())
         found = [*self._behaviours(), *self._assignments(), *deletions]
         found = [s for s in found if s.happened <= self._closes.get(s.customer, 1.0)]
@@ -103,9 +103,9 @@ class Shopfloor:
         return self._names[bisect(self._weights, drawn)]
 
     def _behaviours(self) -> Iterator[Sent]:
-        for number in range(round(1.01 * self._events)):  # those of who is gone fall away
-            everybody_once = number < len(self._names)
-            customer = self._names[number] if everybody_once else self._customer()
+        for number in range(round(1.01 * self._events)):  # those after a deletion fall away
+            first_round = number < len(self._names)
+            customer = self._names[number] if first_round else self._customer()
             moment = self._rnd.random()
             yield self._event(self._behaviour(customer, moment), moment, self._delay())
 
@@ -160,7 +160,7 @@ class Shopfloor:
         return self._event(event, moment, self._delay())
 
     def _deletions(self) -> Iterator[Sent]:
-        """Of customers often seen and of others; half of them go on shopping."""
+        """Delete customers often seen and others; half of them go on shopping."""
         number = max(4, int(DELETED * len(self._names)))
         often = self._rnd.sample(self._names[: len(self._names) // 10], number // 2)
         rest = self._rnd.sample(self._names[len(self._names) // 10 :], number - number // 2)
@@ -183,11 +183,11 @@ class Shopfloor:
         return self._event(Deletion(f"d{self._number}", customer, self._at(moment)), moment, delay)
 
     def _stragglers(self, found: list[Sent], deletions: list[Sent]) -> list[Sent]:
-        """Some older events of a deleted customer come after the deletion."""
-        told = {d.customer: d for d in deletions}
+        """Send some older events of a deleted customer after the deletion."""
+        deleted = {d.customer: d for d in deletions}
         late = {}
         for place, message in enumerate(found):
-            deletion = told.get(message.customer)
+            deletion = deleted.get(message.customer)
             if deletion is None or message.kind == DELETION:
                 continue
             older = message.happened <= deletion.happened

@@ -1,4 +1,4 @@
-"""The harness itself: a seed means the same every time, and the judge hears what is wrong."""
+"""The harness itself: a seed means the same every time, and the judge finds what is wrong."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,22 +8,22 @@ import orjson
 import pytest
 
 from tests.chaos import schedule
-from tests.chaos.carrier import carried, notes
-from tests.chaos.changes import Change, lives
+from tests.chaos.carrier import carry, count_notes
+from tests.chaos.changes import Change, check_changes
 from tests.chaos.schedule import SHORT, plan
 from tests.chaos.shopfloor import Shopfloor
 
 
 @dataclass
-class Court:
-    told: list[str] = field(default_factory=list)
+class Collector:
+    found: list[str] = field(default_factory=list)
     figures: Counter[str] = field(default_factory=Counter)
 
     def add(self, check: str, customer: str, what: str) -> None:
-        self.told.append(f"{check}: {what}")
+        self.found.append(f"{check}: {what}")
 
 
-def said(revision: int, life: str = "a", confidence: float = 0.5) -> Change:
+def change(revision: int, life: str = "a", confidence: float = 0.5) -> Change:
     content = {
         "revision": revision, "why": [], "model_version": "m", "taxonomy_version": "t",
         "published_at": f"at {revision}", "current": current(confidence),
@@ -32,13 +32,13 @@ def said(revision: int, life: str = "a", confidence: float = 0.5) -> Change:
 
 
 def current(confidence: float) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "persona": None,
         "ambiguous": True,
         "source": "predicted",
         "distribution": {},
     }
-    return {**told, "confidence": confidence}
+    return {**fields, "confidence": confidence}
 
 
 def public(revision: int) -> dict[str, bytes]:
@@ -52,22 +52,22 @@ def public(revision: int) -> dict[str, bytes]:
 TOMBSTONE = Change("c1", None)
 
 
-def heard(changes: list[Change], last: int | None) -> list[str]:
-    court = Court()
-    lives(changes, public(last) if last else {}, [] if last else ["c1"], court)
-    return court.told
+def mismatches(changes: list[Change], last: int | None) -> list[str]:
+    verdict = Collector()
+    check_changes(changes, public(last) if last else {}, [] if last else ["c1"], verdict)
+    return verdict.found
 
 
 def test_a_seed_gives_the_same_shop_to_the_byte() -> None:
-    first, again = (carried(Shopfloor(3, 2_000, 100).messages(), 3, partitions=8) for _ in range(2))
+    first, again = (carry(Shopfloor(3, 2_000, 100).messages(), 3, partitions=8) for _ in range(2))
     assert first == again
-    assert first != carried(Shopfloor(4, 2_000, 100).messages(), 4, partitions=8)
+    assert first != carry(Shopfloor(4, 2_000, 100).messages(), 4, partitions=8)
 
 
 def test_a_shop_has_everything_that_can_go_wrong_with_a_message() -> None:
-    befell = notes(carried(Shopfloor(3, 20_000, 400).messages(), 3, partitions=8))
+    notes = count_notes(carry(Shopfloor(3, 20_000, 400).messages(), 3, partitions=8))
     kinds = ("duplicate", "elsewhere", "unreadable", "delayed", "out_of_order")
-    assert all(befell[kind] > 0 for kind in kinds)
+    assert all(notes[kind] > 0 for kind in kinds)
 
 
 def test_a_seed_gives_the_same_faults_and_all_kinds_when_there_is_room() -> None:
@@ -84,25 +84,27 @@ def test_a_plan_halves_until_nothing_is_left() -> None:
     assert [len(half.faults) for half in whole.only([2]).halves()] == [0]
 
 
-def test_what_is_right_is_not_a_mismatch() -> None:
-    assert heard([said(1), said(2), said(2), said(3)], last=3) == []
-    assert heard([said(1), TOMBSTONE, TOMBSTONE], last=None) == []
-    assert heard([said(1), TOMBSTONE, said(1, "b"), TOMBSTONE, said(1, "b")], last=1) == []
+def test_right_changes_are_no_mismatch() -> None:
+    assert mismatches([change(1), change(2), change(2), change(3)], last=3) == []
+    assert mismatches([change(1), TOMBSTONE, TOMBSTONE], last=None) == []
+    assert (
+        mismatches([change(1), TOMBSTONE, change(1, "b"), TOMBSTONE, change(1, "b")], last=1) == []
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "last", "wrong"),
     [
-        ([said(1), said(3)], 3, "change: revision 3 follows revision 1"),
-        ([said(2)], 2, "change: revision 2 follows revision 0"),
-        ([said(1), said(2), said(1), said(2)], 2, "change: revision 1 was said again after"),
-        ([said(1), said(1, confidence=0.6)], 1, "change: two different changes have the id a1"),
-        ([said(1), said(2)], 1, "last change: revision 2 on the topic, 1 in Redis"),
-        ([said(1)], None, "last change: a change, but no record"),
-        ([said(1), said(2), TOMBSTONE, said(2)], 2, "change: revision 2 was said again after"),
-        ([said(1), TOMBSTONE, said(2, "b")], 2, "change: revision 2 follows revision 0"),
-        ([TOMBSTONE, said(1)], None, "deleted: the last message on the topic is no tombstone"),
+        ([change(1), change(3)], 3, "change: revision 3 follows revision 1"),
+        ([change(2)], 2, "change: revision 2 follows revision 0"),
+        ([change(1), change(2), change(1), change(2)], 2, "change: revision 1 came again after"),
+        ([change(1), change(1, confidence=0.6)], 1, "change: two different changes have the id a1"),
+        ([change(1), change(2)], 1, "last change: revision 2 on the topic, 1 in Redis"),
+        ([change(1)], None, "last change: a change, but no record"),
+        ([change(1), change(2), TOMBSTONE, change(2)], 2, "change: revision 2 came again after"),
+        ([change(1), TOMBSTONE, change(2, "b")], 2, "change: revision 2 follows revision 0"),
+        ([TOMBSTONE, change(1)], None, "deleted: the last message on the topic is no tombstone"),
     ],
 )
-def test_what_is_wrong_is_named(changes: list[Change], last: int | None, wrong: str) -> None:
-    assert any(told.startswith(wrong) for told in heard(changes, last))
+def test_wrong_changes_are_named(changes: list[Change], last: int | None, wrong: str) -> None:
+    assert any(line.startswith(wrong) for line in mismatches(changes, last))

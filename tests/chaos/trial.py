@@ -15,14 +15,14 @@ from redis.exceptions import RedisError
 
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
-from tests.chaos.carrier import carried, notes
-from tests.chaos.crew import Crew, Member
+from tests.chaos.carrier import carry, count_notes
 from tests.chaos.feeder import Feeder, Progress
-from tests.chaos.judge import judge
+from tests.chaos.judge import Log, judge
 from tests.chaos.machines import Broker, Store
 from tests.chaos.schedule import Fault, Plan
 from tests.chaos.shopfloor import Shopfloor
 from tests.chaos.verdict import Verdict
+from tests.chaos.worker_pool import PooledWorker, WorkerPool
 from tests.support.servers import create_topics, settings_for
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
@@ -31,12 +31,10 @@ from tests.support.waiting import eventually
 PATIENCE = 120.0
 #: Seconds in which a worker comes to a step, mostly; else it is hit wherever it is.
 REACH = 30.0
-#: Workers that are left at least: where one alone is a zombie, nobody is there to take over.
+#: Workers that are left at least: another one must be there to take over from a zombie.
 FEWEST = 2
 #: Seconds for which a server is paused.
 PAUSE = 3.0
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -56,38 +54,38 @@ class Result:
     size: Size
     seconds: float = 0.0
     messages: int = 0
-    befell: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     injected: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
 
 
 class Trial:
-    """The servers, the crew and the feeder of one seed, and the faults that befall them."""
+    """The servers, the workers and the feeder of one seed, and the faults injected into them."""
 
     def __init__(
-        self, plan: Plan, size: Size, broker: Broker, store: Store, shop: Shop, crew: Crew,
-        tell: Tell,
+        self, plan: Plan, size: Size, broker: Broker, store: Store, shop: Shop, pool: WorkerPool,
+        log: Log,
     ) -> None:  # fmt: skip
         self._plan, self._size = plan, size
-        self._broker, self._store, self._shop, self._crew = broker, store, shop, crew
-        self._tell = tell
+        self._broker, self._store, self._shop, self._pool = broker, store, shop, pool
+        self._log = log
         self._restarting = asyncio.Lock()
         self._faults: list[asyncio.Task[None]] = []
         self.injected: Counter[str] = Counter()
         self.progress = Progress(shop.settings)
 
     async def run(self, feeder: Feeder) -> None:
-        """Feed, strike, and wait until everything is applied."""
-        keeping = asyncio.create_task(self._keep())
+        """Feed, inject the faults, and wait until everything is applied."""
+        keeping = asyncio.create_task(self._supervise())
         feeding = asyncio.create_task(feeder.run(self.progress, self._busy))
         try:
             for fault in self._plan.faults:
                 await self._reach(fault.after, keeping, feeding)
-                self._tell(f"{self.progress.committed:>7,} events: {fault.kind}")
-                self._faults.append(asyncio.create_task(self._strike(fault)))
+                self._log(f"{self.progress.committed:>7,} events: {fault.kind}")
+                self._faults.append(asyncio.create_task(self._inject(fault)))
             await feeding
-            await self._calm()
+            await self._finish_faults()
             await self._shop.at_rest(2 * PATIENCE)
         finally:
             for task in (keeping, feeding, *self._faults):
@@ -100,10 +98,10 @@ class Trial:
         begun = len(self._faults)
         return begun < len(self._plan.faults) or not all(task.done() for task in self._faults)
 
-    async def _keep(self) -> None:
-        """Supervise the crew, and read the progress, until cancelled."""
+    async def _supervise(self) -> None:
+        """Replace workers that end, and read the progress, until cancelled."""
         while True:
-            self._crew.keep()
+            self._pool.replace_ended()
             await self.progress.read()
             await asyncio.sleep(0.1)
 
@@ -115,68 +113,68 @@ class Trial:
             def moved(before: int = before) -> bool:
                 for task in tasks:
                     if task.done():
-                        task.result()  # one that has failed says so here
+                        task.result()  # one that has failed raises here
                 return self.progress.committed > before
 
             await eventually(moved, PATIENCE, f"no progress beyond {before:,} events")
 
-    async def _calm(self) -> None:
-        """Let the faults that were begun end; an order nobody obeys is taken back."""
+    async def _finish_faults(self) -> None:
+        """Let the faults that were begun end; withdraw orders that no worker obeys."""
         if self._faults:
             seconds = REACH + 3 * self._size.session + PAUSE
             done, late = await asyncio.wait(self._faults, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*done)
-        self._crew.pardon()
+        self._pool.withdraw_orders()
 
-    async def _strike(self, fault: Fault) -> None:
+    async def _inject(self, fault: Fault) -> None:
         if fault.group in {"kill", "zombie"}:
-            await self._strike_worker(fault)
-        elif fault.group == "crew":
+            await self._inject_into_worker(fault)
+        elif fault.group == "workers":
             await self._resize(fault)
         else:
             async with self._restarting:
-                await self._strike_server(fault)
+                await self._inject_into_server(fault)
             self.injected[fault.kind] += 1
 
-    async def _strike_worker(self, fault: Fault) -> None:
-        """Hit a worker; another one if it ends by itself before, as a fenced one may."""
-        while not (how := await self._hit(member := await self._somebody(fault), fault)):
+    async def _inject_into_worker(self, fault: Fault) -> None:
+        """Hit a worker, or another one if it ends by itself before, as a fenced one may."""
+        while not (how := await self._hit(worker := await self._pick_worker(fault), fault)):
             pass
         self.injected[f"{fault.group}:{how}"] += 1
         if fault.group == "zombie":
-            await self._wake(member)
+            await self._resume(worker)
 
-    async def _hit(self, member: Member, fault: Fault) -> str:
-        """Kill or freeze a worker; after which step, or nothing if it was quicker."""
+    async def _hit(self, worker: PooledWorker, fault: Fault) -> str:
+        """Kill or freeze a worker; return after which step, or nothing if it ended before."""
         number, how = {"kill": signal.SIGKILL, "zombie": signal.SIGSTOP}[fault.group], fault.how
-        member.fate, member.zombie = fault.group, fault.group == "zombie"
+        worker.fate, worker.zombie = fault.group, fault.group == "zombie"
         if how != "any":
-            member.command(number, how, fault.nth)
-            if not await self._within(REACH, lambda: not member.runs or member.frozen):
-                member.order.unlink(missing_ok=True)
+            worker.command(number, how, fault.nth)
+            if not await self._within(REACH, lambda: not worker.runs or worker.frozen):
+                worker.order.unlink(missing_ok=True)
                 how = "any"  # the step does not come, a signal does
         if how == "any":
-            member.send(number)
-            await self._within(PATIENCE, lambda: not member.runs or member.frozen)
-        return how if member.frozen or member.process.returncode == -signal.SIGKILL else ""
+            worker.send(number)
+            await self._within(PATIENCE, lambda: not worker.runs or worker.frozen)
+        return how if worker.frozen or worker.process.returncode == -signal.SIGKILL else ""
 
-    async def _somebody(self, fault: Fault) -> Member:
-        """A worker that nothing has been done to; waits for one to be there."""
-        found: list[Member] = []
+    async def _pick_worker(self, fault: Fault) -> PooledWorker:
+        """Wait for a worker that nothing has been done to, and return it."""
+        found: list[PooledWorker] = []
 
         def there() -> bool:
-            found.extend([member] if (member := self._crew.pick(fault.worker)) else [])
+            found.extend([worker] if (worker := self._pool.pick(fault.worker)) else [])
             return bool(found)
 
         await eventually(there, PATIENCE, f"no worker is left for {fault.kind}")
         return found[0]
 
-    async def _wake(self, member: Member) -> None:
-        """Let a zombie wake once others have taken its partitions and gone on with them."""
+    async def _resume(self, worker: PooledWorker) -> None:
+        """Resume a zombie once others have taken its partitions and gone on with them."""
         owners = await self._owners()
-        mine = member.struck
+        mine = worker.struck
         lost = asyncio.get_running_loop().time() + self._size.session
 
         async def taken() -> bool:
@@ -185,17 +183,17 @@ class Trial:
                 return bool(now) and now.get(mine) != owners.get(mine)
             return bool(now) and now != owners and asyncio.get_running_loop().time() > lost
 
-        with suppress(AssertionError):  # nobody took them: it wakes all the same
+        with suppress(AssertionError):  # they were not taken: it resumes all the same
             await eventually(taken, 5 * self._size.session)
         there = self.progress.committed
         await self._within(self._size.session, lambda: self.progress.committed > there)
-        self._tell(f"{self.progress.committed:>7,} events: worker {member.number} wakes")
-        member.send(signal.SIGCONT)
-        await self._within(PATIENCE, lambda: not member.frozen)
-        member.fate = ""
+        self._log(f"{self.progress.committed:>7,} events: worker {worker.number} resumes")
+        worker.send(signal.SIGCONT)
+        await self._within(PATIENCE, lambda: not worker.frozen)
+        worker.fate = ""
 
     async def _owners(self) -> dict[int, bytes]:
-        """The claims, by partition; none at all while Redis is away."""
+        """Read the claims, by partition; none while Redis is away."""
         keys = [f"{self._shop.settings.prefix}persona-owner:{p}" for p in range(8)]
         with suppress(RedisError, OSError):
             found = cast("list[bytes | None]", await self._shop.redis.mget(keys))
@@ -204,14 +202,14 @@ class Trial:
 
     async def _resize(self, fault: Fault) -> None:
         if fault.how == "more":
-            self._crew.wanted += 1
-        elif self._crew.wanted > FEWEST:
-            await self._somebody(fault)
-            self._crew.wanted -= 1
-            self._crew.dismiss(fault.worker)
+            self._pool.wanted += 1
+        elif self._pool.wanted > FEWEST:
+            await self._pick_worker(fault)
+            self._pool.wanted -= 1
+            self._pool.dismiss(fault.worker)
         self.injected[fault.kind] += 1
 
-    async def _strike_server(self, fault: Fault) -> None:
+    async def _inject_into_server(self, fault: Fault) -> None:
         server = self._broker if fault.group == "broker" else self._store
         match fault.kind:
             case "broker:kill" | "broker:term":
@@ -227,7 +225,7 @@ class Trial:
         await asyncio.to_thread(server.start_again)
 
     async def _within(self, seconds: float, condition: Callable[[], bool]) -> bool:
-        """Wait until the condition holds, for so long at most; whether it does."""
+        """Wait for the condition, for so long at most; return whether it holds."""
         with suppress(AssertionError):
             await eventually(condition, seconds)
         return condition()
@@ -235,7 +233,7 @@ class Trial:
 
 @asynccontextmanager
 async def servers(size: Size) -> AsyncIterator[tuple[Broker, Store, Shop]]:
-    """A broker, a Redis, and a shop on them with its topics."""
+    """Yield a broker, a Redis, and a shop on them with its topics."""
     broker = Broker()
     try:
         store = Store()
@@ -251,39 +249,39 @@ async def servers(size: Size) -> AsyncIterator[tuple[Broker, Store, Shop]]:
         broker.close()
 
 
-def ahead(size: Size) -> int:
-    """Messages that may be sent and not committed: each fault finds workers amid their work."""
+def most_ahead(size: Size) -> int:
+    """Return how many messages may be uncommitted, so that each fault finds workers amid work."""
     return min(12_000, size.events // 6)
 
 
 async def declare(settings: Settings) -> None:
-    """Make the topics; of the changes nothing may be compacted away before it was judged."""
+    """Make the topics; no change may be compacted away before it was checked."""
     kept = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(86_400_000)}
     await create_topics(settings.brokers, [settings.topic_changes], settings.partitions, kept)
     await prepare(settings)
 
 
-async def run(plan: Plan, size: Size, directory: Path, tell: Tell) -> Result:
-    """One trial from start to verdict; logs of the workers are left in ``directory``."""
+async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
+    """Run one trial from start to verdict; the workers' logs are left in ``directory``."""
     result, began = Result(plan, size), time.monotonic()
     async with servers(size) as (broker, store, shop):
-        messages = carried(
+        messages = carry(
             Shopfloor(plan.seed, size.events, size.customers).messages(),
             plan.seed,
             shop.settings.partitions,
         )
-        result.messages, result.befell = len(messages), notes(messages)
-        crew = Crew(shop.settings, directory, plan.workers)
-        trial = Trial(plan, size, broker, store, shop, crew, tell)
+        result.messages, result.notes = len(messages), count_notes(messages)
+        pool = WorkerPool(shop.settings, directory, plan.workers)
+        trial = Trial(plan, size, broker, store, shop, pool, log)
         try:
-            await trial.run(Feeder(shop.settings, messages, ahead(size)))
+            await trial.run(Feeder(shop.settings, messages, most_ahead(size)))
             # Connections of a server that was restarted may be dead: judge over new ones.
             async with Redis.from_url(shop.settings.redis_url) as redis:
-                result.verdict = await judge(Shop(shop.settings, redis), messages, tell)
+                result.verdict = await judge(Shop(shop.settings, redis), messages, log)
         except AssertionError as error:
             result.verdict.add("trial", "", str(error))
         finally:
-            crew.close()
-            result.injected, result.ends = trial.injected, crew.ends
+            pool.close()
+            result.injected, result.ends = trial.injected, pool.ends
     result.seconds = time.monotonic() - began
     return result

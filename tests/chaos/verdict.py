@@ -1,11 +1,11 @@
-"""What the judge finds: mismatches, each with its customer, and figures worth telling."""
+"""What the judge finds: mismatches, each with its customer, and figures."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-#: Mismatches of one check that are told in full.
-TOLD = 20
+#: Mismatches of one check that are described in full.
+IN_FULL = 20
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Mismatch:
 
 @dataclass
 class Verdict:
-    """All that was found; ``figures`` are what is worth telling of a good run as well."""
+    """All that was found; ``figures`` are of interest in a good run as well."""
 
     mismatches: list[Mismatch] = field(default_factory=list)
     figures: Counter[str] = field(default_factory=Counter)
@@ -33,7 +33,7 @@ class Verdict:
     def equal(
         self, check: str, found: Mapping[str, object], expected: Mapping[str, object]
     ) -> None:
-        """One mismatch for every key that has another value, or that only one of them has."""
+        """Add a mismatch for every key that has another value, or that only one of them has."""
         for name in sorted(found.keys() | expected.keys()):
             if name not in expected:
                 self.add(check, name, "is there, and should not be")
@@ -43,19 +43,19 @@ class Verdict:
                 self.add(check, name, f"{short(found[name])}, not {short(expected[name])}")
 
 
-def told(mismatches: Iterable[Mismatch]) -> list[str]:
-    """The first mismatches of each check in full, then how many more there are."""
+def describe(mismatches: Iterable[Mismatch]) -> list[str]:
+    """Describe the first mismatches of each check in full, then count the others."""
     seen: Counter[str] = Counter()
     lines = []
     for mismatch in mismatches:
         seen[mismatch.check] += 1
-        if seen[mismatch.check] <= TOLD:
+        if seen[mismatch.check] <= IN_FULL:
             lines.append(str(mismatch))
-    more = {check: number - TOLD for check, number in seen.items() if number > TOLD}
+    more = {check: number - IN_FULL for check, number in seen.items() if number > IN_FULL}
     return [*lines, *(f"{check}: and {number} more" for check, number in more.items())]
 
 
 def short(value: object) -> str:
-    """A value, short enough for a line."""
+    """Shorten a value to a line."""
     text = value.decode(errors="replace") if isinstance(value, bytes) else repr(value)
     return text if len(text) <= 160 else f"{text[:157]}..."

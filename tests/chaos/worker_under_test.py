@@ -79,7 +79,7 @@ class Watched:
 
 
 def partition_of(args: Sequence[Any]) -> int:
-    """Whose step it was; -1 where it was of no single one."""
+    """Return the partition of a step; -1 where it is of no single one."""
     if args and isinstance(args[0], Claim):
         return args[0].partition
     return args[0] if args and isinstance(args[0], int) else -1
@@ -87,7 +87,7 @@ def partition_of(args: Sequence[Any]) -> int:
 
 def watched_worker(orders: Orders) -> type[worker.Worker]:
     class WatchedWorker(worker.Worker):
-        """Says whose batch it has; all is done but the ack when it is written."""
+        """Notes the partition of its batch; when it is written, all is done but the ack."""
 
         def __init__(
             self, settings: Any, taxonomy: Any, tables: Any, publisher: Any, *others: Any

@@ -1,14 +1,41 @@
-"""Fixtures of tests that call the API behind a worker that is fed by hand."""
+"""A shop on real servers: with worker processes, or with a worker that a test feeds by hand."""
 
-from __future__ import annotations
-
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from stream_persona.settings import Settings
+from stream_persona.worker.startup import prepare
 from tests.support.api import ManualWorker, becomes_ready, calling, running_worker
+from tests.support.servers import client_of
+from tests.support.shop import Shop, WorkerProcess
+
+
+@pytest.fixture
+async def shop(settings: Settings) -> AsyncIterator[Shop]:
+    """A deployment whose topics exist, without a worker."""
+    await prepare(settings)
+    async with client_of(settings.redis_url) as redis:
+        yield Shop(settings, redis)
+
+
+@pytest.fixture
+def start_worker(shop: Shop, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts workers of the shop, which end with the test."""
+    started: list[WorkerProcess] = []
+
+    def start(**how: Any) -> WorkerProcess:
+        log = tmp_path / f"worker-{len(started)}.log"
+        started.append(WorkerProcess(shop.settings, log, **how))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def leaves(node: dict[str, Any]) -> list[float]:
 # --- queries ---
 
 
+@pytest.mark.on_cluster_too
 async def test_the_seed_query_is_answered_by_the_workers_own_arithmetic(
     manual_worker: ManualWorker, client: httpx.AsyncClient
 ) -> None:
@@ -112,6 +113,7 @@ async def test_a_wrong_query_is_answered_with_400_and_one_sentence(
     assert re.search(sentence, response.json()["message"])
 
 
+@pytest.mark.on_cluster_too
 async def test_a_lookup_is_the_public_record_and_of_strangers_404(
     manual_worker: ManualWorker, client: httpx.AsyncClient
 ) -> None:
@@ -177,6 +179,7 @@ async def listening(client: httpx.AsyncClient, last_id: str | None = None) -> As
         yield listener
 
 
+@pytest.mark.on_cluster_too
 async def test_changes_are_heard_caught_up_on_and_end_with_the_process(
     settings: Settings, manual_worker: ManualWorker, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos import schedule, trial
 from tests.chaos.trial import Size
-from tests.chaos.verdict import told
+from tests.chaos.verdict import describe
 from tests.support.kafka_node import can_run_kafka
 from tests.support.servers import require_no_real
 
@@ -25,13 +25,13 @@ def restartable() -> None:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-async def test_nothing_is_lost_or_counted_twice_whatever_dies(
+async def test_no_event_is_lost_or_counted_twice_whatever_dies(
     restartable: None, tmp_path: Path
 ) -> None:
     plan = schedule.plan(SEED, SIZE.events, len(schedule.SHORT))
     result = await trial.run(plan, SIZE, tmp_path, print)
-    assert told(result.verdict.mismatches) == []
+    assert describe(result.verdict.mismatches) == []
     assert set(result.injected) == set(schedule.SHORT)
     assert result.verdict.figures["deleted"] > 0
-    assert result.befell["duplicate"] > 0
+    assert result.notes["duplicate"] > 0
     assert result.verdict.figures["dead_letters"] > 0

@@ -36,7 +36,7 @@ class Process:
         return self._log.read_text(errors="replace")
 
     def wait_for(self, look: Callable[[], str | None]) -> str:
-        """What ``look`` finds, asked again until it finds something or the process has ended."""
+        """Call ``look`` until it finds something or the process has ended; return what it found."""
         found: list[str] = []
 
         def looked() -> bool:
@@ -79,7 +79,7 @@ def running(service: str, folder: Path, own: Mapping[str, str]) -> Iterator[Proc
 
 
 def answer(url: str) -> str | None:
-    """The body of a good answer; None while there is none."""
+    """Return the body of a good answer; None while there is none."""
     try:
         response = httpx.get(url, timeout=5)
     except httpx.TransportError:

@@ -27,7 +27,8 @@ from stream_persona.domain.events import Browse, Item
 from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
 from tests.chaos.machines import Broker
-from tests.support.faults import NOW, Trouble, trouble
+from tests.support.constants import NOW
+from tests.support.faulty_deployment import FaultyDeployment, faulty_deployment
 from tests.support.kafka_node import START, answers, can_run_kafka, kafka_libraries
 from tests.support.servers import Redis, client_of, require_no_real, settings_for
 from tests.support.slow_proxy import SlowProxy
@@ -50,7 +51,7 @@ def broker() -> Iterator[Broker]:
     broker.close()
 
 
-Deploy = Callable[..., AbstractAsyncContextManager[Trouble]]
+Deploy = Callable[..., AbstractAsyncContextManager[FaultyDeployment]]
 
 
 @pytest.fixture
@@ -58,16 +59,19 @@ def deployed(broker: Broker, redis_server: Redis, tmp_path: Path) -> Deploy:
     """Begins a deployment with settings of its own."""
 
     @asynccontextmanager
-    async def begin(**settings: object) -> AsyncIterator[Trouble]:
+    async def begin(**settings: object) -> AsyncIterator[FaultyDeployment]:
         own = settings_for(broker, redis_server.url, **{"retry_seconds": LONG, **settings})
-        async with client_of(own.redis_url) as redis, trouble(own, redis, tmp_path) as shop:
+        async with (
+            client_of(own.redis_url) as redis,
+            faulty_deployment(own, redis, tmp_path) as shop,
+        ):
             yield shop
 
     return begin
 
 
 @pytest.fixture
-async def shop(deployed: Deploy) -> AsyncIterator[Trouble]:
+async def shop(deployed: Deploy) -> AsyncIterator[FaultyDeployment]:
     async with deployed() as shop:
         yield shop
 
@@ -110,19 +114,19 @@ async def create(settings: Settings, topic: str) -> None:
 
 
 async def test_a_broker_that_dies_and_comes_back_is_waited_for(
-    shop: Trouble, broker: Broker
+    shop: FaultyDeployment, broker: Broker
 ) -> None:
     worker = await shop.worker()
     async with shop.flowing():
         async with dead(broker):
             await shop.more(100)
         await shop.more(100)
-    await shop.exact()
-    assert worker.goes_on()
+    await shop.check()
+    assert worker.is_running()
 
 
 async def test_a_broker_that_stays_away_ends_the_worker_and_the_next_one_goes_on(
-    shop: Trouble, broker: Broker
+    shop: FaultyDeployment, broker: Broker
 ) -> None:
     worker = await shop.worker(retry_seconds=SHORT)
     async with shop.flowing():
@@ -130,11 +134,11 @@ async def test_a_broker_that_stays_away_ends_the_worker_and_the_next_one_goes_on
             await worker.ends("Kafka")
         shop.start()
         await shop.more(100)
-    await shop.exact()
+    await shop.check()
 
 
-async def test_a_silent_broker_is_waited_for_and_ends_also_an_idle_worker_in_the_end(
-    shop: Trouble, broker: Broker
+async def test_a_silent_broker_is_waited_for_and_in_the_end_ends_even_an_idle_worker(
+    shop: FaultyDeployment, broker: Broker
 ) -> None:
     async with SlowProxy.of_kafka(broker) as proxy:
         worker = await shop.worker(brokers=proxy.address, retry_seconds=6.0)
@@ -142,8 +146,8 @@ async def test_a_silent_broker_is_waited_for_and_ends_also_an_idle_worker_in_the
             proxy.freeze()
             await shop.more(300)
             proxy.unfreeze()
-        await shop.exact()
-        assert worker.goes_on()
+        await shop.check()
+        assert worker.is_running()
         proxy.freeze()
         await worker.ends("no Kafka broker answered for 6 s")
         proxy.unfreeze()
@@ -196,9 +200,9 @@ async def test_partitions_whose_leader_dies_go_on_with_another(
                 assert {1, 2} <= await leaders(shop.settings)
                 second.kill()
                 await shop.more(100)
-            await shop.exact()
+            await shop.check()
             assert await leaders(shop.settings) == {1}
-            assert worker.goes_on()
+            assert worker.is_running()
     finally:
         second.kill()
 
@@ -220,7 +224,7 @@ async def test_a_group_whose_offsets_no_broker_leads_ends_the_worker(
             settings = settings.model_copy(update={"group": group, "replication": 2})
             async with (
                 client_of(settings.redis_url) as redis,
-                trouble(settings, redis, tmp_path) as shop,
+                faulty_deployment(settings, redis, tmp_path) as shop,
             ):
                 worker = await shop.worker()
                 second.kill()
@@ -232,7 +236,7 @@ async def test_a_group_whose_offsets_no_broker_leads_ends_the_worker(
 
 
 async def group_of(settings: Settings, broker: int) -> str:
-    """A name of a group whose offsets are a broker's."""
+    """Return a name of a group whose offsets this broker keeps."""
     leaders: list[int] = []
     async with admin_of(settings) as admin:
 
@@ -256,7 +260,7 @@ def java_hash(text: str) -> int:
 
 
 async def make_internal_topics(broker: Broker) -> None:
-    """While there is one broker: they have one replica here, and must not go with the second."""
+    """Make them while there is one broker: the second must not take their only replica."""
     writer = AIOKafkaProducer(bootstrap_servers=broker.brokers, transactional_id="first")
     reader = AIOKafkaConsumer(bootstrap_servers=broker.brokers, group_id="first")
     for client in (writer, reader):
@@ -267,7 +271,7 @@ async def make_internal_topics(broker: Broker) -> None:
 
 
 async def leaders(settings: Settings) -> set[int]:
-    """The brokers that lead any partition of the changes or of an input."""
+    """Return the brokers that lead any partition of the changes or of an input."""
     async with admin_of(settings) as admin:
         topics = await admin.describe_topics([*settings.input_topics, settings.topic_changes])
     return {partition["leader"] for topic in topics for partition in topic["partitions"]}
@@ -289,7 +293,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", small], check=True)
 
 
-async def test_a_broker_whose_disk_is_full_is_one_that_is_away(
+async def test_a_broker_whose_disk_is_full_is_treated_as_one_that_is_away(
     small_disk: Path, redis_server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
@@ -300,7 +304,7 @@ async def test_a_broker_whose_disk_is_full_is_one_that_is_away(
         settings = settings_for(full, redis_server.url, retry_seconds=5.0)
         async with (
             client_of(settings.redis_url) as redis,
-            trouble(settings, redis, tmp_path) as shop,
+            faulty_deployment(settings, redis, tmp_path) as shop,
         ):
             worker = await shop.worker()
             async with shop.flowing():
@@ -312,7 +316,7 @@ async def test_a_broker_whose_disk_is_full_is_one_that_is_away(
                 await asyncio.to_thread(full.end, signal.SIGKILL)
                 await asyncio.to_thread(full.start_again)
                 shop.start()
-            await shop.exact()
+            await shop.check()
     finally:
         full.close()
 
@@ -329,14 +333,16 @@ def fill(ballast: Path) -> None:
 # --- topics ---
 
 
-async def test_a_topic_that_is_deleted_ends_the_worker(shop: Trouble) -> None:
+async def test_a_topic_that_is_deleted_ends_the_worker(shop: FaultyDeployment) -> None:
     worker = await shop.worker(retry_seconds=SHORT)
     await delete(shop.settings, shop.settings.topic_browses)
     await worker.ends(f"topic {shop.settings.topic_browses} does not exist any more", code=2)
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_a_topic_made_anew_is_not_taken_for_the_old_one(shop: Trouble, running: bool) -> None:
+async def test_a_topic_made_anew_is_not_taken_for_the_old_one(
+    shop: FaultyDeployment, running: bool
+) -> None:
     await shop.send(300)
     worker = await shop.worker(retry_seconds=SHORT)
     if not running:
@@ -352,10 +358,12 @@ async def test_a_topic_made_anew_is_not_taken_for_the_old_one(shop: Trouble, run
 
     shop.rename()
     await shop.worker()
-    await shop.folded()
+    await shop.check_records()
 
 
-async def test_a_log_that_ends_before_what_was_read_of_it_ends_the_worker(shop: Trouble) -> None:
+async def test_a_log_that_ends_before_what_was_read_of_it_ends_the_worker(
+    shop: FaultyDeployment,
+) -> None:
     await shop.worker()
     await shop.stop()
     browses = shop.settings.topic_browses
@@ -365,7 +373,7 @@ async def test_a_log_that_ends_before_what_was_read_of_it_ends_the_worker(shop: 
 
 
 async def commit(settings: Settings, offsets: dict[TopicPartition, int]) -> None:
-    """As if the group had read so far."""
+    """Commit offsets, as if the group had read so far."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.brokers, group_id=settings.group, enable_auto_commit=False
     )
@@ -375,7 +383,9 @@ async def commit(settings: Settings, offsets: dict[TopicPartition, int]) -> None
     await consumer.stop()
 
 
-async def test_events_that_retention_dropped_unread_are_counted_and_told(shop: Trouble) -> None:
+async def test_events_that_retention_dropped_unread_are_counted_and_logged(
+    shop: FaultyDeployment,
+) -> None:
     await shop.worker()
     await shop.stop()
     await shop.send(400)
@@ -385,15 +395,17 @@ async def test_events_that_retention_dropped_unread_are_counted_and_told(shop: T
         committed = (await admin.list_consumer_group_offsets(shop.settings.group))[tp].offset
         await admin.delete_records({tp: RecordsToDelete(before_offset=committed + 7)})
     worker = shop.start()
-    await worker.says(f"{topic}/{partition}: 7 events were dropped by retention before they were")
-    await worker.says(f"going on at {committed + 7}")
+    await worker.logs(f"{topic}/{partition}: 7 events were dropped by retention before they were")
+    await worker.logs(f"going on at {committed + 7}")
     await shop.shop.at_rest()
     address = re.findall(r"metrics on (\S+)", worker.log.read_text())[0]
     async with httpx.AsyncClient() as client:
         assert "stream_persona_expired_events_total 7.0" in (await client.get(address)).text
 
 
-async def test_a_reroute_that_its_topic_does_not_take_is_not_skipped(shop: Trouble) -> None:
+async def test_a_reroute_that_its_topic_does_not_take_is_not_skipped(
+    shop: FaultyDeployment,
+) -> None:
     await limit(shop.settings, shop.settings.topic_reroutes, 600)
     worker = await shop.worker()
     elsewhere = (home("c1", shop.settings.partitions) + 1) % shop.settings.partitions
@@ -404,7 +416,7 @@ async def test_a_reroute_that_its_topic_does_not_take_is_not_skipped(shop: Troub
     )
     await limit(shop.settings, shop.settings.topic_reroutes, 1_000_000)
     await shop.worker()
-    await shop.exact()
+    await shop.check()
 
 
 async def limit(settings: Settings, topic: str, size: int) -> None:
@@ -426,9 +438,9 @@ async def test_a_batch_that_takes_longer_than_the_session_keeps_its_partitions(
             proxy.freeze()
             await shop.more(600)
             proxy.unfreeze()
-        await shop.exact()
-        assert worker.goes_on()
-        assert "own partition" not in worker.told()
+        await shop.check()
+        assert worker.is_running()
+        assert "own partition" not in worker.new_log()
 
 
 async def test_a_worker_that_sleeps_through_its_session_is_refused_and_nothing_counts_twice(
@@ -440,15 +452,15 @@ async def test_a_worker_that_sleeps_through_its_session_is_refused_and_nothing_c
             await shop.more(50)
             sleeper.process.send_signal(signal.SIGSTOP)
             heir = shop.start()
-            await heir.says("own partition 7")
+            await heir.logs("own partition 7")
             await shop.more(100)
             sleeper.process.send_signal(signal.SIGCONT)
             await shop.more(100)
-        await shop.exact()
+        await shop.check()
 
 
 async def test_workers_whose_clocks_disagree_by_days_leave_the_same_records(
-    shop: Trouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: FaultyDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each worker's own clock is off: two days ahead, then three days behind, then right."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -465,4 +477,4 @@ async def test_workers_whose_clocks_disagree_by_days_leave_the_same_records(
             await shop.more(150)
         await shop.shop.at_rest()
         await shop.stop()
-    await shop.exact()
+    await shop.check()

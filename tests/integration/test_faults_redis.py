@@ -20,14 +20,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.domain.events import Assignment
 from tests.chaos.machines import Store
-from tests.support.faults import NOW, PERSONAS, Trouble, api, trouble
+from tests.support.constants import GENERIC_PERSONAS, NOW
+from tests.support.faulty_deployment import FaultyDeployment, api, faulty_deployment
 from tests.support.servers import Kafka, require_no_real, settings_for
 from tests.support.slow_proxy import SlowProxy
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 
-#: For how long a worker waits here.
+#: Seconds for which a worker waits for Redis here.
 RETRY = 10.0
 
 
@@ -35,7 +36,7 @@ RETRY = 10.0
 class Place:
     """The deployment, its Redis, and the proxy between the two."""
 
-    shop: Trouble
+    shop: FaultyDeployment
     store: Store
     proxy: SlowProxy
     redis: Redis
@@ -61,7 +62,7 @@ async def place(
     ):
         settings = settings_for(kafka, store.url, retry_seconds=RETRY)
         behind = settings.model_copy(update={"redis_url": f"redis://{proxy.address}/0"})
-        async with trouble(behind, redis, tmp_path_factory.mktemp("redis")) as shop:
+        async with faulty_deployment(behind, redis, tmp_path_factory.mktemp("redis")) as shop:
             yield Place(shop, store, proxy, redis)
 
 
@@ -137,7 +138,7 @@ async def snapshot(redis: Redis, status: str) -> None:
 
 
 async def busy(place: Place) -> Undo:
-    """Somebody's script does not end."""
+    """Another client runs a script that does not end."""
     await place.redis.config_set("busy-reply-threshold", "50")
     endless = asyncio.ensure_future(place.redis.eval("while true do end", 0))
 
@@ -149,8 +150,8 @@ async def busy(place: Place) -> Undo:
 
 
 @asynccontextmanager
-async def befallen(place: Place, fault: Fault) -> AsyncIterator[None]:
-    """A fault, for as long as the block lasts."""
+async def broken_by(place: Place, fault: Fault) -> AsyncIterator[None]:
+    """Let a fault last as long as the block."""
     undo = await fault(place)
     try:
         yield
@@ -158,7 +159,7 @@ async def befallen(place: Place, fault: Fault) -> AsyncIterator[None]:
         await undo()
 
 
-#: What a server in trouble answers, and whether the worker's log says it.
+#: Faults that pass by themselves, each with a word of it that the worker logs.
 PASSING: dict[str, tuple[Fault, str]] = {
     "away": (away, "onnect"),
     "silent": (silent, "Timeout"),
@@ -172,31 +173,31 @@ PASSING: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("fault", PASSING)
-async def test_a_redis_in_trouble_for_less_than_the_retries_is_waited_for(
+async def test_a_redis_that_fails_for_less_than_the_retries_is_waited_for(
     place: Place, fault: str
 ) -> None:
-    befalls, text = PASSING[fault]
+    breaks, text = PASSING[fault]
     worker = await place.shop.worker()
     async with place.shop.flowing():
-        async with befallen(place, befalls):
-            await worker.says("Redis is not usable")
-            assert text in worker.told().splitlines()[0]
+        async with broken_by(place, breaks):
+            await worker.logs("Redis is not usable")
+            assert text in worker.new_log().splitlines()[0]
             await place.shop.more(100)
-        await worker.says("Redis is usable again")
-    await place.shop.exact()
-    assert worker.goes_on()
+        await worker.logs("Redis is usable again")
+    await place.shop.check()
+    assert worker.is_running()
 
 
 @pytest.mark.parametrize("fault", ["away", "out of memory"])
-async def test_a_redis_that_stays_in_trouble_ends_the_worker_and_the_next_one_goes_on(
+async def test_a_redis_that_goes_on_failing_ends_the_worker_and_the_next_one_goes_on(
     place: Place, fault: str
 ) -> None:
     worker = await place.shop.worker()
     async with place.shop.flowing():
-        async with befallen(place, PASSING[fault][0]):
+        async with broken_by(place, PASSING[fault][0]):
             await worker.ends(f"Redis was not usable for {RETRY:g} s")
         place.shop.start()
-    await place.shop.exact()
+    await place.shop.check()
 
 
 async def test_a_redis_that_reads_its_file_is_waited_for(place: Place, tmp_path: Path) -> None:
@@ -216,9 +217,9 @@ async def test_a_redis_that_reads_its_file_is_waited_for(place: Place, tmp_path:
         await eventually(partial(is_loading, place.redis), 10, "the server does not say LOADING")
         await slow_start
         place.store._binary = usual
-        await worker.says("Redis is usable again")
-    await place.shop.exact()
-    assert worker.goes_on()
+        await worker.logs("Redis is usable again")
+    await place.shop.check()
+    assert worker.is_running()
 
 
 async def is_loading(redis: Redis) -> bool:
@@ -242,13 +243,13 @@ async def test_a_slow_redis_makes_the_worker_slow_and_nothing_else(place: Place)
             return await place.shop.shop.folded() != before
 
         await eventually(progress, 20, "nothing is applied any more")
-        assert "not usable" not in worker.told()
+        assert "not usable" not in worker.new_log()
         place.proxy.delay = 0.0
-    await place.shop.exact()
-    assert worker.goes_on()
+    await place.shop.check()
+    assert worker.is_running()
 
 
-async def test_connections_that_break_and_scripts_that_are_flushed_are_not_noticed(
+async def test_broken_connections_and_flushed_scripts_cost_the_worker_nothing(
     place: Place,
 ) -> None:
     worker = await place.shop.worker()
@@ -257,8 +258,8 @@ async def test_connections_that_break_and_scripts_that_are_flushed_are_not_notic
             place.proxy.cut()
             await place.redis.script_flush()
             await place.shop.more(50)
-    await place.shop.exact()
-    assert worker.goes_on()
+    await place.shop.check()
+    assert worker.is_running()
 
 
 async def test_a_failover_to_a_replica_in_sync_behind_one_address_keeps_everything(
@@ -271,16 +272,16 @@ async def test_a_failover_to_a_replica_in_sync_behind_one_address_keeps_everythi
         try:
             await promote(replica, place.redis)
             place.proxy._target = ("127.0.0.1", port_of(second.url))
-            await worker.says("Redis is usable again")
+            await worker.logs("Redis is usable again")
             await place.shop.more(100)
             await promote(place.redis, replica)
             place.proxy._target = ("127.0.0.1", port_of(place.store.url))
-            await worker.says("Redis is usable again")
+            await worker.logs("Redis is usable again")
         finally:
             await place.redis.execute_command("REPLICAOF", "NO", "ONE")
             second.close()
-    await place.shop.exact()
-    assert worker.goes_on()
+    await place.shop.check()
+    assert worker.is_running()
 
 
 async def promote(replica: Redis, master: Redis) -> None:
@@ -317,7 +318,7 @@ async def used_by_others(place: Place) -> Undo:
     prefix = f"{place.shop.settings.prefix}persona-labelled:"
     ours = [f"{prefix}{partition}" for partition in range(place.shop.settings.partitions)]
     for key in ours:
-        with suppress(ResponseError):  # nobody in it
+        with suppress(ResponseError):  # it is empty
             await place.redis.rename(key, f"kept:{key}")
         await place.redis.set(key, "theirs")
 
@@ -338,15 +339,15 @@ async def used_by_others(place: Place) -> Undo:
         (used_by_others, "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"),
     ],
 )
-async def test_what_does_not_pass_by_itself_ends_the_worker_at_once(
+async def test_a_fault_that_does_not_pass_by_itself_ends_the_worker_at_once(
     place: Place, fault: Fault, sentence: str
 ) -> None:
     worker = await place.shop.worker()
     async with place.shop.flowing():
-        async with befallen(place, fault):
+        async with broken_by(place, fault):
             await worker.ends(sentence, code=2)
         place.shop.start()
-    await place.shop.exact()
+    await place.shop.check()
 
 
 async def test_an_api_without_redis_says_so_and_goes_on_when_it_is_back(
@@ -369,7 +370,7 @@ async def test_an_api_without_redis_says_so_and_goes_on_when_it_is_back(
 
         await eventually(partial(answers, 200), 20, "no lookups")
         for fault in (silent, away):
-            async with befallen(place, fault):
+            async with broken_by(place, fault):
                 refused = await client.get(path)
                 assert (refused.status_code, list(refused.json())) == (503, ["message"])
                 assert refused.json()["message"].startswith("Redis was not usable for")
@@ -379,6 +380,6 @@ async def test_an_api_without_redis_says_so_and_goes_on_when_it_is_back(
             await eventually(partial(answers, 200), 20, "lookups did not come back")
             await eventually(is_ready, 20, "the API did not become ready again")
         await place.shop.worker()
-        await place.shop.shop.produce(Assignment("news", "c900", NOW, PERSONAS[0], "study"))
+        await place.shop.shop.produce(Assignment("news", "c900", NOW, GENERIC_PERSONAS[0], "study"))
         async with asyncio.timeout(30):
             assert await anext(line async for line in changes.aiter_lines() if "c900" in line)

@@ -2,10 +2,8 @@
 
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -25,43 +23,17 @@ from stream_persona.domain.events import (
 )
 from stream_persona.kafka.partitioner import home
 from stream_persona.pipeline import training
-from stream_persona.settings import Settings
-from stream_persona.worker.startup import prepare
-from tests.integration import attentive_worker
-from tests.support.servers import Kafka, client_of
+from tests.support import attentive_worker
+from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, NOW
+from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
-
-NOW = 1_764_000_000_000
-CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio", "office/paper", "books")
-PERSONAS = ("parent_of_young_kids", "pet_owner", "home_improver", "gadget_lover")
-
-
-@pytest.fixture
-async def shop(settings: Settings) -> AsyncIterator[Shop]:
-    await prepare(settings)
-    async with client_of(settings.redis_url) as redis:
-        yield Shop(settings, redis)
-
-
-@pytest.fixture
-def start_worker(shop: Shop, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
-    started: list[WorkerProcess] = []
-
-    def start(**how: Any) -> WorkerProcess:
-        log = tmp_path / f"worker-{len(started)}.log"
-        started.append(WorkerProcess(shop.settings, log, **how))
-        return started[-1]
-
-    yield start
-    for worker in started:
-        worker.stop(signal.SIGKILL)
 
 
 def behaviour(rnd: random.Random, number: int, customer: str) -> Event:
     category = CATEGORIES[(int(customer[1:]) + rnd.randrange(2)) % len(CATEGORIES)]
     item = Item(f"p{rnd.randrange(30)}", category, price=rnd.choice([2.5, 9.0, 80.0]))
-    at, name = NOW + rnd.randrange(30) * 86_400_000, f"e{number}"
+    at, name = NOW + rnd.randrange(30) * DAY, f"e{number}"
     match rnd.randrange(5):
         case 0:
             return Purchase(name, customer, at, (item, Item("p0", "books")))
@@ -77,10 +49,11 @@ def busy_shop(seed: int, customers: int, events: int) -> list[Event]:
     found = [behaviour(rnd, n, rnd.choice(names)) for n in range(events)]
     for n, name in enumerate(names[: customers // 2]):
         found.insert(
-            rnd.randrange(len(found)), Assignment(f"a{n}", name, NOW + n, PERSONAS[n % 4], "study")
+            rnd.randrange(len(found)),
+            Assignment(f"a{n}", name, NOW + n, GENERIC_PERSONAS[n % 4], "study"),
         )
     for n, name in enumerate(names[: customers // 10]):
-        persona = None if n % 2 else PERSONAS[(n + 1) % 4]
+        persona = None if n % 2 else GENERIC_PERSONAS[(n + 1) % 4]
         found.insert(rnd.randrange(len(found)), Assignment(f"o{n}", name, NOW + 10**6 + n, persona))
     return found
 
@@ -117,11 +90,12 @@ async def test_a_new_shopper_gets_a_persona_from_the_first_signals(
     assert public["why"][0]["feature"] == "category"  # type: ignore[index]
 
 
+@pytest.mark.on_cluster_too
 async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_dies(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
     events = busy_shop(seed=7, customers=80, events=3_000)
-    shop.soon_missed()
+    shop.halve_session_timeout()
     first = start_worker()
     await shop.produce(*events[:1_000])
     await eventually(lambda: shop.keys("persona-state:*"), 30, "the first worker does nothing")
@@ -139,16 +113,17 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
     assert await shop.folded() == expected
 
     async def model_agrees() -> bool:
-        return await shop.model() == shop.model_updates(oracle)
+        return await shop.model() == shop.model_of(oracle)
 
     await eventually(model_agrees, 15, "the published model is not the fold of the records")
     assert await shop.weights() == shop.weights_of(oracle)
 
 
+@pytest.mark.on_cluster_too
 async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
-    shop.soon_missed()
+    shop.halve_session_timeout()
     first = start_worker()
     events = busy_shop(seed=3, customers=40, events=1_500)
     await shop.produce(*events[:700])
@@ -158,7 +133,7 @@ async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
     await shop.produce(*events[700:])
     await shop.at_rest(90)
 
-    async def last_said() -> dict[str, dict[str, object]]:
+    async def last_changes() -> dict[str, dict[str, object]]:
         contents: dict[str, bytes] = {}
         revisions: dict[str, list[int]] = {}
         last: dict[str, dict[str, object]] = {}
@@ -172,9 +147,9 @@ async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
             assert published[-1] == max(published)
         return last
 
-    async def public_says_the_same() -> bool:
-        """Soon: the sweep goes on speaking while the model settles."""
-        last = await last_said()
+    async def public_record_agrees() -> bool:
+        """Soon: the sweep publishes on while the model settles."""
+        last = await last_changes()
         public = {name: await shop.public(name) or {} for name in last}
         return all(
             (public[name].get("revision"), public[name].get("distribution"))
@@ -182,9 +157,10 @@ async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
             for name, change in last.items()
         )
 
-    await eventually(public_says_the_same, 60, "a public record is not the last change")
+    await eventually(public_record_agrees, 60, "a public record is not the last change")
 
 
+@pytest.mark.on_cluster_too
 async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
@@ -192,7 +168,7 @@ async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
     events = busy_shop(seed=5, customers=20, events=600)
     await shop.produce(*events)
     await shop.at_rest()
-    await shop.produce(Deletion("d1", "c1", NOW + 40 * 86_400_000))
+    await shop.produce(Deletion("d1", "c1", NOW + 40 * DAY))
     await shop.at_rest()
     await shop.produce(*(e for e in events if isinstance(e, Browse) and e.customer_id == "c1"))
     await shop.at_rest()
@@ -204,7 +180,7 @@ async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
     others = {name: r for name, r in (await shop.oracle()).items() if name != "c1"}
 
     async def forgotten() -> bool:
-        return await shop.model() == shop.model_updates(others)
+        return await shop.model() == shop.model_of(others)
 
     await eventually(forgotten, 15, "the model still knows the deleted customer")
 
@@ -216,7 +192,7 @@ async def test_a_deletion_that_comes_late_forgets_what_is_older_and_nothing_else
     events = busy_shop(seed=9, customers=20, events=800)
     await shop.produce(*events)
     await shop.at_rest()
-    deleted = NOW + 15 * 86_400_000
+    deleted = NOW + 15 * DAY
     await shop.produce(*(Deletion(f"d{n}", f"c{n}", deleted) for n in range(6)))
     await shop.produce(Browse("x", "c1", deleted + 1, "view", Item("p", "books")))
     await shop.at_rest()
@@ -226,21 +202,21 @@ async def test_a_deletion_that_comes_late_forgets_what_is_older_and_nothing_else
         n: record_codec.encode_folded(r, mark) for n, r in oracle.items()
     }
     newer = [e for e in events if e.customer_id == "c1" and event_time(e) > deleted]
-    told = [e for e in newer if not isinstance(e, Assignment)]
-    assert 0 < len(told) < sum(e.customer_id == "c1" for e in events) - 1
-    assert oracle["c1"].counts.clock == max(event_time(e) for e in told)
+    kept = [e for e in newer if not isinstance(e, Assignment)]
+    assert 0 < len(kept) < sum(e.customer_id == "c1" for e in events) - 1
+    assert oracle["c1"].counts.clock == max(event_time(e) for e in kept)
     changes = await changes_of(shop, "c1")
     since = changes[len(changes) - changes[::-1].index(None) :]
     assert since
     assert [change and change["revision"] for change in since] == list(range(1, len(since) + 1))
 
     async def forgotten() -> bool:
-        return await shop.model() == shop.model_updates(oracle)
+        return await shop.model() == shop.model_of(oracle)
 
     await eventually(forgotten, 15, "the model still knows what was forgotten")
 
 
-async def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_stream_goes_on(
+async def test_unreadable_events_go_to_the_dead_letters_and_the_stream_goes_on(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
     start_worker()
@@ -319,11 +295,11 @@ async def test_models_are_compared_on_the_stored_assignments(
     await shop.at_rest()
     naive = "river.naive_bayes:MultinomialNB"
     command = ["model", "compare", "--challenger", naive, "--json"]
-    told = orjson.loads(await shop.run(*command))
+    report = orjson.loads(await shop.run(*command))
     stored = training.derive_updates(await shop.oracle(), shop.taxonomy)
-    assert told["customers"] == len(stored) > 40
-    assert {row["model"] for row in told["models"]} >= {"additive", naive}
-    assert {row["trials"] for row in told["models"]} == {len(stored)}
+    assert report["customers"] == len(stored) > 40
+    assert {row["model"] for row in report["models"]} >= {"additive", naive}
+    assert {row["trials"] for row in report["models"]} == {len(stored)}
 
 
 async def test_sigterm_commits_what_was_begun_and_exits_with_0(

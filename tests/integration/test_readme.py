@@ -28,9 +28,9 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def shop_settings(kafka: Kafka, redis_server: Redis, tmp_path: Path) -> Settings:
+    """The README's own topics and keys, on the tests' servers."""
     if redis_server.kind == "cluster":
         pytest.skip("the README reads with a client of one server")
-    """The README's own topics and keys, on the tests' servers."""
     (tmp_path / "personas.toml").write_text(blocks("toml")[0], encoding="utf-8")
     defaults = {
         name: field.default
@@ -51,7 +51,7 @@ def variables(shop_settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def services(variables: dict[str, str], tmp_path: Path) -> Iterator[None]:
-    """What the README starts with ``&``."""
+    """Run what the README starts with ``&``."""
     commands = re.findall(r"^(stream-persona .*) &$", README, re.MULTILINE)
     assert commands == ["stream-persona worker", "stream-persona api"]
     running = []
@@ -70,7 +70,7 @@ def services(variables: dict[str, str], tmp_path: Path) -> Iterator[None]:
     assert [process.wait(timeout=60) for process in running] == [0, 0]
 
 
-def on_the_tests_servers(code: str, settings: Settings) -> str:
+def use_tests_servers(code: str, settings: Settings) -> str:
     return (
         code.replace("localhost:9092", settings.brokers)
         .replace("redis://localhost:6379/0", settings.redis_url)
@@ -86,20 +86,20 @@ def run(command: list[str], variables: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_the_blocks_of_the_readme_do_what_it_says(
+def test_the_blocks_of_the_readme_do_what_it_claims(
     shop_settings: Settings, variables: dict[str, str], services: None
 ) -> None:
     produce, read, look_up, rank = (
-        on_the_tests_servers(code, shop_settings) for code in blocks("python")
+        use_tests_servers(code, shop_settings) for code in blocks("python")
     )
     curl = next(code for code in blocks("sh") if code.startswith("curl"))
-    teach = next(code for code in blocks("sh") if "stream-persona assign" in code).splitlines()
+    commands = next(code for code in blocks("sh") if "stream-persona assign" in code).splitlines()
     redis = RedisClient.from_url(shop_settings.redis_url)
 
     run([sys.executable, "-c", produce], variables)
     wait_until(lambda: redis.get("persona:CUST-04812"), 60, "the event left no persona")
-    said = run([sys.executable, "-c", f"{read}\nprint(persona)"], variables).strip()
-    assert said == "parent_of_young_kids"
+    printed = run([sys.executable, "-c", f"{read}\nprint(persona)"], variables).strip()
+    assert printed == "parent_of_young_kids"
     assert run([sys.executable, "-c", look_up], variables).startswith("parent_of_young_kids ")
     liked = "persona-affinity:parent_of_young_kids"
     wait_until(lambda: redis.hget(liked, "category:baby"), 60, "no affinities were written")
@@ -107,16 +107,16 @@ def test_the_blocks_of_the_readme_do_what_it_says(
     assert all(product in ranked for product in ("P-17", "P-80"))
     assert ranked.endswith(" None\n")
 
-    answer = orjson.loads(run(["sh", "-c", on_the_tests_servers(curl, shop_settings)], variables))
+    answer = orjson.loads(run(["sh", "-c", use_tests_servers(curl, shop_settings)], variables))
     assert answer["total"] == 5
     assert [set(hit) for hit in answer["hits"]] == [{"$p", "$why", "persona"}] * 3
     assert answer["hits"][0]["persona"] == "parent_of_young_kids"
 
-    run(teach[0].split(), variables)
+    run(commands[0].split(), variables)
     assigned = b'"source":"assigned"'
     wait_until(lambda: assigned in (redis.get("persona:CUST-04812") or b""), 60)
-    assert "parent_of_young_kids" in run(teach[1].split(), variables)
-    run(teach[2].split(), variables)
+    assert "parent_of_young_kids" in run(commands[1].split(), variables)
+    run(commands[2].split(), variables)
     wait_until(lambda: redis.get("persona:CUST-04812") is None, 60, "the customer is still there")
 
 

@@ -68,7 +68,7 @@ async def test_a_replay_of_all_topics_leaves_what_one_fold_of_them_leaves(shop: 
     await shop.produce(*history(1))
     summary = await backfill(shop.settings, shop.taxonomy, EVERYTHING)
     assert await shop.folded() == await expected(shop)
-    assert await shop.model() == shop.model_updates(await shop.oracle())
+    assert await shop.model() == shop.model_of(await shop.oracle())
     assert summary.applied.total() == len(history(1))
     changes = await shop.read(shop.settings.topic_changes)
     published = [change.key for change in changes if change.value is not None]
@@ -88,6 +88,7 @@ async def test_events_off_their_home_partition_are_replayed_to_it(shop: Shop) ->
     assert await shop.folded() == await expected(shop)
 
 
+@pytest.mark.on_cluster_too
 async def test_what_a_worker_has_applied_is_not_applied_again_and_it_goes_on_after(
     shop: Shop, tmp_path: Path
 ) -> None:

@@ -1,8 +1,7 @@
-"""A worker process tells what it does, for as long as it runs."""
+"""A worker process reports what it does, for as long as it runs."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -10,19 +9,9 @@ from stream_persona.domain.events import Assignment, Browse, Item
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.worker_status import WorkerStatus, decode, figures, merged_models
-from stream_persona.worker.startup import prepare
-from tests.support.servers import client_of
+from tests.support.constants import NOW
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
-
-NOW = 1_764_000_000_000
-
-
-@pytest.fixture
-async def shop(settings: Settings) -> AsyncIterator[Shop]:
-    await prepare(settings)
-    async with client_of(settings.redis_url) as redis:
-        yield Shop(settings, redis)
 
 
 @pytest.fixture
@@ -30,19 +19,6 @@ async def tables(settings: Settings) -> AsyncIterator[RedisTables]:
     tables = RedisTables.connect(settings.redis_url, settings.prefix, 5)
     yield tables
     await tables.close()
-
-
-@pytest.fixture
-def start_worker(shop: Shop, tmp_path: Path) -> Iterator[Callable[[], WorkerProcess]]:
-    started: list[WorkerProcess] = []
-
-    def start() -> WorkerProcess:
-        started.append(WorkerProcess(shop.settings, tmp_path / f"worker-{len(started)}.log"))
-        return started[-1]
-
-    yield start
-    for worker in started:
-        worker.stop(signal.SIGKILL)
 
 
 async def statuses(tables: RedisTables) -> list[WorkerStatus]:
@@ -59,7 +35,7 @@ def labels(count: int) -> list[Assignment]:
     return [Assignment(f"a{n}", f"c{n}", NOW + 5_000 + n, personas[n % 2]) for n in range(count)]
 
 
-async def test_a_worker_reports_until_it_is_told_to_end(
+async def test_a_worker_reports_until_it_ends_in_good_order(
     shop: Shop, tables: RedisTables, start_worker: Callable[[], WorkerProcess]
 ) -> None:
     worker = start_worker()
@@ -95,7 +71,7 @@ async def test_a_worker_reports_until_it_is_told_to_end(
 async def test_a_worker_that_is_killed_leaves_its_last_report_beside_the_next_ones(
     shop: Shop, tables: RedisTables, start_worker: Callable[[], WorkerProcess]
 ) -> None:
-    shop.soon_missed()
+    shop.halve_session_timeout()
     first = start_worker()
     await eventually(tables.reports, 60, "the first worker does not report")
     first.stop(signal.SIGKILL)

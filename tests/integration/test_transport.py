@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from stream_persona.kafka.faust_app import UNACKED_POLLS
 from stream_persona.settings import Settings
-from tests.integration.batch_worker import Position, Worker
+from tests.support.batch_worker import Position, Worker
 from tests.support.servers import Kafka, create_topics, declare_topics, eventually, settings_for
 
 START_SECONDS = 40.0  # the embedded broker takes its time over a group

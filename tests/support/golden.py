@@ -19,14 +19,15 @@ from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.types import Delivery
 from stream_persona.store.blas import limit_blas_threads
-from tests.support.faults import NOW, events
+from tests.support.constants import NOW
+from tests.support.shoppers import events
 
 EVENTS = 4_000
 BATCH = 250
 
 
 def digests() -> dict[str, str]:
-    """The digests by name."""
+    """Return the digests by name."""
     shop = taxonomy.load(None)
     records, sums, fitter, tokenizer = {}, PersonaClassifier(), ModelFitter(shop), Tokenizer(shop)
     published = hashlib.blake2b(digest_size=12)

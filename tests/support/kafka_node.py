@@ -71,10 +71,10 @@ exec java -Xmx768m kafka.Kafka server.properties
 
 
 class RealKafka:
-    """One KRaft node; its start goes on in the background until somebody waits for it.
+    """One KRaft node; it starts in the background, see ``wait_until_ready``.
 
-    A client is told to go on where its listener is advertised. Those that begin at ``brokers``
-    stay there; those that reach the listener on port ``proxied`` are sent to port ``proxy``, where
+    The broker sends a client on to where its listener is advertised. Clients of ``brokers`` stay
+    there; those that reach the listener on port ``proxied`` are sent to port ``proxy``, where
     a test may put something between (``SlowProxy.of_kafka``).
     """
 
@@ -84,7 +84,7 @@ class RealKafka:
     def __init__(self) -> None:
         libraries = kafka_libraries()
         self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
-        self._log = Path(self._directory.name) / "server.log"
+        self.log = Path(self._directory.name) / "server.log"
         names = ("port", "proxied", "proxy", "controller")
         ports = {name: free_port() for name in names}
         self.brokers = f"127.0.0.1:{ports['port']}"
@@ -93,7 +93,7 @@ class RealKafka:
             PROPERTIES.format(directory=self._directory.name, **ports)
         )
         identity = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", START, "sh", str(libraries), identity],
                 cwd=self._directory.name,
@@ -108,7 +108,7 @@ class RealKafka:
 
         wait_until(ready_or_dead, START_SECONDS, "Kafka did not start")
         if self._process.poll() is not None:
-            raise RuntimeError(f"Kafka ended at start:\n{self._log.read_text()[-2000:]}")
+            raise RuntimeError(f"Kafka ended at start:\n{self.log.read_text()[-2000:]}")
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
@@ -124,12 +124,12 @@ def can_run_kafka() -> bool:
 
 
 def version(*command: str | None) -> str:
-    """The first number with a dot in what a program says of itself."""
+    """Return the first number with a dot in what a program prints about its version."""
     program, *rest = [part for part in command if part]
-    said = subprocess.run(
+    printed = subprocess.run(
         [program, *(rest or ["--version"])], capture_output=True, text=True, check=False
     )
-    found = re.search(r"\d+\.[\d.]*\d", said.stdout + said.stderr)
+    found = re.search(r"\d+\.[\d.]*\d", printed.stdout + printed.stderr)
     return found[0] if found else ""
 
 

@@ -49,7 +49,7 @@ class RedisCluster:
         self.close()
 
     def id_of(self, node: redis.Redis) -> str:
-        return self._says(node, "MYID")
+        return self._ask(node, "MYID")
 
     def pid_of(self, node: redis.Redis) -> int:
         return int(node.info("server")["process_id"])
@@ -59,7 +59,7 @@ class RedisCluster:
         for start, end, (_, port, *_), *_ in self.nodes[0].execute_command("CLUSTER SLOTS"):
             if start <= slot <= end:
                 return next(node for node in self.nodes if port_of(node) == port)
-        raise AssertionError(f"nobody has slot {slot}")
+        raise AssertionError(f"no node has slot {slot}")
 
     def _start(self, binary: str | None) -> None:
         options = {
@@ -86,12 +86,12 @@ class RedisCluster:
     def is_whole(self) -> bool:
         """Whether every node knows every other and all slots are served."""
         states = [
-            dict(line.split(":") for line in self._says(node, "INFO").splitlines())
+            dict(line.split(":") for line in self._ask(node, "INFO").splitlines())
             for node in self.nodes
         ]
-        everybody = str(len(self.nodes))
+        number = str(len(self.nodes))
         return all(
-            (state["cluster_state"], state["cluster_known_nodes"]) == ("ok", everybody)
+            (state["cluster_state"], state["cluster_known_nodes"]) == ("ok", number)
             for state in states
         )
 
@@ -103,7 +103,7 @@ class RedisCluster:
 
         wait_until(linked, START_SECONDS, "a replica does not find its master")
 
-    def _says(self, node: redis.Redis, question: str) -> str:
+    def _ask(self, node: redis.Redis, question: str) -> str:
         answer = node.execute_command("CLUSTER", question)
         if isinstance(answer, dict):
             return "\n".join(f"{name}:{value}" for name, value in answer.items())

@@ -112,7 +112,7 @@ def start_kafka() -> Kafka:
     if brokers := os.environ.get("STREAM_PERSONA_TEST_BROKERS"):
         return NamedKafka(brokers)
     if can_run_kafka():
-        with suppress(subprocess.CalledProcessError):  # Maven has said why it cannot fetch it
+        with suppress(subprocess.CalledProcessError):  # Maven has printed why it cannot fetch it
             return RealKafka()
     require_no_real("Kafka: it takes Java 17 and Maven, or STREAM_PERSONA_TEST_BROKERS")
     return EmbeddedKafka()

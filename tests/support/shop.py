@@ -1,4 +1,4 @@
-"""A shop on real servers: produces events, runs worker processes, looks at what they left."""
+"""A shop on real servers: produces events, runs worker processes, reads what they wrote."""
 
 import asyncio
 import os
@@ -33,24 +33,24 @@ from tests.support.waiting import eventually
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that give a process these settings."""
+    """Return the environment of a process with these settings."""
     values = settings.model_dump(mode="json", exclude_none=True)
     own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in values.items()}
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
     return {**inherited, **own}
 
 
-def learned(parts: list[Part], of: taxonomy.Taxonomy) -> Weights:
-    """The weights that all parts give, calibration included."""
+def fit_weights(shards: list[Part], own: taxonomy.Taxonomy) -> Weights:
+    """Fit the weights to all shards, calibration included."""
     limit_blas_threads()
-    model = ModelFitter(of)
-    model.update(*merged(parts), calibrate=True)
-    return model.weights
+    fitter = ModelFitter(own)
+    fitter.update(*merged(shards), calibrate=True)
+    return fitter.weights
 
 
 @dataclass
 class WorkerProcess:
-    """``stream-persona worker`` as an operator runs it, or what else Python shall run for one."""
+    """``stream-persona worker`` as an operator runs it, or another program that is a worker."""
 
     settings: Settings
     log: Path
@@ -68,25 +68,22 @@ class WorkerProcess:
             )
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal; the exit code."""
+        """Send a signal, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=60)
 
 
 class Shop:
-    """What tests do to one deployment and ask of it."""
+    """One deployment: its topics and its keys in Redis."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self.settings = settings
         self.taxonomy = taxonomy.load(settings.taxonomy)
         self.redis = redis
 
-    def soon_missed(self) -> None:
-        """Let the group miss a silent worker after half the time: who tests a death waits for it.
-
-        It is about workers that start from now on.
-        """
+    def halve_session_timeout(self) -> None:
+        """Let the group miss a dead worker sooner; holds for workers that start from now on."""
         half = self.settings.session_timeout / 2
         self.settings = self.settings.model_copy(update={"session_timeout": half})
 
@@ -97,7 +94,7 @@ class Shop:
     async def produce_raw(
         self, messages: Sequence[tuple[str, str, bytes]], partition: int | None = None
     ) -> None:
-        # With fewer acks a log that is replicated may still look empty: nobody has copied its end.
+        # With fewer acks a replicated log may still look empty, as no replica has copied its end.
         brokers = self.settings.brokers
         async with AIOKafkaProducer(bootstrap_servers=brokers, acks="all") as producer:
             for topic, key, value in messages:
@@ -134,10 +131,10 @@ class Shop:
             return [TopicPartition(t, p) for t in topics for p in await asked.partitions_for(t)]
 
     @asynccontextmanager
-    async def _looking_at(
+    async def _reading(
         self, topic: str
     ) -> AsyncIterator[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
-        """A consumer of what is committed in a topic, and where its partitions end."""
+        """Yield a consumer of what is committed in a topic, and the ends of its partitions."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.brokers,
             auto_offset_reset="earliest",
@@ -152,13 +149,13 @@ class Shop:
             await consumer.stop()
 
     async def size(self, topic: str) -> int:
-        """The end offsets of a topic's partitions, added up."""
-        async with self._looking_at(topic) as (_, ends):
+        """Return the sum of the end offsets of a topic's partitions."""
+        async with self._reading(topic) as (_, ends):
             return sum(ends.values())
 
     async def read(self, topic: str) -> list[ConsumerRecord]:
-        """Everything committed in a topic, in the order of its partitions."""
-        async with self._looking_at(topic) as (consumer, ends):
+        """Read everything committed in a topic, one partition after another."""
+        async with self._reading(topic) as (consumer, ends):
             found: list[ConsumerRecord] = []
             await consumer.seek_to_beginning(*ends)
             for tp, end in ends.items():
@@ -167,7 +164,7 @@ class Shop:
             return found
 
     async def run(self, *command: str) -> bytes:
-        """What ``stream-persona`` prints, with this shop's settings."""
+        """Run ``stream-persona`` with this shop's settings; return what it prints."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "stream_persona", *command,
             env=environment(self.settings), stdout=subprocess.PIPE,
@@ -185,7 +182,7 @@ class Shop:
         return sorted([key.decode() async for key in self.redis.scan_iter(prefix, count=1_000)])
 
     async def folded(self) -> dict[str, bytes]:
-        """The folded part of every customer's stored record."""
+        """Read the folded part of every customer's stored record."""
         keys = await self.keys("persona-state:*")
         blobs = await self.redis.mget(keys) if keys else []
         fingerprint = self.taxonomy.fingerprint
@@ -197,7 +194,7 @@ class Shop:
         }
 
     async def model(self) -> bytes:
-        """Canonical bytes of the sum of all published parts."""
+        """Read the published shards; return the canonical bytes of their sum."""
         total = PersonaClassifier()
         for partition in range(self.settings.partitions):
             blob = await self.redis.get(f"{self.settings.prefix}persona-model:{partition}")
@@ -206,32 +203,33 @@ class Shop:
         return total.canonical()
 
     async def weights(self) -> str:
-        """The version of the weights that the published parts give, calibration included."""
+        """Read the published shards; return the version of the weights fitted to them."""
         keys = [f"{self.settings.prefix}persona-model:{p}" for p in range(self.settings.partitions)]
         blobs = await self.redis.mget(keys)
-        parts = [unpack(blob[8:], self.taxonomy) for blob in blobs if blob]
-        return learned(parts, self.taxonomy).version
+        found = [unpack(blob[8:], self.taxonomy) for blob in blobs if blob]
+        return fit_weights(found, self.taxonomy).version
 
     def weights_of(self, stored: dict[str, Record]) -> str:
-        """The version of the weights that records give, folded in one process."""
-        return self.learned(stored).version
+        """Return the version of the weights fitted to records in one process."""
+        return self.fit(stored).version
 
-    def learned(self, stored: dict[str, Record]) -> Weights:
-        """The weights that records give, folded in one process."""
-        parts = []
+    def fit(self, stored: dict[str, Record]) -> Weights:
+        """Fit the weights to records in one process."""
+        found = []
         for partition in range(self.settings.partitions):
             own = {
                 n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
             }
-            sums, taught = PersonaClassifier(), dict[str, int]()
-            shards.teach(sums, taught, training.derive_updates(own, self.taxonomy))
-            lowest = sorted(taught, key=taught.__getitem__)[: panel_share(self.settings.partitions)]
-            known = [(taught[n], own[n].active_label() or "", own[n]) for n in lowest]
-            parts.append(Part(sums, members(known, self.taxonomy)))
-        return learned(parts, self.taxonomy)
+            sums, labelled = PersonaClassifier(), dict[str, int]()
+            shards.teach(sums, labelled, training.derive_updates(own, self.taxonomy))
+            lowest = sorted(labelled, key=labelled.__getitem__)
+            lowest = lowest[: panel_share(self.settings.partitions)]
+            known = [(labelled[n], own[n].active_label() or "", own[n]) for n in lowest]
+            found.append(Part(sums, members(known, self.taxonomy)))
+        return fit_weights(found, self.taxonomy)
 
     async def oracle(self) -> dict[str, Record]:
-        """The fold of the topics' contents: deletions first, then one topic after another."""
+        """Fold the topics' contents in one process: deletions first, then topic after topic."""
         stored: dict[str, Record] = {}
         tokenizer = Tokenizer(self.taxonomy)
         topics = list(enumerate(self.settings.input_topics))
@@ -247,9 +245,9 @@ class Shop:
             stored |= process.apply_events(deliveries, stored, self.taxonomy, tokenizer).records
         return stored
 
-    def model_updates(self, stored: dict[str, Record]) -> bytes:
-        """Canonical bytes of the model that records fold to."""
+    def model_of(self, stored: dict[str, Record]) -> bytes:
+        """Return the canonical bytes of the model that records fold to."""
         model = PersonaClassifier()
-        for lesson in training.derive_updates(stored, self.taxonomy):
-            model.add(lesson.part, lesson.persona)
+        for update in training.derive_updates(stored, self.taxonomy):
+            model.add(update.part, update.persona)
         return model.canonical()

@@ -12,7 +12,8 @@
 
 A delay is a latency, not a rate: replies that came together go on together. What waits in the
 proxy is bounded, so a client that does not read slows the server down as it does without a proxy.
-Kafka tells its clients where to connect: see ``RealKafka.proxied`` and ``SlowProxy.of_kafka``.
+Kafka sends its clients to an advertised address: see ``RealKafka.proxied`` and
+``SlowProxy.of_kafka``.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ WAITING = 256
 
 
 class ProxiedKafka(Protocol):
-    """A broker with a listener for a proxy, and the address at which it says that one is."""
+    """A broker with a listener for a proxy, and the address that it advertises for the proxy."""
 
     proxied: int
     proxy: int
@@ -86,7 +87,7 @@ class SlowProxy:
             writer.transport.abort()
 
     def freeze(self) -> None:
-        """Pass nothing on, either way, as when a host is gone and no packet says so."""
+        """Pass nothing on, either way, as when a host is gone without a packet."""
         self._flowing.clear()
 
     def unfreeze(self) -> None:
@@ -143,7 +144,7 @@ class SlowProxy:
         while chunk:
             chunk = await reader.read(CHUNK)
             await waiting.put((loop.time() + self.delay, chunk))
-        await loop.create_future()  # whoever gives ends the connection, once all is given
+        await loop.create_future()  # `_give` ends the connection, once all is given
 
     async def _give(
         self, waiting: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter

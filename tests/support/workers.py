@@ -1,149 +1,146 @@
-"""Workers on tables in memory: what they are given, and what they leave behind."""
+"""A worker in this process, and stand-ins for its tables, its publisher and the topics' history."""
 
-import asyncio
-import json
-import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from stream_persona.domain import record_codec
+from stream_persona.domain import events
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.shard import unpack
-from stream_persona.pipeline import training
+from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.publisher import IsMine, Message
+from stream_persona.pipeline.messages import Change
+from stream_persona.pipeline.process import Delivery, LateDeletion
+from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
-from stream_persona.worker.clocks import Clocks
+from stream_persona.store.tables import Claim, Write
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.support.builders import (
-    DAY,
-    NOW,
-    Log,
-    Outbox,
-    assignment,
-    deletion,
-    purchase,
-    settled,
-    shop,
-    tastes,
-    worker,
-    worker_settings,
-)
-
-SHOP = shop()
-CHANGES = "persona-changes"
+from tests.support.constants import NOW
+from tests.support.events import deliver
+from tests.support.waiting import eventually
 
 
-class FakeClock:
-    """Seconds that a test sets; ``clocks`` are those of a worker that begins at ``NOW``."""
+class Crash(Exception):  # noqa: N818 - it is no error of the package's
+    """The process ends here."""
+
+
+class RecordingPublisher:
+    """A publisher that keeps what it was given; its next ``crashes`` calls end the process."""
 
     def __init__(self) -> None:
-        self.now = 0.0
-        self.clocks = Clocks(self, lambda: NOW + round(1_000 * self.now))
+        self.sent: list[Message] = []
+        self.crashes = 0
 
-    def __call__(self) -> float:
-        return self.now
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if messages and self.crashes:
+            self.crashes -= 1
+            raise Crash
+        self.sent += messages
+
+    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+        if not await is_mine():
+            raise FencedError(partition)
+        await self.change(partition, changes)
+
+    async def change(self, partition: int, changes: Sequence[Change]) -> None:
+        topic = Settings.model_fields["topic_changes"].default
+        sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
+        await self.publish(sent)
+
+    async def disown(self, partitions: Collection[int]) -> None:
+        """No other worker publishes here."""
+
+    def values(self, topic: str) -> list[bytes | None]:
+        return [message.value for message in self.sent if message.topic == topic]
 
 
-def clocked(
+class InMemoryLog:
+    """The log of the input topics: the deliveries that a test puts into it."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+
+    async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
+        found: dict[str, list[Delivery]] = {name: [] for name in wanted}
+        for delivery in self.deliveries:
+            late = wanted.get(delivery.event.customer_id)
+            if late and delivery.offset < late.positions.get(delivery.source, 0):
+                found[delivery.event.customer_id].append(delivery)
+        return found
+
+
+class CrashingTables(MemoryTables):
+    """Tables whose next commit ends the process, before or after it is written."""
+
+    crash: str | None = None
+
+    async def commit(self, claim: Claim, write: Write) -> None:
+        crash, self.crash = self.crash, None
+        if crash == "before":
+            raise Crash
+        await super().commit(claim, write)
+        if crash == "after":
+            raise Crash
+
+
+class LostTables(MemoryTables):
+    """A server that stays away."""
+
+    async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
+        if customers:
+            raise UnavailableError("Redis stayed away")
+        return {}
+
+
+def worker_settings(partitions: int = 1, **values: Any) -> Settings:
+    return Settings(partitions=partitions, **values)
+
+
+def worker(
     tables: MemoryTables,
-    clock: FakeClock,
-    *,
-    taxonomy: Taxonomy = SHOP,
-    outbox: Outbox | None = None,
-    **settings: Any,
+    publisher: RecordingPublisher,
+    taxonomy: Taxonomy,
+    settings: Settings | None = None,
+    log: InMemoryLog | None = None,
 ) -> Worker:
-    """A new worker with this clock."""
-    own, published = worker_settings(**settings), outbox or Outbox()
-    return Worker(own, taxonomy, tables, published, Log(), Metrics(), clock.clocks)
+    """Make a worker of these parts; it has one partition unless ``settings`` are given."""
+    settings = settings or worker_settings()
+    return Worker(settings, taxonomy, tables, publisher, log or InMemoryLog(), Metrics())
 
 
-async def assigned(tables: MemoryTables, outbox: Outbox) -> Worker:
-    """A new worker that owns the one partition."""
-    working = worker(tables, outbox, SHOP)
-    await working.assign([0])
-    return working
+async def settle(worker: Worker) -> None:
+    """Let a worker follow the model until its weights contain every update."""
+
+    async def follows() -> bool:
+        await worker.refresh()
+        return worker._model.follower.settled
+
+    await eventually(follows, 20, "the weights do not settle")
 
 
-async def processed(
-    *batches: Sequence[ConsumerRecord], tables: MemoryTables | None = None
-) -> tuple[MemoryTables, Outbox]:
-    """What a new worker leaves behind that processes batches, one after another."""
-    tables, outbox = tables or MemoryTables(), Outbox()
-    working = await assigned(tables, outbox)
-    for batch in batches:
-        await working.process(batch)
-    await settled(working)
-    return tables, outbox
+def raw(
+    topic: str,
+    value: bytes | None,
+    offset: int = 0,
+    partition: int = 0,
+    headers: Sequence[tuple[str, bytes]] = (),
+    at: int = NOW,
+) -> ConsumerRecord:
+    """A message as aiokafka returns it."""
+    size = len(value or b"")
+    return ConsumerRecord(
+        topic, partition, offset, at, 0, b"key", value, None, 3, size, tuple(headers)
+    )
 
 
-async def turns() -> None:
-    """Let all tasks run as far as they come: with tables in memory, each step is a turn."""
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-
-def story() -> list[Event]:
-    """Events of all kinds in some order: labels come and go, customers are deleted."""
-    rng = random.Random(5)
-    happened = tastes(SHOP, customers=2)
-    happened += [assignment(f"o{i}", NOW + i, f"gamer-{i}", "student") for i in range(2)]
-    happened += [assignment("w", NOW + 9, "parent-0", None)]
-    happened += [deletion("d", NOW + 40 * DAY, "parent-1")]
-    happened += [assignment("x", NOW + 9, "builder-0", "athlete", NOW + DAY)]
-    happened += [purchase(f"z{i}", NOW + i * DAY, "builder-0") for i in range(3)]
-    rng.shuffle(happened)
-    return happened
-
-
-def cut(batch: list[ConsumerRecord], size: int) -> list[list[ConsumerRecord]]:
-    return [batch[i : i + size] for i in range(0, len(batch), size)]
-
-
-def changes(outbox: Outbox) -> list[Any]:
-    """The published changes; None for a tombstone."""
-    return [json.loads(v) if v is not None else None for v in outbox.values(CHANGES)]
-
-
-def folded(tables: MemoryTables) -> dict[str, bytes]:
-    """What is folded of each customer."""
-    blobs = {**tables.markers, **tables.states}
-    read = record_codec.decode_records(list(blobs.values()), SHOP.fingerprint)
-    return {
-        c: record_codec.encode_folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)
-    }
-
-
-def sum_of(tables: MemoryTables) -> bytes:
-    """The model that all stored records fold to."""
-    stored = record_codec.decode_records(list(tables.states.values()), SHOP.fingerprint)
-    model = PersonaClassifier()
-    for update in training.derive_updates(dict(zip(tables.states, stored, strict=True)), SHOP):
-        model.add(update.part, update.persona)
-    return model.canonical()
-
-
-async def published_sum(tables: MemoryTables, partitions: int = 1) -> bytes:
-    """The model that all published shards add up to."""
-    total = PersonaClassifier()
-    for _, blob in (await tables.parts(range(partitions))).values():
-        total.merge(unpack(blob, SHOP).sums)
-    return total.canonical()
-
-
-def assert_changes_have_no_hole(outbox: Outbox) -> None:
-    """A change is the same whenever it is published, and no revision is skipped."""
-    contents: dict[str, Any] = {}
-    reached: dict[str, int] = {}
-    for message in (message for message in outbox.sent if message.topic == CHANGES):
-        customer = (message.key or b"").decode()
-        if message.value is None:
-            reached[customer] = 0
-            continue
-        change = json.loads(message.value)
-        assert contents.setdefault(change["change_id"], message.value) == message.value
-        assert change["revision"] <= reached.get(customer, 0) + 1
-        reached[customer] = max(reached.get(customer, 0), change["revision"])
+def fetch(
+    *happened: Event, partition: int = 0, first: int = 0, settings: Settings | None = None
+) -> list[ConsumerRecord]:
+    """Return the messages of these events, each at the next offset of its topic."""
+    topics = (settings or worker_settings()).input_topics
+    return [
+        raw(topics[d.kind], events.encode(d.event), d.offset, partition)
+        for d in deliver(*happened, partition=partition, first=first)
+    ]

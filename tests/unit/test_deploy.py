@@ -22,29 +22,29 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def instructions(name: str) -> list[str]:
-    """What follows each ``name`` in the Dockerfile, continued lines joined."""
+    """Return what follows each ``name`` in the Dockerfile, continued lines joined."""
     text = DOCKERFILE.replace("\\\n", " ")
     return re.findall(rf"^{name} (.+)$", text, flags=re.MULTILINE)
 
 
 def settings_of(service: str) -> dict[str, str]:
-    """A service's environment as settings fields and their values."""
+    """Return a service's environment as settings fields and their values."""
     environment = SERVICES[service]["environment"]
     return {name.removeprefix("STREAM_PERSONA_").lower(): environment[name] for name in environment}
 
 
 def default_of(text: str) -> str:
-    """A value as Compose reads it when no variable is set."""
+    """Return a value as Compose reads it when no variable is set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def lines(name: str) -> list[str]:
-    """The lines of a file of the repository."""
+    """Read the lines of a file of the repository."""
     return (ROOT / name).read_text().splitlines()
 
 
 def name_of(requirement: str) -> str:
-    """The distribution that a requirement asks for."""
+    """Return the distribution that a requirement names."""
     return re.split(r"[^\w.-]", requirement)[0].replace("_", "-").lower()
 
 
@@ -82,7 +82,7 @@ def test_ports_are_published_on_this_machine_alone(service: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_workers_scale_because_they_publish_no_port_and_have_no_fixedname_of() -> None:
+def test_workers_scale_because_they_publish_no_port_and_have_no_fixed_name() -> None:
     assert not {"ports", "container_name"} & set(SERVICES["worker"])
 
 
@@ -157,7 +157,7 @@ def test_the_broker_creates_no_topic_by_accident_and_its_partitions_are_ours() -
     assert f"{environment['KAFKA_LOG_DIRS']}" in SERVICES["kafka"]["volumes"][0]
 
 
-def test_redis_appends_what_it_is_told_and_evicts_nothing() -> None:
+def test_redis_appends_every_write_to_its_file_and_evicts_nothing() -> None:
     command = SERVICES["redis"]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options == {
@@ -188,7 +188,7 @@ def test_the_image_installs_locked_versions_and_the_extra_of_the_api_alone() -> 
     assert arguments[-1] == ".[api]"
 
 
-def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
+def test_files_that_the_image_copies_exist_and_are_not_ignored() -> None:
     copied = [line.split() for line in instructions("COPY") if not line.startswith("--from")]
     sources = {source for *names, _ in copied for source in names}
     kept = {line[1:] for line in lines(".dockerignore") if line.startswith("!")}

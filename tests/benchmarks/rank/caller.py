@@ -20,7 +20,7 @@ class Question:
 
 
 class Shop:
-    """A caller's own candidates and scores, from what the households that teach have bought."""
+    """A caller's own candidates and scores, from what the training households have bought."""
 
     def __init__(self, teachers: Iterable[Household], catalogue: Mapping[str, Product]) -> None:
         self._catalogue = catalogue

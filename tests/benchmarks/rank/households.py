@@ -1,4 +1,4 @@
-"""Real households, what they taught the model, and what is predicted of others."""
+"""Real households, a model that some of them train, and its predictions of the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,14 +47,14 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
     """All labelled households, and the products of all; ``names`` learns those of slots."""
     lines, products = tasks.tables("transactions", "products")
     personas = tasks.spend_personas(lines, products)
-    told = journey.build(Study({}, {}), lines, products, [], tasks._YEAR)
-    events = [event for _, event in told.events() if event.customer_id in personas]
+    year = journey.build(Study({}, {}), lines, products, [], tasks._YEAR)
+    events = [event for _, event in year.events() if event.customer_id in personas]
     middle, offset = epoch_ms(MIDYEAR), 0
     known = {name: Household(name, persona, Record()) for name, persona in personas.items()}
     catalogue: dict[str, Product] = {}
     early: list[Delivery] = []
     for event in (event for event in events if isinstance(event, Purchase)):
-        catalogue |= {item.product_id: described(item) for item in event.items}
+        catalogue |= {item.product_id: describe(item) for item in event.items}
         basket = tuple(dict.fromkeys(item.product_id for item in event.items))
         own = known[event.customer_id]
         if event_time(event) < middle:
@@ -69,7 +69,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
     return [own for own in known.values() if own.bought and own.baskets], catalogue
 
 
-def described(item: Item) -> Product:
+def describe(item: Item) -> Product:
     """A product as a shop's search index has it."""
     kind = (item.attributes or {}).get("product_type")
     return {
@@ -80,21 +80,21 @@ def described(item: Item) -> Product:
 
 @dataclass(frozen=True)
 class Model:
-    """What the households that teach have taught."""
+    """What was learned from the training households, and predicted of the others."""
 
     affinities: Affinities
     predicted: Mapping[str, tuple[str | None, dict[str, float]]]
 
 
-def taught(teachers: Sequence[Household], held: Sequence[Household], names: Tokenizer) -> Model:
-    """Learn from some households and say of others what a worker would say of them."""
+def learn(training: Sequence[Household], held: Sequence[Household], names: Tokenizer) -> Model:
+    """Learn from some households, and predict others as a worker does."""
     sums = PersonaClassifier()
-    keyed = [key_and_fold(own.name) for own in teachers]
-    seen = profiles([own.record.counts for own in teachers], TAXONOMY.features)
+    keyed = [key_and_fold(own.name) for own in training]
+    seen = profiles([own.record.counts for own in training], TAXONOMY.features)
     parts = Contributions.of(seen, [fold for _, fold in keyed])
-    sums.add_rows(parts, [own.persona for own in teachers], [1] * len(teachers))
-    lowest = sorted(range(len(teachers)), key=lambda i: keyed[i][0])[:PANEL]
-    panel = [Member(*keyed[i], teachers[i].persona, seen.row(i)) for i in lowest]
+    sums.add_rows(parts, [own.persona for own in training], [1] * len(training))
+    lowest = sorted(range(len(training)), key=lambda i: keyed[i][0])[:PANEL]
+    panel = [Member(*keyed[i], training[i].persona, seen.row(i)) for i in lowest]
     limit_blas_threads()
     learned = ModelFitter(TAXONOMY)
     learned.update(sums, panel, calibrate=True)

@@ -1,6 +1,6 @@
 """``make bench-rank``: what ranking by persona is worth to real households of the Complete Journey.
 
-Every household is held back once, in one of ``FOLDS`` folds. The others teach the model: their
+Every household is held back once, in one of ``FOLDS`` folds. The others train the model: their
 persona and what they did in the first half-year. The held-back one is predicted from its own first
 half-year, and its next baskets, of the second, are what a ranking has to foresee.
 
@@ -18,7 +18,7 @@ ambiguous households keep the baseline; *mixture*, with the prediction of ambigu
 *shuffled*, with the prediction of another household, which must be no better than the baseline.
 Households whose next baskets hold no candidate count for nothing, since no order can help them.
 
-``--strengths`` tells how the default strength was chosen: the households that teach in the first
+``--strengths`` shows how the default strength was chosen: the training households of the first
 fold are parted again, and the one part foresees the baskets of the other.
 """
 
@@ -35,7 +35,7 @@ from stream_persona.client import ranking
 from stream_persona.client.ranking import STRENGTH, Ranked
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.benchmarks.rank.caller import TASKS, Question, Shop
-from tests.benchmarks.rank.households import Household, Model, households, taught
+from tests.benchmarks.rank.households import Household, Model, households, learn
 from tests.benchmarks.report import table
 from tests.benchmarks.tasks import TAXONOMY
 
@@ -71,7 +71,7 @@ def ranked_for(
     return ranking.rank(question.items, mixture, model.affinities, strength)
 
 
-def judged(
+def evaluate(
     own: Household,
     task: str,
     shop: Shop,
@@ -104,7 +104,7 @@ def mixtures_of(own: Household, other: Household, model: Model) -> dict[str, Any
 
 
 def folds(known: Sequence[Household]) -> Iterator[tuple[list[Household], list[Household]]]:
-    """Those who teach and those who are held back; everybody is held back once."""
+    """Yield the training households and those held back; each is held back once."""
     order = np.random.default_rng(1).permutation(len(known))
     for number in range(FOLDS):
         held = set(order[number::FOLDS].tolist())
@@ -119,14 +119,14 @@ def measure(strength: float) -> dict[str, Any]:
     known, catalogue = households(names)
     rows: dict[str, list[dict[str, Figures]]] = {task: [] for task in TASKS}
     named = 0
-    for number, (teachers, held) in enumerate(folds(known)):
-        model, shop = taught(teachers, held, names), Shop(teachers, catalogue)
+    for number, (training, held) in enumerate(folds(known)):
+        model, shop = learn(training, held, names), Shop(training, catalogue)
         others = np.random.default_rng(number).permutation(len(held)).tolist()
         named += sum(model.predicted[own.name][0] is not None for own in held)
         for own, other in zip(held, others, strict=True):
             mixtures = mixtures_of(own, held[other], model)
             for task in TASKS:
-                if found := judged(own, task, shop, model, mixtures, strength):
+                if found := evaluate(own, task, shop, model, mixtures, strength):
                     rows[task].append(found)
         Console(stderr=True).print(f"fold {number + 1} of {FOLDS}: {len(held)} households")
     return {
@@ -162,12 +162,12 @@ def interval(values: Sequence[float]) -> dict[str, float]:
 
 
 def strengths() -> dict[float, dict[str, float]]:
-    """By how much NDCG gets better with each strength, on households that teach the first fold."""
+    """Return the gain in NDCG with each strength, on the training households of the first fold."""
     names = Tokenizer(TAXONOMY)
     known, catalogue = households(names)
-    teachers, _ = next(folds(known))
-    teachers, held = next(folds(teachers))
-    model, shop = taught(teachers, held, names), Shop(teachers, catalogue)
+    training, _ = next(folds(known))
+    training, held = next(folds(training))
+    model, shop = learn(training, held, names), Shop(training, catalogue)
     found = {}
     for strength in STRENGTHS:
         found[strength] = dict.fromkeys(TASKS, 0.0)
@@ -175,7 +175,7 @@ def strengths() -> dict[float, dict[str, float]]:
             rows = [
                 row
                 for own in held
-                if (row := judged(own, task, shop, model, mixtures_of(own, own, model), strength))
+                if (row := evaluate(own, task, shop, model, mixtures_of(own, own, model), strength))
             ]
             found[strength][task] = gains(rows)["persona"][MEASURES[0]]["mean"]
         Console(stderr=True).print(f"strength {strength}: {found[strength]}")
@@ -192,12 +192,14 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         made = table(task.replace("_", " "), "", *columns, caption=caption)
         for name, title in RANKINGS.items():
             gained = report["gains"][task].get(name, {})
-            cells = [cell for each in MEASURES for cell in told(rows[name][each], gained.get(each))]
+            cells = [
+                cell for each in MEASURES for cell in cells_of(rows[name][each], gained.get(each))
+            ]
             made.add_row(title, *cells)
         console.print(made)
 
 
-def told(found: Mapping[str, float], gain: Mapping[str, float] | None) -> tuple[str, str]:
+def cells_of(found: Mapping[str, float], gain: Mapping[str, float] | None) -> tuple[str, str]:
     shown = "" if gain is None else f"{bare(gain['low'], '+')} {bare(gain['high'], '+')}"
     return bare(found["mean"]), shown
 

@@ -1,6 +1,6 @@
 """Bytewax: Kafka source, one stateful step keyed by customer, Kafka sink and a Redis sink.
 
-State is Bytewax's own: a customer's record lives in the step's logic in memory and is encoded when
+State is Bytewax's own: a customer's record stays in the step's logic in memory and is encoded when
 an epoch's snapshot is taken; with Redis instead it was not measured.
 Recovery is on, at the default epoch of 10 s: its SQLite file is where offsets are committed
 together with the state (Bytewax has no commits to Kafka). The source's batch size is the default
@@ -45,7 +45,7 @@ class Customer(StatefulLogic):
         self._meter.begin()
         self._plain.follow()
         came = Came(value.topic, value.partition, value.offset, value.timestamp[1], value.value)
-        published = self._plain.walk(came, self._record)
+        published = self._plain.process(came, self._record)
         self._record = published.record
         self._meter.events += 1
         if not self._meter.events % 500 and self._meter.done:
@@ -78,7 +78,7 @@ def flow_of(settings: Settings, plain: Plain, meter: Meter) -> Dataflow:
     source = KafkaSource(brokers, settings.input_topics, tail=False)
     events = op.input("events", flow, source)
     keyed = op.key_on("customer", events, lambda message: message.key.decode())
-    published = op.stateful("walk", keyed, lambda blob: Customer(plain, meter, blob))
+    published = op.stateful("process", keyed, lambda blob: Customer(plain, meter, blob))
     op.output("public", published, PublicRecords(settings))
     changes = op.map("change", published, change)
     op.output("changes", changes, KafkaSink(brokers, settings.topic_changes))

@@ -2,7 +2,7 @@
 
 A bare aiokafka consumer decodes each event with orjson and, for each batch that it is handed (as
 many records as a worker's, of all partitions together), reads one key of each customer with one
-MGET and writes the newest event's bytes there with one MSET. For latency it also says each
+MGET and writes the newest event's bytes there with one MSET. For latency it also publishes each
 assignment in ``persona-changes``, all of a batch at once, and waits for the broker.
 """
 
@@ -55,15 +55,15 @@ async def consume(settings: Settings, options: argparse.Namespace) -> None:
 async def answer(
     producer: AIOKafkaProducer, settings: Settings, batch: Sequence[ConsumerRecord]
 ) -> None:
-    """Say each assignment of a batch, and wait until all of them are stored."""
-    told = [raw for raw in batch if raw.topic == settings.topic_assignments]
-    sent = [await producer.send(settings.topic_changes, raw.value, raw.key) for raw in told]
+    """Publish each assignment of a batch, and wait until all of them are stored."""
+    assignments = [raw for raw in batch if raw.topic == settings.topic_assignments]
+    sent = [await producer.send(settings.topic_changes, raw.value, raw.key) for raw in assignments]
     await asyncio.gather(*sent)
 
 
 def main() -> None:
     made = parser()
-    made.add_argument("--answer", action="store_true", help="say each assignment as a change")
+    made.add_argument("--answer", action="store_true", help="publish each assignment as a change")
     asyncio.run(consume(load_settings(), made.parse_args()))
 
 

@@ -1,4 +1,4 @@
-"""The job of ``make bench``: who shops, what they do, and the log that every system reads.
+"""The job of ``make bench``: the shoppers, what they do, and the log that every system reads.
 
 Customers are active by Zipf's law (the r-th of them in proportion to 1/r), every twentieth is
 labelled, and events are 20 % purchases, 60 % browses and 20 % engagements of about 300 bytes.
@@ -27,7 +27,7 @@ DAYS = 10
 MIX = {PURCHASE: 0.2, BROWSE: 0.6, ENGAGEMENT: 0.2}
 #: Of every so many customers, by activity, one is labelled; which of them.
 EVERY, WHICH = 20, 7
-#: Bytes of an event, which a field that nobody reads fills up to.
+#: Bytes of an event, which an unread field fills up to.
 SIZE = 300
 #: How often a shopper does what its persona prefers.
 LOYALTY = 0.6
@@ -173,8 +173,8 @@ def filled(value: bytes) -> bytes:
 
 
 def assignment(number: int, name: str, persona: str, at: int) -> Sent:
-    told = {"assignment_id": f"a{number:07d}", "customer_id": name, "occurred_at": at}
-    return ASSIGNMENT, name, orjson.dumps({**told, "persona": persona, "source": "bench"})
+    fields = {"assignment_id": f"a{number:07d}", "customer_id": name, "occurred_at": at}
+    return ASSIGNMENT, name, orjson.dumps({**fields, "persona": persona, "source": "bench"})
 
 
 def producer(settings: Settings, linger_ms: int = 20) -> Producer:

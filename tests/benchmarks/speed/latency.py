@@ -2,11 +2,11 @@
 
 All customers are in Redis with a history, a twentieth of them labelled. ``load`` produces at 10,
 50 and 80 % of what the worker was measured to do. Its probes are assignments of customers that
-nobody knew: each leads to exactly one change and one public record. A consumer of
+without a record: each leads to exactly one change and one public record. A consumer of
 ``persona-changes`` sees the one, a subscriber of Redis's keyspace notifications the other. What a
 load leaves unread is waited for before the next one. Producer, worker, Kafka, Redis and the two
-who look share the machine. The ceiling, which says each assignment as it comes, is measured in the
-same way and at the same rates: it shows what of a latency is the machine's.
+readers share the machine. The ceiling, which publishes each assignment as it comes, is measured
+in the same way and at the same rates: it shows what of a latency is the machine's.
 """
 
 import asyncio
@@ -130,7 +130,7 @@ async def probed(
 
 
 async def arrived(seen: Seen, due: Mapping[str, float]) -> None:
-    """Wait for all probes; a few that never come are told as missing."""
+    """Wait for all probes; a few that never come are counted as missing."""
     with suppress(AssertionError):
         await eventually(lambda: due.keys() <= seen.changes.keys() & seen.records.keys(), PATIENCE)
 
@@ -147,8 +147,8 @@ def row(rate: float, due: Mapping[str, float], seen: Seen) -> dict[str, Any]:
 def percentiles(due: Mapping[str, float], seen: Mapping[str, float]) -> dict[str, float]:
     """Milliseconds."""
     times = [1_000 * (seen[name] - at) for name, at in due.items() if name in seen]
-    told = {name: float(np.percentile(times, of)) for name, of in PERCENTILES.items()}
-    return {**told, "missing": len(due) - len(times)}
+    figures = {name: float(np.percentile(times, of)) for name, of in PERCENTILES.items()}
+    return {**figures, "missing": len(due) - len(times)}
 
 
 def measure(servers: Servers, job: Job, capacity: float, seconds: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The open-loop producer of the latency benchmark: at a fixed rate, whatever the worker does.
 
-It is a process of its own, so that it and whoever looks at the answers don't wait for each other.
-The job's events go out evenly, but for its assignments: whoever is labelled was so before. Every so
+It is a process of its own, so that it and the reader of the answers don't wait for each other.
+The job's events go out evenly, but for its assignments: labelled customers were so before. Every so
 many, an assignment of somebody new is a probe. A probe counts from when it was due, on the
 machine's monotonic clock, and so a producer that is behind counts against the latency and not for
 it.
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def probes(options: argparse.Namespace) -> Iterator[Sent]:
-    """Assignments of customers that nobody has heard of."""
+    """Assignments of customers without a record."""
     return (probe(number, options.personas) for number in count(options.first))
 
 

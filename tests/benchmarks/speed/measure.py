@@ -1,4 +1,4 @@
-"""Runs a system as a process of its own on the job's log, from nothing, and says what it took."""
+"""Runs a system as a process of its own on the job's log, from nothing, and measures it."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ class Figures:
         """CPU-seconds per million events."""
         return 1e6 * self.cpu_seconds / self.events
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         return {**asdict(self), "events_per_second": self.rate, "cpu_seconds_per_million": self.cpu}
 
 

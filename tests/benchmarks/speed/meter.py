@@ -1,4 +1,4 @@
-"""What a measured process says of itself: between its first event and its last, start-up aside."""
+"""What a measured process reports: between its first event and its last, start-up aside."""
 
 import argparse
 import json

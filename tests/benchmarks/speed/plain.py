@@ -1,6 +1,6 @@
 """The same job for one event at a time, on our own pure functions, for frameworks that do that.
 
-Decode, walk with one delivery, learn into sums in process; weights are derived again from them at
+Decode, process one delivery, learn into sums in process; weights are derived again from them at
 the worker's interval, calibration included. What is left out makes it cheaper than ours: no claim
 and no fence, no order of commit, publish and ack, no detour for events off their home, no dead
 letters, no parts for other workers, no copy to pub/sub, no sweep.
@@ -39,7 +39,7 @@ class Came:
 
 @dataclass
 class PublishedChange:
-    """What an event leads to: the new record; None where nothing new is said."""
+    """What an event leads to: the new record; None where nothing new is published."""
 
     customer: str
     record: Record
@@ -54,7 +54,7 @@ class Plain:
     settings: Settings
     taxonomy: Taxonomy
     part: Part = field(default_factory=Part)
-    taught: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
     labelled: dict[str, Record] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class Plain:
         self._next_look = 0.0
         self._next_calibration = 0.0
 
-    def walk(self, came: Came, record: Record | None) -> PublishedChange:
+    def process(self, came: Came, record: Record | None) -> PublishedChange:
         """The whole journey of one event; the customer's stored record is given."""
         kind = self._kinds[came.topic]
         event = events.decode_for_taxonomy(kind, came.value, self.taxonomy)
@@ -96,8 +96,8 @@ class Plain:
     def _learn(self, outcome: Outcome) -> None:
         if not outcome.model_updates:
             return
-        shards.teach(self.part.sums, self.taught, outcome.model_updates)
-        self.labelled |= {n: r for n, r in outcome.records.items() if n in self.taught}
+        shards.teach(self.part.sums, self.labels, outcome.model_updates)
+        self.labelled |= {n: r for n, r in outcome.records.items() if n in self.labels}
         self._moved = True
 
     def follow(self) -> None:
@@ -117,9 +117,9 @@ class Plain:
             self._next_calibration = ended + (ended - began) / CALIBRATE_DUTY_CYCLE
 
     def _share(self) -> Part:
-        lowest = heapq.nsmallest(panel_share(1), self.taught, key=self.taught.__getitem__)
+        lowest = heapq.nsmallest(panel_share(1), self.labels, key=self.labels.__getitem__)
         known = [
-            (self.taught[n], self.labelled[n].active_label() or "", self.labelled[n])
+            (self.labels[n], self.labelled[n].active_label() or "", self.labelled[n])
             for n in lowest
         ]
         self.part.panel = members(known, self.taxonomy, self.part.panel)

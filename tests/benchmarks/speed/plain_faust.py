@@ -1,7 +1,7 @@
 """Plain Faust: an ordinary agent that handles an event at a time, as Faust's guide shows it.
 
 The stock aiokafka transport, one agent over all customer-keyed topics, ``async for event in
-stream.events()``; a GET of the record before the walk, one MSET of record and public record after
+stream.events()``; a GET of the record before processing, one MSET of record and public record after
 it, ``topic.send`` for a change. Faust commits on its own, at the interval of ours. An agent's
 ``concurrency`` stays at 1: more would let two events of a customer overtake each other.
 """
@@ -40,7 +40,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
     prefix = settings.prefix
 
     @app.agent(topic)
-    async def walk(stream):  # noqa: ANN001, ANN202 - as the guide has it
+    async def process(stream):  # noqa: ANN001, ANN202 - as the guide has it
         async for event in stream.events():
             meter.begin()
             message = event.message
@@ -50,7 +50,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
                 message.topic, message.partition, message.offset,
                 round(1_000 * message.timestamp), message.value,
             )  # fmt: skip
-            published = plain.walk(came, stored)
+            published = plain.process(came, stored)
             written = {key: plain.encode(published.record)}
             if published.public is not None:
                 written[f"{prefix}persona:{published.customer}"] = published.public

@@ -43,12 +43,12 @@ class Stored:
 def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
     """Records of shoppers of the job: those with a label, or those without."""
     some = replace(job, customers=KINDS, events=KINDS * EVENTS)
-    told, tokenizer = list(some.messages()), Tokenizer(job.taxonomy)
+    messages, tokenizer = list(some.messages()), Tokenizer(job.taxonomy)
     if labelled:
-        told += [given(some, number) for number in range(KINDS)]
+        messages += [given(some, number) for number in range(KINDS)]
     deliveries = [
         Delivery.of(events.decode_for_taxonomy(kind, value, job.taxonomy), kind, 0, offset)
-        for offset, (kind, _, value) in enumerate(told)
+        for offset, (kind, _, value) in enumerate(messages)
     ]
     outcome = process.process_batch(deliveries, {}, weights_of(some), job.taxonomy, tokenizer, 0)
     found = [
@@ -63,19 +63,19 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
 def weights_of(job: Job) -> Weights:
     """What a worker has learned once all labelled customers are folded: these shoppers, many times.
 
-    So its first words of most shoppers are those that it would say again.
+    So the first changes of most shoppers are those that it would publish again.
     """
-    told = [*job.messages(), *(given(job, number) for number in range(KINDS))]
+    messages = [*job.messages(), *(given(job, number) for number in range(KINDS))]
     deliveries = [
         Delivery.of(events.decode_for_taxonomy(kind, value, job.taxonomy), kind, 0, offset)
-        for offset, (kind, _, value) in enumerate(told)
+        for offset, (kind, _, value) in enumerate(messages)
     ]
     tokenizer = Tokenizer(job.taxonomy)
     records = process.apply_events(deliveries, {}, job.taxonomy, tokenizer).records
     model_updates = training.derive_updates(records, job.taxonomy)
     sums = PersonaClassifier()
     for _ in range(REPEATED):
-        sums.add_all([(lesson.part, lesson.persona, 1) for lesson in model_updates])
+        sums.add_all([(update.part, update.persona, 1) for update in model_updates])
     panel = members(
         [(customer_key(n), r.active_label() or "", r) for n, r in records.items()], job.taxonomy
     )
@@ -91,7 +91,7 @@ def given(job: Job, number: int) -> tuple[int, str, bytes]:
 
 
 def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, labelled: bool) -> None:
-    """Store records and public records of these customers, and who of them is labelled."""
+    """Store records and public records of these customers, and the set of the labelled ones."""
     kinds = shoppers(job, labelled=labelled)
     for chunk in chunks(names):
         values: dict[str, bytes] = {}

@@ -53,7 +53,7 @@ class Job:
         self._plain.follow()
         context = message_context()
         came = Came(context.topic, context.partition, context.offset, at, value)
-        return self._plain.walk(came, self._plain.decode(blob))
+        return self._plain.process(came, self._plain.decode(blob))
 
 
 def application(settings: Settings, folder: str, processed: Callable[..., None]) -> Application:
@@ -82,7 +82,7 @@ def sink_of(settings: Settings) -> RedisSink:
     )  # fmt: skip
 
 
-def say(
+def publish(
     app: Application, published: StreamingDataFrame, settings: Settings, sink: RedisSink
 ) -> None:
     """Changes to Kafka, public records to Redis."""
@@ -111,12 +111,12 @@ def run(settings: Settings, meter: Meter, options: argparse.Namespace, folder: s
     frames, sink = inputs(app, settings), sink_of(settings)
     if options.store == "redis":
         for frame in frames:
-            say(app, frame.apply(job.with_redis, metadata=True), settings, sink)
+            publish(app, frame.apply(job.with_redis, metadata=True), settings, sink)
     else:
         whole = frames[0]
         for frame in frames[1:]:
             whole = whole.concat(frame)
-        say(app, whole.apply(job.with_state, stateful=True, metadata=True), settings, sink)
+        publish(app, whole.apply(job.with_state, stateful=True, metadata=True), settings, sink)
     app.run()
 
 

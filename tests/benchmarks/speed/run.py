@@ -72,24 +72,26 @@ class Run:
     def all(self) -> None:
         """Measure, show and write what was asked for."""
         wanted = self.options.only.split(",")
-        self.tell("job", self.facts())
+        self.report("job", self.facts())
         if {"systems", "memory"} & set(wanted):
             self.on_the_log(wanted)
         if "latency" in wanted:
             found = latency.measure(
                 self.servers, self.job, self.capacity(), self.options.probe_seconds
             )
-            self.tell("latency_ms", found)
+            self.report("latency_ms", found)
         if "growth" in wanted:
             most = self.options.most_customers
-            self.tell("growth", growth.measure(self.servers, self.job, self.options.seconds, most))
+            self.report(
+                "growth", growth.measure(self.servers, self.job, self.options.seconds, most)
+            )
         if "workers" in wanted:
             turns = self.options.alternations
-            self.tell("workers", workers.measure(self.servers, self.job, turns))
+            self.report("workers", workers.measure(self.servers, self.job, turns))
         if "takeover" in wanted:
-            self.tell("takeover", takeover.measure(self.servers, self.job))
+            self.report("takeover", takeover.measure(self.servers, self.job))
         if "lookups" in wanted:
-            self.tell("lookups", lookups.measure(self.servers, self.job))
+            self.report("lookups", lookups.measure(self.servers, self.job))
 
     def on_the_log(self, wanted: list[str]) -> None:
         """The sections whose runs read the same log."""
@@ -99,11 +101,11 @@ class Run:
             bench.load()
             if "systems" in wanted:
                 names = options.systems.split(",")
-                self.tell(
+                self.report(
                     "systems", systems.measure(bench, names, options.alternations, options.seconds)
                 )
             if "memory" in wanted:
-                self.tell("memory", memory.measure(bench, 10 * options.seconds))
+                self.report("memory", memory.measure(bench, 10 * options.seconds))
 
     def capacity(self) -> float:
         """Events a second of one worker, as measured last."""
@@ -112,7 +114,7 @@ class Run:
             raise SystemExit("latency needs the capacity: measure `--only systems` first")
         return float(known["events_per_second"])
 
-    def tell(self, name: str, found: Any) -> None:
+    def report(self, name: str, found: Any) -> None:
         written.merge({name: found})
         if name in SHOWN:
             SHOWN[name](found, self.console)

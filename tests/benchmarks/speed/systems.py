@@ -1,7 +1,7 @@
 """The systems beside each other, in turns: rates, CPU, and ratios within each turn.
 
 Machines are shared and their speed moves; two runs of one turn are close in time, so their ratio
-says more than either. Figures are medians over turns, spreads the least and the most.
+shows more than either. Figures are medians over turns, spreads the least and the most.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def measure(bench: Bench, names: Sequence[str], turns: int, seconds: float) -> d
     """All systems ``turns`` times, each for the whole log or at most ``seconds``."""
     found = []
     for turn in range(turns):
-        first = turn % len(names)  # nobody is always the first, or always behind the same one
+        first = turn % len(names)  # none is always the first, or always behind the same one
         found.append(one_turn(bench, [*names[first:], *names[:first]], turn, seconds))
     return {name: summary(name, found) for name in names}
 

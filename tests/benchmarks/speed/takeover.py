@@ -1,4 +1,4 @@
-"""Start-up and takeover: how long until a worker speaks, with many labelled customers to fold.
+"""Start-up and takeover: how long until a worker publishes, with many labelled customers to fold.
 
 All partitions have probes (assignments of unknown customers); a figure is the seconds until the
 last of their changes is published. *start*: from the process's start. *handover*: from SIGTERM to
@@ -61,11 +61,11 @@ class Story:
         return WorkerProcess(self.bench.settings, self.bench.folder / f"{name}.log")
 
     async def shares(self, worker: WorkerProcess) -> None:
-        """Wait until a worker that came later has partitions and speaks for them."""
+        """Wait until a worker that came later has partitions and publishes for them."""
         await eventually(lambda: "own partition" in worker.log.read_text(), PATIENCE, "not joined")
         await self.answered(self.produce(), time.monotonic())
 
-    async def tell(self) -> dict[str, float]:
+    async def measure(self) -> dict[str, float]:
         names, began = self.produce(), time.monotonic()
         first = self.worker("first")
         others: list[WorkerProcess] = []
@@ -92,7 +92,7 @@ class Story:
 async def story(bench: Bench, labelled: int) -> dict[str, float]:
     await prepare(bench.settings)
     async with looking(bench.settings) as seen:
-        found = await Story(bench, seen, count(labelled)).tell()
+        found = await Story(bench, seen, count(labelled)).measure()
     return {"labelled": labelled, "session_timeout_seconds": SESSION_TIMEOUT, **found}
 
 
@@ -111,7 +111,7 @@ def one(servers: Servers, job: Job, labelled: int) -> dict[str, float]:
 
 def show(rows: list[Mapping[str, float]], console: Console) -> None:
     table = Table(
-        title="Seconds until every partition speaks",
+        title="Seconds until every partition publishes",
         caption=f"a crash is noticed after the session timeout of {SESSION_TIMEOUT:g} s",
     )
     for title in ("labelled", "start", "handover", "crash"):

@@ -2,8 +2,8 @@
 
 All workers share one core, so that two of them have what one has and the servers the others: with a
 core for each, what would be compared on a small machine is how many processes fight for it. They
-stand ready and are stopped while the log is produced, since whoever reads it as it grows reads it
-in smaller pieces. A run ends when their group has committed all of it; CPU is the workers' alone.
+stand ready and are stopped while the log is produced, since it is read in smaller pieces while
+it grows. A run ends when their group has committed all of it; CPU is the workers' alone.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ def measure(servers: Servers, job: Job, turns: int) -> dict[str, Any]:
         numbers = NUMBERS if turn % 2 == 0 else NUMBERS[::-1]
         found.append({number: one(servers, job, number) for number in numbers})
         Console(stderr=True).print(f"workers, turn {turn + 1}: {found[-1]}")
-    told: dict[str, Any] = {str(number): summary(number, found) for number in NUMBERS}
+    figures: dict[str, Any] = {str(number): summary(number, found) for number in NUMBERS}
     one_worker, two = NUMBERS
     ratios = [
         turn[two]["cpu_seconds_per_million"] / turn[one_worker]["cpu_seconds_per_million"]
         for turn in found
     ]
-    return {**told, "cpu_ratio": median(ratios), "cpu_ratio_spread": [min(ratios), max(ratios)]}
+    return {**figures, "cpu_ratio": median(ratios), "cpu_ratio_spread": [min(ratios), max(ratios)]}
 
 
 def summary(number: int, turns: Sequence[Turn]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.support.builders import DAY, HOUR, NOW, engagement, purchase, shop, unpacked
 
-SATURDAY = NOW + 4 * DAY
+SATURDAY = NOW + 5 * DAY + 6 * HOUR
 
 
 def tokens_of(event: Any, **features: Any) -> dict[str, int]:
@@ -71,7 +71,7 @@ def test_every_configured_field_becomes_a_token() -> None:
     item = Item("sku", "a", "brand", 3.0, 2.0, {"colour": "red"})
     assert tokens_of(Purchase("p", "c", NOW, (item,), attributes={"store": "5"})).keys() >= {
         "category:a", "brand:brand", "price:2..4", "quantity:2", "attributes.colour:red",
-        "attributes.store:5", "weekday:weekday", "hour:22-23", "basket_size:1",
+        "attributes.store:5", "weekday:weekday", "hour:14-16", "basket_size:1",
     }  # fmt: skip
     clicked = Engagement("e", "c", NOW, "email", "click", campaign="spring")
     assert tokens_of(clicked).keys() >= {"channel:email", "action:click", "campaign:spring"}

@@ -193,7 +193,7 @@ def test_a_change_and_its_public_record_agree() -> None:
     assert change_message("c", record) == change_message("c", record)
     for key in ("persona", "confidence", "ambiguous", "source", "distribution"):
         assert change["current"][key] == public[key]
-    assert change["published_at"] == public["updated_at"] == "2023-11-14T22:13:20.000Z"
+    assert change["published_at"] == public["updated_at"] == "2025-11-24T16:00:00.000Z"
     assert public["candidates"] == ["parent"]
     assert change["why"] == public["why"]
 

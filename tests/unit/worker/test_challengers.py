@@ -26,7 +26,7 @@ from tests.support.builders import (
     worker_settings,
 )
 from tests.support.labelled import Broken, commit, taught_examples, trials_of
-from tests.support.workers import FakeClock
+from tests.support.worker_runs import FakeClock
 
 SHOP = shop()
 BAYES, FOREST = "river.naive_bayes:MultinomialNB", "river.forest:ARFClassifier(n_models=3)"

@@ -17,7 +17,7 @@ from tests.support.builders import (
     worker,
 )
 from tests.support.faulty_tables import FaultyTables
-from tests.support.workers import (
+from tests.support.worker_runs import (
     SHOP,
     assert_changes_have_no_hole,
     assigned,

@@ -19,7 +19,7 @@ from tests.support.builders import (
     worker,
     worker_settings,
 )
-from tests.support.workers import (
+from tests.support.worker_runs import (
     SHOP,
     FakeClock,
     clocked,

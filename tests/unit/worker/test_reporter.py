@@ -22,7 +22,7 @@ from tests.support.builders import (
     worker_settings,
 )
 from tests.support.faulty_tables import FaultyTables
-from tests.support.workers import SHOP, FakeClock
+from tests.support.worker_runs import SHOP, FakeClock
 
 
 class Reporting:

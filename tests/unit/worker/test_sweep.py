@@ -19,7 +19,7 @@ from tests.support.builders import (
     worker_settings,
 )
 from tests.support.faulty_tables import FaultyTables
-from tests.support.workers import SHOP, FakeClock, folded, turns
+from tests.support.worker_runs import SHOP, FakeClock, folded, turns
 
 
 async def idle_shop(tables: MemoryTables, outbox: Outbox, idle: int = 40) -> Worker:

@@ -26,7 +26,7 @@ from tests.support.builders import (
     worker_settings,
 )
 from tests.support.faulty_tables import FaultyTables
-from tests.support.workers import CHANGES, SHOP, assigned, changes, processed
+from tests.support.worker_runs import CHANGES, SHOP, assigned, changes, processed
 
 LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
 

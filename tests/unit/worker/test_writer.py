@@ -22,7 +22,7 @@ from tests.support.builders import (
 )
 from tests.support.faulty_tables import FaultyTables
 from tests.support.waiting import eventually
-from tests.support.workers import (
+from tests.support.worker_runs import (
     CHANGES,
     SHOP,
     assert_changes_have_no_hole,

@@ -2,7 +2,7 @@
 
 ``Worker`` runs it in a process of its own:
 
-``python -m tests.integration.batch_worker SETTINGS JOURNAL [BEHAVIOUR]``: settings as JSON; to the
+``python -m tests.support.batch_worker SETTINGS JOURNAL [BEHAVIOUR]``: settings as JSON; to the
 journal goes a line for each record: topic, partition, offset, value, and how many came with it.
 BEHAVIOUR is one of
 
@@ -44,7 +44,7 @@ class Worker:
     def __init__(self, settings: Settings, journal: Path, behaviour: str) -> None:
         self.journal = journal
         self.log = journal.with_suffix(".log")
-        command = [sys.executable, "-m", "tests.integration.batch_worker"]
+        command = [sys.executable, "-m", "tests.support.batch_worker"]
         arguments = [settings.model_dump_json(), str(journal), behaviour]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The workers of a trial: started, ordered to die, frozen, woken; whoever ends is replaced."""
+"""The workers of a trial: started, ordered to die, frozen, resumed, and replaced when they end."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class Member:
+class PooledWorker:
     """One worker process, its log and where it takes orders."""
 
     settings: Settings
@@ -72,57 +72,57 @@ class Member:
             self.process.send_signal(number)
 
 
-class Crew:
-    """Keeps as many workers running as are wanted; counts how those that ended did."""
+class WorkerPool:
+    """Keeps as many workers running as are wanted; counts the ways in which workers ended."""
 
     def __init__(self, settings: Settings, directory: Path, wanted: int) -> None:
         self._settings = settings
         self._directory = directory
         self._started = 0
         self.wanted = wanted
-        self.members: list[Member] = []
+        self.workers: list[PooledWorker] = []
         self.ends: Counter[str] = Counter()
 
-    def keep(self) -> None:
-        """Note who has ended and start whoever is missing, as a supervisor would."""
-        for member in [member for member in self.members if not member.runs]:
-            self.members.remove(member)
-            self.ends[_end(member)] += 1
+    def replace_ended(self) -> None:
+        """Count the workers that have ended and start the missing ones, as a supervisor would."""
+        for worker in [worker for worker in self.workers if not worker.runs]:
+            self.workers.remove(worker)
+            self.ends[_end(worker)] += 1
         while len(self._staying()) < self.wanted:
-            self.members.append(Member(self._settings, self._directory, self._started))
+            self.workers.append(PooledWorker(self._settings, self._directory, self._started))
             self._started += 1
 
-    def pick(self, drawn: int) -> Member | None:
-        """One of those that nothing has been done to."""
-        free = [member for member in self._staying() if not member.fate and member.runs]
+    def pick(self, drawn: int) -> PooledWorker | None:
+        """Return one of the workers that nothing has been done to."""
+        free = [worker for worker in self._staying() if not worker.fate and worker.runs]
         return free[drawn % len(free)] if free else None
 
     def dismiss(self, drawn: int) -> None:
         """Ask one to leave, with SIGTERM."""
-        if member := self.pick(drawn):
-            member.fate = "term"
-            member.send(signal.SIGTERM)
+        if worker := self.pick(drawn):
+            worker.fate = "term"
+            worker.send(signal.SIGTERM)
 
-    def pardon(self) -> None:
-        """Take back orders that nobody has come to obey, and wake who sleeps."""
-        for member in self.members:
-            member.order.unlink(missing_ok=True)
-            member.send(signal.SIGCONT)
+    def withdraw_orders(self) -> None:
+        """Withdraw orders that no worker has obeyed, and resume frozen workers."""
+        for worker in self.workers:
+            worker.order.unlink(missing_ok=True)
+            worker.send(signal.SIGCONT)
 
     def close(self) -> None:
-        for member in self.members:
-            member.send(signal.SIGKILL)
-            member.process.wait()
+        for worker in self.workers:
+            worker.send(signal.SIGKILL)
+            worker.process.wait()
 
-    def _staying(self) -> list[Member]:
-        """All but those who leave; a frozen one counts as gone, as its supervisor sees it."""
-        return [member for member in self.members if member.fate != "term"]
+    def _staying(self) -> list[PooledWorker]:
+        """Return all but those that were asked to leave."""
+        return [worker for worker in self.workers if worker.fate != "term"]
 
 
-def _end(member: Member) -> str:
-    """How a member ended: by our signal, politely, or by itself with an exit code."""
-    code = member.process.returncode
+def _end(worker: PooledWorker) -> str:
+    """Describe how a worker ended: by our signal, asked to, or by itself with an exit code."""
+    code = worker.process.returncode
     if code == -signal.SIGKILL:
         return "killed"
-    kind = "zombie" if member.zombie else member.fate or "unasked"
+    kind = "zombie" if worker.zombie else worker.fate or "unasked"
     return f"{kind}, exit code {code}"

@@ -1,6 +1,6 @@
-"""Runs ``stream-persona worker``, which looks for new partitions every three seconds, not thirty.
+"""``stream-persona worker``, but that it looks for new partitions every second, not every thirty.
 
-``python tests/integration/attentive_worker.py``: settings come from the environment.
+``python tests/support/attentive_worker.py``: settings come from the environment.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ AGE = "consumer_metadata_max_age_ms"
 def attentive(own: Settings) -> dict[str, Any]:
     options = faust_options(own)
     assert options[AGE] == 30_000
-    return {**options, AGE: 3_000}
+    return {**options, AGE: 1_000}
 
 
 def main() -> None:

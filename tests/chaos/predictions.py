@@ -1,4 +1,4 @@
-"""``_predict`` of every customer at rest: Redis gives what the oracle gives, bit for bit."""
+"""Checks ``_predict`` of every customer at rest: Redis gives what the oracle gives, bit for bit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,43 +16,40 @@ from tests.chaos.verdict import Verdict
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
 
-#: Customers who are asked for over HTTP as well.
-ASKED = 10
+#: Customers whose predictions are requested over HTTP as well.
+OVER_HTTP = 10
 
 
-async def predictions(shop: Shop, oracle: Mapping[str, Record], verdict: Verdict) -> None:
-    """``_predict`` of every customer, from Redis as the API reads it, is the oracle's, bit for bit.
-
-    A few are asked for over HTTP too.
-    """
+async def check_predictions(shop: Shop, oracle: Mapping[str, Record], verdict: Verdict) -> None:
+    """Check the answer for every customer, read from Redis as the API does; a few over HTTP too."""
     tables = RedisTables.connect(shop.settings.redis_url, shop.settings.prefix)
     reader = Reader(shop.settings, shop.taxonomy, tables)
     await reader.refresh()
-    weights, nobody = shop.learned(dict(oracle)), Tokenizer(shop.taxonomy).names.name
+    weights, name_of = shop.fit(dict(oracle)), Tokenizer(shop.taxonomy).names.name
     for name, record in oracle.items():
         query = PersonaQuery(where={"customer_id": name})
         found = answer(query, await reader.shopper(name), reader.model.weights)
-        shopper = known(record.counts, shop.taxonomy, nobody)
+        shopper = known(record.counts, shop.taxonomy, name_of)
         expected = answer(query, shopper, weights)
         if found != expected:
-            verdict.add("predict", name, unlike(found, expected))
+            verdict.add("predict", name, describe_difference(found, expected))
     await tables.close()
-    await over_http(shop, oracle, weights, verdict)
+    await check_over_http(shop, oracle, weights, verdict)
 
 
-def unlike(found: dict[str, Any], expected: dict[str, Any]) -> str:
-    """The probabilities that two answers differ in, as they are."""
+def describe_difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Name the first probabilities that differ."""
     ours = {hit["persona"]: hit["$p"] for hit in found["hits"]}
     pairs = [(hit["persona"], ours.get(hit["persona"]), hit["$p"]) for hit in expected["hits"]]
-    told = [f"{name} {mine!r}, not {other!r}" for name, mine, other in pairs if mine != other]
-    return "; ".join(told[:2]) or "another order"
+    lines = [f"{name} {mine!r}, not {other!r}" for name, mine, other in pairs if mine != other]
+    return "; ".join(lines[:2]) or "another order"
 
 
-async def over_http(
+async def check_over_http(
     shop: Shop, oracle: Mapping[str, Record], weights: Weights, verdict: Verdict
 ) -> None:
-    """The same from ``POST /api/v1/_predict``."""
-    api, nobody = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).names.name
+    """Check the answers of ``POST /api/v1/_predict``."""
+    api, name_of = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).names.name
     async with (
         api.router.lifespan_context(api),
         httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://api") as client,
@@ -66,9 +63,9 @@ async def over_http(
             await eventually(ready, 30)
         except AssertionError:
             verdict.add("predict", "", "the API never had the oracle's model")
-        for name in sorted(oracle)[:: max(1, len(oracle) // ASKED)]:
+        for name in sorted(oracle)[:: max(1, len(oracle) // OVER_HTTP)]:
             query = {"from": "customer_purchases", "where": {"customer_id": name}}
             found = (await client.post("/api/v1/_predict", json=query)).json()
-            shopper = known(oracle[name].counts, shop.taxonomy, nobody)
+            shopper = known(oracle[name].counts, shop.taxonomy, name_of)
             if found != answer(PersonaQuery(where=query["where"]), shopper, weights):
                 verdict.add("predict", name, "another answer over HTTP")

@@ -1,0 +1,16 @@
+"""How pytest-xdist shares the tests out among its processes."""
+
+from xdist.scheduler import LoadScopeScheduling
+
+
+class FileScheduling(LoadScopeScheduling):
+    """Runs the tests of a file in one process, in their order, and those of the browser in one.
+
+    So fixtures of a module are made once, and there is one browser and one shop for it to look at.
+    Files start in the order of collection (with ``--no-loadscope-reorder``): first the browser's,
+    which take longest, last the many short ones of ``tests/unit``, which even out the end.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "tests/browser" if path.startswith("tests/browser/") else path

@@ -1,0 +1,149 @@
+"""Workers on tables in memory: what they are given, and what they leave behind."""
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from stream_persona.domain import record_codec
+from stream_persona.domain.events import Event
+from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.model.classifier import PersonaClassifier
+from stream_persona.model.shard import unpack
+from stream_persona.pipeline import training
+from stream_persona.store.memory import MemoryTables
+from stream_persona.worker.clocks import Clocks
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.worker import Worker
+from tests.support.builders import (
+    DAY,
+    NOW,
+    Log,
+    Outbox,
+    assignment,
+    deletion,
+    purchase,
+    settled,
+    shop,
+    tastes,
+    worker,
+    worker_settings,
+)
+
+SHOP = shop()
+CHANGES = "persona-changes"
+
+
+class FakeClock:
+    """Seconds that a test sets; ``clocks`` are those of a worker that begins at ``NOW``."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.clocks = Clocks(self, lambda: NOW + round(1_000 * self.now))
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def clocked(
+    tables: MemoryTables,
+    clock: FakeClock,
+    *,
+    taxonomy: Taxonomy = SHOP,
+    outbox: Outbox | None = None,
+    **settings: Any,
+) -> Worker:
+    """A new worker with this clock."""
+    own, published = worker_settings(**settings), outbox or Outbox()
+    return Worker(own, taxonomy, tables, published, Log(), Metrics(), clock.clocks)
+
+
+async def assigned(tables: MemoryTables, outbox: Outbox) -> Worker:
+    """A new worker that owns the one partition."""
+    working = worker(tables, outbox, SHOP)
+    await working.assign([0])
+    return working
+
+
+async def processed(
+    *batches: Sequence[ConsumerRecord], tables: MemoryTables | None = None
+) -> tuple[MemoryTables, Outbox]:
+    """What a new worker leaves behind that processes batches, one after another."""
+    tables, outbox = tables or MemoryTables(), Outbox()
+    working = await assigned(tables, outbox)
+    for batch in batches:
+        await working.process(batch)
+    await settled(working)
+    return tables, outbox
+
+
+async def turns() -> None:
+    """Let all tasks run as far as they come: with tables in memory, each step is a turn."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def story() -> list[Event]:
+    """Events of all kinds in some order: labels come and go, customers are deleted."""
+    rng = random.Random(5)
+    happened = tastes(SHOP, customers=2)
+    happened += [assignment(f"o{i}", NOW + i, f"gamer-{i}", "student") for i in range(2)]
+    happened += [assignment("w", NOW + 9, "parent-0", None)]
+    happened += [deletion("d", NOW + 40 * DAY, "parent-1")]
+    happened += [assignment("x", NOW + 9, "builder-0", "athlete", NOW + DAY)]
+    happened += [purchase(f"z{i}", NOW + i * DAY, "builder-0") for i in range(3)]
+    rng.shuffle(happened)
+    return happened
+
+
+def cut(batch: list[ConsumerRecord], size: int) -> list[list[ConsumerRecord]]:
+    return [batch[i : i + size] for i in range(0, len(batch), size)]
+
+
+def changes(outbox: Outbox) -> list[Any]:
+    """The published changes; None for a tombstone."""
+    return [json.loads(v) if v is not None else None for v in outbox.values(CHANGES)]
+
+
+def folded(tables: MemoryTables) -> dict[str, bytes]:
+    """What is folded of each customer."""
+    blobs = {**tables.markers, **tables.states}
+    read = record_codec.decode_records(list(blobs.values()), SHOP.fingerprint)
+    return {
+        c: record_codec.encode_folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)
+    }
+
+
+def sum_of(tables: MemoryTables) -> bytes:
+    """The model that all stored records fold to."""
+    stored = record_codec.decode_records(list(tables.states.values()), SHOP.fingerprint)
+    model = PersonaClassifier()
+    for update in training.derive_updates(dict(zip(tables.states, stored, strict=True)), SHOP):
+        model.add(update.part, update.persona)
+    return model.canonical()
+
+
+async def published_sum(tables: MemoryTables, partitions: int = 1) -> bytes:
+    """The model that all published shards add up to."""
+    total = PersonaClassifier()
+    for _, blob in (await tables.parts(range(partitions))).values():
+        total.merge(unpack(blob, SHOP).sums)
+    return total.canonical()
+
+
+def assert_changes_have_no_hole(outbox: Outbox) -> None:
+    """A change is the same whenever it is published, and no revision is skipped."""
+    contents: dict[str, Any] = {}
+    reached: dict[str, int] = {}
+    for message in (message for message in outbox.sent if message.topic == CHANGES):
+        customer = (message.key or b"").decode()
+        if message.value is None:
+            reached[customer] = 0
+            continue
+        change = json.loads(message.value)
+        assert contents.setdefault(change["change_id"], message.value) == message.value
+        assert change["revision"] <= reached.get(customer, 0) + 1
+        reached[customer] = max(reached.get(customer, 0), change["revision"])
