@@ -20,22 +20,19 @@ from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.settings import Settings
-from tests.support.builders import (
-    DAY,
-    NOW,
+from tests.support.constants import DAY, NOW
+from tests.support.events import (
     assignment,
     browse,
     deletion,
-    delivered,
+    deliver,
     engagement,
-    model_of,
+    labelled_shoppers,
     purchase,
-    raw,
     shop,
-    tastes,
-    unpacked,
-    walked,
 )
+from tests.support.processing import model_of, process_batch, unpack_tokens
+from tests.support.workers import raw
 
 #: What ``follow`` returns for a message that was an event.
 EVENT = "event"
@@ -73,7 +70,7 @@ class Path:
         self._settings = Settings(_env_file=None, partitions=1)
         self._tokenizer = Tokenizer(self.taxonomy)
         self._router = MessageRouter(self._settings, self.taxonomy, self._tokenizer)
-        model = model_of(tastes(self.taxonomy), self.taxonomy)
+        model = model_of(labelled_shoppers(self.taxonomy), self.taxonomy)
         self._weights = derive(model, self.taxonomy.names)
 
     @cached_property
@@ -84,7 +81,7 @@ class Path:
             browse("b", NOW - 1),
             assignment("a", NOW - DAY),
         ]
-        return walked(delivered(*past, first=0), self.taxonomy).records["c"]
+        return process_batch(deliver(*past, first=0), self.taxonomy).records["c"]
 
     def follow(self, kind: int, value: Blob) -> str:
         """``EVENT``, or the reason of the dead letter; an assertion fails where a law does not."""
@@ -105,7 +102,7 @@ class Path:
         if isinstance(event, events.Assignment | events.Deletion):
             return
         read = self._tokenizer.tokenize(event)
-        tokens = unpacked(read.slots, read.weights)
+        tokens = unpack_tokens(read.slots, read.weights)
         assert tokens[0][0] == EVENTS
         assert len(tokens) <= MAX_TOKENS
         assert all(0 <= slot < SLOTS and weight > 0 for slot, weight in tokens)

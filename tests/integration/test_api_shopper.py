@@ -32,7 +32,6 @@ from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
 from tests.support.api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model
-from tests.support.builders import settled
 from tests.support.servers import (
     EmbeddedKafka,
     Kafka,
@@ -42,6 +41,7 @@ from tests.support.servers import (
     topics_of,
 )
 from tests.support.shop import Shop
+from tests.support.workers import settle
 
 DAY = 86_400_000
 
@@ -59,7 +59,7 @@ class Floor:
         await self.shop.produce(*events, partition=partition)
         while batch := await self._unseen():
             await self.worker.process(batch)
-        await settled(self.worker)
+        await settle(self.worker)
 
     async def _unseen(self) -> list[ConsumerRecord[bytes, bytes]]:
         names = [*self.settings.input_topics, self.settings.topic_reroutes]

@@ -20,9 +20,9 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.support.builders import Log, Outbox, settled
 from tests.support.servers import eventually, wait_until
 from tests.support.shop import environment
+from tests.support.workers import InMemoryLog, RecordingPublisher, settle
 
 NOW = 1_764_000_000_000
 #: A category that the seeds of each of these personas name.
@@ -34,7 +34,9 @@ class ManualWorker:
 
     def __init__(self, settings: Settings, tables: RedisTables) -> None:
         self.taxonomy = taxonomies.load(settings.taxonomy)
-        self.worker = Worker(settings, self.taxonomy, tables, Outbox(), Log(), Metrics())
+        self.worker = Worker(
+            settings, self.taxonomy, tables, RecordingPublisher(), InMemoryLog(), Metrics()
+        )
         self._settings = settings
         self._offset = 0
 
@@ -46,7 +48,7 @@ class ManualWorker:
             batches.setdefault(partition, []).append(self._record(event, partition))
         for batch in batches.values():
             await self.worker.process(batch)
-        await settled(self.worker)
+        await settle(self.worker)
 
     def _record(self, event: Event, partition: int) -> ConsumerRecord[bytes, bytes]:
         self._offset += 1

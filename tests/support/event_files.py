@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream_persona.domain.events import Event, encode
-from tests.support.builders import kind_of, worker_settings
+from tests.support.events import kind_of
+from tests.support.workers import worker_settings
 
 SETTINGS = worker_settings(partitions=4)
 

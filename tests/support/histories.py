@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.types import Delivery
-from tests.support.builders import (
-    HOUR,
-    PERSONAS,
-    absorbed,
+from tests.support.constants import HOUR, PERSONAS
+from tests.support.events import (
     assignment,
-    batches,
     browse,
-    delivered,
+    deliver,
     engagement,
-    interleaved,
+    interleave,
     purchase,
     quick_shop,
-    redelivered,
+    redeliver,
+    split_into_batches,
 )
+from tests.support.processing import fold_batches
 
 #: A taxonomy with so short a half-life that hours cross several epochs.
 SHOP = quick_shop()
@@ -50,7 +49,7 @@ def random_inputs(rng: random.Random, happened: Sequence[Event]) -> list[list[De
         rng.choice(parts).append(event)
     runs: dict[tuple[int, int], list[Delivery]] = {}
     for partition, part in enumerate(parts):
-        for d in delivered(*part, partition=partition):
+        for d in deliver(*part, partition=partition):
             runs.setdefault((d.kind, partition), []).append(d)
     return list(runs.values())
 
@@ -61,7 +60,7 @@ def folded_in_any_order(
     """Folded bytes of the same inputs in random orders, batches and copies: one if all agree."""
     found = set()
     for _ in range(4):
-        order = redelivered(interleaved(inputs, rng), rng)
-        ended = absorbed(batches(order, rng), taxonomy)
+        order = redeliver(interleave(inputs, rng), rng)
+        ended = fold_batches(split_into_batches(order, rng), taxonomy)
         found.add(b"|".join(ended[customer] for customer in sorted(ended)))
     return found

@@ -53,7 +53,3 @@ class Broken(base.Classifier):
     @property
     def _multiclass(self) -> bool:
         return True
-
-
-# Names of before, for tests that are still to be changed.
-taught_examples = labelled_examples

@@ -7,13 +7,15 @@ from aiokafka.structs import ConsumerRecord
 from stream_persona.domain import record_codec
 from stream_persona.domain.record import Record
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import HOUR, NOW, Outbox, fetched, purchase, shop, worker
+from tests.support.constants import HOUR, NOW
+from tests.support.events import purchase, shop
+from tests.support.workers import RecordingPublisher, fetch, worker
 
 SHOP = shop()
 
 
-async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Outbox]:
-    tables, outbox = MemoryTables(), Outbox()
+async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, RecordingPublisher]:
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = worker(tables, outbox, SHOP)
     await working.assign([0])
     for batch in batches:
@@ -28,4 +30,4 @@ def stored(tables: MemoryTables, customer: str = "c") -> Record:
 
 
 def good(first: int = 1_000, at: int = NOW + HOUR, customer: str = "good") -> list[ConsumerRecord]:
-    return fetched(purchase(f"good-{first}", at, customer), first=first)
+    return fetch(purchase(f"good-{first}", at, customer), first=first)

@@ -9,7 +9,7 @@ from stream_persona.domain.slots import COARSE_SLOTS
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import profile_of
 from stream_persona.model.statistics import FOLDS, Stacked, Sums, contribution
-from tests.support.builders import PERSONAS
+from tests.support.constants import PERSONAS
 
 CUSTOMERS = 160
 #: Coarse slots, and fine ones, of which each persona has its favourites.

@@ -27,14 +27,18 @@ def fold_batches(
     known, mark = dict(stored), taxonomy.fingerprint
     seen: dict[tuple[int, int], Delivery] = {}
     for run in runs:
-        before = dict(zip(known, record_codec.decode_records(list(known.values()), mark), strict=True))
+        before = dict(
+            zip(known, record_codec.decode_records(list(known.values()), mark), strict=True)
+        )
         histories = {
             name: [d for d in seen.values() if d.event.customer_id == name]
             for name in process.find_late_deletions(run, before, taxonomy)
         }
         outcome = process.apply_events(run, before, taxonomy, Tokenizer(taxonomy), histories)
         seen |= {(d.source, d.offset): d for d in run if (d.source, d.offset) not in seen}
-        known |= {c: record_codec.encode_folded(record, mark) for c, record in outcome.records.items()}
+        known |= {
+            c: record_codec.encode_folded(record, mark) for c, record in outcome.records.items()
+        }
     return known
 
 

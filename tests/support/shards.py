@@ -7,12 +7,12 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import Part, members
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import process, training
-from tests.support.builders import delivered, tastes
+from tests.support.events import deliver, labelled_shoppers
 
 
 def labelled_records(taxonomy: Taxonomy, customers: int = 10) -> dict[str, Record]:
     """The records of so many customers of each persona."""
-    deliveries = delivered(*tastes(taxonomy, customers=customers))
+    deliveries = deliver(*labelled_shoppers(taxonomy, customers=customers))
     return process.apply_events(deliveries, {}, taxonomy, Tokenizer(taxonomy)).records
 
 

@@ -18,20 +18,9 @@ from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.clocks import Clocks
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
-from tests.support.builders import (
-    DAY,
-    NOW,
-    Log,
-    Outbox,
-    assignment,
-    deletion,
-    purchase,
-    settled,
-    shop,
-    tastes,
-    worker,
-    worker_settings,
-)
+from tests.support.constants import DAY, NOW
+from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
+from tests.support.workers import InMemoryLog, RecordingPublisher, settle, worker, worker_settings
 
 SHOP = shop()
 CHANGES = "persona-changes"
@@ -53,15 +42,15 @@ def clocked(
     clock: FakeClock,
     *,
     taxonomy: Taxonomy = SHOP,
-    outbox: Outbox | None = None,
+    outbox: RecordingPublisher | None = None,
     **settings: Any,
 ) -> Worker:
     """A new worker with this clock."""
-    own, published = worker_settings(**settings), outbox or Outbox()
-    return Worker(own, taxonomy, tables, published, Log(), Metrics(), clock.clocks)
+    own, published = worker_settings(**settings), outbox or RecordingPublisher()
+    return Worker(own, taxonomy, tables, published, InMemoryLog(), Metrics(), clock.clocks)
 
 
-async def assigned(tables: MemoryTables, outbox: Outbox) -> Worker:
+async def assigned(tables: MemoryTables, outbox: RecordingPublisher) -> Worker:
     """A new worker that owns the one partition."""
     working = worker(tables, outbox, SHOP)
     await working.assign([0])
@@ -70,13 +59,13 @@ async def assigned(tables: MemoryTables, outbox: Outbox) -> Worker:
 
 async def processed(
     *batches: Sequence[ConsumerRecord], tables: MemoryTables | None = None
-) -> tuple[MemoryTables, Outbox]:
+) -> tuple[MemoryTables, RecordingPublisher]:
     """What a new worker leaves behind that processes batches, one after another."""
-    tables, outbox = tables or MemoryTables(), Outbox()
+    tables, outbox = tables or MemoryTables(), RecordingPublisher()
     working = await assigned(tables, outbox)
     for batch in batches:
         await working.process(batch)
-    await settled(working)
+    await settle(working)
     return tables, outbox
 
 
@@ -89,7 +78,7 @@ async def turns() -> None:
 def story() -> list[Event]:
     """Events of all kinds in some order: labels come and go, customers are deleted."""
     rng = random.Random(5)
-    happened = tastes(SHOP, customers=2)
+    happened = labelled_shoppers(SHOP, customers=2)
     happened += [assignment(f"o{i}", NOW + i, f"gamer-{i}", "student") for i in range(2)]
     happened += [assignment("w", NOW + 9, "parent-0", None)]
     happened += [deletion("d", NOW + 40 * DAY, "parent-1")]
@@ -103,7 +92,7 @@ def cut(batch: list[ConsumerRecord], size: int) -> list[list[ConsumerRecord]]:
     return [batch[i : i + size] for i in range(0, len(batch), size)]
 
 
-def changes(outbox: Outbox) -> list[Any]:
+def changes(outbox: RecordingPublisher) -> list[Any]:
     """The published changes; None for a tombstone."""
     return [json.loads(v) if v is not None else None for v in outbox.values(CHANGES)]
 
@@ -134,7 +123,7 @@ async def published_sum(tables: MemoryTables, partitions: int = 1) -> bytes:
     return total.canonical()
 
 
-def assert_changes_have_no_hole(outbox: Outbox) -> None:
+def assert_changes_have_no_hole(outbox: RecordingPublisher) -> None:
     """A change is the same whenever it is published, and no revision is skipped."""
     contents: dict[str, Any] = {}
     reached: dict[str, int] = {}

@@ -17,7 +17,8 @@ from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.errors import DecodeError, QueryError
 from stream_persona.model.estimator import derive
 from tests.fuzz.laws import EVENT, Path, examples
-from tests.support.builders import model_of, shop, tastes
+from tests.support.events import labelled_shoppers, shop
+from tests.support.processing import model_of
 
 EXAMPLES = examples()
 OUTCOMES = REASONS | {EVENT}
@@ -131,7 +132,7 @@ def test_a_truncated_event_is_a_dead_letter(path: Path, kind: int, value: bytes)
 # --- queries to the API ---
 
 SHOP = shop(features={"fields": FIELDS})
-WEIGHTS = derive(model_of(tastes(SHOP), SHOP), SHOP.names)
+WEIGHTS = derive(model_of(labelled_shoppers(SHOP), SHOP), SHOP.names)
 
 
 def some_of(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

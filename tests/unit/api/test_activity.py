@@ -26,24 +26,18 @@ from stream_persona.domain.features import profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.process import Delivery
-from tests.support.builders import (
-    DAY,
-    HOUR,
-    NOW,
-    SECOND,
+from tests.support.constants import DAY, HOUR, NOW, SECOND
+from tests.support.events import (
     assignment,
     browse,
     deletion,
     engagement,
-    fetched,
     purchase,
     quick_shop,
-    raw,
-    record_of,
     shop,
-    walked,
-    worker_settings,
 )
+from tests.support.processing import process_batch, record_of
+from tests.support.workers import fetch, raw, worker_settings
 
 SHOP = shop()
 SETTINGS = worker_settings()
@@ -58,7 +52,7 @@ def ask(
 ) -> dict[str, Any]:
     """The answer for the one customer of these events; the log holds ``found``, else all."""
     record = record or record_of(*happened, taxonomy=taxonomy)
-    events = fetched(*happened) if found is None else found
+    events = fetch(*happened) if found is None else found
     return answer("c", record, Found(tuple(events), (), complete), SETTINGS, taxonomy)
 
 
@@ -140,13 +134,13 @@ def test_events_come_newest_first_whatever_their_topic() -> None:
 
 def test_events_that_no_worker_has_applied_yet_are_left_out() -> None:
     early, late = purchase("e1"), purchase("e2", NOW + 1)
-    answered = ask(record=record_of(early, taxonomy=SHOP), found=fetched(early, late))
+    answered = ask(record=record_of(early, taxonomy=SHOP), found=fetch(early, late))
     assert ids(answered) == ["e1"]
 
 
 def test_events_before_a_deletion_are_left_out() -> None:
     old, gone, new = purchase("e1", NOW), deletion("d", NOW + 1), purchase("e2", NOW + 2)
-    answered = ask(old, gone, new, found=fetched(old, new))
+    answered = ask(old, gone, new, found=fetch(old, new))
     assert ids(answered) == ["e2"]
     assert answered["events"][0]["share"] == pytest.approx(1.0)
 
@@ -159,8 +153,8 @@ def test_an_event_that_a_producer_has_sent_twice_counts_once() -> None:
 
 def test_a_time_that_is_far_ahead_is_that_of_the_arrival_as_in_the_record() -> None:
     ahead = purchase("e1", NOW + 400 * DAY)
-    (message,) = fetched(ahead)  # which arrived now
-    record = walked([Delivery.of(ahead, 0, 0, 0, NOW)], SHOP).records["c"]
+    (message,) = fetch(ahead)  # which arrived now
+    record = process_batch([Delivery.of(ahead, 0, 0, 0, NOW)], SHOP).records["c"]
     answered = ask(record=record, found=[message])
     assert answered["events"][0]["occurred_at"] == answered["clock"] == NOW
     assert answered["events"][0]["share"] == pytest.approx(1.0)
@@ -173,9 +167,9 @@ def test_a_rerouted_event_counts_at_the_place_where_it_first_came_in() -> None:
         ("timestamp", str(NOW).encode()),
     )  # fmt: skip
     rerouted = raw(SETTINGS.topic_reroutes, encode(event), offset=99, headers=headers)
-    record = walked([Delivery.of(event, 0, 3, 7, NOW)], SHOP).records["c"]
+    record = process_batch([Delivery.of(event, 0, 3, 7, NOW)], SHOP).records["c"]
     assert ids(ask(record=record, found=[rerouted])) == ["e1"]
-    not_yet = walked([Delivery.of(event, 0, 3, 6, NOW)], SHOP).records["c"]
+    not_yet = process_batch([Delivery.of(event, 0, 3, 6, NOW)], SHOP).records["c"]
     assert ids(ask(record=not_yet, found=[rerouted])) == []
 
 
@@ -185,7 +179,7 @@ def test_a_reroute_and_its_original_are_one_event() -> None:
         ("topic", SETTINGS.topic_purchases.encode()), ("partition", b"0"), ("offset", b"0"),
         ("timestamp", str(NOW).encode()),
     )  # fmt: skip
-    twice = [*fetched(event), raw(SETTINGS.topic_reroutes, encode(event), headers=headers)]
+    twice = [*fetch(event), raw(SETTINGS.topic_reroutes, encode(event), headers=headers)]
     assert ids(ask(event, found=twice)) == ["e1"]
 
 
@@ -193,7 +187,7 @@ def test_messages_that_are_no_event_of_the_customer_are_left_out() -> None:
     mine, other = purchase("e1"), purchase("e2", customer="somebody-else")
     unreadable = raw(SETTINGS.topic_purchases, b"{", offset=2)
     orphaned = raw(SETTINGS.topic_reroutes, encode(mine))
-    found = [*fetched(mine, other), unreadable, orphaned]
+    found = [*fetch(mine, other), unreadable, orphaned]
     record = replace(record_of(mine, taxonomy=SHOP), positions={0: 9, 1: 9, 2: 9})
     assert ids(ask(record=record, found=found)) == ["e1"]
 

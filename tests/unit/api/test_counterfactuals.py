@@ -31,20 +31,9 @@ from stream_persona.model.estimator import derive
 from stream_persona.model.river_model import fit
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline.process import Outcome
-from tests.support.builders import (
-    DAY,
-    HOUR,
-    NOW,
-    assignment,
-    browse,
-    delivered,
-    model_of,
-    purchase,
-    record_of,
-    shop,
-    tastes,
-    walked,
-)
+from tests.support.constants import DAY, HOUR, NOW
+from tests.support.events import assignment, browse, deliver, labelled_shoppers, purchase, shop
+from tests.support.processing import model_of, process_batch, record_of
 
 SHOP = shop(features={"fields": FIELDS})
 GENERIC = taxonomies.load(None)
@@ -53,7 +42,7 @@ GENERIC = taxonomies.load(None)
 @cache
 def learned(taxonomy: Taxonomy = SHOP) -> Weights:
     """The weights of a model of shoppers that buy in the categories of their personas' names."""
-    derived = derive(model_of(tastes(taxonomy, customers=20), taxonomy), taxonomy.names)
+    derived = derive(model_of(labelled_shoppers(taxonomy, customers=20), taxonomy), taxonomy.names)
     return replace(derived, evidence_scale=1.0)
 
 
@@ -61,7 +50,7 @@ def learned(taxonomy: Taxonomy = SHOP) -> Weights:
 def names(taxonomy: Taxonomy = SHOP) -> TokenNames:
     """The names of the tokens of their events."""
     tokenizer = Tokenizer(taxonomy)
-    for event in tastes(taxonomy, customers=20):
+    for event in labelled_shoppers(taxonomy, customers=20):
         if isinstance(event, Purchase):
             tokenizer.tokenize(event)
     return tokenizer.names
@@ -108,7 +97,7 @@ def after(
     """Process so many of a counterfactual's events; return the outcome, and the posterior then."""
     events = happening(case, times, record.counts.clock)
     first = max(record.positions.values(), default=0)
-    outcome = walked(delivered(*events, first=first), taxonomy, {"c": record}, weights)
+    outcome = process_batch(deliver(*events, first=first), taxonomy, {"c": record}, weights)
     seen = profiles([outcome.records["c"].counts], taxonomy.features)
     return outcome, tuple(weights.probabilities(seen)[0].tolist())
 
@@ -191,8 +180,8 @@ def test_a_dwelling_persona_is_not_replaced_yet() -> None:
         update={"policy": SHOP.policy.model_copy(update={"min_dwell_seconds": 3_600.0})}
     )
     weights = replace(learned(), threshold=0.01)
-    happened = delivered(*[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)])
-    record = walked(happened, SHOP, weights=weights).records["c"]
+    happened = deliver(*[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)])
+    record = process_batch(happened, SHOP, weights=weights).records["c"]
     assert record.published is not None
     assert record.published.current.persona == "gamer"
     assert any(case.named for case in find_counterfactuals(record, weights, SHOP, names().tokens))

@@ -9,7 +9,9 @@ from stream_persona.domain.slots import slot_of
 from stream_persona.errors import UnavailableError
 from stream_persona.store import shards
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import model_of, shop, tastes, worker_settings
+from tests.support.events import labelled_shoppers, shop
+from tests.support.processing import model_of
+from tests.support.workers import worker_settings
 
 SHOP = shop()
 GAMER = slot_of("category:gamer", fine=False)
@@ -38,7 +40,7 @@ class Clock:
 async def publish(tables: MemoryTables, customers: int) -> None:
     """Publish a shard of that many labelled customers of each persona."""
     (claim,) = (await tables.claim([0])).values()
-    sums = model_of(tastes(SHOP, customers=customers), SHOP)
+    sums = model_of(labelled_shoppers(SHOP, customers=customers), SHOP)
     await shards.save_part(tables, claim, sums, [], SHOP)
 
 

@@ -15,7 +15,7 @@ from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.redis import RedisTables
-from tests.support.builders import shop
+from tests.support.events import shop
 
 
 class Pinged(MemoryTables):

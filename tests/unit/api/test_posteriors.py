@@ -18,19 +18,10 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
-from tests.support.builders import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NOW,
-    assignment,
-    kind_of,
-    purchase,
-    raw,
-    shop,
-    walked,
-    worker_settings,
-)
+from tests.support.constants import DAY, HOUR, MINUTE, NOW
+from tests.support.events import assignment, kind_of, purchase, shop
+from tests.support.processing import process_batch
+from tests.support.workers import raw, worker_settings
 
 SHOP = shop()
 SETTINGS = worker_settings()
@@ -40,7 +31,7 @@ def life(*happened: Event, taxonomy: Taxonomy = SHOP) -> tuple[Record, list[byte
     """The record after events that were processed one by one, and all that was published."""
     record, published = Record(), list[bytes | None]()
     for offset, event in enumerate(happened):
-        outcome = walked(
+        outcome = process_batch(
             [Delivery.of(event, kind_of(event), 0, offset, NOW)], taxonomy, {"c": record},
             now=event_time(event) + MINUTE,
         )  # fmt: skip

@@ -27,7 +27,7 @@ from stream_persona.errors import InputError, QueryError
 from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
 from stream_persona.model.estimator import derive
 from stream_persona.model.weights import Weights
-from tests.support.builders import observation
+from tests.support.events import observation
 
 SHOP = taxonomies.load(None)
 TOKENS = [f"category:{name}" for name in ("baby", "toys", "office", "tools", "pets", "books")]

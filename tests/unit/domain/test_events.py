@@ -18,19 +18,19 @@ from stream_persona.domain.events import (
     rfc3339,
 )
 from stream_persona.errors import DecodeError
-from tests.support.builders import (
-    NOW,
+from tests.support.constants import NOW
+from tests.support.events import (
     assignment,
     browse,
     deletion,
-    delivered,
+    deliver,
     engagement,
     kind_of,
     purchase,
     quick_shop,
     shop,
-    walked,
 )
+from tests.support.processing import process_batch
 
 BASE: dict[str, Any] = {"event_id": "e", "customer_id": "c", "occurred_at": NOW}
 VIEW = {**BASE, "action": "view"}
@@ -208,24 +208,24 @@ def test_every_readable_event_can_be_processed(
     if event is None:
         return
     assert decode_event(kind, encode(event)) == event
-    outcome = walked(delivered(event), quick_shop(timezone_offset_hours=offset_hours))
+    outcome = process_batch(deliver(event), quick_shop(timezone_offset_hours=offset_hours))
     assert sum(outcome.applied) == 1
 
 
 def test_a_thousand_items_of_the_highest_weight_can_be_processed() -> None:
     taxonomy = shop(signals={"purchase": 64})
     event = purchase("p", categories=[f"a/b/c/{i % 50}" for i in range(1_000)])
-    assert walked(delivered(event), taxonomy).records["c"].counts.values.min() > 0
+    assert process_batch(deliver(event), taxonomy).records["c"].counts.values.min() > 0
 
 
 def test_a_signal_without_weight_leaves_no_count() -> None:
-    outcome = walked(delivered(browse("b")), shop(signals={"search": 0}))
+    outcome = process_batch(deliver(browse("b")), shop(signals={"search": 0}))
     assert not len(outcome.records["c"].counts.keys)
     assert not outcome.messages
 
 
 def test_an_event_at_the_beginning_of_1970_counts_like_any_other() -> None:
-    outcome = walked(delivered(purchase("p", 0)), shop())
+    outcome = process_batch(deliver(purchase("p", 0)), shop())
     assert outcome.dropped == 0
     assert len(outcome.records["c"].counts.keys)
 

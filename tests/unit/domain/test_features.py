@@ -19,7 +19,8 @@ from stream_persona.domain.features import (
     log_share,
     profiles,
 )
-from tests.support.builders import DAY, NOW, observation, quick_shop, shop
+from tests.support.constants import DAY, NOW
+from tests.support.events import observation, quick_shop, shop
 
 FEATURES = quick_shop().features
 HALF_LIFE = FEATURES.half_life_ms

@@ -1,5 +1,7 @@
 from stream_persona.domain.record import Record
-from tests.support.builders import DAY, NOW, assignment, deletion, purchase, record_of, shop
+from tests.support.constants import DAY, NOW
+from tests.support.events import assignment, deletion, purchase, shop
+from tests.support.processing import record_of
 
 
 def test_a_marker_holds_nothing_but_the_time_of_a_deletion() -> None:

@@ -18,7 +18,9 @@ from stream_persona.domain.record_codec import (
     encode_records,
 )
 from stream_persona.errors import TopologyError
-from tests.support.builders import DAY, NOW, purchase, record_of, shop
+from tests.support.constants import DAY, NOW
+from tests.support.events import purchase, shop
+from tests.support.processing import record_of
 
 MARK = 7
 Read = Callable[[Sequence[bytes], int], list[Record]]

@@ -4,7 +4,7 @@ from stream_persona.domain import slots
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS, SlotCache
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
-from tests.support.builders import shop
+from tests.support.events import shop
 
 
 def test_fine_tokens_have_slots_of_their_own() -> None:

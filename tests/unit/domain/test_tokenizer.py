@@ -7,7 +7,9 @@ from stream_persona.domain.binning import price_band, quantity_band
 from stream_persona.domain.events import Browse, Engagement, Event, Item, Purchase
 from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.tokenizer import Tokenizer
-from tests.support.builders import DAY, HOUR, NOW, engagement, purchase, shop, unpacked
+from tests.support.constants import DAY, HOUR, NOW
+from tests.support.events import engagement, purchase, shop
+from tests.support.processing import unpack_tokens
 
 SATURDAY = NOW + 5 * DAY + 6 * HOUR
 
@@ -21,7 +23,7 @@ def tokens_of(event: Any, **features: Any) -> dict[str, int]:
 def pairs(tokenizer: Tokenizer, event: Any) -> list[tuple[int, int]]:
     """Slot and weight of each token."""
     tokens = tokenizer.tokenize(event)
-    return unpacked(tokens.slots, tokens.weights)
+    return unpack_tokens(tokens.slots, tokens.weights)
 
 
 def values(event: Event, field: str, **features: Any) -> set[str]:

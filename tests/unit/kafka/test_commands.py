@@ -8,7 +8,9 @@ import pytest
 from stream_persona.domain.events import ASSIGNMENT, Assignment, decode_event, encode
 from stream_persona.errors import DecodeError, QueryError, UnavailableError
 from stream_persona.kafka.commands import Commands, new_assignment, new_deletion
-from tests.support.builders import NOW, shop, worker_settings
+from tests.support.constants import NOW
+from tests.support.events import shop
+from tests.support.workers import worker_settings
 
 SHOP = shop()
 

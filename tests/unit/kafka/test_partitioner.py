@@ -3,7 +3,7 @@
 from aiokafka.partitioner import DefaultPartitioner
 
 from stream_persona.kafka.partitioner import home
-from tests.support.builders import PERSONAS
+from tests.support.constants import PERSONAS
 
 
 def test_homes_are_those_of_other_producers() -> None:

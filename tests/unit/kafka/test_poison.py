@@ -11,15 +11,11 @@ from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUT
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
-from tests.support.builders import (
-    NOW,
-    fetched,
-    purchase,
-    raw,
-    shop,
-    unpacked,
-)
+from tests.support.constants import NOW
+from tests.support.events import purchase, shop
 from tests.support.one_worker import SHOP, good, left_by, stored
+from tests.support.processing import unpack_tokens
+from tests.support.workers import fetch, raw
 
 LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
 YEAR_9999 = 253_402_300_799_999
@@ -228,7 +224,7 @@ async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
         "%00",
     ]
     bought_by = [purchase(f"e{i}", customer=name) for i, name in enumerate(names)]
-    tables, _ = await left_by(fetched(*bought_by))
+    tables, _ = await left_by(fetch(*bought_by))
     assert tables.states.keys() == set(names)
 
 
@@ -274,7 +270,7 @@ def test_the_largest_purchase_has_no_more_tokens_than_are_stated() -> None:
     event = events.decode_event(events.PURCHASE, value)
     assert isinstance(event, events.Purchase)
     read = Tokenizer(everything).tokenize(event)
-    tokens = unpacked(read.slots, read.weights)
+    tokens = unpack_tokens(read.slots, read.weights)
     assert 0.98 * MAX_TOKENS < len(tokens) <= MAX_TOKENS
 
 

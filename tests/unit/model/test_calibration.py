@@ -17,7 +17,7 @@ from stream_persona.model.calibration_panel import Member
 from stream_persona.model.estimator import derive_from
 from stream_persona.model.statistics import FOLDS, Stacked, Sums, contribution
 from stream_persona.model.weights import DEFAULT_GAINS
-from tests.support.builders import PERSONAS
+from tests.support.constants import PERSONAS
 from tests.support.panels import anew, customers, stacked, summed
 
 PANEL = customers()

@@ -11,26 +11,17 @@ from river.base import Estimator
 from stream_persona.domain.features import profiles
 from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
 from stream_persona.model.estimator import derive
-from tests.support.builders import (
-    PERSONAS,
-    assignment,
-    browse,
-    delivered,
-    model_of,
-    profile_after,
-    purchase,
-    shop,
-    tastes,
-    walked,
-)
+from tests.support.constants import PERSONAS
+from tests.support.events import assignment, browse, deliver, labelled_shoppers, purchase, shop
+from tests.support.processing import model_of, process_batch, profile_after
 
 SHOP = shop()
 
 
 def test_a_profile_is_predicted_alone_as_in_any_company() -> None:
-    happened = tastes(SHOP, customers=20)
+    happened = labelled_shoppers(SHOP, customers=20)
     weights = derive(model_of(happened, SHOP), SHOP.names, seeds(SHOP))
-    counts = [record.counts for record in walked(delivered(*happened), SHOP).records.values()]
+    counts = [record.counts for record in process_batch(deliver(*happened), SHOP).records.values()]
     together = weights.probabilities(profiles(counts, SHOP.features))
     for size in (1, 2, 3, 7, 50):
         for start in range(0, len(counts) - size + 1, size):
@@ -40,15 +31,15 @@ def test_a_profile_is_predicted_alone_as_in_any_company() -> None:
 
 
 def test_probabilities_sum_to_one() -> None:
-    happened = tastes(SHOP)
+    happened = labelled_shoppers(SHOP)
     weights = derive(model_of(happened, SHOP), SHOP.names)
-    counts = [record.counts for record in walked(delivered(*happened), SHOP).records.values()]
+    counts = [record.counts for record in process_batch(deliver(*happened), SHOP).records.values()]
     found = weights.probabilities(profiles(counts, SHOP.features))
     assert found.sum(axis=1) == pytest.approx(np.ones(len(counts)), abs=1e-12)
 
 
 def test_a_customer_is_recognised_by_behaviour() -> None:
-    weights = derive(model_of(tastes(SHOP, customers=10), SHOP), SHOP.names)
+    weights = derive(model_of(labelled_shoppers(SHOP, customers=10), SHOP), SHOP.names)
     for persona in PERSONAS:
         bought = [purchase(f"p{i}", categories=[persona]) for i in range(10)]
         row = weights.probabilities(profile_after(*bought, taxonomy=SHOP))[0]
@@ -61,9 +52,9 @@ def test_no_labels_mean_the_same_for_all() -> None:
 
 
 def test_a_shopper_without_events_has_the_priors_probabilities() -> None:
-    happened = [*tastes(SHOP), *tastes(shop(["parent", *"bcde"]), seed=2)]
+    happened = [*labelled_shoppers(SHOP), *labelled_shoppers(shop(["parent", *"bcde"]), seed=2)]
     weights = derive(model_of(happened, SHOP), SHOP.names)
-    counts = walked(delivered(assignment("a")), SHOP).records["c"].counts
+    counts = process_batch(deliver(assignment("a")), SHOP).records["c"].counts
     row = weights.probabilities(profiles([counts], SHOP.features))[0]
     prior = np.exp(weights.log_prior)
     assert row == pytest.approx(prior / prior.sum())

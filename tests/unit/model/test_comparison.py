@@ -24,14 +24,15 @@ from stream_persona.model.comparison import (
     judge,
 )
 from stream_persona.model.river_adapter import Example
-from tests.support.builders import NOW, shop
-from tests.support.labelled import taught_examples
+from tests.support.constants import NOW
+from tests.support.events import shop
+from tests.support.labelled import labelled_examples
 
 SHOP = shop()
 BAYES, BROKEN = "river.naive_bayes:MultinomialNB", "tests.support.labelled:Broken"
 KNOWN = [
     replace(example, assigned_at=NOW + 7 * number % 30)
-    for number, example in enumerate(taught_examples(SHOP, 12))
+    for number, example in enumerate(labelled_examples(SHOP, 12))
 ]
 
 

@@ -17,19 +17,12 @@ from stream_persona.model.estimator import derive
 from stream_persona.model.explain import affinities, reasons, split, tree
 from stream_persona.model.statistics import contribution
 from stream_persona.model.weights import Weights
-from tests.support.builders import (
-    NOW,
-    PERSONAS,
-    model_of,
-    profile_after,
-    purchase,
-    record_of,
-    shop,
-    tastes,
-)
+from tests.support.constants import NOW, PERSONAS
+from tests.support.events import labelled_shoppers, purchase, shop
+from tests.support.processing import model_of, profile_after, record_of
 
 SHOP = shop()
-TASTES = derive(model_of(tastes(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
+TASTES = derive(model_of(labelled_shoppers(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
 
 
 def named() -> TokenNames:
@@ -136,7 +129,7 @@ def test_affinities_are_the_lifts_of_what_was_learned() -> None:
     tokenizer = Tokenizer(SHOP)
     for persona in PERSONAS:
         tokenizer.slot("category", persona)
-    weights = derive(model_of(tastes(SHOP, customers=20), SHOP), SHOP.names)
+    weights = derive(model_of(labelled_shoppers(SHOP, customers=20), SHOP), SHOP.names)
     lifts = affinities(weights, tokenizer.names.name)
     assert list(lifts) == list(PERSONAS)
     own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]

@@ -10,7 +10,7 @@ from stream_persona.domain.record import Record
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Part, members, merged
 from stream_persona.pipeline import training
-from tests.support.builders import shop
+from tests.support.events import shop
 from tests.support.shards import keyed, labelled_records, shard_of
 
 SHOP = shop()

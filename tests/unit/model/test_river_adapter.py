@@ -22,8 +22,10 @@ from stream_persona.model.river_adapter import (
     refold,
     specifications,
 )
-from tests.support.builders import PERSONAS, browse, profile_after, purchase, shop
-from tests.support.labelled import taught_examples
+from tests.support.constants import PERSONAS
+from tests.support.events import browse, purchase, shop
+from tests.support.labelled import labelled_examples
+from tests.support.processing import profile_after
 
 SHOP = shop()
 BAYES = "river.naive_bayes:MultinomialNB"
@@ -57,7 +59,7 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_any_river_classifier_learns_and_predicts_whole_rows(specification: str) -> None:
     learner = Learner(classifier(specification), SHOP.names)
     assert sum(learner.probabilities(bought("parent"))) == pytest.approx(1)
-    for example in in_order(taught_examples(SHOP)):
+    for example in in_order(labelled_examples(SHOP)):
         learner.learn(example.persona, example.profile)
     row = learner.probabilities(bought("parent", times=5))
     assert len(row) == len(PERSONAS)
@@ -66,7 +68,7 @@ def test_any_river_classifier_learns_and_predicts_whole_rows(specification: str)
 
 @pytest.mark.parametrize("specification", SEVERAL)
 def test_what_is_folded_depends_on_the_set_of_examples_alone(specification: str) -> None:
-    learner, known = Learner(classifier(specification), SHOP.names), taught_examples(SHOP)
+    learner, known = Learner(classifier(specification), SHOP.names), labelled_examples(SHOP)
     asked = bought("student", "food", times=3)
     one, other = refold(learner, known), refold(learner, known[::-1])
     assert one.probabilities(asked) == other.probabilities(asked)

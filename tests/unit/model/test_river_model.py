@@ -13,20 +13,14 @@ from stream_persona.errors import SettingsError
 from stream_persona.model.explain import affinities, reasons, tree
 from stream_persona.model.river_adapter import Example, Learner, classifier
 from stream_persona.model.river_model import fit
-from tests.support.builders import (
-    NOW,
-    delivered,
-    profile_after,
-    purchase,
-    record_of,
-    shop,
-    walked,
-)
-from tests.support.labelled import taught_examples
+from tests.support.constants import NOW
+from tests.support.events import deliver, purchase, shop
+from tests.support.labelled import labelled_examples
+from tests.support.processing import process_batch, profile_after, record_of
 
 SHOP = shop()
 BAYES = "river.naive_bayes:MultinomialNB"
-KNOWN = taught_examples(SHOP)
+KNOWN = labelled_examples(SHOP)
 
 
 def asked(*categories: str) -> Profiles:
@@ -94,7 +88,7 @@ def test_no_single_token_is_named_as_a_reason_or_an_affinity() -> None:
 def test_a_batch_is_predicted_with_it() -> None:
     weights = fit(BAYES, KNOWN, SHOP.names)
     visits = [purchase(f"p{i}", NOW + i, categories=["parent"]) for i in range(9)]
-    change = walked(delivered(*visits), SHOP, weights=weights).records["c"].published
+    change = process_batch(deliver(*visits), SHOP, weights=weights).records["c"].published
     assert change is not None
     assert (change.current.persona, change.model_version) == ("parent", weights.version)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_persona.model.shard import pack, panel_share, unpack
-from tests.support.builders import shop
+from tests.support.events import shop
 from tests.support.shards import keyed, labelled_records, shard_of
 
 SHOP = shop()

@@ -12,7 +12,9 @@ from stream_persona.domain.slots import SLOTS
 from stream_persona.model.classifier import PersonaClassifier, profile_of
 from stream_persona.model.estimator import derive
 from stream_persona.model.statistics import Contribution, contribution
-from tests.support.builders import NOW, PERSONAS, profile_after, purchase, shop
+from tests.support.constants import NOW, PERSONAS
+from tests.support.events import purchase, shop
+from tests.support.processing import profile_after
 
 SHOP = shop()
 Updates = list[tuple[Contribution, str]]

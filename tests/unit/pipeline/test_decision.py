@@ -9,7 +9,8 @@ from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.decision import CAUSES, Belief, Cause, decide, millionths
 from stream_persona.pipeline.messages import change_message, public_record
-from tests.support.builders import DAY, HOUR, NOW, PERSONAS, shop
+from tests.support.constants import DAY, HOUR, NOW, PERSONAS
+from tests.support.events import shop
 
 POLICY = {"min_confidence": 0.5, "switch_margin": 0.05, "confidence_step": 0.1}
 SHOP = shop(policy=POLICY)

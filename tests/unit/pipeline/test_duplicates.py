@@ -7,19 +7,10 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.pipeline.types import Delivery
-from tests.support.builders import (
-    HOUR,
-    MINUTE,
-    NOW,
-    absorbed,
-    browse,
-    delivered,
-    engagement,
-    purchase,
-    shop,
-    walked,
-)
+from tests.support.constants import HOUR, MINUTE, NOW
+from tests.support.events import browse, deliver, engagement, purchase, shop
 from tests.support.histories import folded_in_any_order, random_events, random_inputs
+from tests.support.processing import fold_batches, process_batch
 
 SEEDS = st.integers(0, 2**32)
 
@@ -40,25 +31,25 @@ def test_a_producers_retries_leave_no_trace_whatever_the_other_topics_do(seed: i
 def test_a_retry_counts_once_also_when_another_topic_is_far_ahead() -> None:
     bought = [purchase("p", NOW), purchase("p", NOW)]
     ahead = browse("b", NOW + HOUR)
-    first, second = delivered(*bought), delivered(ahead)
-    assert absorbed([first, second], shop()) == absorbed([second, first], shop())
+    first, second = deliver(*bought), deliver(ahead)
+    assert fold_batches([first, second], shop()) == fold_batches([second, first], shop())
 
 
 def test_a_retry_counts_once_however_many_events_are_between_and_however_they_are_batched() -> None:
     happened = [purchase(f"p-{i}", NOW + i) for i in range(100)] + [purchase("p-0", NOW)]
-    order = delivered(*happened)
-    whole = absorbed([order], shop())
-    assert whole == absorbed([[delivery] for delivery in order], shop())
+    order = deliver(*happened)
+    whole = fold_batches([order], shop())
+    assert whole == fold_batches([[delivery] for delivery in order], shop())
 
 
 def test_ids_of_two_topics_are_not_confused() -> None:
-    outcome = walked(delivered(purchase("1"), browse("1"), engagement("1")), shop())
+    outcome = process_batch(deliver(purchase("1"), browse("1"), engagement("1")), shop())
     assert outcome.duplicates == 0
 
 
 def test_a_retry_within_the_window_counts_once_and_one_after_it_is_new() -> None:
     taxonomy = shop(features={"duplicate_window_seconds": 600})
     happened = [purchase("p"), purchase("q", NOW + 9 * MINUTE), purchase("p")]
-    assert walked(delivered(*happened), taxonomy).duplicates == 1
+    assert process_batch(deliver(*happened), taxonomy).duplicates == 1
     happened[1] = purchase("q", NOW + 11 * MINUTE)
-    assert walked(delivered(*happened), taxonomy).duplicates == 0
+    assert process_batch(deliver(*happened), taxonomy).duplicates == 0

@@ -15,23 +15,20 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
-from tests.support.builders import (
-    DAY,
-    HOUR,
-    NOW,
-    PERSONAS,
+from tests.support.constants import DAY, HOUR, NOW, PERSONAS
+from tests.support.events import (
     assignment,
-    batches,
     deletion,
-    delivered,
-    interleaved,
+    deliver,
+    interleave,
+    labelled_shoppers,
     purchase,
-    redelivered,
+    redeliver,
     shop,
-    tastes,
-    walked,
+    split_into_batches,
 )
 from tests.support.histories import SHOP, folded_in_any_order, random_events, random_inputs
+from tests.support.processing import process_batch
 
 SEEDS = st.integers(0, 2**32)
 
@@ -49,8 +46,8 @@ def test_order_batches_and_redeliveries_leave_no_trace(seed: int) -> None:
 def test_any_order_of_offsets_gives_equal_counts_and_label(seed: int) -> None:
     rng = random.Random(seed)
     happened = random_events(rng, "x", NOW - 12 * HOUR, NOW)
-    one = walked(delivered(*happened), SHOP).records["x"]
-    two = walked(delivered(*rng.sample(happened, len(happened))), SHOP).records["x"]
+    one = process_batch(deliver(*happened), SHOP).records["x"]
+    two = process_batch(deliver(*rng.sample(happened, len(happened))), SHOP).records["x"]
     bare = [Record(record.counts, record.label) for record in (one, two)]
     assert record_codec.encode_folded(bare[0], 1) == record_codec.encode_folded(bare[1], 1)
 
@@ -59,9 +56,9 @@ def test_any_order_of_offsets_gives_equal_counts_and_label(seed: int) -> None:
 @hypothesis(max_examples=40)
 def test_a_redelivery_changes_nothing_and_publishes_nothing(seed: int) -> None:
     rng = random.Random(seed)
-    order = interleaved(random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW)), rng)
-    first = walked(order, SHOP)
-    again = walked(redelivered(order, rng), SHOP, first.records)
+    order = interleave(random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW)), rng)
+    first = process_batch(order, SHOP)
+    again = process_batch(redeliver(order, rng), SHOP, first.records)
     assert again.redelivered >= len(order)
     left = (again.records, again.model_updates, again.public_records, again.messages)
     assert not any(left)
@@ -71,10 +68,10 @@ def test_a_redelivery_changes_nothing_and_publishes_nothing(seed: int) -> None:
 @hypothesis(max_examples=30)
 def test_revisions_have_no_hole_and_each_follows_from_the_last(seed: int) -> None:
     rng = random.Random(seed)
-    order = interleaved(random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW)), rng)
+    order = interleave(random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW)), rng)
     stored, changes = dict[str, Record](), []
-    for run in batches(redelivered(order, rng), rng):
-        outcome = walked(run, SHOP, stored)
+    for run in split_into_batches(redeliver(order, rng), rng):
+        outcome = process_batch(run, SHOP, stored)
         stored |= outcome.records
         changes += [json.loads(message or b"") for _, message in outcome.messages]
     assert [change["revision"] for change in changes] == list(range(1, len(changes) + 1))
@@ -84,30 +81,30 @@ def test_revisions_have_no_hole_and_each_follows_from_the_last(seed: int) -> Non
 
 
 def test_an_event_in_the_far_future_is_clamped_to_its_arrival() -> None:
-    (delivery,) = delivered(purchase("p", NOW + 400 * DAY))
+    (delivery,) = deliver(purchase("p", NOW + 400 * DAY))
     delivery.arrived_at = NOW
-    record = walked([delivery], shop(policy={"max_future_seconds": 3600})).records["c"]
+    record = process_batch([delivery], shop(policy={"max_future_seconds": 3600})).records["c"]
     assert record.counts.clock == NOW
 
 
 def test_a_change_does_not_depend_on_the_other_customers_of_its_batch() -> None:
     taxonomy = shop()
-    order = delivered(*tastes(taxonomy))
-    together = walked(order, taxonomy)
+    order = deliver(*labelled_shoppers(taxonomy))
+    together = process_batch(order, taxonomy)
     for customer in together.records:
-        alone = walked([d for d in order if d.event.customer_id == customer], taxonomy)
+        alone = process_batch([d for d in order if d.event.customer_id == customer], taxonomy)
         assert alone.records[customer].published == together.records[customer].published
 
 
 def test_processing_leaves_its_records_as_they_were() -> None:
-    first = walked(delivered(purchase("p"), assignment("a")), shop())
+    first = process_batch(deliver(purchase("p"), assignment("a")), shop())
     before = record_codec.encode_records(list(first.records.values()), 1)
-    walked(delivered(purchase("q", NOW + DAY), deletion("d"), first=1), shop(), first.records)
+    process_batch(deliver(purchase("q", NOW + DAY), deletion("d"), first=1), shop(), first.records)
     assert record_codec.encode_records(list(first.records.values()), 1) == before
 
 
 def test_no_deliveries_lead_to_nothing() -> None:
-    outcome = walked([], shop())
+    outcome = process_batch([], shop())
     assert not outcome.records
     assert not outcome.messages
 
@@ -115,13 +112,13 @@ def test_no_deliveries_lead_to_nothing() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_the_newest_assignment_holds_in_any_order(order: tuple[int, int]) -> None:
     pair = [assignment("a", NOW, persona="parent"), assignment("b", NOW, persona="gamer")]
-    outcome = walked(delivered(*(pair[i] for i in order)), shop())
+    outcome = process_batch(deliver(*(pair[i] for i in order)), shop())
     assert outcome.records["c"].active_label() == "gamer"
 
 
 def test_the_tokenizer_keeps_the_names_of_new_slots() -> None:
     taxonomy, event = shop(), purchase("p")
     tokenizer, weights = Tokenizer(taxonomy), derive(PersonaClassifier(), PERSONAS)
-    process.process_batch(delivered(event), {}, weights, taxonomy, tokenizer, NOW)
+    process.process_batch(deliver(event), {}, weights, taxonomy, tokenizer, NOW)
     assert "category:food" in {token for _, token in tokenizer.names.take_new()}
     assert encode(event)

@@ -3,15 +3,17 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
-from tests.support.builders import NOW, delivered, model_of, purchase, shop, tastes, walked
+from tests.support.constants import NOW
+from tests.support.events import deliver, labelled_shoppers, purchase, shop
+from tests.support.processing import model_of, process_batch
 
 SHOP = shop(policy={"confidence_step": 0.02})
-BEHAVIOUR = tastes(SHOP, customers=20)
+BEHAVIOUR = labelled_shoppers(SHOP, customers=20)
 LEARNED = derive(model_of(BEHAVIOUR, SHOP), SHOP.names)
 
 
 def test_rescoring_publishes_the_changes_that_processing_publishes() -> None:
-    order, tokenizer = delivered(*BEHAVIOUR), Tokenizer(SHOP)
+    order, tokenizer = deliver(*BEHAVIOUR), Tokenizer(SHOP)
     processed = process.process_batch(order, {}, LEARNED, SHOP, tokenizer, NOW)
     applied = process.apply_events(order, {}, SHOP, tokenizer)
     scored = process.rescore(applied.records, LEARNED, SHOP, tokenizer, NOW, Cause.BEHAVIOUR)
@@ -25,7 +27,7 @@ def test_rescoring_publishes_the_changes_that_processing_publishes() -> None:
 def idle(taxonomy: Taxonomy = SHOP) -> process.Outcome:
     """Customers without a label, as a model has left them that knew nothing."""
     bought = [purchase(f"{n}-{i}", NOW, n, [n]) for n in taxonomy.names for i in range(9)]
-    return walked(delivered(*bought, purchase("p", NOW, "other", ["nothing known"])), taxonomy)
+    return process_batch(deliver(*bought, purchase("p", NOW, "other", ["nothing known"])), taxonomy)
 
 
 def test_rescoring_returns_the_records_that_changed_and_no_others() -> None:

@@ -9,21 +9,19 @@ from hypothesis import strategies as st
 from stream_persona.domain.record import Record
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.pipeline import training
-from tests.support.builders import (
-    DAY,
-    HOUR,
-    NOW,
+from tests.support.constants import DAY, HOUR, NOW
+from tests.support.events import (
     assignment,
-    batches,
     deletion,
-    delivered,
-    interleaved,
+    deliver,
+    interleave,
     purchase,
-    redelivered,
+    redeliver,
     shop,
-    walked,
+    split_into_batches,
 )
 from tests.support.histories import SHOP, random_events, random_inputs
+from tests.support.processing import process_batch
 
 SEEDS = st.integers(0, 2**32)
 
@@ -36,8 +34,10 @@ def test_the_models_part_is_the_fold_of_its_records(seed: int) -> None:
     happened = [e for c in customers for e in random_events(rng, c, NOW - 12 * HOUR, NOW)]
     happened += [deletion(f"d-{c}", rng.randint(NOW - 12 * HOUR, NOW), c) for c in customers[:2]]
     part, stored = PersonaClassifier(), dict[str, Record]()
-    for run in batches(redelivered(interleaved(random_inputs(rng, happened), rng), rng), rng):
-        outcome = walked(run, SHOP, stored)
+    for run in split_into_batches(
+        redeliver(interleave(random_inputs(rng, happened), rng), rng), rng
+    ):
+        outcome = process_batch(run, SHOP, stored)
         stored |= outcome.records
         for update in outcome.model_updates:
             part.add(update.part, update.persona, update.sign)
@@ -49,7 +49,7 @@ def test_the_models_part_is_the_fold_of_its_records(seed: int) -> None:
 
 def test_an_expired_label_is_unlearned() -> None:
     given_ = [assignment("a", expires_at=NOW + DAY), purchase("p")]
-    first = walked(delivered(*given_), shop())
-    late = walked(delivered(purchase("q", NOW + DAY), first=1), shop(), first.records)
+    first = process_batch(deliver(*given_), shop())
+    late = process_batch(deliver(purchase("q", NOW + DAY), first=1), shop(), first.records)
     assert [update.sign for update in first.model_updates] == [1]
     assert [update.sign for update in late.model_updates] == [-1]

@@ -10,14 +10,9 @@ import pytest
 from stream_persona.errors import InputError
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
-from tests.support.builders import (
-    NOW,
-    assignment,
-    browse,
-    purchase,
-    shop,
-)
+from tests.support.constants import NOW
 from tests.support.event_files import SETTINGS, file_of, line
+from tests.support.events import assignment, browse, purchase, shop
 
 TAXONOMY = shop()
 
@@ -61,7 +56,7 @@ async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path:
     frame = pandas.DataFrame({
         "event_id": ["e1", "e2"],
         "customer_id": ["c", "c"],
-        "occurred_at": pandas.to_datetime(["2023-11-14T22:13:20", "2023-11-14T22:13:21"]),
+        "occurred_at": pandas.to_datetime(["2025-11-24T16:00:00", "2025-11-24T16:00:01"]),
         "action": ["view", "view"],
         "product": [item, None],
         "query": [float("nan"), None],

@@ -23,24 +23,21 @@ from stream_persona.replay.files import Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import (
-    NOW,
-    Crash,
-    Log,
-    Outbox,
+from tests.support.constants import NOW
+from tests.support.event_files import SETTINGS, file_of, line
+from tests.support.events import (
     assignment,
     browse,
     deletion,
     kind_of,
+    labelled_shoppers,
     purchase,
     shop,
-    tastes,
-    worker_settings,
 )
-from tests.support.event_files import SETTINGS, file_of, line
+from tests.support.workers import Crash, InMemoryLog, RecordingPublisher, worker_settings
 
 TAXONOMY = shop()
-HISTORY = tastes(TAXONOMY)
+HISTORY = labelled_shoppers(TAXONOMY)
 
 
 def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
@@ -52,13 +49,15 @@ def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
 async def replayed(
     tables: MemoryTables,
     *paths: Path,
-    outbox: Outbox | None = None,
+    outbox: RecordingPublisher | None = None,
     kind: int | None = None,
     publish: bool = True,
     settings: Settings = SETTINGS,
     letters: list[Unreadable] | None = None,
 ) -> Summary:
-    replay = Replay(settings, TAXONOMY, tables, outbox or Outbox(), Log(), publish=publish)
+    replay = Replay(
+        settings, TAXONOMY, tables, outbox or RecordingPublisher(), InMemoryLog(), publish=publish
+    )
     note = (letters if letters is not None else []).append
     files = Files(paths, kind, settings, TAXONOMY)
     return await replay.run(files.chunks(), unreadable=note)
@@ -80,7 +79,7 @@ def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
     }
 
 
-def changes(outbox: Outbox) -> list[dict[str, Any] | None]:
+def changes(outbox: RecordingPublisher) -> list[dict[str, Any] | None]:
     values = outbox.values(SETTINGS.topic_changes)
     return [None if value is None else json.loads(value) for value in values]
 
@@ -108,7 +107,7 @@ async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
             yield chunk
 
     settings = worker_settings(partitions=4, cached_customers=cached)
-    await Replay(settings, TAXONOMY, tables, Outbox(), Log()).run(found())
+    await Replay(settings, TAXONOMY, tables, RecordingPublisher(), InMemoryLog()).run(found())
     assert folded(tables) == oracle(run)
 
 
@@ -128,7 +127,11 @@ async def test_the_shards_of_the_model_are_the_fold_of_the_records(tmp_path: Pat
 async def test_each_customer_has_one_change_that_equals_the_public_record(
     tmp_path: Path,
 ) -> None:
-    path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
+    path, tables, outbox = (
+        file_of(tmp_path / "h.jsonl", HISTORY),
+        MemoryTables(),
+        RecordingPublisher(),
+    )
     summary = await replayed(tables, path, outbox=outbox)
     published = {change["customer_id"]: change for change in changes(outbox) if change}
     assert len(published) == len(outbox.sent) == len(tables.announced) == summary.customers
@@ -147,7 +150,11 @@ async def test_predictions_of_a_replay_are_made_with_the_whole_model(tmp_path: P
 
 
 async def test_replaying_a_file_twice_changes_and_publishes_nothing_more(tmp_path: Path) -> None:
-    path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
+    path, tables, outbox = (
+        file_of(tmp_path / "h.jsonl", HISTORY),
+        MemoryTables(),
+        RecordingPublisher(),
+    )
     await replayed(tables, path)
     before = dict(tables.states), dict(tables.public_records)
     unpublished = await tables.pending(0)
@@ -225,7 +232,7 @@ async def test_with_a_kind_given_lines_need_no_topic(tmp_path: Path) -> None:
 
 
 async def test_a_deletion_is_published_and_leaves_its_memory_alone(tmp_path: Path) -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     await replayed(tables, file_of(tmp_path / "1.jsonl", HISTORY))
     gone = "parent-0"
     path = file_of(tmp_path / "2.jsonl", [deletion("d", 2 * NOW, gone), browse("x", NOW, gone)])
@@ -238,7 +245,7 @@ async def test_a_deletion_is_published_and_leaves_its_memory_alone(tmp_path: Pat
 
 
 async def test_nothing_is_published_when_that_was_not_asked_for(tmp_path: Path) -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     path = file_of(tmp_path / "h.jsonl", [*HISTORY, deletion("d", NOW, "nobody")])
     summary = await replayed(tables, path, outbox=outbox, publish=False)
     assert (outbox.sent, tables.announced, summary.published) == ([], [], 0)
@@ -248,7 +255,11 @@ async def test_nothing_is_published_when_that_was_not_asked_for(tmp_path: Path) 
 async def test_a_replay_that_died_before_it_published_is_completed_by_the_next(
     tmp_path: Path,
 ) -> None:
-    path, tables, outbox = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables(), Outbox()
+    path, tables, outbox = (
+        file_of(tmp_path / "h.jsonl", HISTORY),
+        MemoryTables(),
+        RecordingPublisher(),
+    )
     outbox.crashes = 1
     with pytest.raises(Crash):
         await replayed(tables, path, outbox=outbox)
@@ -268,7 +279,7 @@ async def test_a_worker_that_claims_a_partition_ends_the_replay() -> None:
         yield run[60:]
 
     with pytest.raises(FencedError):
-        await Replay(SETTINGS, TAXONOMY, tables, Outbox(), Log()).run(found())
+        await Replay(SETTINGS, TAXONOMY, tables, RecordingPublisher(), InMemoryLog()).run(found())
 
 
 async def test_names_of_tokens_are_kept_and_affinities_written(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.model_replica import following
-from tests.support.builders import shop, worker_settings
+from tests.support.events import shop
+from tests.support.workers import worker_settings
 
 
 def test_a_process_that_follows_the_model_has_one_thread_of_blas() -> None:

@@ -1,7 +1,8 @@
 from stream_persona.store import examples
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import NOW, assignment, purchase, shop, tastes
-from tests.support.labelled import commit, taught_examples
+from tests.support.constants import NOW
+from tests.support.events import assignment, labelled_shoppers, purchase, shop
+from tests.support.labelled import commit, labelled_examples
 
 SHOP = shop()
 
@@ -18,8 +19,8 @@ async def test_only_labelled_customers_with_behaviour_are_examples() -> None:
 
 async def test_examples_are_read_from_the_records_and_counted_on_the_way() -> None:
     tables, progress = MemoryTables(), list[int]()
-    await commit(tables, SHOP, *tastes(SHOP, 6))
+    await commit(tables, SHOP, *labelled_shoppers(SHOP, 6))
     found = await examples.read(tables, 1, SHOP, progress.append)
-    expected = taught_examples(SHOP)
+    expected = labelled_examples(SHOP)
     assert sorted(each.customer_id for each in found) == sorted(e.customer_id for e in expected)
     assert progress == [len(expected)]

@@ -16,23 +16,16 @@ from stream_persona.store.model_replica import (
     ForeignFollower,
     following,
 )
-from tests.support.builders import (
-    NOW,
-    LostTables,
-    assignment,
-    deletion,
-    purchase,
-    record_of,
-    shop,
-    tastes,
-    worker_settings,
-)
-from tests.support.labelled import commit, taught_examples
+from tests.support.constants import NOW
+from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
+from tests.support.labelled import commit, labelled_examples
+from tests.support.processing import record_of
 from tests.support.shards import labelled_records, shard_of
+from tests.support.workers import LostTables, worker_settings
 
 SHOP = shop()
 BAYES = "river.naive_bayes:MultinomialNB"
-KNOWN = taught_examples(SHOP)
+KNOWN = labelled_examples(SHOP)
 SHARD = shard_of(labelled_records(SHOP), SHOP)
 
 
@@ -138,7 +131,7 @@ def foreign(tables: MemoryTables, clock: Clock | None = None) -> ForeignFollower
 
 async def test_a_classifier_is_folded_from_the_stored_records_when_shards_have_changed() -> None:
     tables = MemoryTables()
-    await commit(tables, SHOP, *tastes(SHOP, 6))
+    await commit(tables, SHOP, *labelled_shoppers(SHOP, 6))
     model = foreign(tables)
     assert not await model.follow((), changed=False)
     assert await model.follow((), changed=True)
@@ -149,7 +142,7 @@ async def test_a_classifier_is_folded_from_the_stored_records_when_shards_have_c
 
 async def test_after_a_deletion_a_classifier_is_as_if_the_customer_had_never_been() -> None:
     tables, never = MemoryTables(), MemoryTables()
-    happened = tastes(SHOP, 6)
+    happened = labelled_shoppers(SHOP, 6)
     gone = happened[0].customer_id
     await commit(tables, SHOP, *happened)
     await commit(never, SHOP, *(event for event in happened if event.customer_id != gone))
@@ -166,7 +159,7 @@ async def test_after_a_deletion_a_classifier_is_as_if_the_customer_had_never_bee
 
 async def test_a_change_that_comes_too_early_for_a_fold_is_not_missed() -> None:
     tables, clock = MemoryTables(), Clock(step=1.0)
-    await commit(tables, SHOP, *tastes(SHOP, 2))
+    await commit(tables, SHOP, *labelled_shoppers(SHOP, 2))
     model = foreign(tables, clock)
     await model.follow((), changed=True)
     await commit(tables, SHOP, assignment("n", NOW, "new"), purchase("p", NOW, "new"), first=100)
@@ -178,7 +171,7 @@ async def test_a_change_that_comes_too_early_for_a_fold_is_not_missed() -> None:
 
 async def test_a_server_that_is_away_delays_a_fold_and_does_not_cancel_it() -> None:
     tables = MemoryTables()
-    await commit(tables, SHOP, *tastes(SHOP, 2))
+    await commit(tables, SHOP, *labelled_shoppers(SHOP, 2))
     model = foreign(tables)
     model._tables = LostTables()
     model._tables._labelled = tables._labelled

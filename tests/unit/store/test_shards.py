@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from stream_persona.model.shard import pack
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.shards import fold_part, panel, read_shards, save_part
-from tests.support.builders import shop, tastes
+from tests.support.events import labelled_shoppers, shop
 from tests.support.labelled import commit
 from tests.support.shards import keyed, labelled_records, shard_of
 
@@ -62,7 +62,7 @@ async def test_shards_without_a_stamp_are_left_out() -> None:
 
 async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() -> None:
     tables = MemoryTables()
-    await commit(tables, SHOP, *tastes(SHOP, 4))
+    await commit(tables, SHOP, *labelled_shoppers(SHOP, 4))
     sums, labelled = await fold_part(tables, 0, SHOP)
     known = await panel(tables, labelled, 7, SHOP)
     assert (sums.customers, len(labelled)) == (20, 20)

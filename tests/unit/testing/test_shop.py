@@ -9,7 +9,7 @@ from stream_persona.domain.events import Browse, Item, Purchase, encode
 from stream_persona.domain.taxonomy import shipped
 from stream_persona.testing.outbox import Outbox
 from stream_persona.testing.shop import START, MemoryShop
-from tests.support.builders import shop as taxonomy_of
+from tests.support.events import shop as taxonomy_of
 
 ITEMS = [
     {"product_id": "P-1", "category": "office/paper", "score": 1.0},

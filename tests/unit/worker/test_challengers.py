@@ -13,24 +13,16 @@ from stream_persona.pipeline.process import ModelUpdate
 from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.challengers import CURRENT, Challenger, ChallengerPanel, departed
 from stream_persona.worker.metrics import Metrics
-from tests.support.builders import (
-    NOW,
-    assignment,
-    deletion,
-    delivered,
-    profile_after,
-    purchase,
-    shop,
-    tastes,
-    walked,
-    worker_settings,
-)
-from tests.support.labelled import Broken, commit, taught_examples, trials_of
+from tests.support.constants import NOW
+from tests.support.events import assignment, deletion, deliver, labelled_shoppers, purchase, shop
+from tests.support.labelled import Broken, commit, labelled_examples, trials_of
+from tests.support.processing import process_batch, profile_after
 from tests.support.worker_runs import FakeClock
+from tests.support.workers import worker_settings
 
 SHOP = shop()
 BAYES, FOREST = "river.naive_bayes:MultinomialNB", "river.forest:ARFClassifier(n_models=3)"
-KNOWN = taught_examples(SHOP)
+KNOWN = labelled_examples(SHOP)
 
 
 def challenger(specification: str = BAYES) -> Challenger:
@@ -65,7 +57,7 @@ def test_a_customer_who_was_learned_before_is_no_test_any_more() -> None:
 
 
 def test_a_fold_is_the_same_whatever_was_learned_before() -> None:
-    one, other, new = challenger(FOREST), challenger(FOREST), taught_examples(SHOP, 2, seed=9)
+    one, other, new = challenger(FOREST), challenger(FOREST), labelled_examples(SHOP, 2, seed=9)
     for example in KNOWN:
         one.judge(example)
     one.refold(KNOWN[5:])
@@ -124,14 +116,14 @@ def test_a_customer_departs_when_nothing_of_the_same_persona_follows(
 
 
 def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> None:
-    before = walked(delivered(assignment("a"), purchase("p")), SHOP).records
+    before = process_batch(deliver(assignment("a"), purchase("p")), SHOP).records
     later = {
         "deletion": deletion("d", NOW + 1),
         "withdrawal": assignment("b", NOW + 1, persona=None),
         "purchase": purchase("q", NOW + 1),
     }
     left = {
-        name: bool(departed(walked(delivered(event, first=5), SHOP, before).model_updates))
+        name: bool(departed(process_batch(deliver(event, first=5), SHOP, before).model_updates))
         for name, event in later.items()
     }
     assert left == {"deletion": True, "withdrawal": True, "purchase": False}
@@ -153,7 +145,7 @@ async def worked(
 async def test_the_model_and_its_challengers_are_judged_on_the_same_assignments() -> None:
     metrics = Metrics()
     known = panel(BAYES, FOREST, metrics=metrics)
-    outcome = await worked(known, MemoryTables(), tastes(SHOP, 6))
+    outcome = await worked(known, MemoryTables(), labelled_shoppers(SHOP, 6))
     assert len(outcome.trials) == 30
     for model in (CURRENT, BAYES, FOREST):
         assert figure(metrics, "trials_total", model) == 30
@@ -175,7 +167,7 @@ async def test_a_challenger_waits_for_work_so_that_the_stream_does_not_wait_for_
 async def test_a_challenger_forgets_a_customer_who_left_at_the_next_fold() -> None:
     clock = FakeClock()
     known, tables = panel(BAYES, clock=clock), MemoryTables()
-    happened = tastes(SHOP, 6)
+    happened = labelled_shoppers(SHOP, 6)
     await worked(known, tables, happened)
     assert known.challengers[0].customers == 30
     gone, clock.now = happened[0].customer_id, 60.0
@@ -185,7 +177,7 @@ async def test_a_challenger_forgets_a_customer_who_left_at_the_next_fold() -> No
 
 async def test_a_worker_that_starts_anew_folds_what_is_stored_before_it_judges_again() -> None:
     tables, known = MemoryTables(), panel(BAYES)
-    await commit(tables, SHOP, *tastes(SHOP, 6))
+    await commit(tables, SHOP, *labelled_shoppers(SHOP, 6))
     await known.work(tables, 30)
     assert (known.challengers[0].customers, known.challengers[0].quality.trials) == (30, 0)
 
@@ -193,7 +185,7 @@ async def test_a_worker_that_starts_anew_folds_what_is_stored_before_it_judges_a
 async def test_folds_are_at_least_ten_seconds_apart() -> None:
     clock = FakeClock()
     known, tables = panel(BAYES, clock=clock), MemoryTables()
-    happened = tastes(SHOP, 6)
+    happened = labelled_shoppers(SHOP, 6)
     await worked(known, tables, happened)
     await worked(known, tables, [deletion("d", NOW + 10**11, happened[0].customer_id)])
     assert known.challengers[0].customers == 30

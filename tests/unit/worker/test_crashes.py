@@ -4,18 +4,8 @@ import json
 
 import pytest
 
-from tests.support.builders import (
-    NOW,
-    Crash,
-    Log,
-    Outbox,
-    assignment,
-    deletion,
-    delivered,
-    fetched,
-    purchase,
-    worker,
-)
+from tests.support.constants import NOW
+from tests.support.events import assignment, deletion, deliver, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import (
     SHOP,
@@ -29,13 +19,14 @@ from tests.support.worker_runs import (
     story,
     sum_of,
 )
+from tests.support.workers import Crash, InMemoryLog, RecordingPublisher, fetch, worker
 
 
 @pytest.mark.parametrize("point", ["before the commit", "after the commit", "after the publish"])
 async def test_a_crash_anywhere_loses_nothing_and_changes_nothing(point: str) -> None:
-    whole, quiet = await processed(*cut(fetched(*story()), 11))
-    tables, outbox = FaultyTables(), Outbox()
-    for batch in cut(fetched(*story()), 11):
+    whole, quiet = await processed(*cut(fetch(*story()), 11))
+    tables, outbox = FaultyTables(), RecordingPublisher()
+    for batch in cut(fetch(*story()), 11):
         dying = await assigned(tables, outbox)
         if point == "after the publish":
             await dying.process(batch)
@@ -53,24 +44,24 @@ async def test_a_crash_anywhere_loses_nothing_and_changes_nothing(point: str) ->
 
 
 async def test_a_change_survives_a_crash_though_another_topic_comes_first_afterwards() -> None:
-    tables, outbox = FaultyTables(), Outbox()
+    tables, outbox = FaultyTables(), RecordingPublisher()
     dying = await assigned(tables, outbox)
     tables.fail("commit", Crash(), times=1, after=True)
     with pytest.raises(Crash):
-        await dying.process(fetched(purchase("p")))
+        await dying.process(fetch(purchase("p")))
     next_one = await assigned(tables, outbox)
-    await next_one.process(fetched(assignment("a")))
-    await next_one.process(fetched(purchase("p")))
+    await next_one.process(fetch(assignment("a")))
+    await next_one.process(fetch(purchase("p")))
     assert [change["revision"] for change in changes(outbox)] == [1, 2]
 
 
 async def test_a_tombstone_survives_a_crash() -> None:
-    tables, outbox = FaultyTables(), Outbox()
-    await processed(fetched(purchase("p")), tables=tables)
+    tables, outbox = FaultyTables(), RecordingPublisher()
+    await processed(fetch(purchase("p")), tables=tables)
     dying = await assigned(tables, outbox)
     tables.fail("commit", Crash(), times=1, after=True)
     with pytest.raises(Crash):
-        await dying.process(fetched(deletion("d")))
+        await dying.process(fetch(deletion("d")))
     await worker(tables, outbox, SHOP).assign([0])
     assert changes(outbox)[-1] is None
     assert await tables.public("c") is None
@@ -78,14 +69,14 @@ async def test_a_tombstone_survives_a_crash() -> None:
 
 
 async def test_a_crash_between_a_tombstone_and_the_first_change_since_leaves_both() -> None:
-    tables, outbox, log = FaultyTables(), Outbox(), Log()
-    log.deliveries = delivered(purchase("p"), purchase("q", NOW + 1))
-    await processed(fetched(purchase("p"), purchase("q", NOW + 1)), tables=tables)
+    tables, outbox, log = FaultyTables(), RecordingPublisher(), InMemoryLog()
+    log.deliveries = deliver(purchase("p"), purchase("q", NOW + 1))
+    await processed(fetch(purchase("p"), purchase("q", NOW + 1)), tables=tables)
     dying = worker(tables, outbox, SHOP, log=log)
     await dying.assign([0])
     tables.fail("commit", Crash(), times=1, after=True)
     with pytest.raises(Crash):
-        await dying.process(fetched(deletion("d", NOW)))
+        await dying.process(fetch(deletion("d", NOW)))
     published = len(outbox.sent)
     await worker(tables, outbox, SHOP).assign([0])
     tombstone, change = changes(outbox)[published:]

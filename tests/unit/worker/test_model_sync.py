@@ -7,18 +7,8 @@ from stream_persona.kafka.partitioner import home
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker.worker import Worker
-from tests.support.builders import (
-    NOW,
-    PERSONAS,
-    Outbox,
-    assignment,
-    fetched,
-    purchase,
-    settled,
-    tastes,
-    worker,
-    worker_settings,
-)
+from tests.support.constants import NOW, PERSONAS
+from tests.support.events import assignment, labelled_shoppers, purchase
 from tests.support.worker_runs import (
     SHOP,
     FakeClock,
@@ -29,6 +19,7 @@ from tests.support.worker_runs import (
     story,
     sum_of,
 )
+from tests.support.workers import RecordingPublisher, fetch, settle, worker, worker_settings
 
 
 class CostlyTables(MemoryTables):
@@ -60,7 +51,7 @@ async def test_shards_that_keep_moving_are_published_in_turn_and_at_once_when_at
     async def moved(turn: int) -> None:
         for partition, name in names.items():
             happened = purchase(f"p{turn}", customer=name), assignment(f"a{turn}", customer=name)
-            await working.process(fetched(*happened, partition=partition, first=10 * turn))
+            await working.process(fetch(*happened, partition=partition, first=10 * turn))
         await working.refresh()
 
     await moved(0)
@@ -81,21 +72,21 @@ async def test_shards_that_keep_moving_are_published_in_turn_and_at_once_when_at
 
 async def test_the_published_shard_is_the_fold_of_the_stored_records() -> None:
     tables = MemoryTables()
-    for batch in cut(fetched(*story()), 11):  # each by a worker that starts anew
+    for batch in cut(fetch(*story()), 11):  # each by a worker that starts anew
         await processed(batch, tables=tables)
         assert await published_sum(tables) == sum_of(tables) != b""
 
 
 async def test_workers_share_the_model() -> None:
-    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), Outbox()
+    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), RecordingPublisher()
     both = [worker(tables, outbox, SHOP, settings) for _ in range(2)]
-    happened = tastes(SHOP, customers=6)
+    happened = labelled_shoppers(SHOP, customers=6)
     for partition, working in enumerate(both):
         await working.assign([partition])
         own = [event for event in happened if home(event.customer_id, 2) == partition]
-        await working.process(fetched(*own, partition=partition))
+        await working.process(fetch(*own, partition=partition))
     for working in (*both, *both):
-        await settled(working)
+        await settle(working)
     assert both[0].weights.version == both[1].weights.version
     assert both[0].weights.customers == 30
     assert await published_sum(tables, 2) == sum_of(tables)
@@ -122,7 +113,7 @@ async def test_affinities_are_renewed_when_only_the_name_of_a_token_becomes_know
     version, unnamed = working.weights.version, tables.affinities["parent"]
     assert unnamed
     assert "category:for-parent" not in unnamed
-    await working.process(fetched(purchase("p", categories=["for-parent"])))
+    await working.process(fetch(purchase("p", categories=["for-parent"])))
     await moved_on(working, clock)
     assert working.weights.version == version
     assert tables.affinities["parent"]["category:for-parent"] > 1
@@ -137,7 +128,7 @@ async def test_affinities_use_the_names_that_other_workers_have_found() -> None:
     await moved_on(first, clock)
     customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
     bought = purchase("p", customer=customer, categories=["for-parent"])
-    await second.process(fetched(bought, partition=1))
+    await second.process(fetch(bought, partition=1))
     await moved_on(second, clock)
     await moved_on(first, clock)
     assert tables.affinities["parent"]["category:for-parent"] > 1
@@ -147,10 +138,10 @@ async def test_affinities_are_left_alone_while_neither_weights_nor_their_names_m
     clock, tables = FakeClock(), MemoryTables()
     working = clocked(tables, clock, taxonomy=SEEDED)
     await working.assign([0])
-    await working.process(fetched(purchase("p", categories=["for-parent", "for-gamer"])))
+    await working.process(fetch(purchase("p", categories=["for-parent", "for-gamer"])))
     await moved_on(working, clock)
     tables.affinities.clear()
-    await working.process(fetched(purchase("q", categories=["shoes"]), first=1))
+    await working.process(fetch(purchase("q", categories=["shoes"]), first=1))
     await moved_on(working, clock)
     assert not tables.affinities
 
@@ -168,7 +159,7 @@ async def test_a_new_owner_of_the_first_partition_writes_the_affinities_anew() -
 
 
 async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
-    clock, tables, outbox = FakeClock(), MemoryTables(), Outbox()
+    clock, tables, outbox = FakeClock(), MemoryTables(), RecordingPublisher()
     first, second = (
         clocked(tables, clock, taxonomy=SEEDED, outbox=outbox, partitions=2) for _ in range(2)
     )
@@ -177,9 +168,9 @@ async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
         await working.assign([partition])
     customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
     bought = [purchase(f"p{n}", NOW, customer, ["for-parent"]) for n in range(9)]
-    await second.process(fetched(*bought, partition=1))
+    await second.process(fetch(*bought, partition=1))
     await moved_on(second, clock)
     await first.assign([0, 1])
-    await first.process(fetched(assignment("a", customer=customer), partition=1))
+    await first.process(fetch(assignment("a", customer=customer), partition=1))
     why = json.loads(await tables.public(customer) or b"")["why"]
     assert {"feature": "category", "value": "for-parent"}.items() <= why[0].items()

@@ -11,15 +11,8 @@ from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import IsMine
 from stream_persona.pipeline.messages import Change
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import (
-    NOW,
-    Outbox,
-    assignment,
-    fetched,
-    purchase,
-    worker,
-    worker_settings,
-)
+from tests.support.constants import NOW
+from tests.support.events import assignment, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.waiting import eventually
 from tests.support.worker_runs import (
@@ -30,13 +23,14 @@ from tests.support.worker_runs import (
     clocked,
     turns,
 )
+from tests.support.workers import RecordingPublisher, fetch, worker, worker_settings
 
 
 async def test_events_that_come_before_their_partition_is_known_to_be_ours_wait() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = worker(tables, outbox, SHOP)
     with working.partitions.rebalance():
-        processing = asyncio.ensure_future(working.process(fetched(purchase("p"))))
+        processing = asyncio.ensure_future(working.process(fetch(purchase("p"))))
         await turns()
         await working.assign([0])
     await processing
@@ -44,17 +38,17 @@ async def test_events_that_come_before_their_partition_is_known_to_be_ours_wait(
 
 
 async def test_a_worker_that_lost_its_partition_is_refused_and_writes_nothing() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     old, new = worker(tables, outbox, SHOP), worker(tables, outbox, SHOP)
     await old.assign([0])
     await new.assign([0])
     with pytest.raises(FencedError):
-        await old.process(fetched(purchase("p")))
+        await old.process(fetch(purchase("p")))
     assert (tables.states, outbox.sent) == ({}, [])
 
 
 async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batch() -> None:
-    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), Outbox()
+    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), RecordingPublisher()
     old, new = (worker(tables, outbox, SHOP, settings) for _ in range(2))
     await old.assign([0, 1])
     await new.assign([1])
@@ -62,7 +56,7 @@ async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batc
     batch = [
         record
         for partition in (0, 1)
-        for record in fetched(
+        for record in fetch(
             *(purchase(f"p-{c}", customer=c) for c in names if home(c, 2) == partition),
             partition=partition,
         )
@@ -79,14 +73,14 @@ async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batc
 
 
 async def test_a_record_that_was_read_under_a_claim_is_not_written_under_the_next_one() -> None:
-    tables, outbox = FaultyTables(), Outbox()
+    tables, outbox = FaultyTables(), RecordingPublisher()
     old, new = worker(tables, outbox, SHOP), worker(tables, outbox, SHOP)
     await old.assign([0])
     gate = tables.hold("load", times=1, after=True)
-    late = asyncio.create_task(old.process(fetched(purchase("p"))))
+    late = asyncio.create_task(old.process(fetch(purchase("p"))))
     await eventually(lambda: gate.waiting, 5, "it did not read")
     await new.assign([0])
-    await new.process(fetched(purchase("q", NOW + 1), purchase("r", NOW + 2), first=5))
+    await new.process(fetch(purchase("q", NOW + 1), purchase("r", NOW + 2), first=5))
     await old.assign([0])
     gate.open()
     with pytest.raises(FencedError):
@@ -97,15 +91,15 @@ async def test_a_record_that_was_read_under_a_claim_is_not_written_under_the_nex
 
 
 async def test_a_claim_that_was_held_up_publishes_nothing_that_is_out_of_date() -> None:
-    tables, outbox = FaultyTables(), Outbox()
+    tables, outbox = FaultyTables(), RecordingPublisher()
     first, late, new = (worker(tables, outbox, SHOP) for _ in range(3))
     await first.assign([0])
-    await first.process(fetched(purchase("p")))
+    await first.process(fetch(purchase("p")))
     gate = tables.hold("load", times=1, after=True)
     claiming = asyncio.create_task(late.assign([0]))
     await eventually(lambda: gate.waiting, 5, "it did not read")
     await new.assign([0])
-    await new.process(fetched(assignment("a", NOW + 1), first=5))
+    await new.process(fetch(assignment("a", NOW + 1), first=5))
     gate.open()
     with pytest.raises(FencedError):
         await claiming
@@ -114,18 +108,18 @@ async def test_a_claim_that_was_held_up_publishes_nothing_that_is_out_of_date() 
 
 
 async def test_a_worker_that_found_out_it_lost_its_partition_does_not_take_it_back() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     old, new = worker(tables, outbox, SHOP), worker(tables, outbox, SHOP)
     await old.assign([0])
-    await old.process(fetched(purchase("p"), assignment("a")))
+    await old.process(fetch(purchase("p"), assignment("a")))
     await new.assign([0])
     await old.refresh()
     with pytest.raises(FencedError):
-        await old.process(fetched(purchase("q", NOW + 1), first=1))
-    await new.process(fetched(purchase("q", NOW + 1), first=1))
+        await old.process(fetch(purchase("q", NOW + 1), first=1))
+    await new.process(fetch(purchase("q", NOW + 1), first=1))
 
 
-class FencingOutbox(Outbox):
+class FencingOutbox(RecordingPublisher):
     """Notes which partitions were fenced."""
 
     def __init__(self) -> None:

@@ -11,18 +11,10 @@ from stream_persona.store.worker_status import WorkerStatus, decode
 from stream_persona.worker.metrics import Metrics, bounds_and_counts, numbers_by_label
 from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
 from stream_persona.worker.worker import Worker
-from tests.support.builders import (
-    Log,
-    Outbox,
-    assignment,
-    fetched,
-    purchase,
-    raw,
-    tastes,
-    worker_settings,
-)
+from tests.support.events import assignment, labelled_shoppers, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import SHOP, FakeClock
+from tests.support.workers import InMemoryLog, RecordingPublisher, fetch, raw, worker_settings
 
 
 class Reporting:
@@ -32,7 +24,13 @@ class Reporting:
         self.tables, self.metrics, self.clock = tables or MemoryTables(), Metrics(), FakeClock()
         clocks = self.clock.clocks
         self.worker = Worker(
-            worker_settings(), SHOP, self.tables, Outbox(), Log(), self.metrics, clocks
+            worker_settings(),
+            SHOP,
+            self.tables,
+            RecordingPublisher(),
+            InMemoryLog(),
+            self.metrics,
+            clocks,
         )
         self.reporter = Reporter(self.worker, SHOP, self.tables, self.metrics, clocks)
 
@@ -43,7 +41,7 @@ class Reporting:
 async def test_a_report_holds_what_the_worker_has_done() -> None:
     reporting = Reporting()
     await reporting.worker.assign([0])
-    batch = fetched(*tastes(SHOP, customers=6))
+    batch = fetch(*labelled_shoppers(SHOP, customers=6))
     await reporting.worker.process([*batch, raw("browses", b"\xff", 99_999)])
     await reporting.worker.process(batch[:3])
     await reporting.worker.refresh()
@@ -66,7 +64,7 @@ async def test_a_report_holds_the_thresholds_of_the_model_and_the_place_of_the_s
     assert (fresh.threshold, fresh.candidate_floor, fresh.sweeping) == (None, None, False)
     assert fresh.oldest_record_seconds >= 0
     await reporting.worker.assign([0])
-    await reporting.worker.process(fetched(*tastes(SHOP, customers=30)))
+    await reporting.worker.process(fetch(*labelled_shoppers(SHOP, customers=30)))
     await reporting.worker.refresh()
     weights, known = reporting.worker.weights, reporting.reporter.status()
     assert weights.threshold is not None
@@ -79,7 +77,7 @@ async def test_events_and_batches_grow_from_report_to_report() -> None:
     seen = []
     for number in range(3):
         happened = purchase(f"p{number}"), assignment(f"a{number}", persona=SHOP.names[number])
-        await reporting.worker.process(fetched(*happened, first=2 * number))
+        await reporting.worker.process(fetch(*happened, first=2 * number))
         await reporting.reporter.report()
         status = await reporting.stored()
         seen.append((status.events, sum(status.change_counts), status.changes["assignment"]))

@@ -9,20 +9,13 @@ import pytest
 from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.sweep import Sweep
 from stream_persona.worker.worker import Worker
-from tests.support.builders import (
-    Outbox,
-    fetched,
-    purchase,
-    settled,
-    tastes,
-    worker,
-    worker_settings,
-)
+from tests.support.events import labelled_shoppers, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import SHOP, FakeClock, folded, turns
+from tests.support.workers import RecordingPublisher, fetch, settle, worker, worker_settings
 
 
-async def idle_shop(tables: MemoryTables, outbox: Outbox, idle: int = 40) -> Worker:
+async def idle_shop(tables: MemoryTables, outbox: RecordingPublisher, idle: int = 40) -> Worker:
     """Customers who bought before any was labelled, and then labelled ones."""
     working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
     await working.assign([0])
@@ -31,9 +24,9 @@ async def idle_shop(tables: MemoryTables, outbox: Outbox, idle: int = 40) -> Wor
         for n in range(idle)
         for i in range(30)
     ]
-    await working.process(fetched(*bought))
-    await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
-    await settled(working)
+    await working.process(fetch(*bought))
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=10), first=50_000))
+    await settle(working)
     return working
 
 
@@ -50,7 +43,7 @@ async def swept(working: Worker) -> int:
 
 
 async def test_idle_customers_are_named_once_the_model_knows_their_kind() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox)
     assert public(tables, "idle-000")["persona"] is None
     assert await swept(working) == 40 + 50
@@ -65,7 +58,7 @@ async def test_idle_customers_are_named_once_the_model_knows_their_kind() -> Non
 
 
 async def test_a_sweep_changes_nothing_of_what_is_folded() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox)
     before = folded(tables)
     await swept(working)
@@ -73,7 +66,7 @@ async def test_a_sweep_changes_nothing_of_what_is_folded() -> None:
 
 
 async def test_a_model_that_stands_still_is_not_swept_for_again() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox)
     await swept(working)
     sent = len(outbox.sent)
@@ -82,7 +75,7 @@ async def test_a_model_that_stands_still_is_not_swept_for_again() -> None:
 
 
 async def test_a_sweep_goes_on_where_it_was_when_a_partition_leaves() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox, idle=1_500)
     first = await working.sweep()
     await working.assign([])
@@ -94,30 +87,30 @@ async def test_a_sweep_goes_on_where_it_was_when_a_partition_leaves() -> None:
 
 
 async def test_live_events_after_a_sweep_go_on_from_its_revision() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox, idle=1)
     await swept(working)
     bought = [purchase(f"b{i}", customer="idle-000", categories=["parent"]) for i in range(200)]
-    await working.process(fetched(*bought, first=90_000))
+    await working.process(fetch(*bought, first=90_000))
     record = public(tables, "idle-000")
     assert record["revision"] == 3
     assert record["persona"] != "gamer"
 
 
 async def test_a_customer_who_is_new_while_the_model_moves_is_not_passed_by() -> None:
-    tables, outbox = FaultyTables(), Outbox()
+    tables, outbox = FaultyTables(), RecordingPublisher()
     working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
     await working.assign([0])
-    await working.process(fetched(*tastes(SHOP, customers=10), first=50_000))
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=10), first=50_000))
     gate = tables.hold("commit", times=1)
     first = asyncio.ensure_future(
-        working.process(fetched(purchase("f", customer="first"), first=70_000))
+        working.process(fetch(purchase("f", customer="first"), first=70_000))
     )
     bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(30)]
-    second = asyncio.ensure_future(working.process(fetched(*bought, first=80_000)))
+    second = asyncio.ensure_future(working.process(fetch(*bought, first=80_000)))
     await turns()  # the model that processed it knows nothing yet, and it waits to be written
     assert (gate.waiting, "new" in tables.states) == (1, False)
-    await settled(working)
+    await settle(working)
     sweeping = asyncio.ensure_future(swept(working))
     await turns()
     gate.open()

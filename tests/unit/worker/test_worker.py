@@ -11,28 +11,17 @@ from stream_persona.domain.slots import slot_of
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import (
-    DAY,
-    NOW,
-    Outbox,
-    assignment,
-    browse,
-    fetched,
-    purchase,
-    raw,
-    settled,
-    tastes,
-    worker,
-    worker_settings,
-)
+from tests.support.constants import DAY, NOW
+from tests.support.events import assignment, browse, labelled_shoppers, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import CHANGES, SHOP, assigned, changes, processed
+from tests.support.workers import RecordingPublisher, fetch, raw, settle, worker, worker_settings
 
 LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
 
 
 async def test_a_batch_is_stored_published_and_announced() -> None:
-    tables, outbox = await processed(fetched(purchase("p"), assignment("a")))
+    tables, outbox = await processed(fetch(purchase("p"), assignment("a")))
     assert (slot_of("category:food", fine=False), "category:food") in await tables.names()
     (change,) = changes(outbox)
     public = json.loads(await tables.public("c") or b"")
@@ -42,8 +31,8 @@ async def test_a_batch_is_stored_published_and_announced() -> None:
 
 
 async def test_a_message_that_cannot_be_read_goes_to_the_dead_letters_untouched() -> None:
-    bad = [raw("browses", b"\xff", 5), raw("purchases", None, 6), *fetched(purchase("p"), first=7)]
-    bad += fetched(assignment("a", persona="nobody"))
+    bad = [raw("browses", b"\xff", 5), raw("purchases", None, 6), *fetch(purchase("p"), first=7)]
+    bad += fetch(assignment("a", persona="nobody"))
     tables, outbox = await processed(bad)
     letters = [message for message in outbox.sent if message.topic == LETTERS]
     assert [(m.key, m.value) for m in letters[:2]] == [(b"key", b"\xff"), (b"key", None)]
@@ -57,24 +46,24 @@ async def test_a_message_that_cannot_be_read_goes_to_the_dead_letters_untouched(
 
 
 async def test_the_model_learns_and_predicts() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = await assigned(tables, outbox)
-    await working.process(fetched(*tastes(SHOP, customers=10)))
-    await settled(working)
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=10)))
+    await settle(working)
     new = [browse("b", customer="new")]
     bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(40)]
-    await working.process(fetched(*new, *bought, first=10_000))
+    await working.process(fetch(*new, *bought, first=10_000))
     distribution = json.loads(await tables.public("new") or b"")["distribution"]
     assert max(distribution, key=distribution.__getitem__) == "gamer"
     assert working.weights.customers == 50
 
 
 async def test_an_unavailable_server_ends_the_batch_unpublished() -> None:
-    tables, outbox = FaultyTables(), Outbox()
+    tables, outbox = FaultyTables(), RecordingPublisher()
     working = await assigned(tables, outbox)
     tables.fail("load", UnavailableError("Redis stayed away"))
     with pytest.raises(UnavailableError):
-        await working.process(fetched(purchase("p")))
+        await working.process(fetch(purchase("p")))
     assert not outbox.sent
 
 
@@ -87,7 +76,7 @@ def away_from_home(partitions: int) -> Event:
 async def test_an_event_off_its_home_is_forwarded_and_applied_there_under_its_first_position() -> (
     None
 ):
-    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), Outbox()
+    settings, tables, outbox = worker_settings(partitions=2), MemoryTables(), RecordingPublisher()
     event = away_from_home(2)
     working = worker(tables, outbox, SHOP, settings)
     await working.assign([0, 1])
@@ -104,19 +93,19 @@ async def test_an_event_off_its_home_is_forwarded_and_applied_there_under_its_fi
 
 
 async def test_a_poisoned_message_among_the_reroutes_does_not_stop_the_stream() -> None:
-    _, outbox = await processed([raw(REROUTES, b"{}", 1), *fetched(purchase("p"))])
+    _, outbox = await processed([raw(REROUTES, b"{}", 1), *fetch(purchase("p"))])
     assert outbox.values(LETTERS) == [b"{}"]
     assert len({change["change_id"] for change in changes(outbox)}) == 1
 
 
 async def test_the_cache_holds_what_is_being_written_and_some_more() -> None:
-    tables, outbox = MemoryTables(), Outbox()
+    tables, outbox = MemoryTables(), RecordingPublisher()
     working = worker(tables, outbox, SHOP, worker_settings(cached_customers=10))
     await working.assign([0])
     happened = [purchase("p", customer=f"c{i}") for i in range(50)]
-    await working.process(fetched(*happened))
-    await working.process(fetched(*happened))
+    await working.process(fetch(*happened))
+    await working.process(fetch(*happened))
     assert sum(len(owned.cache) for owned in working.partitions.held.values()) == 50
-    await working.process(fetched(purchase("q", NOW + 1), first=50))
+    await working.process(fetch(purchase("q", NOW + 1), first=50))
     assert sum(len(owned.cache) for owned in working.partitions.held.values()) == 10
     assert len(changes(outbox)) == 51

@@ -12,7 +12,7 @@ from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, char
 from stream_persona.api.dashboard.recorder import FRESH, SampleRecorder, StoredSamples
 from stream_persona.errors import UnavailableError
 from stream_persona.store.memory import MemoryTables
-from tests.support.said import change, posterior, told
+from tests.support.public_records import assigned_posterior, change, posterior
 
 #: The beginning of a bucket, in epoch ms.
 START = 1_764_000_000_000
@@ -97,8 +97,8 @@ def test_a_flow_is_from_one_persona_to_another_and_a_first_change_is_none() -> N
     for current, previous in (
         (posterior("student"), None),
         (posterior("student", 0.95), posterior("student", 0.8)),
-        (told("gamer"), posterior("student")),
-        (told("gamer"), posterior("student")),
+        (assigned_posterior("gamer"), posterior("student")),
+        (assigned_posterior("gamer"), posterior("student")),
         (UNSURE, posterior("student")),
     ):
         made.add(change("a", current, previous))

@@ -24,8 +24,10 @@ from stream_persona.model.weights import Weights
 from stream_persona.settings import Settings
 from stream_persona.store import worker_status
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import PERSONAS, shop
-from tests.support.said import change, judged, message, posterior, record, report, told
+from tests.support.constants import PERSONAS
+from tests.support.events import shop
+from tests.support.public_records import assigned_posterior, change, message, posterior, record
+from tests.support.reports import model_status, report
 
 UNSURE = posterior(None, 0.3)
 
@@ -70,7 +72,9 @@ def test_changes_are_counted_over_the_last_minute() -> None:
 
 
 def test_the_summary_counts_shoppers_by_persona_as_of_now() -> None:
-    population = counted(record("a"), record("b", UNSURE), record("c", told("student")))
+    population = counted(
+        record("a"), record("b", UNSURE), record("c", assigned_posterior("student"))
+    )
     population.apply(change("d", posterior("student")))
     assert overview.summarize(population.personas, ["parent", "student"]) == {
         "shoppers": 4, "ambiguous": 1, "ambiguous_share": 0.25, "assigned": 1,
@@ -97,8 +101,8 @@ async def test_a_snapshot_holds_no_shoppers_before_they_are_counted() -> None:
 
 async def test_a_snapshot_holds_the_recent_losses_of_all_models() -> None:
     models = [
-        judged(trials=4, loss=8.0, prior_loss=6.0, recent=2, recent_loss=3.0, recent_right=1),
-        judged("forest", trials=4, recent=4, recent_loss=5.0),
+        model_status(trials=4, loss=8.0, prior_loss=6.0, recent=2, recent_loss=3.0, recent_right=1),
+        model_status("forest", trials=4, recent=4, recent_loss=5.0),
     ]
     reports = await reported(report(at=now_ms(), models=models))
     snapshot = overview.take_snapshot(Population(), reports, None, PERSONAS)
@@ -158,10 +162,10 @@ def test_a_threshold_that_no_shopper_reaches_is_one() -> None:
 def test_a_persona_is_described_by_shoppers_trials_and_defining_features() -> None:
     bins = [Bin()] * BINS
     bins[8] = Bin(4, 3, 3_400_000)
-    current = judged(reliability=[bins, *([[Bin()] * BINS] * (len(PERSONAS) - 1))])
+    current = model_status(reliability=[bins, *([[Bin()] * BINS] * (len(PERSONAS) - 1))])
     model = CurrentModel(weights_of(), {"parent": 3})
     lifts = {"parent": [("category", "baby", 4.0)]}
-    population = counted(record("a"), record("b", told()), record("c", UNSURE))
+    population = counted(record("a"), record("b", assigned_posterior()), record("c", UNSURE))
     found = overview.describe_personas(shop(), model, population, current, lifts)
     parent, student = found["personas"][:2]
     assert (parent["shoppers"], parent["assigned"], parent["labelled"]) == (2, 1, 3)
@@ -176,7 +180,10 @@ def test_a_persona_is_described_by_shoppers_trials_and_defining_features() -> No
 
 
 async def test_the_model_is_described_with_its_workers_and_alarms_the_newest_first() -> None:
-    models = [judged(trials=2, alarms=[(10, 1), (30, 2)]), judged("forest", alarms=[(20, 9)])]
+    models = [
+        model_status(trials=2, alarms=[(10, 1), (30, 2)]),
+        model_status("forest", alarms=[(20, 9)]),
+    ]
     reports = await reported(
         report("v", now_ms(), models=models, sweeping=True, oldest_record_seconds=2.5),
         report("w", now_ms(), partitions=[3]),

@@ -17,8 +17,8 @@ from stream_persona.api.dashboard.population_scan import (
     WorkBudget,
 )
 from stream_persona.store.memory import MemoryTables
-from tests.support.builders import PERSONAS
-from tests.support.said import Json, change, posterior, record, told
+from tests.support.constants import PERSONAS
+from tests.support.public_records import Json, assigned_posterior, change, posterior, record
 
 UNSURE = posterior(None, 0.3)
 
@@ -68,12 +68,12 @@ def test_confidence_is_counted_in_bins_and_averaged() -> None:
 
 
 def test_the_certainty_of_an_assignment_is_no_confidence_of_the_model() -> None:
-    group = counted(record("a", told()), record("b", posterior(confidence=0.7))).personas.of(
-        "parent"
-    )
+    group = counted(
+        record("a", assigned_posterior()), record("b", posterior(confidence=0.7))
+    ).personas.of("parent")
     assert (group.shoppers, group.assigned, sum(group.bins)) == (2, 1, 1)
     assert group.mean_confidence == pytest.approx(0.7)
-    assert counted(record("a", told())).personas.of("parent").mean_confidence is None
+    assert counted(record("a", assigned_posterior())).personas.of("parent").mean_confidence is None
 
 
 def test_the_figures_before_a_first_pass_has_ended_are_of_those_counted_so_far() -> None:
@@ -116,7 +116,7 @@ def test_a_change_moves_a_shopper_from_the_previous_to_the_current_persona() -> 
     population = counted(record("a"), record("b", UNSURE))
     population.apply(change("b", posterior("student"), UNSURE))
     assert shoppers(population) == {"parent": 1, "student": 1}
-    population.apply(change("b", told("gamer"), posterior("student")))
+    population.apply(change("b", assigned_posterior("gamer"), posterior("student")))
     assert shoppers(population) == {"parent": 1, "gamer": 1}
     assert population.personas.assigned == 1
 
@@ -148,7 +148,12 @@ posteriors = st.sampled_from([None, *PERSONAS]).map(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), posteriors | st.just(told())), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), posteriors | st.just(assigned_posterior())),
+        max_size=30,
+    )
+)
 def test_moved_figures_are_those_of_a_new_pass(moves: list[tuple[str, Json]]) -> None:
     now = {name: posterior() for name in "abc"}
     population = counted(*(record(name, it) for name, it in now.items()))
@@ -191,7 +196,7 @@ def test_changes_that_come_while_a_pass_runs_are_right_in_the_mean_and_then_exac
 
 def test_ambiguous_shoppers_alone_are_queued() -> None:
     population = counted(
-        record("a", UNSURE), record("b"), record("c", told()),
+        record("a", UNSURE), record("b"), record("c", assigned_posterior()),
         record("d", UNSURE | {"source": "assigned"}),
     )  # fmt: skip
     assert queued(population) == ["a"]
@@ -200,7 +205,7 @@ def test_ambiguous_shoppers_alone_are_queued() -> None:
     assert first.distribution == UNSURE["distribution"]
 
 
-@pytest.mark.parametrize("now", [told(), posterior("student"), None])
+@pytest.mark.parametrize("now", [assigned_posterior(), posterior("student"), None])
 def test_a_shopper_who_is_assigned_named_or_deleted_leaves_the_queue_at_once(
     now: Json | None,
 ) -> None:
@@ -215,7 +220,7 @@ def test_a_shopper_who_leaves_while_a_pass_runs_is_not_queued_again_by_it(when: 
     population.begin_pass()
     if when == "after it is counted":
         population.count([record("a", UNSURE)])
-    population.apply(change("a", told(), UNSURE))
+    population.apply(change("a", assigned_posterior(), UNSURE))
     population.count([record("a", UNSURE)])  # as it was read before the change
     population.end_pass()
     assert queued(population) == []
@@ -224,8 +229,8 @@ def test_a_shopper_who_leaves_while_a_pass_runs_is_not_queued_again_by_it(when: 
 def test_a_shopper_who_becomes_ambiguous_again_while_a_pass_runs_is_queued_by_it() -> None:
     population = counted(record("a", UNSURE))
     population.begin_pass()
-    population.apply(change("a", told(), UNSURE))
-    population.apply(change("a", UNSURE, told()))
+    population.apply(change("a", assigned_posterior(), UNSURE))
+    population.apply(change("a", UNSURE, assigned_posterior()))
     population.count([record("a", UNSURE)])
     population.end_pass()
     assert queued(population) == ["a"]

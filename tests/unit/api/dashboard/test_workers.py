@@ -4,7 +4,7 @@ import pytest
 
 from stream_persona.api.dashboard.workers import ALIVE, Workers, quantile
 from stream_persona.store.worker_status import WorkerStatus
-from tests.support.said import report
+from tests.support.reports import report
 
 #: The API's wall clock in ms at its second 0.
 WALL = 1_764_000_000_000
