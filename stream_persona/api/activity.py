@@ -22,16 +22,16 @@ from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, m
 from stream_persona.domain.features import (
     EPOCH_BITS,
     EPOCH_HALF_LIVES,
+    compute_profiles,
     granule_weights,
     granules_of,
-    profiles,
 )
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS, WEIGHT_UNITS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.router import MessageRouter
-from stream_persona.pipeline.apply import APPLIED, Rules, clamped, draft_of
-from stream_persona.pipeline.messages import change_message
+from stream_persona.pipeline.apply import APPLIED, Rules, clamp_time, start_draft
+from stream_persona.pipeline.messages import encode_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,7 +98,7 @@ def answer(
     ``record`` has been published, and was read after ``found``.
     """
     counts, features = record.counts, taxonomy.features
-    evidence = float(profiles([counts], features).events[0])
+    evidence = float(compute_profiles([counts], features).events[0])
     counted = select_counted(customer_id, record, found.events, settings, taxonomy)
     shown = sorted(counted, key=lambda each: -each.at)[:MOST_EVENTS]
     weights = weigh(shown, counts, features)
@@ -136,7 +136,7 @@ def select_counted(
     }
     deliveries = [applied[at] for at in sorted(applied)]
     rules = Rules.of(taxonomy, Tokenizer(taxonomy))  # its own: no query adds names
-    draft = draft_of(0, customer_id, Record(deleted_at=record.deleted_at), ())
+    draft = start_draft(0, customer_id, Record(deleted_at=record.deleted_at), ())
     counted = [_count(each, draft, rules) for each in deliveries]
     return [each for each in reversed(counted) if each is not None]
 
@@ -148,13 +148,13 @@ def _count(delivery: Delivery, draft: Draft, rules: Rules) -> CountedEvent | Non
         return None
     quarters = draft.observed[-1].weights[EVENTS] if len(draft.observed) > before else 0
     event = cast("Behaviour", delivery.event)
-    return CountedEvent(event, delivery.kind, clamped(delivery, rules.max_future), quarters)
+    return CountedEvent(event, delivery.kind, clamp_time(delivery, rules.max_future), quarters)
 
 
 def weigh(events: Sequence[CountedEvent], counts: Counts, features: Features) -> list[float]:
     """Return what each event adds to the effective number of events, as of the record's clock.
 
-    It is the arithmetic of ``features.profiles``, so that a customer's weights sum to the evidence.
+    It is the arithmetic of ``compute_profiles``, so that a customer's weights sum to the evidence.
     """
     granules = granules_of(np.array([each.at for each in events], np.int64), features)
     section = counts.epoch - (granules >> EPOCH_BITS)
@@ -233,7 +233,7 @@ def select_posteriors(
     The record's own is the last one, whether the log has it yet or not. A log with later revisions
     is from before a deletion whose tombstone has not arrived.
     """
-    own = _change_decoder.decode(change_message(customer_id, record))
+    own = _change_decoder.decode(encode_change(customer_id, record))
     logged = _changes_since_deletion(messages)
     last = logged.get(own.revision, own)
     if max(logged, default=0) > own.revision or last.change_id != own.change_id:

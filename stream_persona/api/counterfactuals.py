@@ -16,7 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from stream_persona.domain.events import Behaviour, Browse, Item, Purchase
-from stream_persona.domain.features import Counts, Observation, Profiles, fold, profiles
+from stream_persona.domain.features import Counts, Observation, Profiles, compute_profiles, fold
 from stream_persona.domain.record import MILLION
 from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, SLOT_TYPE, SLOTS, WEIGHT_TYPE
 from stream_persona.domain.token_names import MAX_NAME
@@ -133,7 +133,7 @@ def find_counterfactuals(
 
 def _predict(counts: Counts, weights: Predictor, taxonomy: Taxonomy) -> tuple[int, ...]:
     """Predict the posterior in millionths, as it is published."""
-    return millionths(weights.probabilities(profiles([counts], taxonomy.features)))[0]
+    return millionths(weights.probabilities(compute_profiles([counts], taxonomy.features)))[0]
 
 
 def _keep_weighted(counts: Counts, weights: Predictor) -> Counts:
@@ -162,7 +162,7 @@ def _attempt(
         for row, (each, times) in enumerate(tried)
     ]
     folded = fold([counts] * len(tried), observed, taxonomy.features)
-    seen = profiles(folded, taxonomy.features)
+    seen = compute_profiles(folded, taxonomy.features)
     rows = zip(millionths(weights.probabilities(seen)), seen.events.tolist(), strict=True)
     return [
         _Attempt(each, times, after, distribution, evidence)
@@ -225,7 +225,7 @@ def _strongest_tokens(
 ) -> dict[int, tuple[str, str]]:
     """Find each persona's strongest tokens that have a name: slot -> feature and value."""
     slots = weights.weighted_slots
-    lead = _lead(slots, profiles([counts], taxonomy.features), weights)
+    lead = _lead(slots, compute_profiles([counts], taxonomy.features), weights)
     found: dict[int, tuple[str, str]] = {}
     for column in np.argsort(-lead, axis=0, kind="stable").T:
         named = (

@@ -16,7 +16,7 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.store.model_replica import following
+from stream_persona.store.model_replica import make_replica
 from stream_persona.store.shards import read_shards
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.predictor import Predictor
-    from stream_persona.model.shard import Part
+    from stream_persona.model.shard import Shard
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
 
@@ -61,8 +61,8 @@ class Reader:
         self._interval = settings.model_interval
         self._taxonomy = taxonomy
         self._tables = tables
-        self._parts: dict[int, tuple[bytes, Part]] = {}
-        self._follower = following(settings, taxonomy, tables)
+        self._parts: dict[int, tuple[bytes, Shard]] = {}
+        self._follower = make_replica(settings, taxonomy, tables)
         self._followed: dict[int, bytes] = {}
         self.names = TokenNames()
         self._names_read_at = -math.inf
@@ -73,7 +73,7 @@ class Reader:
         self.ready = False
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Shard]:
         """The shards of the model. They are never changed, only replaced."""
         return [part for _, part in self._parts.values()]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 
 from stream_persona.domain.binning import levels, price_band, quantity_band, size_band, words
 from stream_persona.domain.events import check_id
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import QueryError
 from stream_persona.model.classifier import profile_of
@@ -111,7 +111,7 @@ def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
 
 def known(counts: Counts, taxonomy: Taxonomy, name: Callable[[int], str]) -> Subject:
     """Describe a customer by their counts. Empty ones leave the prior alone to decide."""
-    return Subject(profiles([counts], taxonomy.features), name)
+    return Subject(compute_profiles([counts], taxonomy.features), name)
 
 
 def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:

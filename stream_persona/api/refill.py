@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from stream_persona.api.changes import RING
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.pipeline.messages import copy_of
+from stream_persona.pipeline.messages import encode_copy
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -46,7 +46,7 @@ async def refill(settings: Settings, feed: Feed) -> None:
     while True:
         try:
             async with asyncio.timeout(_SECONDS):
-                feed.precede([copy_of((raw.key or b"").decode(), raw.value)
+                feed.precede([encode_copy((raw.key or b"").decode(), raw.value)
                               for raw in await newest(settings, RING)])  # fmt: skip
         except (KafkaError, UnavailableError, OSError, TimeoutError, ValueError) as error:
             logger.warning("changes from before the start can't be read yet: %s", error)

@@ -51,12 +51,14 @@ def compare(
 
     from stream_persona.cli.terminal import print_json, progress
     from stream_persona.model import comparison
-    from stream_persona.model.river_adapter import specifications
+    from stream_persona.model.river_adapter import parse_specifications
     from stream_persona.store.blas import limit_blas_threads
 
     settings, taxonomy = load_configuration()
-    rivals = challenger or specifications(settings.challengers) or comparison.USUAL
-    models = comparison.contestants([settings.model, *rivals], taxonomy)
+    rivals = (
+        challenger or parse_specifications(settings.challengers) or comparison.DEFAULT_CHALLENGERS
+    )
+    models = comparison.make_contestants([settings.model, *rivals], taxonomy)
     limit_blas_threads()
     known = asyncio.run(load_examples(settings, taxonomy))
     with progress("customers evaluated", len(known) * len(models)) as advance:

@@ -13,7 +13,7 @@ from stream_persona.domain.events import (
     check_id,
     rfc3339,
 )
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.replay.files import FILE_BIT
@@ -87,7 +87,7 @@ def _describe_behaviour(
     record: Record, taxonomy: Taxonomy, tokenizer: Tokenizer, count: int
 ) -> dict[str, Any]:
     """Return the evidence and the heaviest tokens, decayed to the record's own clock."""
-    profile = profiles([record.counts], taxonomy.features)
+    profile = compute_profiles([record.counts], taxonomy.features)
     (evidence,) = profile.events.tolist()
     weights = profile.shares * evidence
     heaviest = np.argsort(-weights, kind="stable").tolist()

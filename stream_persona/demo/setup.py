@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from stream_persona.demo.embedded import PARTITIONS, free_port
-from stream_persona.domain.taxonomy import shipped
+from stream_persona.domain.taxonomy import shipped_path
 from stream_persona.settings import Settings, load_settings
 
 #: Seconds between two requests whether the API is ready.
@@ -25,7 +25,7 @@ def load_demo_settings(brokers: str, redis_url: str) -> Settings:
     settings = load_settings(
         brokers=brokers,
         redis_url=redis_url,
-        taxonomy=shipped("complete-journey"),
+        taxonomy=shipped_path("complete-journey"),
         partitions=PARTITIONS,
         declare_topics=False,  # the embedded broker makes a topic when it is first used
         metrics_port=0,

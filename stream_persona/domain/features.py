@@ -260,7 +260,7 @@ class Profiles:
         return Profiles(starts, middles, self.slots[at], self.shares[at], self.events[of])
 
 
-def profiles(counts: Sequence[Counts], features: Features) -> Profiles:
+def compute_profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     """Decay counts to their clocks: the input of predictions and of contributions to the model."""
     sizes, keys, values = join_columns(counts)
     rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-def runs(keys: Ints) -> tuple[Ints, Ints]:
+def find_runs(keys: Ints) -> tuple[Ints, Ints]:
     """Return the order that sorts keys, and where in it each distinct one begins."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -26,7 +26,7 @@ def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
     >>> [column.tolist() for column in sum_by_key(np.array([3, 1, 3]), np.array([10, 20, 30]))]
     [[1, 3], [20, 40]]
     """
-    order, starts = runs(keys)
+    order, starts = find_runs(keys)
     return keys[order[starts]], np.add.reduceat(values[order], starts)
 
 

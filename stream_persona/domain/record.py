@@ -33,7 +33,7 @@ class Label(Struct, frozen=True, array_like=True, gc=False):
     source: str | None = None
 
 
-class Posterior(Struct, frozen=True, array_like=True, gc=False):
+class PublishedPosterior(Struct, frozen=True, array_like=True, gc=False):
     """A customer's personas as published: probabilities in millionths, in the change's order."""
 
     persona: str | None
@@ -61,8 +61,8 @@ class PublishedChange(Struct, frozen=True, array_like=True, gc=False):
     evidence: int
     candidate_floor: int
     personas: tuple[str, ...]
-    previous: Posterior | None
-    current: Posterior
+    previous: PublishedPosterior | None
+    current: PublishedPosterior
     why: tuple[tuple[str, str, int], ...]
     model_version: str
     taxonomy_version: str

@@ -157,7 +157,7 @@ class Taxonomy(_Table):
         return int.from_bytes(hashlib.blake2b(facts.encode(), digest_size=2).digest())
 
 
-def shipped(name: str) -> Path:
+def shipped_path(name: str) -> Path:
     """Return the path of a taxonomy of this package: ``generic-shop`` or ``complete-journey``."""
     return Path(str(resources.files("stream_persona") / "taxonomies" / f"{name}.toml"))
 
@@ -168,7 +168,7 @@ def load(path: Path | None) -> Taxonomy:
     Raises:
         TaxonomyError: the file can't be read, or holds mistakes: each with its line.
     """
-    path = path or shipped("generic-shop")
+    path = path or shipped_path("generic-shop")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

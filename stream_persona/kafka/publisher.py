@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from aiokafka.producer.transaction_manager import PidAndEpoch
 
-    from stream_persona.pipeline.messages import Change
+    from stream_persona.pipeline.messages import ChangeMessage
     from stream_persona.settings import Settings
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Publisher(Protocol):
         """Send all, in order per key, and wait for the broker."""
         ...
 
-    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
         """Fence off earlier publishers of this partition's changes; then publish these.
 
         ``is_mine`` is called between the two. A worker that has been held up since it read the
@@ -86,7 +86,7 @@ class Publisher(Protocol):
         """
         ...
 
-    async def change(self, partition: int, changes: Sequence[Change]) -> None:
+    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         """Publish changes of an owned partition.
 
         Raises:
@@ -151,7 +151,7 @@ class KafkaPublisher:
             topics = ", ".join(sorted({message.topic for message in too_large}))
             raise UnavailableError(f"messages are larger than max.message.bytes of {topics}")
 
-    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
         """Fence, then publish; tried again as a whole while the broker is away.
 
         What was sent under the last epoch has ended before that: under this one it would come late.
@@ -164,7 +164,7 @@ class KafkaPublisher:
             self._epochs.begin(at, epoch)
             self._fenced.add(partition)
 
-    async def change(self, partition: int, changes: Sequence[Change]) -> None:
+    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         """Publish changes, in order."""
         if not changes:
             return
@@ -187,7 +187,7 @@ class KafkaPublisher:
         self._fenced.difference_update(partitions)
 
     async def _fence(
-        self, at: TopicPartition, changes: Sequence[Change], is_mine: IsMine
+        self, at: TopicPartition, changes: Sequence[ChangeMessage], is_mine: IsMine
     ) -> PidAndEpoch:
         """Return the partition's newest epoch, once the log has a marker of it."""
         messages = [Message(at.topic, name.encode(), v, (), at.partition) for name, v in changes]

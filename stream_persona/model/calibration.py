@@ -161,7 +161,7 @@ class Calibration:
         )
 
 
-def calibrated(
+def fit_calibration(
     panel: Sequence[Member],
     sums: Stacked,
     classes: Sequence[Any],

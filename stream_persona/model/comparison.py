@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Rows = Sequence[Sequence[float]]
 
 #: Challengers where neither the comparison nor the settings name any.
-USUAL: Final = (
+DEFAULT_CHALLENGERS: Final = (
     "river.naive_bayes:MultinomialNB",
     "river.naive_bayes:ComplementNB",
     "river.naive_bayes:BernoulliNB",
@@ -141,7 +141,7 @@ class Rival:
         return [self._learner.probabilities(example.profile) for example in asked]
 
 
-def contestants(
+def make_contestants(
     specifications: Sequence[str], taxonomy: Taxonomy
 ) -> dict[str, Callable[[], Contestant]]:
     """Return factories of contestants by name: the class prior, and what specifications name.

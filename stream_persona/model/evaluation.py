@@ -5,7 +5,7 @@ the answer (A. P. Dawid, "Statistical theory: the prequential approach", JRSS A,
 are River's, and so is the detector of drift (ADWIN: Bifet, Gavaldà, SDM 2007). Detectors and
 running means can't be unlearned: they hold numbers of trials and nothing of any customer, they
 may raise an alarm, and no prediction depends on them. What the figures are made of is kept as
-counts and sums as well (``Tally``): those of several workers add up.
+counts and sums as well (``QualityCounts``): those of several workers add up.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Prequential:
     def snapshot(self) -> Quality:
         """Return the figures as they are now."""
         any_trial = self.trials > 0
-        bins = pooled(self._reliability.values())
+        bins = pool_bins(self._reliability.values())
         return Quality(
             trials=self.trials,
             log_loss=self._loss.get() if any_trial else math.nan,
@@ -123,10 +123,10 @@ class Prequential:
             bins=tuple(bins),
         )
 
-    def tally(self) -> Tally:
+    def counts(self) -> QualityCounts:
         """Return the counts and sums as they are now."""
         trials, recent = self.trials, min(self.trials, WINDOW)
-        return Tally(
+        return QualityCounts(
             trials=trials,
             loss=self._loss.get() * trials,
             prior_loss=self._prior_loss.get() * trials,
@@ -174,7 +174,7 @@ class Bin(NamedTuple):
     confidence: int = 0
 
 
-class Tally(NamedTuple):
+class QualityCounts(NamedTuple):
     """The counts and sums that figures are made of; losses are summed, in nats.
 
     ``recent`` are the trials of the window. ``confusion`` counts by the persona that was named and
@@ -193,7 +193,7 @@ class Tally(NamedTuple):
     alarms: list[tuple[int, int]]
 
 
-def pooled(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
+def pool_bins(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
     """Add up the bins of several personas, or models, bin by bin."""
     return [Bin(*map(sum, zip(*same, strict=True))) for same in zip(*rows, strict=True)]
 

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stream_persona.model.calibration import Calibration, calibrated
+from stream_persona.model.calibration import Calibration, fit_calibration
 from stream_persona.model.classifier import PersonaClassifier, seeds
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ModelFitter:
         version = hashlib.blake2b(total.canonical(), digest_size=8).hexdigest()
         self._inputs = _Inputs(version, {member.key: member for member in panel})
         if calibrate:
-            self._calibration = calibrated(
+            self._calibration = fit_calibration(
                 panel, stacked, taxonomy.names, self._seeds,
                 precision=policy.target_precision, coverage=policy.candidate_coverage,
             )  # fmt: skip

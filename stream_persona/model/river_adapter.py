@@ -94,12 +94,12 @@ class Learner:
 def refold(learner: Learner, examples: Iterable[Example]) -> Learner:
     """Return a learner of exactly these examples, whatever their order and what it was before."""
     fresh = learner.fresh()
-    for example in in_order(examples):
+    for example in sort_by_hash(examples):
         fresh.learn(example.persona, example.profile)
     return fresh
 
 
-def in_order(examples: Iterable[Example]) -> list[Example]:
+def sort_by_hash(examples: Iterable[Example]) -> list[Example]:
     """Sort examples by a hash of their customers' ids: an order that depends on the set alone.
 
     Ids themselves may come in groups (by country, by age), which misleads classifiers that learn
@@ -148,7 +148,7 @@ def normalise(row: Sequence[float]) -> tuple[float, ...]:
     return tuple(p / total for p in kept)
 
 
-def specifications(text: str) -> tuple[str, ...]:
+def parse_specifications(text: str) -> tuple[str, ...]:
     """Split a list at its commas, but not at those in parentheses; leave out what comes twice."""
     parts, depth = [""], 0
     for letter in text:

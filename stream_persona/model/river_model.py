@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_persona.errors import SettingsError
-from stream_persona.model.river_adapter import Learner, classifier, in_order, refold
+from stream_persona.model.river_adapter import Learner, classifier, refold, sort_by_hash
 from stream_persona.model.statistics import contribution
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]
     Raises:
         SettingsError: there is no such classifier, or it can't learn the examples.
     """
-    known = in_order(examples)
+    known = sort_by_hash(examples)
     untrained = Learner(classifier(specification), personas)
     try:
         learner = refold(untrained, known)

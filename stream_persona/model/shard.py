@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream_persona.domain import record_codec
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import PersonaClassifier
@@ -31,7 +31,7 @@ _packed = msgspec.msgpack.Decoder(tuple[bytes, list[tuple[int, str, bytes]]])
 
 
 @dataclass(slots=True)
-class Part:
+class Shard:
     """One partition's share of the model: its sums, and its panel members by key."""
 
     sums: PersonaClassifier = field(default_factory=PersonaClassifier)
@@ -54,7 +54,7 @@ def members(
 ) -> dict[int, Member]:
     """Make panel members of ``(key, label, record)``, by key; those of ``before`` stay if equal."""
     before = before or {}
-    seen = profiles([record.counts for _, _, record in known], taxonomy.features)
+    seen = compute_profiles([record.counts for _, _, record in known], taxonomy.features)
     found = {}
     for row, (key, label, _) in enumerate(known):
         member = Member(key, key % FOLDS, label, seen.row(row))
@@ -77,7 +77,7 @@ def pack(
     return msgspec.msgpack.encode((PersonaClassifier.compress(canonical), entries)), stamp
 
 
-def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
+def unpack(blob: bytes, taxonomy: Taxonomy, before: Shard | None = None) -> Shard:
     """Decode what ``pack`` encoded; members of ``before`` stay if they are equal."""
     sums, entries = _packed.decode(blob)
     stored = record_codec.decode_counts_and_labels(
@@ -85,10 +85,10 @@ def unpack(blob: bytes, taxonomy: Taxonomy, before: Part | None = None) -> Part:
     )
     known = [(k, label, record) for (k, label, _), record in zip(entries, stored, strict=True)]
     panel = members(known, taxonomy, before.panel if before else None)
-    return Part(PersonaClassifier.from_bytes(sums), panel)
+    return Shard(PersonaClassifier.from_bytes(sums), panel)
 
 
-def merged(shards: Sequence[Part]) -> tuple[PersonaClassifier, list[Member]]:
+def merge_shards(shards: Sequence[Shard]) -> tuple[PersonaClassifier, list[Member]]:
     """Merge shards to the sums of all of them and the members of all their panels."""
     total = PersonaClassifier()
     for shard in shards:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles, log_share
-from stream_persona.domain.grouping import merge_by_key, runs
+from stream_persona.domain.grouping import find_runs, merge_by_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def customer_key(customer_id: str) -> int:
 
 def contribution(profile: Profiles, fold: int = 0) -> Contribution:
     """Return the contribution of a profile of one row."""
-    return Contributions.of(profile, [fold]).apart()[0]
+    return Contributions.of(profile, [fold]).split_rows()[0]
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Contributions:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Contribution]) -> Self:
-        """Put single contributions into columns; ``apart`` undoes it."""
+        """Put single contributions into columns; ``split_rows`` undoes it."""
         return cls(
             np.array([part.fold for part in parts], np.int64),
             np.array([part.events for part in parts], np.int64),
@@ -101,7 +101,7 @@ class Contributions:
             np.concatenate([part.moments for part in parts], axis=1),
         )
 
-    def apart(self) -> list[Contribution]:
+    def split_rows(self) -> list[Contribution]:
         """Return each row on its own."""
         ends = np.concatenate(([0], np.cumsum(self.sizes))).tolist()
         return [
@@ -263,7 +263,7 @@ class Sums:
         keys = np.concatenate([keys for keys, _ in self._pending])
         moments = np.concatenate([moments for _, moments in self._pending], axis=1)
         self._pending, self._pending_tokens = [], 0
-        order, starts = runs(keys)
+        order, starts = find_runs(keys)
         # Row by row: numpy takes longer for all of them at once.
         moments = np.stack([np.add.reduceat(row[order], starts) for row in moments])
         keys, moments = merge_by_key(self._keys, self._moments, keys[order[starts]], moments)

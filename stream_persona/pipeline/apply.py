@@ -82,7 +82,7 @@ class Draft(Struct, gc=False):
             return REDELIVERED
         self.positions[delivery.source] = delivery.offset + 1
         self.applied = True
-        at, kind = clamped(delivery, rules.max_future), delivery.kind
+        at, kind = clamp_time(delivery, rules.max_future), delivery.kind
         if kind == DELETION:
             self._forget(at, rules)
         elif self.deleted_at and at <= self.deleted_at:
@@ -119,7 +119,7 @@ class Draft(Struct, gc=False):
         if self.label is not None and self.label.at <= at:
             self.label = None
         for past in self.behaviour:
-            if (when := clamped(past, rules.max_future)) > at:
+            if (when := clamp_time(past, rules.max_future)) > at:
                 self._observe(past, when, rules)
 
     def _assign(self, event: Assignment, at: int) -> None:
@@ -136,7 +136,7 @@ class Draft(Struct, gc=False):
         )  # fmt: skip
 
 
-def draft_of(row: int, customer_id: str, record: Record, past: Iterable[Delivery]) -> Draft:
+def start_draft(row: int, customer_id: str, record: Record, past: Iterable[Delivery]) -> Draft:
     """Begin a draft of a record; ``past`` are the events applied to it before, where needed."""
     return Draft(
         row, customer_id, record, record, record.label, record.deleted_at,
@@ -159,7 +159,7 @@ def apply_all(
         draft = drafts.get(name)
         if draft is None:
             past = histories.get(name, ())
-            draft = draft_of(len(drafts), name, records.get(name) or Record(), past)
+            draft = start_draft(len(drafts), name, records.get(name) or Record(), past)
             drafts[name] = draft
         effect = draft.apply(delivery, rules)
         effects[effect] += 1
@@ -181,7 +181,7 @@ def fold_all(drafts: Sequence[Draft], features: Features) -> dict[str, Record]:
     }
 
 
-def clamped(delivery: Delivery, max_future: int) -> int:
+def clamp_time(delivery: Delivery, max_future: int) -> int:
     """Event time; the arrival where it claims to be over ``policy.max_future_seconds`` later.
 
     One bad clock must not age everything else that is known of a customer. A time that is so wrong

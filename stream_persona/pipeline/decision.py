@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.domain.record import MILLION, Posterior, PublishedChange, Record
+from stream_persona.domain.record import MILLION, PublishedChange, PublishedPosterior, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,11 +96,13 @@ def decide(
     )
 
 
-def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> Posterior:
+def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> PublishedPosterior:
     """The label where one holds; else the name chosen, if there is confidence enough for it."""
     label, distribution, policy = record.active_label(), belief.distribution, taxonomy.policy
     if label is not None and label in taxonomy.names:
-        return Posterior(label, MILLION, ambiguous=False, assigned=True, distribution=distribution)
+        return PublishedPosterior(
+            label, MILLION, ambiguous=False, assigned=True, distribution=distribution
+        )
     held = _held_name(record.published, taxonomy.names)
     dwells = _dwells(record, policy)
     name, confidence = _choose_name(distribution, taxonomy.names, held, policy, dwells=dwells)
@@ -109,10 +111,12 @@ def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> Pos
         confidence, belief.evidence, threshold, policy, named=name == held
     ):
         confidence = max(distribution)
-        return Posterior(
+        return PublishedPosterior(
             None, confidence, ambiguous=True, assigned=False, distribution=distribution
         )
-    return Posterior(name, confidence, ambiguous=False, assigned=False, distribution=distribution)
+    return PublishedPosterior(
+        name, confidence, ambiguous=False, assigned=False, distribution=distribution
+    )
 
 
 def _held_name(published: PublishedChange | None, personas: tuple[str, ...]) -> str | None:
@@ -163,7 +167,7 @@ def is_ambiguous(
     return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def _named_since(published: PublishedChange | None, current: Posterior, at: int) -> int:
+def _named_since(published: PublishedChange | None, current: PublishedPosterior, at: int) -> int:
     """The event time from which the last name holds; 0 before the first."""
     if published is not None and current.persona in {None, published.current.persona}:
         return published.since
@@ -178,7 +182,7 @@ def _candidate_floor(belief: Belief, taxonomy: Taxonomy) -> int:
     return round(MILLION * measured)
 
 
-def _has_moved(published: PublishedChange, current: Posterior, taxonomy: Taxonomy) -> bool:
+def _has_moved(published: PublishedChange, current: PublishedPosterior, taxonomy: Taxonomy) -> bool:
     """Whether another persona or state is to be published, or a step of confidence."""
     last = published.current
     return (
@@ -192,7 +196,7 @@ def _has_moved(published: PublishedChange, current: Posterior, taxonomy: Taxonom
 
 def _find_cause(
     published: PublishedChange | None,
-    current: Posterior,
+    current: PublishedPosterior,
     record: Record,
     personas: tuple[str, ...],
     cause: Cause,
@@ -209,14 +213,16 @@ def _find_cause(
     return cause
 
 
-def _align(published: PublishedChange, personas: tuple[str, ...]) -> Posterior:
+def _align(published: PublishedChange, personas: tuple[str, ...]) -> PublishedPosterior:
     """Put the last published distribution into the order of today's personas."""
     last = published.current
     if published.personas == personas:
         return last
     known = dict(zip(published.personas, last.distribution, strict=True))
     distribution = tuple(known.get(persona, 0) for persona in personas)
-    return Posterior(last.persona, last.confidence, last.ambiguous, last.assigned, distribution)
+    return PublishedPosterior(
+        last.persona, last.confidence, last.ambiguous, last.assigned, distribution
+    )
 
 
 def find_candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:

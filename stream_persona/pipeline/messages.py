@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from stream_persona.domain.events import encode, rfc3339
-from stream_persona.domain.record import MILLION, Posterior, PublishedChange, Record
+from stream_persona.domain.record import MILLION, PublishedChange, PublishedPosterior, Record
 from stream_persona.pipeline.decision import CAUSES, find_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: A customer and the value of a change; None is a tombstone.
-Change = tuple[str, bytes | None]
+ChangeMessage = tuple[str, bytes | None]
 
 
-def copy_of(customer_id: str, change: bytes | None) -> bytes:
+def encode_copy(customer_id: str, change: bytes | None) -> bytes:
     """Encode the pub/sub copy of a change; that of a tombstone names its customer."""
     return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
 
@@ -46,12 +46,12 @@ def encode_messages(customer_id: str, record: Record) -> tuple[bytes, bytes]:
     )
 
 
-def change_message(customer_id: str, record: Record) -> bytes:
+def encode_change(customer_id: str, record: Record) -> bytes:
     """Encode a record's last change for ``persona-changes``: the same bytes every time."""
     return encode_messages(customer_id, record)[0]
 
 
-def public_record(customer_id: str, published: PublishedChange) -> bytes:
+def encode_public_record(customer_id: str, published: PublishedChange) -> bytes:
     """Encode the value of ``persona:<customer_id>``: the last change, for lookups."""
     return encode_messages(customer_id, Record(published=published))[1]
 
@@ -103,7 +103,7 @@ def _public_json(customer_id: str, published: PublishedChange, shared: _Shared) 
     })  # fmt: skip
 
 
-def _posterior_json(posterior: Posterior, personas: Sequence[str]) -> dict[str, Any]:
+def _posterior_json(posterior: PublishedPosterior, personas: Sequence[str]) -> dict[str, Any]:
     return {
         "persona": posterior.persona,
         "confidence": posterior.confidence / MILLION,

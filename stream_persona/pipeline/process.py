@@ -16,7 +16,7 @@ from stream_persona.pipeline.apply import (
     Draft,
     Rules,
     apply_all,
-    clamped,
+    clamp_time,
     fold_all,
     whole_milliseconds,
 )
@@ -31,7 +31,7 @@ from stream_persona.pipeline.types import (
     LateDeletion,
     ModelUpdate,
     Outcome,
-    Trial,
+    PrequentialTrial,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def find_late_deletions(
         record = records.get(delivery.event.customer_id)
         if record is None:
             continue
-        at = clamped(delivery, whole_milliseconds(taxonomy.policy.max_future_seconds))
+        at = clamp_time(delivery, whole_milliseconds(taxonomy.policy.max_future_seconds))
         known = found.get(delivery.event.customer_id)
         is_new = record.positions.get(delivery.source, 0) <= delivery.offset
         if is_new and record.deleted_at < at < record.counts.clock:
@@ -143,7 +143,7 @@ def _find_trials(
     folded: Mapping[str, Record],
     predicted: Predictions,
     taxonomy: Taxonomy,
-) -> list[Trial]:
+) -> list[PrequentialTrial]:
     """Find the customers who were just assigned another persona, each with its prediction."""
     assigned = {
         draft.customer_id
@@ -152,7 +152,7 @@ def _find_trials(
         and _is_new_example(draft.before, folded[draft.customer_id], taxonomy)
     }  # fmt: skip
     return [
-        Trial(
+        PrequentialTrial(
             name,
             predicted.records[row].active_label() or "",
             predicted.inputs.row(row),
@@ -172,7 +172,7 @@ def _conclude(
     changes: Mapping[str, PublishedChange],
     drafts: Sequence[Draft] = (),
     updates: Sequence[ModelUpdate] = (),
-    trials: Sequence[Trial] = (),
+    trials: Sequence[PrequentialTrial] = (),
     counts: EventCounts = _NO_EVENTS,
 ) -> Outcome:
     """Put changes into their records, encode them after the tombstones, and sum everything up."""
@@ -198,7 +198,7 @@ __all__ = [
     "LateDeletion",
     "ModelUpdate",
     "Outcome",
-    "Trial",
+    "PrequentialTrial",
     "apply_events",
     "find_late_deletions",
     "process_batch",

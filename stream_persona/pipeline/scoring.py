@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from stream_persona.domain.features import Profiles, profiles
+from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.model.explain import reasons
 from stream_persona.pipeline.decision import Belief, decide, millionths
 
@@ -43,7 +43,7 @@ def predict(records: Mapping[str, Record], predictor: Predictor, taxonomy: Taxon
         if len(record.counts) or record.label is not None
     }
     found = list(known.values())
-    seen = profiles([record.counts for record in found], taxonomy.features)
+    seen = compute_profiles([record.counts for record in found], taxonomy.features)
     none = np.empty((0, len(taxonomy.names)))
     return Predictions(list(known), found, seen, predictor.probabilities(seen) if found else none)
 

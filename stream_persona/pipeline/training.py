@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.model.statistics import FOLDS, Contributions, customer_key
 from stream_persona.pipeline.types import ModelUpdate
 
@@ -39,7 +39,7 @@ def derive_signed(
     if not known:
         return []
     keys = [customer_key(name) for name, _, _ in known]
-    parts = compute_contributions([record for _, record, _ in known], keys, taxonomy).apart()
+    parts = compute_contributions([record for _, record, _ in known], keys, taxonomy).split_rows()
     return [
         ModelUpdate(name, record.active_label() or "", part, sign)
         for (name, record, sign), part in zip(known, parts, strict=True)
@@ -50,5 +50,5 @@ def compute_contributions(
     records: Sequence[Record], keys: Sequence[int], taxonomy: Taxonomy
 ) -> Contributions:
     """Compute what training examples add to the model; ``keys`` are their customers'."""
-    seen = profiles([record.counts for record in records], taxonomy.features)
+    seen = compute_profiles([record.counts for record in records], taxonomy.features)
     return Contributions.of(seen, [key % FOLDS for key in keys])

@@ -57,7 +57,7 @@ class ModelUpdate:
 
 
 @dataclass(slots=True)
-class Trial:
+class PrequentialTrial:
     """A customer who was assigned a persona, as predicted before the model learned of it.
 
     ``profile`` has one row; ``probabilities`` are in the taxonomy's order.
@@ -104,7 +104,7 @@ class Outcome:
     public_records: dict[str, bytes | None] = field(default_factory=dict)
     model_updates: Sequence[ModelUpdate] = ()
     causes: Sequence[int] = ()
-    trials: Sequence[Trial] = ()
+    trials: Sequence[PrequentialTrial] = ()
     applied: tuple[int, ...] = EventCounts().applied
     duplicates: int = 0
     dropped: int = 0

@@ -26,11 +26,11 @@ from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
-from stream_persona.pipeline.messages import copy_of
-from stream_persona.store.model_replica import following
+from stream_persona.pipeline.messages import encode_copy
+from stream_persona.store.model_replica import make_replica
 from stream_persona.store.outbox import unpublished
 from stream_persona.store.repository import RecordCache, load
-from stream_persona.store.shards import fold_part, panel, read_shards, save_part
+from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
 from stream_persona.store.tables import is_mine
 from stream_persona.store.writes import write_of
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from stream_persona.kafka.log_reader import History
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.model.predictor import Predictor
-    from stream_persona.pipeline.messages import Change
+    from stream_persona.pipeline.messages import ChangeMessage
     from stream_persona.pipeline.process import Delivery, Outcome
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
@@ -214,14 +214,14 @@ class Replay:
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
-            sums, taught = await fold_part(self._tables, partition, self._taxonomy)
+            sums, taught = await fold_shard(self._tables, partition, self._taxonomy)
             share = panel_share(self._settings.partitions)
             known = await panel(self._tables, taught, share, self._taxonomy)
-            await save_part(self._tables, claim, sums, known, self._taxonomy)
+            await publish_shard(self._tables, claim, sums, known, self._taxonomy)
         stamps = await self._tables.stamps(range(self._settings.partitions))
         stored, _ = await read_shards(self._tables, stamps, {}, self._taxonomy)
         parts = [part for _, part in stored.values()]
-        follower = following(self._settings, self._taxonomy, self._tables)
+        follower = make_replica(self._settings, self._taxonomy, self._tables)
         await follower.follow(parts, changed=True)
         weights = follower.weights
         if self._claims:
@@ -246,6 +246,6 @@ class Replay:
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
 
-    async def _announce(self, changes: Sequence[Change]) -> None:
-        await self._tables.announce([copy_of(*change) for change in changes])
+    async def _announce(self, changes: Sequence[ChangeMessage]) -> None:
+        await self._tables.announce([encode_copy(*change) for change in changes])
         self.summary.published += len(changes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.features import profiles
-from stream_persona.model.river_adapter import Example, in_order
+from stream_persona.domain.features import compute_profiles
+from stream_persona.model.river_adapter import Example, sort_by_hash
 from stream_persona.pipeline import training
 from stream_persona.store import repository
 
@@ -41,7 +41,7 @@ async def read(
             records = await repository.load_training_examples(tables, chunk, taxonomy)
             found += examples(records, taxonomy)
             progress(len(chunk))
-    return in_order(found)
+    return sort_by_hash(found)
 
 
 def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
@@ -49,7 +49,7 @@ def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]
     known = {
         c: record for c, record in records.items() if training.is_training_example(record, taxonomy)
     }
-    seen = profiles([record.counts for record in known.values()], taxonomy.features)
+    seen = compute_profiles([record.counts for record in known.values()], taxonomy.features)
     return [
         Example(
             customer,

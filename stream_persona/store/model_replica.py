@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.river_adapter import ADDITIVE
 from stream_persona.model.river_model import fit
-from stream_persona.model.shard import merged
+from stream_persona.model.shard import merge_shards
 from stream_persona.store import examples
 from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.duty_cycle import DutyCycle
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.river_model import RiverPredictor
-    from stream_persona.model.shard import Part
+    from stream_persona.model.shard import Shard
     from stream_persona.model.weights import Weights
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -35,7 +35,7 @@ AT_REST_DUTY_CYCLE: Final = 1 / 8
 REFOLD_DUTY_CYCLE: Final = 1 / 10
 
 
-class Follower:
+class ModelReplica:
     """A replica of the package's own model.
 
     It derives weights from all shards. While these keep moving, the calibration lags behind; once
@@ -65,7 +65,7 @@ class Follower:
         """Whether the weights and their calibration are those of the shards last given."""
         return not self._moved and self._fitter.settled
 
-    async def follow(self, shards: Sequence[Part], *, changed: bool) -> bool:
+    async def follow(self, shards: Sequence[Shard], *, changed: bool) -> bool:
         """Derive new weights if the shards have changed and it is time; whether it did.
 
         ``shards`` are those of all partitions; ``changed`` is whether they have changed since
@@ -76,7 +76,7 @@ class Follower:
         if not (calibrate or self._may_derive(changed=changed)):
             return False
         self._moved, began = False, self._clock()
-        total, panel = merged(shards)
+        total, panel = merge_shards(shards)
         await asyncio.to_thread(self._fitter.update, total, panel, calibrate=calibrate)
         self._record(self._clock() - began, calibrated=calibrate)
         return True
@@ -95,8 +95,8 @@ class Follower:
             self._calibrating_at_rest.record(seconds)
 
 
-class ForeignFollower:
-    """A replica of the River classifier in ``settings.model``; used as a ``Follower`` is.
+class RiverReplica:
+    """A replica of the River classifier in ``settings.model``; used as a ``ModelReplica`` is.
 
     It is folded from the labelled customers' records. The shards of the package's own model go on
     being published beside it: they change whenever a labelled customer does, and only then is there
@@ -121,7 +121,7 @@ class ForeignFollower:
         self.weights: RiverPredictor = fit(self._specification, (), taxonomy.names)
         self.labelled: dict[str, int] = {}
 
-    async def follow(self, shards: Sequence[Part], *, changed: bool) -> bool:  # noqa: ARG002
+    async def follow(self, shards: Sequence[Shard], *, changed: bool) -> bool:  # noqa: ARG002
         """Fold again if the shards have changed and it is time; whether the weights are new.
 
         The records are at least as new as the shards of the caller, so once nothing moves any more,
@@ -145,12 +145,12 @@ class ForeignFollower:
         return self.weights.version != before
 
 
-def following(
+def make_replica(
     settings: Settings,
     taxonomy: Taxonomy,
     tables: Tables,
     clock: Callable[[], float] = time.monotonic,
-) -> Follower | ForeignFollower:
+) -> ModelReplica | RiverReplica:
     """Make the replica of the model in the settings; from now on BLAS has one thread.
 
     Raises:
@@ -158,5 +158,5 @@ def following(
     """
     limit_blas_threads()
     if settings.model == ADDITIVE:
-        return Follower(taxonomy, clock)
-    return ForeignFollower(settings, taxonomy, tables, clock)
+        return ModelReplica(taxonomy, clock)
+    return RiverReplica(settings, taxonomy, tables, clock)

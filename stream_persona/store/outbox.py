@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_persona.pipeline.messages import change_message
+from stream_persona.pipeline.messages import encode_change
 from stream_persona.store.repository import load
 
 if TYPE_CHECKING:
@@ -25,5 +25,5 @@ async def unpublished(
         if record.deleted_at and (record.published is None or record.published.revision == 1):
             found.append((name, None))  # before the first change since
         if record.published is not None:
-            found.append((name, change_message(name, record)))
+            found.append((name, encode_change(name, record)))
     return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.shard import Part
+    from stream_persona.model.shard import Shard
     from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
 
@@ -28,9 +28,9 @@ _REBUILD_CHUNK: Final = 2_000
 async def read_shards(
     tables: Tables,
     stamps: Mapping[int, bytes],
-    known: Mapping[int, tuple[bytes, Part]],
+    known: Mapping[int, tuple[bytes, Shard]],
     taxonomy: Taxonomy,
-) -> tuple[dict[int, tuple[bytes, Part]], bool]:
+) -> tuple[dict[int, tuple[bytes, Shard]], bool]:
     """Read the published shards of the partitions in ``stamps``, with their stamps.
 
     ``known`` holds the shards last read. Only those whose stamp has moved are read again; those of
@@ -50,7 +50,7 @@ async def read_shards(
     return found, bool(moved) or len(found) < len(known)
 
 
-async def fold_part(
+async def fold_shard(
     tables: Tables, partition: int, taxonomy: Taxonomy
 ) -> tuple[PersonaClassifier, dict[str, int]]:
     """Fold a partition's sums from its labelled customers' records.
@@ -73,7 +73,7 @@ async def fold_part(
     return sums, labelled
 
 
-def teach(
+def update_sums(
     sums: PersonaClassifier, labelled: dict[str, int], model_updates: Sequence[ModelUpdate]
 ) -> None:
     """Apply model updates to sums, and to the keys of the customers in them."""
@@ -98,7 +98,7 @@ async def panel(
     return [(labelled[name], record.active_label() or "", record) for name, record in known.items()]
 
 
-async def save_part(
+async def publish_shard(
     tables: Tables,
     claim: Claim,
     sums: PersonaClassifier,

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import msgspec
 from msgspec import Struct
 
-from stream_persona.model.evaluation import ALARMS, BINS, Bin, Tally, calibration_error, pooled
+from stream_persona.model.evaluation import (
+    ALARMS,
+    BINS,
+    Bin,
+    QualityCounts,
+    calibration_error,
+    pool_bins,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +31,7 @@ CURRENT: Final = "current"
 
 
 class ModelStatus(Struct):
-    """How good one model's predictions were: its name and its ``evaluation.Tally``.
+    """How good one model's predictions were: its name and its ``evaluation.QualityCounts``.
 
     ``alarms`` are pairs of epoch ms and number of the trial. ``failure`` is empty, or the reason
     why the model has been taken out.
@@ -43,7 +50,7 @@ class ModelStatus(Struct):
     failure: str = ""
 
     @classmethod
-    def of(cls, name: str, tally: Tally, failure: str = "") -> ModelStatus:
+    def of(cls, name: str, tally: QualityCounts, failure: str = "") -> ModelStatus:
         """Make the status of the model of this name."""
         return cls(name, *tally, failure)
 
@@ -142,7 +149,9 @@ def add_models(one: ModelStatus, other: ModelStatus) -> ModelStatus:
             [a + b for a, b in zip(*rows, strict=True)]
             for rows in zip(one.confusion, other.confusion, strict=True)
         ],
-        reliability=[pooled(bins) for bins in zip(one.reliability, other.reliability, strict=True)],
+        reliability=[
+            pool_bins(bins) for bins in zip(one.reliability, other.reliability, strict=True)
+        ],
         alarms=sorted([*one.alarms, *other.alarms])[-ALARMS:],
         failure=max(one.failure, other.failure),
     )
@@ -152,7 +161,7 @@ def figures(model: ModelStatus) -> Figures:
     """Compute the figures of a model; River's metrics over the same trials are the same."""
     counted = sum(map(sum, model.confusion))
     right = sum(row[at] for at, row in enumerate(model.confusion))
-    bins = pooled(model.reliability)
+    bins = pool_bins(model.reliability)
     return Figures(
         trials=model.trials,
         log_loss=_divide(model.loss, model.trials),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.pipeline.messages import Change
+    from stream_persona.pipeline.messages import ChangeMessage
     from stream_persona.pipeline.process import ModelUpdate, Outcome
 
 
@@ -24,7 +24,7 @@ class Share:
     write: Write
     records: dict[str, Record] = field(default_factory=dict)
     model_updates: list[ModelUpdate] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[ChangeMessage] = field(default_factory=list)
 
     def add_record(self, customer: str, record: Record, blob: bytes) -> None:
         """Add a customer's new record; a mere deletion marker replaces the record."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from stream_persona.client.models import Change
     from stream_persona.kafka.publisher import IsMine
-    from stream_persona.pipeline.messages import Change as ChangeMessage
+    from stream_persona.pipeline.messages import ChangeMessage
 
 
 class DeadLetter(NamedTuple):

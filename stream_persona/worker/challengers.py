@@ -20,8 +20,8 @@ from stream_persona.model.river_adapter import (
     Example,
     Learner,
     classifier,
-    in_order,
-    specifications,
+    parse_specifications,
+    sort_by_hash,
 )
 from stream_persona.store import examples
 from stream_persona.store.duty_cycle import DutyCycle
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.river_adapter import Classifier
-    from stream_persona.pipeline.process import ModelUpdate, Trial
+    from stream_persona.pipeline.process import ModelUpdate, PrequentialTrial
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
@@ -67,7 +67,7 @@ class Challenger:
         """The number of customers that it has learned."""
         return len(self._learned)
 
-    def judge(self, trial: Trial | Example, at: int = 0) -> bool | None:
+    def judge(self, trial: PrequentialTrial | Example, at: int = 0) -> bool | None:
         """Predict a trial, evaluate the prediction, and learn from the trial.
 
         A customer who was learned with this persona before (a fold was quicker) is no test.
@@ -87,12 +87,12 @@ class Challenger:
         return self.quality.judge(trial.persona, row, at)
 
     def refold(self, known: Iterable[Example]) -> None:
-        """Learn exactly these customers anew, in the order of ``in_order``."""
+        """Learn exactly these customers anew, in the order of ``sort_by_hash``."""
         if self.failure:
             return
         fresh, learned = self._learner.fresh(), dict[str, str]()
         try:
-            for example in in_order(known):
+            for example in sort_by_hash(known):
                 fresh.learn(example.persona, example.profile)
                 learned[example.customer_id] = example.persona
         except Exception as error:  # noqa: BLE001 - the same
@@ -129,20 +129,20 @@ class ChallengerPanel:
         self.current = Prequential(names)
         self.challengers = [
             Challenger(name, classifier(name), names)
-            for name in specifications(settings.challengers)
+            for name in parse_specifications(settings.challengers)
         ]
         self._partitions = settings.partitions
         self._taxonomy = taxonomy
         self._metrics = metrics
         self._clock = clock
         self._refolding = DutyCycle(_REFOLD_DUTY_CYCLE, clock, _REFOLD_SECONDS)
-        self._waiting: deque[Trial] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[PrequentialTrial] = deque(maxlen=_MOST_WAITING)
         self._working = asyncio.Lock()
         self._stale = True  # the challengers of a new process know nothing
         self._known = 0  # labelled customers at the last fold
 
     def judge(
-        self, trials: Sequence[Trial], model_updates: Sequence[ModelUpdate], now: int = 0
+        self, trials: Sequence[PrequentialTrial], model_updates: Sequence[ModelUpdate], now: int = 0
     ) -> None:
         """Evaluate the model in use on a batch's trials; queue them for the challengers."""
         for trial in trials:
@@ -179,8 +179,8 @@ class ChallengerPanel:
 
     def statuses(self) -> list[ModelStatus]:
         """The counts of the model in use, and then those of its challengers."""
-        rivals = (ModelStatus.of(c.name, c.quality.tally(), c.failure) for c in self.challengers)
-        return [ModelStatus.of(CURRENT, self.current.tally()), *rivals]
+        rivals = (ModelStatus.of(c.name, c.quality.counts(), c.failure) for c in self.challengers)
+        return [ModelStatus.of(CURRENT, self.current.counts()), *rivals]
 
     async def _refold(self, tables: Tables, customers: int) -> None:
         began = self._clock()
@@ -191,7 +191,7 @@ class ChallengerPanel:
         self._known = customers
         self._refolding.record(self._clock() - began)
 
-    def _judge(self, challenger: Challenger, trials: Sequence[Trial], now: int) -> None:
+    def _judge(self, challenger: Challenger, trials: Sequence[PrequentialTrial], now: int) -> None:
         for trial in trials:
             alarm = challenger.judge(trial, now)
             if alarm is not None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import FencedError
 from stream_persona.model.explain import affinities
-from stream_persona.model.shard import Part, members, panel_share
+from stream_persona.model.shard import Shard, members, panel_share
 from stream_persona.store import shards
 from stream_persona.store.duty_cycle import DutyCycle
-from stream_persona.store.model_replica import following
+from stream_persona.store.model_replica import make_replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class ModelSync:
         self._partitions = partitions
         self._metrics = metrics
         self._clock = clock
-        self._others: dict[int, tuple[bytes, Part]] = {}
+        self._others: dict[int, tuple[bytes, Shard]] = {}
         self._saving = DutyCycle(SAVE_DUTY_CYCLE, clock)
         self._naming = DutyCycle(_NAMES_DUTY_CYCLE, clock, _NAMES_SECONDS)
         self._writing_affinities = DutyCycle(1, clock, _AFFINITY_SECONDS)
@@ -66,7 +66,7 @@ class ModelSync:
         #: the slots whose names have become known since.
         self._affinities_of = (0, "")
         self._renamed: set[int] = set()
-        self.follower = following(settings, taxonomy, tables)
+        self.follower = make_replica(settings, taxonomy, tables)
 
     async def read_names(self) -> None:
         """Read the names of slots that workers have found until now."""
@@ -124,7 +124,7 @@ class ModelSync:
         known = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
         part.panel = members(known, self._taxonomy, part.panel)
         try:
-            owned.stamp = await shards.save_part(
+            owned.stamp = await shards.publish_shard(
                 self._tables, owned.claim, part.sums, known, self._taxonomy
             )
         except FencedError:

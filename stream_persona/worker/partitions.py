@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import FencedError
-from stream_persona.model.shard import Part
+from stream_persona.model.shard import Shard
 from stream_persona.pipeline import messages
 from stream_persona.store import outbox, shards, tables
 from stream_persona.store.repository import RecordCache
@@ -42,7 +42,7 @@ class OwnedPartition:
     """
 
     claim: Claim
-    part: Part
+    part: Shard
     labelled: dict[str, int]
     cache: RecordCache
     fenced_at: float
@@ -54,7 +54,7 @@ class OwnedPartition:
     def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
         """Add the model updates of a committed batch to the shard's sums."""
         if model_updates:
-            shards.teach(self.part.sums, self.labelled, model_updates)
+            shards.update_sums(self.part.sums, self.labelled, model_updates)
             self.moved = self.unsaved = True
 
 
@@ -139,11 +139,11 @@ class OwnedPartitions:
         pending = await outbox.unpublished(self._tables, partition, self._taxonomy)
         await self._publisher.own(partition, pending, partial(tables.is_mine, self._tables, claim))
         fenced_at = self._clock()
-        await self._tables.announce([messages.copy_of(*change) for change in pending])
-        sums, labelled = await shards.fold_part(self._tables, partition, self._taxonomy)
+        await self._tables.announce([messages.encode_copy(*change) for change in pending])
+        sums, labelled = await shards.fold_shard(self._tables, partition, self._taxonomy)
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
-        return OwnedPartition(claim, Part(sums), labelled, cache, fenced_at)
+        return OwnedPartition(claim, Shard(sums), labelled, cache, fenced_at)
 
     def is_lost(self, owned: OwnedPartition) -> bool:
         """Whether it is not held any more, or held under a newer claim."""

@@ -120,7 +120,7 @@ class Writer:
         for home in lost:
             self._partitions.lose(batch.owned[home])
         copies = [
-            messages.copy_of(*change)
+            messages.encode_copy(*change)
             for share, result in zip(written.values(), results, strict=True)
             if result is None
             for change in share.changes

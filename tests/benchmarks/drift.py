@@ -23,11 +23,11 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stream_persona.domain.events import Item, Purchase
-from stream_persona.domain.features import Counts, Observation, fold, profiles
+from stream_persona.domain.features import Counts, Observation, compute_profiles, fold
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model.calibration import calibrated
+from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.statistics import Sums, contribution
 from stream_persona.model.weights import Weights
@@ -123,19 +123,19 @@ def learn(taxonomy: Taxonomy, rng: np.random.Generator) -> Weights:
     personas = np.repeat(np.arange(PERSONAS), LABELLED)
     streams = draw(rng, np.repeat(personas[:, None], EVENTS, axis=1))
     *_, last = fold_events(streams, taxonomy)
-    seen, sums, panel = profiles(last, taxonomy.features), Sums(), []
+    seen, sums, panel = compute_profiles(last, taxonomy.features), Sums(), []
     for row, persona in enumerate(personas.tolist()):
         key, part = key_and_fold(f"customer-{row}")
         panel.append(Member(key, part, taxonomy.names[persona], seen.row(row)))
         sums.add(contribution(seen.row(row), part), taxonomy.names[persona])
     stacked = sums.stacked(taxonomy.names)
-    return calibrated(panel, stacked, taxonomy.names).weights(stacked, taxonomy.names)
+    return fit_calibration(panel, stacked, taxonomy.names).weights(stacked, taxonomy.names)
 
 
 def predict(streams: Streams, taxonomy: Taxonomy, weights: Weights) -> Iterator[Floats]:
     """Yield those of the additive classifier."""
     for counts in fold_events(streams, taxonomy):
-        yield weights.probabilities(profiles(counts, taxonomy.features))
+        yield weights.probabilities(compute_profiles(counts, taxonomy.features))
 
 
 # --- labels, and when they change ---

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from stream_persona.domain.features import LOG_GAIN, Profiles
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
-from stream_persona.model.calibration import calibrated
+from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Sums, contribution
@@ -88,7 +88,7 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
     weights = derive(sums, task.classes)
     panel = sorted(task.members(train), key=lambda member: member.key)[:PANEL]
     stacked = sums.stacked(task.classes)
-    fitted = calibrated(panel, stacked, task.classes).weights(stacked, task.classes)
+    fitted = fit_calibration(panel, stacked, task.classes).weights(stacked, task.classes)
     size = len(sums.to_bytes())
     prior = np.exp(weights.log_prior)[None, :] / np.exp(weights.log_prior).sum()
     by_time = {name: prior.repeat(len(split.test), axis=0) for name in TIMES}

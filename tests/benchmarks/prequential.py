@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from stream_persona.domain.events import KINDS, Assignment, Event, event_time
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model.calibration import Calibration, calibrated
+from stream_persona.model.calibration import Calibration, fit_calibration
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.estimator import derive_from
 from stream_persona.model.shard import PANEL
@@ -85,7 +85,7 @@ class Stream:
         """Of ours and of the prior."""
         counts = self.records.get(customer, Record()).counts
         prior = np.exp(self.weights.log_prior)
-        row = self.weights.probabilities(profiles([counts], FEATURES))[0]
+        row = self.weights.probabilities(compute_profiles([counts], FEATURES))[0]
         return row.tolist(), (prior / prior.sum()).tolist()
 
     def refresh(self, *, calibrate: bool) -> None:
@@ -97,13 +97,13 @@ class Stream:
 
     def _calibrated(self) -> Calibration:
         known = sorted(name for name in self.labelled if has_counts(self.records.get(name)))
-        seen = profiles([self.records[name].counts for name in known], FEATURES)
+        seen = compute_profiles([self.records[name].counts for name in known], FEATURES)
         panel = [
             Member(*key_and_fold(name), self.labelled[name], seen.row(row))
             for row, name in enumerate(known)
         ]
         panel = sorted(panel, key=lambda member: member.key)[:PANEL]
-        return calibrated(panel, self.sums.stacked(self.classes), self.classes)
+        return fit_calibration(panel, self.sums.stacked(self.classes), self.classes)
 
 
 def has_counts(record: Record | None) -> bool:

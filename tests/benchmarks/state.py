@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR
 from stream_persona.domain import record_codec, slots, taxonomy
-from stream_persona.domain.features import Counts, profiles
+from stream_persona.domain.features import Counts, compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import COARSE_SLOTS
 from stream_persona.domain.tokenizer import Tokenizer
@@ -35,7 +35,7 @@ from stream_persona.store import shards, writes
 from stream_persona.store.redis import RedisTables
 from tests.support.servers import start_redis
 
-TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
+TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
 BATCH = 500
 SPLITS = 10
 PARTITIONS = 8
@@ -125,9 +125,9 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
         write = writes.write_of(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
-        sums, labelled = await shards.fold_part(tables, partition, TAXONOMY)
+        sums, labelled = await shards.fold_shard(tables, partition, TAXONOMY)
         known = await shards.panel(tables, labelled, panel_share(PARTITIONS), TAXONOMY)
-        await shards.save_part(tables, claim, sums, known, TAXONOMY)
+        await shards.publish_shard(tables, claim, sums, known, TAXONOMY)
     await tables.close()
 
 
@@ -165,14 +165,14 @@ def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = Tr
     known = sorted(personas.keys() & year.records.keys())
     counts = [without_fine(year.records[name].counts, fine=fine) for name in known]
     labels = np.array([TAXONOMY.names.index(personas[name]) for name in known])
-    seen = profiles(counts, TAXONOMY.features)
+    seen = compute_profiles(counts, TAXONOMY.features)
     split = StratifiedShuffleSplit(SPLITS, test_size=0.3, random_state=0).split(labels, labels)
     losses = []
     for train, test in split:
         sums = Sums()
         for row in train:
             sums.add(contribution(seen.row(row)), TAXONOMY.names[labels[row]])
-        held = profiles([counts[row] for row in test], TAXONOMY.features)
+        held = compute_profiles([counts[row] for row in test], TAXONOMY.features)
         p = derive(sums, TAXONOMY.names).probabilities(held)[np.arange(len(test)), labels[test]]
         losses.append(-np.log(p).mean())
     return np.array(losses)

@@ -24,7 +24,7 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
-from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
@@ -64,7 +64,7 @@ def rows(number: int) -> Iterator[dict[str, bytes]]:
             found[f"persona-state:{name}"] = blobs[kind]
             published = known[kind].published
             if published is not None:
-                found[f"persona:{name}"] = public_record(name, published)
+                found[f"persona:{name}"] = encode_public_record(name, published)
         yield found
 
 

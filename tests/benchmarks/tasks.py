@@ -30,7 +30,7 @@ from stream_persona.domain.events import (
     event_time,
 )
 from stream_persona.domain.events import milliseconds as epoch_ms
-from stream_persona.domain.features import Counts, Profiles, profiles
+from stream_persona.domain.features import Counts, Profiles, compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import SLOT_TYPE
 from stream_persona.domain.taxonomy import Taxonomy
@@ -40,7 +40,7 @@ from stream_persona.model.statistics import FOLDS, customer_key
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
 
-TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
+TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
 FEATURES = TAXONOMY.features
 #: Counts of events after which a household is scored; and once more at the end.
 CHECKPOINTS = (1, 3, 5, 10, 30, 100, 300)
@@ -70,7 +70,7 @@ class Task:
 
     def seen(self, rows: Iterable[int], time: str = "end") -> Profiles:
         """The profiles of some households."""
-        return profiles([self.counts[time][row] for row in rows], FEATURES)
+        return compute_profiles([self.counts[time][row] for row in rows], FEATURES)
 
     def members(self, rows: Sequence[int]) -> list[Member]:
         """Some households as a panel for calibration."""

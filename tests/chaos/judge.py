@@ -17,7 +17,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
-from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from tests.chaos.changes import Change, check_changes
 from tests.chaos.predictions import check_predictions
@@ -164,7 +164,7 @@ def check_public_records(evidence: Evidence, verdict: Verdict) -> None:
     for name, record in evidence.stored.items():
         if record.published is None:
             verdict.add("public", name, "no change of this customer was ever published")
-        elif evidence.public.get(name) != public_record(name, record.published):
+        elif evidence.public.get(name) != encode_public_record(name, record.published):
             verdict.add("public", name, "the public record is not the last published one")
     for name in sorted(evidence.public.keys() - evidence.stored.keys()):
         verdict.add("public", name, "a public record without a private one")

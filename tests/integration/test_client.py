@@ -19,8 +19,8 @@ from stream_persona.client import (
     Reason,
     Shopper,
 )
-from stream_persona.domain.record import Posterior
-from stream_persona.pipeline.messages import public_record
+from stream_persona.domain.record import PublishedPosterior
+from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
 from tests.support.clients import ITEMS, PERSONAS, Client, client_on, fill, published
 from tests.support.servers import Redis as Server
@@ -165,8 +165,8 @@ async def test_items_keep_the_callers_order_exactly_without_a_persona(client: Cl
 async def test_an_assigned_persona_ranks_alone(
     client: Client, redis: Redis, place: Settings
 ) -> None:
-    current = Posterior("parent", 1_000_000, False, True, (100_000, 200_000, 700_000))
-    record = public_record("given", replace(published("parent", 1, 2, 3), current=current))
+    current = PublishedPosterior("parent", 1_000_000, False, True, (100_000, 200_000, 700_000))
+    record = encode_public_record("given", replace(published("parent", 1, 2, 3), current=current))
     await redis.set(f"{place.prefix}persona:given", record)
     found = await client.rank(ITEMS, "given")
     assert {ranked.position: ranked.affinity for ranked in found.items} == pytest.approx(

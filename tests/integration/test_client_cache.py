@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.client import AsyncPersonaClient
-from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
 from tests.support.clients import PERSONAS, Client, client_on, fill, published
 from tests.support.servers import Redis as Server
@@ -55,7 +55,7 @@ async def caching(
 async def change(redis: Redis, place: Settings, customer: str, persona: str) -> None:
     shares = [800_000 if persona == each else 100_000 for each in PERSONAS]
     key = f"{place.prefix}persona:{customer}"
-    await redis.set(key, public_record(customer, published(persona, *shares)))
+    await redis.set(key, encode_public_record(customer, published(persona, *shares)))
     await redis.publish(f"{place.prefix}persona-changes", f'{{"customer_id":"{customer}"}}')
 
 

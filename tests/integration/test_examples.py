@@ -19,7 +19,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.domain.record import Record
-from stream_persona.pipeline.messages import change_message, public_record
+from stream_persona.pipeline.messages import encode_change, encode_public_record
 from stream_persona.settings import Settings
 from tests.benchmarks.api_listeners import slow_listener
 from tests.benchmarks.api_processes import api
@@ -51,7 +51,7 @@ async def variables(place: Settings) -> AsyncIterator[dict[str, str]]:
             NAMED: clients.NAMED,
             TORN: clients.TORN,
         }.items():
-            await redis.set(f"{place.prefix}persona:{name}", public_record(name, what))
+            await redis.set(f"{place.prefix}persona:{name}", encode_public_record(name, what))
         lifts = {"category:food": 0.5, "brand:b": 1.5, "category:games": 12.0, "query:a b": 2.25}
         await redis.hset(f"{place.prefix}persona-affinity:gamer", mapping=lifts)
         yield environment(place)
@@ -149,7 +149,7 @@ async def test_the_consumer_prints_a_change_once_that_came_twice(
 ) -> None:
     shares = (100_000, 200_000, 700_000)
     first, second = (
-        change_message(NAMED, Record(published=published(persona, *shares, revision=number)))
+        encode_change(NAMED, Record(published=published(persona, *shares, revision=number)))
         for number, persona in enumerate(("gamer", "student"), 1)
     )
     topic = declared_topics.topic_changes

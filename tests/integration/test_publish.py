@@ -7,7 +7,7 @@ import pytest
 
 from stream_persona.errors import FencedError
 from stream_persona.kafka.publisher import KafkaPublisher, Message
-from stream_persona.pipeline.messages import Change
+from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, declare_topics
 from tests.support.shop import Shop
@@ -31,7 +31,7 @@ async def publishers(topics: Settings) -> AsyncIterator[list[KafkaPublisher]]:
         await publisher.stop()
 
 
-def changes_of(*values: str) -> list[Change]:
+def changes_of(*values: str) -> list[ChangeMessage]:
     return [("c", value.encode()) for value in values]
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_persona.client import AsyncPersonaClient, Change, PersonaClient
-from tests.support.clients import change_message
+from tests.support.clients import encode_change
 from tests.support.servers import Kafka, declare_topics
 
 
@@ -52,8 +52,8 @@ async def watch(kind: str, kafka: Kafka, topic: str, number: int) -> list[Change
 async def test_each_change_is_watched_once_and_a_deletion_begins_anew(
     kind: str, kafka: Kafka, topic: str, producer: AIOKafkaProducer
 ) -> None:
-    first, other = ("a", change_message("a", 1)), ("b", change_message("b", 1))
-    second = ("a", change_message("a", 2))
+    first, other = ("a", encode_change("a", 1)), ("b", encode_change("b", 1))
+    second = ("a", encode_change("a", 2))
     await send(
         producer, topic, first, other, first, ("a", b"no change"), second, ("a", None), first
     )
@@ -68,11 +68,11 @@ async def test_each_change_is_watched_once_and_a_deletion_begins_anew(
 async def test_a_watcher_goes_on_where_the_last_one_of_its_group_ended(
     kafka: Kafka, topic: str, producer: AIOKafkaProducer
 ) -> None:
-    await send(producer, topic, ("a", change_message("a", 1)))
+    await send(producer, topic, ("a", encode_change("a", 1)))
     group = f"group-of-{topic}"
     for revision in (1, 2):
         async with AsyncPersonaClient() as client:
             changes = client.watch(kafka.brokers, topic, group=group, from_beginning=True)
             assert (await anext(changes)).revision == revision
             await changes.aclose()
-        await send(producer, topic, ("a", change_message("a", revision + 1)))
+        await send(producer, topic, ("a", encode_change("a", revision + 1)))

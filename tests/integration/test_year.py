@@ -14,7 +14,7 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery, ModelUpdate
 
-TAXONOMY = taxonomy.load(taxonomy.shipped("complete-journey"))
+TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
 BATCH = 10_000
 
 

@@ -8,8 +8,8 @@ import orjson
 from redis.asyncio import Redis
 
 from stream_persona.client import AsyncPersonaClient, PersonaClient, Ranking, Shopper
-from stream_persona.domain.record import Posterior, PublishedChange
-from stream_persona.pipeline.messages import public_record
+from stream_persona.domain.record import PublishedChange, PublishedPosterior
+from stream_persona.pipeline.messages import encode_public_record
 
 Item = dict[str, Any]
 
@@ -23,7 +23,7 @@ ITEMS: list[Item] = [
 
 def published(persona: str | None, *shares: int, revision: int = 7) -> PublishedChange:
     """The published part of a record, with shares in millionths in the order of ``PERSONAS``."""
-    current = Posterior(
+    current = PublishedPosterior(
         persona, max(shares), ambiguous=persona is None, assigned=False, distribution=shares
     )
     return PublishedChange(
@@ -36,7 +36,7 @@ NAMED = published("gamer", 100_000, 200_000, 700_000)
 TORN = published(None, 400_000, 350_000, 250_000)
 
 
-def change_message(customer: str, revision: int, change_id: str | None = None) -> bytes:
+def encode_change(customer: str, revision: int, change_id: str | None = None) -> bytes:
     """The value of a message of ``persona-changes``."""
     current = {
         "persona": "parent", "confidence": 0.8, "ambiguous": False, "source": "predicted",
@@ -53,8 +53,8 @@ def change_message(customer: str, revision: int, change_id: str | None = None) -
 async def fill(redis: Redis, prefix: str) -> None:
     """Write a named and an ambiguous shopper, two values that are no records, and affinities."""
     for name, record in {
-        "named": public_record("named", NAMED),
-        "torn": public_record("torn", TORN),
+        "named": encode_public_record("named", NAMED),
+        "torn": encode_public_record("torn", TORN),
         "strange": b'{"persona": "gamer"}',
         "broken": b"{",
     }.items():

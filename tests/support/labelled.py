@@ -8,7 +8,7 @@ from river import base
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.model.river_adapter import Example
-from stream_persona.pipeline.process import Trial
+from stream_persona.pipeline.process import PrequentialTrial
 from stream_persona.store import examples, repository, writes
 from stream_persona.store.memory import MemoryTables
 from tests.support.events import deliver, labelled_shoppers
@@ -21,9 +21,13 @@ def labelled_examples(taxonomy: Taxonomy, customers: int = 6, seed: int = 1) -> 
     return examples.examples(process_batch(deliver(*happened), taxonomy).records, taxonomy)
 
 
-def trials_of(known: Iterable[Example], row: Sequence[float] = (0.2,) * 5) -> list[Trial]:
+def trials_of(
+    known: Iterable[Example], row: Sequence[float] = (0.2,) * 5
+) -> list[PrequentialTrial]:
     """Trials that the model in use answered with ``row``."""
-    return [Trial(each.customer_id, each.persona, each.profile, tuple(row)) for each in known]
+    return [
+        PrequentialTrial(each.customer_id, each.persona, each.profile, tuple(row)) for each in known
+    ]
 
 
 async def commit(tables: MemoryTables, taxonomy: Taxonomy, *happened: Event, first: int = 0) -> Any:

@@ -55,5 +55,11 @@ def stacked(members: Sequence[Member]) -> Stacked:
 
 
 def as_bytes(profiles: Profiles) -> tuple[bytes, ...]:
-    arrays = (profiles.starts, profiles.middles, profiles.slots, profiles.shares, profiles.events)
+    arrays = (
+        profiles.starts,
+        profiles.middles,
+        profiles.slots,
+        profiles.shares,
+        profiles.events,
+    )
     return tuple(array.tobytes() for array in arrays)

@@ -7,7 +7,7 @@ import numpy as np
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event
-from stream_persona.domain.features import Profiles, profiles
+from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
@@ -63,7 +63,7 @@ def record_of(*happened: Event, taxonomy: Taxonomy) -> Record:
 
 def profile_after(*happened: Event, taxonomy: Taxonomy) -> Profiles:
     """Return the profile that the one customer of these events has."""
-    return profiles([record_of(*happened, taxonomy=taxonomy).counts], taxonomy.features)
+    return compute_profiles([record_of(*happened, taxonomy=taxonomy).counts], taxonomy.features)
 
 
 def model_of(happened: Sequence[Event], taxonomy: Taxonomy) -> PersonaClassifier:

@@ -4,7 +4,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.shard import Part, members
+from stream_persona.model.shard import Shard, members
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import process, training
 from tests.support.events import deliver, labelled_shoppers
@@ -21,9 +21,9 @@ def keyed(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
     return [(customer_key(n), r.active_label() or "", r) for n, r in records.items()]
 
 
-def shard_of(records: dict[str, Record], taxonomy: Taxonomy) -> Part:
+def shard_of(records: dict[str, Record], taxonomy: Taxonomy) -> Shard:
     """A shard of these customers, all of them in its panel."""
     sums = PersonaClassifier()
     for update in training.derive_updates(records, taxonomy):
         sums.add(update.part, update.persona)
-    return Part(sums, members(keyed(records), taxonomy))
+    return Shard(sums, members(keyed(records), taxonomy))

@@ -22,7 +22,7 @@ from stream_persona.errors import DecodeError
 from stream_persona.kafka.partitioner import home
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import Part, members, merged, panel_share, unpack
+from stream_persona.model.shard import Shard, members, merge_shards, panel_share, unpack
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery
@@ -40,11 +40,11 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**inherited, **own}
 
 
-def fit_weights(shards: list[Part], own: taxonomy.Taxonomy) -> Weights:
+def fit_weights(shards: list[Shard], own: taxonomy.Taxonomy) -> Weights:
     """Fit the weights to all shards, calibration included."""
     limit_blas_threads()
     fitter = ModelFitter(own)
-    fitter.update(*merged(shards), calibrate=True)
+    fitter.update(*merge_shards(shards), calibrate=True)
     return fitter.weights
 
 
@@ -221,11 +221,11 @@ class Shop:
                 n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
             }
             sums, labelled = PersonaClassifier(), dict[str, int]()
-            shards.teach(sums, labelled, training.derive_updates(own, self.taxonomy))
+            shards.update_sums(sums, labelled, training.derive_updates(own, self.taxonomy))
             lowest = sorted(labelled, key=labelled.__getitem__)
             lowest = lowest[: panel_share(self.settings.partitions)]
             known = [(labelled[n], own[n].active_label() or "", own[n]) for n in lowest]
-            found.append(Part(sums, members(known, self.taxonomy)))
+            found.append(Shard(sums, members(known, self.taxonomy)))
         return fit_weights(found, self.taxonomy)
 
     async def oracle(self) -> dict[str, Record]:

@@ -10,7 +10,7 @@ from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.publisher import IsMine, Message
-from stream_persona.pipeline.messages import Change
+from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
@@ -39,12 +39,12 @@ class RecordingPublisher:
             raise Crash
         self.sent += messages
 
-    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
         if not await is_mine():
             raise FencedError(partition)
         await self.change(partition, changes)
 
-    async def change(self, partition: int, changes: Sequence[Change]) -> None:
+    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         topic = Settings.model_fields["topic_changes"].default
         sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
         await self.publish(sent)

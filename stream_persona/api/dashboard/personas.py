@@ -19,7 +19,7 @@ from stream_persona.domain.features import SCALE
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.model.classifier import seeds
 from stream_persona.model.explain import split
-from stream_persona.model.shard import merged
+from stream_persona.model.shard import merge_shards
 from stream_persona.model.statistics import E
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stream_persona.api.model_reader import Reader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.predictor import Predictor
-    from stream_persona.model.shard import Part
+    from stream_persona.model.shard import Shard
     from stream_persona.model.statistics import Stacked, Sums
 
 #: Features of a persona, at most, and the least lift of one: a smaller one is no difference.
@@ -110,8 +110,8 @@ class PersonaProfiles:
                 self._derived_from = version
         return self._features
 
-    def _derive(self, parts: Sequence[Part], weights: Predictor) -> DefiningFeatures:
-        total, _ = merged(parts)
+    def _derive(self, parts: Sequence[Shard], weights: Predictor) -> DefiningFeatures:
+        total, _ = merge_shards(parts)
         total.merge(self._seeds)
         return find_defining_features(weights, total.stacked(weights.classes), self._name)
 

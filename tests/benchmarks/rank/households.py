@@ -9,7 +9,7 @@ from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
 from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
 from stream_persona.domain.events import milliseconds as epoch_ms
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
@@ -90,7 +90,7 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
     """Learn from some households, and predict others as a worker does."""
     sums = PersonaClassifier()
     keyed = [key_and_fold(own.name) for own in training]
-    seen = profiles([own.record.counts for own in training], TAXONOMY.features)
+    seen = compute_profiles([own.record.counts for own in training], TAXONOMY.features)
     parts = Contributions.of(seen, [fold for _, fold in keyed])
     sums.add_rows(parts, [own.persona for own in training], [1] * len(training))
     lowest = sorted(range(len(training)), key=lambda i: keyed[i][0])[:PANEL]

@@ -16,9 +16,9 @@ from stream_persona.domain.record_codec import decode_records, encode_records
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import Part, members, merged, panel_share
+from stream_persona.model.shard import Shard, members, merge_shards, panel_share
 from stream_persona.pipeline import process
-from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.settings import Settings
 from stream_persona.store import shards
@@ -53,7 +53,7 @@ class Plain:
 
     settings: Settings
     taxonomy: Taxonomy
-    part: Part = field(default_factory=Part)
+    part: Shard = field(default_factory=Shard)
     labels: dict[str, int] = field(default_factory=dict)
     labelled: dict[str, Record] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class Plain:
         published = PublishedChange(name, new)
         if name in outcome.public_records and new.published is not None:
             published.public, published.change = (
-                public_record(name, new.published),
+                encode_public_record(name, new.published),
                 outcome.messages[-1][1],
             )
         return published
@@ -96,7 +96,7 @@ class Plain:
     def _learn(self, outcome: Outcome) -> None:
         if not outcome.model_updates:
             return
-        shards.teach(self.part.sums, self.labels, outcome.model_updates)
+        shards.update_sums(self.part.sums, self.labels, outcome.model_updates)
         self.labelled |= {n: r for n, r in outcome.records.items() if n in self.labels}
         self._moved = True
 
@@ -110,13 +110,13 @@ class Plain:
         if not (self._moved or calibrate):
             return
         self._moved = False
-        self._learned.update(*merged([self._share()]), calibrate=calibrate)
+        self._learned.update(*merge_shards([self._share()]), calibrate=calibrate)
         ended = time.monotonic()
         self._next_look = max(self._next_look, ended + (ended - began) / DERIVE_DUTY_CYCLE)
         if calibrate:
             self._next_calibration = ended + (ended - began) / CALIBRATE_DUTY_CYCLE
 
-    def _share(self) -> Part:
+    def _share(self) -> Shard:
         lowest = heapq.nsmallest(panel_share(1), self.labels, key=self.labels.__getitem__)
         known = [
             (self.labels[n], self.labelled[n].active_label() or "", self.labelled[n])

@@ -20,7 +20,7 @@ from stream_persona.model.shard import members
 from stream_persona.model.statistics import customer_key
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
-from stream_persona.pipeline.messages import public_record
+from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.process import Delivery
 from stream_persona.store.blas import limit_blas_threads
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
@@ -100,7 +100,7 @@ def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, label
             stored = kinds[number % len(kinds)]
             values[f"persona-state:{name}"] = stored.blob
             if stored.record.published is not None:
-                values[f"persona:{name}"] = public_record(name, stored.record.published)
+                values[f"persona:{name}"] = encode_public_record(name, stored.record.published)
             if labelled:
                 home = f"persona-labelled:{partitioner.home(name, partitions)}"
                 homes.setdefault(home, []).append(name)

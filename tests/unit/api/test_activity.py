@@ -22,7 +22,7 @@ from stream_persona.domain.events import (
     Purchase,
     encode,
 )
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.process import Delivery
@@ -88,7 +88,9 @@ def test_the_shares_of_all_events_sum_to_1_also_over_the_ends_of_epochs(made: li
     answered = ask(*made, taxonomy=quick_shop())
     assert len(answered["events"]) == len(made)
     assert sum(event["share"] for event in answered["events"]) == pytest.approx(1, abs=1e-9)
-    evidence = profiles([record_of(*made, taxonomy=quick_shop()).counts], quick_shop().features)
+    evidence = compute_profiles(
+        [record_of(*made, taxonomy=quick_shop()).counts], quick_shop().features
+    )
     assert answered["evidence"] == evidence.events[0]
 
 

@@ -21,7 +21,7 @@ from stream_persona.api.counterfactuals import (
 )
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import Browse, Event, Item, Purchase
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import FIELDS, Taxonomy
 from stream_persona.domain.token_names import TokenNames
@@ -98,7 +98,7 @@ def after(
     events = happening(case, times, record.counts.clock)
     first = max(record.positions.values(), default=0)
     outcome = process_batch(deliver(*events, first=first), taxonomy, {"c": record}, weights)
-    seen = profiles([outcome.records["c"].counts], taxonomy.features)
+    seen = compute_profiles([outcome.records["c"].counts], taxonomy.features)
     return outcome, tuple(weights.probabilities(seen)[0].tolist())
 
 
@@ -143,7 +143,7 @@ def test_the_answer_holds_the_likeliest_persona_and_each_other_one_once() -> Non
         *[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)], taxonomy=SHOP
     )
     answered = answer("c", record, learned(), SHOP, names().tokens)
-    posterior = learned().probabilities(profiles([record.counts], SHOP.features))[0]
+    posterior = learned().probabilities(compute_profiles([record.counts], SHOP.features))[0]
     assert (answered["customer_id"], answered["persona"]) == ("c", "gamer")
     assert answered["probability"] == round(float(posterior.max()), 6)
     reached = [case["persona"] for case in answered["flips"]]

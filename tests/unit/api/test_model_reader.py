@@ -41,7 +41,7 @@ async def publish(tables: MemoryTables, customers: int) -> None:
     """Publish a shard of that many labelled customers of each persona."""
     (claim,) = (await tables.claim([0])).values()
     sums = model_of(labelled_shoppers(SHOP, customers=customers), SHOP)
-    await shards.save_part(tables, claim, sums, [], SHOP)
+    await shards.publish_shard(tables, claim, sums, [], SHOP)
 
 
 async def reader_of(tables: MemoryTables, clock: Clock | None = None) -> Reader:

@@ -243,7 +243,7 @@ def test_help_version_and_taxonomy_check_load_no_heavy_library() -> None:
     for line in (
         ["--version"],
         ["replay", "--help"],
-        ["taxonomy", "check", str(taxonomy.shipped("generic-shop"))],
+        ["taxonomy", "check", str(taxonomy.shipped_path("generic-shop"))],
     ):
         ended = subprocess.run(
             [sys.executable, "-c", program, *line], capture_output=True, text=True, check=True

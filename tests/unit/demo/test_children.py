@@ -3,7 +3,7 @@
 import pytest
 
 from stream_persona.demo.children import environment
-from stream_persona.domain.taxonomy import shipped
+from stream_persona.domain.taxonomy import shipped_path
 from stream_persona.settings import load_settings
 
 
@@ -12,7 +12,7 @@ def test_a_process_gets_every_setting_over_the_environments(
 ) -> None:
     monkeypatch.setenv("STREAM_PERSONA_GROUP", "another")
     given = load_settings(
-        brokers="b:1", group="demo", taxonomy=shipped("complete-journey"), declare_topics=False
+        brokers="b:1", group="demo", taxonomy=shipped_path("complete-journey"), declare_topics=False
     )
     for name, value in environment(given).items():
         monkeypatch.setenv(name, value)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stream_persona.demo.playback import DAY, Playback
 from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.events import PURCHASE, Purchase, event_time
-from stream_persona.domain.taxonomy import load, shipped
+from stream_persona.domain.taxonomy import load, shipped_path
 
 
 class Days:
@@ -19,7 +19,7 @@ class Days:
 
 
 def playback(speed: float, rate: float) -> Playback:
-    taxonomy = load(shipped("complete-journey"))
+    taxonomy = load(shipped_path("complete-journey"))
     return Playback(Days(), Simulator(taxonomy), speed=speed, rate=rate)  # type: ignore[arg-type]
 
 
@@ -77,7 +77,7 @@ class Clock:
 async def test_a_playback_ends_with_the_journey_or_at_its_bound() -> None:
     for until, sent in ((None, 10), (3.0, 2)):
         clock = Clock()
-        taxonomy = load(shipped("complete-journey"))
+        taxonomy = load(shipped_path("complete-journey"))
         played = Playback(Days(), Simulator(taxonomy), speed=1.0, rate=0.0, clock=clock)  # type: ignore[arg-type]
         await played.run(clock, until=until, endless=False)  # type: ignore[arg-type]
         assert clock.sent == sent
@@ -85,7 +85,7 @@ async def test_a_playback_ends_with_the_journey_or_at_its_bound() -> None:
 
 async def test_the_time_that_the_feeder_waited_does_not_count() -> None:
     clock = Clock()
-    taxonomy = load(shipped("complete-journey"))
+    taxonomy = load(shipped_path("complete-journey"))
     played = Playback(Days(), Simulator(taxonomy), speed=1.0, rate=0.0, clock=clock)  # type: ignore[arg-type]
 
     async def wait() -> None:

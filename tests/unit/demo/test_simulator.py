@@ -14,7 +14,7 @@ from stream_persona.domain.events import (
     decode_event,
     encode,
 )
-from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped
+from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped_path
 
 NAMES = ("student", "parent", "pet_owner", "gadget_lover", "deal_hunter")
 MINUTE = 60_000
@@ -56,7 +56,7 @@ def test_the_same_seed_and_times_give_the_same_events() -> None:
 
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
 def test_every_event_can_be_read_again(name: str) -> None:
-    events = simulate(2_000, load(shipped(name)))
+    events = simulate(2_000, load(shipped_path(name)))
     assert all(decode_event(kind, encode(event)) == event for kind, event in events)
 
 

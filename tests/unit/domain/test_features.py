@@ -13,11 +13,11 @@ from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
     Counts,
+    compute_profiles,
     fold,
     granule_weights,
     granules_of,
     log_share,
-    profiles,
 )
 from tests.support.constants import DAY, NOW
 from tests.support.events import observation, quick_shop, shop
@@ -41,7 +41,7 @@ def same(one: Counts, two: Counts) -> bool:
 
 
 def share(counts: Counts, slot: int) -> float:
-    seen = profiles([counts], FEATURES)
+    seen = compute_profiles([counts], FEATURES)
     return float(seen.shares[seen.slots.tolist().index(slot)])
 
 
@@ -59,14 +59,14 @@ def test_an_event_of_one_half_life_ago_weighs_half(ago: int) -> None:
     at = NOW - ago * HALF_LIFE // GRANULES
     counts = folded((at, [(0, 4), (7, 4)]), (at - HALF_LIFE, [(0, 4), (9, 4)]))
     if len(counts.keys) == 3:  # neither event has left the two epochs that are kept
-        seen = profiles([counts], FEATURES)
+        seen = compute_profiles([counts], FEATURES)
         assert float(seen.events[0]) == pytest.approx(1.5, rel=0.1)
         assert share(counts, 9) == pytest.approx(share(counts, 7) / 2, rel=0.12)
 
 
 def test_an_event_weighs_one_at_its_own_time() -> None:
     for at in range(NOW, NOW + EPOCH, EPOCH // 50):
-        seen = profiles([folded((at, [(0, 4), (7, 4)]))], FEATURES)
+        seen = compute_profiles([folded((at, [(0, 4), (7, 4)]))], FEATURES)
         assert seen.events.tolist() == [1.0]
         assert seen.shares.tolist() == [1.0, 1.0]
 
@@ -74,8 +74,8 @@ def test_an_event_weighs_one_at_its_own_time() -> None:
 def test_decay_composes() -> None:
     one = folded((NOW, [(0, 4), (7, 4)]), (NOW + HALF_LIFE, [(0, 4)]), (NOW + EPOCH, [(0, 4)]))
     two = folded((NOW, [(0, 4), (7, 4)]), (NOW + EPOCH, [(0, 4)]))
-    ratio = Fraction(share(one, 7)) * Fraction(float(profiles([one], FEATURES).events[0]))
-    other = Fraction(share(two, 7)) * Fraction(float(profiles([two], FEATURES).events[0]))
+    ratio = Fraction(share(one, 7)) * Fraction(float(compute_profiles([one], FEATURES).events[0]))
+    other = Fraction(share(two, 7)) * Fraction(float(compute_profiles([two], FEATURES).events[0]))
     assert float(ratio) == pytest.approx(float(other), rel=1e-12)
 
 
@@ -147,7 +147,7 @@ def test_folding_leaves_its_input_as_it_was() -> None:
 def test_any_time_fits_any_half_life(at: int, days: float) -> None:
     features = shop(features={"half_life_days": days}).features
     (counts,) = fold([Counts.empty()], [observation(0, at, [(0, 4), (3, 4)])], features)
-    assert profiles([counts], features).shares.tolist() == [1.0, 1.0]
+    assert compute_profiles([counts], features).shares.tolist() == [1.0, 1.0]
 
 
 def test_sums_stay_exact_for_a_million_baskets_of_a_thousand_items() -> None:
@@ -172,12 +172,12 @@ def test_log_share_is_monotone_and_the_same_alone_and_in_company() -> None:
 
 
 def test_no_customers_have_no_profiles() -> None:
-    assert len(profiles([], FEATURES)) == 0
+    assert len(compute_profiles([], FEATURES)) == 0
 
 
 def test_a_customer_without_events_has_an_empty_profile() -> None:
     counts = [Counts.empty(), folded((NOW, [(0, 4), (7, 4)])), Counts.empty()]
-    seen = profiles(counts, FEATURES)
+    seen = compute_profiles(counts, FEATURES)
     assert seen.events.tolist() == [0.0, 1.0, 0.0]
     assert seen.row(1).slots.tolist() == [0, 7]
     assert len(seen.row(2).slots) == 0
@@ -185,7 +185,7 @@ def test_a_customer_without_events_has_an_empty_profile() -> None:
 
 def test_a_far_event_ages_the_rest() -> None:
     counts = folded((NOW, [(0, 4), (7, 4)]), (NOW + 400 * DAY, [(0, 4), (9, 4)]))
-    assert profiles([counts], FEATURES).slots.tolist() == [0, 9]
+    assert compute_profiles([counts], FEATURES).slots.tolist() == [0, 9]
 
 
 def test_the_examples_of_the_documentation_hold() -> None:

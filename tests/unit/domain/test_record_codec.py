@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import NO_EPOCH, Counts
-from stream_persona.domain.record import Label, Posterior, PublishedChange, Record
+from stream_persona.domain.record import Label, PublishedChange, PublishedPosterior, Record
 from stream_persona.domain.record_codec import (
     decode_counts_and_labels,
     decode_records,
@@ -31,7 +31,7 @@ SUMS = st.integers(1, 200) | st.integers(1, 2**62) | st.integers(0, 62).map(lamb
 MILLIONTHS = st.integers(0, 1_000_000)
 LABELS = st.builds(Label, TIMES, TEXT, st.none() | TEXT, st.none() | st.integers(-(10**12), 10**13))
 POSTERIORS = st.builds(
-    Posterior, st.none() | TEXT, MILLIONTHS, st.booleans(), st.booleans(),
+    PublishedPosterior, st.none() | TEXT, MILLIONTHS, st.booleans(), st.booleans(),
     st.lists(MILLIONTHS, max_size=12).map(tuple),
 )  # fmt: skip
 CHANGES = st.builds(

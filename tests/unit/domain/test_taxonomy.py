@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_persona.domain.taxonomy import load, parse, shipped
+from stream_persona.domain.taxonomy import load, parse, shipped_path
 from stream_persona.errors import TaxonomyError
 
 FIVE = "\n".join(f'[[persona]]\nname = "{name}"' for name in "abcde") + "\n"
@@ -22,11 +22,11 @@ def test_five_names_are_a_complete_taxonomy() -> None:
 
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
 def test_shipped_taxonomies_are_valid(name: str) -> None:
-    assert load(shipped(name)).name == name
+    assert load(shipped_path(name)).name == name
 
 
 def test_the_generic_shop_is_the_default() -> None:
-    assert load(None) == load(shipped("generic-shop"))
+    assert load(None) == load(shipped_path("generic-shop"))
 
 
 @pytest.mark.parametrize(

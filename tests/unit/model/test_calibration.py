@@ -9,8 +9,8 @@ import pytest
 from stream_persona.model.calibration import (
     MIN_PANEL,
     CrossFit,
-    calibrated,
     cross_fit,
+    fit_calibration,
     posterior,
 )
 from stream_persona.model.calibration_panel import Member
@@ -25,14 +25,14 @@ PANEL = customers()
 
 def test_calibration_does_not_depend_on_the_panels_order() -> None:
     sums, rng = stacked(PANEL), random.Random(1)
-    expected = calibrated(PANEL, sums, PERSONAS)
+    expected = fit_calibration(PANEL, sums, PERSONAS)
     for _ in range(3):
         shuffled = anew(rng.sample(PANEL, len(PANEL)))
-        assert calibrated(shuffled, sums, PERSONAS) == expected
+        assert fit_calibration(shuffled, sums, PERSONAS) == expected
 
 
 def test_calibration_does_not_depend_on_the_split_of_the_sums() -> None:
-    expected, rng = calibrated(PANEL, stacked(PANEL), PERSONAS), random.Random(2)
+    expected, rng = fit_calibration(PANEL, stacked(PANEL), PERSONAS), random.Random(2)
     for _ in range(3):
         shares: list[list[Member]] = [[], [], []]
         for member in rng.sample(PANEL, len(PANEL)):
@@ -40,7 +40,7 @@ def test_calibration_does_not_depend_on_the_split_of_the_sums() -> None:
         total = Sums()
         for share in shares:
             total.merge(Sums.from_bytes(summed(share).to_bytes()))
-        assert calibrated(anew(PANEL), total.stacked(PERSONAS), PERSONAS) == expected
+        assert fit_calibration(anew(PANEL), total.stacked(PERSONAS), PERSONAS) == expected
 
 
 def test_customers_learned_and_unlearned_leave_no_trace_in_the_calibration() -> None:
@@ -49,14 +49,14 @@ def test_customers_learned_and_unlearned_leave_no_trace_in_the_calibration() -> 
         part = contribution(guest.profile, guest.fold)
         sums.add(part, guest.label)
         sums.add(part, guest.label, -1)
-    found = calibrated(anew(PANEL), sums.stacked(PERSONAS), PERSONAS)
-    assert found == calibrated(PANEL, stacked(PANEL), PERSONAS)
+    found = fit_calibration(anew(PANEL), sums.stacked(PERSONAS), PERSONAS)
+    assert found == fit_calibration(PANEL, stacked(PANEL), PERSONAS)
 
 
 def test_a_panel_too_small_keeps_the_default_gains() -> None:
     few = PANEL[: MIN_PANEL - 1]
-    assert calibrated(few, stacked(few), PERSONAS).gains == DEFAULT_GAINS
-    assert calibrated([], stacked([]), PERSONAS).gains == DEFAULT_GAINS
+    assert fit_calibration(few, stacked(few), PERSONAS).gains == DEFAULT_GAINS
+    assert fit_calibration([], stacked([]), PERSONAS).gains == DEFAULT_GAINS
 
 
 def shuffled_labels(members: Sequence[Member], seed: int) -> list[Member]:
@@ -69,28 +69,28 @@ def shuffled_labels(members: Sequence[Member], seed: int) -> list[Member]:
 @pytest.mark.parametrize("seed", range(5))
 def test_evidence_of_random_labels_is_scaled_down(seed: int) -> None:
     noise = shuffled_labels(PANEL, seed)
-    assert (calibrated(noise, stacked(noise), PERSONAS).evidence_scale or 0.0) < 0.5
-    assert (calibrated(PANEL, stacked(PANEL), PERSONAS).evidence_scale or 0.0) > 0.9
+    assert (fit_calibration(noise, stacked(noise), PERSONAS).evidence_scale or 0.0) < 0.5
+    assert (fit_calibration(PANEL, stacked(PANEL), PERSONAS).evidence_scale or 0.0) > 0.9
 
 
 def test_evidence_of_few_labels_is_scaled_down_without_a_calibration() -> None:
     few = PANEL[: MIN_PANEL - 1]
     sums = stacked(few)
-    assert calibrated(few, sums, PERSONAS).weights(sums, PERSONAS).evidence_scale < 0.05
+    assert fit_calibration(few, sums, PERSONAS).weights(sums, PERSONAS).evidence_scale < 0.05
 
 
 def test_a_panel_of_one_persona_keeps_the_default_gains() -> None:
     alike = [member for member in customers(5 * MIN_PANEL) if member.label == "parent"]
     assert len(alike) >= MIN_PANEL
-    assert calibrated(alike, stacked(alike), PERSONAS).gains == DEFAULT_GAINS
+    assert fit_calibration(alike, stacked(alike), PERSONAS).gains == DEFAULT_GAINS
 
 
 def test_members_of_unknown_personas_do_not_count() -> None:
     strangers = [Member(m.key + 1, m.fold, "stranger", m.profile) for m in PANEL]
     sums = stacked(PANEL)
-    assert calibrated(strangers, sums, PERSONAS).gains == DEFAULT_GAINS
-    both = calibrated([*PANEL, *strangers], sums, PERSONAS)
-    assert both == calibrated(PANEL, sums, PERSONAS)
+    assert fit_calibration(strangers, sums, PERSONAS).gains == DEFAULT_GAINS
+    both = fit_calibration([*PANEL, *strangers], sums, PERSONAS)
+    assert both == fit_calibration(PANEL, sums, PERSONAS)
 
 
 def views_of_fold(members: Sequence[Member], sums: Stacked, fold: int) -> bytes:
@@ -119,7 +119,7 @@ def test_fitted_gains_are_no_worse_than_the_default_ones_on_the_panel(seed: int)
     panel = customers(seed=seed)
     sums = stacked(panel)
     scores, log_prior = cross_fit(panel, sums, PERSONAS), derive_from(sums, PERSONAS).log_prior
-    fitted = calibrated(panel, sums, PERSONAS).gains
+    fitted = fit_calibration(panel, sums, PERSONAS).gains
     assert loss(scores, fitted, log_prior) <= loss(scores, DEFAULT_GAINS, log_prior) + 1e-3
 
 
@@ -127,6 +127,6 @@ def test_cross_fitted_confidence_means_what_it_says() -> None:
     panel = customers(400)
     sums = stacked(panel)
     scores, log_prior = cross_fit(panel, sums, PERSONAS), derive_from(sums, PERSONAS).log_prior
-    p = posterior(scores, calibrated(panel, sums, PERSONAS).gains, log_prior)
+    p = posterior(scores, fit_calibration(panel, sums, PERSONAS).gains, log_prior)
     right = (p.argmax(axis=1) == scores.labels).mean()
     assert p.max(axis=1).mean() == pytest.approx(right, abs=0.04)

@@ -8,7 +8,7 @@ import pytest
 from river import checks
 from river.base import Estimator
 
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
 from stream_persona.model.estimator import derive
 from tests.support.constants import PERSONAS
@@ -22,10 +22,10 @@ def test_a_profile_is_predicted_alone_as_in_any_company() -> None:
     happened = labelled_shoppers(SHOP, customers=20)
     weights = derive(model_of(happened, SHOP), SHOP.names, seeds(SHOP))
     counts = [record.counts for record in process_batch(deliver(*happened), SHOP).records.values()]
-    together = weights.probabilities(profiles(counts, SHOP.features))
+    together = weights.probabilities(compute_profiles(counts, SHOP.features))
     for size in (1, 2, 3, 7, 50):
         for start in range(0, len(counts) - size + 1, size):
-            part = profiles(counts[start : start + size], SHOP.features)
+            part = compute_profiles(counts[start : start + size], SHOP.features)
             found = weights.probabilities(part)
             assert found.tobytes() == together[start : start + size].tobytes()
 
@@ -34,7 +34,7 @@ def test_probabilities_sum_to_one() -> None:
     happened = labelled_shoppers(SHOP)
     weights = derive(model_of(happened, SHOP), SHOP.names)
     counts = [record.counts for record in process_batch(deliver(*happened), SHOP).records.values()]
-    found = weights.probabilities(profiles(counts, SHOP.features))
+    found = weights.probabilities(compute_profiles(counts, SHOP.features))
     assert found.sum(axis=1) == pytest.approx(np.ones(len(counts)), abs=1e-12)
 
 
@@ -55,7 +55,7 @@ def test_a_shopper_without_events_has_the_priors_probabilities() -> None:
     happened = [*labelled_shoppers(SHOP), *labelled_shoppers(shop(["parent", *"bcde"]), seed=2)]
     weights = derive(model_of(happened, SHOP), SHOP.names)
     counts = process_batch(deliver(assignment("a")), SHOP).records["c"].counts
-    row = weights.probabilities(profiles([counts], SHOP.features))[0]
+    row = weights.probabilities(compute_profiles([counts], SHOP.features))[0]
     prior = np.exp(weights.log_prior)
     assert row == pytest.approx(prior / prior.sum())
 

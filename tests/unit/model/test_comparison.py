@@ -19,9 +19,9 @@ from stream_persona.model.comparison import (
     Step,
     blocks,
     compare,
-    contestants,
     folds,
     judge,
+    make_contestants,
 )
 from stream_persona.model.river_adapter import Example
 from tests.support.constants import NOW
@@ -41,7 +41,7 @@ def ids(known: Any) -> list[str]:
 
 
 def rows(*models: str, in_time: bool = False) -> dict[str, Row]:
-    found = compare(KNOWN, contestants(models, SHOP), SHOP, time.perf_counter, in_time=in_time)
+    found = compare(KNOWN, make_contestants(models, SHOP), SHOP, time.perf_counter, in_time=in_time)
     return {row.model: row for row in found}
 
 
@@ -93,7 +93,7 @@ def test_a_model_named_twice_is_judged_once() -> None:
 
 def test_progress_counts_every_customer() -> None:
     progress: list[int] = []
-    models = contestants([BAYES], SHOP)
+    models = make_contestants([BAYES], SHOP)
     compare(KNOWN, models, SHOP, time.perf_counter, progress.append)
     assert sum(progress) == len(KNOWN) * len(models)
 
@@ -136,12 +136,12 @@ def test_a_step_that_is_not_anew_keeps_what_was_learned() -> None:
 @pytest.mark.parametrize("known", [[], KNOWN[: LEAST - 1], KNOWN[:12]])
 def test_too_few_labelled_customers_are_nothing_to_compare(known: list[Example]) -> None:
     with pytest.raises(InputError, match="at least 10 labelled customers of two personas"):
-        compare(known, contestants([BAYES], SHOP), SHOP, time.perf_counter)
+        compare(known, make_contestants([BAYES], SHOP), SHOP, time.perf_counter)
 
 
 def test_a_wrong_challenger_is_refused_before_anything_is_read() -> None:
     with pytest.raises(SettingsError, match="'nope' is no River classifier"):
-        contestants([BAYES, "nope"], SHOP)
+        make_contestants([BAYES, "nope"], SHOP)
 
 
 # --- the command ---

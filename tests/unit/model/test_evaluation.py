@@ -15,7 +15,7 @@ from stream_persona.model.evaluation import (
     Bin,
     Prequential,
     calibration_error,
-    pooled,
+    pool_bins,
 )
 from tests.support.trials import NAMES, Trials, shoppers
 
@@ -123,32 +123,32 @@ def test_a_model_that_learns_raises_no_alarm() -> None:
 
 
 def test_before_the_first_trial_all_counts_are_zero() -> None:
-    tally = Prequential("ab").tally()
-    assert (tally.trials, tally.loss, tally.recent, tally.recent_right) == (0, 0, 0, 0)
-    assert (tally.confusion, tally.alarms) == ([[0, 0], [0, 0]], [])
-    assert tally.reliability == [[Bin()] * BINS] * 2
+    counts = Prequential("ab").counts()
+    assert (counts.trials, counts.loss, counts.recent, counts.recent_right) == (0, 0, 0, 0)
+    assert (counts.confusion, counts.alarms) == ([[0, 0], [0, 0]], [])
+    assert counts.reliability == [[Bin()] * BINS] * 2
 
 
 def test_figures_are_made_of_the_counts() -> None:
     quality = judge(shoppers(6, WINDOW + 200))
-    tally, figures = quality.tally(), quality.snapshot()
-    assert (tally.trials, tally.recent) == (WINDOW + 200, WINDOW)
-    assert tally.loss / tally.trials == pytest.approx(figures.log_loss)
-    assert tally.prior_loss / tally.trials == pytest.approx(figures.prior_log_loss)
-    assert tally.recent_loss / tally.recent == pytest.approx(figures.recent_log_loss)
-    assert tally.recent_right / tally.recent == pytest.approx(figures.recent_accuracy)
-    right = sum(row[at] for at, row in enumerate(tally.confusion))
-    assert right / tally.trials == pytest.approx(figures.accuracy)
-    assert pooled(tally.reliability) == list(figures.bins)
+    counts, figures = quality.counts(), quality.snapshot()
+    assert (counts.trials, counts.recent) == (WINDOW + 200, WINDOW)
+    assert counts.loss / counts.trials == pytest.approx(figures.log_loss)
+    assert counts.prior_loss / counts.trials == pytest.approx(figures.prior_log_loss)
+    assert counts.recent_loss / counts.recent == pytest.approx(figures.recent_log_loss)
+    assert counts.recent_right / counts.recent == pytest.approx(figures.recent_accuracy)
+    right = sum(row[at] for at, row in enumerate(counts.confusion))
+    assert right / counts.trials == pytest.approx(figures.accuracy)
+    assert pool_bins(counts.reliability) == list(figures.bins)
 
 
 def test_confusion_counts_by_the_named_persona_and_then_by_the_assigned_one() -> None:
     trials: Trials = [("a", [0.9, 0.1]), ("b", [0.9, 0.1]), ("b", [0.8, 0.2]), ("b", [0.1, 0.9])]
-    assert judge(trials, "ab").tally().confusion == [[1, 2], [0, 1]]
+    assert judge(trials, "ab").counts().confusion == [[1, 2], [0, 1]]
 
 
 def test_reliability_is_kept_for_each_persona_that_was_named() -> None:
-    named = judge([("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab").tally()
+    named = judge([("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab").counts()
     assert named.reliability[0][9] == Bin(trials=1, right=1, confidence=950_000)
     assert named.reliability[1][9] == Bin(trials=2, right=1, confidence=1_930_000)
 
@@ -162,5 +162,5 @@ def test_the_last_alarms_are_kept_with_their_times() -> None:
             if quality.judge("a", good if number < 400 else bad, at):
                 raised.append((at, quality.trials))
     assert len(raised) > ALARMS
-    assert quality.tally().alarms == raised[-ALARMS:]
+    assert quality.counts().alarms == raised[-ALARMS:]
     assert quality.snapshot().alarms == len(raised)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.domain.features import Profiles, profiles
+from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
@@ -95,7 +95,9 @@ def test_reasons_are_the_strongest_that_raise_a_persona() -> None:
 def test_reasons_do_not_depend_on_the_rows_beside() -> None:
     histories = [("parent", 3), ("gamer", 9), ("food", 1), ("parent", 40)]
     events = [[purchase(f"p{i}", NOW + i, categories=[c]) for i in range(n)] for c, n in histories]
-    together = profiles([record_of(*each, taxonomy=SHOP).counts for each in events], SHOP.features)
+    together = compute_profiles(
+        [record_of(*each, taxonomy=SHOP).counts for each in events], SHOP.features
+    )
     asked = ["parent", "gamer", "nobody", "gamer"]
     alone = [
         reasons(TASTES, together.row(row), [persona], named().name, 3)[0]

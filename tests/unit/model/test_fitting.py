@@ -8,7 +8,7 @@ import pytest
 
 from stream_persona.domain.record import Record
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import Part, members, merged
+from stream_persona.model.shard import Shard, members, merge_shards
 from stream_persona.pipeline import training
 from tests.support.events import shop
 from tests.support.shards import keyed, labelled_records, shard_of
@@ -16,16 +16,16 @@ from tests.support.shards import keyed, labelled_records, shard_of
 SHOP = shop()
 
 
-def split(records: dict[str, Record], ways: int, seed: int) -> list[Part]:
+def split(records: dict[str, Record], ways: int, seed: int) -> list[Shard]:
     rng, shares = random.Random(seed), [dict[str, Record]() for _ in range(ways)]
     for name in rng.sample(sorted(records), len(records)):
         rng.choice(shares)[name] = records[name]
     return [shard_of(share, SHOP) for share in shares]
 
 
-def fit(*shards: Part) -> ModelFitter:
+def fit(*shards: Shard) -> ModelFitter:
     fitter = ModelFitter(SHOP)
-    fitter.update(*merged(shards), calibrate=True)
+    fitter.update(*merge_shards(shards), calibrate=True)
     return fitter
 
 
@@ -46,7 +46,7 @@ def test_a_deleted_customer_has_no_influence_on_the_calibration_either() -> None
     sums = shard_of(records, SHOP).sums
     for update in training.derive_updates({"gamer-3": records["gamer-3"]}, SHOP, -1):
         sums.add(update.part, update.persona, update.sign)
-    unlearned = fit(Part(sums, members(keyed(rest), SHOP)))
+    unlearned = fit(Shard(sums, members(keyed(rest), SHOP)))
     never = fit(shard_of(rest, SHOP))
     assert unlearned.weights.version == never.weights.version
     assert fit(shard_of(records, SHOP)).weights.version != never.weights.version
@@ -60,7 +60,7 @@ def test_too_few_labels_leave_the_thresholds_to_the_policy() -> None:
 def test_an_update_without_a_calibration_keeps_the_last_one_and_is_not_settled() -> None:
     fitter = fit(shard_of(labelled_records(SHOP), SHOP))
     gains = fitter.weights.gains
-    total, panel = merged([shard_of(labelled_records(SHOP, 12), SHOP)])
+    total, panel = merge_shards([shard_of(labelled_records(SHOP, 12), SHOP)])
     fitter.update(total, panel, calibrate=False)
     assert (fitter.weights.gains, fitter.settled) == (gains, False)
     fitter.update(total, panel, calibrate=True)
@@ -68,7 +68,7 @@ def test_an_update_without_a_calibration_keeps_the_last_one_and_is_not_settled()
 
 
 def test_a_calibration_of_another_panel_of_the_same_sums_is_not_settled() -> None:
-    total, panel = merged([shard_of(labelled_records(SHOP), SHOP)])
+    total, panel = merge_shards([shard_of(labelled_records(SHOP), SHOP)])
     fitter = ModelFitter(SHOP)
     fitter.update(total, panel[1:], calibrate=True)
     fitter.update(total, panel, calibrate=False)

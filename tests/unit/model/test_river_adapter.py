@@ -17,10 +17,10 @@ from stream_persona.model.river_adapter import (
     classifier,
     features_of,
     form_of,
-    in_order,
     normalise,
+    parse_specifications,
     refold,
-    specifications,
+    sort_by_hash,
 )
 from tests.support.constants import PERSONAS
 from tests.support.events import browse, purchase, shop
@@ -59,7 +59,7 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_any_river_classifier_learns_and_predicts_whole_rows(specification: str) -> None:
     learner = Learner(classifier(specification), SHOP.names)
     assert sum(learner.probabilities(bought("parent"))) == pytest.approx(1)
-    for example in in_order(labelled_examples(SHOP)):
+    for example in sort_by_hash(labelled_examples(SHOP)):
         learner.learn(example.persona, example.profile)
     row = learner.probabilities(bought("parent", times=5))
     assert len(row) == len(PERSONAS)
@@ -123,13 +123,13 @@ def test_features_come_in_the_order_of_slots_without_the_events_and_fine_ones_la
 
 def test_examples_are_ordered_by_a_hash_and_not_by_groups_of_ids() -> None:
     groups = [Example(f"{group}-{i}", "parent", bought("a")) for group in "abcd" for i in range(25)]
-    first = {example.customer_id[0] for example in in_order(groups)[:20]}
+    first = {example.customer_id[0] for example in sort_by_hash(groups)[:20]}
     assert first == set("abcd")
 
 
 def test_a_list_of_specifications_may_hold_arguments_with_commas() -> None:
     text = " a:B , c:D(x=1, y=[2, 3]),a:B,, "
-    assert specifications(text) == ("a:B", "c:D(x=1, y=[2, 3])")
+    assert parse_specifications(text) == ("a:B", "c:D(x=1, y=[2, 3])")
 
 
 def test_arguments_are_given_to_the_constructor() -> None:

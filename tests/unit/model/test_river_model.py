@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_persona.domain.features import Counts, Profiles, profiles
+from stream_persona.domain.features import Counts, Profiles, compute_profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import SettingsError
 from stream_persona.model.explain import affinities, reasons, tree
@@ -33,7 +33,7 @@ def several() -> Profiles:
         record_of(purchase("p", categories=[name]), taxonomy=SHOP).counts
         for name in ("parent", "student", "food")
     ]
-    return profiles([*counts, Counts.empty()], SHOP.features)
+    return compute_profiles([*counts, Counts.empty()], SHOP.features)
 
 
 @pytest.mark.parametrize("specification", [BAYES, "river.forest:ARFClassifier(n_models=3)"])
@@ -60,7 +60,7 @@ def test_rows_are_in_the_order_of_the_personas_and_do_not_depend_on_each_other()
     assert rows.sum(axis=1) == pytest.approx(1)
     assert weights.classes[int(rows[0].argmax())] == "parent"
     assert all((weights.probabilities(seen.row(i))[0] == rows[i]).all() for i in range(4))
-    assert weights.probabilities(profiles([], SHOP.features)).shape == (0, 5)
+    assert weights.probabilities(compute_profiles([], SHOP.features)).shape == (0, 5)
 
 
 def test_the_prior_is_the_share_of_the_labelled() -> None:

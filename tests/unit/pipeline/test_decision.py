@@ -8,7 +8,7 @@ from stream_persona.domain.features import Counts
 from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.pipeline.decision import CAUSES, Belief, Cause, decide, millionths
-from stream_persona.pipeline.messages import change_message, public_record
+from stream_persona.pipeline.messages import encode_change, encode_public_record
 from tests.support.constants import DAY, HOUR, NOW, PERSONAS
 from tests.support.events import shop
 
@@ -71,7 +71,7 @@ def test_another_persona_needs_a_margin() -> None:
 def test_little_confidence_names_no_persona_but_candidates() -> None:
     taxonomy = shop(policy={**POLICY, "candidate_coverage": 0.2})
     record = published(at(NOW), belief(0.4, 0.35), taxonomy)
-    public = json.loads(public_record("c", last(record)))
+    public = json.loads(encode_public_record("c", last(record)))
     assert (public["persona"], public["ambiguous"]) == (None, True)
     assert public["candidates"] == ["parent", "student"]
     assert public["confidence"] == 0.4
@@ -169,7 +169,7 @@ def test_a_persona_that_was_added_is_in_both_distributions() -> None:
     more = shop((*PERSONAS, "cook"), policy=POLICY)
     record = published(at(NOW), belief(0.7))
     wider = replace(belief(0.7), distribution=(*belief(0.7).distribution, 0))
-    after = json.loads(change_message("c", published(record, wider, more)))
+    after = json.loads(encode_change("c", published(record, wider, more)))
     assert after["current"]["distribution"]["cook"] == 0
     assert after["previous"]["distribution"].keys() == after["current"]["distribution"].keys()
 
@@ -189,9 +189,9 @@ def test_since_is_when_the_persona_began() -> None:
 
 def test_a_change_and_its_public_record_agree() -> None:
     record = published(at(NOW), belief(0.7))
-    change = json.loads(change_message("c", record))
-    public = json.loads(public_record("c", last(record)))
-    assert change_message("c", record) == change_message("c", record)
+    change = json.loads(encode_change("c", record))
+    public = json.loads(encode_public_record("c", last(record)))
+    assert encode_change("c", record) == encode_change("c", record)
     for key in ("persona", "confidence", "ambiguous", "source", "distribution"):
         assert change["current"][key] == public[key]
     assert change["published_at"] == public["updated_at"] == "2025-11-24T16:00:00.000Z"
@@ -201,7 +201,7 @@ def test_a_change_and_its_public_record_agree() -> None:
 
 def test_a_record_without_a_change_has_no_message() -> None:
     with pytest.raises(ValueError, match="no change of c was published"):
-        change_message("c", Record())
+        encode_change("c", Record())
 
 
 def test_causes_keep_their_stored_numbers() -> None:

@@ -2,19 +2,19 @@
 
 import pytest
 
-from stream_persona.domain.features import profiles
+from stream_persona.domain.features import compute_profiles
 from stream_persona.errors import SettingsError, UnavailableError
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.river_model import fit
-from stream_persona.model.shard import Part, merged
+from stream_persona.model.shard import Shard, merge_shards
 from stream_persona.model.weights import Weights
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.model_replica import (
     CALIBRATE_DUTY_CYCLE,
     DERIVE_DUTY_CYCLE,
-    Follower,
-    ForeignFollower,
-    following,
+    ModelReplica,
+    RiverReplica,
+    make_replica,
 )
 from tests.support.constants import NOW
 from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
@@ -42,17 +42,17 @@ class Clock:
 
 def test_the_settings_choose_the_model() -> None:
     tables = MemoryTables()
-    assert isinstance(following(worker_settings(), SHOP, tables), Follower)
-    assert isinstance(following(worker_settings(model=BAYES), SHOP, tables), ForeignFollower)
+    assert isinstance(make_replica(worker_settings(), SHOP, tables), ModelReplica)
+    assert isinstance(make_replica(worker_settings(model=BAYES), SHOP, tables), RiverReplica)
     with pytest.raises(SettingsError, match="'nope' is no River classifier"):
-        following(worker_settings(model="nope"), SHOP, tables)
+        make_replica(worker_settings(model="nope"), SHOP, tables)
 
 
 # --- our own model ---
 
 
 async def test_shards_at_rest_lead_to_weights_and_a_calibration_at_once() -> None:
-    replica = Follower(SHOP, Clock())
+    replica = ModelReplica(SHOP, Clock())
     assert replica.settled
     assert await replica.follow([SHARD], changed=True)
     assert replica.settled
@@ -60,7 +60,7 @@ async def test_shards_at_rest_lead_to_weights_and_a_calibration_at_once() -> Non
     assert not await replica.follow([SHARD], changed=False)
 
 
-class Timed(Follower):
+class Timed(ModelReplica):
     """Derives in a second, and calibrates in one more."""
 
     def __init__(self, clock: Clock) -> None:
@@ -106,7 +106,7 @@ async def test_once_shards_rest_their_calibration_follows_soon() -> None:
 async def test_a_panel_that_moves_after_its_sums_is_calibrated_as_well() -> None:
     clock = Clock()
     replica = Timed(clock)
-    late = Part(SHARD.sums, dict(list(SHARD.panel.items())[1:]))
+    late = Shard(SHARD.sums, dict(list(SHARD.panel.items())[1:]))
     await replica.follow([late], changed=True)
     assert not await replica.follow([SHARD], changed=True)
     assert await replica.follow([SHARD], changed=False), "weights need not wait at rest"
@@ -118,15 +118,15 @@ async def test_a_panel_that_moves_after_its_sums_is_calibrated_as_well() -> None
 
 def whole() -> Weights:
     fitter = ModelFitter(SHOP)
-    fitter.update(*merged([SHARD]), calibrate=True)
+    fitter.update(*merge_shards([SHARD]), calibrate=True)
     return fitter.weights
 
 
 # --- a River classifier ---
 
 
-def foreign(tables: MemoryTables, clock: Clock | None = None) -> ForeignFollower:
-    return ForeignFollower(worker_settings(model=BAYES), SHOP, tables, clock or Clock())
+def foreign(tables: MemoryTables, clock: Clock | None = None) -> RiverReplica:
+    return RiverReplica(worker_settings(model=BAYES), SHOP, tables, clock or Clock())
 
 
 async def test_a_classifier_is_folded_from_the_stored_records_when_shards_have_changed() -> None:
@@ -152,7 +152,7 @@ async def test_after_a_deletion_a_classifier_is_as_if_the_customer_had_never_bee
     await model.follow((), changed=True)
     await other.follow((), changed=True)
     assert model.weights.version == other.weights.version
-    asked = profiles([record_of(purchase("p"), taxonomy=SHOP).counts], SHOP.features)
+    asked = compute_profiles([record_of(purchase("p"), taxonomy=SHOP).counts], SHOP.features)
     rows = [each.weights.probabilities(asked).tobytes() for each in (model, other)]
     assert rows[0] == rows[1]
 

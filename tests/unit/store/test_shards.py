@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stream_persona.model.shard import pack
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.shards import fold_part, panel, read_shards, save_part
+from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
 from tests.support.events import labelled_shoppers, shop
 from tests.support.labelled import commit
 from tests.support.shards import keyed, labelled_records, shard_of
@@ -35,7 +35,7 @@ async def published(*customers: int) -> CountingTables:
 async def publish(tables: MemoryTables, partition: int, customers: int) -> None:
     claims, records = await tables.claim([partition]), labelled_records(SHOP, customers)
     sums = shard_of(records, SHOP).sums
-    await save_part(tables, claims[partition], sums, keyed(records), SHOP)
+    await publish_shard(tables, claims[partition], sums, keyed(records), SHOP)
 
 
 async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> None:
@@ -63,10 +63,10 @@ async def test_shards_without_a_stamp_are_left_out() -> None:
 async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() -> None:
     tables = MemoryTables()
     await commit(tables, SHOP, *labelled_shoppers(SHOP, 4))
-    sums, labelled = await fold_part(tables, 0, SHOP)
+    sums, labelled = await fold_shard(tables, 0, SHOP)
     known = await panel(tables, labelled, 7, SHOP)
     assert (sums.customers, len(labelled)) == (20, 20)
     assert [key for key, _, _ in known] == sorted(labelled.values())[:7]
     claim = (await tables.claim([0]))[0]
-    stamp = await save_part(tables, claim, sums, known, SHOP)
+    stamp = await publish_shard(tables, claim, sums, known, SHOP)
     assert await tables.parts([0]) == {0: (stamp, pack(sums.canonical(), known, SHOP)[0])}

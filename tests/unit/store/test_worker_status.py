@@ -31,7 +31,7 @@ def model_of(trials: Trials, name: str = "current", failure: str = "") -> ModelS
     judged = Prequential(NAMES)
     for at, (persona, row) in enumerate(trials):
         judged.judge(persona, row, at)
-    return ModelStatus.of(name, judged.tally(), failure)
+    return ModelStatus.of(name, judged.counts(), failure)
 
 
 def report(*models: ModelStatus, **parts: Any) -> WorkerStatus:
@@ -122,7 +122,7 @@ def test_figures_are_those_of_the_river_metrics() -> None:
     judged = Prequential(NAMES)
     for persona, row in shoppers(8, 900):
         judged.judge(persona, row)
-    expected, found = judged.snapshot(), figures(ModelStatus.of("current", judged.tally()))
+    expected, found = judged.snapshot(), figures(ModelStatus.of("current", judged.counts()))
     assert tuple(found) == FIGURES
     for name, figure in found.items():
         assert figure == pytest.approx(getattr(expected, name)), name

@@ -17,7 +17,7 @@ from stream_persona.client import (
     PersonaClient,
 )
 from stream_persona.domain.record import Record
-from stream_persona.pipeline.messages import change_message, public_record
+from stream_persona.pipeline.messages import encode_change, encode_public_record
 from stream_persona.testing.client import StubAsyncPersonaClient, StubPersonaClient
 from tests.support.clients import ITEMS, NAMED, published
 
@@ -118,9 +118,9 @@ def shape(value: object) -> object:
 def test_what_a_stub_holds_has_the_form_of_what_a_worker_writes(stub: Stub) -> None:
     shares = {"parent": 0.1, "student": 0.2, "gamer": 0.7}
     stub.set("c", "gamer", confidence=0.7, distribution=shares)
-    written = orjson.loads(public_record("c", NAMED))
+    written = orjson.loads(encode_public_record("c", NAMED))
     assert shape(orjson.loads(stub.records["c"])) == shape(written)
-    sent = orjson.loads(change_message("c", Record(published=published("gamer", 1, 2, 700_000))))
+    sent = orjson.loads(encode_change("c", Record(published=published("gamer", 1, 2, 700_000))))
     ((_, message),) = stub.messages
     assert message is not None
     assert shape(orjson.loads(message)) == shape(sent)

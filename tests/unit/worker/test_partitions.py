@@ -9,7 +9,7 @@ from stream_persona.domain import record_codec
 from stream_persona.errors import FencedError
 from stream_persona.kafka.partitioner import home
 from stream_persona.kafka.publisher import IsMine
-from stream_persona.pipeline.messages import Change
+from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import NOW
 from tests.support.events import assignment, purchase
@@ -126,7 +126,7 @@ class FencingOutbox(RecordingPublisher):
         super().__init__()
         self.fenced: list[int] = []
 
-    async def own(self, partition: int, changes: Sequence[Change], is_mine: IsMine) -> None:
+    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
         await super().own(partition, changes, is_mine)
         self.fenced.append(partition)
 
