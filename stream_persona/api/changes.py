@@ -65,7 +65,7 @@ class Ring:
         self.end += 1
         self.wake()
 
-    def precede(self, older: list[tuple[str, bytes]]) -> None:
+    def prepend(self, older: list[tuple[str, bytes]]) -> None:
         """Put older changes in front, as many as fit, but for those that are held already."""
         held = set(self._kept)
         fresh = [each for each in older if each not in held]
@@ -98,7 +98,7 @@ class Ring:
         return [self._kept[i][1] for i in range(first, min(first + CHUNK, len(self._kept)))]
 
 
-class Feed:
+class ChangeFeed:
     """Receives the channel of changes for any number of listeners.
 
     ``receive`` is called with each change, before listeners get it. It may raise what a message
@@ -149,13 +149,13 @@ class Feed:
             return
         self.ring.add(*event)
 
-    def precede(self, messages: Sequence[bytes]) -> None:
+    def prepend(self, messages: Sequence[bytes]) -> None:
         """Add messages from before the first that was received; ``receive`` is not called."""
         older = []
         for data in messages:
             with suppress(*_NO_CHANGE):  # the topic may hold another program's messages
                 older.append(_format_event(msgspec.json.decode(data)))
-        self.ring.precede(older)
+        self.ring.prepend(older)
 
     def admit(self) -> None:
         """Raise 503 when there are as many listeners as one process may hold."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Self
 
 from redis.asyncio import Redis
 
-from stream_persona.api.changes import Feed
+from stream_persona.api.changes import ChangeFeed
 from stream_persona.api.customer_log import Tail
 from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.metrics import ApiMetrics
-from stream_persona.api.model_reader import Reader
+from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
 from stream_persona.api.refill import refill
 from stream_persona.errors import ConfigError, UnavailableError
@@ -41,9 +41,9 @@ class Dependencies:
     settings: Settings
     taxonomy: Taxonomy
     tables: RedisTables
-    reader: Reader
+    reader: ModelReader
     ranker: Ranker
-    feed: Feed
+    feed: ChangeFeed
     dashboard: DashboardService
     customer_log: Tail
     commands: Commands
@@ -58,7 +58,7 @@ class Dependencies:
             TopologyError: an address in the settings is malformed.
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
-        reader = Reader(settings, taxonomy, tables)
+        reader = ModelReader(settings, taxonomy, tables)
         dashboard = DashboardService(settings, taxonomy, tables, reader)
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
@@ -67,7 +67,7 @@ class Dependencies:
             tables=tables,
             reader=reader,
             ranker=Ranker(settings, taxonomy, tables, reader),
-            feed=Feed(subscriber, tables.channel, dashboard.receive),
+            feed=ChangeFeed(subscriber, tables.channel, dashboard.receive),
             dashboard=dashboard,
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),

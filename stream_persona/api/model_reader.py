@@ -43,7 +43,7 @@ class CurrentModel:
     labelled: dict[str, int] = field(default_factory=dict)
 
 
-class Reader:
+class ModelReader:
     """The model as the workers last published it, and customers as the model reads them.
 
     ``ready``: the last refresh succeeded. ``clock`` gives seconds that never go back.
@@ -104,7 +104,7 @@ class Reader:
         if derived:
             self.model = CurrentModel(self._follower.weights, self._follower.labelled)
 
-    async def shopper(self, customer_id: str) -> predict.Subject:
+    async def load_subject(self, customer_id: str) -> predict.Subject:
         """Describe a customer by their private record; one without a record has no counts.
 
         Raises:
@@ -114,12 +114,12 @@ class Reader:
         blobs = list((await self._tables.load([customer_id])).values())
         records = record_codec.decode_records(blobs, self._taxonomy.fingerprint)
         counts = records[0].counts if records else Counts.empty()
-        subject = predict.known(counts, self._taxonomy, self.names.name)
+        subject = predict.describe_customer(counts, self._taxonomy, self.names.name)
         weighted = self.model.weights.weighted_slots
         await self._find_names(set(np.intersect1d(subject.profile.slots, weighted).tolist()))
         return subject
 
-    async def name_all(self) -> None:
+    async def load_names(self) -> None:
         """Look for the names of all weighted slots: workers write them after the shards.
 
         Raises:

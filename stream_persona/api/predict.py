@@ -85,7 +85,7 @@ class Subject:
     name: Callable[[int], str]
 
 
-def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
+def parse_subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
     """Check a query; return its customer's id, or the hypothetical shopper that it describes.
 
     Raises:
@@ -109,7 +109,7 @@ def subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
     return customer_id
 
 
-def known(counts: Counts, taxonomy: Taxonomy, name: Callable[[int], str]) -> Subject:
+def describe_customer(counts: Counts, taxonomy: Taxonomy, name: Callable[[int], str]) -> Subject:
     """Describe a customer by their counts. Empty ones leave the prior alone to decide."""
     return Subject(compute_profiles([counts], taxonomy.features), name)
 

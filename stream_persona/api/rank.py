@@ -19,7 +19,7 @@ from stream_persona.errors import QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
-    from stream_persona.api.model_reader import Reader
+    from stream_persona.api.model_reader import ModelReader
     from stream_persona.client.decision import Ranking
     from stream_persona.client.models import Shopper
     from stream_persona.client.ranking import Ranked
@@ -96,7 +96,7 @@ class Ranker:
     """Ranks by the public record of a customer and the model in use."""
 
     def __init__(
-        self, settings: Settings, taxonomy: Taxonomy, tables: Tables, reader: Reader
+        self, settings: Settings, taxonomy: Taxonomy, tables: Tables, reader: ModelReader
     ) -> None:
         self._holdout, self._salt = settings.rank_holdout, settings.rank_salt
         self._separator = taxonomy.features.category_separator
@@ -128,7 +128,7 @@ class Ranker:
 
     async def _renew_affinities(self) -> None:
         """Use the affinities of the model in use, or the last ones while deriving takes long."""
-        await self._reader.name_all()
+        await self._reader.load_names()
         weights, names = self._reader.model.weights, self._reader.names
         source = (weights.version, names.learned)
         if self._derived_from != source and self._derivation is None:

@@ -21,7 +21,7 @@ from stream_persona.pipeline.messages import encode_copy
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
-    from stream_persona.api.changes import Feed
+    from stream_persona.api.changes import ChangeFeed
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _POLL_MS: Final = 100
 _CHUNK: Final = 250
 
 
-async def refill(settings: Settings, feed: Feed) -> None:
+async def refill(settings: Settings, feed: ChangeFeed) -> None:
     """Give the feed what was published before it listened; listeners wait for the first try.
 
     The channel is subscribed to first, so that no change falls between the two.
@@ -46,7 +46,7 @@ async def refill(settings: Settings, feed: Feed) -> None:
     while True:
         try:
             async with asyncio.timeout(_SECONDS):
-                feed.precede([encode_copy((raw.key or b"").decode(), raw.value)
+                feed.prepend([encode_copy((raw.key or b"").decode(), raw.value)
                               for raw in await newest(settings, RING)])  # fmt: skip
         except (KafkaError, UnavailableError, OSError, TimeoutError, ValueError) as error:
             logger.warning("changes from before the start can't be read yet: %s", error)

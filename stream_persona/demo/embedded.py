@@ -104,7 +104,7 @@ class EmbeddedRedis(_Embedded):
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__()
         for _ in range(_ATTEMPTS):  # another process may take the port before the server does
-            if self._start(command, port := free_port()):
+            if self._start(command, port := find_free_port()):
                 #: ``host:port``.
                 self.address = f"{_HOST}:{port}"
                 #: As in ``Settings.redis_url``.
@@ -150,7 +150,7 @@ class EmbeddedRedis(_Embedded):
             process.wait()
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a port of the loopback address on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))

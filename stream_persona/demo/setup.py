@@ -9,7 +9,7 @@ import socket
 import sys
 from typing import Final
 
-from stream_persona.demo.embedded import PARTITIONS, free_port
+from stream_persona.demo.embedded import PARTITIONS, find_free_port
 from stream_persona.domain.taxonomy import shipped_path
 from stream_persona.settings import Settings, load_settings
 
@@ -33,7 +33,7 @@ def load_demo_settings(brokers: str, redis_url: str) -> Settings:
     )
     if settings.api_port and not _is_taken(settings):
         return settings
-    return settings.model_copy(update={"api_port": free_port()})
+    return settings.model_copy(update={"api_port": find_free_port()})
 
 
 def _is_taken(settings: Settings) -> bool:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from playwright.async_api import Browser, expect
 
-from stream_persona.demo.embedded import free_port
 from tests.browser.dashboard import dashboard_of
 from tests.browser.deployment import Deployment, api_of
 from tests.browser.shoppers import baskets
@@ -31,7 +30,7 @@ async def test_the_page_shows_all_without_a_broker_and_says_why_it_cannot_act(
 ) -> None:
     await shop.shop.produce(*baskets("CUST-BROKERLESS", "pets/dog"))
     await shop.knows("CUST-BROKERLESS")
-    settings = shop.settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
+    settings = shop.settings.model_copy(update={"brokers": f"127.0.0.1:{find_free_port()}"})
     async with api_of(settings, tmp_path) as api, dashboard_of(browser, api.url) as dashboard:
         dashboard.log.forgive("status of 503")
         await dashboard.open("shopper", "CUST-BROKERLESS")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stream_persona.demo.embedded import free_port
+from stream_persona.demo.embedded import find_free_port
 from tests.support.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
 from tests.support.waiting import wait_until
 
@@ -64,7 +64,7 @@ class Store:
         self._binary = binary
         self._directory = TemporaryDirectory(prefix="stream-persona-redis-")
         self.log = Path(self._directory.name) / "server.log"
-        self._port = free_port()
+        self._port = find_free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.start_again()
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 
 from stream_persona.api import create_api
-from stream_persona.api.model_reader import Reader
-from stream_persona.api.predict import PersonaQuery, answer, known
+from stream_persona.api.model_reader import ModelReader
+from stream_persona.api.predict import PersonaQuery, answer, describe_customer
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.weights import Weights
@@ -23,13 +23,13 @@ OVER_HTTP = 10
 async def check_predictions(shop: Shop, oracle: Mapping[str, Record], verdict: Verdict) -> None:
     """Check the answer for every customer, read from Redis as the API does; a few over HTTP too."""
     tables = RedisTables.connect(shop.settings.redis_url, shop.settings.prefix)
-    reader = Reader(shop.settings, shop.taxonomy, tables)
+    reader = ModelReader(shop.settings, shop.taxonomy, tables)
     await reader.refresh()
     weights, name_of = shop.fit(dict(oracle)), Tokenizer(shop.taxonomy).names.name
     for name, record in oracle.items():
         query = PersonaQuery(where={"customer_id": name})
-        found = answer(query, await reader.shopper(name), reader.model.weights)
-        shopper = known(record.counts, shop.taxonomy, name_of)
+        found = answer(query, await reader.load_subject(name), reader.model.weights)
+        shopper = describe_customer(record.counts, shop.taxonomy, name_of)
         expected = answer(query, shopper, weights)
         if found != expected:
             verdict.add("predict", name, describe_difference(found, expected))
@@ -56,7 +56,7 @@ async def check_over_http(
     ):
 
         async def ready() -> bool:
-            version = api.state.parts.reader.model.weights.version
+            version = api.state.dependencies.reader.model.weights.version
             return (await client.get("/readyz")).status_code == 200 and version == weights.version
 
         try:
@@ -66,6 +66,6 @@ async def check_over_http(
         for name in sorted(oracle)[:: max(1, len(oracle) // OVER_HTTP)]:
             query = {"from": "customer_purchases", "where": {"customer_id": name}}
             found = (await client.post("/api/v1/_predict", json=query)).json()
-            shopper = known(oracle[name].counts, shop.taxonomy, name_of)
+            shopper = describe_customer(oracle[name].counts, shop.taxonomy, name_of)
             if found != answer(PersonaQuery(where=query["where"]), shopper, weights):
                 verdict.add("predict", name, "another answer over HTTP")

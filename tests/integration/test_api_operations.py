@@ -7,7 +7,6 @@ import re
 import httpx
 import pytest
 
-from stream_persona.demo.embedded import free_port
 from stream_persona.settings import Settings
 from tests.support.api import (
     ManualWorker,
@@ -28,7 +27,7 @@ async def test_lookups_work_and_commands_are_503_without_a_broker(
     settings: Settings, manual_worker: ManualWorker
 ) -> None:
     await manual_worker.feed(basket("e1", "c1", "pets/dog"))
-    away = settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
+    away = settings.model_copy(update={"brokers": f"127.0.0.1:{find_free_port()}"})
     async with calling(away) as client:
         assert (await client.get("/v1/customers/c1/persona")).status_code == 200
         assert (await client.get("/healthz")).status_code == 200
@@ -41,7 +40,7 @@ async def test_the_api_stays_up_and_reports_it_without_redis(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_persona.api.dependencies.PATIENCE", 0.5)
-    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{find_free_port()}/0"})
     async with calling(away) as client:
         ready = await client.get("/readyz")
         assert ready.status_code == 503

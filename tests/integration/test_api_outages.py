@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from stream_persona.api.dashboard import lag, recorder, workers
-from stream_persona.demo.embedded import EmbeddedRedis, free_port
+from stream_persona.demo.embedded import EmbeddedRedis
 from stream_persona.settings import Settings
 from tests.support.api import (
     ManualWorker,
@@ -66,7 +66,7 @@ async def test_the_dashboard_answers_without_a_broker_and_reports_it(
     settings: Settings, manual_worker: ManualWorker
 ) -> None:
     await manual_worker.feed(basket("e1", "c1", "pets/dog"))
-    away = settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
+    away = settings.model_copy(update={"brokers": f"127.0.0.1:{find_free_port()}"})
     async with calling(away) as client:
         (sentence,) = await has_findings(client, "kafka")
         assert sentence.startswith("Kafka does not answer: nothing new can come in")

@@ -12,7 +12,6 @@ import pytest
 from stream_persona.api.rank import EXAMPLE
 from stream_persona.client import AsyncPersonaClient
 from stream_persona.client.ranking import Ranked, in_holdout
-from stream_persona.demo.embedded import free_port
 from stream_persona.domain.events import Assignment
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
@@ -169,7 +168,7 @@ async def test_a_thousand_items_are_ranked_and_one_more_is_refused(shop: Shop) -
 
 
 async def test_the_route_is_unavailable_without_redis(settings: Settings) -> None:
-    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{find_free_port()}/0"})
     async with calling(away) as api:
         response = await api.post("/v1/rank", json=EXAMPLE)
     assert response.status_code == 503

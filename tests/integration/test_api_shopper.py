@@ -13,7 +13,6 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream_persona.api.customer_log import SECONDS
-from stream_persona.demo.embedded import free_port
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import (
     Assignment,
@@ -242,7 +241,7 @@ async def test_activity_is_503_and_counterfactuals_are_answered_without_a_broker
     floor: Floor,
 ) -> None:
     await floor.happen(basket("e1", "c1", "pets/dog"))
-    away = floor.settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
+    away = floor.settings.model_copy(update={"brokers": f"127.0.0.1:{find_free_port()}"})
     async with calling(away) as client:
         response = await client.get("/v1/customers/c1/activity")
         assert (response.status_code, list(response.json())) == (503, ["message"])

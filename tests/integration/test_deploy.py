@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from stream_persona.demo.embedded import free_port
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, Redis, declare_topics, topics_of, wait_until
 
@@ -118,7 +118,7 @@ def test_the_workers_command_serves_its_metrics_and_leaves_on_sigterm(
 def test_the_apis_command_becomes_ready_and_leaves_on_sigterm(
     tmp_path: Path, own: dict[str, str]
 ) -> None:
-    port = free_port()
+    port = find_free_port()
     with running("api", tmp_path, own | {"api_host": "127.0.0.1", "api_port": str(port)}) as api:
         api.wait_for(lambda: answer(f"http://127.0.0.1:{port}/readyz"))
         assert api.exit_code_after_sigterm() == 0

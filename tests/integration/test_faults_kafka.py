@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream_persona.demo.embedded import free_port
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain.events import Browse, Item
 from stream_persona.kafka.partitioner import home
 from stream_persona.settings import Settings
@@ -160,7 +160,7 @@ class SecondBroker:
         known = (Path(first._directory.name) / "server.properties").read_text()
         meta = (Path(first._directory.name) / "logs" / "meta.properties").read_text()
         cluster = re.findall(r"cluster.id=(.+)", meta)[0].strip()
-        port = free_port()
+        port = find_free_port()
         own = {
             "process.roles": "broker",
             "node.id": "2",

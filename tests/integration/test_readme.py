@@ -11,7 +11,7 @@ import orjson
 import pytest
 from redis import Redis as RedisClient
 
-from stream_persona.demo.embedded import free_port
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, Redis, settings_for
@@ -38,7 +38,7 @@ def shop_settings(kafka: Kafka, redis_server: Redis, tmp_path: Path) -> Settings
         if name.startswith("topic_")
     }
     return settings_for(
-        kafka, redis_server.url, **defaults, prefix="", api_port=free_port(),
+        kafka, redis_server.url, **defaults, prefix="", api_port=find_free_port(),
         taxonomy=tmp_path / "personas.toml",
     )  # fmt: skip
 

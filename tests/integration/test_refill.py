@@ -6,7 +6,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona.api.changes import Feed
+from stream_persona.api.changes import ChangeFeed
 from stream_persona.api.refill import newest, refill
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
@@ -49,7 +49,7 @@ async def test_the_newest_changes_of_all_partitions_come_in_their_order(topic: S
 
 async def test_a_listener_of_a_new_process_catches_up_with_what_it_missed(topic: Settings) -> None:
     await published(topic, 4)
-    feed = Feed(Redis(), "channel", lambda _: None)
+    feed = ChangeFeed(Redis(), "channel", lambda _: None)
     feed.ready = True
     filling = asyncio.create_task(refill(topic, feed))
     stream = feed.listen(f"{2:024x}")

@@ -15,7 +15,6 @@ from stream_persona.api.customer_log import (
     Found,
     Tail,
 )
-from stream_persona.demo.embedded import free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
 from tests.support.customer_logs import LATE, mine, produce, tail_of, values
@@ -46,7 +45,7 @@ async def test_what_was_found_is_given_again_for_a_moment(
 
 
 async def test_a_broker_that_is_away_is_reported_at_once(settings: Settings) -> None:
-    away = settings.model_copy(update={"brokers": f"127.0.0.1:{free_port()}"})
+    away = settings.model_copy(update={"brokers": f"127.0.0.1:{find_free_port()}"})
     async with tail_of(away) as tail:
         for _ in range(2):
             with pytest.raises(UnavailableError, match="the broker does not give a customer"):

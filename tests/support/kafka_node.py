@@ -16,7 +16,7 @@ from typing import Literal
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream_persona.demo.embedded import free_port
+from stream_persona.demo.embedded import find_free_port
 from tests.support.waiting import wait_until
 
 KAFKA_VERSION = "4.2.0"
@@ -86,7 +86,7 @@ class RealKafka:
         self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
         self.log = Path(self._directory.name) / "server.log"
         names = ("port", "proxied", "proxy", "controller")
-        ports = {name: free_port() for name in names}
+        ports = {name: find_free_port() for name in names}
         self.brokers = f"127.0.0.1:{ports['port']}"
         self.proxied, self.proxy = ports["proxied"], ports["proxy"]
         Path(self._directory.name, "server.properties").write_text(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from stream_persona.api.dashboard.persona_counts import Change
+from stream_persona.api.dashboard.persona_counts import CountedChange
 from tests.support.constants import PERSONAS
 
 Json = dict[str, Any]
@@ -49,6 +49,6 @@ def message(customer_id: str, current: Json | None, previous: Json | None = None
     }  # fmt: skip
 
 
-def change(customer_id: str, current: Json | None, previous: Json | None = None) -> Change:
+def change(customer_id: str, current: Json | None, previous: Json | None = None) -> CountedChange:
     """The same message, decoded as the dashboard's counts do it."""
-    return msgspec.convert(message(customer_id, current, previous), Change)
+    return msgspec.convert(message(customer_id, current, previous), CountedChange)

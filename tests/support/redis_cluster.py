@@ -4,7 +4,7 @@ from typing import Final, Literal, Self
 
 import redis
 
-from stream_persona.demo.embedded import EmbeddedRedis, free_port
+from stream_persona.demo.embedded import EmbeddedRedis, find_free_port
 from tests.support.waiting import wait_until
 
 SLOTS: Final = 16_384
@@ -63,7 +63,7 @@ class RedisCluster:
 
     def _start(self, binary: str | None) -> None:
         options = {
-            "appendonly": "yes", "cluster-enabled": "yes", "cluster-port": str(free_port()),
+            "appendonly": "yes", "cluster-enabled": "yes", "cluster-port": str(find_free_port()),
             "cluster-node-timeout": str(NODE_TIMEOUT), "repl-diskless-sync-delay": "0",
         }  # fmt: skip
         command = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stream_persona.api.predict import PersonaQuery, answer, known, subject
+from stream_persona.api.predict import PersonaQuery, answer, describe_customer, parse_subject
 from stream_persona.domain import events
 from stream_persona.domain.events import REASONS
 from stream_persona.domain.features import Counts
@@ -170,11 +170,11 @@ def outcome_of(body: object) -> str:
     """Answer a query or refuse it; only these errors become an answer of status 400."""
     try:
         query = PersonaQuery.model_validate(body)
-        shopper = subject(query, SHOP)
+        shopper = parse_subject(query, SHOP)
     except (ValidationError, QueryError, DecodeError) as error:
         return "refused" if len(str(error)) < 5_000 else "refused at length"
     if isinstance(shopper, str):
-        shopper = known(Counts.empty(), SHOP, str)
+        shopper = describe_customer(Counts.empty(), SHOP, str)
     found = answer(query, shopper, WEIGHTS)
     assert json.dumps(found, allow_nan=False)
     assert len(found["hits"]) == max(0, min(query.limit, 5 - query.offset))

@@ -14,7 +14,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from stream_persona.api.dashboard.persona_counts import Change
+    from stream_persona.api.dashboard.persona_counts import CountedChange
 
 #: Seconds of a bucket, and the same in milliseconds.
 STEP: Final = 10
@@ -60,7 +60,7 @@ class Bucket:
         self._changes = 0
         self._flows: Counter[str] = Counter()
 
-    def add(self, change: Change) -> None:
+    def add(self, change: CountedChange) -> None:
         """Count a change, and its flow between personas; a shopper's first change has none."""
         if change.current is None:
             return

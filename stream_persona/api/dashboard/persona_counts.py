@@ -36,7 +36,7 @@ class CountedPosterior(Struct, gc=False):
         return self.ambiguous and not self.assigned
 
 
-class Change(Struct, gc=False):
+class CountedChange(Struct, gc=False):
     """The fields of a change that are counted; ``previous`` is null in a shopper's first change.
 
     A deletion has no ``current``.
@@ -115,7 +115,7 @@ class PersonaCounts:
         """Count a shopper with this posterior; with ``sign`` -1 one less."""
         self._groups[posterior.persona].add(posterior, sign)
 
-    def move(self, change: Change) -> None:
+    def move(self, change: CountedChange) -> None:
         """Move a shopper from the group of the previous posterior to that of the current one."""
         if change.previous is not None:
             self.add(change.previous, -1)

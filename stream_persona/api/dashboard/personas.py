@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from stream_persona.api.model_reader import Reader
+    from stream_persona.api.model_reader import ModelReader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.predictor import Predictor
     from stream_persona.model.shard import Shard
@@ -89,7 +89,7 @@ class PersonaProfiles:
     the weights' version covers them too.
     """
 
-    def __init__(self, taxonomy: Taxonomy, reader: Reader) -> None:
+    def __init__(self, taxonomy: Taxonomy, reader: ModelReader) -> None:
         self._reader = reader
         self._seeds: Sums = seeds(taxonomy)
         self._derived_from: tuple[str, int] | None = None
@@ -99,7 +99,7 @@ class PersonaProfiles:
     async def defining_features(self) -> DefiningFeatures:
         """Return them by persona; names that are not known yet are missing while Redis is away."""
         with contextlib.suppress(UnavailableError, ConfigError):
-            await self._reader.name_all()
+            await self._reader.load_names()
         async with self._deriving:
             reader = self._reader
             version = (reader.model.weights.version, reader.names.learned)

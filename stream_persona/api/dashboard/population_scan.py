@@ -28,7 +28,7 @@ from stream_persona.api.dashboard.label_queue import (
     information,
     likeliest_pair,
 )
-from stream_persona.api.dashboard.persona_counts import Change, CountedRecord, PersonaCounts
+from stream_persona.api.dashboard.persona_counts import CountedChange, CountedRecord, PersonaCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,7 +86,7 @@ class Population:
         """The shoppers worth a label."""
         return self._shown.queue
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: CountedChange) -> None:
         """Move the figures by a change; a shopper who needs no label any more leaves the queue."""
         if self.counted:
             self._shown.personas.move(change)

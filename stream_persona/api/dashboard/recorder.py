@@ -18,7 +18,7 @@ from stream_persona.store.tables import HISTORY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_persona.api.dashboard.persona_counts import Change
+    from stream_persona.api.dashboard.persona_counts import CountedChange
     from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class SampleRecorder:
         self._waiting: deque[tuple[int, Sample]] = deque(maxlen=_MOST_WAITING)
         self._closed: deque[tuple[int, Sample]] = deque(maxlen=_MOST_WAITING)
 
-    def add(self, change: Change) -> None:
+    def add(self, change: CountedChange) -> None:
         """Count a change that is received now."""
         self._close_if_over()
         self._bucket.add(change)

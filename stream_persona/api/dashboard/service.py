@@ -18,7 +18,7 @@ from stream_persona.api.dashboard.health import HealthFinding, check_health
 from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
 from stream_persona.api.dashboard.lag import INTERVAL, LagMonitor
 from stream_persona.api.dashboard.overview import ChangeRate
-from stream_persona.api.dashboard.persona_counts import Change
+from stream_persona.api.dashboard.persona_counts import CountedChange
 from stream_persona.api.dashboard.personas import PersonaProfiles
 from stream_persona.api.dashboard.population_scan import PERIOD, Population, PopulationScan
 from stream_persona.api.dashboard.recorder import SampleRecorder, StoredSamples
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from stream_persona.api.dashboard.history import Snapshot
-    from stream_persona.api.model_reader import Reader
+    from stream_persona.api.model_reader import ModelReader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -42,7 +42,7 @@ class DashboardService:
         settings: Settings,
         taxonomy: Taxonomy,
         tables: Tables,
-        reader: Reader,
+        reader: ModelReader,
         wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._taxonomy = taxonomy
@@ -64,7 +64,7 @@ class DashboardService:
         Raises:
             msgspec.ValidationError: it is neither.
         """
-        change = msgspec.convert(message, Change)
+        change = msgspec.convert(message, CountedChange)
         self._population.apply(change)
         if not change.deleted:
             self._change_rate.add()

@@ -65,7 +65,7 @@ def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
         attributes are left out.
         """
         record = await _load_published(dependencies, customer_id)
-        await dependencies.reader.name_all()
+        await dependencies.reader.load_names()
         weights, names = dependencies.reader.model.weights, dependencies.reader.names.tokens
         async with one_at_a_time:
             answer = await asyncio.to_thread(

@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from stream_persona.api.changes import EventStream
-from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, subject
+from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
 from stream_persona.api.routes.common import ANY, as_json
@@ -46,8 +46,8 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
     )  # fmt: skip
     async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
         """Rank all personas for a customer, or for what a hypothetical shopper did."""
-        asked = subject(query, dependencies.taxonomy)
-        about = await dependencies.reader.shopper(asked) if isinstance(asked, str) else asked
+        asked = parse_subject(query, dependencies.taxonomy)
+        about = await dependencies.reader.load_subject(asked) if isinstance(asked, str) else asked
         return as_json(answer(query, about, dependencies.reader.model.weights))
 
     @routes.post(

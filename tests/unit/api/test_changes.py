@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 
 from stream_persona.api import changes
-from stream_persona.api.changes import CHUNK, EventStream, Feed, Ring
-from stream_persona.api.dashboard.persona_counts import Change
+from stream_persona.api.changes import CHUNK, ChangeFeed, EventStream, Ring
+from stream_persona.api.dashboard.persona_counts import CountedChange
 from tests.support.waiting import eventually
 
 Message = dict[str, Any]
@@ -29,19 +29,19 @@ def change(number: int, persona: str | None = "student", customer: str | None = 
     }
 
 
-def feed_of(size: int = 100) -> Feed:
+def feed_of(size: int = 100) -> ChangeFeed:
     """A feed that receives only what tests publish: its Redis is never asked."""
-    feed = Feed(Redis(), "channel", lambda _: None)
+    feed = ChangeFeed(Redis(), "channel", lambda _: None)
     feed.ring = Ring(size)
     return feed
 
 
-def publish(feed: Feed, *changes: Message) -> None:
+def publish(feed: ChangeFeed, *changes: Message) -> None:
     for each in changes:
         feed.publish(orjson.dumps(each))
 
 
-async def following(feed: Feed, last_id: str | None = None) -> AsyncIterator[bytes]:
+async def following(feed: ChangeFeed, last_id: str | None = None) -> AsyncIterator[bytes]:
     """A listener that has received the head of its stream."""
     stream = feed.listen(last_id)
     assert (await anext(stream)).startswith(b"retry:")
@@ -115,7 +115,7 @@ async def test_a_listener_that_the_ring_has_run_past_is_dropped() -> None:
 async def test_changes_from_before_the_start_come_in_front_and_once() -> None:
     feed = feed_of(4)
     publish(feed, change(3), change(4))
-    feed.precede([orjson.dumps(change(number)) for number in (0, 1, 2, 3)])
+    feed.prepend([orjson.dumps(change(number)) for number in (0, 1, 2, 3)])
     stream = await following(feed, f"{1:024x}")
     assert received(await anext(stream)) == [change(2), change(3), change(4)]
     assert len(feed.ring.read(feed.ring.start)) == 4
@@ -124,7 +124,7 @@ async def test_changes_from_before_the_start_come_in_front_and_once() -> None:
 async def test_a_listener_from_now_on_does_not_receive_changes_from_before_the_start() -> None:
     feed = feed_of()
     stream = await following(feed)
-    feed.precede([orjson.dumps(change(1))])
+    feed.prepend([orjson.dumps(change(1))])
     publish(feed, change(2))
     assert received(await anext(stream)) == [change(2)]
 
@@ -134,7 +134,7 @@ async def test_a_listener_waits_for_changes_from_before_the_start() -> None:
     feed.refilled.clear()
     stream = await following(feed, f"{1:024x}")
     waiting = asyncio.ensure_future(anext(stream))
-    feed.precede([orjson.dumps(change(1)), b"no change", orjson.dumps(change(2))])
+    feed.prepend([orjson.dumps(change(1)), b"no change", orjson.dumps(change(2))])
     feed.refilled.set()
     assert received(await waiting) == [change(2)]
 
@@ -181,7 +181,7 @@ async def test_a_deletion_arrives_and_leaves_the_last_id_in_force() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"change_id": 3}', b"\xff"])
 def test_a_message_that_is_no_change_reaches_no_listener(data: bytes) -> None:
-    feed = Feed(Redis(), "channel", lambda message: msgspec.convert(message, Change))
+    feed = ChangeFeed(Redis(), "channel", lambda message: msgspec.convert(message, CountedChange))
     feed.publish(data)
     assert feed.ring.end == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_persona.api.model_reader import RENEW_NAMES, Reader
+from stream_persona.api.model_reader import RENEW_NAMES, ModelReader
 from stream_persona.domain.slots import slot_of
 from stream_persona.errors import UnavailableError
 from stream_persona.store import shards
@@ -44,8 +44,8 @@ async def publish(tables: MemoryTables, customers: int) -> None:
     await shards.publish_shard(tables, claim, sums, [], SHOP)
 
 
-async def reader_of(tables: MemoryTables, clock: Clock | None = None) -> Reader:
-    reader = Reader(worker_settings(), SHOP, tables, clock or Clock())
+async def reader_of(tables: MemoryTables, clock: Clock | None = None) -> ModelReader:
+    reader = ModelReader(worker_settings(), SHOP, tables, clock or Clock())
     await reader.refresh()
     return reader
 
@@ -67,10 +67,10 @@ async def test_a_second_token_of_a_slot_gets_its_name_although_no_name_is_missin
     await publish(tables, customers=4)
     reader = await reader_of(tables, clock)
     await name_all_slots(tables, reader)
-    await reader.name_all()
+    await reader.load_names()
     await tables.add_names([(GAMER, "category:shares-the-slot")])
     clock.now += RENEW_NAMES + 1
-    await reader.name_all()
+    await reader.load_names()
     assert reader.names.name(GAMER) == "category:gamer | category:shares-the-slot"
 
 
@@ -80,15 +80,15 @@ async def test_names_are_not_read_again_while_all_are_known() -> None:
     reader = await reader_of(tables, clock)
     await name_all_slots(tables, reader)
     clock.now += 1
-    await reader.name_all()
+    await reader.load_names()
     reads = tables.reads_of_names
     for _ in range(10):
         clock.now += RENEW_NAMES / 100
-        await reader.name_all()
+        await reader.load_names()
     assert tables.reads_of_names == reads
 
 
-async def name_all_slots(tables: MemoryTables, reader: Reader) -> None:
+async def name_all_slots(tables: MemoryTables, reader: ModelReader) -> None:
     """Name every slot that has weight, the gamers' category by its token."""
     weighted = (reader.model.weights.index >= 0).nonzero()[0].tolist()
     names = [(slot, f"category:c{slot}") for slot in weighted if slot != GAMER]

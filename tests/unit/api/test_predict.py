@@ -15,9 +15,9 @@ from stream_persona.api.predict import (
     PersonaQuery,
     Subject,
     answer,
+    describe_customer,
     describe_hypothetical,
-    known,
-    subject,
+    parse_subject,
 )
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.features import Counts, fold
@@ -45,7 +45,7 @@ def weights_of(model: PersonaClassifier | None = None) -> Weights:
 def ask(where: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """The answer for a describe_hypothetical shopper by a model that knows the seeds alone."""
     request = query(where=where, **parts)
-    about = subject(request, SHOP)
+    about = parse_subject(request, SHOP)
     assert isinstance(about, Subject)
     return answer(request, about, weights_of())
 
@@ -57,27 +57,27 @@ def leaves(node: dict[str, Any]) -> list[float]:
 
 
 def unknown_customer() -> Subject:
-    return known(Counts.empty(), SHOP, str)
+    return describe_customer(Counts.empty(), SHOP, str)
 
 
 # --- queries ---
 
 
 def test_the_seed_query_is_understood_as_it_stands() -> None:
-    assert subject(PersonaQuery.model_validate(EXAMPLE), SHOP) == "CUST-04812"
+    assert parse_subject(PersonaQuery.model_validate(EXAMPLE), SHOP) == "CUST-04812"
 
 
 def test_from_and_predict_default_to_those_of_the_seed_query() -> None:
-    assert subject(query(), SHOP) == subject(
+    assert parse_subject(query(), SHOP) == parse_subject(
         query(**{"from": "customer_purchases", "predict": "persona"}), SHOP
     )
 
 
 def test_the_view_has_the_name_that_the_taxonomy_gives_it() -> None:
     renamed = SHOP.model_copy(update={"view": "shoppers"})
-    assert subject(query(**{"from": "shoppers"}), renamed) == "CUST-1"
+    assert parse_subject(query(**{"from": "shoppers"}), renamed) == "CUST-1"
     with pytest.raises(QueryError, match="from: expected 'shoppers'"):
-        subject(query(**{"from": "customer_purchases"}), renamed)
+        parse_subject(query(**{"from": "customer_purchases"}), renamed)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_wrong_query_is_answered_with_the_field_and_what_was_expected(
     wrong: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        subject(query(**wrong), SHOP)
+        parse_subject(query(**wrong), SHOP)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_the_law_holds_for_every_folded_record(
         model.learn_one({"events": 9.0, COARSE_SLOTS + i % 5: 3.0}, persona)
     rows = [observation(0, at, [(0, 4), *tokens]) for at, tokens in events]
     counts = fold([Counts.empty()], rows, SHOP.features)[0] if rows else Counts.empty()
-    assert_law(known(counts, SHOP, str), weights_of(model))
+    assert_law(describe_customer(counts, SHOP, str), weights_of(model))
 
 
 @pytest.mark.parametrize("times", [1, 3, 10])

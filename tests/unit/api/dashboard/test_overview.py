@@ -15,7 +15,7 @@ from stream_persona.api.dashboard.overview import ChangeRate
 from stream_persona.api.dashboard.population_scan import Population
 from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.dashboard.workers import WorkerReports
-from stream_persona.api.model_reader import CurrentModel, Reader
+from stream_persona.api.model_reader import CurrentModel, ModelReader
 from stream_persona.errors import UnavailableError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
@@ -251,7 +251,7 @@ def test_silent_workers_are_no_finding_while_redis_is_away() -> None:
 
 def service_of(tables: MemoryTables) -> DashboardService:
     settings, taxonomy = Settings(_env_file=None), shop()
-    return DashboardService(settings, taxonomy, tables, Reader(settings, taxonomy, tables))
+    return DashboardService(settings, taxonomy, tables, ModelReader(settings, taxonomy, tables))
 
 
 async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
