@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from stream_persona.api.customer_log import Found
+    from stream_persona.api.customer_log import CustomerMessages
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy
@@ -91,7 +91,11 @@ class CountedEvent:
 
 
 def answer(
-    customer_id: str, record: Record, found: Found, settings: Settings, taxonomy: Taxonomy
+    customer_id: str,
+    record: Record,
+    found: CustomerMessages,
+    settings: Settings,
+    taxonomy: Taxonomy,
 ) -> dict[str, Any]:
     """Answer with posteriors, oldest first, and events with their weights, newest first.
 
@@ -129,7 +133,7 @@ def select_counted(
     """Select the events that the record counts; the last applied of each input comes first."""
     applied = {
         (each.source, each.offset): each  # a topic's and its reroute's are one
-        for each in MessageRouter(settings, taxonomy).read(messages).deliveries
+        for each in MessageRouter(settings, taxonomy).route(messages).deliveries
         if each.event.customer_id == customer_id
         and each.kind in BEHAVIOURAL
         and each.offset < record.positions.get(each.source, 0)

@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.kafka.range_reader import RangeReader
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _HOLD_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CustomerMessages:
     """A customer's messages, of each partition in the order of offsets.
 
     ``events`` are those of the topics of behaviour and of reroutes, ``changes`` those of changes,
@@ -92,10 +92,10 @@ class Tail:
         self._known: set[str] = set()
         self._turn = asyncio.Lock()
         self._callers = 0
-        self._kept: dict[str, Found] = {}
+        self._kept: dict[str, CustomerMessages] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def find(self, customer_id: str) -> Found:
+    async def find(self, customer_id: str) -> CustomerMessages:
         """Return what the newest part of the logs has of a customer; missing topics are left out.
 
         Raises:
@@ -125,7 +125,7 @@ class Tail:
         if self._closing:
             await asyncio.wait(self._closing, timeout=PATIENCE)
 
-    async def _look(self, customer_id: str) -> Found:
+    async def _look(self, customer_id: str) -> CustomerMessages:
         """Look with the consumer; one that fails is not used again."""
         reader, self._reader = self._reader, None
         try:
@@ -155,8 +155,10 @@ class Tail:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    async def _find(self, reader: RangeReader, customer_id: str) -> Found:
-        tails = await self._find_tails(reader, home(customer_id, self.settings.partitions))
+    async def _find(self, reader: RangeReader, customer_id: str) -> CustomerMessages:
+        tails = await self._find_tails(
+            reader, home_partition(customer_id, self.settings.partitions)
+        )
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS):
                 for most in STEPS:
@@ -165,7 +167,7 @@ class Tail:
         reader.rest()
         if any(tail.low > tail.first for tail in tails) and not any(t.was_read for t in tails):
             raise UnavailableError(f"the broker gave no events in {SECONDS:g} s: try again later")
-        return Found(
+        return CustomerMessages(
             tuple(raw for tail in tails for raw in tail.found if tail.at.topic in self._events),
             tuple(raw for tail in tails for raw in tail.found if tail.at.topic not in self._events),
             all(tail.low <= tail.first for tail in tails),

@@ -93,7 +93,7 @@ class ModelReader:
             UnavailableError: Redis stayed away.
             ConfigError: it refuses us, or what is there is not of this deployment.
         """
-        stamps = await self._tables.stamps(self._partitions)
+        stamps = await self._tables.load_stamps(self._partitions)
         self._parts, changed = await read_shards(self._tables, stamps, self._parts, self._taxonomy)
         if changed:
             await self._read_names()
@@ -152,7 +152,7 @@ class ModelReader:
 
     async def _read_names(self) -> None:
         self._names_read_at = self._clock()
-        for slot, token in await self._tables.names():
+        for slot, token in await self._tables.load_names():
             self.names.learn(slot, token)
 
     async def _try_refresh(self) -> None:

@@ -124,7 +124,7 @@ class Ranker:
 
     async def _look_up(self, customer_id: str) -> Shopper:
         held_out = hold_out(customer_id, self._holdout, self._salt)
-        return held_out or parse_shopper(customer_id, await self._tables.public(customer_id))
+        return held_out or parse_shopper(customer_id, await self._tables.load_public(customer_id))
 
     async def _renew_affinities(self) -> None:
         """Use the affinities of the model in use, or the last ones while deriving takes long."""

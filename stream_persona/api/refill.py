@@ -47,7 +47,7 @@ async def refill(settings: Settings, feed: ChangeFeed) -> None:
         try:
             async with asyncio.timeout(_SECONDS):
                 feed.prepend([encode_copy((raw.key or b"").decode(), raw.value)
-                              for raw in await newest(settings, RING)])  # fmt: skip
+                              for raw in await read_newest(settings, RING)])  # fmt: skip
         except (KafkaError, UnavailableError, OSError, TimeoutError, ValueError) as error:
             logger.warning("changes from before the start can't be read yet: %s", error)
         else:
@@ -57,7 +57,7 @@ async def refill(settings: Settings, feed: ChangeFeed) -> None:
         await asyncio.sleep(_PAUSE)
 
 
-async def newest(settings: Settings, most: int) -> list[ConsumerRecord]:
+async def read_newest(settings: Settings, most: int) -> list[ConsumerRecord]:
     """About the ``most`` newest messages of the topic of changes, the oldest first.
 
     They are ordered by when they were sent; those of one partition keep their order.

@@ -61,7 +61,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     try:
         process.execute_from_commandline()
     except BaseException:  # stopping may raise another one than the fault
-        app.told = True
+        app.fault_reported = True
         if isinstance(app.fault, KafkaError):
             message = f"Kafka did not do as asked: {app.fault!r}"
             raise UnavailableError(message) from None

@@ -52,10 +52,10 @@ async def load(
     patience = min(_PATIENCE, settings.retry_seconds)
     tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
     try:
-        public = await tables.public(customer_id)
+        public = await tables.load_public(customer_id)
         blob = (await tables.load([customer_id])).get(customer_id)
         tokenizer = Tokenizer(taxonomy)
-        for slot, token in await tables.names() if blob else ():
+        for slot, token in await tables.load_names() if blob else ():
             tokenizer.names.learn(slot, token)
     finally:
         await tables.close()

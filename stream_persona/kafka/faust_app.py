@@ -123,9 +123,9 @@ class BatchApp(faust.App):
     #: The first error that it crashed with: stopping may raise more.
     fault: BaseException | None = None
     #: Whether the fault is being reported already.
-    told = False
+    fault_reported = False
 
-    def expired(self, tp: TP, first: int, number: int) -> None:
+    def report_expired(self, tp: TP, first: int, number: int) -> None:
         """Report that retention has dropped events before they were read, up to ``first``."""
         logger.error(
             "%s/%d: %d events were dropped by retention before they were read; going on at %d",
@@ -150,7 +150,7 @@ class BatchApp(faust.App):
         last.start()
 
     def _end_hard(self) -> None:
-        if not self.told:
+        if not self.fault_reported:
             sys.stderr.write(f"{self.fault}\n")
         sys.stderr.flush()
         os._exit(getattr(self.fault, "exit_code", 1))

@@ -206,7 +206,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     f"{tp.partition} ends before offset {position}, which was read next; "
                     f"{WITHOUT_PAST}"
                 )
-            self._app.expired(ensure_TP(tp), first[tp], first[tp] - position)
+            self._app.report_expired(ensure_TP(tp), first[tp], first[tp] - position)
             consumer.seek(tp, first[tp])
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class History(Protocol):
+class EventLog(Protocol):
     """The port."""
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
@@ -44,7 +44,7 @@ class History(Protocol):
         ...
 
 
-class KafkaHistory:
+class KafkaEventLog:
     """Reads the partitions once again, from the deletions' times up to what was applied."""
 
     def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:

@@ -111,7 +111,7 @@ async def _begin_sending(sending: Awaitable[Awaitable[object]]) -> Awaitable[obj
         return refused
 
 
-def batches(
+def pack_batches(
     producer: AIOKafkaProducer, messages: Sequence[tuple[bytes, bytes | None]]
 ) -> list[BatchBuilder]:
     """Pack keys and values, in order, into few batches.

@@ -23,9 +23,9 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.producer import (
     Epochs,
-    batches,
     begin_transaction_at,
     epoch_of,
+    pack_batches,
     send_all,
     with_epochs,
 )
@@ -65,7 +65,7 @@ _BATCH_BYTES: Final = 262_144
 _PASSING: Final = (KafkaError, UnavailableError, TimeoutError, IllegalOperation)
 
 #: Finds out whether a partition still belongs to the worker that claimed it.
-IsMine = Callable[[], Awaitable[bool]]
+StillOwns = Callable[[], Awaitable[bool]]
 
 
 class Publisher(Protocol):
@@ -75,10 +75,12 @@ class Publisher(Protocol):
         """Send all, in order per key, and wait for the broker."""
         ...
 
-    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
+    async def take_over(
+        self, partition: int, changes: Sequence[ChangeMessage], still_owns: StillOwns
+    ) -> None:
         """Fence off earlier publishers of this partition's changes; then publish these.
 
-        ``is_mine`` is called between the two. A worker that has been held up since it read the
+        ``still_owns`` is called between the two. A worker that has been held up since it read the
         changes, and has lost the partition, would publish them after what its next owner published.
 
         Raises:
@@ -86,7 +88,7 @@ class Publisher(Protocol):
         """
         ...
 
-    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         """Publish changes of an owned partition.
 
         Raises:
@@ -94,7 +96,7 @@ class Publisher(Protocol):
         """
         ...
 
-    async def disown(self, partitions: Collection[int]) -> None:
+    async def release(self, partitions: Collection[int]) -> None:
         """Let go of partitions: publish no more changes of them."""
         ...
 
@@ -151,20 +153,22 @@ class KafkaPublisher:
             topics = ", ".join(sorted({message.topic for message in too_large}))
             raise UnavailableError(f"messages are larger than max.message.bytes of {topics}")
 
-    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
+    async def take_over(
+        self, partition: int, changes: Sequence[ChangeMessage], still_owns: StillOwns
+    ) -> None:
         """Fence, then publish; tried again as a whole while the broker is away.
 
         What was sent under the last epoch has ended before that: under this one it would come late.
         """
-        await self.disown([partition])
+        await self.release([partition])
         at = TopicPartition(self._settings.topic_changes, partition)
         async with self._sending[partition], self._fencing:
             await self._patiently(self._changes.flush)
-            epoch = await self._patiently(lambda: self._fence(at, changes, is_mine))
+            epoch = await self._patiently(lambda: self._fence(at, changes, still_owns))
             self._epochs.begin(at, epoch)
             self._fenced.add(partition)
 
-    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         """Publish changes, in order."""
         if not changes:
             return
@@ -175,24 +179,24 @@ class KafkaPublisher:
             try:
                 ends = await send_all(
                     self._changes.send_batch(batch, topic, partition=partition)
-                    for batch in batches(self._changes, keyed)
+                    for batch in pack_batches(self._changes, keyed)
                 )
             except ProducerFenced as error:
                 raise FencedError(partition) from error
         if any(isinstance(end, KafkaError) for end in ends):
             raise UnavailableError(f"changes are larger than max.message.bytes of {topic}")
 
-    async def disown(self, partitions: Collection[int]) -> None:
+    async def release(self, partitions: Collection[int]) -> None:
         """Send nothing more to these partitions."""
         self._fenced.difference_update(partitions)
 
     async def _fence(
-        self, at: TopicPartition, changes: Sequence[ChangeMessage], is_mine: IsMine
+        self, at: TopicPartition, changes: Sequence[ChangeMessage], still_owns: StillOwns
     ) -> PidAndEpoch:
         """Return the partition's newest epoch, once the log has a marker of it."""
         messages = [Message(at.topic, name.encode(), v, (), at.partition) for name, v in changes]
         async with self._claimant(at.partition) as claimant:
-            if not await is_mine():
+            if not await still_owns():
                 raise FencedError(at.partition)
             # A worker that claims it from now on aborts this transaction, or comes after it.
             await begin_transaction_at(claimant, at)  # even with nothing to send: its end fences

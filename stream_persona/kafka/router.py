@@ -29,7 +29,7 @@ _ORIGIN: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp"
 
 
 @dataclass(slots=True)
-class Read:
+class RoutedBatch:
     """A batch sorted out: deliveries of events at home here, dead ``letters`` and ``reroutes``.
 
     ``homes`` are the partitions of the deliveries' customers, ``reasons`` those of the letters.
@@ -56,9 +56,9 @@ class MessageRouter:
         #: Topics of another number of partitions: none of these is any customer's home.
         self.repartitioned: Collection[str] = ()
 
-    def read(self, batch: Sequence[ConsumerRecord]) -> Read:
+    def route(self, batch: Sequence[ConsumerRecord]) -> RoutedBatch:
         """Make a delivery, a dead letter or a reroute of each message; none is lost."""
-        routed, partitions = Read(), self._settings.partitions
+        routed, partitions = RoutedBatch(), self._settings.partitions
         for raw in batch:
             try:
                 kind, partition, offset, arrived = self._find_origin(raw)
@@ -70,7 +70,7 @@ class MessageRouter:
             customer = event.customer_id
             at_home = routed.homes.get(customer, -1)
             if at_home < 0:
-                at_home = partitioner.home(customer, partitions)
+                at_home = partitioner.home_partition(customer, partitions)
             if at_home != raw.partition or raw.topic in self.repartitioned:
                 position = kind, partition, offset, arrived
                 routed.reroutes.append(self._make_reroute(raw, customer, position, at_home))

@@ -21,24 +21,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import encode_copy
 from stream_persona.store.model_replica import make_replica
-from stream_persona.store.outbox import unpublished
+from stream_persona.store.outbox import load_unpublished
 from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
-from stream_persona.store.tables import is_mine
-from stream_persona.store.writes import write_of
+from stream_persona.store.tables import still_owns
+from stream_persona.store.writes import build_write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.kafka.log_reader import History
+    from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.messages import ChangeMessage
@@ -124,7 +124,7 @@ class Replay:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
-        history: History,
+        history: EventLog,
         *,
         publish: bool = True,
         clock: Callable[[], int] = time.time_ns,
@@ -155,7 +155,7 @@ class Replay:
             FencedError: a worker has claimed a partition meanwhile; start the replay again.
             UnavailableError: broker or Redis stayed away; the same.
         """
-        for slot, token in await self._tables.names():
+        for slot, token in await self._tables.load_names():
             self._tokenizer.names.learn(slot, token)
         async for chunk in chunks:
             deliveries = []
@@ -174,7 +174,7 @@ class Replay:
         """Fold a chunk into the records, one home partition after the other."""
         homes: dict[int, list[Delivery]] = {}
         for delivery in deliveries:
-            partition = home(delivery.event.customer_id, self._settings.partitions)
+            partition = home_partition(delivery.event.customer_id, self._settings.partitions)
             homes.setdefault(partition, []).append(delivery)
         for partition, own in homes.items():
             claim = await self._claim(partition)
@@ -194,21 +194,21 @@ class Replay:
             self._claims |= await self._tables.claim([partition])
             self._touched[partition] = set()
             if self._publishes:
-                left_over = await unpublished(self._tables, partition, self._taxonomy)
-                still_owned = partial(is_mine, self._tables, self._claims[partition])
-                await self._publisher.own(partition, left_over, still_owned)
+                left_over = await load_unpublished(self._tables, partition, self._taxonomy)
+                still_owned = partial(still_owns, self._tables, self._claims[partition])
+                await self._publisher.take_over(partition, left_over, still_owned)
                 await self._announce(left_over)
         return self._claims[partition]
 
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
         """Write, then publish what is new; of a chunk that is tombstones alone."""
         if outcome.records:
-            write = write_of(outcome, self._taxonomy, self._settings.deletion_marker_days)
+            write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
             if not self._publishes:
                 write.pending = []
             await self._tables.commit(claim, write)
         if self._publishes:
-            await self._publisher.change(claim.partition, outcome.messages)
+            await self._publisher.publish_changes(claim.partition, outcome.messages)
             await self._announce(outcome.messages)
 
     async def _update_model(self) -> Predictor:
@@ -218,7 +218,7 @@ class Replay:
             share = panel_share(self._settings.partitions)
             known = await panel(self._tables, taught, share, self._taxonomy)
             await publish_shard(self._tables, claim, sums, known, self._taxonomy)
-        stamps = await self._tables.stamps(range(self._settings.partitions))
+        stamps = await self._tables.load_stamps(range(self._settings.partitions))
         stored, _ = await read_shards(self._tables, stamps, {}, self._taxonomy)
         parts = [part for _, part in stored.values()]
         follower = make_replica(self._settings, self._taxonomy, self._tables)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.events import encode
 from stream_persona.errors import InputError
-from stream_persona.kafka.log_reader import KafkaHistory
+from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
@@ -86,7 +86,7 @@ async def backfill(
             topics = Topics(request.kinds, request.span, settings, taxonomy)
             source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
-        history = KafkaHistory(settings, taxonomy)
+        history = KafkaEventLog(settings, taxonomy)
         replay = Replay(settings, taxonomy, tables, publisher, history, publish=request.publish)
         began = clock()
         summary = await replay.run(source.chunks(), unreadable=note, progress=advance)

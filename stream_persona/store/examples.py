@@ -35,7 +35,7 @@ async def read(
     """
     found: list[Example] = []
     for partition in range(partitions):
-        customers = await tables.labelled(partition)
+        customers = await tables.load_labelled(partition)
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
             records = await repository.load_training_examples(tables, chunk, taxonomy)

@@ -48,7 +48,7 @@ class MemoryTables:
             claims[partition] = Claim(partition, token)
         return claims
 
-    async def owners(self, partitions: Sequence[int]) -> dict[int, int]:
+    async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         return {p: self._tokens[p] for p in partitions if p in self._tokens}
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
@@ -77,32 +77,32 @@ class MemoryTables:
                 refused.add(claim.partition)
         return refused
 
-    async def public(self, customer: str) -> bytes | None:
+    async def load_public(self, customer: str) -> bytes | None:
         return self.public_records.get(customer)
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         return _page(self.states, cursor, count)
 
-    async def labelled(self, partition: int) -> list[str]:
+    async def load_labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))
 
-    async def pending(self, partition: int) -> list[str]:
+    async def load_pending(self, partition: int) -> list[str]:
         return self._pending.get(partition, [])
 
-    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
         self._check(claim)
         self._parts[claim.partition] = (stamp, part)
 
-    async def stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
+    async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
         return {p: self._parts[p][0] for p in partitions if p in self._parts}
 
-    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+    async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         return {p: self._parts[p] for p in partitions if p in self._parts}
 
     async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
         self._names.update({token: slot for slot, token in names})
 
-    async def names(self) -> list[tuple[int, str]]:
+    async def load_names(self) -> list[tuple[int, str]]:
         return sorted((slot, token) for token, slot in self._names.items())
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
@@ -111,28 +111,28 @@ class MemoryTables:
     async def announce(self, messages: Sequence[bytes]) -> None:
         self.announced += messages
 
-    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+    async def scan_public(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         following, known = _page(self.public_records, cursor, count)
         return following, [self.public_records[customer] for customer in known]
 
-    async def report(self, worker: str, status: bytes) -> None:
+    async def save_report(self, worker: str, status: bytes) -> None:
         self._reports[worker] = status
 
-    async def retire(self, workers: Sequence[str]) -> None:
+    async def remove_reports(self, workers: Sequence[str]) -> None:
         for worker in workers:
             self._reports.pop(worker, None)
 
-    async def reports(self) -> dict[str, bytes]:
+    async def load_reports(self) -> dict[str, bytes]:
         return dict(self._reports)
 
-    async def remember(self, at_ms: int, sample: bytes) -> bool:
+    async def add_sample(self, at_ms: int, sample: bytes) -> bool:
         if at_ms <= max(self._samples, default=0):
             return False
         self._samples[at_ms] = sample
         self._samples = dict(list(self._samples.items())[-HISTORY:])
         return True
 
-    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+    async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         return [(at, sample) for at, sample in self._samples.items() if at >= since_ms]
 
     def _check(self, claim: Claim) -> None:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from stream_persona.store.tables import Tables
 
 
-async def unpublished(
+async def load_unpublished(
     tables: Tables, partition: int, taxonomy: Taxonomy
 ) -> list[tuple[str, bytes | None]]:
     """Return the changes (None: tombstones) of a partition's last write, the same to the byte.
 
     Its writer may have died before it could publish them: the next owner publishes them again.
     """
-    pending = await load(tables, await tables.pending(partition), taxonomy.fingerprint)
+    pending = await load(tables, await tables.load_pending(partition), taxonomy.fingerprint)
     found: list[tuple[str, bytes | None]] = []
     for name, record in pending.items():
         if record.deleted_at and (record.published is None or record.published.revision == 1):

@@ -96,7 +96,7 @@ class RedisTables:
             claims[partition] = Claim(partition, token)
         return claims
 
-    async def owners(self, partitions: Sequence[int]) -> dict[int, int]:
+    async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         found = await self._ask(lambda store: store.tokens(partitions))
         return {p: int(token) for p, token in zip(partitions, found, strict=True) if token}
 
@@ -113,7 +113,7 @@ class RedisTables:
         done = await self._ask(lambda store: store.commit(writes)) if writes else []
         return {claim.partition for (claim, _), ok in zip(writes, done, strict=True) if not ok}
 
-    async def public(self, customer: str) -> bytes | None:
+    async def load_public(self, customer: str) -> bytes | None:
         (found,) = await self._get([self._keys.of("", customer)])
         return found
 
@@ -122,24 +122,24 @@ class RedisTables:
         start = len(self._keys.of("state", ""))
         return following, [key[start:] for key in keys]
 
-    async def labelled(self, partition: int) -> list[str]:
+    async def load_labelled(self, partition: int) -> list[str]:
         (members,) = await self._run(("SMEMBERS", self._keys.of("labelled", partition)))
         return sorted(member.decode() for member in members)
 
-    async def pending(self, partition: int) -> list[str]:
-        found = await self._ask(lambda store: store.pending(partition))
+    async def load_pending(self, partition: int) -> list[str]:
+        found = await self._ask(lambda store: store.load_pending(partition))
         return [] if found is None else list(orjson.loads(found))
 
-    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
-        if not await self._ask(lambda store: store.save_part(claim, stamp + part)):
+    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+        if not await self._ask(lambda store: store.save_shard(claim, stamp + part)):
             raise FencedError(claim.partition)
 
-    async def stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
+    async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
         keys = [self._keys.of("model", p) for p in partitions]
         found = await self._run(*(("GETRANGE", key, 0, 7) for key in keys))
         return {p: stamp for p, stamp in zip(partitions, found, strict=True) if stamp}
 
-    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+    async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         found = await self._get([self._keys.of("model", p) for p in partitions])
         return {p: (b[:8], b[8:]) for p, b in zip(partitions, found, strict=True) if b}
 
@@ -147,7 +147,7 @@ class RedisTables:
         key = self._keys.of("names")
         await self._run(*(("HSETNX", key, token, str(slot)) for slot, token in names))
 
-    async def names(self) -> list[tuple[int, str]]:
+    async def load_names(self) -> list[tuple[int, str]]:
         (found,) = await self._run(("HGETALL", self._keys.of("names")))
         return sorted((int(slot), token.decode()) for token, slot in found.items())
 
@@ -170,27 +170,27 @@ class RedisTables:
         if messages:  # in one command: an answer for each message costs more than the message
             await self._run(("EVAL", _ANNOUNCE, 1, self.channel, *messages))
 
-    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+    async def scan_public(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         following, keys = await self._scan("", cursor, count)
         return following, [record for record in await self._get(keys) if record is not None]
 
-    async def report(self, worker: str, status: bytes) -> None:
+    async def save_report(self, worker: str, status: bytes) -> None:
         await self._run(("HSET", self._keys.of("workers"), worker, status))
 
-    async def retire(self, workers: Sequence[str]) -> None:
+    async def remove_reports(self, workers: Sequence[str]) -> None:
         if workers:
             await self._run(("HDEL", self._keys.of("workers"), *workers))
 
-    async def reports(self) -> dict[str, bytes]:
+    async def load_reports(self) -> dict[str, bytes]:
         (found,) = await self._run(("HGETALL", self._keys.of("workers")))
         return {worker.decode(): status for worker, status in found.items()}
 
-    async def remember(self, at_ms: int, sample: bytes) -> bool:
+    async def add_sample(self, at_ms: int, sample: bytes) -> bool:
         key, entry = self._keys.of("history"), f"{at_ms}-0"
         command = ("XADD", key, "MAXLEN", "~", HISTORY, entry, "v", sample)
         return await self._ask(lambda store: _add_entry(store, command))
 
-    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+    async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         (found,) = await self._run(("XRANGE", self._keys.of("history"), max(0, since_ms), "+"))
         return [(int(entry.partition(b"-")[0]), fields[b"v"]) for entry, fields in found]
 

@@ -110,7 +110,7 @@ class Cluster(Nodes):
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.run(*(("HGET", self._owner_key(p), "token") for p in partitions))
 
-    async def pending(self, partition: int) -> bytes | None:
+    async def load_pending(self, partition: int) -> bytes | None:
         found: bytes | None
         (found,) = await self.run(("HGET", self._owner_key(partition), "pending"))
         return found
@@ -135,7 +135,7 @@ class Cluster(Nodes):
             return False
         return await self._take_turn(claim, owner, write)
 
-    async def save_part(self, claim: Claim, blob: bytes) -> bool:
+    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
         keys = [self._owner_key(claim.partition), self._keys.of("model", claim.partition)]
         (saved,) = await self.run(self._part.call(keys, claim.token, blob))
         return bool(saved)

@@ -64,7 +64,7 @@ class Store(Protocol):
         """Return the tokens of the partitions' owners."""
         ...
 
-    async def pending(self, partition: int) -> bytes | None:
+    async def load_pending(self, partition: int) -> bytes | None:
         """Return the JSON of ``Write.pending`` of the last write that had any."""
         ...
 
@@ -72,7 +72,7 @@ class Store(Protocol):
         """Write batches; False for a claim that is not the newest one. May be tried again."""
         ...
 
-    async def save_part(self, claim: Claim, blob: bytes) -> bool:
+    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
         """Write a part of the model; False if the claim is not the newest one."""
         ...
 
@@ -134,7 +134,7 @@ class OneServer:
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.get([self._keys.of("owner", p) for p in partitions])
 
-    async def pending(self, partition: int) -> bytes | None:
+    async def load_pending(self, partition: int) -> bytes | None:
         (found,) = await self.get([self._keys.of("pending", partition)])
         return found
 
@@ -175,7 +175,7 @@ class OneServer:
             args += [orjson.dumps(write.pending), 0]
         return keys, args
 
-    async def save_part(self, claim: Claim, blob: bytes) -> bool:
+    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
         of, partition = self._keys.of, claim.partition
         keys = [of(kind, partition) for kind in ("owner", "labelled", "turn", "model")]
         args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, blob, 0]

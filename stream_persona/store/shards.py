@@ -44,7 +44,7 @@ async def read_shards(
     """
     moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
     found = {p: each for p, each in known.items() if p in stamps}
-    for partition, (stamp, blob) in (await tables.parts(moved)).items():
+    for partition, (stamp, blob) in (await tables.load_shards(moved)).items():
         before = found[partition][1] if partition in found else None
         found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
     return found, bool(moved) or len(found) < len(known)
@@ -61,7 +61,7 @@ async def fold_shard(
         UnavailableError: Redis stayed away.
     """
     sums, labelled = PersonaClassifier(), dict[str, int]()
-    customers = await tables.labelled(partition)
+    customers = await tables.load_labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
         known = await load_training_examples(tables, chunk, taxonomy)
@@ -113,5 +113,5 @@ async def publish_shard(
         FencedError: another worker owns the partition now.
     """
     blob, stamp = await asyncio.to_thread(shard.pack, sums.canonical(), known, taxonomy)
-    await tables.save_part(claim, blob, stamp)
+    await tables.save_shard(claim, blob, stamp)
     return stamp

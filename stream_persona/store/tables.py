@@ -84,7 +84,7 @@ class Tables(Protocol):
         """Become the owner of partitions; writes of their owners before are refused from now on."""
         ...
 
-    async def owners(self, partitions: Sequence[int]) -> dict[int, int]:
+    async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         """Read the present tokens of partitions that were ever claimed."""
         ...
 
@@ -103,7 +103,7 @@ class Tables(Protocol):
         """Write each as ``commit`` does, by itself; return the partitions that were refused."""
         ...
 
-    async def public(self, customer: str) -> bytes | None:
+    async def load_public(self, customer: str) -> bytes | None:
         """Read a customer's public record."""
         ...
 
@@ -111,23 +111,23 @@ class Tables(Protocol):
         """Read the next cursor (0: all seen) and about ``count`` customers from ``cursor`` on."""
         ...
 
-    async def labelled(self, partition: int) -> list[str]:
+    async def load_labelled(self, partition: int) -> list[str]:
         """Read the labelled customers of a partition, sorted."""
         ...
 
-    async def pending(self, partition: int) -> list[str]:
+    async def load_pending(self, partition: int) -> list[str]:
         """Read which customers' changes the last batch wrote, and may not have published."""
         ...
 
-    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
         """Publish a partition's shard of the model; refused like ``commit``."""
         ...
 
-    async def stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
+    async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
         """Read the 8-byte stamps of the published shards."""
         ...
 
-    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+    async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         """Read stamp and content of the published shards."""
         ...
 
@@ -135,7 +135,7 @@ class Tables(Protocol):
         """Add slots and names of tokens."""
         ...
 
-    async def names(self) -> list[tuple[int, str]]:
+    async def load_names(self) -> list[tuple[int, str]]:
         """Read all slots and names of tokens, sorted."""
         ...
 
@@ -147,35 +147,35 @@ class Tables(Protocol):
         """Send copies of changes to all that listen to the channel."""
         ...
 
-    async def publics(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+    async def scan_public(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Read the next cursor (0: all seen) and about ``count`` public records from ``cursor``."""
         ...
 
-    async def report(self, worker: str, status: bytes) -> None:
+    async def save_report(self, worker: str, status: bytes) -> None:
         """Store a worker's report in the place of its last one."""
         ...
 
-    async def retire(self, workers: Sequence[str]) -> None:
+    async def remove_reports(self, workers: Sequence[str]) -> None:
         """Remove workers' reports."""
         ...
 
-    async def reports(self) -> dict[str, bytes]:
+    async def load_reports(self) -> dict[str, bytes]:
         """Read the last report of each worker, also of one that crashed."""
         ...
 
-    async def remember(self, at_ms: int, sample: bytes) -> bool:
+    async def add_sample(self, at_ms: int, sample: bytes) -> bool:
         """Add a sample at its time, epoch ms above 0; False: that time, or a later one, has one.
 
         May be False as well for one's own sample, when it was tried again on a new connection.
         """
         ...
 
-    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+    async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         """Read times and samples from a time on, ascending."""
         ...
 
 
-async def is_mine(tables: Tables, claim: Claim) -> bool:
+async def still_owns(tables: Tables, claim: Claim) -> bool:
     """Whether the claim is still its partition's newest."""
-    tokens = await tables.owners([claim.partition])
+    tokens = await tables.load_owners([claim.partition])
     return tokens.get(claim.partition) == claim.token

@@ -95,7 +95,7 @@ class WorkerStatus(Struct):
         _check_shape("change_counts", [self.change_counts], 1, len(self.change_bounds) + 1)
 
 
-class Figures(TypedDict):
+class ModelFigures(TypedDict):
     """The figures that a model's counts yield, losses in nats; None where there was no trial."""
 
     trials: int
@@ -122,7 +122,7 @@ def decode(blob: bytes) -> WorkerStatus:
     return msgspec.json.decode(blob, type=WorkerStatus)
 
 
-def merged_models(statuses: Iterable[WorkerStatus], personas: Sequence[str]) -> list[ModelStatus]:
+def merge_models(statuses: Iterable[WorkerStatus], personas: Sequence[str]) -> list[ModelStatus]:
     """Add up the models of all workers by name: the one in use comes first, then the others.
 
     Tables are in the order of ``personas``; what a worker counted of other personas is left out.
@@ -157,12 +157,12 @@ def add_models(one: ModelStatus, other: ModelStatus) -> ModelStatus:
     )
 
 
-def figures(model: ModelStatus) -> Figures:
+def compute_figures(model: ModelStatus) -> ModelFigures:
     """Compute the figures of a model; River's metrics over the same trials are the same."""
     counted = sum(map(sum, model.confusion))
     right = sum(row[at] for at, row in enumerate(model.confusion))
     bins = pool_bins(model.reliability)
-    return Figures(
+    return ModelFigures(
         trials=model.trials,
         log_loss=_divide(model.loss, model.trials),
         prior_log_loss=_divide(model.prior_loss, model.trials),

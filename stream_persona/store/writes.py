@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Share:
+class PartitionWrite:
     """The part of an outcome that is of one partition: its ``write``, and what follows from it."""
 
     write: Write
@@ -45,20 +45,20 @@ class Share:
             self.write.unlabelled.add(update.customer_id)
 
 
-def shares(
+def split_by_partition(
     outcome: Outcome, homes: Mapping[str, int], taxonomy: Taxonomy, marker_days: float
-) -> dict[int, Share]:
+) -> dict[int, PartitionWrite]:
     """Split an outcome by partition; ``homes`` are those of its customers.
 
     Records are encoded all at once, since that costs less than a few here and a few there.
     Deletions are remembered for ``marker_days``.
     """
-    marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, Share]()
+    marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, PartitionWrite]()
     blobs = record_codec.encode_records(list(outcome.records.values()), taxonomy.fingerprint)
     for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
         part = by_partition.get(homes[customer])
         if part is None:
-            part = by_partition[homes[customer]] = Share(Write(marker_ms=marker_ms))
+            part = by_partition[homes[customer]] = PartitionWrite(Write(marker_ms=marker_ms))
         part.add_record(customer, record, blob)
     for customer, public in outcome.public_records.items():
         by_partition[homes[customer]].write.public[customer] = public
@@ -71,6 +71,8 @@ def shares(
     return by_partition
 
 
-def write_of(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
+def build_write(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
     """Build the write of an outcome that has records, all of them in one partition."""
-    return shares(outcome, dict.fromkeys(outcome.records, 0), taxonomy, marker_days)[0].write
+    return split_by_partition(outcome, dict.fromkeys(outcome.records, 0), taxonomy, marker_days)[
+        0
+    ].write

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from stream_persona.client.models import Change
-    from stream_persona.kafka.publisher import IsMine
+    from stream_persona.kafka.publisher import StillOwns
     from stream_persona.pipeline.messages import ChangeMessage
 
 
@@ -78,23 +78,23 @@ class Outbox:
         """Keep messages of any topic."""
         self.messages += messages
 
-    async def own(
+    async def take_over(
         self,
         partition: int,
         changes: Sequence[ChangeMessage],
-        is_mine: IsMine,  # noqa: ARG002 - one process owns everything
+        still_owns: StillOwns,  # noqa: ARG002 - one process owns everything
     ) -> None:
         """Keep the changes that the last owner may not have published."""
-        await self.change(partition, changes)
+        await self.publish_changes(partition, changes)
 
-    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         """Keep changes."""
         for customer, value in changes:
             key = customer.encode()
             self.change_messages.append((key, value))
             self.messages.append(Message(self._settings.topic_changes, key, value, (), partition))
 
-    async def disown(self, partitions: Collection[int]) -> None:
+    async def release(self, partitions: Collection[int]) -> None:
         """Do nothing: no other process publishes here."""
 
 

@@ -107,7 +107,7 @@ class MemoryShop:
 
     def send(self, topic: str, *values: bytes | None) -> None:
         """Process messages of an input topic as one batch; what is no event is a dead letter."""
-        routed = self._router.read([self._message(topic, value) for value in values])
+        routed = self._router.route([self._message(topic, value) for value in values])
         _run(self.outbox.publish(routed.letters))
         deliveries, customers = routed.deliveries, list(routed.homes)
         stored = _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))
@@ -155,9 +155,9 @@ class MemoryShop:
     def _commit(self, outcome: Outcome) -> None:
         if outcome.records:
             days = self._settings.deletion_marker_days
-            write = writes.write_of(outcome, self.taxonomy, days)
+            write = writes.build_write(outcome, self.taxonomy, days)
             _run(self.tables.commit(self._claim, write))
-        _run(self.outbox.change(self._claim.partition, outcome.messages))
+        _run(self.outbox.publish_changes(self._claim.partition, outcome.messages))
 
     def _fit(self) -> None:
         """Derive the model from the labelled customers' records."""

@@ -13,7 +13,7 @@ from mode import Service
 
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
-from stream_persona.kafka.log_reader import KafkaHistory
+from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
@@ -43,7 +43,7 @@ class PersonaApp(BatchApp):
         )
         self._publisher = KafkaPublisher(self.settings)
         await self._publisher.start()
-        history = KafkaHistory(self.settings, self.taxonomy)
+        history = KafkaEventLog(self.settings, self.taxonomy)
         self.worker = Worker(
             self.settings, self.taxonomy, self._tables, self._publisher, history, metrics,
             MACHINE_CLOCKS,
@@ -55,9 +55,9 @@ class PersonaApp(BatchApp):
         )
         await super().on_first_start()
 
-    def expired(self, tp: TP, first: int, number: int) -> None:
+    def report_expired(self, tp: TP, first: int, number: int) -> None:
         """Log and count events that retention dropped before they were read, and go on."""
-        super().expired(tp, first, number)
+        super().report_expired(tp, first, number)
         self._metrics.expired_events.inc(number)
 
     def rebalance(self) -> AbstractContextManager[None]:

@@ -70,13 +70,13 @@ class ModelSync:
 
     async def read_names(self) -> None:
         """Read the names of slots that workers have found until now."""
-        names = await self._tables.names()
+        names = await self._tables.load_names()
         self._renamed |= {slot for slot, token in names if self._tokenizer.names.learn(slot, token)}
 
     async def refresh(self) -> None:
         """Publish our shards, read the others', derive new weights when anything has changed."""
         started = self._clock()
-        stamps = await self._tables.stamps(list(range(self._settings.partitions)))
+        stamps = await self._tables.load_stamps(list(range(self._settings.partitions)))
         held = self._partitions.held
         changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
         changed |= await self._save_shards(stamps)

@@ -88,13 +88,13 @@ class OwnedPartitions:
         Returns those that were claimed.
         """
         async with self._assigning:
-            before, tokens = self.held.keys(), await self._tables.owners(list(partitions))
+            before, tokens = self.held.keys(), await self._tables.load_owners(list(partitions))
             self.held = {
                 p: owned
                 for p, owned in self.held.items()
                 if p in partitions and tokens.get(p) == owned.claim.token
             }
-            await self._publisher.disown(before - self.held.keys())
+            await self._publisher.release(before - self.held.keys())
             fresh = sorted(set(partitions) - self.held.keys())
             for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
                 self.held[owned.claim.partition] = owned
@@ -136,8 +136,10 @@ class OwnedPartitions:
     async def _claim(self, partition: int) -> OwnedPartition:
         """Become the owner, publish what the last one could not, fold the shard of the model."""
         claim = (await self._tables.claim([partition]))[partition]
-        pending = await outbox.unpublished(self._tables, partition, self._taxonomy)
-        await self._publisher.own(partition, pending, partial(tables.is_mine, self._tables, claim))
+        pending = await outbox.load_unpublished(self._tables, partition, self._taxonomy)
+        await self._publisher.take_over(
+            partition, pending, partial(tables.still_owns, self._tables, claim)
+        )
         fenced_at = self._clock()
         await self._tables.announce([messages.encode_copy(*change) for change in pending])
         sums, labelled = await shards.fold_shard(self._tables, partition, self._taxonomy)
@@ -163,11 +165,11 @@ class OwnedPartitions:
         Raises:
             FencedError: another worker owns the partition now.
         """
-        is_mine = partial(tables.is_mine, self._tables, owned.claim)
-        if not await is_mine():
+        still_owns = partial(tables.still_owns, self._tables, owned.claim)
+        if not await still_owns():
             self.lose(owned)
             raise FencedError(owned.claim.partition)
-        await self._publisher.own(owned.claim.partition, [], is_mine)
+        await self._publisher.take_over(owned.claim.partition, [], still_owns)
         owned.fenced_at = self._clock()
 
     def lose(self, owned: OwnedPartition) -> None:

@@ -66,7 +66,7 @@ class Reporter:
 
     async def retire(self) -> bool:
         """Remove this worker's report; whether that succeeded. Never raises for Redis."""
-        return await self._within_patience(self._tables.retire([self.name]))
+        return await self._within_patience(self._tables.remove_reports([self.name]))
 
     def status(self) -> WorkerStatus:
         """The report as of now."""
@@ -94,10 +94,10 @@ class Reporter:
         )
 
     async def _report(self) -> None:
-        await self._tables.report(self.name, encode(self.status()))
+        await self._tables.save_report(self.name, encode(self.status()))
         if self._turn % _LOOK_EVERY == 0:
-            left = self._orphans.among(await self._tables.reports(), self._clocks.monotonic())
-            await self._tables.retire(left)
+            left = self._orphans.among(await self._tables.load_reports(), self._clocks.monotonic())
+            await self._tables.remove_reports(left)
         self._turn += 1
 
     async def _within_patience(self, work: Awaitable[None]) -> bool:

@@ -103,7 +103,10 @@ class Sweep:
 
     def _chunks(self, customers: list[str], owned: frozenset[int]) -> Iterator[dict[str, int]]:
         """The owned customers with their partitions, some at a time."""
-        homes = [(customer, partitioner.home(customer, self._partitions)) for customer in customers]
+        homes = [
+            (customer, partitioner.home_partition(customer, self._partitions))
+            for customer in customers
+        ]
         mine = [(customer, home) for customer, home in homes if home in owned]
         for start in range(0, len(mine), CHUNK):
             yield dict(mine[start : start + CHUNK])

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.kafka.log_reader import History
+    from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.kafka.router import Read
+    from stream_persona.kafka.router import RoutedBatch
     from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.process import Outcome
     from stream_persona.settings import Settings
@@ -59,7 +59,7 @@ class Worker:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
-        history: History,
+        history: EventLog,
         metrics: Metrics,
         clocks: Clocks = MACHINE_CLOCKS,
     ) -> None:
@@ -93,7 +93,7 @@ class Worker:
         return frozenset(self.partitions.held)
 
     async def start(self) -> None:
-        """Read the names of slots and the model as others left it."""
+        """RoutedBatch the names of slots and the model as others left it."""
         await self._model.read_names()
         await self.refresh()
 
@@ -131,7 +131,7 @@ class Worker:
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.settled()
-        read = self._router.read(batch)
+        read = self._router.route(batch)
         owned = await self.partitions.of(read.homes.values())
         await self._publisher.publish([*read.letters, *read.reroutes])
 
@@ -146,7 +146,7 @@ class Worker:
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
             return await self._write(outcome, read.homes, owned, done)
 
-    async def _outcome(self, read: Read, owned: Mapping[int, OwnedPartition]) -> Outcome:
+    async def _outcome(self, read: RoutedBatch, owned: Mapping[int, OwnedPartition]) -> Outcome:
         """What the events lead to, given the stored records of their customers."""
         stored = await self._stored(read.homes, owned)
         late_deletions = process.find_late_deletions(read.deliveries, stored, self._taxonomy)
@@ -246,7 +246,7 @@ class Worker:
         flight then, so the records that they push out are already in Redis.
         """
         days = self._settings.deletion_marker_days
-        shares = writes.shares(outcome, homes, self._taxonomy, days)
+        shares = writes.split_by_partition(outcome, homes, self._taxonomy, days)
         await self._writer.drain()
         most = max(1, self._settings.cached_customers // max(1, len(self.partitions.held)))
         for home, share in shares.items():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.store.tables import Tables
-    from stream_persona.store.writes import Share
+    from stream_persona.store.writes import PartitionWrite
     from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
 
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class ProcessedBatch:
     """What a batch changes, by partition, and the claims under which its records were read."""
 
-    shares: Mapping[int, Share]
+    shares: Mapping[int, PartitionWrite]
     owned: Mapping[int, OwnedPartition]
 
 
@@ -113,7 +113,10 @@ class Writer:
         for home, share in written.items():
             batch.owned[home].update_model(share.model_updates)
         results = await asyncio.gather(
-            *(self._publisher.change(home, share.changes) for home, share in written.items()),
+            *(
+                self._publisher.publish_changes(home, share.changes)
+                for home, share in written.items()
+            ),
             return_exceptions=True,
         )
         lost |= {result.partition for result in results if isinstance(result, FencedError)}

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from stream_persona.demo.simulator import Simulator
 from stream_persona.domain import taxonomy
 from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, event_time
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
@@ -46,7 +46,7 @@ def batches(settings: Settings) -> Iterator[list[ConsumerRecord]]:
     for kind in (labels, behaviour):
         found: dict[int, list[ConsumerRecord]] = {}
         for offset, event in enumerate(kind()):
-            partition = home(event.customer_id, settings.partitions)
+            partition = home_partition(event.customer_id, settings.partitions)
             found.setdefault(partition, []).append(record(event, settings, partition, offset))
         yield from found.values()
 

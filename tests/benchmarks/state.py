@@ -115,14 +115,16 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
     claims = await tables.claim(range(PARTITIONS))
     for partition, claim in claims.items():
         own = {
-            n: r for n, r in year.records.items() if partitioner.home(n, PARTITIONS) == partition
+            n: r
+            for n, r in year.records.items()
+            if partitioner.home_partition(n, PARTITIONS) == partition
         }
         outcome = Outcome(
             own,
             public_records={n: public_records[n] for n in own if n in public_records},
             model_updates=training.derive_updates(own, TAXONOMY),
         )
-        write = writes.write_of(outcome, TAXONOMY, 30)
+        write = writes.build_write(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
         sums, labelled = await shards.fold_shard(tables, partition, TAXONOMY)

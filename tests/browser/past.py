@@ -23,7 +23,7 @@ async def remember_an_hour(settings: Settings) -> None:
     end = bucket_of(time.time_ns() // 1_000_000) - GAP * STEP_MS
     for number in range(SAMPLES):
         at = end - (SAMPLES - number) * STEP_MS
-        await tables.remember(at, msgspec.json.encode(sample(number / SAMPLES, names, rng)))
+        await tables.add_sample(at, msgspec.json.encode(sample(number / SAMPLES, names, rng)))
     await tables.close()
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, expect
 
+from stream_persona.demo.embedded import find_free_port
 from tests.browser.dashboard import dashboard_of
 from tests.browser.deployment import Deployment, api_of
 from tests.browser.shoppers import baskets

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from stream_persona.domain.events import ASSIGNMENT, Assignment, encode
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from tests.chaos.shopfloor import Sent
 
 #: Shares of messages that are sent twice, that go elsewhere, and after which one is unreadable.
@@ -32,7 +32,9 @@ def carry(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
     for sent in messages:
         message = sent
         if rnd.random() < ELSEWHERE:
-            away = (home(message.customer, partitions) + rnd.randrange(1, partitions)) % partitions
+            away = (
+                home_partition(message.customer, partitions) + rnd.randrange(1, partitions)
+            ) % partitions
             message = replace(message, partition=away, note="elsewhere")
         found.append(message)
         if rnd.random() < TWICE:  # a retry goes to the same partition

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
 from tests.chaos.shopfloor import Sent
 
@@ -84,7 +84,7 @@ class Feeder:
 
     def _send(self, message: Sent) -> None:
         # Not librdkafka's own partitioner: an event is at home where Java's would put it.
-        at_home = home(message.customer, self._settings.partitions)
+        at_home = home_partition(message.customer, self._settings.partitions)
         self._producer.produce(
             self._settings.input_topics[message.kind],
             message.value,

@@ -154,7 +154,7 @@ async def check_model(evidence: Evidence, verdict: Verdict) -> None:
         expected = {
             name for name, record in evidence.oracle.items()
             if is_training_example(record, shop.taxonomy)
-            and partitioner.home(name, shop.settings.partitions) == partition
+            and partitioner.home_partition(name, shop.settings.partitions) == partition
         }  # fmt: skip
         verdict.equal("labelled", dict.fromkeys(found), dict.fromkeys(expected))
 

@@ -24,8 +24,8 @@ from stream_persona.store.tables import Claim
 from stream_persona.worker import app, worker
 
 #: The step that is reached when a method returns.
-TABLES = {"claim": "claim", "load": "load", "commit_all": "write", "save_part": "part"}
-PUBLISHER = {"own": "fence", "publish": "forward", "change": "publish"}
+TABLES = {"claim": "claim", "load": "load", "commit_all": "write", "save_shard": "part"}
+PUBLISHER = {"take_over": "fence", "publish": "forward", "publish_changes": "publish"}
 
 
 class Orders:

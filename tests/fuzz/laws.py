@@ -85,7 +85,7 @@ class Path:
 
     def follow(self, kind: int, value: Blob) -> str:
         """``EVENT``, or the reason of the dead letter; an assertion fails where a law does not."""
-        read = self._router.read([raw(self._settings.input_topics[kind], value, 7)])
+        read = self._router.route([raw(self._settings.input_topics[kind], value, 7)])
         assert len(read.deliveries) + len(read.letters) == 1
         assert not read.reroutes
         if read.letters:

@@ -7,6 +7,7 @@ import re
 import httpx
 import pytest
 
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.settings import Settings
 from tests.support.api import (
     ManualWorker,

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from stream_persona.api.dashboard import lag, recorder, workers
-from stream_persona.demo.embedded import EmbeddedRedis
+from stream_persona.demo.embedded import EmbeddedRedis, find_free_port
 from stream_persona.settings import Settings
 from tests.support.api import (
     ManualWorker,

@@ -12,6 +12,7 @@ import pytest
 from stream_persona.api.rank import EXAMPLE
 from stream_persona.client import AsyncPersonaClient
 from stream_persona.client.ranking import Ranked, in_holdout
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain.events import Assignment
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings

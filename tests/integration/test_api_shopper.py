@@ -13,6 +13,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream_persona.api.customer_log import SECONDS
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import (
     Assignment,
@@ -23,8 +24,8 @@ from stream_persona.domain.events import (
     Item,
     Purchase,
 )
-from stream_persona.kafka.log_reader import KafkaHistory
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.log_reader import KafkaEventLog
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
@@ -74,7 +75,7 @@ async def opened(kafka: Kafka, settings: Settings) -> AsyncIterator[Floor]:
     await declare_topics(kafka, topics_of(settings), settings.partitions)
     taxonomy = taxonomies.load(settings.taxonomy)
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    publisher, history = KafkaPublisher(settings), KafkaHistory(settings, taxonomy)
+    publisher, history = KafkaPublisher(settings), KafkaEventLog(settings, taxonomy)
     await publisher.start()
     worker = Worker(settings, taxonomy, tables, publisher, history, Metrics())
     await worker.assign(range(settings.partitions))
@@ -194,7 +195,7 @@ async def test_a_deletion_empties_and_what_comes_after_begins_anew(
 
 
 async def test_events_that_were_rerouted_are_found(floor: Floor, client: httpx.AsyncClient) -> None:
-    elsewhere = (home("c1", floor.settings.partitions) + 1) % floor.settings.partitions
+    elsewhere = (home_partition("c1", floor.settings.partitions) + 1) % floor.settings.partitions
     await floor.happen(basket("e1", "c1", "pets/dog"))
     await floor.happen(look("e2", "c1", "books", NOW + 1), partition=elsewhere)
     found = await activity(client)
@@ -218,7 +219,7 @@ async def test_a_busy_partition_delays_an_answer_only_so_long(
     assert real_kafka.brokers == floor.settings.brokers
     await floor.happen(basket("e1", "c1", "pets/dog"))
     others = [(floor.settings.topic_browses, f"o{n}", b"{}" * 100) for n in range(30_000)]
-    await floor.shop.produce_raw(others, home("c1", floor.settings.partitions))
+    await floor.shop.produce_raw(others, home_partition("c1", floor.settings.partitions))
     begun = time.monotonic()
     found = await activity(client)
     assert time.monotonic() - begun < SECONDS + 2

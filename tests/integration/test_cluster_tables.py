@@ -90,7 +90,7 @@ async def test_a_batch_that_was_begun_is_whole_after_the_next_claim(
         await dying.commit(claim, batch(2))
     await tables().claim([1])
     assert await look() == (after(1, 2) if step else after(1))
-    assert await tables().pending(1) == batch(2 if step else 1).pending
+    assert await tables().load_pending(1) == batch(2 if step else 1).pending
     with pytest.raises(FencedError):
         await dying.commit(claim, batch(3))
     assert await look() == (after(1, 2) if step else after(1))

@@ -53,10 +53,10 @@ async def test_an_owner_publishes_what_was_left_over_first(
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     publisher = publishers[0]
-    await publisher.own(1, changes_of("left over", "over"), yes)
-    await publisher.change(1, [*changes_of("new"), ("c", None)])
-    await publisher.own(2, [], yes)
-    await publisher.change(2, changes_of("elsewhere"))
+    await publisher.take_over(1, changes_of("left over", "over"), yes)
+    await publisher.publish_changes(1, [*changes_of("new"), ("c", None)])
+    await publisher.take_over(2, [], yes)
+    await publisher.publish_changes(2, changes_of("elsewhere"))
     assert await read(topics, 1) == [b"left over", b"over", b"new", None]
     assert await read(topics, 2) == [b"elsewhere"]
 
@@ -67,7 +67,9 @@ async def test_taking_many_partitions_over_at_once_waits_for_no_time_out_of_the_
     """Ended together, some of these transactions kept their ids busy for 30 s, again and again."""
     async with asyncio.timeout(25):
         for publisher in publishers * 2:
-            await asyncio.gather(*(publisher.own(p, [], yes) for p in range(topics.partitions)))
+            await asyncio.gather(
+                *(publisher.take_over(p, [], yes) for p in range(topics.partitions))
+            )
 
 
 async def test_a_publisher_that_lost_a_partition_cannot_publish_its_last_change(
@@ -75,14 +77,14 @@ async def test_a_publisher_that_lost_a_partition_cannot_publish_its_last_change(
 ) -> None:
     assert real_kafka.brokers == topics.brokers
     old, new = publishers
-    await old.own(1, [], yes)
-    await old.own(2, [], yes)
-    await old.change(1, changes_of("1"))
-    await new.own(1, [], yes)
+    await old.take_over(1, [], yes)
+    await old.take_over(2, [], yes)
+    await old.publish_changes(1, changes_of("1"))
+    await new.take_over(1, [], yes)
     with pytest.raises(FencedError):
-        await old.change(1, changes_of("late"))
-    await new.change(1, changes_of("2"))
-    await old.change(2, changes_of("still its own"))
+        await old.publish_changes(1, changes_of("late"))
+    await new.publish_changes(1, changes_of("2"))
+    await old.publish_changes(2, changes_of("still its own"))
     assert await read(topics, 1) == [b"1", b"2"]
     assert await read(topics, 2) == [b"still its own"]
 
@@ -93,17 +95,17 @@ async def test_a_publisher_that_lost_a_partition_meanwhile_publishes_no_left_ove
     assert real_kafka.brokers == topics.brokers
     late, new = publishers
     with pytest.raises(FencedError):
-        await late.own(1, changes_of("left over"), no)
+        await late.take_over(1, changes_of("left over"), no)
     answers = [True, False]
 
     async def just_still() -> bool:
         if answers[0]:  # the next owner comes right after the question
-            await new.own(1, changes_of("left over"), yes)
-            await new.change(1, changes_of("newer"))
+            await new.take_over(1, changes_of("left over"), yes)
+            await new.publish_changes(1, changes_of("newer"))
         return answers.pop(0)
 
     with pytest.raises(FencedError):
-        await late.own(1, changes_of("left over"), just_still)
+        await late.take_over(1, changes_of("left over"), just_still)
     assert await read(topics, 1) == [b"left over", b"newer"]
 
 
@@ -111,11 +113,11 @@ async def test_a_publisher_that_owns_nothing_publishes_nothing(
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     with pytest.raises(FencedError):
-        await publishers[0].change(1, changes_of("mine"))
-    await publishers[0].own(1, [], yes)
-    await publishers[0].disown([1])
+        await publishers[0].publish_changes(1, changes_of("mine"))
+    await publishers[0].take_over(1, [], yes)
+    await publishers[0].release([1])
     with pytest.raises(FencedError):
-        await publishers[0].change(1, changes_of("mine"))
+        await publishers[0].publish_changes(1, changes_of("mine"))
     assert await read(topics, 1) == []
 
 

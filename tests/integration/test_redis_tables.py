@@ -38,9 +38,9 @@ async def test_keys_are_those_of_the_contract(stored: RedisTables, redis: Redis)
         marker_ms=60_000,
     )  # fmt: skip
     await stored.commit(claim, write)
-    await stored.save_part(claim, b"part", b"stamp--1")
-    await stored.report("host-1-a", b"{}")
-    await stored.remember(1, b"{}")
+    await stored.save_shard(claim, b"part", b"stamp--1")
+    await stored.save_report("host-1-a", b"{}")
+    await stored.add_sample(1, b"{}")
     prefix = stored.channel.removesuffix("persona-changes")
     found = {key.decode().removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")}
     assert found == {
@@ -85,7 +85,7 @@ async def test_writes_of_several_partitions_are_each_done_or_refused(
     await redis.script_flush()
     assert await stored.commit_all(writes) == {2}
     assert await stored.load(["c1", "c2", "c3"]) == {"c1": b"1", "c3": b"1"}
-    assert [await stored.pending(p) for p in (1, 2, 3)] == [["c1"], [], ["c3"]]
+    assert [await stored.load_pending(p) for p in (1, 2, 3)] == [["c1"], [], ["c3"]]
     assert await stored.commit_all([]) == set()
 
 

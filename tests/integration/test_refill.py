@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_persona.api.changes import ChangeFeed
-from stream_persona.api.refill import newest, refill
+from stream_persona.api.refill import read_newest, refill
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, declare_topics
@@ -22,11 +22,11 @@ async def published(settings: Settings, changes: int) -> None:
     publisher = KafkaPublisher(settings)
     await publisher.start()
     for partition in range(settings.partitions):
-        await publisher.own(partition, [], yes)
+        await publisher.take_over(partition, [], yes)
     for number in range(changes):
         value = orjson.dumps({"change_id": f"{number:024x}", "customer_id": f"c{number}"})
-        await publisher.change(number % settings.partitions, [(f"c{number}", value)])
-    await publisher.change(0, [("c0", None)])
+        await publisher.publish_changes(number % settings.partitions, [(f"c{number}", value)])
+    await publisher.publish_changes(0, [("c0", None)])
     await publisher.stop()
 
 
@@ -38,7 +38,7 @@ async def topic(settings: Settings, kafka: Kafka) -> Settings:
 
 async def test_the_newest_changes_of_all_partitions_come_in_their_order(topic: Settings) -> None:
     await published(topic, 3 * topic.partitions)
-    found = await newest(topic, 2 * topic.partitions)
+    found = await read_newest(topic, 2 * topic.partitions)
     assert [raw.timestamp for raw in found] == sorted(raw.timestamp for raw in found)
     newest_of = {raw.partition: raw.key for raw in found}
     assert newest_of == {
@@ -62,5 +62,5 @@ async def test_a_listener_of_a_new_process_catches_up_with_what_it_missed(topic:
 
 
 async def test_without_a_topic_there_is_nothing_and_nothing_is_created(settings: Settings) -> None:
-    assert await newest(settings, 10) == []
-    assert await newest(settings, 10) == []
+    assert await read_newest(settings, 10) == []
+    assert await read_newest(settings, 10) == []

@@ -8,7 +8,7 @@ import pytest
 from stream_persona.domain.events import Assignment, Browse, Item
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.worker_status import WorkerStatus, decode, figures, merged_models
+from stream_persona.store.worker_status import WorkerStatus, compute_figures, decode, merge_models
 from tests.support.constants import NOW
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
@@ -22,7 +22,7 @@ async def tables(settings: Settings) -> AsyncIterator[RedisTables]:
 
 
 async def statuses(tables: RedisTables) -> list[WorkerStatus]:
-    return [decode(blob) for blob in (await tables.reports()).values()]
+    return [decode(blob) for blob in (await tables.load_reports()).values()]
 
 
 def browses(count: int) -> list[Browse]:
@@ -62,10 +62,10 @@ async def test_a_worker_reports_until_it_ends_in_good_order(
     assert busy.at > idle.at
     assert busy.changes["behaviour"] + busy.changes["assignment"] > 20
     assert sum(busy.change_counts) > 0
-    (model,) = merged_models([busy], shop.taxonomy.names)
-    assert figures(model)["log_loss"]
+    (model,) = merge_models([busy], shop.taxonomy.names)
+    assert compute_figures(model)["log_loss"]
     assert worker.stop() == 0
-    assert await tables.reports() == {}
+    assert await tables.load_reports() == {}
 
 
 async def test_a_worker_that_is_killed_leaves_its_last_report_beside_the_next_ones(
@@ -73,12 +73,12 @@ async def test_a_worker_that_is_killed_leaves_its_last_report_beside_the_next_on
 ) -> None:
     shop.halve_session_timeout()
     first = start_worker()
-    await eventually(tables.reports, 60, "the first worker does not report")
+    await eventually(tables.load_reports, 60, "the first worker does not report")
     first.stop(signal.SIGKILL)
     start_worker()
 
     async def both() -> bool:
-        return len(await tables.reports()) == 2
+        return len(await tables.load_reports()) == 2
 
     await eventually(both, 60, "the second worker does not report")
     ages = sorted((await statuses(tables)), key=lambda status: status.at)

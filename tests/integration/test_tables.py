@@ -58,8 +58,8 @@ async def test_what_was_written_is_read(tables: Tables) -> None:
     states: dict[str, bytes | None] = {"a": b"\x00state", "é b": b"other"}
     await tables.commit(claim, Write(states=states, public={"a": b"{}"}))
     assert await tables.load(["é b", "nobody", "a"]) == {"a": b"\x00state", "é b": b"other"}
-    assert await tables.public("a") == b"{}"
-    assert await tables.public("é b") is None
+    assert await tables.load_public("a") == b"{}"
+    assert await tables.load_public("é b") is None
     assert await tables.load([]) == {}
 
 
@@ -68,7 +68,7 @@ async def test_what_is_written_as_nothing_is_gone(tables: Tables) -> None:
     await tables.commit(claim, Write(states={"a": b"1"}, public={"a": b"2"}))
     await tables.commit(claim, Write(states={"a": None, "b": None}, public={"a": None}))
     assert await tables.load(["a", "b"]) == {}
-    assert await tables.public("a") is None
+    assert await tables.load_public("a") is None
 
 
 async def test_a_claim_fences_all_older_ones(tables: Tables) -> None:
@@ -89,10 +89,10 @@ async def test_a_claim_of_another_partition_fences_nothing(tables: Tables) -> No
 
 
 async def test_owners_are_the_newest_claims(tables: Tables) -> None:
-    assert await tables.owners([1, 2]) == {}
+    assert await tables.load_owners([1, 2]) == {}
     await tables.claim([1])
     newest = (await tables.claim([1]))[1]
-    assert await tables.owners([1, 2]) == {1: newest.token}
+    assert await tables.load_owners([1, 2]) == {1: newest.token}
 
 
 async def test_a_refused_commit_writes_nothing(tables: Tables) -> None:
@@ -105,12 +105,12 @@ async def test_a_refused_commit_writes_nothing(tables: Tables) -> None:
     with pytest.raises(FencedError):
         await tables.commit(old, write)
     assert await tables.load(["a", "b"]) == {}
-    assert await tables.public("a") is None
-    assert await tables.labelled(1) == []
-    assert await tables.pending(1) == []
+    assert await tables.load_public("a") is None
+    assert await tables.load_labelled(1) == []
+    assert await tables.load_pending(1) == []
     with pytest.raises(FencedError):
-        await tables.save_part(old, b"part", b"12345678")
-    assert await tables.stamps([1]) == {}
+        await tables.save_shard(old, b"part", b"12345678")
+    assert await tables.load_stamps([1]) == {}
 
 
 async def test_a_marker_is_loaded_until_the_customer_is_back(tables: Tables) -> None:
@@ -136,36 +136,39 @@ async def test_labelled_customers_join_and_leave_their_partitions_set(tables: Ta
     claims = await tables.claim([1, 2])
     await tables.commit(claims[1], Write(labelled={"b", "a", "é"}))
     await tables.commit(claims[1], Write(labelled={"a"}, unlabelled={"b", "nobody"}))
-    assert await tables.labelled(1) == ["a", "é"]
-    assert await tables.labelled(2) == []
+    assert await tables.load_labelled(1) == ["a", "é"]
+    assert await tables.load_labelled(2) == []
 
 
 async def test_the_last_changes_are_pending_until_others_are(tables: Tables) -> None:
     claim = (await tables.claim([1]))[1]
     await tables.commit(claim, Write(pending=["a", "é"]))
     await tables.commit(claim, Write(states={"a": b"1"}))
-    assert await tables.pending(1) == ["a", "é"]
+    assert await tables.load_pending(1) == ["a", "é"]
     await tables.commit(claim, Write(pending=["b"]))
-    assert await tables.pending(1) == ["b"]
-    assert await tables.pending(2) == []
+    assert await tables.load_pending(1) == ["b"]
+    assert await tables.load_pending(2) == []
 
 
 async def test_parts_are_read_with_their_stamps(tables: Tables) -> None:
     claims = await tables.claim([1, 2])
-    await tables.save_part(claims[1], b"\x00part", b"stamp--1")
-    await tables.save_part(claims[1], b"newer", b"stamp--2")
-    await tables.save_part(claims[2], b"", b"stamp--3")
-    assert await tables.stamps([0, 1, 2]) == {1: b"stamp--2", 2: b"stamp--3"}
-    assert await tables.parts([0, 1, 2]) == {1: (b"stamp--2", b"newer"), 2: (b"stamp--3", b"")}
-    assert await tables.parts([]) == {}
-    assert await tables.stamps([]) == {}
+    await tables.save_shard(claims[1], b"\x00part", b"stamp--1")
+    await tables.save_shard(claims[1], b"newer", b"stamp--2")
+    await tables.save_shard(claims[2], b"", b"stamp--3")
+    assert await tables.load_stamps([0, 1, 2]) == {1: b"stamp--2", 2: b"stamp--3"}
+    assert await tables.load_shards([0, 1, 2]) == {
+        1: (b"stamp--2", b"newer"),
+        2: (b"stamp--3", b""),
+    }
+    assert await tables.load_shards([]) == {}
+    assert await tables.load_stamps([]) == {}
 
 
 async def test_names_are_kept_with_their_slots(tables: Tables) -> None:
     await tables.add_names([(9, "query:é"), (2, "brand:b")])
     await tables.add_names([(2, "brand:b"), (2, "brand:a")])
     await tables.add_names([])
-    assert await tables.names() == [(2, "brand:a"), (2, "brand:b"), (9, "query:é")]
+    assert await tables.load_names() == [(2, "brand:a"), (2, "brand:b"), (9, "query:é")]
 
 
 async def test_affinities_are_replaced(tables: Tables, request: pytest.FixtureRequest) -> None:
@@ -192,12 +195,12 @@ async def test_a_prefix_keeps_deployments_apart(make: Make) -> None:
     one, two = make("one:"), make("two:")
     claim = (await one.claim([1]))[1]
     await one.commit(claim, Write(states={"a": b"1"}, public={"a": b"2"}, labelled={"a"}))
-    await one.save_part(claim, b"part", b"stamp--1")
+    await one.save_shard(claim, b"part", b"stamp--1")
     await one.add_names([(1, "a:b")])
     assert await two.load(["a"]) == {}
-    assert await two.public("a") is None
-    assert (await two.labelled(1), await two.names()) == ([], [])
-    assert (await two.stamps([1]), await two.owners([1])) == ({}, {})
+    assert await two.load_public("a") is None
+    assert (await two.load_labelled(1), await two.load_names()) == ([], [])
+    assert (await two.load_stamps([1]), await two.load_owners([1])) == ({}, {})
     await two.claim([1])
     await one.commit(claim, Write(states={"a": b"3"}))
 
@@ -209,7 +212,7 @@ async def test_a_batch_of_thousands_is_one_commit(tables: Tables) -> None:
     write.labelled = set(names)
     await tables.commit(claim, write)
     assert len(await tables.load(names)) == 5_000
-    assert len(await tables.labelled(1)) == 5_000
+    assert len(await tables.load_labelled(1)) == 5_000
 
 
 async def everybody(
@@ -242,59 +245,59 @@ async def test_every_public_record_is_seen_and_no_other_key(make: Make) -> None:
     write = Write(dict.fromkeys(records, b"state"), records, {"gone": b"m"}, marker_ms=60_000)
     await tables.commit((await tables.claim([1]))[1], write)
     await others.commit((await others.claim([1]))[1], Write(public={"stranger": b"other"}))
-    await tables.report("w", b"{}")
-    seen, calls = await everybody(tables.publics, 50)
+    await tables.save_report("w", b"{}")
+    seen, calls = await everybody(tables.scan_public, 50)
     assert seen == set(records.values())
     assert calls > 3
-    assert (await everybody(make("nobody:").publics, 10_000))[0] == set()
+    assert (await everybody(make("nobody:").scan_public, 10_000))[0] == set()
 
 
 async def test_a_worker_has_one_report_its_last(tables: Tables) -> None:
-    assert await tables.reports() == {}
-    await tables.report("one-1", b"\x00first")
-    await tables.report("é-2", b"other")
-    await tables.report("one-1", b"second")
-    assert await tables.reports() == {"one-1": b"second", "é-2": b"other"}
+    assert await tables.load_reports() == {}
+    await tables.save_report("one-1", b"\x00first")
+    await tables.save_report("é-2", b"other")
+    await tables.save_report("one-1", b"second")
+    assert await tables.load_reports() == {"one-1": b"second", "é-2": b"other"}
 
 
 async def test_a_retired_worker_has_no_report_and_the_others_keep_theirs(tables: Tables) -> None:
     for worker in ("a", "b", "c"):
-        await tables.report(worker, worker.encode())
-    await tables.retire(["a", "c", "nobody"])
-    await tables.retire([])
-    assert await tables.reports() == {"b": b"b"}
+        await tables.save_report(worker, worker.encode())
+    await tables.remove_reports(["a", "c", "nobody"])
+    await tables.remove_reports([])
+    assert await tables.load_reports() == {"b": b"b"}
 
 
 async def test_samples_are_remembered_in_the_order_of_their_times(tables: Tables) -> None:
-    assert await tables.remembered(0) == []
+    assert await tables.load_samples(0) == []
     for at in (1_700_000_000_000, 1_700_000_010_000, 1_700_000_020_000):
-        assert await tables.remember(at, b"\x00%d" % at)
+        assert await tables.add_sample(at, b"\x00%d" % at)
     expected = [(at, b"\x00%d" % at) for at in (1_700_000_010_000, 1_700_000_020_000)]
-    assert await tables.remembered(1_700_000_000_001) == expected
-    assert await tables.remembered(1_700_000_010_000) == expected
-    assert len(await tables.remembered(-5)) == 3
+    assert await tables.load_samples(1_700_000_000_001) == expected
+    assert await tables.load_samples(1_700_000_010_000) == expected
+    assert len(await tables.load_samples(-5)) == 3
 
 
 async def test_a_time_has_one_sample_the_first_and_none_comes_before_it(tables: Tables) -> None:
-    assert await tables.remember(2_000, b"first")
-    assert not await tables.remember(2_000, b"second")
-    assert not await tables.remember(1_000, b"earlier")
-    assert await tables.remember(3_000, b"later")
-    assert await tables.remembered(0) == [(2_000, b"first"), (3_000, b"later")]
+    assert await tables.add_sample(2_000, b"first")
+    assert not await tables.add_sample(2_000, b"second")
+    assert not await tables.add_sample(1_000, b"earlier")
+    assert await tables.add_sample(3_000, b"later")
+    assert await tables.load_samples(0) == [(2_000, b"first"), (3_000, b"later")]
 
 
 async def test_only_the_newest_samples_are_kept(tables: Tables) -> None:
     added = HISTORY + 300
     for at in range(1, added + 1):
-        assert await tables.remember(at, b"s")
-    times = [at for at, _ in await tables.remembered(0)]
+        assert await tables.add_sample(at, b"s")
+    times = [at for at, _ in await tables.load_samples(0)]
     assert HISTORY <= len(times) < HISTORY + 200
     assert times == list(range(added - len(times) + 1, added + 1))
 
 
 async def test_reports_and_samples_are_a_deployments_own(make: Make) -> None:
     one, two = make("one:"), make("two:")
-    await one.report("w", b"1")
-    await one.remember(5, b"1")
-    assert (await two.reports(), await two.remembered(0)) == ({}, [])
-    assert await two.remember(4, b"2")
+    await one.save_report("w", b"1")
+    await one.add_sample(5, b"1")
+    assert (await two.load_reports(), await two.load_samples(0)) == ({}, [])
+    assert await two.add_sample(4, b"2")

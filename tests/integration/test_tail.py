@@ -16,10 +16,10 @@ from stream_persona.api.customer_log import (
     KEPT_SECONDS,
     SECONDS,
     STEPS,
-    Found,
+    CustomerMessages,
     Tail,
 )
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.support.customer_logs import LATE, crowd, mine, produce, tail_of, values
@@ -52,9 +52,9 @@ async def test_messages_with_the_customers_key_are_found_in_the_order_of_each_to
 async def test_a_customer_without_messages_and_empty_topics_have_nothing_to_find(
     tail: Tail, declared_topics: Settings
 ) -> None:
-    assert await tail.find("c") == Found((), (), complete=True)
+    assert await tail.find("c") == CustomerMessages((), (), complete=True)
     await produce(declared_topics, declared_topics.topic_browses, crowd(5))
-    assert await tail.find("cc") == Found((), (), complete=True)
+    assert await tail.find("cc") == CustomerMessages((), (), complete=True)
 
 
 async def test_topics_that_do_not_exist_are_neither_waited_for_nor_made(
@@ -62,7 +62,7 @@ async def test_topics_that_do_not_exist_are_neither_waited_for_nor_made(
 ) -> None:
     async with tail_of(settings) as tail:
         begun = time.monotonic()
-        assert await tail.find("c") == Found((), (), complete=True)
+        assert await tail.find("c") == CustomerMessages((), (), complete=True)
         assert time.monotonic() - begun < LATE
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
     await admin.start()
@@ -156,11 +156,11 @@ async def test_markers_at_the_end_of_transactions_are_not_waited_for(
 
     try:
         for partition in range(declared_topics.partitions):
-            await publisher.own(partition, [], yes)
-        at = home("c", declared_topics.partitions)
-        await publisher.own(at, [("c", b"1")], yes)
-        await publisher.change(at, [("c", b"2"), ("other", b"3")])
-        await publisher.own(at, [], yes)
+            await publisher.take_over(partition, [], yes)
+        at = home_partition("c", declared_topics.partitions)
+        await publisher.take_over(at, [("c", b"1")], yes)
+        await publisher.publish_changes(at, [("c", b"2"), ("other", b"3")])
+        await publisher.take_over(at, [], yes)
     finally:
         await publisher.stop()
     begun = time.monotonic()
@@ -168,7 +168,7 @@ async def test_markers_at_the_end_of_transactions_are_not_waited_for(
     assert values(found.changes) == [b"1", b"2"]
     assert found.complete
     for customer in range(20):
-        assert await tail.find(f"nobody-{customer}") == Found((), (), complete=True)
+        assert await tail.find(f"nobody-{customer}") == CustomerMessages((), (), complete=True)
     assert time.monotonic() - begun < LATE
 
 
@@ -199,7 +199,7 @@ async def test_the_embedded_broker_is_read_as_well() -> None:
     try:
         settings = settings_for(embedded, "redis://127.0.0.1:1")
         async with tail_of(settings) as tail:
-            assert await tail.find("c") == Found((), (), complete=True)
+            assert await tail.find("c") == CustomerMessages((), (), complete=True)
         await declare_topics(embedded, topics_of(settings), settings.partitions)
         await produce(settings, settings.topic_purchases, [*mine(1), *crowd(2_500), *mine(2)])
         async with tail_of(settings) as tail:

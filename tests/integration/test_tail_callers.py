@@ -12,9 +12,10 @@ from stream_persona.api.customer_log import (
     KEPT_SECONDS,
     MOST_CALLERS,
     PATIENCE,
-    Found,
+    CustomerMessages,
     Tail,
 )
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
 from tests.support.customer_logs import LATE, mine, produce, tail_of, values
@@ -81,6 +82,6 @@ async def test_a_broker_that_falls_silent_and_comes_back_is_read_again(
             with pytest.raises(UnavailableError):
                 await tail.find("other")
             proxy.unfreeze()
-            assert await tail.find("other") == Found((), (), complete=True)
+            assert await tail.find("other") == CustomerMessages((), (), complete=True)
             proxy.cut()
-            assert await tail.find("another") == Found((), (), complete=True)
+            assert await tail.find("another") == CustomerMessages((), (), complete=True)

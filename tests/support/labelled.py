@@ -36,7 +36,7 @@ async def commit(tables: MemoryTables, taxonomy: Taxonomy, *happened: Event, fir
     names = {event.customer_id for event in happened}
     stored = await repository.load(tables, sorted(names), taxonomy.fingerprint)
     outcome = process_batch(deliver(*happened, first=first), taxonomy, stored)
-    await tables.commit(claim, writes.write_of(outcome, taxonomy, 30))
+    await tables.commit(claim, writes.build_write(outcome, taxonomy, 30))
     return outcome
 
 

@@ -19,7 +19,7 @@ from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Shard, members, merge_shards, panel_share, unpack
@@ -218,7 +218,9 @@ class Shop:
         found = []
         for partition in range(self.settings.partitions):
             own = {
-                n: r for n, r in stored.items() if home(n, self.settings.partitions) == partition
+                n: r
+                for n, r in stored.items()
+                if home_partition(n, self.settings.partitions) == partition
             }
             sums, labelled = PersonaClassifier(), dict[str, int]()
             shards.update_sums(sums, labelled, training.derive_updates(own, self.taxonomy))

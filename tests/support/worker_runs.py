@@ -118,7 +118,7 @@ def sum_of(tables: MemoryTables) -> bytes:
 async def published_sum(tables: MemoryTables, partitions: int = 1) -> bytes:
     """The model that all published shards add up to."""
     total = PersonaClassifier()
-    for _, blob in (await tables.parts(range(partitions))).values():
+    for _, blob in (await tables.load_shards(range(partitions))).values():
         total.merge(unpack(blob, SHOP).sums)
     return total.canonical()
 

@@ -9,7 +9,7 @@ from stream_persona.domain import events
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.kafka.publisher import IsMine, Message
+from stream_persona.kafka.publisher import Message, StillOwns
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
@@ -39,17 +39,19 @@ class RecordingPublisher:
             raise Crash
         self.sent += messages
 
-    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
-        if not await is_mine():
+    async def take_over(
+        self, partition: int, changes: Sequence[ChangeMessage], still_owns: StillOwns
+    ) -> None:
+        if not await still_owns():
             raise FencedError(partition)
-        await self.change(partition, changes)
+        await self.publish_changes(partition, changes)
 
-    async def change(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         topic = Settings.model_fields["topic_changes"].default
         sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
         await self.publish(sent)
 
-    async def disown(self, partitions: Collection[int]) -> None:
+    async def release(self, partitions: Collection[int]) -> None:
         """No other worker publishes here."""
 
     def values(self, topic: str) -> list[bytes | None]:

@@ -71,7 +71,7 @@ def take_snapshot(
 ) -> Snapshot:
     """Take a snapshot for the history; without shoppers before a first pass has counted them."""
     known = summarize(population.personas, personas) if population.counted else {}
-    current = worker_status.figures(reports.current) if reports.current else None
+    current = worker_status.compute_figures(reports.current) if reports.current else None
     return Snapshot(
         mix=known.get("mix"),
         ambiguous=known.get("ambiguous"),
@@ -83,7 +83,7 @@ def take_snapshot(
         prior_log_loss=current["prior_log_loss"] if current else None,
         accuracy=current["recent_accuracy"] if current else None,
         challengers={
-            model.name: worker_status.figures(model)["recent_log_loss"]
+            model.name: worker_status.compute_figures(model)["recent_log_loss"]
             for model in reports.models
             if model.name != worker_status.CURRENT
         },
@@ -186,7 +186,7 @@ def _describe_worker(worker: WorkerStatus, reports: WorkerReports) -> dict[str, 
 
 
 def _describe_status(status: ModelStatus) -> dict[str, Any]:
-    figures = worker_status.figures(status)
+    figures = worker_status.compute_figures(status)
     return {
         "name": status.name, **figures, "alarms": len(status.alarms), "failure": status.failure
     }  # fmt: skip

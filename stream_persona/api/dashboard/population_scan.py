@@ -181,7 +181,7 @@ class PopulationScan:
         cursor, rest = 0, 0.0
         while True:
             await asyncio.sleep(rest)
-            cursor, records = await self._tables.publics(cursor, STEP)
+            cursor, records = await self._tables.scan_public(cursor, STEP)
             began = self._cpu_clock()
             self._population.count(records)
             # Reading them from Redis has kept the event loop about as long as counting them.

@@ -68,7 +68,7 @@ class SampleRecorder:
         self._bucket.whole &= receiving
         while self._waiting:
             start, sample = self._waiting[0]
-            await tables.remember(start, msgspec.json.encode(sample))
+            await tables.add_sample(start, msgspec.json.encode(sample))
             if self._waiting and self._waiting[0][0] == start:
                 self._waiting.popleft()
 
@@ -123,7 +123,7 @@ class StoredSamples:
 
     async def _read_added(self) -> None:
         """Read the samples after the newest that was read; they come in the order of time."""
-        added = await self._tables.remembered(self._newest + 1)
+        added = await self._tables.load_samples(self._newest + 1)
         samples = dict(self._samples)
         for number, (at, blob) in enumerate(added):
             if number % _CHUNK == 0:

@@ -191,7 +191,7 @@ class WorkerReports:
     async def refresh(self) -> None:
         """Read all reports; while Redis is away the last ones stay."""
         try:
-            blobs = await self._tables.reports()
+            blobs = await self._tables.load_reports()
         except (UnavailableError, ConfigError) as error:
             if not self.away:
                 logger.warning("the workers' reports can't be read for now: %s", error)
@@ -200,7 +200,7 @@ class WorkerReports:
         now = self._clock()
         self._workers.update(self._decode(blobs), now, round(1_000 * self._wall_clock()))
         self.away, self._last_alive = False, self._workers.alive(now)
-        self.models = worker_status.merged_models(self._last_alive, self._personas)
+        self.models = worker_status.merge_models(self._last_alive, self._personas)
 
     @property
     def alive(self) -> list[WorkerStatus]:

@@ -71,7 +71,7 @@ def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     async def persona(customer_id: str) -> Response:
         """Give the public record; 404 for a customer never heard of."""
         check_id(customer_id)
-        record = await dependencies.tables.public(customer_id)
+        record = await dependencies.tables.load_public(customer_id)
         if record is None:
             raise HTTPException(404, f"customer {customer_id!r} is not known")
         return Response(record, media_type="application/json")

@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_persona.domain.events import ASSIGNMENT
 from stream_persona.kafka import partitioner
-from stream_persona.kafka.producer import batches, send_all
+from stream_persona.kafka.producer import pack_batches, send_all
 from stream_persona.settings import Settings, load_settings
 from tests.benchmarks.speed.job import BEGAN, Job, Sent, assignment
 
@@ -66,7 +66,7 @@ def prepared(options: argparse.Namespace) -> list[Sent]:
 
 async def send(messages: list[Sent], rate: float, settings: Settings) -> dict[str, float]:
     """When each probe was due, by customer, in seconds of the monotonic clock."""
-    homes = [partitioner.home(name, settings.partitions) for _, name, _ in messages]
+    homes = [partitioner.home_partition(name, settings.partitions) for _, name, _ in messages]
     due = dict[str, float]()
     async with AIOKafkaProducer(bootstrap_servers=settings.brokers, acks="all") as to:
         began, sent = time.monotonic(), 0
@@ -92,7 +92,7 @@ async def send_now(
     await send_all(
         to.send_batch(batch, settings.input_topics[kind], partition=home)
         for (kind, home), keyed in apart.items()
-        for batch in batches(to, keyed)
+        for batch in pack_batches(to, keyed)
     )
 
 

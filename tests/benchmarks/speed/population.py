@@ -102,7 +102,7 @@ def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, label
             if stored.record.published is not None:
                 values[f"persona:{name}"] = encode_public_record(name, stored.record.published)
             if labelled:
-                home = f"persona-labelled:{partitioner.home(name, partitions)}"
+                home = f"persona-labelled:{partitioner.home_partition(name, partitions)}"
                 homes.setdefault(home, []).append(name)
         redis.mset(values)
         for home, own in homes.items():

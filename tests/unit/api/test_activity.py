@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from stream_persona.api import activity
 from stream_persona.api.activity import answer, summarize
-from stream_persona.api.customer_log import Found
+from stream_persona.api.customer_log import CustomerMessages
 from stream_persona.domain.events import (
     Browse,
     Engagement,
@@ -53,7 +53,7 @@ def ask(
     """The answer for the one customer of these events; the log holds ``found``, else all."""
     record = record or record_of(*happened, taxonomy=taxonomy)
     events = fetch(*happened) if found is None else found
-    return answer("c", record, Found(tuple(events), (), complete), SETTINGS, taxonomy)
+    return answer("c", record, CustomerMessages(tuple(events), (), complete), SETTINGS, taxonomy)
 
 
 def ids(answered: dict[str, Any]) -> list[str]:

@@ -23,11 +23,11 @@ class Tables(MemoryTables):
     names_away = False
     reads_of_names = 0
 
-    async def names(self) -> list[tuple[int, str]]:
+    async def load_names(self) -> list[tuple[int, str]]:
         self.reads_of_names += 1
         if self.names_away:
             raise UnavailableError("Redis was not usable for 2 s")
-        return await super().names()
+        return await super().load_names()
 
 
 class Clock:

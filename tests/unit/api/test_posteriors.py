@@ -8,7 +8,7 @@ import orjson
 from aiokafka import ConsumerRecord
 
 from stream_persona.api.activity import answer, select_posteriors
-from stream_persona.api.customer_log import Found
+from stream_persona.api.customer_log import CustomerMessages
 from stream_persona.domain.events import (
     Deletion,
     Event,
@@ -110,6 +110,6 @@ def test_messages_that_are_no_change_are_left_out_and_of_many_the_newest_are_sho
 
 def test_the_answer_has_the_posteriors_of_the_log() -> None:
     record, published = life(*labelled(2))
-    found = Found((), tuple(changes(published)))
+    found = CustomerMessages((), tuple(changes(published)))
     answered = answer("c", record, found, Settings(_env_file=None), SHOP)
     assert [each["revision"] for each in answered["posteriors"]] == [1, 2]

@@ -193,7 +193,7 @@ async def test_what_is_odd_but_readable_is_an_event_of_bounded_effect(
     blobs = {**tables.states, **tables.markers}
     assert blobs.keys() == {"c", "good"}
     assert len(blobs["c"]) < 16 * MAX_TOKENS
-    assert all(len(name) <= MAX_NAME for _, name in await tables.names())
+    assert all(len(name) <= MAX_NAME for _, name in await tables.load_names())
 
 
 def test_every_reason_has_an_example() -> None:

@@ -118,7 +118,7 @@ async def test_the_shards_of_the_model_are_the_fold_of_the_records(tmp_path: Pat
     expected, published = PersonaClassifier(), PersonaClassifier()
     for update in outcome.model_updates:
         expected.add(update.part, update.persona, update.sign)
-    for _, part in (await tables.parts(range(SETTINGS.partitions))).values():
+    for _, part in (await tables.load_shards(range(SETTINGS.partitions))).values():
         published.merge(unpack(part, TAXONOMY).sums)
     assert expected.customers
     assert published.canonical() == expected.canonical()
@@ -157,7 +157,7 @@ async def test_replaying_a_file_twice_changes_and_publishes_nothing_more(tmp_pat
     )
     await replayed(tables, path)
     before = dict(tables.states), dict(tables.public_records)
-    unpublished = await tables.pending(0)
+    unpublished = await tables.load_pending(0)
     again = await replayed(tables, path, outbox=outbox)
     assert (tables.states, tables.public_records) == before
     assert (again.applied.total(), again.already_applied) == (0, len(HISTORY))
@@ -241,7 +241,7 @@ async def test_a_deletion_is_published_and_leaves_its_memory_alone(tmp_path: Pat
     assert gone in tables.markers
     assert (gone.encode(), None) in [(message.key, message.value) for message in outbox.sent]
     assert summary.dropped_by_deletion == 1
-    assert gone not in {name for p in range(4) for name in await tables.labelled(p)}
+    assert gone not in {name for p in range(4) for name in await tables.load_labelled(p)}
 
 
 async def test_nothing_is_published_when_that_was_not_asked_for(tmp_path: Path) -> None:
@@ -285,5 +285,5 @@ async def test_a_worker_that_claims_a_partition_ends_the_replay() -> None:
 async def test_names_of_tokens_are_kept_and_affinities_written(tmp_path: Path) -> None:
     tables = MemoryTables()
     await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY))
-    assert "category:gamer" in {token for _, token in await tables.names()}
+    assert "category:gamer" in {token for _, token in await tables.load_names()}
     assert tables.affinities["gamer"]["category:gamer"] > 1

@@ -19,9 +19,9 @@ class CountingTables(MemoryTables):
         super().__init__()
         self.read: list[int] = []
 
-    async def parts(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+    async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         self.read += partitions
-        return await super().parts(partitions)
+        return await super().load_shards(partitions)
 
 
 async def published(*customers: int) -> CountingTables:
@@ -40,13 +40,13 @@ async def publish(tables: MemoryTables, partition: int, customers: int) -> None:
 
 async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> None:
     tables = await published(1, 2)
-    first, changed = await read_shards(tables, await tables.stamps([0, 1, 2]), {}, SHOP)
+    first, changed = await read_shards(tables, await tables.load_stamps([0, 1, 2]), {}, SHOP)
     assert changed
     assert {p: each.sums.customers for p, (_, each) in first.items()} == {0: 5, 1: 10}
-    again, changed = await read_shards(tables, await tables.stamps([0, 1, 2]), first, SHOP)
+    again, changed = await read_shards(tables, await tables.load_stamps([0, 1, 2]), first, SHOP)
     assert (again, changed) == (first, False)
     await publish(tables, 1, 3)
-    moved, changed = await read_shards(tables, await tables.stamps([0, 1, 2]), first, SHOP)
+    moved, changed = await read_shards(tables, await tables.load_stamps([0, 1, 2]), first, SHOP)
     assert changed
     assert moved[0] is first[0]
     assert moved[1][1].sums.customers == 15
@@ -55,8 +55,8 @@ async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> Non
 
 async def test_shards_without_a_stamp_are_left_out() -> None:
     tables = await published(1, 2)
-    first, _ = await read_shards(tables, await tables.stamps([0, 1]), {}, SHOP)
-    left, changed = await read_shards(tables, await tables.stamps([1]), first, SHOP)
+    first, _ = await read_shards(tables, await tables.load_stamps([0, 1]), {}, SHOP)
+    left, changed = await read_shards(tables, await tables.load_stamps([1]), first, SHOP)
     assert (list(left), changed) == ([1], True)
 
 
@@ -69,4 +69,4 @@ async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() ->
     assert [key for key, _, _ in known] == sorted(labelled.values())[:7]
     claim = (await tables.claim([0]))[0]
     stamp = await publish_shard(tables, claim, sums, known, SHOP)
-    assert await tables.parts([0]) == {0: (stamp, pack(sums.canonical(), known, SHOP)[0])}
+    assert await tables.load_shards([0]) == {0: (stamp, pack(sums.canonical(), known, SHOP)[0])}

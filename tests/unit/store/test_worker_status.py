@@ -14,10 +14,10 @@ from stream_persona.store.worker_status import (
     ModelStatus,
     WorkerStatus,
     add_models,
+    compute_figures,
     decode,
     encode,
-    figures,
-    merged_models,
+    merge_models,
 )
 from tests.support.trials import NAMES, Trials, shoppers
 
@@ -112,53 +112,53 @@ def test_workers_together_are_as_good_as_one_that_judged_all(seed: int, sizes: l
     trials = shoppers(seed, sum(sizes))
     starts = [sum(sizes[:at]) for at in range(len(sizes))]
     shares = [trials[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-    (merged,) = merged_models([report(model_of(share)) for share in shares], NAMES)
-    whole = figures(model_of(trials))
+    (merged,) = merge_models([report(model_of(share)) for share in shares], NAMES)
+    whole = compute_figures(model_of(trials))
     for name in ("trials", "log_loss", "accuracy", "macro_f1", "ece"):
-        assert figures(merged)[name] == pytest.approx(whole[name])
+        assert compute_figures(merged)[name] == pytest.approx(whole[name])
 
 
 def test_figures_are_those_of_the_river_metrics() -> None:
     judged = Prequential(NAMES)
     for persona, row in shoppers(8, 900):
         judged.judge(persona, row)
-    expected, found = judged.snapshot(), figures(ModelStatus.of("current", judged.counts()))
+    expected, found = judged.snapshot(), compute_figures(ModelStatus.of("current", judged.counts()))
     assert tuple(found) == FIGURES
     for name, figure in found.items():
         assert figure == pytest.approx(getattr(expected, name)), name
 
 
 def test_without_trials_there_are_no_figures() -> None:
-    assert figures(model_of([])) == dict.fromkeys(FIGURES) | {"trials": 0}
+    assert compute_figures(model_of([])) == dict.fromkeys(FIGURES) | {"trials": 0}
 
 
 def test_personas_are_aligned_by_name() -> None:
     one, other = model_of(shoppers(1, 50)), model_of(shoppers(2, 60))
     order = random.Random(3).sample(range(len(NAMES)), len(NAMES))
     moved = report(reordered(other, order), personas=[NAMES[n] for n in order])
-    assert merged_models([report(one), moved], NAMES) == [add_models(one, other)]
+    assert merge_models([report(one), moved], NAMES) == [add_models(one, other)]
 
 
 def test_personas_that_are_no_more_are_left_out_and_new_ones_have_no_counts_yet() -> None:
     trials: Trials = [("a", [0.9, 0.1, *[0.0] * 5]), ("b", [0.1, 0.9, *[0.0] * 5])]
-    (merged,) = merged_models([report(model_of(trials))], ["new", "a"])
+    (merged,) = merge_models([report(model_of(trials))], ["new", "a"])
     assert merged.confusion == [[0, 0], [0, 1]]
     assert merged.reliability[0] == [Bin()] * BINS
-    assert figures(merged)["accuracy"] == 1.0
+    assert compute_figures(merged)["accuracy"] == 1.0
 
 
 def test_models_come_by_name_and_the_one_in_use_first() -> None:
     one = report(model_of([]), model_of([], "tree"), model_of([], "bayes"))
     other = report(model_of([]), model_of([], "zebra"))
-    assert [each.name for each in merged_models([other, one], NAMES)] == [
+    assert [each.name for each in merge_models([other, one], NAMES)] == [
         "current", "bayes", "tree", "zebra",
     ]  # fmt: skip
-    assert merged_models([], NAMES) == []
+    assert merge_models([], NAMES) == []
 
 
 def test_a_challenger_that_is_out_at_one_worker_says_why() -> None:
     reports = [report(model_of([], "tree", failure)) for failure in ("", "no root", "")]
-    assert merged_models(reports, NAMES)[0].failure == "no root"
+    assert merge_models(reports, NAMES)[0].failure == "no root"
 
 
 def test_only_the_newest_alarms_of_all_workers_are_kept() -> None:

@@ -114,12 +114,12 @@ def test_an_outbox_feeds_each_change_to_a_consumer_once(shop: MemoryShop) -> Non
 
 
 async def test_an_outbox_keeps_what_a_worker_publishes() -> None:
-    async def is_mine() -> bool:
+    async def still_owns() -> bool:
         return True
 
     outbox = Outbox()
-    await outbox.own(3, [("c", None)], is_mine)
-    await outbox.disown([3])
+    await outbox.take_over(3, [("c", None)], still_owns)
+    await outbox.release([3])
     (message,) = outbox.messages
     assert (message.topic, message.key, message.value, message.partition) == (
         "persona-changes", b"c", None, 3,

@@ -138,7 +138,7 @@ async def worked(
     """Do what a worker does with a batch: commit, judge, and some time later work."""
     outcome = await commit(tables, SHOP, *happened, first=first)
     known.judge(outcome.trials, outcome.model_updates)
-    await known.work(tables, len(await tables.labelled(0)))
+    await known.work(tables, len(await tables.load_labelled(0)))
     return outcome
 
 

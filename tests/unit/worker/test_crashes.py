@@ -64,7 +64,7 @@ async def test_a_tombstone_survives_a_crash() -> None:
         await dying.process(fetch(deletion("d")))
     await worker(tables, outbox, SHOP).assign([0])
     assert changes(outbox)[-1] is None
-    assert await tables.public("c") is None
+    assert await tables.load_public("c") is None
     assert "c" not in tables.states
 
 
@@ -82,6 +82,6 @@ async def test_a_crash_between_a_tombstone_and_the_first_change_since_leaves_bot
     tombstone, change = changes(outbox)[published:]
     assert tombstone is None
     assert change["revision"] == 1
-    public = json.loads(await tables.public("c") or b"")
+    public = json.loads(await tables.load_public("c") or b"")
     assert public["revision"] == 1
     assert public["evidence"] < 1.1  # one of the two purchases

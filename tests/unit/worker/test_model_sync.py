@@ -3,7 +3,7 @@
 import json
 
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker.worker import Worker
@@ -29,8 +29,8 @@ class CostlyTables(MemoryTables):
         super().__init__()
         self._clock, self._saved = clock, list[int]()
 
-    async def save_part(self, claim: Claim, part: bytes, stamp: bytes) -> None:
-        await super().save_part(claim, part, stamp)
+    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+        await super().save_shard(claim, part, stamp)
         self._clock.now += 0.1
         self._saved.append(claim.partition)
 
@@ -46,7 +46,7 @@ async def test_shards_that_keep_moving_are_published_in_turn_and_at_once_when_at
     tables = CostlyTables(clock)
     working = clocked(tables, clock, partitions=2)
     await working.assign([0, 1])
-    names = {home(name, 2): name for name in ("a", "b", "c", "d", "e")}
+    names = {home_partition(name, 2): name for name in ("a", "b", "c", "d", "e")}
 
     async def moved(turn: int) -> None:
         for partition, name in names.items():
@@ -83,7 +83,7 @@ async def test_workers_share_the_model() -> None:
     happened = labelled_shoppers(SHOP, customers=6)
     for partition, working in enumerate(both):
         await working.assign([partition])
-        own = [event for event in happened if home(event.customer_id, 2) == partition]
+        own = [event for event in happened if home_partition(event.customer_id, 2) == partition]
         await working.process(fetch(*own, partition=partition))
     for working in (*both, *both):
         await settle(working)
@@ -126,7 +126,7 @@ async def test_affinities_use_the_names_that_other_workers_have_found() -> None:
         await working.start()
         await working.assign([partition])
     await moved_on(first, clock)
-    customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
+    customer = next(f"c{n}" for n in range(100) if home_partition(f"c{n}", 2) == 1)
     bought = purchase("p", customer=customer, categories=["for-parent"])
     await second.process(fetch(bought, partition=1))
     await moved_on(second, clock)
@@ -166,11 +166,11 @@ async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
     for partition, working in enumerate((first, second)):
         await working.start()
         await working.assign([partition])
-    customer = next(f"c{n}" for n in range(100) if home(f"c{n}", 2) == 1)
+    customer = next(f"c{n}" for n in range(100) if home_partition(f"c{n}", 2) == 1)
     bought = [purchase(f"p{n}", NOW, customer, ["for-parent"]) for n in range(9)]
     await second.process(fetch(*bought, partition=1))
     await moved_on(second, clock)
     await first.assign([0, 1])
     await first.process(fetch(assignment("a", customer=customer), partition=1))
-    why = json.loads(await tables.public(customer) or b"")["why"]
+    why = json.loads(await tables.load_public(customer) or b"")["why"]
     assert {"feature": "category", "value": "for-parent"}.items() <= why[0].items()

@@ -7,8 +7,8 @@ import pytest
 
 from stream_persona.domain import record_codec
 from stream_persona.errors import FencedError
-from stream_persona.kafka.partitioner import home
-from stream_persona.kafka.publisher import IsMine
+from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.publisher import StillOwns
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import NOW
@@ -57,13 +57,13 @@ async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batc
         record
         for partition in (0, 1)
         for record in fetch(
-            *(purchase(f"p-{c}", customer=c) for c in names if home(c, 2) == partition),
+            *(purchase(f"p-{c}", customer=c) for c in names if home_partition(c, 2) == partition),
             partition=partition,
         )
     ]
     with pytest.raises(FencedError):
         await old.process(batch)
-    kept = {c for c in names if home(c, 2) == 0}
+    kept = {c for c in names if home_partition(c, 2) == 0}
     assert set(tables.states) == {c["customer_id"] for c in changes(outbox)} == kept != set(names)
     assert old.owned == {0}
     await new.assign([0, 1])
@@ -126,8 +126,10 @@ class FencingOutbox(RecordingPublisher):
         super().__init__()
         self.fenced: list[int] = []
 
-    async def own(self, partition: int, changes: Sequence[ChangeMessage], is_mine: IsMine) -> None:
-        await super().own(partition, changes, is_mine)
+    async def take_over(
+        self, partition: int, changes: Sequence[ChangeMessage], still_owns: StillOwns
+    ) -> None:
+        await super().take_over(partition, changes, still_owns)
         self.fenced.append(partition)
 
 

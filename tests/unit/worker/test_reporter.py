@@ -35,7 +35,7 @@ class Reporting:
         self.reporter = Reporter(self.worker, SHOP, self.tables, self.metrics, clocks)
 
     async def stored(self) -> WorkerStatus:
-        return decode((await self.tables.reports())[self.reporter.name])
+        return decode((await self.tables.load_reports())[self.reporter.name])
 
 
 async def test_a_report_holds_what_the_worker_has_done() -> None:
@@ -91,20 +91,20 @@ async def test_a_worker_leaves_no_report_behind_and_takes_no_others() -> None:
     await one.reporter.report()
     await other.reporter.report()
     assert await one.reporter.retire()
-    assert set(await one.tables.reports()) == {other.reporter.name}
+    assert set(await one.tables.load_reports()) == {other.reporter.name}
 
 
 async def test_the_report_of_a_worker_that_crashed_goes_after_a_minute() -> None:
     ours, crashed = Reporting(), b"of another release"
-    await ours.tables.report("crashed", crashed)
+    await ours.tables.save_report("crashed", crashed)
     other = Reporting(ours.tables)
     for second in range(0, 100, 2):
         ours.clock.now = other.clock.now = float(second)
         await other.reporter.report()
         await ours.reporter.report()
         if second < ORPHAN_SECONDS:
-            assert "crashed" in await ours.tables.reports()
-    assert set(await ours.tables.reports()) == {ours.reporter.name, other.reporter.name}
+            assert "crashed" in await ours.tables.load_reports()
+    assert set(await ours.tables.load_reports()) == {ours.reporter.name, other.reporter.name}
 
 
 def test_an_orphan_is_a_report_that_stays_the_same_for_a_minute() -> None:
@@ -122,7 +122,7 @@ async def test_a_redis_that_is_away_costs_reports_and_is_logged_once(
 ) -> None:
     tables = FaultyTables()
     reporting = Reporting(tables)
-    tables.fail("report", error, times=3)
+    tables.fail("save_report", error, times=3)
     with caplog.at_level(logging.WARNING):
         assert [await reporting.reporter.report() for _ in range(3)] == [False] * 3
         assert await reporting.reporter.report()
@@ -134,13 +134,13 @@ async def test_a_redis_that_is_away_costs_reports_and_is_logged_once(
 async def test_a_redis_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     tables = FaultyTables()
     reporting = Reporting(tables)
-    tables.hold("report", times=1)
-    tables.hold("retire", times=1)
+    tables.hold("save_report", times=1)
+    tables.hold("remove_reports", times=1)
     reporting.reporter.patience = 0.02
     async with asyncio.timeout(5):
         assert not await reporting.reporter.report()
         assert not await reporting.reporter.retire()
-    assert tables.calls == {"report": 1, "retire": 1}
+    assert tables.calls == {"save_report": 1, "remove_reports": 1}
     assert "Redis is slow" in caplog.text
     reporting.reporter.patience = 5.0
     assert await reporting.reporter.report()

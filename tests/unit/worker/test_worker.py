@@ -9,7 +9,7 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.slots import slot_of
 from stream_persona.errors import UnavailableError
-from stream_persona.kafka.partitioner import home
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, browse, labelled_shoppers, purchase
@@ -22,12 +22,12 @@ LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
 
 async def test_a_batch_is_stored_published_and_announced() -> None:
     tables, outbox = await processed(fetch(purchase("p"), assignment("a")))
-    assert (slot_of("category:food", fine=False), "category:food") in await tables.names()
+    assert (slot_of("category:food", fine=False), "category:food") in await tables.load_names()
     (change,) = changes(outbox)
-    public = json.loads(await tables.public("c") or b"")
+    public = json.loads(await tables.load_public("c") or b"")
     assert (public["persona"], public["revision"], change["revision"]) == ("parent", 1, 1)
     assert tables.announced == outbox.values(CHANGES)
-    assert await tables.labelled(0) == ["c"]
+    assert await tables.load_labelled(0) == ["c"]
 
 
 async def test_a_message_that_cannot_be_read_goes_to_the_dead_letters_untouched() -> None:
@@ -53,7 +53,7 @@ async def test_the_model_learns_and_predicts() -> None:
     new = [browse("b", customer="new")]
     bought = [purchase(f"n{i}", customer="new", categories=["gamer"]) for i in range(40)]
     await working.process(fetch(*new, *bought, first=10_000))
-    distribution = json.loads(await tables.public("new") or b"")["distribution"]
+    distribution = json.loads(await tables.load_public("new") or b"")["distribution"]
     assert max(distribution, key=distribution.__getitem__) == "gamer"
     assert working.weights.customers == 50
 
@@ -69,7 +69,7 @@ async def test_an_unavailable_server_ends_the_batch_unpublished() -> None:
 
 def away_from_home(partitions: int) -> Event:
     names = (f"c{i}" for i in range(100))
-    customer = next(name for name in names if home(name, partitions) == 1)
+    customer = next(name for name in names if home_partition(name, partitions) == 1)
     return purchase("p", customer=customer)
 
 

@@ -35,11 +35,13 @@ class FailingOutbox(RecordingPublisher):
 
     fails = 0
 
-    async def change(self, partition: int, changes: Sequence[tuple[str, bytes | None]]) -> None:
+    async def publish_changes(
+        self, partition: int, changes: Sequence[tuple[str, bytes | None]]
+    ) -> None:
         if changes and self.fails:
             self.fails -= 1
             raise UnavailableError("Kafka stayed away")
-        await super().change(partition, changes)
+        await super().publish_changes(partition, changes)
 
 
 class Acks:

@@ -33,14 +33,14 @@ class Away(MemoryTables):
     away = True
     reads = 0
 
-    async def remember(self, at_ms: int, sample: bytes) -> bool:
+    async def add_sample(self, at_ms: int, sample: bytes) -> bool:
         self._check_there()
-        return await super().remember(at_ms, sample)
+        return await super().add_sample(at_ms, sample)
 
-    async def remembered(self, since_ms: int) -> list[tuple[int, bytes]]:
+    async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         self.reads += 1
         self._check_there()
-        return await super().remembered(since_ms)
+        return await super().load_samples(since_ms)
 
     def _check_there(self) -> None:
         if self.away:
@@ -61,7 +61,7 @@ async def ticked(
 ) -> list[int]:
     """The buckets that are stored after a tick."""
     await made.store(tables, receiving=receiving)
-    return [at for at, _ in await tables.remembered(0)]
+    return [at for at, _ in await tables.load_samples(0)]
 
 
 # --- buckets ---
@@ -75,7 +75,7 @@ async def test_a_bucket_is_stored_when_its_time_is_over() -> None:
     assert await ticked(made, tables) == []
     clock.now = START + STEP_MS
     assert await ticked(made, tables) == [START]
-    ((_, blob),) = await tables.remembered(0)
+    ((_, blob),) = await tables.load_samples(0)
     sample = msgspec.json.decode(blob, type=Sample)
     assert (sample.changes, sample.flows) == (1, {":student": 1})
     assert sample.state.shoppers == 7
@@ -134,7 +134,7 @@ async def test_each_bucket_is_stored_by_one_of_two_processes() -> None:
         clock.now = START + step * STEP_MS
         for made in both:
             await ticked(made, tables)
-    times = [at for at, _ in await tables.remembered(0)]
+    times = [at for at, _ in await tables.load_samples(0)]
     assert times == [START, START + STEP_MS, START + 2 * STEP_MS]
 
 
@@ -155,12 +155,12 @@ async def test_a_sample_that_could_not_be_stored_is_when_redis_is_back() -> None
 async def test_all_requests_are_served_by_one_read() -> None:
     clock, tables = Clock(100.0), Away()
     tables.away = False
-    await tables.remember(START, msgspec.json.encode(Sample(Snapshot(), 3)))
+    await tables.add_sample(START, msgspec.json.encode(Sample(Snapshot(), 3)))
     stored = StoredSamples(tables, clock)
     found = await asyncio.gather(*(stored.load() for _ in range(20)))
     assert (tables.reads, {each[START].changes for each in found}) == (1, {3})
     clock.now += FRESH + 0.1
-    await tables.remember(START + STEP_MS, msgspec.json.encode(Sample(Snapshot(), 4)))
+    await tables.add_sample(START + STEP_MS, msgspec.json.encode(Sample(Snapshot(), 4)))
     assert list(await stored.load()) == [START, START + STEP_MS]
     assert tables.reads == 2
 
@@ -173,7 +173,7 @@ async def test_samples_that_were_read_are_still_returned_while_redis_is_away() -
             await stored.load()
     assert tables.reads == 1  # no request waits for what another has just waited for
     tables.away = False
-    await tables.remember(START, msgspec.json.encode(Sample(Snapshot(), 3)))
+    await tables.add_sample(START, msgspec.json.encode(Sample(Snapshot(), 3)))
     clock.now += FRESH + 0.1
     assert list(await stored.load()) == [START]
     tables.away = True
@@ -186,8 +186,8 @@ async def test_a_sample_that_cannot_be_read_is_left_out_and_logged_once(
 ) -> None:
     clock, tables = Clock(100.0), MemoryTables()
     stored = StoredSamples(tables, clock)
-    await tables.remember(START, msgspec.json.encode(Sample(Snapshot())))
-    await tables.remember(START + STEP_MS, b'{"state": 3}')
+    await tables.add_sample(START, msgspec.json.encode(Sample(Snapshot())))
+    await tables.add_sample(START + STEP_MS, b'{"state": 3}')
     for _ in range(3):
         assert list(await stored.load()) == [START]
         clock.now += FRESH + 0.1

@@ -44,7 +44,7 @@ async def reported(*reports: Any) -> WorkerReports:
     """Reports that were read from tables."""
     tables = MemoryTables()
     for each in reports:
-        await tables.report(each.worker, worker_status.encode(each))
+        await tables.save_report(each.worker, worker_status.encode(each))
     found = WorkerReports(tables, PERSONAS)
     await found.refresh()
     return found
@@ -112,8 +112,8 @@ async def test_a_snapshot_holds_the_recent_losses_of_all_models() -> None:
 
 async def test_reports_of_another_release_are_left_out() -> None:
     tables = MemoryTables()
-    await tables.report("old", b'{"worker": "old"}')
-    await tables.report("w", worker_status.encode(report(at=now_ms())))
+    await tables.save_report("old", b'{"worker": "old"}')
+    await tables.save_report("w", worker_status.encode(report(at=now_ms())))
     reports = WorkerReports(tables, PERSONAS)
     await reports.refresh()
     assert [each.worker for each in reports.alive] == ["w"]
@@ -123,13 +123,13 @@ async def test_workers_stay_as_they_were_and_rates_are_unknown_while_redis_is_aw
     class Away(MemoryTables):
         away = False
 
-        async def reports(self) -> dict[str, bytes]:
+        async def load_reports(self) -> dict[str, bytes]:
             if self.away:
                 raise UnavailableError("Redis was not usable for 2 s")
-            return await super().reports()
+            return await super().load_reports()
 
     tables = Away()
-    await tables.report("w", worker_status.encode(report(at=now_ms())))
+    await tables.save_report("w", worker_status.encode(report(at=now_ms())))
     reports = WorkerReports(tables, PERSONAS)
     assert reports.away is None
     for tables.away in (False, True):
