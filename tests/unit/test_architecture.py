@@ -1,6 +1,8 @@
 """The packages depend on each other in one direction, and the core of three is pure."""
 
 import ast
+import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 import stream_persona
 
 PACKAGE = Path(stream_persona.__file__).parent
+GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 #: What everything may import.
 FOUNDATION: Final = frozenset({"errors", "retrying", "settings"})
@@ -94,6 +97,16 @@ def test_the_foundation_imports_nothing_of_the_packages() -> None:
     assert found <= {("errors",)}
 
 
+def test_the_core_knows_errors_alone_of_the_foundation() -> None:
+    found = {
+        module[0]
+        for package in PURE
+        for path in files_of(package)
+        for module in imports_of_ours(path)
+    }
+    assert found & FOUNDATION == {"errors"}
+
+
 def test_modules_do_not_import_each_other_in_circles() -> None:
     graph = {module: imports_of_ours(path) for module, path in MODULES.items()}
     assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)  # or a CycleError
@@ -114,6 +127,22 @@ def test_the_core_asks_no_calendar_what_day_it_is(package: str) -> None:
 def test_a_client_imports_the_binning_alone_from_the_rest_of_the_package() -> None:
     found = {each for path in files_of("client") for each in imports_of_ours(path)}
     assert {each for each in found if each[0] != "client"} <= {("domain", "binning")}
+
+
+def test_the_guide_has_a_row_for_each_package_and_one_of_the_kit() -> None:
+    table = GUIDE.partition("| package | what it is for |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert {*rows, "testing"} == set(MAY_IMPORT)
+    assert "`stream_persona.testing`" in GUIDE
+
+
+def test_every_name_on_the_way_of_an_event_is_one_of_the_package() -> None:
+    way = GUIDE.partition("### How one event travels")[2].partition("\n**")[0]
+    names = re.findall(r"`([a-z_]+(?:\.\w+)+)`", way)
+    assert len(names) > 20
+    for name in names:
+        importable = pkgutil.resolve_name(f"stream_persona.{name}")
+        assert importable is not None, name
 
 
 def imported_by(statement: str, *names: str) -> set[str]:
