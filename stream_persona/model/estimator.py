@@ -48,7 +48,7 @@ def derive(
 
     ``prior`` adds the pseudo-counts of seeds.
     """
-    weights = derive_from(model.stacked(classes), classes, prior)
+    weights = derive_from(model.stack(classes), classes, prior)
     version = hashlib.blake2b(model.canonical(), digest_size=6).hexdigest()
     return replace(weights, gains=gains, version=version)
 
@@ -137,7 +137,7 @@ def _add_seeds(totals: _Totals, prior: Sums | None, classes: Sequence[Any]) -> _
     """
     if prior is None or not prior.labels():
         return totals
-    seeds = _totals(prior.stacked(classes))
+    seeds = _totals(prior.stack(classes))
     slots = np.union1d(totals.slots, seeds.slots)
     own, seeded = np.searchsorted(slots, totals.slots), np.searchsorted(slots, seeds.slots)
     support = np.zeros(len(slots), np.int64)

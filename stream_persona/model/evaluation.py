@@ -134,13 +134,13 @@ class Prequential:
             recent_loss=self._recent_loss.get() * recent,
             recent_right=round(self._recent_accuracy.get() * recent),
             confusion=[
-                [self._confused(named, each) for each in self._seen] for named in self._seen
+                [self._count_confusion(named, each) for each in self._seen] for named in self._seen
             ],
             reliability=[list(bins) for bins in self._reliability.values()],
             alarms=list(self._last_alarms),
         )
 
-    def _confused(self, named: str, assigned: str) -> int:
+    def _count_confusion(self, named: str, assigned: str) -> int:
         """Count the customers of an assigned persona that were predicted as ``named``."""
         return int(self._macro_f1.cm.data.get(assigned, {}).get(named, 0))
 

@@ -53,7 +53,7 @@ class ModelFitter:
         self, total: PersonaClassifier, panel: Sequence[Member], *, calibrate: bool
     ) -> Weights:
         taxonomy, policy = self._taxonomy, self._taxonomy.policy
-        stacked = total.stacked(taxonomy.names)
+        stacked = total.stack(taxonomy.names)
         version = hashlib.blake2b(total.canonical(), digest_size=8).hexdigest()
         self._inputs = _Inputs(version, {member.key: member for member in panel})
         if calibrate:

@@ -62,7 +62,7 @@ class RiverPredictor:
         try:
             rows = [self.learner.probabilities(profiles.row(i)) for i in range(len(profiles))]
         except Exception as error:
-            raise _failed(self.specification, "predict", error) from error
+            raise _make_error(self.specification, "predict", error) from error
         return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
 
     def logits(self, profiles: Profiles) -> Floats:
@@ -91,7 +91,7 @@ def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]
     try:
         learner = refold(untrained, known)
     except Exception as error:
-        raise _failed(specification, "learn", error) from error
+        raise _make_error(specification, "learn", error) from error
     return RiverPredictor(
         specification,
         learner,
@@ -117,6 +117,6 @@ def _version(specification: str, examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def _failed(specification: str, what: str, error: Exception) -> SettingsError:
+def _make_error(specification: str, what: str, error: Exception) -> SettingsError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return SettingsError(f"the model {specification} failed to {what}: {reason}")

@@ -179,7 +179,7 @@ class Sums:
         present = [y for y, number in self._classes.items() if totals[number]]
         return {y: totals[self._classes[y]] for y in sorted(present, key=str)}
 
-    def stacked(self, classes: Sequence[Any]) -> Stacked:
+    def stack(self, classes: Sequence[Any]) -> Stacked:
         """Return the sums of ``classes`` as arrays; zeros for one that was never added."""
         self._settle()
         numbers = [self._classes.get(y, -1) for y in classes]

@@ -64,9 +64,9 @@ class PersonaApp(BatchApp):
         """Hold up batches until it is known what is ours: events may come before the signal."""
         return self.worker.partitions.rebalance()
 
-    async def repartitioned(self) -> frozenset[str]:
+    async def find_repartitioned(self) -> frozenset[str]:
         """Return the input topics with more partitions than the deployment; check all of them."""
-        return await startup.repartitioned(self.settings, self._tables)
+        return await startup.find_repartitioned(self.settings, self._tables)
 
     async def process(self, batch: EventT[Any]) -> None:
         """Process a batch; it is written and acknowledged while the next one is processed.
@@ -102,7 +102,7 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
-        repartitioned = await app.repartitioned()
+        repartitioned = await app.find_repartitioned()
         homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
         await app.worker.assign(homes, repartitioned)
 

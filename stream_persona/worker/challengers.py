@@ -152,7 +152,7 @@ class ChallengerPanel:
             self._metrics.record_quality(CURRENT, self.current.snapshot())
         if not self.challengers:
             return
-        gone = departed(model_updates)
+        gone = find_departed(model_updates)
         if gone:
             kept = (trial for trial in self._waiting if trial.customer_id not in gone)
             self._waiting = deque(kept, maxlen=_MOST_WAITING)
@@ -206,7 +206,7 @@ class ChallengerPanel:
             logger.warning("the %s model's predictions of assignments have become worse", name)
 
 
-def departed(model_updates: Iterable[ModelUpdate]) -> set[str]:
+def find_departed(model_updates: Iterable[ModelUpdate]) -> set[str]:
     """The customers of a batch that the model has unlearned and not learned again as the same."""
     left: dict[str, str] = {}
     for update in model_updates:

@@ -113,7 +113,7 @@ class OwnedPartitions:
         finally:
             self._is_settled.set()
 
-    async def settled(self) -> None:
+    async def wait_until_assigned(self) -> None:
         """Wait until no rebalance is under way."""
         await self._is_settled.wait()
 

@@ -52,7 +52,7 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     return await ask(settings, prepare_all)
 
 
-async def repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
+async def find_repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
     """Return the input topics that have more partitions than the deployment.
 
     Raises:

@@ -93,7 +93,7 @@ class Worker:
         return frozenset(self.partitions.held)
 
     async def start(self) -> None:
-        """RoutedBatch the names of slots and the model as others left it."""
+        """Read the names of slots and the model as others left it."""
         await self._model.read_names()
         await self.refresh()
 
@@ -130,29 +130,31 @@ class Worker:
         started = self._clock()
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
-        await self.partitions.settled()
-        read = self._router.route(batch)
-        owned = await self.partitions.of(read.homes.values())
-        await self._publisher.publish([*read.letters, *read.reroutes])
+        await self.partitions.wait_until_assigned()
+        routed = self._router.route(batch)
+        owned = await self.partitions.of(routed.homes.values())
+        await self._publisher.publish([*routed.letters, *routed.reroutes])
 
         def done() -> None:
-            self._metrics.record_rejected(read.reasons, len(read.reroutes))
+            self._metrics.record_rejected(routed.reasons, len(routed.reroutes))
             seconds = self._clock() - started
             self._metrics.record_batch(outcome, batch, seconds, self._now())
             ack()
 
         async with self._processing:
-            outcome = await self._outcome(read, owned)
+            outcome = await self._compute_outcome(routed, owned)
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
-            return await self._write(outcome, read.homes, owned, done)
+            return await self._write(outcome, routed.homes, owned, done)
 
-    async def _outcome(self, read: RoutedBatch, owned: Mapping[int, OwnedPartition]) -> Outcome:
-        """What the events lead to, given the stored records of their customers."""
-        stored = await self._stored(read.homes, owned)
-        late_deletions = process.find_late_deletions(read.deliveries, stored, self._taxonomy)
+    async def _compute_outcome(
+        self, routed: RoutedBatch, owned: Mapping[int, OwnedPartition]
+    ) -> Outcome:
+        """Process the events on the stored records of their customers."""
+        stored = await self._load_stored(routed.homes, owned)
+        late_deletions = process.find_late_deletions(routed.deliveries, stored, self._taxonomy)
         histories = await self._history.read(late_deletions) if late_deletions else {}
         return process.process_batch(
-            read.deliveries, stored, self.weights, self._taxonomy, self._tokenizer,
+            routed.deliveries, stored, self.weights, self._taxonomy, self._tokenizer,
             self._now(), histories,
         )  # fmt: skip
 
@@ -213,15 +215,15 @@ class Worker:
             owned = dict(self.partitions.held)
             homes = {name: home for name, home in homes.items() if home in owned}
             outcome = process.rescore(
-                await self._stored(homes, owned), self.weights, self._taxonomy, self._tokenizer,
-                self._now(), Cause.MODEL,
+                await self._load_stored(homes, owned), self.weights, self._taxonomy,
+                self._tokenizer, self._now(), Cause.MODEL,
             )  # fmt: skip
             if outcome.public_records:
                 await (await self._write(outcome, homes, owned, _nothing))
         self._metrics.record_changes(outcome.causes)
         return self._clock() - began
 
-    async def _stored(
+    async def _load_stored(
         self, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
     ) -> dict[str, Record]:
         """The records of those customers that have one; ``homes`` are their partitions.

@@ -128,7 +128,7 @@ def learn(taxonomy: Taxonomy, rng: np.random.Generator) -> Weights:
         key, part = key_and_fold(f"customer-{row}")
         panel.append(Member(key, part, taxonomy.names[persona], seen.row(row)))
         sums.add(contribution(seen.row(row), part), taxonomy.names[persona])
-    stacked = sums.stacked(taxonomy.names)
+    stacked = sums.stack(taxonomy.names)
     return fit_calibration(panel, stacked, taxonomy.names).weights(stacked, taxonomy.names)
 
 

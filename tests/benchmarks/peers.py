@@ -77,7 +77,7 @@ def learn(task: Task, rows: Sequence[int]) -> Sums:
     for i, row in enumerate(rows):
         _, fold = key_and_fold(task.customers[row])
         sums.add(contribution(seen.row(i), fold), task.classes[task.labels[row]])
-    sums.stacked(task.classes)  # sums up what still waits
+    sums.stack(task.classes)  # sums up what still waits
     return sums
 
 
@@ -87,7 +87,7 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
     sums, learning = timed(lambda: learn(task, train))
     weights = derive(sums, task.classes)
     panel = sorted(task.members(train), key=lambda member: member.key)[:PANEL]
-    stacked = sums.stacked(task.classes)
+    stacked = sums.stack(task.classes)
     fitted = fit_calibration(panel, stacked, task.classes).weights(stacked, task.classes)
     size = len(sums.to_bytes())
     prior = np.exp(weights.log_prior)[None, :] / np.exp(weights.log_prior).sum()

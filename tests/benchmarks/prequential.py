@@ -64,7 +64,7 @@ class Stream:
         self.labelled: dict[str, str] = {}
         self.sums = Sums()
         self.calibration = Calibration()
-        self.weights: Weights = derive_from(self.sums.stacked(self.classes), self.classes)
+        self.weights: Weights = derive_from(self.sums.stack(self.classes), self.classes)
         self.offsets = [0] * len(KINDS)
 
     def apply_events(self, happened: Sequence[Event]) -> None:
@@ -92,7 +92,7 @@ class Stream:
         """New weights from the sums."""
         if calibrate:
             self.calibration = self._calibrated()
-        stacked = self.sums.stacked(self.classes)
+        stacked = self.sums.stack(self.classes)
         self.weights = self.calibration.weights(stacked, self.classes)
 
     def _calibrated(self) -> Calibration:
@@ -103,7 +103,7 @@ class Stream:
             for row, name in enumerate(known)
         ]
         panel = sorted(panel, key=lambda member: member.key)[:PANEL]
-        return fit_calibration(panel, self.sums.stacked(self.classes), self.classes)
+        return fit_calibration(panel, self.sums.stack(self.classes), self.classes)
 
 
 def has_counts(record: Record | None) -> bool:

@@ -51,7 +51,7 @@ def summed(members: Sequence[Member]) -> Sums:
 
 
 def stacked(members: Sequence[Member]) -> Stacked:
-    return summed(members).stacked(PERSONAS)
+    return summed(members).stack(PERSONAS)
 
 
 def as_bytes(profiles: Profiles) -> tuple[bytes, ...]:

@@ -113,7 +113,7 @@ class PersonaProfiles:
     def _derive(self, parts: Sequence[Shard], weights: Predictor) -> DefiningFeatures:
         total, _ = merge_shards(parts)
         total.merge(self._seeds)
-        return find_defining_features(weights, total.stacked(weights.classes), self._name)
+        return find_defining_features(weights, total.stack(weights.classes), self._name)
 
     def _name(self, slot: int) -> str | None:
         """Return the token of a slot; None if two share it, so that either may be meant."""

@@ -40,7 +40,7 @@ def test_calibration_does_not_depend_on_the_split_of_the_sums() -> None:
         total = Sums()
         for share in shares:
             total.merge(Sums.from_bytes(summed(share).to_bytes()))
-        assert fit_calibration(anew(PANEL), total.stacked(PERSONAS), PERSONAS) == expected
+        assert fit_calibration(anew(PANEL), total.stack(PERSONAS), PERSONAS) == expected
 
 
 def test_customers_learned_and_unlearned_leave_no_trace_in_the_calibration() -> None:
@@ -49,7 +49,7 @@ def test_customers_learned_and_unlearned_leave_no_trace_in_the_calibration() -> 
         part = contribution(guest.profile, guest.fold)
         sums.add(part, guest.label)
         sums.add(part, guest.label, -1)
-    found = fit_calibration(anew(PANEL), sums.stacked(PERSONAS), PERSONAS)
+    found = fit_calibration(anew(PANEL), sums.stack(PERSONAS), PERSONAS)
     assert found == fit_calibration(PANEL, stacked(PANEL), PERSONAS)
 
 

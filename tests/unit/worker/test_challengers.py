@@ -11,7 +11,7 @@ from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
 from stream_persona.pipeline.process import ModelUpdate
 from stream_persona.store.memory import MemoryTables
-from stream_persona.worker.challengers import CURRENT, Challenger, ChallengerPanel, departed
+from stream_persona.worker.challengers import CURRENT, Challenger, ChallengerPanel, find_departed
 from stream_persona.worker.metrics import Metrics
 from tests.support.constants import NOW
 from tests.support.events import assignment, deletion, deliver, labelled_shoppers, purchase, shop
@@ -112,7 +112,7 @@ def model_updates(*signed: tuple[str, str, int]) -> list[ModelUpdate]:
 def test_a_customer_departs_when_nothing_of_the_same_persona_follows(
     learned: list[tuple[str, str, int]], gone: set[str]
 ) -> None:
-    assert departed(model_updates(*learned)) == gone
+    assert find_departed(model_updates(*learned)) == gone
 
 
 def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> None:
@@ -123,7 +123,9 @@ def test_a_deletion_and_a_withdrawal_are_departures_and_a_purchase_is_none() -> 
         "purchase": purchase("q", NOW + 1),
     }
     left = {
-        name: bool(departed(process_batch(deliver(event, first=5), SHOP, before).model_updates))
+        name: bool(
+            find_departed(process_batch(deliver(event, first=5), SHOP, before).model_updates)
+        )
         for name, event in later.items()
     }
     assert left == {"deletion": True, "withdrawal": True, "purchase": False}

@@ -16,7 +16,7 @@ def learn(tastes: dict[str, list[dict[str, float]]]) -> tuple[Weights, Any]:
     for persona, shoppers in tastes.items():
         for number, counts in enumerate(shoppers):
             model.add(contribution(profile_of({"events": 20.0, **counts}), number % 5), persona)
-    return derive(model, list(tastes)), model.stacked(list(tastes))
+    return derive(model, list(tastes)), model.stack(list(tastes))
 
 
 def names_of(*tokens: str) -> Any:
