@@ -89,7 +89,7 @@ def run(command: list[str], variables: dict[str, str]) -> str:
 def test_the_blocks_of_the_readme_do_what_it_claims(
     shop_settings: Settings, variables: dict[str, str], services: None
 ) -> None:
-    produce, read, look_up, rank = (
+    produce, read, look_up, rank, _ = (
         use_tests_servers(code, shop_settings) for code in blocks("python")
     )
     curl = next(code for code in blocks("sh") if code.startswith("curl"))
@@ -118,6 +118,12 @@ def test_the_blocks_of_the_readme_do_what_it_claims(
     assert "parent_of_young_kids" in run(commands[1].split(), variables)
     run(commands[2].split(), variables)
     wait_until(lambda: redis.get("persona:CUST-04812") is None, 60, "the customer is still there")
+
+
+def test_the_kit_of_the_readme_needs_no_server() -> None:
+    kit = blocks("python")[-1]
+    assert "stream_persona.testing" in kit
+    run([sys.executable, "-c", kit], {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)})
 
 
 def test_the_shortest_taxonomy_of_the_readme_is_complete() -> None:
