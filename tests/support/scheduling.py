@@ -1,6 +1,14 @@
 """How pytest-xdist shares the tests out among its processes."""
 
+from typing import Final
+
 from xdist.scheduler import LoadScopeScheduling
+
+#: Files with tests that put a proxy before the run's Kafka, which one test at a time may do.
+_BEHIND_A_PROXY: Final = (
+    "tests/integration/test_api_outages.py",
+    "tests/integration/test_tail_callers.py",
+)
 
 
 class FileScheduling(LoadScopeScheduling):
@@ -13,4 +21,6 @@ class FileScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
+        if path in _BEHIND_A_PROXY:
+            return "a proxy before Kafka"
         return "tests/browser" if path.startswith("tests/browser/") else path
