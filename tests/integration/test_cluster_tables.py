@@ -117,7 +117,7 @@ async def test_a_writer_that_wakes_up_late_changes_nothing(
     zombie = tables(step, sleep)
     claim = (await ours.claim([1]))[1]
     late = asyncio.create_task(zombie.commit(claim, batch(1)))
-    await sleep.begun.wait()
+    await sleep.has_begun(late)
     newest = (await ours.claim([1]))[1]
     await ours.commit(newest, batch(2))
     before = await look()
@@ -139,7 +139,7 @@ async def test_a_claim_that_wakes_up_late_undoes_nothing(tables: Tables, look: L
     sleep = Sleep()
     slow = tables(3, sleep)
     late = asyncio.create_task(slow.claim([1]))
-    await sleep.begun.wait()
+    await sleep.has_begun(late)
     ours = tables()
     newest = (await ours.claim([1]))[1]
     await ours.commit(newest, batch(2))
@@ -196,7 +196,7 @@ async def test_a_cancelled_commit_is_completed_before_the_next(tables: Tables, l
     ours = tables(6, sleep)
     claim = await claim_of(tables, 1)
     cancelled = asyncio.create_task(ours.commit(claim, batch(1)))
-    await sleep.begun.wait()
+    await sleep.has_begun(cancelled)
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled

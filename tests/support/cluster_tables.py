@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_cluster import Cluster
@@ -49,14 +50,23 @@ class Unsteady(Cluster):
 
 
 class Sleep:
-    """A pause that lasts until ``wake``; it begins at the ``begun``."""
+    """A pause that lasts until ``wake``."""
 
     def __init__(self) -> None:
-        self.begun, self._over = asyncio.Event(), asyncio.Event()
+        self._begun, self._over = asyncio.Event(), asyncio.Event()
 
     async def __call__(self) -> None:
-        self.begun.set()
+        self._begun.set()
         await self._over.wait()
+
+    async def has_begun(self, sleeper: asyncio.Task[Any]) -> None:
+        """Wait until the sleeper sleeps; raise what it failed with if it never gets there."""
+        begun = asyncio.create_task(self._begun.wait())
+        await asyncio.wait({begun, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+        if not begun.done():
+            begun.cancel()
+            sleeper.result()
+            raise AssertionError("it has ended without its pause")
 
     def wake(self) -> None:
         self._over.set()
