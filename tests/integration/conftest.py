@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stream_persona.api.dashboard import lag, workers
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.support.api import ManualWorker, becomes_ready, calling, running_worker
@@ -50,3 +51,20 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with calling(settings) as client:
         await becomes_ready(client)
         yield client
+
+
+@pytest.fixture
+def quick_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh every half second, a pass every second: tests need their results, not the pace."""
+    monkeypatch.setattr("stream_persona.api.dashboard.service.PERIOD", 1.0)
+    monkeypatch.setattr("stream_persona.api.dashboard.service.INTERVAL", 0.5)
+    monkeypatch.setattr("stream_persona.api.dashboard.workers.INTERVAL", 0.5)
+
+
+@pytest.fixture
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream stands still after three seconds, and a worker is gone after eight."""
+    assert (lag.STALLED, workers.ALIVE) == (10.0, 15.0)
+    monkeypatch.setattr(lag, "STALLED", 3.0)
+    for module in ("workers", "health"):
+        monkeypatch.setattr(f"stream_persona.api.dashboard.{module}.ALIVE", 8.0)

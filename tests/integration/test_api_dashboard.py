@@ -23,13 +23,7 @@ from tests.support.dashboard import ask, becomes, population
 from tests.support.servers import client_of
 from tests.support.waiting import eventually
 
-
-@pytest.fixture(autouse=True)
-def quick_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refresh every half second, a pass every second: tests need their results, not the pace."""
-    monkeypatch.setattr("stream_persona.api.dashboard.service.PERIOD", 1.0)
-    monkeypatch.setattr("stream_persona.api.dashboard.service.INTERVAL", 0.5)
-    monkeypatch.setattr("stream_persona.api.dashboard.workers.INTERVAL", 0.5)
+pytestmark = pytest.mark.usefixtures("quick_refreshes")
 
 
 # --- the population ---

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from stream_persona.api.dashboard import lag, recorder, workers
+from stream_persona.api.dashboard import lag, recorder
 from stream_persona.demo.embedded import EmbeddedRedis, find_free_port
 from stream_persona.settings import Settings
 from tests.support.api import (
@@ -19,22 +19,7 @@ from tests.support.dashboard import ask, becomes, has_findings
 from tests.support.servers import Kafka
 from tests.support.slow_proxy import SlowProxy
 
-
-@pytest.fixture(autouse=True)
-def quick_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refresh every half second, a pass every second: tests need their results, not the pace."""
-    monkeypatch.setattr("stream_persona.api.dashboard.service.PERIOD", 1.0)
-    monkeypatch.setattr("stream_persona.api.dashboard.service.INTERVAL", 0.5)
-    monkeypatch.setattr("stream_persona.api.dashboard.workers.INTERVAL", 0.5)
-
-
-@pytest.fixture
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream stands still after three seconds, and a worker is gone after eight."""
-    assert (lag.STALLED, workers.ALIVE) == (10.0, 15.0)
-    monkeypatch.setattr(lag, "STALLED", 3.0)
-    for module in ("workers", "health"):
-        monkeypatch.setattr(f"stream_persona.api.dashboard.{module}.ALIVE", 8.0)
+pytestmark = pytest.mark.usefixtures("quick_refreshes")
 
 
 async def test_the_dashboard_answers_while_redis_is_away_and_reports_it(

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from stream_persona.api.dashboard import lag, workers
+from stream_persona.api.dashboard import workers
 from stream_persona.api.dashboard.lag import LagMonitor
 from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker
 from stream_persona.domain.events import (
@@ -28,22 +28,7 @@ from tests.support.servers import Kafka, client_of
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
 
-
-@pytest.fixture(autouse=True)
-def quick_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refresh every half second, a pass every second: tests need their results, not the pace."""
-    monkeypatch.setattr("stream_persona.api.dashboard.service.PERIOD", 1.0)
-    monkeypatch.setattr("stream_persona.api.dashboard.service.INTERVAL", 0.5)
-    monkeypatch.setattr("stream_persona.api.dashboard.workers.INTERVAL", 0.5)
-
-
-@pytest.fixture
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream stands still after three seconds, and a worker is gone after eight."""
-    assert (lag.STALLED, workers.ALIVE) == (10.0, 15.0)
-    monkeypatch.setattr(lag, "STALLED", 3.0)
-    for module in ("workers", "health"):
-        monkeypatch.setattr(f"stream_persona.api.dashboard.{module}.ALIVE", 8.0)
+pytestmark = pytest.mark.usefixtures("quick_refreshes")
 
 
 @pytest.fixture
