@@ -61,7 +61,7 @@ class ModelReader:
         self._interval = settings.model_interval
         self._taxonomy = taxonomy
         self._tables = tables
-        self._parts: dict[int, tuple[bytes, Shard]] = {}
+        self._shards: dict[int, tuple[bytes, Shard]] = {}
         self._follower = make_replica(settings, taxonomy, tables)
         self._followed: dict[int, bytes] = {}
         self.names = TokenNames()
@@ -73,9 +73,9 @@ class ModelReader:
         self.ready = False
 
     @property
-    def parts(self) -> list[Shard]:
+    def shards(self) -> list[Shard]:
         """The shards of the model. They are never changed, only replaced."""
-        return [part for _, part in self._parts.values()]
+        return [shard for _, shard in self._shards.values()]
 
     async def follow(self) -> None:
         """Refresh for ever. A Redis that is away or refuses us makes the reader unready."""
@@ -94,12 +94,14 @@ class ModelReader:
             ConfigError: it refuses us, or what is there is not of this deployment.
         """
         stamps = await self._tables.load_stamps(self._partitions)
-        self._parts, changed = await read_shards(self._tables, stamps, self._parts, self._taxonomy)
+        self._shards, changed = await read_shards(
+            self._tables, stamps, self._shards, self._taxonomy
+        )
         if changed:
             await self._read_names()
         # Compared with what was followed last: the refresh before may have failed half-way.
-        read = {partition: stamp for partition, (stamp, _) in self._parts.items()}
-        derived = await self._follower.follow(self.parts, changed=read != self._followed)
+        read = {partition: stamp for partition, (stamp, _) in self._shards.items()}
+        derived = await self._follower.follow(self.shards, changed=read != self._followed)
         self._followed = read
         if derived:
             self.model = CurrentModel(self._follower.weights, self._follower.labelled)

@@ -214,15 +214,15 @@ class Replay:
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
-            sums, taught = await fold_shard(self._tables, partition, self._taxonomy)
+            sums, labelled = await fold_shard(self._tables, partition, self._taxonomy)
             share = panel_share(self._settings.partitions)
-            known = await panel(self._tables, taught, share, self._taxonomy)
+            known = await panel(self._tables, labelled, share, self._taxonomy)
             await publish_shard(self._tables, claim, sums, known, self._taxonomy)
         stamps = await self._tables.load_stamps(range(self._settings.partitions))
         stored, _ = await read_shards(self._tables, stamps, {}, self._taxonomy)
-        parts = [part for _, part in stored.values()]
+        shards_read = [shard for _, shard in stored.values()]
         follower = make_replica(self._settings, self._taxonomy, self._tables)
-        await follower.follow(parts, changed=True)
+        await follower.follow(shards_read, changed=True)
         weights = follower.weights
         if self._claims:
             await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))

@@ -30,7 +30,7 @@ class MemoryTables:
         self._labelled: dict[int, set[str]] = {}
         self._pending: dict[int, list[str]] = {}
         self._tokens: dict[int, int] = {}
-        self._parts: dict[int, tuple[bytes, bytes]] = {}
+        self._shards: dict[int, tuple[bytes, bytes]] = {}
         self._names: dict[str, int] = {}
         self._reports: dict[str, bytes] = {}
         self._samples: dict[int, bytes] = {}
@@ -89,15 +89,15 @@ class MemoryTables:
     async def load_pending(self, partition: int) -> list[str]:
         return self._pending.get(partition, [])
 
-    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+    async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
         self._check(claim)
-        self._parts[claim.partition] = (stamp, part)
+        self._shards[claim.partition] = (stamp, shard)
 
     async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
-        return {p: self._parts[p][0] for p in partitions if p in self._parts}
+        return {p: self._shards[p][0] for p in partitions if p in self._shards}
 
     async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
-        return {p: self._parts[p] for p in partitions if p in self._parts}
+        return {p: self._shards[p] for p in partitions if p in self._shards}
 
     async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
         self._names.update({token: slot for slot, token in names})

@@ -130,8 +130,8 @@ class RedisTables:
         found = await self._ask(lambda store: store.load_pending(partition))
         return [] if found is None else list(orjson.loads(found))
 
-    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
-        if not await self._ask(lambda store: store.save_shard(claim, stamp + part)):
+    async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
+        if not await self._ask(lambda store: store.save_shard(claim, stamp + shard)):
             raise FencedError(claim.partition)
 
     async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:

@@ -119,7 +119,7 @@ class Tables(Protocol):
         """Read which customers' changes the last batch wrote, and may not have published."""
         ...
 
-    async def save_shard(self, claim: Claim, part: bytes, stamp: bytes) -> None:
+    async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
         """Publish a partition's shard of the model; refused like ``commit``."""
         ...
 

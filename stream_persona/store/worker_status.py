@@ -50,9 +50,9 @@ class ModelStatus(Struct):
     failure: str = ""
 
     @classmethod
-    def of(cls, name: str, tally: QualityCounts, failure: str = "") -> ModelStatus:
+    def of(cls, name: str, counts: QualityCounts, failure: str = "") -> ModelStatus:
         """Make the status of the model of this name."""
-        return cls(name, *tally, failure)
+        return cls(name, *counts, failure)
 
 
 class WorkerStatus(Struct):

@@ -78,7 +78,7 @@ class ModelSync:
         started = self._clock()
         stamps = await self._tables.load_stamps(list(range(self._settings.partitions)))
         held = self._partitions.held
-        changed = await self._read_parts({p: s for p, s in stamps.items() if p not in held})
+        changed = await self._read_shards({p: s for p, s in stamps.items() if p not in held})
         changed |= await self._save_shards(stamps)
         await self._save_names()
         if await self._follow(changed=changed):
@@ -88,8 +88,8 @@ class ModelSync:
         await self._read_missing_names()
         await self._save_affinities()
 
-    async def _read_parts(self, stamps: dict[int, bytes]) -> bool:
-        """Fetch the parts of other workers that have moved; whether any had."""
+    async def _read_shards(self, stamps: dict[int, bytes]) -> bool:
+        """Read the shards of other workers that have moved; whether any has."""
         self._others, changed = await shards.read_shards(
             self._tables, stamps, self._others, self._taxonomy
         )
@@ -120,12 +120,12 @@ class ModelSync:
 
     async def _save_shard(self, owned: OwnedPartition) -> None:
         owned.unsaved, began = False, self._clock()
-        share, part = panel_share(self._settings.partitions), owned.part
+        share, shard = panel_share(self._settings.partitions), owned.shard
         known = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
-        part.panel = members(known, self._taxonomy, part.panel)
+        shard.panel = members(known, self._taxonomy, shard.panel)
         try:
             owned.stamp = await shards.publish_shard(
-                self._tables, owned.claim, part.sums, known, self._taxonomy
+                self._tables, owned.claim, shard.sums, known, self._taxonomy
             )
         except FencedError:
             self._partitions.lose(owned)
@@ -155,9 +155,9 @@ class ModelSync:
     async def _follow(self, *, changed: bool) -> bool:
         """Derive weights of all shards if it is time; whether they are new."""
         held = self._partitions.held
-        parts = [own.part for own in held.values()]
-        parts += [part for p, (_, part) in self._others.items() if p not in held]
-        return await self.follower.follow(parts, changed=changed)
+        shards_of_all = [own.shard for own in held.values()]
+        shards_of_all += [shard for p, (_, shard) in self._others.items() if p not in held]
+        return await self.follower.follow(shards_of_all, changed=changed)
 
     def _show_weights(self, weights: Predictor) -> None:
         self._metrics.ambiguity_threshold.set(weights.threshold or math.nan)

@@ -42,7 +42,7 @@ class OwnedPartition:
     """
 
     claim: Claim
-    part: Shard
+    shard: Shard
     labelled: dict[str, int]
     cache: RecordCache
     fenced_at: float
@@ -54,7 +54,7 @@ class OwnedPartition:
     def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
         """Add the model updates of a committed batch to the shard's sums."""
         if model_updates:
-            shards.update_sums(self.part.sums, self.labelled, model_updates)
+            shards.update_sums(self.shard.sums, self.labelled, model_updates)
             self.moved = self.unsaved = True
 
 

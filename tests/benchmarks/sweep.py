@@ -113,7 +113,7 @@ async def measure(number: int, url: str) -> dict[str, dict[str, float]]:
 async def move(worker: Worker) -> None:
     """A few more labelled customers: the model is another one."""
     rng = random.Random(worker.weights.customers)
-    sums = next(iter(worker.partitions.held.values())).part.sums
+    sums = next(iter(worker.partitions.held.values())).shard.sums
     for _ in range(3):
         name = rng.choice(TAXONOMY.names)
         sums.learn_one({"events": 5.0, f"category:{rng.random()}": 2.0}, name)

@@ -105,13 +105,13 @@ class PersonaProfiles:
             version = (reader.model.weights.version, reader.names.learned)
             if self._derived_from != version:
                 # A large model takes a fraction of a second: off the event loop.
-                parts, weights = reader.parts, reader.model.weights
-                self._features = await asyncio.to_thread(self._derive, parts, weights)
+                shards, weights = reader.shards, reader.model.weights
+                self._features = await asyncio.to_thread(self._derive, shards, weights)
                 self._derived_from = version
         return self._features
 
-    def _derive(self, parts: Sequence[Shard], weights: Predictor) -> DefiningFeatures:
-        total, _ = merge_shards(parts)
+    def _derive(self, shards: Sequence[Shard], weights: Predictor) -> DefiningFeatures:
+        total, _ = merge_shards(shards)
         total.merge(self._seeds)
         return find_defining_features(weights, total.stack(weights.classes), self._name)
 

@@ -32,7 +32,7 @@ def measure(meter: Meter) -> None:
 
 def model_bytes(worker: Worker) -> int:
     """What the sums of all owned partitions take uncompressed."""
-    return sum(len(owned.part.sums.canonical()) for owned in worker.partitions.held.values())
+    return sum(len(owned.shard.sums.canonical()) for owned in worker.partitions.held.values())
 
 
 if __name__ == "__main__":
