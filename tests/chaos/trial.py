@@ -1,6 +1,7 @@
 """One seed: a shop on real servers, with its plan of faults, until everything is at rest."""
 
 import asyncio
+import itertools
 import signal
 import time
 from collections import Counter
@@ -29,8 +30,10 @@ from tests.support.waiting import eventually
 
 #: Seconds that a worker may take from its start, or a rebalance, to new progress.
 PATIENCE = 120.0
-#: Seconds in which a worker comes to a step, mostly; else it is hit wherever it is.
+#: Seconds in which a worker comes to a step, mostly; else another one is ordered to.
 REACH = 30.0
+#: So many workers in turn; the last one is hit wherever it is.
+TRIES = 3
 #: Workers that are left at least: another one must be there to take over from a zombie.
 FEWEST = 2
 #: Seconds for which a server is paused.
@@ -121,7 +124,7 @@ class Trial:
     async def _finish_faults(self) -> None:
         """Let the faults that were begun end; withdraw orders that no worker obeys."""
         if self._faults:
-            seconds = REACH + 3 * self._size.session + PAUSE
+            seconds = TRIES * REACH + 3 * self._size.session + PAUSE
             done, late = await asyncio.wait(self._faults, timeout=seconds)
             for task in late:
                 task.cancel()
@@ -140,20 +143,32 @@ class Trial:
 
     async def _inject_into_worker(self, fault: Fault) -> None:
         """Hit a worker, or another one if it ends by itself before, as a fenced one may."""
-        while not (how := await self._hit(worker := await self._pick_worker(fault), fault)):
+        tries = itertools.count(1)
+        while not (
+            how := await self._hit(
+                worker := await self._pick_worker(fault), fault, is_last=next(tries) >= TRIES
+            )
+        ):
             pass
         self.injected[f"{fault.group}:{how}"] += 1
         if fault.group == "zombie":
             await self._resume(worker)
 
-    async def _hit(self, worker: PooledWorker, fault: Fault) -> str:
-        """Kill or freeze a worker; return after which step, or nothing if it ended before."""
+    async def _hit(self, worker: PooledWorker, fault: Fault, *, is_last: bool) -> str:
+        """Kill or freeze a worker; return after which step, or nothing if another has to be hit.
+
+        That is if it ended before, or did not come to the step. With ``is_last``, it is hit at no
+        particular step then.
+        """
         number, how = {"kill": signal.SIGKILL, "zombie": signal.SIGSTOP}[fault.group], fault.how
         worker.fate, worker.zombie = fault.group, fault.group == "zombie"
         if how != "any":
             worker.command(number, how, fault.nth)
             if not await self._within(REACH, lambda: not worker.runs or worker.frozen):
                 worker.order.unlink(missing_ok=True)
+                if not is_last and worker.runs and not worker.frozen:
+                    worker.fate, worker.zombie = "", False
+                    return ""
                 how = "any"  # the step does not come, a signal does
         if how == "any":
             worker.send(number)
@@ -165,7 +180,9 @@ class Trial:
         found: list[PooledWorker] = []
 
         def there() -> bool:
-            found.extend([worker] if (worker := self._pool.pick(fault.worker)) else [])
+            at_a_step = fault.group in {"kill", "zombie"} and fault.how != "any"
+            pick = self._pool.pick_working if at_a_step else self._pool.pick
+            found.extend([worker] if (worker := pick(fault.worker)) else [])
             return bool(found)
 
         await eventually(there, PATIENCE, f"no worker is left for {fault.kind}")

@@ -55,6 +55,11 @@ class PooledWorker:
         return False
 
     @property
+    def works(self) -> bool:
+        """Whether it has come as far as writing a batch: only then will it come to a step soon."""
+        return self.order.with_suffix(".works").exists()
+
+    @property
     def struck(self) -> int:
         """The partition whose batch it had when it obeyed an order; -1: none, or not known."""
         with suppress(FileNotFoundError):
@@ -102,6 +107,11 @@ class WorkerPool:
         if worker := self.pick(drawn):
             worker.fate = "term"
             worker.send(signal.SIGTERM)
+
+    def pick_working(self, drawn: int) -> PooledWorker | None:
+        """Return one of these that has written a batch; none while all are still starting."""
+        free = [each for each in self._staying() if not each.fate and each.runs and each.works]
+        return free[drawn % len(free)] if free else None
 
     def withdraw_orders(self) -> None:
         """Withdraw orders that no worker has obeyed, and resume frozen workers."""

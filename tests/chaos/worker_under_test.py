@@ -3,7 +3,8 @@
 ``python -m tests.chaos.worker_under_test ORDER``: settings come from the environment, as they do
 for ``stream-persona worker``. An order is a file that the trial puts at ORDER: ``SIGKILL write 3``
 is a SIGKILL the third time from then on that a write has been done. The worker takes the file away
-when it obeys, and leaves at ORDER.done which step it was and which partition's.
+when it obeys, and leaves at ORDER.done which step it was and which partition's. Once it has written
+its first batch, there is an ORDER.works.
 
 No hook is in the product: the worker is given tables and a publisher that are wrapped.
 """
@@ -33,11 +34,15 @@ class Orders:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._works = False
         self._text, self._reached = "", 0
         self.partition = -1
 
     def reached(self, step: str) -> None:
         """Count the step if an order is about it; on its n-th time, send the signal."""
+        if step == "write" and not self._works:
+            self._works = True
+            self._path.with_suffix(".works").touch()
         with suppress(FileNotFoundError):
             text = self._path.read_text()
             if text != self._text:
