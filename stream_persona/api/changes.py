@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections import deque
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from starlette.types import Send
 
@@ -51,6 +52,7 @@ class Ring:
 
     def __init__(self, size: int = RING) -> None:
         self._kept: deque[tuple[str, bytes]] = deque(maxlen=size)
+        self._tied: dict[str, list[bytes]] = {}
         self._moved = asyncio.Event()
         self.end = 0
 
@@ -65,8 +67,14 @@ class Ring:
         self.end += 1
         self.wake()
 
-    def prepend(self, older: list[tuple[str, bytes]]) -> None:
-        """Put older changes in front, as many as fit, but for those that are held already."""
+    def prepend(self, older: list[tuple[str, bytes]], times: Sequence[int]) -> None:
+        """Put older changes in front, as many as fit, but for those that are held already.
+
+        ``times`` ascend. Which of several changes of one time came first is not known.
+        """
+        for at, (change_id, _) in enumerate(older):
+            if change_id and (tied := older[bisect_left(times, times[at]) : at]):
+                self._tied[change_id] = [event for _, event in tied]
         held = set(self._kept)
         fresh = [each for each in older if each not in held]
         room = (self._kept.maxlen or 0) - len(self._kept)
@@ -91,6 +99,13 @@ class Ring:
             if held == change_id:
                 return self.start + index + 1
         return None
+
+    def tied_before(self, change_id: str) -> list[bytes]:
+        """Return the events of a change's own time that stand before it, and may have come after.
+
+        A listener that has got the change may lack them.
+        """
+        return self._tied.get(change_id, [])
 
     def read(self, position: int) -> list[bytes]:
         """Return the events from a position on, a chunk at most."""
@@ -149,13 +164,17 @@ class ChangeFeed:
             return
         self.ring.add(*event)
 
-    def prepend(self, messages: Sequence[bytes]) -> None:
-        """Add messages from before the first that was received; ``receive`` is not called."""
-        older = []
-        for data in messages:
+    def prepend(self, messages: Iterable[tuple[int, bytes]]) -> None:
+        """Add messages from before the first that was received; ``receive`` is not called.
+
+        Each has the time at which it was sent, in epoch milliseconds; the oldest is the first.
+        """
+        older, times = [], []
+        for at, data in messages:
             with suppress(*_NO_CHANGE):  # the topic may hold another program's messages
                 older.append(_format_event(msgspec.json.decode(data)))
-        self.ring.prepend(older)
+                times.append(at)
+        self.ring.prepend(older, times)
 
     def admit(self) -> None:
         """Raise 503 when there are as many listeners as one process may hold."""
@@ -177,15 +196,19 @@ class ChangeFeed:
             yield f"retry: {_RETRY_MS}\n\n".encode()
             await self._wait_for_refill()
             position: int | None = min(end, max(self.ring.start, end - recent))
+            missed: list[bytes] = []
             if last_id is not None:
                 position = self.ring.position_after(last_id)
+                missed = self.ring.tied_before(last_id)
             if position is None:
                 yield _GAP
                 position = self.ring.start
             while not self._closed and position >= self.ring.start:
-                if events := self.ring.read(position):
+                events = self.ring.read(position)
+                if missed or events:
                     position += len(events)
-                    yield b"".join(events)
+                    yield b"".join([*missed, *events])
+                    missed = []
                     continue
                 await self.ring.wait(heartbeat)
                 if position == self.ring.end:

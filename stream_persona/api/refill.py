@@ -46,8 +46,11 @@ async def refill(settings: Settings, feed: ChangeFeed) -> None:
     while True:
         try:
             async with asyncio.timeout(_SECONDS):
-                feed.prepend([encode_copy((raw.key or b"").decode(), raw.value)
-                              for raw in await read_newest(settings, RING)])  # fmt: skip
+                newest = await read_newest(settings, RING)
+                feed.prepend(
+                    (raw.timestamp, encode_copy((raw.key or b"").decode(), raw.value))
+                    for raw in newest
+                )
         except (KafkaError, UnavailableError, OSError, TimeoutError, ValueError) as error:
             logger.warning("changes from before the start can't be read yet: %s", error)
         else:

@@ -115,16 +115,27 @@ async def test_a_listener_that_the_ring_has_run_past_is_dropped() -> None:
 async def test_changes_from_before_the_start_come_in_front_and_once() -> None:
     feed = feed_of(4)
     publish(feed, change(3), change(4))
-    feed.prepend([orjson.dumps(change(number)) for number in (0, 1, 2, 3)])
+    feed.prepend([(number, orjson.dumps(change(number))) for number in (0, 1, 2, 3)])
     stream = await following(feed, f"{1:024x}")
     assert received(await anext(stream)) == [change(2), change(3), change(4)]
     assert len(feed.ring.read(feed.ring.start)) == 4
 
 
+async def test_a_listener_gets_changes_of_the_same_millisecond_whichever_came_first() -> None:
+    feed = feed_of()
+    times = {1: 5, 2: 6, 3: 6, 4: 6, 5: 7}
+    feed.prepend([(at, orjson.dumps(change(number))) for number, at in times.items()])
+    stream = await following(feed, f"{3:024x}")
+    assert received(await anext(stream)) == [change(2), change(4), change(5)]
+    stream = await following(feed, f"{5:024x}")
+    publish(feed, change(6))
+    assert received(await anext(stream)) == [change(6)]
+
+
 async def test_a_listener_from_now_on_does_not_receive_changes_from_before_the_start() -> None:
     feed = feed_of()
     stream = await following(feed)
-    feed.prepend([orjson.dumps(change(1))])
+    feed.prepend([(1, orjson.dumps(change(1)))])
     publish(feed, change(2))
     assert received(await anext(stream)) == [change(2)]
 
@@ -134,7 +145,7 @@ async def test_a_listener_waits_for_changes_from_before_the_start() -> None:
     feed.refilled.clear()
     stream = await following(feed, f"{1:024x}")
     waiting = asyncio.ensure_future(anext(stream))
-    feed.prepend([orjson.dumps(change(1)), b"no change", orjson.dumps(change(2))])
+    feed.prepend([(1, orjson.dumps(change(1))), (1, b"no change"), (2, orjson.dumps(change(2)))])
     feed.refilled.set()
     assert received(await waiting) == [change(2)]
 
