@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## all tests, in a process per core: ARGS="tests/unit -k rede
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 test-quick: $(VENV)/.dev ## the unit tests alone, which need no server: ARGS="-k redelivery"
-	@$(BIN)/python -m pytest $(IN_PARALLEL) tests/unit tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest -m "not long" $(IN_PARALLEL) tests/unit tests/chaos $(ARGS)
 
 test-random: $(VENV)/.dev ## the unit tests with other random examples on every run: ARGS="-k fold"
 	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest $(IN_PARALLEL) tests/unit $(ARGS)

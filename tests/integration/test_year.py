@@ -14,6 +14,8 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery, ModelUpdate
 
+pytestmark = pytest.mark.long
+
 TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
 BATCH = 10_000
 

