@@ -102,7 +102,7 @@ class Results:
 
     @property
     def ambiguous(self) -> int:
-        """Real shoppers for whom no persona is probable enough."""
+        """Real shoppers without a persona that is probable enough."""
         return sum(bool(each["ambiguous"]) for each in self._real())
 
     def score_holdout(self) -> HoldoutScore:

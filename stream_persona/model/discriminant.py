@@ -1,7 +1,7 @@
 """The linear discriminants on log(1 + 200 q), for coarse and for fine tokens apart.
 
 They are nearest shrunken centroids (Tibshirani, Hastie, Narasimhan, Chu, PNAS 2002). Coarse tokens
-are told apart by their covariance as well, which is measured on a panel of labelled customers and
+are separated by their covariance as well, which is measured on a panel of labelled customers and
 regularised.
 """
 
@@ -77,10 +77,10 @@ def fit_discriminant(
 ) -> Discriminant:
     """Fit the discriminant: nearest shrunken centroids, coarse tokens with their covariance.
 
-    ``coarse`` (tokens,) tells coarse tokens from fine ones; ``residuals`` (members, coarse tokens).
+    ``coarse`` (tokens,) is True for coarse tokens; ``residuals`` (members, coarse tokens).
     """
     total, classes = customers.sum(), int((customers > 0).sum())
-    if total <= classes or classes < 2:  # noqa: PLR2004 - nothing to tell apart
+    if total <= classes or classes < 2:  # noqa: PLR2004 - nothing to separate
         return Discriminant(np.zeros_like(moments[P]), np.zeros((2, len(customers))))
     centroids = _centroids(customers, moments)
     weights, constant = _diagonal(centroids, coarse)

@@ -169,7 +169,7 @@ def apply_all(
 
 
 def fold_all(drafts: Sequence[Draft], features: Features) -> dict[str, Record]:
-    """The new records of the customers to whom an event was applied."""
+    """Fold the observed tokens; the new records of customers with an applied event."""
     observed = [each for draft in drafts for each in draft.observed]
     counts: Sequence[Counts] = [draft.base.counts for draft in drafts]
     if observed:

@@ -109,7 +109,7 @@ def rescore(
 def find_late_deletions(
     deliveries: Iterable[Delivery], records: Mapping[str, Record], taxonomy: Taxonomy
 ) -> dict[str, LateDeletion]:
-    """Find the customers of whom a batch needs the events that were applied before."""
+    """Find the customers whose earlier events a batch needs again."""
     found: dict[str, LateDeletion] = {}
     for delivery in deliveries:
         if delivery.kind != DELETION:

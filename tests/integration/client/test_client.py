@@ -22,34 +22,9 @@ from stream_persona.client import (
 from stream_persona.domain.record import PublishedPosterior
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
-from tests.support.clients import ITEMS, PERSONAS, Client, client_on, fill, published
+from tests.support.clients import ITEMS, PERSONAS, Client, client_on, published
 from tests.support.servers import Redis as Server
-from tests.support.servers import client_of
 from tests.support.slow_proxy import SlowProxy
-
-
-@pytest.fixture(params=["sync", "async"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def place(redis_server: Server) -> Settings:
-    """A prefix of its own."""
-    prefix = f"client-{time.time_ns()}:"
-    return Settings(_env_file=None, redis_url=redis_server.url, prefix=prefix)
-
-
-@pytest.fixture
-async def redis(place: Settings) -> AsyncIterator[Redis]:
-    async with client_of(place.redis_url) as redis:
-        await fill(redis, place.prefix)
-        yield redis
-
-
-@pytest.fixture
-def options(place: Settings, redis_server: Server) -> dict[str, Any]:
-    return {"prefix": place.prefix, "cluster": redis_server.kind == "cluster", "timeout": 1.0}
 
 
 @pytest.fixture
