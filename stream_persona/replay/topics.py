@@ -227,7 +227,7 @@ async def _count_members(admin: AIOKafkaAdminClient, group: str) -> int:
     try:
         responses = await admin.describe_consumer_groups([group])
     except IncompatibleBrokerVersion:
-        return 0  # the embedded broker cannot tell; a live worker would be fenced out
+        return 0  # the embedded broker does not list members; a live worker would be fenced out
     return sum(len(found[5]) for response in responses for found in response.groups)
 
 

@@ -190,7 +190,7 @@ class Worker:
     async def drain(self) -> None:
         """Wait until every batch that was processed by now has been written.
 
-        A sweep looks for customers in the tables: one whom an older model has scored must be there.
+        A sweep reads customers from the tables: those that an older model has scored must be there.
         """
         async with self._processing:
             pass  # batches that are being processed by now are handed to the writer

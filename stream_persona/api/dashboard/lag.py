@@ -94,7 +94,10 @@ class LagMonitor:
     async def _fail(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == _FAILURES:
-            logger.warning("Kafka does not tell what waits: %s", error or type(error).__name__)
+            logger.warning(
+                "the lag of the workers cannot be read from Kafka: %s",
+                error or type(error).__name__,
+            )
         if self._failures >= _FAILURES:
             refused = isinstance(error, KafkaError) and not error.retriable
             self._known, self.away = False, not refused
