@@ -88,14 +88,15 @@ async def test_a_redis_that_does_not_answer_costs_bounded_time_and_no_exception(
         pytest.skip("a Cluster's nodes are not behind the proxy")
     address = urlsplit(place.redis_url)
     async with SlowProxy(address.hostname or "", address.port or 6379) as proxy:
-        client = client_on(kind, f"redis://{proxy.address}{address.path}", prefix=place.prefix)
+        url = f"redis://{proxy.address}{address.path}"
+        client = client_on(kind, url, prefix=place.prefix, timeout=0.5)
         assert (await client.get("named")).persona == "gamer"
         proxy.freeze()
         began = time.monotonic()
         assert await client.get("named") == Shopper("named", fallback=UNREACHABLE)
         many = await client.get_many(["named", "torn"])
         assert {each.fallback for each in many.values()} == {UNREACHABLE}
-        assert time.monotonic() - began < 2.0  # twice 50 ms, on a busy machine
+        assert time.monotonic() - began < 5.0  # twice half a second, on a busy machine
         proxy.unfreeze()
         proxy.refuse = True
         proxy.cut()
