@@ -181,7 +181,7 @@ def _decide(
     """Decide, by the policy, whether the persona that an attempt makes likeliest is named."""
     persona, candidate = weights.classes[attempt.likeliest], attempt.candidate
     belief = Belief(
-        attempt.distribution, attempt.evidence, weights.version, weights.threshold,
+        attempt.distribution, attempt.evidence, weights.version, weights.thresholds,
         weights.candidate_floor,
     )  # fmt: skip
     after = replace(record, label=None, counts=attempt.counts)

@@ -15,8 +15,10 @@ import numpy as np
 from stream_persona.domain.features import SCALE
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.discriminant import fit_discriminant
+from stream_persona.model.gains import Gains
+from stream_persona.model.naming import NEVER
 from stream_persona.model.statistics import COUNT, E2, E, Stacked, Sums
-from stream_persona.model.weights import DEFAULT_GAINS, Gains, Weights
+from stream_persona.model.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +44,6 @@ def derive(
     model: Sums,
     classes: Sequence[Any],
     prior: Sums | None = None,
-    gains: Gains = DEFAULT_GAINS,
 ) -> Weights:
     """Derive weights over ``classes`` from a model's sums, with a hash of these as the version.
 
@@ -50,7 +51,7 @@ def derive(
     """
     weights = derive_from(model.stack(classes), classes, prior)
     version = hashlib.blake2b(model.canonical(), digest_size=6).hexdigest()
-    return replace(weights, gains=gains, version=version)
+    return replace(weights, version=version)
 
 
 def derive_from(
@@ -81,6 +82,8 @@ def derive_from(
         offsets=discriminant.offsets,
         log_prior=_log_prior(totals.seeded_customers),
         customers=int(totals.customers.sum()),
+        gains=Gains.default(len(classes)),
+        thresholds=tuple(None if known else NEVER for known in totals.seeded_customers),
         evidence_scale=_uncalibrated_scale(totals),
     )
 

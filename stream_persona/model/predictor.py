@@ -19,8 +19,9 @@ class Predictor(Protocol):
 
     ``classes`` are the personas, in the order of every column. ``version`` is equal for equal
     predictions, ``customers`` the labelled customers it was fitted to, ``log_prior`` (classes,).
-    ``threshold`` is the confidence from which a persona is named, ``candidate_floor`` the
-    probability from which one is a candidate; None where the model has not measured them.
+    ``threshold`` is the confidence from which personas are named, and ``thresholds`` has that of
+    each persona, as high or higher: more than 1 for one that is never named. ``candidate_floor`` is
+    the probability from which one is a candidate. All are None where they are not measured.
     """
 
     @property
@@ -39,6 +40,9 @@ class Predictor(Protocol):
     def threshold(self) -> float | None: ...  # noqa: D102
 
     @property
+    def thresholds(self) -> tuple[float | None, ...]: ...  # noqa: D102
+
+    @property
     def candidate_floor(self) -> float | None: ...  # noqa: D102
 
     @property
@@ -54,7 +58,10 @@ class Predictor(Protocol):
         ...
 
     def logits(self, profiles: Profiles) -> Floats:
-        """Return unnormalised log-probabilities, (rows, classes)."""
+        """Return unnormalised log-probabilities before any calibration of the likeliest one's.
+
+        (rows, classes).
+        """
         ...
 
     def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:

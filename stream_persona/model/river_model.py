@@ -49,6 +49,11 @@ class RiverPredictor:
     candidate_floor: float | None = None
 
     @property
+    def thresholds(self) -> tuple[float | None, ...]:
+        """No threshold is measured for any persona."""
+        return (None,) * len(self.classes)
+
+    @property
     def weighted_slots(self) -> Ints:
         """No slot has a weight."""
         return np.empty(0, np.int64)

@@ -6,14 +6,14 @@ the split over workers or on the rows it is computed with.
 The same tokens are read in three views: shares of all tokens against a smoothed multinomial with
 shrunken log-ratios, and a linear discriminant with shrunken centroids on log(1 + 200 q), for
 coarse and for fine tokens apart (``estimator`` and ``discriminant`` have the formulas). The *gain*
-of a view's evidence after n events is exp(a) * n / (n + exp(b)); the six numbers are fitted by
-``calibration``.
+of a view's evidence depends on the persona and on the number of events (``gains``); ``calibration``
+fits it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -24,13 +24,11 @@ from stream_persona.domain.slots import COARSE_SLOTS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from stream_persona.model.confidence import ConfidenceStep
+    from stream_persona.model.gains import Gains
+
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
-
-#: (a, b) of each view, used until there are labelled customers enough to fit them.
-DEFAULT_GAINS: Final = ((-0.4, 0.2), (-1.4, 4.6), (-2.9, 0.1))
-
-Gains = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,8 @@ class Weights:
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
     2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
     constants for coarse and fine tokens, ``log_prior`` (classes,). ``evidence_scale`` (0 to 1)
-    scales the evidence of all views: it is less than 1 where few labels support it.
+    scales the evidence of all views: it is less than 1 where few labels support it. ``confidence``
+    is the last step of a measured calibration.
     """
 
     classes: tuple[str, ...]
@@ -50,9 +49,11 @@ class Weights:
     offsets: Floats
     log_prior: Floats
     customers: int
+    gains: Gains
+    thresholds: tuple[float | None, ...]
     version: str = ""
-    gains: Gains = DEFAULT_GAINS
     evidence_scale: float = 1.0
+    confidence: ConfidenceStep | None = None
     threshold: float | None = None
     candidate_floor: float | None = None
 
@@ -62,14 +63,10 @@ class Weights:
         return np.flatnonzero(self.index >= 0)
 
     def logits(self, profiles: Profiles) -> Floats:
-        """Return unnormalised log-probabilities, (rows, classes)."""
-        views = self.views(profiles)
-        return np.asarray(
-            self.log_prior + (self._gain(profiles.events)[:, :, None] * views).sum(axis=0)
-        )
-
-    def _gain(self, events: Floats) -> Floats:
-        return self.evidence_scale * gains_at(self.gains, events)
+        """Return unnormalised log-probabilities before the last step, (rows, classes)."""
+        evidence = self.gains.bias_at(profiles.events)
+        evidence += (self.gains.at(profiles.events) * self.views(profiles)).sum(axis=0)
+        return np.asarray(self.log_prior + self.evidence_scale * evidence)
 
     def views(self, profiles: Profiles) -> Floats:
         """Return the views' scores, (3, rows, classes), each summed in the order of its slots."""
@@ -92,7 +89,8 @@ class Weights:
         """Return the posterior over ``classes``, (rows, classes); each row sums to 1."""
         logits = self.logits(profiles)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+        found = odds / odds.sum(axis=1, keepdims=True)
+        return found if self.confidence is None else self.confidence.apply(found, profiles.events)
 
     def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
         """Return row and slot of each weighted token; what it adds to logits, (tokens, classes)."""
@@ -100,13 +98,13 @@ class Weights:
         kept = position >= 0
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
         slots, shares, position = profiles.slots[kept], profiles.shares[kept], position[kept]
-        gain = self._gain(profiles.events)[:, rows]
+        gain = self._gain(profiles.events)[:, rows]  # (3, tokens, classes)
         unit = float(SCALE) ** 2
         q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
-        view = np.where(slots < COARSE_SLOTS, gain[1], gain[2])
+        view = np.where((slots < COARSE_SLOTS)[:, None], gain[1], gain[2])
         # By a power of two before or after the product: the same bits, and fewer divisions.
-        added = (gain[0] * q / unit)[:, None] * self.shares_w[position]
-        added += (view * p / unit)[:, None] * self.logs_w[position]
+        added = gain[0] * (q / unit)[:, None] * self.shares_w[position]
+        added += view * (p / unit)[:, None] * self.logs_w[position]
         return rows, slots, added
 
     def share_log_ratios(self, slots: Ints) -> Floats:
@@ -114,12 +112,10 @@ class Weights:
         return np.asarray(self.shares_w[self.index[slots]] / SCALE)
 
     def constants(self, profile: Profiles) -> Floats:
-        """Return what the discriminants' constants add to the logits of a one-row profile."""
+        """Return what no token adds to the logits of a one-row profile: biases and constants."""
         gain = self._gain(profile.events)[:, 0]
-        return np.asarray(gain[1] * self.offsets[0] + gain[2] * self.offsets[1])
+        bias = self.evidence_scale * self.gains.bias_at(profile.events)[0]
+        return np.asarray(bias + gain[1] * self.offsets[0] + gain[2] * self.offsets[1])
 
-
-def gains_at(gains: Gains, events: Floats) -> Floats:
-    """Return each view's weight after n events, (3, rows): exp(a) * n / (n + exp(b))."""
-    a, b = np.exp(np.array(gains)).T[:, :, None]
-    return np.asarray(a * events / (events + b))
+    def _gain(self, events: Floats) -> Floats:
+        return self.evidence_scale * self.gains.at(events)

@@ -14,9 +14,9 @@ named none of today's      in the dwell of the last name                   none
 named none of today's      after it, or there was no name yet              the likeliest, given
 =========================  ==============================================  ====================
 
-A name needs ``min_evidence``, and a confidence: one that is given that of the threshold, one that
-is kept only that of the threshold less the switch margin. Otherwise no persona is named, and the
-customer is ambiguous. A step of confidence keeps small moves quiet.
+A name needs ``min_evidence``, and a confidence: one that is given that of its persona's threshold,
+one that is kept only that of the threshold less the switch margin. Otherwise no persona is named,
+and the customer is ambiguous. A step of confidence keeps small moves quiet.
 """
 
 from __future__ import annotations
@@ -52,12 +52,16 @@ CAUSES: Final = tuple(cause.name.lower() for cause in Cause)
 
 
 class Belief(Struct, gc=False):
-    """What the model makes of a record: probabilities in the taxonomy's order, and n."""
+    """What the model makes of a record: probabilities in the taxonomy's order, and n.
+
+    ``thresholds`` are those of the personas, in the same order: None, or none at all, where the
+    model has not measured them.
+    """
 
     distribution: tuple[int, ...]
     evidence: float
     model_version: str
-    threshold: float | None = None
+    thresholds: tuple[float | None, ...] = ()
     candidate_floor: float | None = None
 
 
@@ -106,10 +110,10 @@ def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> Pub
     held = _held_name(record.published, taxonomy.names)
     dwells = _dwells(record, policy)
     name, confidence = _choose_name(distribution, taxonomy.names, held, policy, dwells=dwells)
-    threshold = policy.min_confidence if belief.threshold is None else belief.threshold
     if name is None or is_ambiguous(
-        confidence, belief.evidence, threshold, policy, named=name == held
-    ):
+        confidence, belief.evidence, _find_threshold(name, belief, taxonomy), policy,
+        named=name == held,
+    ):  # fmt: skip
         confidence = max(distribution)
         return PublishedPosterior(
             None, confidence, ambiguous=True, assigned=False, distribution=distribution
@@ -117,6 +121,11 @@ def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> Pub
     return PublishedPosterior(
         name, confidence, ambiguous=False, assigned=False, distribution=distribution
     )
+
+
+def _find_threshold(name: str, belief: Belief, taxonomy: Taxonomy) -> float:
+    measured = belief.thresholds[taxonomy.names.index(name)] if belief.thresholds else None
+    return taxonomy.policy.min_confidence if measured is None else measured
 
 
 def _held_name(published: PublishedChange | None, personas: tuple[str, ...]) -> str | None:

@@ -53,10 +53,10 @@ def decide_all(
 ) -> dict[int, PublishedChange]:
     """Decide for each row what to publish; the changes, still without reasons, by row."""
     rows, evidence = millionths(predicted.probabilities), predicted.inputs.events.tolist()
-    version, threshold = predictor.version, predictor.threshold
+    version, thresholds = predictor.version, predictor.thresholds
     floor, changes = predictor.candidate_floor, {}
     for row, record in enumerate(predicted.records):
-        belief = Belief(rows[row], evidence[row], version, threshold, floor)
+        belief = Belief(rows[row], evidence[row], version, thresholds, floor)
         change = decide(record, belief, taxonomy, now, cause)
         if change is not None:
             changes[row] = change

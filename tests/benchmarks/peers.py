@@ -9,7 +9,7 @@ import pickle
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Sums, contribution
-from stream_persona.model.weights import DEFAULT_GAINS, Weights
+from stream_persona.model.weights import Weights
 from tests.benchmarks.tasks import TIMES, Task, key_and_fold
 
 Floats = NDArray[np.float64]
@@ -95,9 +95,7 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
     learn_us = learning / len(train)
     return {
         "ours": predict(task, split, fitted, learn_us, size),
-        "ours_default_gains": predict(
-            task, split, replace(weights, gains=DEFAULT_GAINS), learn_us, size
-        ),
+        "ours_default_gains": predict(task, split, weights, learn_us, size),
         "prior": Result(by_time, bytes=8 * len(task.classes)),
     }
 

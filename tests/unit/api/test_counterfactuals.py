@@ -171,15 +171,21 @@ def test_a_persona_that_twenty_events_do_not_reach_is_left_out() -> None:
 
 def test_the_measured_threshold_decides_whether_the_persona_is_named() -> None:
     record = record_of(*some_shopper(3), taxonomy=SHOP)
-    assert any(case.named for case in search(record, replace(learned(), threshold=0.01)))
-    assert not any(case.named for case in search(record, replace(learned(), threshold=0.9999)))
+    assert any(
+        case.named
+        for case in search(record, replace(learned(), thresholds=(0.01,) * len(SHOP.names)))
+    )
+    assert not any(
+        case.named
+        for case in search(record, replace(learned(), thresholds=(0.9999,) * len(SHOP.names)))
+    )
 
 
 def test_a_dwelling_persona_is_not_replaced_yet() -> None:
     patient = SHOP.model_copy(
         update={"policy": SHOP.policy.model_copy(update={"min_dwell_seconds": 3_600.0})}
     )
-    weights = replace(learned(), threshold=0.01)
+    weights = replace(learned(), thresholds=(0.01,) * len(SHOP.names))
     happened = deliver(*[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)])
     record = process_batch(happened, SHOP, weights=weights).records["c"]
     assert record.published is not None

@@ -6,17 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from stream_persona.model.calibration import (
-    MIN_PANEL,
-    CrossFit,
-    cross_fit,
-    fit_calibration,
-    posterior,
-)
+from stream_persona.model.calibration import MIN_PANEL, Calibration, fit_calibration, posterior
 from stream_persona.model.calibration_panel import Member
+from stream_persona.model.cross_fitting import CrossFit, cross_fit
 from stream_persona.model.estimator import derive_from
+from stream_persona.model.gains import Gains
 from stream_persona.model.statistics import FOLDS, Stacked, Sums, contribution
-from stream_persona.model.weights import DEFAULT_GAINS
 from tests.support.constants import PERSONAS
 from tests.support.panels import anew, customers, stacked, summed
 
@@ -55,8 +50,10 @@ def test_customers_learned_and_unlearned_leave_no_trace_in_the_calibration() -> 
 
 def test_a_panel_too_small_keeps_the_default_gains() -> None:
     few = PANEL[: MIN_PANEL - 1]
-    assert fit_calibration(few, stacked(few), PERSONAS).gains == DEFAULT_GAINS
-    assert fit_calibration([], stacked([]), PERSONAS).gains == DEFAULT_GAINS
+    assert fit_calibration(few, stacked(few), PERSONAS) == Calibration()
+    assert fit_calibration([], stacked([]), PERSONAS) == Calibration()
+    weights = Calibration().weights(stacked(few), PERSONAS)
+    assert weights.gains == Gains.default(len(PERSONAS))
 
 
 def shuffled_labels(members: Sequence[Member], seed: int) -> list[Member]:
@@ -82,13 +79,13 @@ def test_evidence_of_few_labels_is_scaled_down_without_a_calibration() -> None:
 def test_a_panel_of_one_persona_keeps_the_default_gains() -> None:
     alike = [member for member in customers(5 * MIN_PANEL) if member.label == "parent"]
     assert len(alike) >= MIN_PANEL
-    assert fit_calibration(alike, stacked(alike), PERSONAS).gains == DEFAULT_GAINS
+    assert fit_calibration(alike, stacked(alike), PERSONAS) == Calibration()
 
 
 def test_members_of_unknown_personas_do_not_count() -> None:
     strangers = [Member(m.key + 1, m.fold, "stranger", m.profile) for m in PANEL]
     sums = stacked(PANEL)
-    assert fit_calibration(strangers, sums, PERSONAS).gains == DEFAULT_GAINS
+    assert fit_calibration(strangers, sums, PERSONAS) == Calibration()
     both = fit_calibration([*PANEL, *strangers], sums, PERSONAS)
     assert both == fit_calibration(PANEL, sums, PERSONAS)
 
@@ -109,9 +106,9 @@ def test_own_labels_do_not_enter_the_scores_of_their_customers(fold: int) -> Non
     assert views_of_fold(PANEL, before, other) != views_of_fold(PANEL, after, other)
 
 
-def loss(scores: CrossFit, gains: Sequence[tuple[float, float]], log_prior: np.ndarray) -> float:
-    p = posterior(scores, tuple(gains), log_prior)
-    return float(-np.log(p[np.arange(len(scores.labels)), scores.labels]).mean())
+def loss(scores: CrossFit, gains: Gains, log_prior: np.ndarray) -> float:
+    p = posterior(scores, gains, log_prior)
+    return float(-(scores.weights * np.log(p[np.arange(len(p)), scores.labels])).sum())
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -120,13 +117,21 @@ def test_fitted_gains_are_no_worse_than_the_default_ones_on_the_panel(seed: int)
     sums = stacked(panel)
     scores, log_prior = cross_fit(panel, sums, PERSONAS), derive_from(sums, PERSONAS).log_prior
     fitted = fit_calibration(panel, sums, PERSONAS).gains
-    assert loss(scores, fitted, log_prior) <= loss(scores, DEFAULT_GAINS, log_prior) + 1e-3
+    assert fitted is not None
+    assert (
+        loss(scores, fitted, log_prior)
+        <= loss(scores, Gains.default(len(PERSONAS)), log_prior) + 1e-3
+    )
 
 
 def test_cross_fitted_confidence_means_what_it_says() -> None:
     panel = customers(400)
     sums = stacked(panel)
     scores, log_prior = cross_fit(panel, sums, PERSONAS), derive_from(sums, PERSONAS).log_prior
-    p = posterior(scores, fit_calibration(panel, sums, PERSONAS).gains, log_prior)
-    right = (p.argmax(axis=1) == scores.labels).mean()
-    assert p.max(axis=1).mean() == pytest.approx(right, abs=0.04)
+    found = fit_calibration(panel, sums, PERSONAS)
+    assert found.gains is not None
+    assert found.confidence is not None
+    p = posterior(scores, found.gains, log_prior, found.evidence_scale or 0.0)
+    said = found.confidence.apply(p, scores.events).max(axis=1)
+    right = p.argmax(axis=1) == scores.labels
+    assert said.mean() == pytest.approx(right.mean(), abs=0.04)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from stream_persona.domain.features import Profiles
 from stream_persona.domain.slots import SLOTS
 from stream_persona.model.calibration_panel import (
+    FIRST_FACTOR,
     HISTORIES,
-    HISTORY_FACTORS,
+    HISTORY_FACTOR,
     Member,
     draw_histories,
 )
@@ -21,6 +22,12 @@ from stream_persona.model.statistics import FOLDS
 from tests.support.panels import as_bytes, customer, customers
 
 PANEL = customers()
+
+
+def sizes_of(member: Member) -> list[int]:
+    """The sizes of a member's pseudo-histories."""
+    chosen = HISTORIES[member.key % len(HISTORIES)]
+    return [size for size in chosen if size < member.profile.events[0]]
 
 
 @given(st.integers(0, 2**64 - 1), st.floats(0.2, 900.0), st.integers(0, 2**32))
@@ -53,18 +60,22 @@ def test_the_last_history_is_the_whole_profile(events: float) -> None:
     assert as_bytes(drawn.row(len(drawn) - 1)) == as_bytes(profile.row(0))
 
 
-def test_a_small_part_of_a_record_stands_for_so_many_times_its_events() -> None:
-    drawn = draw_histories(Member(5, 0, "student", customer(random.Random(3), 1, 40_000.0)))
-    taken = [f * size for f, size in zip(HISTORY_FACTORS, HISTORIES, strict=True)]
+@pytest.mark.parametrize("key", range(len(HISTORIES)))
+def test_a_small_part_of_a_record_stands_for_so_many_times_its_events(key: int) -> None:
+    drawn = draw_histories(Member(key, 0, "student", customer(random.Random(3), 1, 40_000.0)))
+    taken = [(FIRST_FACTOR if n == 1 else HISTORY_FACTOR) * n for n in HISTORIES[key]]
     assert drawn.events.tolist() == pytest.approx([*taken, 40_000.0], rel=0.03)
 
 
+@pytest.mark.parametrize("key", range(len(HISTORIES)))
 @pytest.mark.parametrize("events", [2.0, 31.0, 60.0, 301.0])
-def test_no_part_of_a_record_stands_for_more_events_than_the_record_has(events: float) -> None:
-    drawn = draw_histories(Member(5, 0, "student", customer(random.Random(3), 1, events)))
-    sizes = [size for size in HISTORIES if size < events]
+def test_no_part_of_a_record_stands_for_more_events_than_the_record_has(
+    events: float, key: int
+) -> None:
+    member = Member(key, 0, "student", customer(random.Random(3), 1, events))
+    drawn = draw_histories(member)
     assert (np.diff(drawn.events) > 0).all()
-    assert (drawn.events[:-1] >= sizes).all()
+    assert (drawn.events[:-1] >= sizes_of(member)).all()
 
 
 def counts(drawn: Profiles, row: int, size: float) -> np.ndarray:
@@ -76,8 +87,7 @@ def counts(drawn: Profiles, row: int, size: float) -> np.ndarray:
 
 @pytest.mark.parametrize("member", PANEL[:20])
 def test_a_longer_history_holds_the_shorter_ones(member: Member) -> None:
-    events = float(member.profile.events[0])
-    sizes = [*(size for size in HISTORIES if size < events), events]
+    sizes = [*sizes_of(member), float(member.profile.events[0])]
     drawn = draw_histories(member)
     held = [counts(drawn, row, size) for row, size in enumerate(sizes)]
     for shorter, longer in itertools.pairwise(held[:-1]):
@@ -88,6 +98,6 @@ def test_a_longer_history_holds_the_shorter_ones(member: Member) -> None:
 
 def test_a_history_has_about_as_many_tokens_as_events_left_of_it() -> None:
     profile = customer(random.Random(3), 1, 400.0)
-    members = [Member(key, 0, "student", profile) for key in range(200)]
-    totals = [counts(draw_histories(member), 3, 30.0).sum() for member in members]
+    members = [Member(len(HISTORIES) * key, 0, "student", profile) for key in range(200)]
+    totals = [counts(draw_histories(member), 1, 30.0).sum() for member in members]
     assert np.mean(totals) == pytest.approx(2 * 30, rel=0.03)

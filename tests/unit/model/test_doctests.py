@@ -6,15 +6,15 @@ from types import ModuleType
 import pytest
 
 from stream_persona.model import (
-    calibration,
     classifier,
     evaluation,
     explain,
+    naming,
     river_adapter,
     shard,
 )
 
-MODULES = (calibration, classifier, evaluation, explain, river_adapter, shard)
+MODULES = (classifier, evaluation, explain, naming, river_adapter, shard)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -1,6 +1,5 @@
 """The fit: the same weights however customers are split over shards, learned and unlearned."""
 
-import hashlib
 import random
 
 import numpy as np
@@ -78,12 +77,15 @@ def test_a_calibration_of_another_panel_of_the_same_sums_is_not_settled() -> Non
     assert fitter.settled
 
 
-def test_a_version_is_a_hash_of_the_sums_and_of_a_text_that_stays_as_it_is() -> None:
-    shard = shard_of(labelled_records(SHOP), SHOP)
-    sums = hashlib.blake2b(shard.sums.canonical(), digest_size=8).hexdigest()
-    weights = fit(shard).weights
-    text = (
-        f"{sums} Calibration(gains={weights.gains}, loudness={weights.evidence_scale}, "
-        f"threshold={weights.threshold}, candidate_floor={weights.candidate_floor})"
-    )
-    assert weights.version == hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+def test_a_version_is_that_of_the_sums_and_of_the_calibration() -> None:
+    records = labelled_records(SHOP)
+    total, panel = merge_shards([shard_of(records, SHOP)])
+    fitter = ModelFitter(SHOP)
+    fitter.update(total, panel, calibrate=False)
+    default = fitter.weights.version
+    fitter.update(total, panel, calibrate=True)
+    calibrated = fitter.weights.version
+    fitter.update(total, panel[1:], calibrate=True)
+    assert len({default, calibrated, fitter.weights.version}) == 3
+    fitter.update(total, panel, calibrate=True)
+    assert fitter.weights.version == calibrated
