@@ -28,6 +28,7 @@ class Report:
     holdout_accuracy: float | None
     majority_accuracy: float | None
     seconds_to_first_change: float | None
+    seconds_to_first_name: float | None
     broker: str
     redis: str
     holdout_shoppers: int
@@ -73,6 +74,9 @@ class Report:
                 "ambiguous": format_share(self.ambiguous_share),
                 "changes": f"{self.changes:,}: {causes}",
                 "first change": f"{format_figure(self.seconds_to_first_change)} s after the start",
+                "first predicted name": (
+                    f"{format_figure(self.seconds_to_first_name)} s after the start"
+                ),
                 "held-back households": f"{self.holdout_judged:,} of {self.holdout_shoppers:,}",
                 "  right": f"{format_share(self.holdout_accuracy)}, where always the most common"
                 f" persona is right for {format_share(self.majority_accuracy)}",

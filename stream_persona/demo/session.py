@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -59,6 +59,7 @@ class Session:
         self._fed_at = clock()
         self._consumed_at = self._fed_at
         self._first_change: float | None = None
+        self._first_name: float | None = None
         self._last_change = self._fed_at
         self._past: deque[tuple[float, int, float]] = deque()
 
@@ -83,7 +84,10 @@ class Session:
             if message is not None:
                 self._last_change = self._clock()
                 self._first_change = self._first_change or self._last_change
-                self._results.add_change(orjson.loads(message["data"]))
+                change = orjson.loads(message["data"])
+                if self._first_name is None and _names_a_prediction(change):
+                    self._first_name = self._last_change
+                self._results.add_change(change)
 
     async def update(self, display: Display) -> None:
         """Keep the display up to date, for ever."""
@@ -100,7 +104,6 @@ class Session:
         holdout, changes = results.score_holdout(), results.changes
         end = max(self._consumed_at, self._fed_at) if not interrupted else self._clock()
         seconds = end - self._fed_at
-        first = self._first_change
         return Report(
             events=feeder.backlog.consumed,
             events_per_second=feeder.backlog.consumed / seconds if seconds else 0.0,
@@ -109,7 +112,8 @@ class Session:
             ambiguous_share=results.ambiguous / results.shoppers if results.shoppers else None,
             holdout_accuracy=holdout.accuracy,
             majority_accuracy=holdout.majority_accuracy,
-            seconds_to_first_change=None if first is None else first - self._started,
+            seconds_to_first_change=self._seconds_to(self._first_change),
+            seconds_to_first_name=self._seconds_to(self._first_name),
             broker=f"embedded: the mock cluster of confluent-kafka {version('confluent-kafka')}",
             redis=f"embedded: {_name_server(await redis.info('server'))}",
             holdout_shoppers=len(self._study.held_back),
@@ -131,6 +135,9 @@ class Session:
             seconds=self._clock() - self._started,
             interrupted=interrupted,
         )
+
+    def _seconds_to(self, moment: float | None) -> float | None:
+        return None if moment is None else moment - self._started
 
     async def _wait_for_rest(self) -> None:
         """Wait until no change has come for a while."""
@@ -169,6 +176,12 @@ class Session:
             holdout=results.score_holdout(),
             recent=tuple(results.recent),
         )
+
+
+def _names_a_prediction(change: Mapping[str, Any]) -> bool:
+    """Whether a change names a persona that was predicted, not assigned."""
+    current = change["current"]
+    return current["persona"] is not None and current["source"] == "predicted"
 
 
 def _name_server(info: dict[str, Any]) -> str:

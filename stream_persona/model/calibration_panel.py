@@ -82,16 +82,19 @@ def _draw(key: int, profile: Profiles) -> Profiles:
     events, slots = float(profile.events[0]), profile.slots[1:]
     counts = profile.shares[1:] * events
     units = np.ceil(counts).astype(np.int64)
-    token = np.repeat(np.arange(len(slots)), units)
-    number = np.arange(len(token)) - np.repeat(np.cumsum(units) - units, units)
-    seed = np.uint64(key) ^ (slots[token].astype(np.uint64) << np.uint64(40))
-    drawn = mix_bits(mix_bits(seed) + number.astype(np.uint64)) / 2.0**64
-    part = np.minimum(counts[token] - number, 1.0)  # the last unit may be a fraction
     sizes = [size for size in HISTORIES[key % len(HISTORIES)] if size < events]
-    rows = [
-        _row(slots, np.bincount(token[drawn < part * (size / events)], minlength=len(slots)) / size)
-        for size in sizes
-    ]
+    rows = []
+    if sizes:
+        # Mixed by token first: there are ten units of a token, and each has a hash of its own.
+        token = mix_bits(np.uint64(key) ^ (slots.astype(np.uint64) << np.uint64(40)))
+        starts = np.cumsum(units) - units
+        number = np.arange(units.sum()) - np.repeat(starts, units)
+        drawn = mix_bits(np.repeat(token, units) + number.astype(np.uint64)) / 2.0**64
+        part = np.minimum(np.repeat(counts, units) - number, 1.0)  # the last may be a fraction
+        drawn /= part
+        for size in sizes:
+            left = np.add.reduceat(drawn < size / events, starts, dtype=np.float64)
+            rows.append(_row(slots, left / size))
     rows.append((profile.slots, profile.shares))
     return _stack(rows, np.array([*(_taken_as(size, events) for size in sizes), events]))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
 
 #: Labelled customers of all partitions together in the calibration panel.
-PANEL: Final = 640
+PANEL: Final = 2_000
 
 _packed = msgspec.msgpack.Decoder(tuple[bytes, list[tuple[int, str, bytes]]])
 
@@ -42,7 +42,7 @@ def panel_share(partitions: int) -> int:
     """Return how many panel members each of so many partitions has.
 
     >>> panel_share(3)
-    214
+    667
     """
     return -(-PANEL // partitions)
 

@@ -173,6 +173,11 @@ class Sums:
         """Labelled customers in the sums."""
         return int(self._totals[:, :, 0].sum())
 
+    @property
+    def evidence(self) -> int:
+        """Events of all labelled customers, at most 100 of each, in units of 2**-20."""
+        return int(self._totals[:, :, 1].sum())
+
     def labels(self) -> dict[Any, int]:
         """Count the labelled customers of each class that has any."""
         totals = self._totals[:, :, 0].sum(axis=1).tolist()

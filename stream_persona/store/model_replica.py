@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 #: calibrations this one.
 DERIVE_DUTY_CYCLE: Final = 1 / 40
 CALIBRATE_DUTY_CYCLE: Final = 1 / 80
-#: Once they are at rest, the last calibration takes at most this share.
-AT_REST_DUTY_CYCLE: Final = 1 / 8
+#: A calibration that pays takes at most this share: the last one, once they are at rest, and each
+#: one for which the labelled customers' evidence has grown by so much since the one before. A young
+#: shop's first names depend on it; the number of such calibrations is the logarithm of its labels.
+SOON_DUTY_CYCLE: Final = 1 / 8
+GROWTH: Final = 2.0
 #: Folding a River classifier again takes at most this share of the time.
 REFOLD_DUTY_CYCLE: Final = 1 / 10
 
@@ -38,8 +41,9 @@ REFOLD_DUTY_CYCLE: Final = 1 / 10
 class ModelReplica:
     """A replica of the package's own model.
 
-    It derives weights from all shards. While these keep moving, the calibration lags behind; once
-    they are at rest, it is theirs as well. ``clock`` gives seconds that never go back.
+    It derives weights from all shards. While these keep moving, the calibration lags behind, less
+    so while they grow; once they are at rest, it is theirs as well. ``clock`` gives seconds that
+    never go back.
     """
 
     def __init__(self, taxonomy: Taxonomy, clock: Callable[[], float]) -> None:
@@ -47,7 +51,8 @@ class ModelReplica:
         self._clock = clock
         self._deriving = DutyCycle(DERIVE_DUTY_CYCLE, clock)
         self._calibrating = DutyCycle(CALIBRATE_DUTY_CYCLE, clock)
-        self._calibrating_at_rest = DutyCycle(AT_REST_DUTY_CYCLE, clock)
+        self._calibrating_soon = DutyCycle(SOON_DUTY_CYCLE, clock)
+        self._calibrated_evidence = 0
         self._moved = False
 
     @property
@@ -72,27 +77,31 @@ class ModelReplica:
         the last call.
         """
         self._moved |= changed
-        calibrate = self._may_calibrate(changed=changed)
+        evidence = sum(shard.sums.evidence for shard in shards)
+        pays = not changed or evidence >= GROWTH * self._calibrated_evidence
+        calibrate = self._may_calibrate(pays=pays)
         if not (calibrate or self._may_derive(changed=changed)):
             return False
         self._moved, began = False, self._clock()
         total, panel = merge_shards(shards)
         await asyncio.to_thread(self._fitter.update, total, panel, calibrate=calibrate)
         self._record(self._clock() - began, calibrated=calibrate)
+        if calibrate:
+            self._calibrated_evidence = evidence
         return True
 
     def _may_derive(self, *, changed: bool) -> bool:
         return self._moved and (not changed or self._deriving.is_due())
 
-    def _may_calibrate(self, *, changed: bool) -> bool:
-        cycle = self._calibrating if changed else self._calibrating_at_rest
+    def _may_calibrate(self, *, pays: bool) -> bool:
+        cycle = self._calibrating_soon if pays else self._calibrating
         return not self.settled and cycle.is_due()
 
     def _record(self, seconds: float, *, calibrated: bool) -> None:
         self._deriving.record(seconds)
         if calibrated:
             self._calibrating.record(seconds)
-            self._calibrating_at_rest.record(seconds)
+            self._calibrating_soon.record(seconds)
 
 
 class RiverReplica:

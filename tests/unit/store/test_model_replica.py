@@ -90,6 +90,17 @@ async def test_while_shards_move_each_kind_of_work_keeps_its_share_of_the_time()
     assert not replica.settled
 
 
+async def test_a_shop_whose_evidence_has_doubled_is_calibrated_soon() -> None:
+    clock = Clock()
+    replica = Timed(clock)
+    await replica.follow([SHARD], changed=True)
+    clock.now += 20.0
+    some_more, twice = (shard_of(labelled_records(SHOP, n), SHOP) for n in (15, 20))
+    assert not await replica.follow([some_more], changed=True), "half as much more does not pay"
+    assert await replica.follow([twice], changed=True)
+    assert replica.calibrated == [True, True]
+
+
 async def test_once_shards_rest_their_calibration_follows_soon() -> None:
     clock = Clock()
     replica = Timed(clock)
