@@ -91,7 +91,7 @@ def take_snapshot(
 
 
 def limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
-    """Return the confidence from which a persona is named, and the probability of a candidate.
+    """Return the confidence from which personas are named, and the probability of a candidate.
 
     As in ``pipeline.decision``: the policy's own as long as too few customers are labelled to
     measure them. With a threshold of 1 no persona is named.
@@ -104,6 +104,13 @@ def limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
     return {"threshold": min(1.0, threshold), "candidate_floor": floor}
 
 
+def persona_limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
+    """Return the confidence from which each persona is named: as high as that of all, or higher."""
+    least = taxonomy.policy.min_confidence
+    measured = zip(taxonomy.names, weights.thresholds, strict=True)
+    return {name: min(1.0, least if own is None else own) for name, own in measured}
+
+
 def describe_personas(
     taxonomy: Taxonomy,
     model: CurrentModel,
@@ -113,6 +120,7 @@ def describe_personas(
 ) -> dict[str, Any]:
     """Answer ``/v1/portraits``. ``current`` is the status of the model in use."""
     ambiguous = population.personas.of(None)
+    thresholds = persona_limits(model.weights, taxonomy)
     return {
         "counted": population.counted,
         **limits(model.weights, taxonomy),
@@ -123,6 +131,7 @@ def describe_personas(
                 "title": persona.title or persona.name,
                 "description": persona.description,
                 "labelled": model.labelled.get(persona.name, 0),
+                "threshold": thresholds[persona.name],
                 **_describe_group(population, persona.name),
                 **_describe_reliability(current, row),
                 "lifts": [
@@ -162,6 +171,7 @@ def describe_model(
         "labelled": weights.customers,
         "labels": {persona: model.labelled.get(persona, 0) for persona in taxonomy.names},
         **limits(weights, taxonomy),
+        "thresholds": persona_limits(weights, taxonomy),
         "target_precision": taxonomy.policy.target_precision,
         "oldest_record_seconds": max((w.oldest_record_seconds for w in alive), default=None),
         "sweeping": any(worker.sweeping for worker in alive),

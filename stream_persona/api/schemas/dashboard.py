@@ -118,6 +118,9 @@ class Portrait(BaseModel):
     shoppers: Number
     assigned: Annotated[Number, Field(description="Those of them who were told, not predicted.")]
     labelled: Annotated[Number, Field(description="Customers that taught it to the model.")]
+    threshold: Annotated[
+        Probability, Field(description="The confidence from which it is named; 1: never.")
+    ]
     mean_confidence: Annotated[Probability | None, Field(description="Of the predicted ones.")]
     confidence: Annotated[Counts, Field(description="The predicted ones, between the `edges`.")]
     trials: Annotated[Number, Field(description="Times it was named to who was then assigned one.")]
@@ -139,7 +142,7 @@ class Portraits(BaseModel):
         counted=True, threshold=0.62, candidate_floor=0.03, edges=list(EDGES),
         personas=[{
             "name": "student", "title": "Student", "description": "", "shoppers": 500,
-            "assigned": 40, "labelled": 120, "mean_confidence": 0.81,
+            "assigned": 40, "labelled": 120, "threshold": 0.64, "mean_confidence": 0.81,
             "confidence": [*_NOBODY[:14], 100, 110, 90, 80, 50, 30], "trials": 98,
             "reliability": [{"confidence": 0.84, "accuracy": 0.81, "trials": 53}],
             "lifts": [{"feature": "category", "value": "books", "lift": 3.1}],
@@ -208,7 +211,8 @@ class ModelInUse(BaseModel):
 
     model_config = example(
         model_version="0123456789ab", taxonomy_version="ba9876543210", labelled=950,
-        labels={"student": 500, "pet_owner": 450}, threshold=0.62, candidate_floor=0.03,
+        labels={"student": 500, "pet_owner": 450}, threshold=0.62,
+        thresholds={"student": 0.62, "pet_owner": 0.71}, candidate_floor=0.03,
         target_precision=0.8, oldest_record_seconds=1.5, sweeping=False,
         workers=[{
             "worker": "host-1", "at": 1_764_000_000_000, "started_at": 1_763_990_000_000,
@@ -228,6 +232,10 @@ class ModelInUse(BaseModel):
     labelled: Number
     labels: dict[str, Number]
     threshold: Probability
+    thresholds: Annotated[
+        dict[str, Probability],
+        Field(description="The confidence from which each persona is named; 1: never."),
+    ]
     candidate_floor: Probability
     target_precision: Probability
     oldest_record_seconds: Annotated[

@@ -118,7 +118,8 @@ function rule({ threshold, counted }) {
   if (threshold >= 1)
     return `Nobody is named yet: too few labels to tell how sure is sure enough.${counting}`;
   return (
-    `A shopper is named when the likeliest persona reaches ${percent(threshold)}. ` +
+    `A shopper is named when the likeliest persona reaches ${percent(threshold)}, ` +
+    `or more where names of that persona were right too seldom. ` +
     `Below that the shopper is ambiguous, and rankings are left as they are.${counting}`
   );
 }

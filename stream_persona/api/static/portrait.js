@@ -60,15 +60,24 @@ export class Portrait {
     ];
   }
 
-  #showConfidence({ confidence, mean_confidence: mean, shoppers }, { edges, threshold }) {
+  /** A persona's threshold is its own; the ambiguous have missed that of all. */
+  #showConfidence({ confidence, mean_confidence: mean, shoppers, ...own }, whole) {
+    const { edges, threshold } = { ...whole, ...own };
     if (!confidence.some((n) => n > 0)) {
       this.confidence.set(null, shoppers ? "All of them were assigned." : "No shopper yet.");
       return;
     }
-    const limit = threshold === null ? "" : ` The threshold is ${percent(threshold)}.`;
+    const isNamed = threshold < 1;
+    const limit = isNamed
+      ? ` Named from ${percent(threshold)} on.`
+      : " Not named: too few labels to tell how sure is sure enough.";
     const average = mean ? `, ${percent(mean)} on average` : "";
     const sum = `Confidence of ${plural(shoppers, "shopper")}${average}.${limit}`;
-    this.confidence.set({ persona: this.name, edges, counts: confidence, threshold }, sum);
+    const drawn = isNamed ? threshold : null;
+    this.confidence.set(
+      { persona: this.name, edges, counts: confidence, threshold: drawn },
+      sum,
+    );
   }
 
   #showReliability({ trials, reliability }) {

@@ -110,7 +110,8 @@ class Shopper {
     for (const part of this.known) part.hidden = record === null; // there is nothing to explain
     this.actions.classList.toggle("stack", record === null);
     this.posterior.show(predicted.hits, record);
-    this.assignment.show(record, predicted.hits[0]?.persona);
+    this.likeliest = predicted.hits[0]?.persona;
+    this.assignment.show(record, this.likeliest);
     this.section.dataset.ready = "true";
     this.isKnown = record !== null;
     this.closer ??= this.scope.refresh(AGAIN_SECONDS, () => this.#lookCloser());
@@ -120,7 +121,7 @@ class Shopper {
   async #lookCloser() {
     if (!this.isKnown || this.#isForgotten) return;
     const threshold = ask("/v1/model").then(
-      (model) => model.threshold,
+      ({ thresholds, threshold }) => thresholds[this.likeliest] ?? threshold,
       () => null,
     );
     await Promise.all([
