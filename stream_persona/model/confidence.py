@@ -30,7 +30,7 @@ _PENALTY: Final = 1.0
 _PERSONA_PENALTY: Final = 5.0
 #: No probability that is said is nearer to 1: nothing that was measured could tell them apart.
 MOST: Final = 0.999
-_LEAST_ODDS: Final = 1e-9
+_LEAST: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,12 @@ class ConfidenceStep:
         before = probabilities[each, top]
         line = self.intercept + self.size * _size(events)
         line += np.array(self.slopes)[top] * _log_odds(before)
-        others = probabilities.copy()
+        others = np.maximum(probabilities, _LEAST)  # so that there is a proportion of noughts too
         others[each, top] = 0.0
+        rest, second = others.sum(axis=1), others.max(axis=1)
         # At least as much as makes it equal to the second: the order stays.
-        second = others.max(axis=1)
-        least = second / np.maximum(1.0 - before + second, _LEAST_ODDS)
-        after = np.maximum(np.minimum(expit(line), MOST), least)
-        found = others * ((1.0 - after) / np.maximum(others.sum(axis=1), _LEAST_ODDS))[:, None]
+        after = np.maximum(np.minimum(expit(line), MOST), second / (rest + second))
+        found = others * ((1.0 - after) / rest)[:, None]
         found[each, top] = after
         return np.asarray(found)
 
@@ -66,8 +65,7 @@ def _size(events: Floats) -> Floats:
 
 
 def _log_odds(probabilities: Floats) -> Floats:
-    rest = np.maximum(1.0 - probabilities, _LEAST_ODDS)
-    return np.asarray(np.log(np.maximum(probabilities, _LEAST_ODDS) / rest))
+    return np.asarray(np.log(probabilities / np.maximum(1.0 - probabilities, _LEAST)))
 
 
 def fit_confidence(

@@ -1,11 +1,12 @@
 """Naming: from which confidence on personas are named, and which personas are candidates.
 
 One threshold holds for all personas: the least confidence above which the mean confidence reaches
-the target, less a quarter of its standard error. It rests on calibrated confidence, and not on
-counts of right names: one customer more or less moves a mean by little, while the least of many
-thresholds by count is the luckiest one. Counts have a veto, persona by persona: where names at the
-threshold were right too seldom, that persona needs more confidence, and where there were too few of
-them to tell, it is not named.
+the target, less a quarter of its standard error. It is one half at least, since a name must not be
+likelier wrong than right. It rests on calibrated confidence, and not on counts of right names: one
+customer more or less moves a mean by little, while the least of many thresholds by count is the
+luckiest one. Counts have a veto, persona by persona: where names at the threshold were right too
+seldom, that persona needs more confidence, and where there were too few of them to tell, it is not
+named.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A threshold that no confidence reaches.
 NEVER: Final = 2.0
+#: No persona is named at less.
+LEAST_CONFIDENCE: Final = 0.5
 #: Fewer named customers than this, of all and of one persona, do not show how often names are
 #: right.
 MIN_NAMED: Final = 10
@@ -49,7 +52,7 @@ def naming_threshold(confidence: Floats, precision: float) -> float:
     >>> naming_threshold(np.repeat(0.7, 100), precision=0.8)
     2.0
     """
-    ordered = np.sort(confidence)[::-1]
+    ordered = np.sort(confidence[confidence >= LEAST_CONFIDENCE])[::-1]
     number = np.arange(1, len(ordered) + 1)
     least = _lower(np.cumsum(ordered) / number, number, _STANDARD_ERRORS)
     return _last_from(ordered, least >= precision, MIN_NAMED)
