@@ -28,9 +28,10 @@ NEVER: Final = 2.0
 #: No persona is named at less.
 LEAST_CONFIDENCE: Final = 0.5
 #: Fewer named customers than this, of all and of one persona, do not show how often names are
-#: right.
+#: right; of a persona whose names were as good as certain, fewer do.
 MIN_NAMED: Final = 10
-MIN_NAMED_OF_PERSONA: Final = 5
+MIN_NAMED_SURELY: Final = 5
+SURE: Final = 0.95
 #: Standard errors by which the mean confidence must exceed the target, and by which a persona's
 #: share of right names must: of the second there are fewer, and the best of many cuts is chosen.
 _STANDARD_ERRORS: Final = 0.25
@@ -55,7 +56,7 @@ def naming_threshold(confidence: Floats, precision: float) -> float:
     ordered = np.sort(confidence[confidence >= LEAST_CONFIDENCE])[::-1]
     number = np.arange(1, len(ordered) + 1)
     least = _lower(np.cumsum(ordered) / number, number, _STANDARD_ERRORS)
-    return _last_from(ordered, least >= precision, MIN_NAMED)
+    return _last_from(ordered, (least >= precision) & (number >= MIN_NAMED))
 
 
 def persona_thresholds(
@@ -66,7 +67,7 @@ def persona_thresholds(
     ``probabilities`` (R, C), ``labels`` (R,: columns), ``precision`` the share that shall be right.
     A persona's share of right names is estimated from those above a confidence, and from what was
     stated of them as if that were ten customers more. ``NEVER`` where it is too little throughout,
-    or where fewer than ``MIN_NAMED_OF_PERSONA`` customers were named.
+    or where too few customers were named to tell.
     """
     top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     found = []
@@ -78,7 +79,8 @@ def persona_thresholds(
         mean = np.cumsum(stated) / number
         share = (right + _STATED_CUSTOMERS * mean) / (number + _STATED_CUSTOMERS)
         least = _lower(share, number + _STATED_CUSTOMERS, _STANDARD_ERRORS_OF_PERSONA)
-        cut = _last_from(stated, least >= precision, MIN_NAMED_OF_PERSONA)
+        enough = number >= np.where(mean >= SURE, MIN_NAMED_SURELY, MIN_NAMED)
+        cut = _last_from(stated, (least >= precision) & enough)
         found.append(threshold if len(own) and cut == stated[-1] else cut)
     return tuple(found)
 
@@ -89,13 +91,13 @@ def _lower(share: Floats, number: NDArray[Any], standard_errors: float) -> Float
     return np.asarray(share - standard_errors * np.sqrt(variance / number))
 
 
-def _last_from(descending: Floats, enough: NDArray[np.bool_], at_least: int) -> float:
-    """Return the last of these confidences at which there is enough, and so many are named.
+def _last_from(descending: Floats, enough: NDArray[np.bool_]) -> float:
+    """Return the last of these confidences at which it is enough; ``NEVER`` when there is none.
 
-    Customers of equal confidence are named together. ``NEVER`` when there is none.
+    Customers of equal confidence are named together.
     """
     ends = np.append(descending[:-1] != descending[1:], True)[: len(descending)]
-    chosen = np.flatnonzero(enough & ends & (np.arange(1, len(descending) + 1) >= at_least))
+    chosen = np.flatnonzero(enough & ends)
     return float(descending[chosen[-1]]) if len(chosen) else NEVER
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from stream_persona.model.naming import (
     LEAST_CONFIDENCE,
     MIN_NAMED,
-    MIN_NAMED_OF_PERSONA,
+    MIN_NAMED_SURELY,
     NEVER,
+    SURE,
     naming_threshold,
     persona_thresholds,
 )
@@ -82,11 +83,21 @@ def test_a_persona_that_is_wrong_half_of_the_time_is_never_named() -> None:
     assert thresholds(confidence, top, right) == (NEVER, 0.6)
 
 
-@pytest.mark.parametrize(("number", "named"), [(0, False), (4, False), (5, True)])
-def test_a_persona_of_too_few_names_is_never_named(number: int, named: bool) -> None:
-    assert MIN_NAMED_OF_PERSONA == 5
-    confidence = np.full(30 + number, 0.95)
-    found = thresholds(confidence, [0] * 30 + [1] * number, [True] * (30 + number))
+@pytest.mark.parametrize(
+    ("number", "confidence", "named"),
+    [
+        (0, 0.9, False),
+        (MIN_NAMED - 1, SURE - 0.01, False),
+        (MIN_NAMED, SURE - 0.01, True),
+        (MIN_NAMED_SURELY - 1, SURE, False),
+        (MIN_NAMED_SURELY, SURE, True),
+    ],
+)
+def test_a_persona_of_too_few_names_is_never_named(
+    number: int, confidence: float, named: bool
+) -> None:
+    confidences = np.array([0.95] * 30 + [confidence] * number)
+    found = thresholds(confidences, [0] * 30 + [1] * number, [True] * (30 + number))
     assert found == (0.6, 0.6 if named else NEVER)
 
 
