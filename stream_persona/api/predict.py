@@ -7,8 +7,9 @@ is a token of one event, and a hierarchical category is a token at each of its l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
 from stream_persona.domain.binning import levels, price_band, quantity_band, size_band, words
@@ -18,6 +19,7 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import QueryError
 from stream_persona.model.classifier import profile_of
 from stream_persona.model.explain import tree
+from stream_persona.pipeline.decision import apportion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 #: What ``predict`` may name, and the key of ``where`` that names a customer.
 TARGET: Final = "persona"
 CUSTOMER: Final = "customer_id"
+
+#: ``$p`` is rounded to twelve decimals, so that those of all personas sum to 1 as they are printed.
+_PARTS: Final = 10**12
 
 #: Most values of ``where`` for a hypothetical shopper, and most characters of a value or feature.
 MAX_VALUES: Final = 1_000
@@ -135,25 +140,45 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
 
 def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
     """Answer with hits by falling probability; ties are in the order of the taxonomy."""
-    row = weights.probabilities(about.profile)[0].tolist()
-    ranked = sorted(range(len(row)), key=lambda i: -row[i])
-    chosen = ranked[query.offset : query.offset + query.limit]
+    row = weights.probabilities(about.profile)
+    ranked = np.argsort(-row[0], kind="stable")[query.offset : query.offset + query.limit]
+    exact, shown = row[0].tolist(), (apportion(row, _PARTS)[0] / _PARTS).tolist()
     return {
         "offset": query.offset,
-        "total": len(row),
-        "hits": [_hit(query.select, weights.classes[i], row[i], about, weights) for i in chosen],
+        "total": len(exact),
+        "hits": [
+            _hit(query.select, _Answered(weights.classes[i], exact[i], shown[i]), about, weights)
+            for i in ranked.tolist()
+        ],
     }
 
 
+class _Answered(NamedTuple):
+    """A persona, its probability, and the one that is shown: all shown sum to 1."""
+
+    persona: str
+    exact: float
+    shown: float
+
+
 def _hit(
-    select: Sequence[Key], persona: str, probability: float, about: Subject, weights: Predictor
+    select: Sequence[Key], answered: _Answered, about: Subject, weights: Predictor
 ) -> dict[str, Any]:
     def value(key: Key) -> object:
         if key == "$why":
-            return tree(weights, about.profile, persona, about.name)
-        return {"$p": probability, "field": TARGET}.get(key, persona)
+            return _explain(answered, about, weights)
+        return {"$p": answered.shown, "field": TARGET}.get(key, answered.persona)
 
     return {key: value(key) for key in select}
+
+
+def _explain(answered: _Answered, about: Subject, weights: Predictor) -> dict[str, Any]:
+    """Return the tree of factors, its normalizer such that their product is what is shown."""
+    found = tree(weights, about.profile, answered.persona, about.name)
+    if answered.exact:
+        (normalizer,) = (f for f in found["factors"] if f["type"] == "normalizer")
+        normalizer["value"] *= answered.shown / answered.exact
+    return found
 
 
 def _check_feature(feature: str, taxonomy: Taxonomy) -> str:

@@ -51,6 +51,8 @@ class PublishedChange(Struct, frozen=True, array_like=True, gc=False):
     """The last published change of a customer, complete enough to publish it again.
 
     Times are epoch milliseconds; ``since`` is the event time from which the persona holds.
+    ``previous`` is ``current`` of the change before, as it was then; ``previous_personas`` are its
+    personas, None where they are those of this change.
     """
 
     revision: int
@@ -66,6 +68,7 @@ class PublishedChange(Struct, frozen=True, array_like=True, gc=False):
     why: tuple[tuple[str, str, int], ...]
     model_version: str
     taxonomy_version: str
+    previous_personas: tuple[str, ...] | None = None
 
 
 class Record(Struct, frozen=True, gc=False):

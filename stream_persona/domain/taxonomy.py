@@ -1,6 +1,6 @@
 """The team's personas and the rules by which events become features, from one TOML file.
 
-A file of five ``[[persona]]`` names is complete; everything else has defaults. ``load`` reports
+A file of two ``[[persona]]`` names is complete; everything else has defaults. ``load`` reports
 every mistake with its line. A taxonomy's ``version`` is a hash of its content, not of its text:
 comments, order of keys and spelled-out defaults do not change it.
 """
@@ -27,6 +27,10 @@ FIELDS: Final = (
     "product", "category", "brand", "price", "quantity", "attributes",
     "basket_size", "hour", "weekday", "action", "channel", "campaign", "query",
 )  # fmt: skip
+
+#: So many personas a taxonomy may have, and so many it should have.
+FEWEST, MOST = 2, 24
+ADVICE: Final = "5 to 12 are advised"
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s:][^:\x00-\x1f]*$")]
 Weight = Annotated[float, Field(ge=0, le=64, multiple_of=0.25)]
@@ -125,7 +129,9 @@ class Taxonomy(_Table):
 
     name: Name = "shop"
     view: Name = "customer_purchases"
-    personas: Annotated[tuple[Persona, ...], Field(alias="persona", min_length=5, max_length=12)]
+    personas: Annotated[
+        tuple[Persona, ...], Field(alias="persona", min_length=FEWEST, max_length=MOST)
+    ]
     signals: Signals = Field(default_factory=Signals)
     features: Features = Field(default_factory=Features)
     policy: Policy = Field(default_factory=Policy)
@@ -200,7 +206,8 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
 
 def _is_consequence(item: ErrorDetails) -> bool:
     """Whether too few personas are left only because some of them have mistakes."""
-    return item["type"] == "too_short" and item["loc"] == ("persona",) and bool(item["input"][4:])
+    is_too_short = item["type"] == "too_short" and item["loc"] == ("persona",)
+    return is_too_short and len(item["input"]) >= FEWEST
 
 
 def _sentence(item: ErrorDetails) -> str:
@@ -208,10 +215,9 @@ def _sentence(item: ErrorDetails) -> str:
     text = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         text = "is not a known key"
-    elif item["type"] == "too_short" and item["loc"] == ("persona",):
-        text = f"5 to 12 [[persona]] tables are needed, found {len(item['input'])}"
-    elif item["type"] == "missing" and item["loc"] == ("persona",):
-        text = "5 to 12 [[persona]] tables are needed, found none"
+    elif item["type"] in {"too_short", "too_long", "missing"} and item["loc"] == ("persona",):
+        found = "none" if item["type"] == "missing" else len(item["input"])
+        text = f"{FEWEST} to {MOST} [[persona]] tables are needed ({ADVICE}), found {found}"
     return f"{where}: {text}"
 
 

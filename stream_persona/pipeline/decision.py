@@ -66,8 +66,30 @@ class Belief(Struct, gc=False):
 
 
 def millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
-    """Convert probabilities (rows, personas) to integers."""
-    return [tuple(row) for row in np.rint(rows * MILLION).astype(np.int64).tolist()]
+    """Convert probabilities (rows, personas) to integers; those of a row sum to a million."""
+    return list(map(tuple, apportion(rows, MILLION).tolist()))
+
+
+def apportion(rows: NDArray[np.float64], parts: int) -> NDArray[np.int64]:
+    """Divide ``parts`` among the probabilities of each row, by the largest remainder (Hamilton).
+
+    A row must sum to 1 within 1 / ``parts``; its integers, (rows, personas), sum to exactly
+    ``parts``. None is off by a part, and none is less than that of a smaller probability; of equal
+    probabilities the first is the one that is rounded up.
+
+    >>> apportion(np.array([[1 / 3, 1 / 3, 1 / 3], [0.0, 0.44, 0.56]]), parts=10).tolist()
+    [[4, 3, 3], [0, 4, 6]]
+    """
+    whole = np.floor(rows * parts)
+    # Among probabilities of one whole part this difference is exact (Sterbenz); that of the
+    # products is not, and may be the same for two of them.
+    order = np.argsort(whole / parts - rows, axis=1, kind="stable")
+    count, columns = rows.shape
+    order += np.arange(0, count * columns, columns)[:, None]
+    shares = whole.astype(np.int64)
+    is_rounded_up = np.arange(columns) < (parts - shares.sum(axis=1))[:, None]
+    shares.ravel()[order[is_rounded_up]] += 1
+    return shares
 
 
 def decide(
@@ -92,11 +114,12 @@ def decide(
         evidence=round(belief.evidence * 1_000),
         candidate_floor=_candidate_floor(belief, taxonomy),
         personas=taxonomy.names,
-        previous=_align(published, taxonomy.names) if published else None,
+        previous=published.current if published else None,
         current=current,
         why=(),
         model_version=belief.model_version,
         taxonomy_version=taxonomy.version,
+        previous_personas=_former_names(published, taxonomy.names),
     )
 
 
@@ -222,16 +245,11 @@ def _find_cause(
     return cause
 
 
-def _align(published: PublishedChange, personas: tuple[str, ...]) -> PublishedPosterior:
-    """Put the last published distribution into the order of today's personas."""
-    last = published.current
-    if published.personas == personas:
-        return last
-    known = dict(zip(published.personas, last.distribution, strict=True))
-    distribution = tuple(known.get(persona, 0) for persona in personas)
-    return PublishedPosterior(
-        last.persona, last.confidence, last.ambiguous, last.assigned, distribution
-    )
+def _former_names(
+    published: PublishedChange | None, personas: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """The personas of the last change, where they are not those of today."""
+    return published.personas if published and published.personas != personas else None
 
 
 def find_candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:

@@ -67,7 +67,7 @@ class _Shared(NamedTuple):
 def _change_json(
     customer_id: str, deleted_at: int, published: PublishedChange, shared: _Shared
 ) -> bytes:
-    previous = published.previous
+    previous, former = published.previous, published.previous_personas or published.personas
     return orjson.dumps({
         "change_id": change_id(customer_id, deleted_at, published),
         "customer_id": customer_id,
@@ -75,7 +75,7 @@ def _change_json(
         "occurred_at": rfc3339(published.at),
         "published_at": shared.published_at,
         "cause": CAUSES[published.cause],
-        "previous": _posterior_json(previous, published.personas) if previous else None,
+        "previous": _posterior_json(previous, former) if previous else None,
         "current": shared.current,
         "why": shared.why,
         "model_version": published.model_version,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 #: When everything in a test happens, unless events have times of their own.
 TIMESTAMP: Final = "2026-01-01T00:00:00.000Z"
+
+#: Personas of distributions that a test does not give: the likeliest where none is named, and the
+#: one that has what the likeliest has not.
+UNNAMED: Final = "an_unnamed_persona"
+OTHERS: Final = "any_other_persona"
 
 
 class StubShoppers:
@@ -45,10 +51,15 @@ class StubShoppers:
         """Give a customer a persona, None for an ambiguous one, and publish the change.
 
         ``source`` is ``predicted`` or ``assigned``. Without a ``distribution`` the persona has its
-        confidence, and the rest belongs to no persona that is known.
+        confidence, and the rest belongs to another one, which has no affinities.
+
+        Raises:
+            ValueError: a distribution does not sum to 1.
         """
         if distribution is None:
-            distribution = {} if persona is None else {persona: confidence}
+            distribution = _divide(persona or UNNAMED, confidence)
+        if not math.isclose(total := math.fsum(distribution.values()), 1.0, abs_tol=1e-6):
+            raise ValueError(f"a distribution sums to 1; the one of {customer_id} to {total:g}")
         current = {
             "persona": persona, "confidence": confidence, "ambiguous": persona is None,
             "source": source, "distribution": dict(distribution),
@@ -99,6 +110,12 @@ class StubShoppers:
     def _check_reachable(self) -> None:
         if not self._is_reachable:
             raise RedisConnectionError("the test let Redis fail")
+
+
+def _divide(persona: str, confidence: float) -> dict[str, float]:
+    """Return the distribution, in millionths as published, of a persona and all others."""
+    share = round(1_000_000 * confidence)
+    return {persona: share / 1_000_000, OTHERS: (1_000_000 - share) / 1_000_000}
 
 
 def _encode_record(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from stream_persona.domain.events import (
     Assignment,
     Deletion,
 )
+from stream_persona.pipeline.decision import millionths
 from stream_persona.settings import Settings
 from tests.support.api import (
     CATEGORIES,
@@ -66,10 +70,13 @@ async def test_the_seed_query_is_answered_by_the_workers_own_arithmetic(
     assert "{'category': {'$has': 'baby/diapers'}}" in reasons
 
     whole = await client.post("/api/v1/_predict", json={**SEED_QUERY, "limit": 100})
-    by_persona = {hit["persona"]: hit["$p"] for hit in whole.json()["hits"]}
-    public = (await client.get("/v1/customers/CUST-04812/persona")).json()["distribution"]
-    assert {name: round(p, 6) for name, p in by_persona.items()} == public
-    assert math.fsum(by_persona.values()) == pytest.approx(1.0, rel=1e-9)
+    hits = json.loads(whole.text, parse_float=Decimal)["hits"]
+    by_persona = {hit["persona"]: hit["$p"] for hit in hits}
+    answered = (await client.get("/v1/customers/CUST-04812/persona")).text
+    public = json.loads(answered, parse_float=Decimal)["distribution"]
+    assert sum(by_persona.values()) == sum(public.values()) == 1
+    row = np.array([[by_persona[name] for name in public]], float)
+    assert millionths(row) == [tuple(1_000_000 * share for share in public.values())]
 
 
 async def test_an_unknown_customer_is_predicted_as_anybody(client: httpx.AsyncClient) -> None:

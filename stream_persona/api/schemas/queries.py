@@ -44,7 +44,7 @@ class PublicRecord(BaseModel):
     confidence: Probability
     ambiguous: bool
     source: Source
-    distribution: dict[str, Probability]
+    distribution: Annotated[dict[str, Probability], Field(description="Sums to exactly 1.")]
     candidates: Annotated[list[str], Field(description="The personas that remain possible.")]
     why: list[Why]
     evidence: Annotated[float, Field(description="The decayed number of events.")]
@@ -57,7 +57,10 @@ class PublicRecord(BaseModel):
 class Hit(BaseModel):
     """A persona; of these keys it has those that were selected."""
 
-    p: Annotated[Probability | None, Field(alias="$p")] = None
+    p: Annotated[
+        Probability | None,
+        Field(alias="$p", description="Of twelve decimals; those of all personas sum to 1."),
+    ] = None
     why: Annotated[
         dict[str, Any] | None,
         Field(alias="$why", description="A tree; the product of its leaves' `value` is `$p`."),

@@ -2,7 +2,7 @@
 
 export const AMBIGUOUS = "Ambiguous";
 export const UNKNOWN = "–";
-const COLOURS = 12;
+const COLOURS = 24; // as many as a taxonomy may have personas
 
 const FEATURES = {
   product: "Product",

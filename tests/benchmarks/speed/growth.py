@@ -20,8 +20,8 @@ from tests.benchmarks.speed.population import populate
 
 CUSTOMERS = (1_000, 20_000, 200_000, 1_000_000)
 TOKENS = (5, 10, 20, 50)
-#: A taxonomy has 5 to 12; three personas are not to be had.
-PERSONAS = (5, 8, 12)
+#: The fewest and the most that a taxonomy may have, and those that are advised.
+PERSONAS = (2, 5, 12, 24)
 
 Growth = dict[str, list[dict[str, Any]]]
 

@@ -47,7 +47,7 @@ _AGENT = (
 
 @dataclass(frozen=True)
 class Job:
-    """How much of what; ``tokens`` are an event's, on average, ``personas`` 5 to 12.
+    """How much of what; ``tokens`` are an event's, on average, ``personas`` 2 to 24.
 
     At most so many ``assignments`` are in the log: all labelled customers, if there is room.
     """

@@ -8,16 +8,35 @@ from stream_persona.errors import TaxonomyError
 FIVE = "\n".join(f'[[persona]]\nname = "{name}"' for name in "abcde") + "\n"
 
 
+def some(number: int) -> str:
+    """A taxonomy of so many personas."""
+    return "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(number))
+
+
 def mistakes(text: str) -> list[tuple[int, str]]:
     with pytest.raises(TaxonomyError) as caught:
         parse(text)
     return list(caught.value.mistakes)
 
 
-def test_five_names_are_a_complete_taxonomy() -> None:
-    taxonomy = parse(FIVE)
-    assert taxonomy.names == ("a", "b", "c", "d", "e")
+@pytest.mark.parametrize("number", [2, 5, 12, 24])
+def test_two_to_24_names_are_a_complete_taxonomy(number: int) -> None:
+    taxonomy = parse(some(number))
+    assert taxonomy.names == tuple(f"p{n}" for n in range(number))
     assert taxonomy.features.half_life_days == 180
+
+
+@pytest.mark.parametrize("number", [1, 25])
+def test_other_numbers_of_personas_are_refused_with_the_numbers_that_are_advised(
+    number: int,
+) -> None:
+    needed = "2 to 24 [[persona]] tables are needed (5 to 12 are advised)"
+    assert mistakes(some(number)) == [(1, f"persona: {needed}, found {number}")]
+    assert mistakes("name = 'shop'\n") == [(1, f"persona: {needed}, found none")]
+
+
+def test_personas_with_mistakes_are_not_reported_as_too_few_as_well() -> None:
+    assert [line for line, _ in mistakes(some(1) + "[[persona]]\nname = 'a:b'\n")] == [4]
 
 
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
@@ -87,8 +106,6 @@ def test_only_half_life_and_origin_make_records_unreadable() -> None:
         (FIVE + "[[persona]]\nname = 'a:b'\n", 12, "persona.5.name"),
         (FIVE + "[[persona]]\nname = 'f'\nseeds = { brand = [] }\n", 13, "persona.5.seeds.brand"),
         (FIVE + "[weights]\nx = 1\n", 11, "weights: is not a known key"),
-        ("name = 'shop'\n", 1, "found none"),
-        ("[[persona]]\nname = 'a'\n", 1, "5 to 12 [[persona]] tables are needed, found 1"),
         (FIVE + "name = \n", 11, "not valid TOML"),
     ],
 )

@@ -162,16 +162,25 @@ def test_a_persona_that_was_removed_is_not_named_again() -> None:
     assert after.current.persona == "student"
     assert after.previous is not None
     assert after.previous.persona == "parent"
-    assert after.previous.distribution == (*last(record).current.distribution[1:], 0)
 
 
-def test_a_persona_that_was_added_is_in_both_distributions() -> None:
-    more = shop((*PERSONAS, "cook"), policy=POLICY)
-    record = published(at(NOW), belief(0.7))
-    wider = replace(belief(0.7), distribution=(*belief(0.7).distribution, 0))
-    after = json.loads(encode_change("c", published(record, wider, more)))
-    assert after["current"]["distribution"]["cook"] == 0
-    assert after["previous"]["distribution"].keys() == after["current"]["distribution"].keys()
+@pytest.mark.parametrize(
+    "names",
+    [(*PERSONAS, "cook"), PERSONAS[1:], PERSONAS[::-1], ("cook", "driver"), ("parent", "cook")],
+)
+def test_the_previous_posterior_is_that_of_the_last_change_whatever_the_personas_are_now(
+    names: tuple[str, ...],
+) -> None:
+    before = published(at(NOW), belief(0.7))
+    share = 1 / len(names)
+    row = millionths(np.array([[share] * len(names)]))[0]
+    after = published(before, Belief(row, 9.0, "m"), shop(names, policy=POLICY))
+    change = json.loads(encode_change("c", after))
+    assert change["previous"] == json.loads(encode_change("c", before))["current"]
+    assert list(change["previous"]["distribution"]) == list(PERSONAS)
+    assert list(change["current"]["distribution"]) == list(names)
+    again = published(at(NOW + DAY, after), replace(belief(1.0), distribution=row[::-1]))
+    assert last(again).previous == last(after).current
 
 
 def test_a_pin_to_a_removed_persona_gives_way() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -76,6 +77,24 @@ def test_a_shopper_without_a_persona_has_the_reason(stub: Stub) -> None:
     assert [each.fallback for each in found.values()] == [AMBIGUOUS, UNREADABLE, UNKNOWN]
     assert found["torn"].candidates == ("parent", "gamer")
     assert stub.fallbacks == {AMBIGUOUS: 1, UNREADABLE: 1, UNKNOWN: 1}
+
+
+@pytest.mark.parametrize("persona", ["gamer", None])
+@pytest.mark.parametrize("confidence", [0.0, 1 / 3, 0.9, 0.999999, 1.0])
+def test_a_distribution_that_a_test_does_not_give_is_whole(
+    stub: Stub, persona: str | None, confidence: float
+) -> None:
+    stub.set("c", persona, confidence=confidence)
+    found = call(stub.get("c"))
+    assert sum(Decimal(str(share)) for share in found.distribution.values()) == 1
+    assert next(iter(found.distribution.values())) == pytest.approx(confidence, abs=1e-6)
+    assert found.candidates
+
+
+def test_a_distribution_that_is_not_whole_is_refused(stub: Stub) -> None:
+    with pytest.raises(ValueError, match=r"the one of c to 0\.7"):
+        stub.set("c", "gamer", confidence=0.4, distribution={"gamer": 0.4, "parent": 0.3})
+    assert call(stub.get("c")).fallback == UNKNOWN
 
 
 def test_a_redis_that_fails_can_recover(stub: Stub) -> None:
