@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -33,15 +32,14 @@ from tests.benchmarks.quality.study import Baskets, divide
 from tests.benchmarks.scores import log_loss
 from tests.benchmarks.tasks import FEATURES, TAXONOMY
 
-Floats = NDArray[np.float64]
-
 #: Lines of the account.
 LINES = (30, 300, 9_000)
 #: Splits; on each, a persona's account is labelled as the personas so many places further on.
 STEPS = {1: (1, 4), 2: (2, 5), 3: (3, 6)}
 _CANDIDATES = 10_000
 
-#: Number of the split, the persona whose purchases it has, and the account's profile by lines.
+#: All customers, the number of the split, the persona whose purchases the account has, and the
+#: account's profile by lines.
 Job = tuple[Customers, int, str, dict[int, Profiles]]
 
 
@@ -84,7 +82,7 @@ def judge(job: Job) -> list[dict[str, Any]]:
 
 
 def compare(before: Weights, after: Weights, test: Customers) -> dict[str, float]:
-    """Return by how much thresholds and the log-loss have moved, without their sign.
+    """Return by how much thresholds have moved, up or down, and by how much the log-loss has grown.
 
     Thresholds above 1, which no confidence reaches, count as 1.
     """
@@ -126,7 +124,7 @@ def run(pool: Pool, customers: Customers, baskets: Baskets, console: Console) ->
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the greatest movements of some accounts, and the mean of the threshold's."""
+    """Return the greatest movements of some accounts, and the mean one of the threshold."""
     return {
         "threshold_moved": max(row["threshold"] for row in rows),
         "persona_threshold_moved": max(row["persona_threshold"] for row in rows),
