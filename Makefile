@@ -55,7 +55,7 @@ bench-dashboard: $(VENV)/.dev ## the page while 200 shoppers a second change: AR
 bench-backpressure: $(VENV)/.dev ## a worker's memory and pace before slow servers: ARGS="--events 30000"
 	@$(BIN)/python -m tests.benchmarks.backpressure $(ARGS)
 
-bench-model: $(VENV)/.dev ## the model beside others on real households: ARGS="--splits 3"
+bench-model: $(VENV)/.dev ## the model beside others, and its targets: ARGS="--only study,separable"
 	@$(BIN)/python -m tests.benchmarks.model $(ARGS)
 
 bench-rank: $(VENV)/.dev ## next baskets of real households, ranked with and without personas

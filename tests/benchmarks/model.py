@@ -1,138 +1,118 @@
-"""``make bench-model``: the classifier beside others, on real households and under drift.
+"""``make bench-model``: how good the model is, on real households, synthetic shops and under drift.
 
-Four sets of labels of the Complete Journey's households (``tasks``), customer-disjoint stratified
-splits of 70/30, test households scored after n events: ours with its calibration fitted on all
-training households, ours with default gains, the class prior, River's classifiers, and the best of
-batch-trained logistic regressions, boosted trees and their average (``peers``). Then labels that
-arrive by calendar (``prequential``), and drift on a synthetic stream (``drift``).
+Its parts, any of which ``--only`` runs alone:
+
+- *study*: the demo's setting, with the reliability of what is said and the names that are given;
+- *separable*: synthetic shops, beside the best that their generators allow;
+- *poison*: what one wrongly labelled account can move;
+- *tasks*: four sets of labels of the Complete Journey's households (``tasks``), customer-disjoint
+  stratified splits of 70/30, test households scored after n events (``trials``): ours with its
+  calibration fitted on all training households, ours with default gains, the class prior, River's
+  classifiers, and the best of batch-trained logistic regressions, boosted trees and their average
+  (``peers``);
+- *calendar*: labels that arrive over the year (``prequential``);
+- *drift*: a persona that becomes another, on a synthetic stream (``drift``).
 """
 
 import argparse
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
-from rich.progress import track
-from sklearn.model_selection import StratifiedShuffleSplit
 
-from tests.benchmarks import drift, peers, prequential, report, targets, tasks
-from tests.benchmarks.peers import Result, Split
-from tests.benchmarks.scores import Score, Sheet, score
-from tests.benchmarks.tasks import Task
+from tests.benchmarks import drift, prequential, report, targets, trials
+from tests.benchmarks.quality import poison, separable, study, tables
+from tests.benchmarks.quality.customers import Customers
 
 REPORT = Path("build/reports/bench-model.json")
-TEST_SHARE = 0.3
-#: Labelled households from which the learning curve is drawn.
-LABELS = (20, 50, 100, 200, 400, 800)
-
-#: One model on one split: its scores by time, and its costs.
-Judged = dict[str, tuple[dict[str, Score], Result]]
-Sheets = dict[str, dict[str, Sheet]]
 
 
-def splits(task: Task, number: int) -> Iterator[Split]:
-    """Draw splits, customer-disjoint and stratified by class."""
-    drawn = StratifiedShuffleSplit(number, test_size=TEST_SHARE, random_state=0)
-    for seed, (train, test) in enumerate(drawn.split(task.labels, task.labels)):
-        yield Split(train, test, seed)
+@dataclass
+class Bench:
+    """A run: each part writes its figures, and the targets that they are measured by."""
+
+    given: argparse.Namespace
+    pool: Pool
+    progress: Console
+    written: dict[str, Any] = field(default_factory=dict)
+    wanted: list[targets.Target] = field(default_factory=list)
+
+    @cached_property
+    def shoppers(self) -> tuple[Customers, study.Baskets]:
+        """The study's households; they are folded when they are first needed."""
+        self.progress.print("folding the study's half-year ...")
+        return self.pool.apply(study.load)
+
+    def study(self) -> None:
+        customers, _ = self.shoppers
+        found = study.run(self.pool, customers, self.given.study_splits, self.progress)
+        self.written["study"] = found
+        self.wanted += targets.of_study(found)
+
+    def separable(self) -> None:
+        self.written["separable"] = found = separable.run(self.pool, self.progress)
+        self.wanted += targets.of_shops(found)
+
+    def poison(self) -> None:
+        self.written["poison"] = found = poison.run(self.pool, *self.shoppers, self.progress)
+        self.wanted += targets.of_poison(found)
+
+    def tasks(self) -> None:
+        names = self.given.tasks.split(",")
+        sheets = trials.run_tasks(self.pool, names, self.given.splits, self.progress)
+        parts = {task: trials.bounded(models) for task, models in sheets.items()}
+        models = {task: kept for task, (kept, _) in parts.items()}
+        self.written["tasks"] = {
+            task: {name: sheet.report() for name, sheet in kept.items()}
+            for task, kept in models.items()
+        }
+        self.written["tasks_more"] = {task: more for task, (_, more) in parts.items()}
+        self.written["worse_than_prior"] = targets.worse_than_prior(models)
+        self.wanted += targets.of_tasks(models)
+
+    def calendar(self) -> None:
+        self.progress.print("labels by calendar ...")
+        found = self.pool.map(prequential.run, prequential.TASKS)
+        self.written["prequential"] = dict(zip(prequential.TASKS, found, strict=True))
+
+    def drift(self) -> None:
+        self.progress.print("drift ...")
+        self.written["drift"] = found = drift.run(self.pool)
+        self.wanted += targets.of_drift(found)
 
 
-def judge(job: tuple[Task, Split]) -> tuple[str, Judged]:
-    """Score all models on one split of a task."""
-    task, split = job
-    labels, found = task.labels[split.test], {}
-    results = peers.ours(task, split)
-    for name in peers.RIVER:
-        results |= peers.river(name, task, split)
-    bounds = peers.batch(task, split)
-    results |= {f"batch_bound/{name}": result for name, result in bounds.items()}
-    results |= curve(task, split)
-    for name, result in results.items():
-        by_time = {time: score(p, labels) for time, p in result.probabilities.items()}
-        found[name] = (by_time, replace(result, probabilities={}))
-    return task.name, found
+#: The parts, in the order in which they are run.
+PARTS = {
+    "study": Bench.study,
+    "separable": Bench.separable,
+    "poison": Bench.poison,
+    "tasks": Bench.tasks,
+    "calendar": Bench.calendar,
+    "drift": Bench.drift,
+}
 
 
-def curve(task: Task, split: Split) -> dict[str, Result]:
-    """Learn ours and the prior from fewer labels: ``labels/<number>/<model>``, at the end."""
-    order = np.random.default_rng(split.seed).permutation(split.train)
-    found = {}
-    for number in LABELS:
-        if number < len(order):
-            results = peers.ours(task, Split(order[:number], split.test, split.seed))
-            for name in ("ours", "prior"):
-                end = {"end": results[name].probabilities["end"]}
-                found[f"labels/{number}/{name}"] = Result(end)
-    return found
-
-
-def collect(results: Iterable[tuple[str, Judged]]) -> Sheets:
-    """Collect the scores of all models by task, over the splits."""
-    sheets: Sheets = {}
-    for task, found in results:
-        for name, (by_time, result) in found.items():
-            sheet = sheets.setdefault(task, {}).setdefault(name, Sheet())
-            for time, scored in by_time.items():
-                sheet.add(time, scored)
-            for cost in ("learn_us", "predict_us", "single_us", "bytes"):
-                if value := getattr(result, cost):
-                    getattr(sheet, cost).append(value)
-    return sheets
-
-
-def bounded(models: dict[str, Sheet]) -> tuple[dict[str, Sheet], dict[str, Any]]:
-    """Keep the models, with the best candidate as ``batch_bound``; report the others apart."""
-    candidates = {
-        name.partition("/")[2]: models[name] for name in models if name.startswith("batch_bound/")
-    }
-    best = min(candidates, key=lambda name: candidates[name].mean("log_loss", "end"))
-    kept = {name: sheet for name, sheet in models.items() if "/" not in name}
-    bound = {"best": best, "candidates": {
-        name: sheet.mean("log_loss", "end") for name, sheet in candidates.items()
-    }}  # fmt: skip
-    return {**kept, "batch_bound": candidates[best]}, {
-        "bound": bound,
-        "by_labels": by_labels(models),
-    }
-
-
-def by_labels(models: dict[str, Sheet]) -> dict[str, Any]:
-    """Take out the figures of ours and the prior at the end, by the number of labels."""
-    found: dict[str, Any] = {}
-    for name, sheet in models.items():
-        if name.startswith("labels/"):
-            _, number, model = name.split("/")
-            figures = {each: sheet.mean(each, "end") for each in ("log_loss", "accuracy")}
-            found.setdefault(number, {})[model] = figures
-    return found
-
-
-def jobs(prepared: Sequence[Task], number: int) -> list[tuple[Task, Split]]:
-    """List every split of every task, the largest first."""
-    return [(task, split) for task in prepared for split in splits(task, number)]
-
-
-def run_tasks(pool: Pool, names: Sequence[str], number: int, console: Console) -> Sheets:
-    """Run all splits of the tasks, over the processes."""
-    groups = [group for group in tasks.GROUPS if set(group) & set(names)]
-    console.print("folding the households' events ...")
-    prepared = [task for group in pool.map(tasks.prepare, groups, chunksize=1) for task in group]
-    todo = jobs([task for task in prepared if task.name in names], number)
-    results = pool.imap_unordered(judge, todo)
-    return collect(track(results, "splits of the tasks", total=len(todo), console=console))
+def parts(names: str) -> list[str]:
+    """Return the parts of these names, by commas; one that does not exist is an error."""
+    chosen = names.split(",")
+    if unknown := set(chosen) - PARTS.keys():
+        message = f"no {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}"
+        raise argparse.ArgumentTypeError(message)
+    return [name for name in PARTS if name in chosen]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="The classifier beside others.")
-    parser.add_argument("--splits", type=int, default=10)
+    parser = argparse.ArgumentParser(description="How good the model is.")
+    parser.add_argument("--only", type=parts, default=list(PARTS), help="parts, by commas")
+    parser.add_argument("--splits", type=int, default=10, help="of each task")
+    parser.add_argument("--study-splits", type=int, default=20, help="of the demo's study")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--tasks", default="B7,L4,L2,L6", help="names, by commas")
     return parser.parse_args()
@@ -152,31 +132,16 @@ def main() -> None:
     # The processes share the cores already.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     with get_context("spawn").Pool(given.processes) as pool:
-        sheets = run_tasks(pool, given.tasks.split(","), given.splits, progress)
-        progress.print("labels by calendar ...")
-        calendar = dict(
-            zip(prequential.TASKS, pool.map(prequential.run, prequential.TASKS), strict=True)
-        )
-        progress.print("drift ...")
-        drifts = drift.run(pool)
-    parts = {task: bounded(models) for task, models in sheets.items()}
-    models = {task: kept for task, (kept, _) in parts.items()}
-    wanted = [*targets.of_tasks(models), *targets.of_drift(drifts)]
-    written = {
-        "tasks": {
-            task: {name: sheet.report() for name, sheet in kept.items()}
-            for task, kept in models.items()
-        },
-        "tasks_more": {task: more for task, (_, more) in parts.items()},
-        "prequential": calendar,
-        "drift": drifts,
-        "targets": [each.report() for each in wanted],
-        "worse_than_prior": targets.worse_than_prior(models),
-    }
+        bench = Bench(given, pool, progress)
+        for name in given.only:
+            PARTS[name](bench)
+    written = {**bench.written, "targets": [each.report() for each in bench.wanted]}
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(plain(written), indent=2), encoding="utf-8")
-    report.show(written, Console())
-    Console().print(f"Written to {REPORT}")
+    console = Console()
+    tables.show(written, console)
+    report.show(written, console)
+    console.print(f"Written to {REPORT}")
 
 
 if __name__ == "__main__":

@@ -36,12 +36,14 @@ def table(title: str, *columns: str, caption: str = "") -> Table:
 
 
 def show(written: Report, console: Console) -> None:
-    """Print everything."""
-    for task, models in written["tasks"].items():
+    """Print the parts of these tables that were run, and the targets."""
+    for task, models in written.get("tasks", {}).items():
         show_task(task, models, written["tasks_more"][task], console)
-    show_calendar(written["prequential"], console)
-    show_drift(written["drift"], console)
-    show_targets(written["targets"], written["worse_than_prior"], console)
+    if "prequential" in written:
+        show_calendar(written["prequential"], console)
+    if "drift" in written:
+        show_drift(written["drift"], console)
+    show_targets(written["targets"], written.get("worse_than_prior"), console)
 
 
 def show_task(task: str, models: Report, more: Report, console: Console) -> None:
@@ -109,14 +111,16 @@ def show_drift(drift: Report, console: Console) -> None:
     console.print(made)
 
 
-def show_targets(found: list[Report], worse: list[str], console: Console) -> None:
-    caption = f"above the prior's log-loss: {', '.join(worse) or 'nowhere'}"
-    made = table("Targets", "", "measured", "must", "stretch", caption=caption)
-    marks = {True: "[green]met[/]", False: "[red]no[/]"}
+def show_targets(found: list[Report], worse: list[str] | None, console: Console) -> None:
+    caption = (
+        "" if worse is None else f"above the prior's log-loss: {', '.join(worse) or 'nowhere'}"
+    )
+    made = table("Targets", "", "measured", "", "must", "stretch", caption=caption)
+    marks = {True: "[green]met[/]", False: "[red]not met[/]"}
     for row in found:
         stretch = ""
         if row["stretch"] is not None:
             stretch = f"{row['stretch']:g} {marks[row['stretch_met']]}"
         must = f"{row['must']:g} {marks[row['met']]}"
-        made.add_row(row["name"], f"{row['measured']:.3f}", must, stretch)
+        made.add_row(row["name"], f"{row['measured']:.3f}", f"at {row['direction']}", must, stretch)
     console.print(made)

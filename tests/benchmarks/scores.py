@@ -11,6 +11,8 @@ Ints = NDArray[np.int64]
 
 #: Bins of the expected calibration error (Guo, Pleiss, Sun, Weinberger, ICML 2017).
 BINS = 10
+#: A bin of fewer predictions does not show how often its confidence is right.
+LEAST_IN_BIN = 150
 MEASURES = ("log_loss", "accuracy", "macro_f1", "ece", "selective_accuracy")
 
 
@@ -34,7 +36,7 @@ def score(p: Floats, labels: Ints) -> Score:
     """The score of probabilities (rows, classes) for these labels."""
     named, confidence = p.argmax(axis=1), p.max(axis=1)
     right = (named == labels).astype(np.float64)
-    surest = np.argsort(-confidence, kind="stable")[: len(labels) // 2]
+    surest = np.argsort(-confidence, kind="stable")[: max(len(labels) // 2, 1)]
     number = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
     weights = (None, confidence, right)
     bins = np.stack([np.bincount(number, weight, BINS) for weight in weights]).astype(np.float64)
@@ -54,6 +56,24 @@ def macro_f1(named: Ints, labels: Ints, classes: int) -> float:
 def calibration_error(bins: Floats) -> float:
     """Mean distance of confidence and accuracy over the bins, by how many are in each."""
     return float(np.abs(bins[1] - bins[2]).sum() / max(bins[0].sum(), 1.0))
+
+
+def list_reliability(bins: Floats) -> list[dict[str, float]]:
+    """List the bins that hold any: the mean confidence said, the share right, and how many."""
+    return [
+        {"said": confidence / number, "right": right / number, "number": number}
+        for number, confidence, right in bins.T.tolist()
+        if number
+    ]
+
+
+def worst_gap(bins: Floats, least: int = LEAST_IN_BIN) -> float:
+    """Return the greatest distance of confidence and accuracy over bins of ``least`` or more.
+
+    NaN when no bin holds as many.
+    """
+    full = bins[:, bins[0] >= least]
+    return float(np.abs((full[1] - full[2]) / full[0]).max()) if full.size else float("nan")
 
 
 @dataclass
