@@ -4,9 +4,11 @@ One threshold holds for all personas: the least confidence above which the mean 
 the target, less a quarter of its standard error. It is one half at least, since a name must not be
 likelier wrong than right. It rests on calibrated confidence, and not on counts of right names: one
 customer more or less moves a mean by little, while the least of many thresholds by count is the
-luckiest one. Counts have a veto, persona by persona: where names at the threshold were right too
-seldom, that persona needs more confidence, and where there were too few of them to tell, it is not
-named.
+luckiest one.
+
+Counts have a veto, persona by persona. Where names at the threshold were right more seldom than was
+stated, that persona's log-odds are lowered by as much, and what then reaches the target is named;
+where there were too few names to tell, the persona is not named.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.special import expit, logit
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
@@ -32,12 +33,13 @@ LEAST_CONFIDENCE: Final = 0.5
 MIN_NAMED: Final = 10
 MIN_NAMED_SURELY: Final = 5
 SURE: Final = 0.95
-#: Standard errors by which the mean confidence must exceed the target, and by which a persona's
-#: share of right names must: of the second there are fewer, and the best of many cuts is chosen.
+#: Standard errors by which a mean confidence, and a persona's share of right names, must exceed the
+#: target.
 _STANDARD_ERRORS: Final = 0.25
-_STANDARD_ERRORS_OF_PERSONA: Final = 0.5
 #: Customers as which the stated confidence counts, beside those of a persona who were named.
-_STATED_CUSTOMERS: Final = 10.0
+_STATED_CUSTOMERS: Final = 20.0
+#: Log-odds of stated confidence end here.
+_MOST: Final = 0.9995
 
 
 def naming_threshold(confidence: Floats, precision: float) -> float:
@@ -55,7 +57,8 @@ def naming_threshold(confidence: Floats, precision: float) -> float:
     """
     ordered = np.sort(confidence[confidence >= LEAST_CONFIDENCE])[::-1]
     number = np.arange(1, len(ordered) + 1)
-    least = _lower(np.cumsum(ordered) / number, number, _STANDARD_ERRORS)
+    mean = np.cumsum(ordered) / number
+    least = mean - _STANDARD_ERRORS * np.sqrt(np.maximum(mean * (1.0 - mean), 0.0) / number)
     return _last_from(ordered, (least >= precision) & (number >= MIN_NAMED))
 
 
@@ -65,30 +68,44 @@ def persona_thresholds(
     """Return the least confidence from which each persona is named, ``threshold`` or more.
 
     ``probabilities`` (R, C), ``labels`` (R,: columns), ``precision`` the share that shall be right.
-    A persona's share of right names is estimated from those above a confidence, and from what was
-    stated of them as if that were ten customers more. ``NEVER`` where it is too little throughout,
-    or where too few customers were named to tell.
+    A persona's share of right names is estimated from those at ``threshold`` or above, and from
+    what was stated of them as if that were twenty customers more. ``NEVER`` where too few customers
+    were named to tell, or where no confidence is enough.
     """
     top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = (labels == top).astype(np.float64)
     found = []
     for persona in range(probabilities.shape[1]):
-        own = np.flatnonzero((top == persona) & (confidence >= threshold))
-        own = own[np.argsort(-confidence[own], kind="stable")]
-        stated, number = confidence[own], np.arange(1, len(own) + 1)
-        right = np.cumsum(labels[own] == persona)
-        mean = np.cumsum(stated) / number
-        share = (right + _STATED_CUSTOMERS * mean) / (number + _STATED_CUSTOMERS)
-        least = _lower(share, number + _STATED_CUSTOMERS, _STANDARD_ERRORS_OF_PERSONA)
-        enough = number >= np.where(mean >= SURE, MIN_NAMED_SURELY, MIN_NAMED)
-        cut = _last_from(stated, (least >= precision) & enough)
-        found.append(threshold if len(own) and cut == stated[-1] else cut)
+        own = (top == persona) & (confidence >= threshold)
+        found.append(_persona_threshold(confidence[own], right[own], precision, threshold))
     return tuple(found)
 
 
-def _lower(share: Floats, number: NDArray[Any], standard_errors: float) -> Floats:
-    """Return shares of so many customers, less a part of their standard errors."""
-    variance = np.maximum(share * (1.0 - share), 0.0)
-    return np.asarray(share - standard_errors * np.sqrt(variance / number))
+def _persona_threshold(
+    confidence: Floats, right: Floats, precision: float, threshold: float
+) -> float:
+    """``confidence`` and ``right`` (1 or 0) are of the customers named with the persona."""
+    number, stated = len(confidence), float(confidence.mean()) if len(confidence) else 0.0
+    if number < (MIN_NAMED_SURELY if stated >= SURE else MIN_NAMED):
+        return NEVER
+    share = _right_share(right, stated, -_STANDARD_ERRORS)
+    if share >= precision:
+        return threshold
+    ordered = np.sort(confidence)[::-1]
+    lowered = expit(logit(np.minimum(ordered, _MOST)) - (logit(stated) - logit(share)))
+    mean, each = np.cumsum(lowered) / np.arange(1, number + 1), np.arange(1, number + 1)
+    cut = _last_from(ordered, (mean >= precision) & (each >= MIN_NAMED_SURELY))
+    # Where more confidence does not mean more right names, lowering it was no remedy.
+    kept = right[confidence >= cut]
+    holds = len(kept) > 0 and _right_share(kept, precision, _STANDARD_ERRORS) >= precision
+    return cut if holds else NEVER
+
+
+def _right_share(right: Floats, stated: float, standard_errors: float) -> float:
+    """Estimate the share of right names, moved by so many of its standard errors."""
+    number = len(right) + _STATED_CUSTOMERS
+    share = (float(right.sum()) + _STATED_CUSTOMERS * stated) / number
+    return share + standard_errors * float(np.sqrt(share * (1.0 - share) / number))
 
 
 def _last_from(descending: Floats, enough: NDArray[np.bool_]) -> float:

@@ -97,13 +97,8 @@ def predict_prior(weights: Weights, rows: int) -> Floats:
 
 
 def naming_thresholds(weights: Weights) -> Floats:
-    """Return the least confidence at which each persona is named, (classes,).
-
-    They are the personas' own where the model measures those, else one for all of them.
-    """
-    own = getattr(weights, "thresholds", None)
-    known = [weights.threshold] * len(weights.classes) if own is None else own
-    return np.array([UNMEASURED if each is None else each for each in known])
+    """Return the least confidence at which each persona is named, (classes,)."""
+    return np.array([UNMEASURED if each is None else each for each in weights.thresholds])
 
 
 def named(weights: Weights, probabilities: Floats) -> Flags:
