@@ -106,10 +106,9 @@ class Features(_Table):
 class Policy(_Table):
     """When a persona is named, and when a shift is worth a change event.
 
-    A persona is named from the confidence on at which names have been right in
-    ``target_precision`` of the cases, and candidates are as many as hold the true persona in
-    ``candidate_coverage`` of them, both measured on labelled customers; ``min_confidence`` serves
-    while there are too few.
+    A persona is named from the confidence on at which its names are right in ``target_precision``
+    of the cases, and candidates are as many as hold the true persona in ``candidate_coverage`` of
+    them, both measured on labelled customers; ``min_confidence`` serves while there are too few.
     """
 
     target_precision: Probability = 0.8

@@ -7,9 +7,9 @@ import pytest
 
 from stream_persona.domain.events import Item, Purchase
 from stream_persona.domain.features import Profiles
-from stream_persona.model.calibration import NEVER
 from stream_persona.model.calibration_panel import concatenate
 from stream_persona.model.estimator import derive_from
+from stream_persona.model.naming import NEVER
 from stream_persona.model.statistics import Sums
 from tests.benchmarks.quality.customers import Customers
 from tests.benchmarks.quality.poison import compare, make_account
@@ -44,6 +44,9 @@ def test_an_account_moves_thresholds_up_and_down_alike() -> None:
 def test_a_threshold_that_no_confidence_reaches_counts_as_one() -> None:
     test = Customers(["a"], [NAMES[0]], account(3))
     plain = derive_from(Sums().stack(NAMES), NAMES)
-    moved = compare(replace(plain, threshold=0.75), replace(plain, threshold=NEVER), test)
+    before, after = (
+        replace(plain, threshold=each, thresholds=(each,) * len(NAMES)) for each in (0.75, NEVER)
+    )
+    moved = compare(before, after, test)
     assert np.isclose(moved["threshold"], 0.25)
     assert np.isclose(moved["persona_threshold"], 0.25)

@@ -25,7 +25,7 @@ from tests.support.processing import model_of, process_batch
 
 NUMBERS = pytest.mark.parametrize("number", [2, 24])
 #: Labelled customers of all personas together, and baskets of each newcomer.
-LABELLED, BASKETS = 192, 6
+LABELLED, BASKETS = 288, 6
 
 
 class Trained(NamedTuple):

@@ -25,7 +25,7 @@ async def idle_shop(tables: MemoryTables, outbox: RecordingPublisher, idle: int 
         for i in range(30)
     ]
     await working.process(fetch(*bought))
-    await working.process(fetch(*labelled_shoppers(SHOP, customers=10), first=50_000))
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=12), first=50_000))
     await settle(working)
     return working
 
@@ -101,7 +101,7 @@ async def test_a_customer_who_is_new_while_the_model_moves_is_not_passed_by() ->
     tables, outbox = FaultyTables(), RecordingPublisher()
     working = worker(tables, outbox, SHOP, worker_settings(partitions=1))
     await working.assign([0])
-    await working.process(fetch(*labelled_shoppers(SHOP, customers=10), first=50_000))
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=12), first=50_000))
     gate = tables.hold("commit", times=1)
     first = asyncio.ensure_future(
         working.process(fetch(purchase("f", customer="first"), first=70_000))
