@@ -5,6 +5,7 @@ Its parts, any of which ``--only`` runs alone:
 - *study*: the demo's setting, with the reliability of what is said and the names that are given;
 - *separable*: synthetic shops, beside the best that their generators allow;
 - *poison*: what one wrongly labelled account can move;
+- *panel*: what the calibration's panel is worth and costs, by its size;
 - *tasks*: four sets of labels of the Complete Journey's households (``tasks``), customer-disjoint
   stratified splits of 70/30, test households scored after n events (``trials``): ours with its
   calibration fitted on all training households, ours with default gains, the class prior, River's
@@ -28,7 +29,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.benchmarks import drift, prequential, report, targets, trials
-from tests.benchmarks.quality import poison, separable, study, tables
+from tests.benchmarks.quality import panel, poison, separable, study, tables
 from tests.benchmarks.quality.customers import Customers
 
 REPORT = Path("build/reports/bench-model.json")
@@ -64,6 +65,11 @@ class Bench:
         self.written["poison"] = found = poison.run(self.pool, *self.shoppers, self.progress)
         self.wanted += targets.of_poison(found)
 
+    def panel(self) -> None:
+        customers, _ = self.shoppers
+        splits = self.given.study_splits
+        self.written["panel"] = panel.run(self.pool, customers, splits, self.progress)
+
     def tasks(self) -> None:
         names = self.given.tasks.split(",")
         sheets = trials.run_tasks(self.pool, names, self.given.splits, self.progress)
@@ -93,6 +99,7 @@ PARTS = {
     "study": Bench.study,
     "separable": Bench.separable,
     "poison": Bench.poison,
+    "panel": Bench.panel,
     "tasks": Bench.tasks,
     "calendar": Bench.calendar,
     "drift": Bench.drift,

@@ -60,19 +60,19 @@ def sum_contributions(customers: Customers, sign: int = 1) -> Sums:
     return sums
 
 
-def choose_panel(customers: Customers) -> list[Member]:
+def choose_panel(customers: Customers, size: int = PANEL) -> list[Member]:
     """Return the customers of the lowest hashes: those on whom the calibration is measured."""
     keys = [customer_key(name) for name in customers.ids]
-    lowest = sorted(range(len(keys)), key=keys.__getitem__)[:PANEL]
+    lowest = sorted(range(len(keys)), key=keys.__getitem__)[:size]
     return [
         Member(keys[i], keys[i] % FOLDS, customers.personas[i], customers.profiles.row(i))
         for i in lowest
     ]
 
 
-def fit_weights(customers: Customers, taxonomy: Taxonomy) -> Weights:
-    """Fit weights and their calibration to labelled customers."""
-    return calibrate(sum_contributions(customers), choose_panel(customers), taxonomy)
+def fit_weights(customers: Customers, taxonomy: Taxonomy, panel: int = PANEL) -> Weights:
+    """Fit weights to labelled customers, and their calibration to so many of them."""
+    return calibrate(sum_contributions(customers), choose_panel(customers, panel), taxonomy)
 
 
 def calibrate(sums: Sums, panel: Sequence[Member], taxonomy: Taxonomy) -> Weights:

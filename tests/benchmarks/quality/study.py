@@ -20,6 +20,7 @@ from stream_persona.domain.events import Purchase
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Sums
 from stream_persona.pipeline import process
 from stream_persona.pipeline.types import Delivery
@@ -86,6 +87,12 @@ class Reservoir:
 
 def load() -> tuple[Customers, Baskets]:
     """Fold the second half-year of the study's households; return them and a sample of baskets."""
+    personas, records, baskets = fold()
+    return as_customers(personas, records), baskets
+
+
+def fold() -> tuple[dict[str, str], dict[str, Record], Baskets]:
+    """Return the personas and the records of the study's households, and a sample of baskets."""
     year, reservoir = journey.load(), Reservoir(BASKETS)
     personas = {**year.study.assigned, **year.study.held_back}
     tokenizer, records = Tokenizer(TAXONOMY), dict[str, Record]()
@@ -100,7 +107,7 @@ def load() -> tuple[Customers, Baskets]:
             records |= process.apply_events(batch, records, TAXONOMY, tokenizer).records
             batch = []
     records |= process.apply_events(batch, records, TAXONOMY, tokenizer).records
-    return as_customers(personas, records), reservoir.kept
+    return personas, records, reservoir.kept
 
 
 def as_customers(personas: Mapping[str, str], records: Mapping[str, Record]) -> Customers:
@@ -120,11 +127,11 @@ def divide(customers: Customers, seed: int) -> tuple[list[int], list[int]]:
     return rows
 
 
-def judge(job: tuple[Customers, int]) -> Trial:
+def judge(job: tuple[Customers, int], panel: int = PANEL) -> Trial:
     """Fit the assigned of one split and score the held-back."""
     customers, seed = job
     train, test = (customers.rows(rows) for rows in divide(customers, seed))
-    weights = fit_weights(train, TAXONOMY)
+    weights = fit_weights(train, TAXONOMY, panel)
     p, labels = weights.probabilities(test.profiles), test.numbers(TAXONOMY.names)
     chosen, is_named = p.argmax(axis=1), named(weights, p)
     personas = len(TAXONOMY.names)

@@ -1,4 +1,4 @@
-"""The tables of the study, the synthetic shops and the wrongly labelled account, for people."""
+"""The tables of the study, synthetic shops, wrongly labelled accounts and panels, for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,8 @@ Report = Mapping[str, Any]
 
 def show(written: Report, console: Console) -> None:
     """Print the parts of these tables that were run."""
-    shown = {"study": show_study, "separable": show_shops, "poison": show_poison}
+    shown = {"study": show_study, "separable": show_shops, "poison": show_poison,
+             "panel": show_panel}  # fmt: skip
     for part, show_part in shown.items():
         if part in written:
             show_part(written[part], console)
@@ -81,3 +82,21 @@ def show_poison(found: Report, console: Console) -> None:
     for lines, row in {**found["by_lines"], "any": found}.items():
         made.add_row(lines, *(f"{row[each]:.4f}" for each in measures))
     console.print(made)
+
+
+def show_panel(found: Report, console: Console) -> None:
+    """Print what panels of each size are worth, and what they cost."""
+    caption = f"the demo's setting, {found['splits']} splits"
+    worth = table("The calibration's panel: what it is worth",
+                  "members", "log-loss", "calibration error", "worst bin", "named", "right",
+                  "of the worst persona", caption=caption)  # fmt: skip
+    for size, row in found["worth"].items():
+        worth.add_row(f"{int(size):,}", *(f"{each:.3f}" for each in row.values()))
+    console.print(worth)
+    costs = table("The calibration's panel: what it costs, in seconds",
+                  "members", "kB", "packed", "unpacked", "first calibration",
+                  "next one, half moved")  # fmt: skip
+    for size, row in found["costs"].items():
+        seconds = (f"{value:.2f}" for each, value in row.items() if each != "bytes")
+        costs.add_row(f"{int(size):,}", f"{row['bytes'] / 1_000:,.0f}", *seconds)
+    console.print(costs)

@@ -46,7 +46,7 @@ async def test_idle_customers_are_named_once_the_model_knows_their_kind() -> Non
     tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox)
     assert public(tables, "idle-000")["persona"] is None
-    assert await swept(working) == 40 + 50
+    assert await swept(working) == 40 + 60
     for n in range(40):
         record = public(tables, f"idle-{n:03d}")
         assert (record["persona"], record["revision"]) == ("gamer", 2)
