@@ -32,7 +32,7 @@ CALIBRATE_DUTY_CYCLE: Final = 1 / 80
 #: A calibration that pays takes at most this share: the last one, once they are at rest, and each
 #: one for which the labelled customers' evidence has grown by so much since the one before. A young
 #: shop's first names depend on it; the number of such calibrations is the logarithm of its labels.
-SOON_DUTY_CYCLE: Final = 1 / 8
+SOON_DUTY_CYCLE: Final = 1 / 5
 GROWTH: Final = 2.0
 #: Folding a River classifier again takes at most this share of the time.
 REFOLD_DUTY_CYCLE: Final = 1 / 10

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
 
 #: Publishing shards that keep moving takes at most this share of the time, however large they
-#: are; and each of them is published no more often than every so many seconds.
+#: are; and each of them is published no more often than every so many seconds, unless its evidence
+#: has grown by so much: a young shop's first names wait for it.
 SAVE_DUTY_CYCLE: Final = 1 / 50
 _SAVE_SECONDS: Final = 2.0
+_GROWTH: Final = 2
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
 #: Reading names that other workers have found takes at most this share of the time: there may be a
@@ -116,7 +118,9 @@ class ModelSync:
 
     def _may_save(self, owned: OwnedPartition) -> bool:
         """Whether a shard that keeps moving may be published now."""
-        return self._saving.is_due() and self._clock() >= owned.saved_at + _SAVE_SECONDS
+        has_grown = owned.shard.sums.evidence >= _GROWTH * owned.saved_evidence
+        is_time = has_grown or self._clock() >= owned.saved_at + _SAVE_SECONDS
+        return is_time and self._saving.is_due()
 
     async def _save_shard(self, owned: OwnedPartition) -> None:
         owned.unsaved, began = False, self._clock()
@@ -129,7 +133,7 @@ class ModelSync:
             )
         except FencedError:
             self._partitions.lose(owned)
-        owned.saved_at = self._clock()
+        owned.saved_at, owned.saved_evidence = self._clock(), shard.sums.evidence
         self._saving.record(owned.saved_at - began)
 
     async def _save_names(self) -> None:
