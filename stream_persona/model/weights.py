@@ -98,13 +98,17 @@ class Weights:
         kept = position >= 0
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
         slots, shares, position = profiles.slots[kept], profiles.shares[kept], position[kept]
-        gain = self._gain(profiles.events)[:, rows]  # (3, tokens, classes)
+        first, second, third = self._gain(profiles.events)
         unit = float(SCALE) ** 2
         q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
-        view = np.where((slots < COARSE_SLOTS)[:, None], gain[1], gain[2])
-        # By a power of two before or after the product: the same bits, and fewer divisions.
-        added = gain[0] * (q / unit)[:, None] * self.shares_w[position]
-        added += view * (p / unit)[:, None] * self.logs_w[position]
+        # By a power of two before or after the product: the same bits, and fewer divisions. In
+        # place, since there is a row of each array for each token.
+        added, view = first[rows], np.concatenate([second, third])[rows + _fine(slots) * len(first)]
+        added *= (q / unit)[:, None]
+        added *= self.shares_w[position]
+        view *= (p / unit)[:, None]
+        view *= self.logs_w[position]
+        added += view
         return rows, slots, added
 
     def share_log_ratios(self, slots: Ints) -> Floats:
@@ -119,3 +123,8 @@ class Weights:
 
     def _gain(self, events: Floats) -> Floats:
         return self.evidence_scale * self.gains.at(events)
+
+
+def _fine(slots: Ints) -> Ints:
+    """Return 1 for each slot of a fine token, 0 for a coarse one's."""
+    return (slots >= COARSE_SLOTS).astype(np.int64)
