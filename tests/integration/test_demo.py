@@ -93,6 +93,7 @@ def test_the_bounded_demo_ends_by_itself_with_its_figures(folder: Path) -> None:
     assert 0 < report["holdout_judged"] <= report["holdout_shoppers"]
     assert 0 <= report["holdout_accuracy"] <= 1
     assert 0 < report["seconds_to_first_change"] < report["seconds"]
+    assert report["seconds_to_first_change"] < report["seconds_to_first_name"] < report["seconds"]
     assert not report["interrupted"]
     assert f"{report['events']:,}" in demo.output()
     assert len(children) >= 3

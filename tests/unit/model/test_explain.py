@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,14 +16,26 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
 from stream_persona.model.estimator import derive
 from stream_persona.model.explain import affinities, reasons, split, tree
+from stream_persona.model.fitting import ModelFitter
+from stream_persona.model.shard import merge_shards
 from stream_persona.model.statistics import contribution
 from stream_persona.model.weights import Weights
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import labelled_shoppers, purchase, shop
 from tests.support.processing import model_of, profile_after, record_of
+from tests.support.shards import labelled_records, shard_of
 
 SHOP = shop()
 TASTES = derive(model_of(labelled_shoppers(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
+
+
+@cache
+def calibrated() -> Weights:
+    """Weights with a measured calibration: gains, biases and the last step."""
+    fitter = ModelFitter(SHOP)
+    fitter.update(*merge_shards([shard_of(labelled_records(SHOP, 12), SHOP)]), calibrate=True)
+    assert fitter.weights.confidence is not None
+    return fitter.weights
 
 
 def named() -> TokenNames:
@@ -58,6 +71,13 @@ def product_is_probability(weights: Weights, profile: Profiles, persona: str) ->
 def test_the_product_of_all_leaves_is_the_probability(categories: list[str], times: int) -> None:
     for persona in PERSONAS:
         product_is_probability(TASTES, bought(*categories, times=times), persona)
+
+
+@given(st.lists(st.sampled_from([*PERSONAS, "food", "new"]), min_size=1), st.integers(1, 40))
+@hypothesis(max_examples=40)
+def test_the_product_holds_with_a_measured_calibration(categories: list[str], times: int) -> None:
+    for persona in PERSONAS:
+        product_is_probability(calibrated(), bought(*categories, times=times), persona)
 
 
 @pytest.mark.parametrize("times", [1, 5, 30, 100])
