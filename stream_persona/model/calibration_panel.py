@@ -79,8 +79,8 @@ def draw_histories(member: Member) -> Profiles:
 
 
 def _draw(key: int, profile: Profiles) -> Profiles:
-    events, slots = float(profile.events[0]), profile.slots[1:]
-    counts = profile.shares[1:] * events
+    events, left = float(profile.events[0]), profile.shares[1:] > 0  # all may have decayed
+    slots, counts = profile.slots[1:][left], profile.shares[1:][left] * events
     units = np.ceil(counts).astype(np.int64)
     sizes = [size for size in HISTORIES[key % len(HISTORIES)] if size < events]
     rows = []

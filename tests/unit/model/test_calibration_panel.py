@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,30 @@ def test_no_part_of_a_record_stands_for_more_events_than_the_record_has(
     drawn = draw_histories(member)
     assert (np.diff(drawn.events) > 0).all()
     assert (drawn.events[:-1] >= sizes_of(member)).all()
+
+
+@pytest.mark.parametrize("place", [0, 20, -1])
+def test_a_token_that_has_decayed_to_nothing_is_in_no_history(place: int) -> None:
+    profile = customer(random.Random(3), 1, 400.0)
+    shares = profile.shares.copy()
+    gone = profile.slots[1:][place]
+    shares[1:][place] = 0.0
+    decayed = replace(profile, shares=shares)
+    for key in range(len(HISTORIES)):
+        drawn, before = (
+            draw_histories(Member(key, 0, "student", each)) for each in (decayed, profile)
+        )
+        for row in range(len(drawn) - 1):
+            kept = before.row(row).slots != gone
+            assert drawn.row(row).slots.tolist() == before.row(row).slots[kept].tolist()
+            assert drawn.row(row).shares.tolist() == before.row(row).shares[kept].tolist()
+
+
+def test_a_record_of_which_nothing_is_left_has_empty_histories() -> None:
+    profile = customer(random.Random(3), 1, 400.0)
+    nothing = replace(profile, shares=np.where(profile.slots == 0, profile.shares, 0.0))
+    drawn = draw_histories(Member(1, 0, "student", nothing))
+    assert [drawn.row(row).slots.tolist() for row in range(len(drawn) - 1)] == [[0], [0]]
 
 
 def counts(drawn: Profiles, row: int, size: float) -> np.ndarray:
