@@ -120,9 +120,8 @@ def of_shops(found: Mapping[str, Any]) -> Iterator[Target]:
 
 def of_poison(found: Mapping[str, Any]) -> Iterator[Target]:
     """Targets of one wrongly labelled account."""
-    moved = {"threshold": "threshold_moved", "a persona's threshold": "persona_threshold_moved"}
-    for what, key in moved.items():
-        yield Target(f"one wrong account: {what} moved by", found[key], MOVED, direction="most")
+    yield Target("one wrong account: threshold moved by",
+                 found["threshold_moved"], MOVED, direction="most")  # fmt: skip
 
 
 def of_drift(drift: Mapping[str, Any]) -> Iterator[Target]:
