@@ -33,7 +33,7 @@ CALIBRATE_DUTY_CYCLE: Final = 1 / 80
 #: one for which the labelled customers' evidence has grown by so much since the one before. A young
 #: shop's first names depend on it; the number of such calibrations is the logarithm of its labels.
 SOON_DUTY_CYCLE: Final = 1 / 5
-GROWTH: Final = 4.0
+GROWTH: Final = 2.0
 #: Folding a River classifier again takes at most this share of the time.
 REFOLD_DUTY_CYCLE: Final = 1 / 10
 

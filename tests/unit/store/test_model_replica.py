@@ -90,13 +90,13 @@ async def test_while_shards_move_each_kind_of_work_keeps_its_share_of_the_time()
     assert not replica.settled
 
 
-async def test_a_shop_whose_evidence_has_grown_fourfold_is_calibrated_soon() -> None:
+async def test_a_shop_whose_evidence_has_doubled_is_calibrated_soon() -> None:
     clock = Clock()
     replica = Timed(clock)
     await replica.follow([SHARD], changed=True)
     clock.now += 20.0
-    some_more, much_more = (shard_of(labelled_records(SHOP, n), SHOP) for n in (25, 45))
-    assert not await replica.follow([some_more], changed=True), "twice as much does not pay"
+    some_more, much_more = (shard_of(labelled_records(SHOP, n), SHOP) for n in (15, 25))
+    assert not await replica.follow([some_more], changed=True), "half as much more does not pay"
     assert await replica.follow([much_more], changed=True)
     assert replica.calibrated == [True, True]
 
