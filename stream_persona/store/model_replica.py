@@ -77,9 +77,7 @@ class ModelReplica:
         the last call.
         """
         self._moved |= changed
-        evidence = sum(shard.sums.evidence for shard in shards)
-        pays = not changed or evidence >= GROWTH * self._calibrated_evidence
-        calibrate = self._may_calibrate(pays=pays)
+        calibrate = self._may_calibrate(pays=not changed or self._have_grown(shards))
         if not (calibrate or self._may_derive(changed=changed)):
             return False
         self._moved, began = False, self._clock()
@@ -87,8 +85,15 @@ class ModelReplica:
         await asyncio.to_thread(self._fitter.update, total, panel, calibrate=calibrate)
         self._record(self._clock() - began, calibrated=calibrate)
         if calibrate:
-            self._calibrated_evidence = evidence
+            self._calibrated_evidence = _sum_evidence(shards)
         return True
+
+    def awaits_panels(self, shards: Sequence[Shard]) -> bool:
+        """Whether a calibration is due because the shards have grown, with panels as they are."""
+        return self._have_grown(shards) and self._calibrating_soon.is_due()
+
+    def _have_grown(self, shards: Sequence[Shard]) -> bool:
+        return _sum_evidence(shards) >= GROWTH * max(self._calibrated_evidence, 1)
 
     def _may_derive(self, *, changed: bool) -> bool:
         return self._moved and (not changed or self._deriving.is_due())
@@ -102,6 +107,10 @@ class ModelReplica:
         if calibrated:
             self._calibrating.record(seconds)
             self._calibrating_soon.record(seconds)
+
+
+def _sum_evidence(shards: Sequence[Shard]) -> int:
+    return sum(shard.sums.evidence for shard in shards)
 
 
 class RiverReplica:
@@ -129,6 +138,10 @@ class RiverReplica:
         self._moved = False
         self.weights: RiverPredictor = fit(self._specification, (), taxonomy.names)
         self.labelled: dict[str, int] = {}
+
+    def awaits_panels(self, shards: Sequence[Shard]) -> bool:  # noqa: ARG002
+        """Return False: it is not calibrated."""
+        return False
 
     async def follow(self, shards: Sequence[Shard], *, changed: bool) -> bool:  # noqa: ARG002
         """Fold again if the shards have changed and it is time; whether the weights are new.

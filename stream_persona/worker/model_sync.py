@@ -15,6 +15,7 @@ from stream_persona.store.model_replica import make_replica
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.model.predictor import Predictor
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
 
 #: Publishing shards that keep moving takes at most this share of the time, however large they
-#: are; and each of them is published no more often than every so many seconds, unless its evidence
-#: has grown by so much: a young shop's first names wait for it.
+#: are; and each of them is published no more often than every so many seconds.
 SAVE_DUTY_CYCLE: Final = 1 / 50
 _SAVE_SECONDS: Final = 2.0
+#: A partition's panel is far behind once its labelled customers' evidence has grown by so much.
 _GROWTH: Final = 2
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
@@ -118,22 +119,18 @@ class ModelSync:
 
     def _may_save(self, owned: OwnedPartition) -> bool:
         """Whether a shard that keeps moving may be published now."""
-        has_grown = owned.shard.sums.evidence >= _GROWTH * owned.saved_evidence
-        is_time = has_grown or self._clock() >= owned.saved_at + _SAVE_SECONDS
-        return is_time and self._saving.is_due()
+        return self._saving.is_due() and self._clock() >= owned.saved_at + _SAVE_SECONDS
 
     async def _save_shard(self, owned: OwnedPartition) -> None:
         owned.unsaved, began = False, self._clock()
-        share, shard = panel_share(self._settings.partitions), owned.shard
-        known = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
-        shard.panel = members(known, self._taxonomy, shard.panel)
+        known = await self._read_panel(owned)
         try:
             owned.stamp = await shards.publish_shard(
-                self._tables, owned.claim, shard.sums, known, self._taxonomy
+                self._tables, owned.claim, owned.shard.sums, known, self._taxonomy
             )
         except FencedError:
             self._partitions.lose(owned)
-        owned.saved_at, owned.saved_evidence = self._clock(), shard.sums.evidence
+        owned.saved_at = self._clock()
         self._saving.record(owned.saved_at - began)
 
     async def _save_names(self) -> None:
@@ -161,7 +158,23 @@ class ModelSync:
         held = self._partitions.held
         shards_of_all = [own.shard for own in held.values()]
         shards_of_all += [shard for p, (_, shard) in self._others.items() if p not in held]
+        if self.follower.awaits_panels(shards_of_all):
+            await self._read_panels()
         return await self.follower.follow(shards_of_all, changed=changed)
+
+    async def _read_panels(self) -> None:
+        """Read our panels that are far behind the sums; publishing them may take its time."""
+        for owned in list(self._partitions.held.values()):
+            if owned.shard.sums.evidence >= _GROWTH * owned.panel_evidence:
+                await self._read_panel(owned)
+
+    async def _read_panel(self, owned: OwnedPartition) -> list[tuple[int, str, Record]]:
+        """Read a partition's panel; return key, label and record of its members."""
+        owned.panel_evidence = owned.shard.sums.evidence
+        share = panel_share(self._settings.partitions)
+        known = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
+        owned.shard.panel = members(known, self._taxonomy, owned.shard.panel)
+        return known
 
     def _show_weights(self, weights: Predictor) -> None:
         self._metrics.ambiguity_threshold.set(weights.threshold or math.nan)

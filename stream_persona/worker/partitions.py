@@ -38,7 +38,8 @@ class OwnedPartition:
 
     ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys.
     ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
-    save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``saved_evidence`` as the sums'.
+    save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is that of
+    the sums when the panel was last read.
     """
 
     claim: Claim
@@ -50,7 +51,7 @@ class OwnedPartition:
     moved: bool = False
     unsaved: bool = True
     saved_at: float = -math.inf
-    saved_evidence: int = 0
+    panel_evidence: int = 0
 
     def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
         """Add the model updates of a committed batch to the shard's sums."""
