@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
 
 #: Sizes of pseudo-histories, in events. A customer has those of one of the pairs, chosen by its
-#: hash: two of each tell as much as six, and are drawn, scored and fitted in a third of the time.
+#: hash: two of each lose nothing against six, and are drawn, scored and fitted in a third of the
+#: time.
 HISTORIES: Final = ((1, 30), (3, 100), (10, 300))
 #: A history thinned to n' events is taken as one of so many times n', where n' is a small part of
 #: n. Events of clumped baskets vary f times as much as independent ones: shares of the record by

@@ -1,10 +1,10 @@
 """The last step of calibration: what the likeliest persona's probability is really worth.
 
-Gains are fitted to all probabilities at once, and what is said of the likeliest persona may still
-be off at the top, the more for personas of mixed behaviour. The step maps the log-odds of the
-likeliest persona onto a line, by persona and by the number of events (Platt, "Probabilistic outputs
-for support vector machines", 1999); the other probabilities keep their proportions. No slope is
-below 0, so more confidence never comes out as less, and the likeliest persona stays the likeliest.
+Gains are fitted to all probabilities at once, and that of the likeliest persona may still be off at
+the top, the more for personas of mixed behaviour. The step maps the log-odds of the likeliest
+persona onto a line, by persona and by the number of events (Platt, "Probabilistic outputs for
+support vector machines", 1999); the other probabilities keep their proportions. No slope is below
+0, so more confidence never comes out as less, and the likeliest persona stays the likeliest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: changes nothing, and of a persona's slope from the mean slope.
 _PENALTY: Final = 1.0
 _PERSONA_PENALTY: Final = 5.0
-#: No probability that is said is nearer to 1: nothing that was measured could tell them apart.
+#: No stated probability is nearer to 1: no panel is large enough to measure the difference.
 MOST: Final = 0.999
 _LEAST: Final = 1e-12
 

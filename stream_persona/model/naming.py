@@ -8,7 +8,7 @@ luckiest one.
 
 Counts have a veto, persona by persona. Where names at the threshold were right more seldom than was
 stated, that persona's log-odds are lowered by as much, and what then reaches the target is named;
-where there were too few names to tell, the persona is not named.
+where there were too few names to judge by, the persona is not named.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def persona_thresholds(
     ``probabilities`` (R, C), ``labels`` (R,: columns), ``precision`` the share that shall be right.
     A persona's share of right names is estimated from those at ``threshold`` or above, and from
     what was stated of them as if that were twenty customers more. ``NEVER`` where too few customers
-    were named to tell, or where no confidence is enough.
+    were named to judge by, or where no confidence is enough.
     """
     top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = (labels == top).astype(np.float64)

@@ -115,12 +115,6 @@ class Weights:
         """Return the log-ratios of the classes' shares of weighted tokens, (slots, classes)."""
         return np.asarray(self.shares_w[self.index[slots]] / SCALE)
 
-    def constants(self, profile: Profiles) -> Floats:
-        """Return what no token adds to the logits of a one-row profile: biases and constants."""
-        gain = self._gain(profile.events)[:, 0]
-        bias = self.evidence_scale * self.gains.bias_at(profile.events)[0]
-        return np.asarray(bias + gain[1] * self.offsets[0] + gain[2] * self.offsets[1])
-
     def _gain(self, events: Floats) -> Floats:
         return self.evidence_scale * self.gains.at(events)
 

@@ -70,7 +70,7 @@ export class Portrait {
     const isNamed = threshold < 1;
     const limit = isNamed
       ? ` Named from ${percent(threshold)} on.`
-      : " Not named: too few labels to tell how sure is sure enough.";
+      : " Not named: there are too few labels to measure a threshold.";
     const average = mean ? `, ${percent(mean)} on average` : "";
     const sum = `Confidence of ${plural(shoppers, "shopper")}${average}.${limit}`;
     const drawn = isNamed ? threshold : null;

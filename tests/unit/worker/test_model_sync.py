@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.store.memory import MemoryTables
@@ -174,3 +176,21 @@ async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
     await first.process(fetch(assignment("a", customer=customer), partition=1))
     why = json.loads(await tables.load_public(customer) or b"")["why"]
     assert {"feature": "category", "value": "for-parent"}.items() <= why[0].items()
+
+
+async def test_a_calibration_that_growth_calls_for_knows_all_who_are_labelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Publishing shards is paced, and a panel is read with it; first names would wait for it."""
+    monkeypatch.setattr("stream_persona.store.model_replica.SOON_DUTY_CYCLE", 1.0)
+    clock = FakeClock()
+    working = clocked(CostlyTables(clock), clock, partitions=1)
+    await working.assign([0])
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=2)))
+    await working.refresh()  # publishes the shard, which takes a fiftieth of the next seconds
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=12), first=10_000))
+    await working.refresh()
+    (owned,) = working.partitions.held.values()
+    assert owned.unsaved
+    assert len(owned.shard.panel) == len(owned.labelled) == 12 * len(SHOP.names)
+    assert working.weights.threshold is not None
