@@ -85,7 +85,7 @@ class _Problem:
     def loss(self, x: Floats) -> tuple[float, Floats]:
         """Return the loss and its gradient."""
         classes = self._columns.shape[1]
-        gains = x[: -classes or None].reshape(-1, classes)
+        gains = x[:-classes].reshape(-1, classes)
         bias = x[-classes:]
         mean = gains.mean(axis=1, keepdims=True)
         logits = self._prior + bias[:, None] * self._bias_curve

@@ -10,7 +10,7 @@ from stream_persona.model.explain import affinities
 from stream_persona.model.shard import Shard, members, panel_share
 from stream_persona.store import shards
 from stream_persona.store.duty_cycle import DutyCycle
-from stream_persona.store.model_replica import make_replica
+from stream_persona.store.model_replica import GROWTH, make_replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 #: are; and each of them is published no more often than every so many seconds.
 SAVE_DUTY_CYCLE: Final = 1 / 50
 _SAVE_SECONDS: Final = 2.0
-#: A partition's panel is far behind once its labelled customers' evidence has grown by so much.
-_GROWTH: Final = 2
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
 #: Reading names that other workers have found takes at most this share of the time: there may be a
@@ -163,9 +161,9 @@ class ModelSync:
         return await self.follower.follow(shards_of_all, changed=changed)
 
     async def _read_panels(self) -> None:
-        """Read our panels that are far behind the sums; publishing them may take its time."""
+        """Read our panels whose sums have grown by ``GROWTH``; publishing them may take longer."""
         for owned in list(self._partitions.held.values()):
-            if owned.shard.sums.evidence >= _GROWTH * owned.panel_evidence:
+            if owned.shard.sums.evidence >= GROWTH * owned.panel_evidence:
                 await self._read_panel(owned)
 
     async def _read_panel(self, owned: OwnedPartition) -> list[tuple[int, str, Record]]:

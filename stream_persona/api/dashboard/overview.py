@@ -104,7 +104,7 @@ def limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
     return {"threshold": min(1.0, threshold), "candidate_floor": floor}
 
 
-def persona_limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
+def list_persona_limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
     """Return the confidence from which each persona is named: as high as that of all, or higher."""
     least = taxonomy.policy.min_confidence
     measured = zip(taxonomy.names, weights.thresholds, strict=True)
@@ -120,7 +120,7 @@ def describe_personas(
 ) -> dict[str, Any]:
     """Answer ``/v1/portraits``. ``current`` is the status of the model in use."""
     ambiguous = population.personas.of(None)
-    thresholds = persona_limits(model.weights, taxonomy)
+    thresholds = list_persona_limits(model.weights, taxonomy)
     return {
         "counted": population.counted,
         **limits(model.weights, taxonomy),
@@ -171,7 +171,7 @@ def describe_model(
         "labelled": weights.customers,
         "labels": {persona: model.labelled.get(persona, 0) for persona in taxonomy.names},
         **limits(weights, taxonomy),
-        "thresholds": persona_limits(weights, taxonomy),
+        "thresholds": list_persona_limits(weights, taxonomy),
         "target_precision": taxonomy.policy.target_precision,
         "oldest_record_seconds": max((w.oldest_record_seconds for w in alive), default=None),
         "sweeping": any(worker.sweeping for worker in alive),

@@ -162,7 +162,7 @@ def test_a_threshold_that_no_shopper_reaches_is_one() -> None:
 def test_each_persona_has_the_threshold_that_decides_its_names() -> None:
     taxonomy = shop(policy={"min_confidence": 0.55})
     measured = (None, 0.7, 0.8, 2.0, 0.7)
-    found = overview.persona_limits(weights_of(threshold=0.7, thresholds=measured), taxonomy)
+    found = overview.list_persona_limits(weights_of(threshold=0.7, thresholds=measured), taxonomy)
     assert list(found.values()) == [0.55, 0.7, 0.8, 1.0, 0.7]
     assert list(found) == list(PERSONAS)
 
