@@ -46,6 +46,7 @@ async def load(
 
     Raises:
         DecodeError: the id is malformed.
+        DamagedRecordError: the stored record is damaged.
         UnavailableError: Redis does not answer.
     """
     check_id(customer_id)
@@ -61,7 +62,7 @@ async def load(
         await tables.close()
     if blob is None:
         return None
-    (record,) = record_codec.decode_records([blob], taxonomy.fingerprint)
+    record = record_codec.decode_records({customer_id: blob}, taxonomy.fingerprint)[customer_id]
     if record.is_marker:
         return None
     published = msgspec.json.decode(public) if public else None

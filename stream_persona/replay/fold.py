@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import DamagedRecordError, DamagedShardError
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share
@@ -152,6 +153,7 @@ class Replay:
         """Fold all chunks, then publish; ``unreadable`` is handed what could not be read.
 
         Raises:
+            DamagedError: a record or a shard is damaged; a worker restores it.
             FencedError: a worker has claimed a partition meanwhile; start the replay again.
             UnavailableError: broker or Redis stayed away; the same.
         """
@@ -214,12 +216,16 @@ class Replay:
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
-            sums, labelled = await fold_shard(self._tables, partition, self._taxonomy)
+            sums, labelled, damaged = await fold_shard(self._tables, partition, self._taxonomy)
+            if damaged:
+                raise DamagedRecordError(sorted(damaged))
             share = panel_share(self._settings.partitions)
-            known = await panel(self._tables, labelled, share, self._taxonomy)
+            known, _ = await panel(self._tables, labelled, share, self._taxonomy)
             await publish_shard(self._tables, claim, sums, known, self._taxonomy)
         stamps = await self._tables.load_stamps(range(self._settings.partitions))
-        stored, _ = await read_shards(self._tables, stamps, {}, self._taxonomy)
+        stored, _, damaged_shards = await read_shards(self._tables, stamps, {}, self._taxonomy)
+        if damaged_shards:
+            raise DamagedShardError(damaged_shards)
         shards_read = [shard for _, shard in stored.values()]
         follower = make_replica(self._settings, self._taxonomy, self._tables)
         await follower.follow(shards_read, changed=True)

@@ -46,6 +46,7 @@ import msgspec
 import orjson
 from redis.crc import key_slot
 
+from stream_persona.store import entries
 from stream_persona.store.redis_nodes import Nodes, Script
 from stream_persona.store.tables import Claim, Write
 
@@ -99,8 +100,8 @@ class Cluster(Nodes):
         """Make a token; what the owner before has left undone is done when this returns."""
         call = self._claim.call([self._owner_key(partition)])
         ((token, now, redo),) = await self.run(call)
-        if redo is not None:
-            left = msgspec.msgpack.decode(redo, type=Write)
+        left = None if redo is None else entries.decode_write(redo, partition)
+        if left is not None:
             claim = Claim(partition, token)
             # When refused, this claim is not the newest any more: the newest one does it.
             if await self._do(claim, 0, left, now, fenced=True):
@@ -190,6 +191,8 @@ class Cluster(Nodes):
                 yield "SET" if value else "DEL", of(kind, customer), value or b""
         for customer, marker in write.markers.items():
             yield "PSETEX", of("deleted", customer), marker
+        for customer in write.forgotten:
+            yield "DEL", of("damaged", customer), b""
         labelled = of("labelled", partition)
         for customer in sorted(write.labelled):
             yield "SADD", labelled, customer

@@ -170,6 +170,9 @@ class OneServer:
         for customer, marker in write.markers.items():
             keys.append(of("deleted", customer))
             args += [marker, write.marker_ms]
+        for customer in write.forgotten:
+            keys.append(of("damaged", customer))
+            args += [b"", 0]
         if write.pending:
             keys.append(of("pending", claim.partition))
             args += [orjson.dumps(write.pending), 0]

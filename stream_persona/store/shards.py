@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
@@ -25,52 +25,70 @@ if TYPE_CHECKING:
 _REBUILD_CHUNK: Final = 2_000
 
 
+class ReadShards(NamedTuple):
+    """The shards by partition, each with its stamp; whether any differs from those known before.
+
+    ``damaged`` are the partitions whose shard is not what was published: where one was known
+    before, it is that one.
+    """
+
+    shards: dict[int, tuple[bytes, Shard]]
+    changed: bool
+    damaged: tuple[int, ...]
+
+
+class FoldedShard(NamedTuple):
+    """A partition's sums, the keys of the customers in them, and who of damaged records is not."""
+
+    sums: PersonaClassifier
+    labelled: dict[str, int]
+    damaged: set[str]
+
+
 async def read_shards(
     tables: Tables,
     stamps: Mapping[int, bytes],
     known: Mapping[int, tuple[bytes, Shard]],
     taxonomy: Taxonomy,
-) -> tuple[dict[int, tuple[bytes, Shard]], bool]:
+) -> ReadShards:
     """Read the published shards of the partitions in ``stamps``, with their stamps.
 
     ``known`` holds the shards last read. Only those whose stamp has moved are read again; those of
     partitions without a stamp are left out.
 
-    Returns:
-        The shards by partition, and whether any differs from ``known``.
-
     Raises:
         UnavailableError: Redis stayed away.
     """
     moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
-    found = {p: each for p, each in known.items() if p in stamps}
+    found, damaged = {p: each for p, each in known.items() if p in stamps}, []
     for partition, (stamp, blob) in (await tables.load_shards(moved)).items():
+        if not shard.is_intact(blob, stamp):
+            damaged.append(partition)
+            continue
         before = found[partition][1] if partition in found else None
         found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
-    return found, bool(moved) or len(found) < len(known)
+    changed = len(moved) > len(damaged) or len(found) < len(known)
+    return ReadShards(found, changed, tuple(damaged))
 
 
-async def fold_shard(
-    tables: Tables, partition: int, taxonomy: Taxonomy
-) -> tuple[PersonaClassifier, dict[str, int]]:
-    """Fold a partition's sums from its labelled customers' records.
-
-    Returns the sums, and the keys of the customers in them.
+async def fold_shard(tables: Tables, partition: int, taxonomy: Taxonomy) -> FoldedShard:
+    """Fold a partition's sums from its labelled customers' records; damaged ones are set aside.
 
     Raises:
         UnavailableError: Redis stayed away.
     """
-    sums, labelled = PersonaClassifier(), dict[str, int]()
+    sums, labelled, damaged = PersonaClassifier(), dict[str, int](), set[str]()
     customers = await tables.load_labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
-        known = await load_training_examples(tables, chunk, taxonomy)
+        known, broken = await load_training_examples(tables, chunk, taxonomy)
+        damaged |= broken
         keys = [customer_key(name) for name in known]
         rows = training.compute_contributions(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
         labelled.update(zip(known, keys, strict=True))
-    return sums, labelled
+    return FoldedShard(sums, labelled, damaged)
 
 
 def update_sums(
@@ -87,15 +105,18 @@ def update_sums(
 
 async def panel(
     tables: Tables, labelled: dict[str, int], most: int, taxonomy: Taxonomy
-) -> list[tuple[int, str, Record]]:
+) -> tuple[list[tuple[int, str, Record]], set[str]]:
     """Read key, label and record of the ``most`` labelled customers of the lowest keys.
+
+    The second value names those that are left out, since their records are damaged.
 
     Raises:
         UnavailableError: Redis stayed away.
     """
     names = heapq.nsmallest(most, labelled, key=labelled.__getitem__)
-    known = await load_training_examples(tables, names, taxonomy)
-    return [(labelled[name], record.active_label() or "", record) for name, record in known.items()]
+    known, damaged = await load_training_examples(tables, names, taxonomy)
+    entries = [(labelled[name], each.active_label() or "", each) for name, each in known.items()]
+    return entries, damaged
 
 
 async def publish_shard(

@@ -185,13 +185,10 @@ class Shop:
         """Read the folded part of every customer's stored record."""
         keys = await self.keys("persona-state:*")
         blobs = await self.redis.mget(keys) if keys else []
+        names = [key.partition("persona-state:")[2] for key in keys]
         fingerprint = self.taxonomy.fingerprint
-        return {
-            key.partition("persona-state:")[2]: record_codec.encode_folded(record, fingerprint)
-            for key, record in zip(
-                keys, record_codec.decode_records(blobs, fingerprint), strict=True
-            )
-        }
+        stored = record_codec.decode_records(dict(zip(names, blobs, strict=True)), fingerprint)
+        return {n: record_codec.encode_folded(record, fingerprint) for n, record in stored.items()}
 
     async def model(self) -> bytes:
         """Read the published shards; return the canonical bytes of their sum."""

@@ -12,6 +12,7 @@ import numpy as np
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
 from stream_persona.domain.record import Label, PublishedChange, PublishedPosterior, Record
+from stream_persona.domain.record_head import FORMAT
 
 CUSTOMER: Final = "CUST-éß-04812"
 FINGERPRINT: Final = 2_882_400_001
@@ -63,5 +64,5 @@ def stored(form: int) -> bytes:
 
 
 if __name__ == "__main__":
-    (blob,) = record_codec.encode_records([record()], FINGERPRINT)
-    (FOLDER / f"format-{record_codec.FORMAT}.bin").write_bytes(blob)
+    blob = record_codec.encode_records({CUSTOMER: record()}, FINGERPRINT)[CUSTOMER]
+    (FOLDER / f"format-{FORMAT}.bin").write_bytes(blob)

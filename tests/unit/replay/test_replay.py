@@ -65,9 +65,8 @@ async def replayed(
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     mark = TAXONOMY.fingerprint
-    stored = record_codec.decode_records(list(tables.states.values()), mark)
-    pairs = zip(tables.states, stored, strict=True)
-    return {name: record_codec.encode_folded(record, mark) for name, record in pairs}
+    stored = record_codec.decode_records(tables.states, mark)
+    return {name: record_codec.encode_folded(record, mark) for name, record in stored.items()}
 
 
 def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
