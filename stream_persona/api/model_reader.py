@@ -13,6 +13,7 @@ import numpy as np
 
 from stream_persona.api import predict
 from stream_persona.domain.features import Counts
+from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, DamagedShardError, UnavailableError
 from stream_persona.store import repository
@@ -117,9 +118,7 @@ class ModelReader:
             DamagedRecordError: the record is damaged.
             TopologyError: the record was folded by another taxonomy's half-life.
         """
-        records = await repository.load(
-            self._tables, [customer_id], self._taxonomy.fingerprint
-        )
+        records = await repository.load(self._tables, [customer_id], self._taxonomy.fingerprint)
         counts = records[customer_id].counts if records else Counts.empty()
         subject = predict.describe_customer(counts, self._taxonomy, self.names.name)
         weighted = self.model.weights.weighted_slots
@@ -160,7 +159,7 @@ class ModelReader:
     async def _read_names(self) -> None:
         self._names_read_at = self._clock()
         for slot, token in await self._tables.load_names():
-            self.names.learn(slot, token)
+            learn_stored(self.names, slot, token)
 
     async def _try_refresh(self) -> None:
         try:

@@ -9,7 +9,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from stream_persona.errors import ConfigError, DecodeError, InputError, UnavailableError
+from stream_persona.errors import (
+    ConfigError,
+    DamagedError,
+    DecodeError,
+    InputError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -46,6 +52,7 @@ def install(app: FastAPI) -> None:
             message = sentences[error.status_code]
         return problem(error.status_code, message, error.headers)
 
+    @app.exception_handler(DamagedError)
     @app.exception_handler(UnavailableError)
     @app.exception_handler(ConfigError)
     async def answer_unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -15,7 +15,9 @@ from stream_persona.domain.events import (
 )
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.slots import EVENTS
+from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.pipeline.messages import decode_public_record
 from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables
 
@@ -30,7 +32,10 @@ _PATIENCE: Final = 10.0
 
 @dataclass(frozen=True)
 class StoredCustomer:
-    """The public record of a customer as it is stored, and the private one as facts."""
+    """The public record of a customer as it is stored, and the private one as facts.
+
+    ``public`` is None where there is none that can be read.
+    """
 
     customer_id: str
     public: dict[str, Any] | None
@@ -57,7 +62,7 @@ async def load(
         blob = (await tables.load([customer_id])).get(customer_id)
         tokenizer = Tokenizer(taxonomy)
         for slot, token in await tables.load_names() if blob else ():
-            tokenizer.names.learn(slot, token)
+            learn_stored(tokenizer.names, slot, token)
     finally:
         await tables.close()
     if blob is None:
@@ -65,7 +70,8 @@ async def load(
     record = record_codec.decode_records({customer_id: blob}, taxonomy.fingerprint)[customer_id]
     if record.is_marker:
         return None
-    published = msgspec.json.decode(public) if public else None
+    intact = public is not None and decode_public_record(customer_id, public) is not None
+    published = msgspec.json.decode(public) if public and intact else None
     facts = _describe_record(record, settings)
     facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
     return StoredCustomer(customer_id, published, facts)

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import KINDS
+from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
 from stream_persona.kafka.partitioner import home_partition
@@ -158,7 +159,7 @@ class Replay:
             UnavailableError: broker or Redis stayed away; the same.
         """
         for slot, token in await self._tables.load_names():
-            self._tokenizer.names.learn(slot, token)
+            learn_stored(self._tokenizer.names, slot, token)
         async for chunk in chunks:
             deliveries = []
             for found in chunk:
@@ -196,7 +197,9 @@ class Replay:
             self._claims |= await self._tables.claim([partition])
             self._touched[partition] = set()
             if self._publishes:
-                left_over = await load_unpublished(self._tables, partition, self._taxonomy)
+                left_over, damaged = await load_unpublished(self._tables, partition, self._taxonomy)
+                if damaged:
+                    raise DamagedRecordError(sorted(damaged))
                 still_owned = partial(still_owns, self._tables, self._claims[partition])
                 await self._publisher.take_over(partition, left_over, still_owned)
                 await self._announce(left_over)

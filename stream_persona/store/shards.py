@@ -71,6 +71,16 @@ async def read_shards(
     return ReadShards(found, changed, tuple(damaged))
 
 
+async def is_damaged(tables: Tables, partition: int, stamp: bytes) -> bool:
+    """Whether what was published of a partition under this stamp is gone, or not what it was.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    found = (await tables.load_shards([partition])).get(partition)
+    return found is None or (found[0] == stamp and not shard.is_intact(found[1], stamp))
+
+
 async def fold_shard(tables: Tables, partition: int, taxonomy: Taxonomy) -> FoldedShard:
     """Fold a partition's sums from its labelled customers' records; damaged ones are set aside.
 

@@ -27,9 +27,14 @@ class PartitionWrite:
     changes: list[ChangeMessage] = field(default_factory=list)
 
     def add_record(self, customer: str, record: Record, blob: bytes) -> None:
-        """Add a customer's new record; a mere deletion marker replaces the record."""
+        """Add a customer's new record; a mere deletion marker replaces the record.
+
+        One that no event has made is removed.
+        """
         self.records[customer] = record
-        if record.is_marker:
+        if not record.positions and not record.deleted_at:
+            self.write.states[customer] = None
+        elif record.is_marker:
             self.write.states[customer] = None
             self.write.markers[customer] = blob
         else:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +36,8 @@ _FENCE_SECONDS: Final = 43_200.0
 class OwnedPartition:
     """What a worker keeps of a partition: its claim, its shard of the model, recent records.
 
-    ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys.
+    ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys,
+    ``damaged`` those whose records were found to be damaged, and are not restored yet.
     ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
     save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is that of
     the sums when the panel was last read.
@@ -47,6 +48,7 @@ class OwnedPartition:
     labelled: dict[str, int]
     cache: RecordCache
     fenced_at: float
+    damaged: set[str] = field(default_factory=set)
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
@@ -138,16 +140,25 @@ class OwnedPartitions:
     async def _claim(self, partition: int) -> OwnedPartition:
         """Become the owner, publish what the last one could not, fold the shard of the model."""
         claim = (await self._tables.claim([partition]))[partition]
-        pending = await outbox.load_unpublished(self._tables, partition, self._taxonomy)
+        pending, damaged = await outbox.load_unpublished(self._tables, partition, self._taxonomy)
         await self._publisher.take_over(
             partition, pending, partial(tables.still_owns, self._tables, claim)
         )
         fenced_at = self._clock()
         await self._tables.announce([messages.encode_copy(*change) for change in pending])
-        sums, labelled = await shards.fold_shard(self._tables, partition, self._taxonomy)
+        folded = await shards.fold_shard(self._tables, partition, self._taxonomy)
+        sums, labelled = folded.sums, folded.labelled
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
-        return OwnedPartition(claim, Shard(sums), labelled, cache, fenced_at)
+        damaged |= folded.damaged
+        return OwnedPartition(claim, Shard(sums), labelled, cache, fenced_at, damaged)
+
+    async def fold_again(self, owned: OwnedPartition) -> None:
+        """Fold a partition's sums anew; nothing may be written meanwhile."""
+        folded = await shards.fold_shard(self._tables, owned.claim.partition, self._taxonomy)
+        owned.shard.sums, owned.labelled = folded.sums, folded.labelled
+        owned.damaged |= folded.damaged
+        owned.moved = owned.unsaved = True
 
     def is_lost(self, owned: OwnedPartition) -> bool:
         """Whether it is not held any more, or held under a newer claim."""

@@ -20,6 +20,7 @@ from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.partitions import OwnedPartitions
+from stream_persona.worker.restoration import Restoration
 from stream_persona.worker.sweep import Sweep
 from stream_persona.worker.writer import ProcessedBatch, Writer
 
@@ -80,6 +81,9 @@ class Worker:
         self._writer = Writer(self.partitions, tables, publisher)
         self._processing = asyncio.Lock()
         self._busy_until = 0.0
+        self._restoration = Restoration(
+            settings, taxonomy, tables, self._tokenizer, history, metrics
+        )
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
 
     @property
@@ -202,6 +206,7 @@ class Worker:
             async with self._processing:
                 await self._writer.drain()
                 await self.partitions.fence_again(owned)
+        await self._restore_set_aside()
         await self._model.refresh()
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
@@ -214,10 +219,13 @@ class Worker:
         async with self._processing:
             owned = dict(self.partitions.held)
             homes = {name: home for name, home in homes.items() if home in owned}
+            stored = await self._load_stored(homes, owned)
             outcome = process.rescore(
-                await self._load_stored(homes, owned), self.weights, self._taxonomy,
-                self._tokenizer, self._now(), Cause.MODEL,
-            )  # fmt: skip
+                stored, self.weights, self._taxonomy, self._tokenizer, self._now(), Cause.MODEL
+            )
+            if self._sweep.is_thorough:
+                await self._writer.drain()
+                outcome = await self._restoration.check_public(stored, outcome)
             if outcome.public_records:
                 await (await self._write(outcome, homes, owned, _nothing))
         self._metrics.record_changes(outcome.causes)
@@ -229,11 +237,43 @@ class Worker:
         """The records of those customers that have one; ``homes`` are their partitions.
 
         A record that was read enters the cache only when it changes: a sweep reads all of them.
+        Damaged ones are restored first. Call it while processing.
         """
         kept = {name: owned[home].cache.get(name) for name, home in homes.items()}
         missing = [name for name, record in kept.items() if record is None]
-        found = await repository.load(self._tables, missing, self._taxonomy.fingerprint)
+        found, damaged = await repository.load_intact(
+            self._tables, missing, self._taxonomy.fingerprint
+        )
+        if damaged:
+            found |= await self._restore({name: homes[name] for name in damaged}, owned)
         return {name: record for name, record in kept.items() if record is not None} | found
+
+    async def _restore(
+        self, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
+    ) -> dict[str, Record]:
+        """Restore customers' damaged records, and write them; call it while processing.
+
+        Where the sums hold what a record was before, they are folded anew.
+        """
+        await self._writer.drain()
+        counted = {home for name, home in homes.items() if name in owned[home].labelled}
+        outcome = await self._restoration.fold_again(homes, owned, self.weights, self._now())
+        await (await self._write(outcome, homes, owned, _nothing))
+        for home in counted:
+            await self.partitions.fold_again(owned[home])
+        self._metrics.record_changes(outcome.causes)
+        return outcome.records
+
+    async def _restore_set_aside(self) -> None:
+        """Restore the records that were found damaged where they could not be restored at once."""
+        if not any(owned.damaged for owned in self.partitions.held.values()):
+            return
+        async with self._processing:
+            owned = dict(self.partitions.held)
+            homes = {name: home for home, each in owned.items() for name in each.damaged}
+            await self._restore(homes, owned)
+            for each in owned.values():
+                each.damaged -= homes.keys()
 
     async def _write(
         self,

@@ -10,6 +10,7 @@ from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.publisher import Message, StillOwns
+from stream_persona.kafka.whole_log import WholeHistory
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
@@ -59,10 +60,13 @@ class RecordingPublisher:
 
 
 class InMemoryLog:
-    """The log of the input topics: the deliveries that a test puts into it."""
+    """The log of the topics: the deliveries, and the last changes, that a test puts into it."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
+        self.changes: dict[str, bytes] = {}
+        self.expired: frozenset[int] = frozenset()
+        self.passes = 0
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
@@ -71,6 +75,12 @@ class InMemoryLog:
             if late and delivery.offset < late.positions.get(delivery.source, 0):
                 found[delivery.event.customer_id].append(delivery)
         return found
+
+    async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
+        self.passes += 1
+        found = [each for each in self.deliveries if each.event.customer_id in homes]
+        changes = {name: change for name, change in self.changes.items() if name in homes}
+        return WholeHistory(found, changes, self.expired)
 
 
 class CrashingTables(MemoryTables):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from stream_persona.api.dashboard.workers import ALIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Component = Literal["redis", "kafka", "workers", "stream"]
 
@@ -21,6 +25,36 @@ class HealthFinding(TypedDict):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What is damaged in Redis.
+
+    ``found`` is what the workers have met since they started, ``incomplete`` of how many records of
+    it the topics may not hold everything; ``public`` are the public records that can't be read now.
+    """
+
+    found: int = 0
+    incomplete: int = 0
+    public: int = 0
+
+    def describe(self) -> Iterator[str]:
+        """Yield sentences.
+
+        >>> list(Damage(1).describe())
+        ['1 entry in Redis was damaged and is restored: the workers log which.']
+        """
+        if self.found:
+            entries = _count(self.found, "entry", "entries")
+            was, has = ("was", "is") if self.found == 1 else ("were", "are")
+            yield f"{entries} in Redis {was} damaged and {has} restored: the workers log which."
+        if self.incomplete:
+            customers = _count(self.incomplete, "customer", "customers")
+            yield f"The topics may not hold all of {customers} whose record was damaged."
+        if self.public:
+            records = _count(self.public, "public record", "public records")
+            yield f"{records} can't be read: workers write such ones again within the hour."
+
+
 def check_health(
     *,
     redis_away: bool,
@@ -28,6 +62,7 @@ def check_health(
     silence: float,
     waiting: int | None,
     stalled: float | None,
+    damage: Damage | None = None,
 ) -> list[HealthFinding]:
     """List all that is wrong; a cause comes before its effects.
 
@@ -37,6 +72,8 @@ def check_health(
     findings: list[HealthFinding] = []
     if redis_away:
         findings.append({"part": "redis", "message": _REDIS})
+    if damage is not None:
+        findings += [{"part": "redis", "message": message} for message in damage.describe()]
     if kafka_away:
         findings.append({"part": "kafka", "message": _KAFKA})
     if silence >= ALIVE and not redis_away:  # workers report through Redis
@@ -47,8 +84,12 @@ def check_health(
     return findings
 
 
+def _count(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {many}"
+
+
 def _describe_stall(waiting: int, seconds: float) -> str:
-    events = "1 event waits" if waiting == 1 else f"{waiting:,} events wait"
+    events = _count(waiting, "event waits", "events wait")
     return f"The stream stands still: {events} and none was worked off for {_duration(seconds)}."
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from stream_persona.api.dashboard import overview, workers
 from stream_persona.api.dashboard.background import run_periodically
-from stream_persona.api.dashboard.health import HealthFinding, check_health
+from stream_persona.api.dashboard.health import Damage, HealthFinding, check_health
 from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
 from stream_persona.api.dashboard.lag import INTERVAL, LagMonitor
 from stream_persona.api.dashboard.overview import ChangeRate
@@ -151,4 +151,9 @@ class DashboardService:
             silence=self._reports.silence,
             waiting=self._lag.events,
             stalled=self._lag.stalled,
+            damage=Damage(
+                sum(each.damaged for each in self._reports.alive),
+                sum(each.incomplete for each in self._reports.alive),
+                self._population.damaged,
+            ),
         )
