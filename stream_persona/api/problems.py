@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.errors import (
     ConfigError,
-    DamagedError,
+    DamagedRecordError,
     DecodeError,
     InputError,
     UnavailableError,
@@ -52,7 +53,12 @@ def install(app: FastAPI) -> None:
             message = sentences[error.status_code]
         return problem(error.status_code, message, error.headers)
 
-    @app.exception_handler(DamagedError)
+    @app.exception_handler(DamagedRecordError)
+    async def answer_damaged(request: Request, error: DamagedRecordError) -> JSONResponse:
+        with suppress(UnavailableError, ConfigError):
+            await request.app.state.dependencies.tables.report_suspects(error.customers)
+        return problem(503, str(error), {"Retry-After": "5"})
+
     @app.exception_handler(UnavailableError)
     @app.exception_handler(ConfigError)
     async def answer_unavailable(_: Request, error: Exception) -> JSONResponse:

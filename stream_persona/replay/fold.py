@@ -154,10 +154,22 @@ class Replay:
         """Fold all chunks, then publish; ``unreadable`` is handed what could not be read.
 
         Raises:
-            DamagedError: a record or a shard is damaged; a worker restores it.
+            DamagedError: a record or a shard is damaged; start a worker, which restores it.
             FencedError: a worker has claimed a partition meanwhile; start the replay again.
             UnavailableError: broker or Redis stayed away; the same.
         """
+        try:
+            return await self._run(chunks, unreadable, progress)
+        except DamagedRecordError as error:
+            await self._tables.report_suspects(error.customers)
+            raise
+
+    async def _run(
+        self,
+        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        unreadable: Callable[[Unreadable], None],
+        progress: Callable[[int], None],
+    ) -> Summary:
         for slot, token in await self._tables.load_names():
             learn_stored(self._tokenizer.names, slot, token)
         async for chunk in chunks:

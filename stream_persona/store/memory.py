@@ -26,6 +26,7 @@ class MemoryTables:
         self._markers: dict[str, tuple[float, bytes]] = {}
         self.public_records: dict[str, bytes] = {}
         self.aside: dict[str, bytes] = {}
+        self.suspects: set[str] = set()
         self.announced: list[bytes] = []
         self.affinities: dict[str, dict[str, float]] = {}
         self._labelled: dict[int, set[str]] = {}
@@ -89,6 +90,15 @@ class MemoryTables:
 
     async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
         self.aside.update(damaged)
+
+    async def report_suspects(self, customers: Sequence[str]) -> None:
+        self.suspects.update(customers)
+
+    async def load_suspects(self) -> list[str]:
+        return sorted(self.suspects)
+
+    async def remove_suspects(self, customers: Sequence[str]) -> None:
+        self.suspects.difference_update(customers)
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         return _page(self.states, cursor, count)

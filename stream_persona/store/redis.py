@@ -22,9 +22,10 @@ from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store import entries
 from stream_persona.store.redis_cluster import Cluster
+from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_server import OneServer, pack_with_hiredis
-from stream_persona.store.tables import ASIDE_SECONDS, HISTORY, Claim, Keyspace
+from stream_persona.store.tables import HISTORY, Claim, Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables:
+class RedisTables(RedisDamage):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -119,10 +120,6 @@ class RedisTables:
     async def load_public_records(self, customers: Sequence[str]) -> dict[str, bytes]:
         found = await self._get([self._keys.of("", name) for name in customers])
         return {c: blob for c, blob in zip(customers, found, strict=True) if blob is not None}
-
-    async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
-        of, seconds = self._keys.of, ASIDE_SECONDS
-        await self._run(*(("SET", of("damaged", c), b, "EX", seconds) for c, b in damaged.items()))
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         return await self._scan_customers("state", cursor, count)

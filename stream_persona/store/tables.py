@@ -8,6 +8,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-deleted:<customer>``   a deletion's memory, with expiry: a record without content
 ``persona-damaged:<customer>``   a damaged private record that the topics could not restore whole
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
+``persona-suspects``             set of customers of whom something was found damaged
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-turn:<partition>``     its last write's number: older ones may still be on their way
@@ -118,6 +119,18 @@ class Tables(Protocol):
 
     async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
         """Keep copies of damaged private records by customer, for ``ASIDE_SECONDS``."""
+        ...
+
+    async def report_suspects(self, customers: Sequence[str]) -> None:
+        """Note customers of whom something was found damaged: their worker looks at them."""
+        ...
+
+    async def load_suspects(self) -> list[str]:
+        """Read the customers that were noted and not looked at yet."""
+        ...
+
+    async def remove_suspects(self, customers: Sequence[str]) -> None:
+        """Note no more that something of customers is damaged."""
         ...
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:

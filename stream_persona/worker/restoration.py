@@ -1,184 +1,106 @@
-"""Restores what is damaged in Redis: customers are folded once more from the input topics.
+"""Restores what is damaged in Redis of customers, wherever it was found.
 
-A damaged private record is lost, with the positions that it held. So its customer is folded from
-everything that the topics hold of them, by the function that folds live events: the folded part is
-the same to the byte as it was, or newer. The published part is the last change in the topic of
-changes, so that revisions go on. Where the topics no longer reach back, there is no more than what
-they hold: that is counted and logged, and the damaged bytes are set aside.
+A worker meets damaged records in its batches and sweeps, where it restores them before it goes on;
+others are noted, since they can't be restored at once: a claim sets aside those of labelled
+customers, and the API reports what it could not answer for.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from stream_persona.domain import record_codec
-from stream_persona.domain.features import compute_profiles
-from stream_persona.domain.record import Record
-from stream_persona.pipeline import process, training
-from stream_persona.pipeline.decision import Cause
-from stream_persona.pipeline.logged_change import decode_published
-from stream_persona.pipeline.messages import decode_public_record, encode_public_record
+from stream_persona.kafka.partitioner import home_partition
+from stream_persona.pipeline.messages import decode_public_record
 from stream_persona.pipeline.process import Outcome
+from stream_persona.store import repository
+from stream_persona.worker.refolding import encode_public
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.domain.tokenizer import Tokenizer
-    from stream_persona.kafka.log_reader import EventLog
-    from stream_persona.kafka.whole_log import WholeHistory
-    from stream_persona.model.predictor import Predictor
-    from stream_persona.settings import Settings
+    from stream_persona.domain.record import Record
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
-    from stream_persona.worker.partitions import OwnedPartition
+    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+    from stream_persona.worker.refolding import Refolding
+
+    Homes = Mapping[str, int]
+    Owned = Mapping[int, OwnedPartition]
 
 logger = logging.getLogger(__name__)
 
-#: Customers in whom positions of replayed files are looked for.
-_SAMPLE: Final = 1_000
 
+class Restorer:
+    """Restores customers; all but ``find_noted`` is called while nothing else is processed.
 
-class Restoration:
-    """Makes the outcomes that restore damaged records; nothing may be written meanwhile."""
+    ``drain`` waits until nothing is being written, ``write`` writes an outcome and waits for that.
+    """
 
     def __init__(
         self,
-        settings: Settings,
-        taxonomy: Taxonomy,
         tables: Tables,
-        tokenizer: Tokenizer,
-        history: EventLog,
+        partitions: OwnedPartitions,
+        refolding: Refolding,
         metrics: Metrics,
+        drain: Callable[[], Awaitable[None]],
+        write: Callable[[Outcome, Homes, Owned], Awaitable[None]],
     ) -> None:
-        self._settings = settings
-        self._taxonomy = taxonomy
         self._tables = tables
-        self._tokenizer = tokenizer
-        self._history = history
+        self._partitions = partitions
+        self._refolding = refolding
         self._metrics = metrics
+        self._drain = drain
+        self._write = write
 
-    async def fold_again(
-        self,
-        homes: Mapping[str, int],
-        owned: Mapping[int, OwnedPartition],
-        predictor: Predictor,
-        now: int,
-    ) -> Outcome:
-        """Fold those of some customers whose records are damaged; ``homes`` are their partitions.
+    async def restore(self, homes: Homes, owned: Owned) -> dict[str, Record]:
+        """Restore the damaged records of customers; return those records.
 
-        A record that is in memory is written again as it is. The outcome has an empty record for
-        a customer of whom the topics hold nothing.
-
-        Raises:
-            UnavailableError: Redis stayed away, or the broker did not give the events.
+        Where the sums hold what a record was before, they are folded anew.
         """
-        blobs = await self._tables.load(list(homes))
-        _, damaged = record_codec.decode_intact(blobs, self._taxonomy.fingerprint)
-        cached = {name: owned[homes[name]].cache.get(name) for name in damaged}
-        kept = {name: record for name, record in cached.items() if record is not None}
-        lost = {name: homes[name] for name in damaged if name not in kept}
-        history = await self._history.read_whole(lost) if lost else None
-        self._metrics.damaged.labels("record").inc(len(damaged))
-        for name in kept:
-            logger.warning("the stored record of %r was damaged: it is written again", name)
-        if history is None:
-            return Outcome(kept, public_records=_encode_public(kept))
-        partial = await self._find_partial(lost, history)
-        await self._tables.set_aside({name: damaged[name] for name in partial})
-        self._report(lost, partial)
-        folded = await self._fold(lost, history, partial)
-        new = {n: each for n, each in folded.items() if n not in owned[homes[n]].labelled}
-        scored = process.rescore(
-            folded, predictor, self._taxonomy, self._tokenizer, now, Cause.BEHAVIOUR
-        )
-        return Outcome(
-            kept | folded | scored.records,
-            [*_find_tombstones(folded, history), *scored.messages],
-            _encode_public(kept | folded) | scored.public_records,
-            training.derive_updates(new, self._taxonomy),
-            scored.causes,
-        )
+        await self._drain()
+        counted = {home for name, home in homes.items() if name in owned[home].labelled}
+        outcome = await self._refolding.fold_again(homes, owned)
+        await self._write(outcome, homes, owned)
+        for home in counted:
+            await self._partitions.fold_again(owned[home])
+        return outcome.records
 
-    async def check_public(self, records: Mapping[str, Record], outcome: Outcome) -> Outcome:
-        """Add to an outcome the public records that are not what the private ones say.
+    async def check(self, homes: Homes, owned: Owned, fingerprint: int) -> None:
+        """Restore what is damaged of customers, their public records too.
 
-        Raises:
-            UnavailableError: Redis stayed away.
+        What is stored is read, whatever is in memory.
         """
-        rest = {n: each for n, each in records.items() if n not in outcome.public_records}
-        expected, stored = _encode_public(rest), await self._tables.load_public_records(list(rest))
+        await self._drain()
+        records, damaged = await repository.load_intact(self._tables, list(homes), fingerprint)
+        if damaged:
+            await self.restore({name: homes[name] for name in damaged}, owned)
+        outcome = await self._compare_public(records)
+        if outcome.records:
+            await self._write(outcome, homes, owned)
+
+    async def find_noted(self, partitions: int) -> dict[str, int]:
+        """Find the customers of our partitions of whom something is noted as damaged."""
+        held = self._partitions.held
+        reported = {
+            name: home_partition(name, partitions) for name in await self._tables.load_suspects()
+        }
+        set_aside = {name: home for home, each in held.items() for name in each.damaged}
+        return {name: home for name, home in (reported | set_aside).items() if home in held}
+
+    async def strike(self, homes: Homes, owned: Owned) -> None:
+        """Note no more that something is damaged of customers."""
+        await self._tables.remove_suspects(list(homes))
+        for each in owned.values():
+            each.damaged -= homes.keys()
+
+    async def _compare_public(self, records: Mapping[str, Record]) -> Outcome:
+        """Make an outcome of the public records that are not what the private ones say."""
+        names = list(records)
+        expected, stored = encode_public(records), await self._tables.load_public_records(names)
         wrong = {name: each for name, each in expected.items() if stored.get(name) != each}
         for name in wrong:
             if name in stored and decode_public_record(name, stored[name]) is None:
                 logger.warning("the public record of %r was damaged: it is written again", name)
                 self._metrics.damaged.labels("public record").inc()
-        records = {name: rest[name] for name in wrong} | outcome.records
-        return replace(outcome, records=records, public_records=wrong | outcome.public_records)
-
-    async def _fold(
-        self, lost: Collection[str], history: WholeHistory, partial: Collection[str]
-    ) -> dict[str, Record]:
-        """Fold all that there is of customers; their last changes are those in the topic."""
-        taxonomy = self._taxonomy
-        folded = process.apply_events(history.deliveries, {}, taxonomy, self._tokenizer).records
-        records = {name: folded.get(name, Record()) for name in lost}
-        profiles = compute_profiles([each.counts for each in records.values()], taxonomy.features)
-        evidence = dict(zip(records, profiles.events.tolist(), strict=True))
-        public = await self._tables.load_public_records(list(records))
-        for name, record in records.items():
-            change = decode_published(
-                name, record, history.changes.get(name), public.get(name), evidence[name],
-                whole=name not in partial,
-            )  # fmt: skip
-            if change is not None:
-                records[name] = record_codec.with_change(record, change)
-        return records
-
-    async def _find_partial(self, lost: Mapping[str, int], history: WholeHistory) -> dict[str, str]:
-        """Find those of whom the topics may not hold everything, each with the reason."""
-        if lost and await self._has_files():
-            return dict.fromkeys(lost, "events that were replayed from files are not in them")
-        expired = [name for name, home in lost.items() if home in history.expired]
-        return dict.fromkeys(expired, "their oldest events have expired")
-
-    def _report(self, lost: Collection[str], partial: Mapping[str, str]) -> None:
-        self._metrics.incomplete.inc(len(partial))
-        for name in lost:
-            if name not in partial:
-                logger.warning("the stored record of %r was damaged: it is folded again", name)
-                continue
-            logger.error(
-                "the stored record of %r was damaged, and the topics may not hold all of it (%s): "
-                "it is folded from what they hold, and the damaged bytes are kept for 30 days as "
-                "persona-damaged:%s", name, partial[name], name,
-            )  # fmt: skip
-
-    async def _has_files(self) -> bool:
-        """Whether customers have events of replayed files; these are not in the topics."""
-        _, names = await self._tables.scan(0, _SAMPLE)
-        blobs = await self._tables.load(names[:_SAMPLE])
-        records, _ = record_codec.decode_intact(blobs, self._taxonomy.fingerprint)
-        kinds = len(self._settings.input_topics)
-        return any(at >> 16 >= kinds for each in records.values() for at in each.positions)
-
-
-def _encode_public(records: Mapping[str, Record]) -> dict[str, bytes | None]:
-    """The public records that private ones lead to; None where there is none."""
-    return {
-        name: encode_public_record(name, each.published) if each.published else None
-        for name, each in records.items()
-    }
-
-
-def _find_tombstones(
-    folded: Mapping[str, Record], history: WholeHistory
-) -> list[tuple[str, bytes | None]]:
-    """Tombstones of the deleted customers whose last message is of before their deletion."""
-    return [
-        (name, None)
-        for name, each in folded.items()
-        if each.deleted_at and each.published is None and name in history.changes
-    ]
+        return Outcome({name: records[name] for name in wrong}, public_records=wrong)

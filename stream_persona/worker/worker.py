@@ -20,7 +20,8 @@ from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.partitions import OwnedPartitions
-from stream_persona.worker.restoration import Restoration
+from stream_persona.worker.refolding import Refolding
+from stream_persona.worker.restoration import Restorer
 from stream_persona.worker.sweep import Sweep
 from stream_persona.worker.writer import ProcessedBatch, Writer
 
@@ -81,8 +82,11 @@ class Worker:
         self._writer = Writer(self.partitions, tables, publisher)
         self._processing = asyncio.Lock()
         self._busy_until = 0.0
-        self._restoration = Restoration(
-            settings, taxonomy, tables, self._tokenizer, history, metrics
+        refolding = Refolding(
+            settings, taxonomy, tables, self._tokenizer, history, metrics, self._rescore
+        )
+        self._restorer = Restorer(
+            tables, self.partitions, refolding, metrics, self._writer.drain, self._write_now
         )
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
 
@@ -206,7 +210,7 @@ class Worker:
             async with self._processing:
                 await self._writer.drain()
                 await self.partitions.fence_again(owned)
-        await self._restore_set_aside()
+        await self._restore_noted()
         await self._model.refresh()
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
@@ -219,16 +223,11 @@ class Worker:
         async with self._processing:
             owned = dict(self.partitions.held)
             homes = {name: home for name, home in homes.items() if home in owned}
-            stored = await self._load_stored(homes, owned)
-            outcome = process.rescore(
-                stored, self.weights, self._taxonomy, self._tokenizer, self._now(), Cause.MODEL
-            )
             if self._sweep.is_thorough:
-                await self._writer.drain()
-                outcome = await self._restoration.check_public(stored, outcome)
+                await self._restorer.check(homes, owned, self._taxonomy.fingerprint)
+            outcome = self._rescore(await self._load_stored(homes, owned), Cause.MODEL)
             if outcome.public_records:
-                await (await self._write(outcome, homes, owned, _nothing))
-        self._metrics.record_changes(outcome.causes)
+                await self._write_now(outcome, homes, owned)
         return self._clock() - began
 
     async def _load_stored(
@@ -245,35 +244,32 @@ class Worker:
             self._tables, missing, self._taxonomy.fingerprint
         )
         if damaged:
-            found |= await self._restore({name: homes[name] for name in damaged}, owned)
+            homes = {name: homes[name] for name in damaged}
+            found |= await self._restorer.restore(homes, owned)
         return {name: record for name, record in kept.items() if record is not None} | found
 
-    async def _restore(
-        self, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
-    ) -> dict[str, Record]:
-        """Restore customers' damaged records, and write them; call it while processing.
-
-        Where the sums hold what a record was before, they are folded anew.
-        """
-        await self._writer.drain()
-        counted = {home for name, home in homes.items() if name in owned[home].labelled}
-        outcome = await self._restoration.fold_again(homes, owned, self.weights, self._now())
-        await (await self._write(outcome, homes, owned, _nothing))
-        for home in counted:
-            await self.partitions.fold_again(owned[home])
-        self._metrics.record_changes(outcome.causes)
-        return outcome.records
-
-    async def _restore_set_aside(self) -> None:
-        """Restore the records that were found damaged where they could not be restored at once."""
-        if not any(owned.damaged for owned in self.partitions.held.values()):
+    async def _restore_noted(self) -> None:
+        """Restore what was found damaged where it could not be restored at once."""
+        if not await self._restorer.find_noted(self._settings.partitions):
             return
         async with self._processing:
             owned = dict(self.partitions.held)
-            homes = {name: home for home, each in owned.items() for name in each.damaged}
-            await self._restore(homes, owned)
-            for each in owned.values():
-                each.damaged -= homes.keys()
+            homes = await self._restorer.find_noted(self._settings.partitions)
+            await self._restorer.check(homes, owned, self._taxonomy.fingerprint)
+            await self._restorer.strike(homes, owned)
+
+    def _rescore(self, records: Mapping[str, Record], cause: Cause) -> Outcome:
+        """Score records with the model in use."""
+        return process.rescore(
+            records, self.weights, self._taxonomy, self._tokenizer, self._now(), cause
+        )
+
+    async def _write_now(
+        self, outcome: Outcome, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
+    ) -> None:
+        """Write an outcome that is of no batch; call it while processing."""
+        await (await self._write(outcome, homes, owned, _nothing))
+        self._metrics.record_changes(outcome.causes)
 
     async def _write(
         self,

@@ -10,14 +10,13 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.api.changes import EventStream
 from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
+from stream_persona.api.public_records import load_public_record
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
 from stream_persona.domain.events import check_id
-from stream_persona.pipeline.messages import decode_public_record, encode_public_record
-from stream_persona.store import repository
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
@@ -73,9 +72,7 @@ def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     async def persona(customer_id: str) -> Response:
         """Give the public record; 404 for a customer never heard of."""
         check_id(customer_id)
-        record = await dependencies.tables.load_public(customer_id)
-        if record is not None and decode_public_record(customer_id, record) is None:
-            record = await _encode_private(dependencies, customer_id)
+        record = await load_public_record(dependencies.tables, customer_id, dependencies.taxonomy)
         if record is None:
             raise HTTPException(404, f"customer {customer_id!r} is not known")
         return Response(record, media_type="application/json")
@@ -102,19 +99,6 @@ def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
             "model_version": model.weights.version,
             "taxonomy_version": taxonomy.version,
         })  # fmt: skip
-
-
-async def _encode_private(dependencies: Dependencies, customer_id: str) -> bytes | None:
-    """Make the public record of a customer anew where the stored one is damaged.
-
-    Raises:
-        DamagedRecordError: the private one is as well.
-    """
-    mark = dependencies.taxonomy.fingerprint
-    record = (await repository.load(dependencies.tables, [customer_id], mark)).get(customer_id)
-    if record is None or record.published is None:
-        return None
-    return encode_public_record(customer_id, record.published)
 
 
 def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
