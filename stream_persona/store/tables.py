@@ -67,8 +67,8 @@ class Write:
     labelled: set[str] = field(default_factory=set)
     unlabelled: set[str] = field(default_factory=set)
     pending: list[str] = field(default_factory=list)
-    forgotten: set[str] = field(default_factory=set)
     marker_ms: int = 1
+    forgotten: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
