@@ -6,6 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, Item
@@ -16,6 +18,7 @@ from stream_persona.pipeline.messages import encode_public_record
 from tests.support import shoppers
 from tests.support.api import api_process
 from tests.support.constants import DAY, NOW
+from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
 
@@ -231,3 +234,32 @@ async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     assert worker.process.poll() is None
     await shop.produce(browse("again", IDLE, NOW + DAY))
     await equals_the_oracle(shop)
+
+
+@pytest.mark.timeout(240)
+async def test_what_the_topics_no_longer_hold_is_set_aside_and_named(
+    real_kafka: Kafka, shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    worker = start_worker()
+    await shop.produce(*(browse(f"b{number}", IDLE, NOW + number) for number in range(9)))
+    await shop.at_rest()
+    assert worker.stop() == 0
+    key, home = f"persona-state:{IDLE}", home_partition(IDLE, shop.settings.partitions)
+    await damage(shop, key)
+    blob = await shop.redis.get(f"{shop.settings.prefix}{key}")
+    admin = AdminClient({"bootstrap.servers": real_kafka.brokers})
+    for done in admin.delete_records(
+        [TopicPartition(shop.settings.topic_browses, home, 5)]
+    ).values():
+        done.result(30)
+    worker = start_worker()
+    await shop.produce(browse("newest", IDLE, NOW + DAY))
+    await equals_the_oracle(shop)
+    assert (await shop.oracle())[IDLE].counts.clock == NOW + DAY
+    assert await shop.redis.get(f"{shop.settings.prefix}persona-damaged:{IDLE}") == blob
+    log = worker.log.read_text()
+    assert f"persona-damaged:{IDLE}" in log
+    assert worker.process.poll() is None
+    await shop.produce(Deletion("d", IDLE, NOW + 2 * DAY))
+    await equals_the_oracle(shop)
+    assert await shop.keys("persona-damaged:*") == []
