@@ -32,6 +32,11 @@ def decode_pending(blob: bytes, partition: int) -> list[str]:
         raise DamagedOutboxError(partition) from None
 
 
+def decode_token(token: bytes) -> int:
+    """Decode an owner's token; a damaged one is nobody's, so that the partition is claimed anew."""
+    return int(token) if token.isdigit() else 0
+
+
 def decode_write(blob: bytes, partition: int) -> Write | None:
     """Decode a write that was announced; None where it is damaged: its batch is read once more."""
     try:

@@ -98,7 +98,8 @@ class RedisTables(RedisDamage):
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         found = await self._ask(lambda store: store.tokens(partitions))
-        return {p: int(token) for p, token in zip(partitions, found, strict=True) if token}
+        known = zip(partitions, found, strict=True)
+        return {p: entries.decode_token(token) for p, token in known if token}
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
         keys = [(self._keys.of("state", c), self._keys.of("deleted", c)) for c in customers]
@@ -161,7 +162,7 @@ class RedisTables(RedisDamage):
         key = self._keys.of("topics")
         await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))
         (known,) = await self._run(("HGETALL", key))
-        return {kind.decode(): topic.decode() for kind, topic in known.items()}
+        return {k.decode(errors="replace"): t.decode(errors="replace") for k, t in known.items()}
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         async def write(store: Store) -> None:

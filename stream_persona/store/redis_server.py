@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import hiredis
 import orjson
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,7 +129,16 @@ class OneServer:
         return int(found[0]), list(found[1])
 
     async def claim(self, partition: int) -> int:
-        return int(await self._redis.incr(self._keys.of("owner", partition)))
+        key = self._keys.of("owner", partition)
+        try:
+            return int(await self._redis.incr(key))
+        except ResponseError as error:
+            if "not an integer" not in str(error):
+                raise
+        # The token is damaged. Those of before are lower than any time of the server's.
+        seconds, micros = await self._redis.time()
+        await self._redis.set(key, 1_000_000 * seconds + micros)
+        return int(await self._redis.incr(key))
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.get([self._keys.of("owner", p) for p in partitions])
