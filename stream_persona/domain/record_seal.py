@@ -19,6 +19,11 @@ def seal(customer_id: str, content: bytes) -> bytes:
     return _start(customer_id, content) + content
 
 
+def is_sealed(blob: bytes) -> bool:
+    """Whether bytes begin as those of a sealed record do."""
+    return blob.startswith(_MARK)
+
+
 def unseal(customer_id: str, blob: bytes) -> bytes | None:
     """Return the content of a customer's record; None where it is not as it was sealed.
 

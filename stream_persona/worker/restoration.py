@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from stream_persona.domain import record_codec
+from stream_persona.domain.record_seal import is_sealed
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.pipeline.messages import decode_public_record
 from stream_persona.pipeline.process import Outcome
-from stream_persona.store import repository
 from stream_persona.worker.refolding import encode_public
 
 if TYPE_CHECKING:
@@ -69,15 +70,18 @@ class Restorer:
     async def check(self, homes: Homes, owned: Owned, fingerprint: int) -> None:
         """Restore what is damaged of customers, their public records too.
 
-        What is stored is read, whatever is in memory.
+        What is stored is read, whatever is in memory; what has no seal yet is written anew.
         """
         await self._drain()
-        records, damaged = await repository.load_intact(self._tables, list(homes), fingerprint)
+        blobs = await self._tables.load(list(homes))
+        records, damaged = record_codec.decode_intact(blobs, fingerprint)
         if damaged:
             await self.restore({name: homes[name] for name in damaged}, owned)
-        outcome = await self._compare_public(records)
-        if outcome.records:
-            await self._write(outcome, homes, owned)
+        wrong = await self._compare_public(records)
+        unsealed = {name for name in records if not is_sealed(blobs[name])}
+        if wrong or unsealed:
+            anew = {name: records[name] for name in wrong.keys() | unsealed}
+            await self._write(Outcome(anew, public_records=wrong), homes, owned)
 
     async def find_noted(self, partitions: int) -> dict[str, int]:
         """Find the customers of our partitions of whom something is noted as damaged."""
@@ -94,8 +98,8 @@ class Restorer:
         for each in owned.values():
             each.damaged -= homes.keys()
 
-    async def _compare_public(self, records: Mapping[str, Record]) -> Outcome:
-        """Make an outcome of the public records that are not what the private ones say."""
+    async def _compare_public(self, records: Mapping[str, Record]) -> dict[str, bytes | None]:
+        """Find the public records that are not what the private ones say, as they ought to be."""
         names = list(records)
         expected, stored = encode_public(records), await self._tables.load_public_records(names)
         wrong = {name: each for name, each in expected.items() if stored.get(name) != each}
@@ -103,4 +107,4 @@ class Restorer:
             if name in stored and decode_public_record(name, stored[name]) is None:
                 logger.warning("the public record of %r was damaged: it is written again", name)
                 self._metrics.damaged.labels("public record").inc()
-        return Outcome({name: records[name] for name in wrong}, public_records=wrong)
+        return wrong

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain import record_codec
+from stream_persona.domain import record_codec, record_head
 from stream_persona.domain.events import Event
+from stream_persona.domain.record_seal import is_sealed
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import DamagedOutboxError
 from stream_persona.kafka.router import MessageRouter
@@ -18,6 +19,7 @@ from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
 from tests.support.faulty_tables import FaultyTables
+from tests.support.processing import record_content
 from tests.support.worker_runs import (
     CHANGES,
     SHOP,
@@ -260,6 +262,27 @@ async def test_a_damaged_record_of_a_customer_of_no_event_is_removed() -> None:
     await scene.sweep()
     assert scene.tables.states.keys() == {"c"}
     assert scene.damaged == {"record": 1}
+
+
+async def test_records_of_the_format_before_are_written_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene()
+    await scene.begin(*story())
+    before = folded(scene.tables)
+    records = record_codec.decode_records(scene.tables.states, SHOP.fingerprint)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(record_head, "FORMAT", 5)
+        scene.tables.states = {n: record_content(r, SHOP.fingerprint) for n, r in records.items()}
+    await scene.restart()
+    await scene.send(purchase("later", NOW + DAY, LABELLED))
+    assert is_sealed(scene.tables.states[LABELLED])
+    assert not is_sealed(scene.tables.states[WITHDRAWN])
+    await scene.sweep()
+    assert all(map(is_sealed, scene.tables.states.values()))
+    after = folded(scene.tables)
+    assert {name for name in after if after[name] != before[name]} == {LABELLED}
+    assert scene.damaged == {}
 
 
 async def damage_public(tables: FaultyTables) -> None:
