@@ -9,6 +9,7 @@ StreamPersonaError
 │   ├── DecodeError              a message cannot be read: goes to the dead letters
 │   └── QueryError               a query names something that does not exist
 ├── FencedError              another worker owns this partition now: let go of it
+├── RolledBackError          Redis came back older than it was: claim again, read again
 └── UnavailableError         broker or Redis stayed away past the retries; exit code 1
 
 Each message names what the reader can do about it.
@@ -76,6 +77,16 @@ class FencedError(StreamPersonaError):
     def __init__(self, partition: int) -> None:
         self.partition = partition
         super().__init__(f"partition {partition} belongs to another worker now")
+
+
+class RolledBackError(StreamPersonaError):
+    """Redis has lost a write that it had acknowledged; nothing was written."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        super().__init__(
+            f"Redis came back older than it was: it has lost writes of partition {partition}"
+        )
 
 
 class UnavailableError(StreamPersonaError):

@@ -20,18 +20,18 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.errors import FencedError, RolledBackError, TopologyError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_errors import raise_if_permanent
-from stream_persona.store.redis_server import OneServer, pack_with_hiredis
-from stream_persona.store.tables import HISTORY, Claim, Keyspace
+from stream_persona.store.redis_server import OneServer, Reply, pack_with_hiredis
+from stream_persona.store.tables import HISTORY, Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from stream_persona.store.redis_server import Command, Store
-    from stream_persona.store.tables import Write
+    from stream_persona.store.tables import Claim, Write
 
 T = TypeVar("T")
 
@@ -90,11 +90,7 @@ class RedisTables:
         return await self._ask(lambda store: store.version())
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
-        claims = {}
-        for partition in partitions:
-            token = await self._ask(lambda store, p=partition: store.claim(p))  # type: ignore[misc]
-            claims[partition] = Claim(partition, token)
-        return claims
+        return {p: await self._ask(lambda store, p=p: store.claim(p)) for p in partitions}  # type: ignore[misc]
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         found = await self._ask(lambda store: store.tokens(partitions))
@@ -110,8 +106,18 @@ class RedisTables:
             raise FencedError(claim.partition)
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        done = await self._ask(lambda store: store.commit(writes)) if writes else []
-        return {claim.partition for (claim, _), ok in zip(writes, done, strict=True) if not ok}
+        replies = await self._ask(lambda store: store.commit(writes)) if writes else []
+        refused = set()
+        for (claim, _), reply in zip(writes, replies, strict=True):
+            if reply is Reply.LOST:
+                raise RolledBackError(claim.partition)
+            if reply is Reply.FENCED:
+                refused.add(claim.partition)
+        return refused
+
+    async def find_rolled_back(self, claims: Sequence[Claim]) -> set[int]:
+        lost = await self._ask(lambda store: store.find_lost(claims)) if claims else []
+        return {claim.partition for claim, is_lost in zip(claims, lost, strict=True) if is_lost}
 
     async def load_public(self, customer: str) -> bytes | None:
         (found,) = await self._get([self._keys.of("", customer)])
@@ -131,7 +137,10 @@ class RedisTables:
         return [] if found is None else list(orjson.loads(found))
 
     async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
-        if not await self._ask(lambda store: store.save_shard(claim, stamp + shard)):
+        reply = await self._ask(lambda store: store.save_shard(claim, stamp + shard))
+        if reply is Reply.LOST:
+            raise RolledBackError(claim.partition)
+        if reply is Reply.FENCED:
             raise FencedError(claim.partition)
 
     async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:

@@ -61,6 +61,8 @@ class Nodes:
         self._keys = keys
         self._texts = {one.sha: one.text for one in scripts}
         self._stale = False
+        #: Of the slot map in use, if they were asked for.
+        self._lowest: list[int] | None = None
 
     @classmethod
     def connect(cls, url: str, keys: Keyspace, seconds: float = 10.0) -> Self:
@@ -147,7 +149,7 @@ class Nodes:
         at += position == 0
         return (0 if at == len(masters) else position << 48 | layout << 16 | at), found
 
-    def _tagged(self, kind: str, partition: int, slot: int) -> str:
+    def tagged(self, kind: str, partition: int, slot: int) -> str:
         """Return a key of our own in a given slot (in that of the prefix, if this has a tag)."""
         return f"{self._keys.of(kind, partition)}:{{{tags()[slot]}}}"
 
@@ -171,7 +173,18 @@ class Nodes:
         await self._cluster.initialize()
         if self._stale:
             await self._cluster.nodes_manager.initialize()
-            self._stale = False
+            self._stale, self._lowest = False, None
+
+    async def lowest_slots(self) -> list[int]:
+        """Return the lowest hash slot of each master that has any."""
+        await self._refresh()
+        if self._lowest is None:
+            lowest: dict[str, int] = {}
+            slots = self._cluster.nodes_manager.slots_cache
+            for slot in sorted(slots):
+                lowest.setdefault(slots[slot][0].name, slot)
+            self._lowest = list(lowest.values())
+        return self._lowest
 
     def _layout(self) -> int:
         """Return a fingerprint, in 32 bits, of which master has which slots."""

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from importlib import resources
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import hiredis
 import orjson
 from redis.exceptions import NoScriptError
+
+from stream_persona.store.tables import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from redis.asyncio import Redis
 
-    from stream_persona.store.tables import Claim, Keyspace, Write
+    from stream_persona.store.tables import Keyspace, Write
 
 #: A command's name, its key and its other arguments.
 Command = tuple[bytes | str | int | float, ...]
+
+
+class Reply(IntEnum):
+    """What became of a write; a script returns these numbers."""
+
+    #: Refused: the server has lost the claim or the last write, and is older than they are.
+    LOST = -1
+    #: Refused: another owner has come, or a newer write of this one.
+    FENCED = 0
+    DONE = 1
 
 
 class Store(Protocol):
@@ -56,8 +69,8 @@ class Store(Protocol):
         """Return the next cursor, and about ``count`` keys of a pattern from ``cursor`` on."""
         ...
 
-    async def claim(self, partition: int) -> int:
-        """Make and return a new owner's token; older ones are refused from now on."""
+    async def claim(self, partition: int) -> Claim:
+        """Make a new owner's token; older ones are refused from now on."""
         ...
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
@@ -68,12 +81,16 @@ class Store(Protocol):
         """Return the JSON of ``Write.pending`` of the last write that had any."""
         ...
 
-    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
-        """Write batches; False for a claim that is not the newest one. May be tried again."""
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[Reply]:
+        """Write batches, each by itself. May be tried again."""
         ...
 
-    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
-        """Write a part of the model; False if the claim is not the newest one."""
+    async def find_lost(self, claims: Sequence[Claim]) -> list[bool]:
+        """Return whether each claim, or its last acknowledged write, is not known any more."""
+        ...
+
+    async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
+        """Write a part of the model."""
         ...
 
 
@@ -83,8 +100,11 @@ class OneServer:
     def __init__(self, redis: Redis, keys: Keyspace) -> None:
         self._redis = redis
         self._keys = keys
+        self._claim_script = redis.register_script(script("claim"))
         self._script = redis.register_script(script("commit"))
         self._turns = count(1)
+        #: Token and turn of the last write of each partition that was acknowledged.
+        self._acked: dict[int, tuple[int, int]] = {}
 
     async def version(self) -> str:
         return version_in(await self._redis.info("server"))
@@ -128,8 +148,13 @@ class OneServer:
         (found,) = await self.run(("SCAN", cursor, "MATCH", pattern, "COUNT", count))
         return int(found[0]), list(found[1])
 
-    async def claim(self, partition: int) -> int:
-        return int(await self._redis.incr(self._keys.of("owner", partition)))
+    async def claim(self, partition: int) -> Claim:
+        keys = [self._keys.of("owner", partition), self._keys.of("offsets", partition)]
+        token, before, stored = await self._claim_script(keys=keys)
+        offsets = parse_offsets(dict(zip(stored[::2], stored[1::2], strict=True)))
+        if before is not None and not stored:
+            return Claim(partition, int(token), None)
+        return Claim(partition, int(token), offsets, offsets)
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.get([self._keys.of("owner", p) for p in partitions])
@@ -138,30 +163,52 @@ class OneServer:
         (found,) = await self.get([self._keys.of("pending", partition)])
         return found
 
-    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[Reply]:
         """Send all at once; each is atomic by itself."""
-        calls = [self._call(*self._arguments(claim, write)) for claim, write in writes]
+        turns = [next(self._turns) for _ in writes]
+        calls = [
+            self._call(*self._arguments(claim, write, turn))
+            for turn, (claim, write) in zip(turns, writes, strict=True)
+        ]
         try:
             answers = await self.run(*calls)
         except NoScriptError:
             await self._redis.script_load(self._script.script)
             answers = await self.run(*calls)
-        return [bool(answer) for answer in answers]
+        replies = [Reply(answer) for answer in answers]
+        for turn, (claim, _), reply in zip(turns, writes, replies, strict=True):
+            if reply is Reply.DONE:
+                self._acked[claim.partition] = (claim.token, turn)
+        return replies
+
+    async def find_lost(self, claims: Sequence[Claim]) -> list[bool]:
+        acked = [self._last_acked(claim) for claim in claims]
+        found = await self.run(
+            *(("HGET", self._keys.of("offsets", claim.partition), WRITE) for claim in claims)
+        )
+        return [parse_write(text) < last for text, last in zip(found, acked, strict=True)]
+
+    def _last_acked(self, claim: Claim) -> tuple[int, int]:
+        token, turn = self._acked.get(claim.partition, (0, 0))
+        return claim.token, turn if token == claim.token else 0
 
     def _call(self, keys: Sequence[str], args: Sequence[bytes | str | int | float]) -> Command:
         return "EVALSHA", self._script.sha, len(keys), *keys, *args
 
     def _arguments(
-        self, claim: Claim, write: Write
+        self, claim: Claim, write: Write, turn: int
     ) -> tuple[list[str], list[bytes | str | int | float]]:
         of = self._keys.of
-        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "turn")]
+        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "offsets")]
         args: list[bytes | str | int | float] = [
             claim.token,
-            next(self._turns),
+            turn,
+            self._last_acked(claim)[1],
+            len(write.offsets),
             len(write.labelled),
             len(write.unlabelled),
         ]
+        args += [each for pair in write.offsets.items() for each in pair]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
@@ -175,11 +222,26 @@ class OneServer:
             args += [orjson.dumps(write.pending), 0]
         return keys, args
 
-    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
+    async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
         of, partition = self._keys.of, claim.partition
-        keys = [of(kind, partition) for kind in ("owner", "labelled", "turn", "model")]
-        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, blob, 0]
-        return bool(await self._script(keys=keys, args=args))
+        keys = [of(kind, partition) for kind in ("owner", "labelled", "offsets", "model")]
+        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, 0, 0, blob, 0]
+        return Reply(await self._script(keys=keys, args=args))
+
+
+#: The field of the offsets' hash that is no topic: token and turn of the last write.
+WRITE: Final = b":write"
+
+
+def parse_write(text: bytes | None) -> tuple[int, int]:
+    """Parse token and turn of a write; those of none are less than those of any."""
+    token, _, turn = (text or b"0 -1").partition(b" ")
+    return int(token), int(turn)
+
+
+def parse_offsets(stored: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Parse the offsets in a partition's hash, by topic."""
+    return {topic.decode(): int(at) for topic, at in stored.items() if topic != WRITE}
 
 
 def pack_with_hiredis(redis: Redis) -> Redis:

@@ -9,7 +9,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
-``persona-turn:<partition>``     its last write's number: older ones may still be on their way
+``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
@@ -19,11 +19,16 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-changes``              channel: a copy of each published change
 ===============================  ===============================================================
 
-On a Redis Cluster the owner's and the pending key are one hash, and there are fences beside them:
-``redis_cluster`` says why.
+On a Redis Cluster the owner's and the pending key are one hash, each master has a copy of the
+offsets, and there are fences beside them: ``redis_cluster`` says why.
 
 A worker *claims* a partition before it reads it; every write is conditional on the claim, so a
 worker that lost its partition and wakes up late is refused (``FencedError``) and changes nothing.
+**Position and effect cannot part.** A write stores, with the effects of a batch, the offsets from
+which on reading goes on. Each write also names the last one that was acknowledged: a server that
+does not know it has lost it (an older file was put back, a replica that lagged was promoted), and
+refuses (``RolledBackError``). Then, and after every claim, reading goes on where the tables are.
+
 ``RedisTables``, on one server or on a Cluster, and ``MemoryTables`` pass the same contract suite.
 """
 
@@ -42,10 +47,18 @@ HISTORY: Final = 2_160
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition and the token under which its owner writes."""
+    """A partition and the token under which its owner writes.
+
+    ``offsets`` are, by topic, where reading goes on: all that comes before has its effects in the
+    tables. Of a topic that is missing nothing has; None stands for a partition that was written
+    without offsets, by an earlier version. ``newest`` are the greatest offsets that a server of a
+    Cluster knows: where they differ from ``offsets``, a part of the Cluster has come back older.
+    """
 
     partition: int
     token: int
+    offsets: Mapping[str, int] | None = field(default_factory=dict, compare=False)
+    newest: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -53,7 +66,8 @@ class Write:
     """What one batch changes: customers' values (None: delete), and which of them are labelled.
 
     ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
-    the customers whose last change this batch is about to publish.
+    the customers whose last change this batch is about to publish; ``offsets`` are those of all
+    topics that the partition is read from, once the batch is done (none: they stay).
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -62,6 +76,7 @@ class Write:
     labelled: set[str] = field(default_factory=set)
     unlabelled: set[str] = field(default_factory=set)
     pending: list[str] = field(default_factory=list)
+    offsets: dict[str, int] = field(default_factory=dict)
     marker_ms: int = 1
 
 
@@ -93,14 +108,26 @@ class Tables(Protocol):
         ...
 
     async def commit(self, claim: Claim, write: Write) -> None:
-        """Write all of a batch, or raise ``FencedError`` and change nothing.
+        """Write all of a batch, or raise and change nothing.
 
         On a Cluster "nothing" is nothing that the partition's next owner has not written as well.
+
+        Raises:
+            FencedError: another worker owns the partition now.
+            RolledBackError: the last write that was acknowledged under this claim is lost.
         """
         ...
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        """Write each as ``commit`` does, by itself; return the partitions that were refused."""
+        """Write each as ``commit`` does, by itself; return the partitions of other workers.
+
+        Raises:
+            RolledBackError: of one of them, the last write that was acknowledged is lost.
+        """
+        ...
+
+    async def find_rolled_back(self, claims: Sequence[Claim]) -> set[int]:
+        """Return the partitions of which the last write, or the claim itself, is lost."""
         ...
 
     async def load_public(self, customer: str) -> bytes | None:
