@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -131,6 +132,13 @@ class BatchApp(faust.App):
             "%s/%d: %d events were dropped by retention before they were read; going on at %d",
             tp.topic, tp.partition, number, first,
         )  # fmt: skip
+
+    def find_starts(
+        self,
+        committed: Mapping[TP, int | None],  # noqa: ARG002 - for those that override it
+    ) -> Mapping[TP, int]:
+        """Find the partitions to read from before the group's commits; to be overridden."""
+        return {}
 
     def rebalance(self) -> AbstractContextManager[None]:
         """What holds while partitions are being assigned; to be overridden."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -36,27 +35,20 @@ logger = logging.getLogger(__name__)
 FETCH_WAIT_MS: Final = 100
 
 
-class Batch(list[ConsumerRecord]):
-    """The records of one fetch, of each partition in the order of its offsets: a message's value.
-
-    ``ends`` are the partitions' last offsets.
-    """
-
-    def __init__(self, records: Mapping[TP, list[ConsumerRecord]]) -> None:
-        super().__init__(chain.from_iterable(records.values()))
-        self.ends = {tp: own[-1].offset for tp, own in records.items()}
-
-
 class Fetched(dict[TP, list[ConsumerRecord]]):
     """The records of one fetch by partition, and the ``positions`` that are read next.
 
-    ``generation`` is that of the consumer group in which it was fetched.
+    ``generation`` is that of the consumer group in which it was fetched, ``seeks`` is how often
+    reading had been sought back until then.
     """
 
-    def __init__(self, records: RecordMap, positions: Mapping[TP, int], generation: int) -> None:
+    def __init__(
+        self, records: RecordMap, positions: Mapping[TP, int], generation: int, seeks: int
+    ) -> None:
         super().__init__((ensure_TP(tp), batch) for tp, batch in records.items())
         self.positions = positions
         self.generation = generation
+        self.seeks = seeks
 
 
 class FetchGate:
@@ -104,6 +96,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     _answered: float
     _gate: FetchGate
+    _seeks = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,6 +118,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Connect, and fetch nothing until records are asked for."""
         await super().on_start()
         self._gate = FetchGate(self._ensure_consumer()._fetcher)  # noqa: SLF001
+
+    async def seek_back(self, positions: Mapping[TP, int], seeks: int) -> None:
+        """Read partitions from earlier positions on; what is fetched from now on has ``seeks``."""
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        for tp, position in positions.items():
+            if tp in assigned:
+                consumer.seek(TopicPartition(*tp), position)
+        self._seeks = seeks
 
     async def check_group(self) -> None:
         """Raise the error, if any, between this worker and its group since the last call."""
@@ -188,7 +190,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             for tp, batch in records.items():
                 consumer.seek(tp, batch[0].offset)
             return {}
-        return Fetched(records, _read_positions(consumer), self.app.consumer_generation_id)
+        generation = self.app.consumer_generation_id
+        return Fetched(records, _read_positions(consumer), generation, self._seeks)
 
     async def _seek_to_log_start(
         self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]

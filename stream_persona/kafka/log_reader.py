@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -43,6 +44,14 @@ class EventLog(Protocol):
         """
         ...
 
+    async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
+        """Find the customers of the messages in a partition's ranges, by topic.
+
+        Raises:
+            UnavailableError: the broker did not give them.
+        """
+        ...
+
 
 class KafkaEventLog:
     """Reads the partitions once again, from the deletions' times up to what was applied."""
@@ -65,6 +74,34 @@ class KafkaEventLog:
                         delivery = self._deliver(record, wanted)
                         if delivery is not None:
                             found[delivery.event.customer_id].append(delivery)
+        except KafkaError as error:
+            message = f"the broker did not give older events again: {error}"
+            raise UnavailableError(message) from error
+        return found
+
+    async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
+        """One pass over the ranges, as far as the logs still hold them."""
+        found, settings = set[str](), self._settings
+        wanted = {
+            TopicPartition(topic, partition): offsets
+            for topic, offsets in ranges.items()
+            if topic in {*settings.input_topics, settings.topic_reroutes}
+        }
+        try:
+            async with RangeReader(
+                settings.brokers, patience=settings.retry_seconds, skip_expired=True
+            ) as reader:
+                held = await reader.bounds(wanted)
+                reader.begin(
+                    {
+                        tp: range(
+                            max(offsets.start, held[tp].start), min(offsets.stop, held[tp].stop)
+                        )
+                        for tp, offsets in wanted.items()
+                    }
+                )
+                async for batch in reader.read():
+                    found.update(filter(None, (_find_customer(raw.value) for raw in batch)))
         except KafkaError as error:
             message = f"the broker did not give older events again: {error}"
             raise UnavailableError(message) from error
@@ -111,3 +148,13 @@ class KafkaEventLog:
             delivery.source, 0
         )
         return delivery if applied else None
+
+
+def _find_customer(value: bytes | None) -> str | None:
+    """The customer of a message, if it names one; whether it can be read is not looked at."""
+    try:
+        content = orjson.loads(value or b"null")
+    except orjson.JSONDecodeError:
+        return None
+    customer = content.get("customer_id") if isinstance(content, dict) else None
+    return customer if isinstance(customer, str) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+from aiokafka.structs import RecordMetadata
 
 from stream_persona.errors import UnavailableError
 
@@ -127,3 +128,16 @@ def pack_batches(
     for batch in packed:
         batch.close()
     return packed
+
+
+def find_end(batches: Sequence[BatchBuilder], results: Sequence[object]) -> int:
+    """Find the offset behind the last of some batches that were sent to one partition, in order.
+
+    A broker that recognises a batch as sent before may not say where it is; 0 if none was found.
+    """
+    ends = [
+        result.offset + batch.record_count()
+        for batch, result in zip(batches, results, strict=True)
+        if isinstance(result, RecordMetadata) and result.offset >= 0
+    ]
+    return max(ends, default=0)

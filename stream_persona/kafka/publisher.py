@@ -25,10 +25,12 @@ from stream_persona.kafka.producer import (
     Epochs,
     begin_transaction_at,
     epoch_of,
+    find_end,
     pack_batches,
     send_all,
     with_epochs,
 )
+from stream_persona.kafka.published import Published, load_published
 from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
@@ -88,11 +90,21 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         """Publish changes of an owned partition.
+
+        Returns the offset where they end: no smaller one is given to later changes. It is 0 where
+        that is not known, also where there are no changes.
 
         Raises:
             FencedError: another worker owns the partition now.
+        """
+        ...
+
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        """Read what has been published of a partition's changes from an offset on.
+
+        With None, only where they end.
         """
         ...
 
@@ -168,23 +180,28 @@ class KafkaPublisher:
             self._epochs.begin(at, epoch)
             self._fenced.add(partition)
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         """Publish changes, in order."""
         if not changes:
-            return
+            return 0
         topic, keyed = self._settings.topic_changes, [(name.encode(), v) for name, v in changes]
         async with self._sending[partition]:
             if partition not in self._fenced:
                 raise FencedError(partition)
+            batches = pack_batches(self._changes, keyed)
             try:
                 ends = await send_all(
-                    self._changes.send_batch(batch, topic, partition=partition)
-                    for batch in pack_batches(self._changes, keyed)
+                    self._changes.send_batch(batch, topic, partition=partition) for batch in batches
                 )
             except ProducerFenced as error:
                 raise FencedError(partition) from error
         if any(isinstance(end, KafkaError) for end in ends):
             raise UnavailableError(f"changes are larger than max.message.bytes of {topic}")
+        return find_end(batches, ends)
+
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        """Read what has been published, outside of any group."""
+        return await load_published(self._settings, partition, start)
 
     async def release(self, partitions: Collection[int]) -> None:
         """Send nothing more to these partitions."""

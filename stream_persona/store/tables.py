@@ -76,8 +76,8 @@ class Write:
     labelled: set[str] = field(default_factory=set)
     unlabelled: set[str] = field(default_factory=set)
     pending: list[str] = field(default_factory=list)
-    offsets: dict[str, int] = field(default_factory=dict)
     marker_ms: int = 1
+    offsets: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, cast
 
 import faust
@@ -12,6 +15,8 @@ from faust.types import TP, EventT, StreamT
 from mode import Service
 
 from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.errors import RolledBackError
+from stream_persona.kafka.batch import Batch
 from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
@@ -38,6 +43,7 @@ class PersonaApp(BatchApp):
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
         self._metrics = metrics = Metrics()
+        self._reading_again = asyncio.Lock()
         self._tables = RedisTables.connect(
             self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
         )
@@ -71,9 +77,50 @@ class PersonaApp(BatchApp):
     async def process(self, batch: EventT[Any]) -> None:
         """Process a batch; it is written and acknowledged while the next one is processed.
 
-        An error of that ends the app, too.
+        An error of that ends the app, too; but where Redis has come back older, it is read again.
         """
-        self.add_future(await self.worker.process_batch(batch.value, batch.ack))
+        consumer, records = cast("Consumer", self.consumer), cast("Batch", batch.value)
+        if not consumer.is_current(records):
+            consumer.drop(batch.message)
+            return
+        async with self.reading_again_if_older():
+            self.add_future(self._finish(await self.worker.process_batch(records, batch.ack)))
+
+    async def _finish(self, writing: asyncio.Task[None]) -> None:
+        async with self.reading_again_if_older():
+            await writing
+
+    @asynccontextmanager
+    async def reading_again_if_older(self) -> AsyncIterator[None]:
+        """Where Redis turns out to be older than what was written: claim and read again."""
+        try:
+            yield
+        except RolledBackError as error:
+            logger.warning("%s; reading again what it lacks", error)
+            await self._read_again()
+
+    async def _read_again(self) -> None:
+        consumer = cast("Consumer", self.consumer)
+        with self.rebalance():
+            async with self._reading_again:
+                if not self.worker.is_closed_by_rollback:
+                    return  # another batch that failed has been here
+                consumer.drop_fetched()
+                await self.worker.reclaim()
+                assigned = dict.fromkeys(consumer.assignment(), sys.maxsize)
+                await consumer.read_again(self.worker.find_starts(assigned))
+
+    def find_starts(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        """Find the partitions whose effects in Redis end before what the group has committed."""
+        starts = self.worker.find_starts(committed)
+        behind = sum((committed[tp] or 0) - offset for tp, offset in starts.items())
+        if behind:
+            self._metrics.reread.inc(behind)
+            logger.warning(
+                "Redis is older than what the group has committed: up to %d events of %d "
+                "partitions are read again", behind, len(starts),
+            )  # fmt: skip
+        return starts
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
@@ -118,7 +165,8 @@ def _add_tasks(app: PersonaApp) -> None:
     async def follow_model() -> None:
         while not app.should_stop:
             await Service.sleep(app, settings.model_interval)
-            await app.worker.refresh()
+            async with app.reading_again_if_older():
+                await app.worker.refresh()
 
     @app.task
     async def challenge() -> None:
@@ -135,6 +183,8 @@ def _add_tasks(app: PersonaApp) -> None:
     @app.task
     async def sweep() -> None:
         while settings.sweep_rate and not app.should_stop:
-            scored = await app.worker.sweep()
+            scored = 0
+            async with app.reading_again_if_older():
+                scored = await app.worker.sweep()
             rest = max(app.worker.sweep_pause, 0.001)
             await Service.sleep(app, rest if scored else settings.model_interval)

@@ -52,6 +52,16 @@ class Metrics:
         self.fenced = Counter(
             "fenced", "Writes refused: another worker owns the partition", **prefix
         )
+        self.rollbacks = Counter(
+            "rollbacks", "Times that Redis came back older and was read into again", **prefix
+        )
+        self.adopted = Counter(
+            "adopted_changes", "Published changes that Redis had lost, taken over from the topic",
+            **prefix,
+        )  # fmt: skip
+        self.reread = Counter(
+            "reread_events", "Offsets read again because Redis was older than the commits", **prefix
+        )
         self.batch_seconds = Histogram(
             "batch_seconds", "One batch, from fetch to ack", buckets=_SECONDS, **prefix
         )

@@ -48,7 +48,7 @@ async def look(
                 name = key.removeprefix(prefix)
                 if name.startswith("persona-labelled:"):
                     seen[name] = set(await client.smembers(key))
-                elif not name.startswith(("persona-owner:", "persona-fence:")):
+                elif not name.startswith(("persona-owner:", "persona-fence:", "persona-offsets:")):
                     seen[name] = await client.get(key)
             return seen
 

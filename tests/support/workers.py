@@ -9,6 +9,7 @@ from stream_persona.domain import events
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.published import Published
 from stream_persona.kafka.publisher import Message, StillOwns
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
@@ -46,10 +47,20 @@ class RecordingPublisher:
             raise FencedError(partition)
         await self.publish_changes(partition, changes)
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         topic = Settings.model_fields["topic_changes"].default
         sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
         await self.publish(sent)
+        return len(self._changes(partition))
+
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        sent = self._changes(partition)
+        since = sent[len(sent) if start is None else start :]
+        return Published({(m.key or b"").decode(): m.value for m in since}, len(sent))
+
+    def _changes(self, partition: int) -> list[Message]:
+        topic = Settings.model_fields["topic_changes"].default
+        return [m for m in self.sent if (m.topic, m.partition) == (topic, partition)]
 
     async def release(self, partitions: Collection[int]) -> None:
         """No other worker publishes here."""
@@ -71,6 +82,14 @@ class InMemoryLog:
             if late and delivery.offset < late.positions.get(delivery.source, 0):
                 found[delivery.event.customer_id].append(delivery)
         return found
+
+    async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
+        topics = worker_settings().input_topics
+        return {
+            delivery.event.customer_id
+            for delivery in self.deliveries
+            if delivery.offset in ranges.get(topics[delivery.kind], range(0))
+        }
 
 
 class CrashingTables(MemoryTables):
