@@ -6,10 +6,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from aiokafka import ConsumerRecord
-from faust.types import TP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from faust.types import TP
 
 
 class Batch(list[ConsumerRecord]):

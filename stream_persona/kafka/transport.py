@@ -176,13 +176,11 @@ class Consumer(driver.Consumer):
             )
             # Faust looks for duplicates and gaps between messages; between batches there are none.
             self._read_offset[tp] = None
+        batch = Batch(fetched, fetched.positions, fetched.seeks)
         message = self._to_message(tp, records[-1])
-        message.key, message.value = None, cast("Any", self._batch(fetched))
+        message.key, message.value = None, cast("Any", batch)
         self._delivered = message
         return tp, message
-
-    def _batch(self, fetched: Fetched) -> Batch:
-        return Batch(fetched, fetched.positions, fetched.seeks)
 
     async def _may_fetch(self, seconds: float) -> bool:
         """Whether a batch is asked for and has room; waits for that up to ``seconds``."""

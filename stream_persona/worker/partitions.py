@@ -68,12 +68,17 @@ class OwnedPartition:
             shards.update_sums(self.shard.sums, self.labelled, model_updates)
             self.moved = self.unsaved = True
 
-    def advance(self, offsets: Mapping[str, int]) -> None:
-        """Note that a batch was processed, after which reading goes on at these offsets."""
+    def advance(self, offsets: Mapping[str, int], repartitioned: Collection[str]) -> None:
+        """Note that a batch was processed, after which reading goes on at these offsets.
+
+        Topics that were ``repartitioned`` are left out: their events are forwarded, which has no
+        effect here, and their partitions are of no customer.
+        """
         known = self.offsets = self.offsets or {}
         for topic, offset in offsets.items():
-            known[topic] = max(offset, known.get(topic, 0))
-        self.has_moved = True
+            if topic not in repartitioned:
+                known[topic] = max(offset, known.get(topic, 0))
+                self.has_moved = True
 
     def take_offsets(self) -> dict[str, int]:
         """Return the offsets to store with the next write."""
@@ -147,8 +152,12 @@ class OwnedPartitions:
         """Wait until no rebalance is under way."""
         await self._is_settled.wait()
 
-    async def of(self, partitions: Iterable[int]) -> dict[int, OwnedPartition]:
+    async def of(
+        self, partitions: Collection[int], others: Iterable[int] = ()
+    ) -> dict[int, OwnedPartition]:
         """Return what is held of each partition; wait for an assignment that is under way.
+
+        Of ``others``, those are returned that are held.
 
         What was read under a claim may be written under that claim alone: by the time of the next
         claim, another worker may have written.
@@ -157,11 +166,11 @@ class OwnedPartitions:
             FencedError: one of them is not held.
         """
         async with self._assigning:
-            found = {partition: self.held.get(partition) for partition in partitions}
-        for partition, owned in found.items():
-            if owned is None:
-                raise FencedError(partition)
-        return {partition: owned for partition, owned in found.items() if owned is not None}
+            for partition in partitions:
+                if partition not in self.held:
+                    raise FencedError(partition)
+            wanted = {*partitions, *others}
+            return {p: owned for p, owned in self.held.items() if p in wanted}
 
     async def _claim(self, partition: int) -> OwnedPartition:
         """Take the partition over, and fold its shard of the model."""
@@ -172,22 +181,6 @@ class OwnedPartitions:
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return OwnedPartition(taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets)
-
-    def advance(
-        self, offsets: Mapping[int, Mapping[str, int]], repartitioned: Collection[str]
-    ) -> dict[int, OwnedPartition]:
-        """Note where reading goes on after a batch; return the partitions that it is of.
-
-        Topics that were ``repartitioned`` are left out: their events are forwarded, which has no
-        effect here, and their partitions are of no customer.
-        """
-        moved = {}
-        for partition, own in offsets.items():
-            read_here = {topic: at for topic, at in own.items() if topic not in repartitioned}
-            if read_here and partition in self.held:
-                moved[partition] = self.held[partition]
-                moved[partition].advance(read_here)
-        return moved
 
     def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:
         """Find the topics' partitions whose effects end before what the group has committed."""

@@ -145,7 +145,8 @@ class Worker:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.wait_until_assigned()
         routed = self._router.route(batch)
-        owned = await self.partitions.of(routed.homes.values())
+        offsets = next_offsets(batch)
+        owned = await self.partitions.of(routed.homes.values(), offsets)
         await self._publisher.publish([*routed.letters, *routed.reroutes])
 
         def done() -> None:
@@ -159,7 +160,9 @@ class Worker:
                 raise self._writer.failure or RolledBackError(next(iter(owned), 0))
             outcome = await self._compute_outcome(routed, owned)
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
-            owned |= self.partitions.advance(next_offsets(batch), self._router.repartitioned)
+            for home, own in offsets.items():
+                if home in owned:
+                    owned[home].advance(own, self._router.repartitioned)
             return await self._write(outcome, routed.homes, owned, done)
 
     async def _compute_outcome(
@@ -319,5 +322,6 @@ class Worker:
         await self._writer.drain()
         most = max(1, self._settings.cached_customers // max(1, len(self.partitions.held)))
         for home, share in shares.items():
-            owned[home].cache.keep(share.records, most)
+            if share.records:
+                owned[home].cache.keep(share.records, most)
         return self._writer.start(ProcessedBatch(shares, owned), done)

@@ -147,8 +147,8 @@ def test_what_ours_overrides_is_still_there_to_be_overridden(ours: type) -> None
     new = {
         ConsumerThread: {"_connections", "_seek_to_log_start"},
         OurConsumer: {
-            "_deliver", "_is_current", "_is_wanted", "_may_fetch", "_position", "_settle",
-            "_watch_brokers", "_watch_group",
+            "_deliver", "_is_current", "_is_wanted", "_may_fetch", "_position", "_read_from",
+            "_settle", "_watch_brokers", "_watch_group",
         },
         Epochs: set(),
     }[ours]  # fmt: skip
