@@ -133,11 +133,14 @@ class BatchApp(faust.App):
             tp.topic, tp.partition, number, first,
         )  # fmt: skip
 
-    def find_starts(
+    async def find_starts(
         self,
         committed: Mapping[TP, int | None],  # noqa: ARG002 - for those that override it
     ) -> Mapping[TP, int]:
-        """Find the partitions to read from before the group's commits; to be overridden."""
+        """Find the partitions to read from before the group's commits; to be overridden.
+
+        Faust may ask before it has signalled the assignment.
+        """
         return {}
 
     def rebalance(self) -> AbstractContextManager[None]:

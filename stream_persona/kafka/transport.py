@@ -260,7 +260,8 @@ class Consumer(driver.Consumer):
         """Seek to the group's commits, or to where the effects end if that is earlier."""
         await super().perform_seek()
         app = cast("BatchApp", self.app)
-        starts = app.find_starts({tp: self._committed_offset.get(tp) for tp in self.assignment()})
+        committed = {tp: self._committed_offset.get(tp) for tp in self.assignment()}
+        starts = await app.find_starts(committed)
         if starts:
             await self._read_from(starts)
 

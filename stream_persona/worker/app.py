@@ -110,8 +110,9 @@ class PersonaApp(BatchApp):
                 assigned = dict.fromkeys(consumer.assignment(), sys.maxsize)
                 await consumer.read_again(self.worker.find_starts(assigned))
 
-    def find_starts(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
+    async def find_starts(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
         """Find the partitions whose effects in Redis end before what the group has committed."""
+        await self.worker.partitions.wait_until_assigned()
         starts = self.worker.find_starts(committed)
         behind = sum((committed[tp] or 0) - offset for tp, offset in starts.items())
         if behind:

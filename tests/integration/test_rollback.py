@@ -2,7 +2,8 @@
 
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, Item, Purchase
 from stream_persona.settings import Settings
+from tests.chaos.judge import describe_difference
 from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, NOW
 from tests.support.older_redis import Snapshot
 from tests.support.redis_cluster import RedisCluster, port_of
@@ -46,10 +48,27 @@ async def is_as_the_oracle(shop: Shop) -> None:
         if not record.is_marker
     }
 
-    async def folded() -> bool:
-        return await shop.folded() == expected
+    found: dict[str, bytes] = {}
 
-    await eventually(folded, 60, "the records are not those of the oracle")
+    async def folded() -> bool:
+        found.clear()
+        found.update(await shop.folded())
+        return found == expected
+
+    def difference() -> str:
+        wrong = [name for name in CUSTOMERS if found.get(name) != expected.get(name)]
+        mark = shop.taxonomy.fingerprint
+        stored = {
+            name: record_codec.decode_records([found[name]], mark)[0]
+            for name in wrong
+            if name in found
+        }
+        return f"{len(wrong)} records are not those of the oracle: " + "; ".join(
+            f"{name}: {describe_difference(stored[name], records[name]) if name in stored and name in records else 'only one has it'}"
+            for name in wrong[:5]
+        )
+
+    await eventually(folded, 30, difference)
     await shop.at_rest()
 
     async def model_agrees() -> bool:
@@ -57,32 +76,37 @@ async def is_as_the_oracle(shop: Shop) -> None:
 
     await eventually(model_agrees, 20, "the published model is not the fold of the records")
 
+    wrong: list[str] = []
+
     async def published() -> bool:
-        last = await last_changes(shop)
-        return {name: await shop.public(name) for name in CUSTOMERS} == last
+        wrong[:] = [line async for line in differing_changes(shop)]
+        return not wrong
 
-    await eventually(published, 20, "a public record is not the last published change")
+    await eventually(published, 20, lambda: "\n".join(wrong[:5]))
 
 
-async def last_changes(shop: Shop) -> dict[str, object]:
-    """Read what the last change of each customer says that its public record is."""
-    found: dict[str, object] = dict.fromkeys(CUSTOMERS)
+async def differing_changes(shop: Shop) -> AsyncIterator[str]:
+    """Describe public records that are not the last published change, and revisions that lack."""
+    last: dict[str, dict[str, Any] | None] = dict.fromkeys(CUSTOMERS)
     for raw in await shop.read(shop.settings.topic_changes):
         name = (raw.key or b"").decode()
-        if raw.value is None:
-            found[name] = None
+        change = None if raw.value is None else orjson.loads(raw.value)
+        before, last[name] = last[name], change
+        if change and change["revision"] > (before["revision"] if before else 0) + 1:
+            yield f"{name}: {change['revision']} follows {before and before['revision']}"
+    for name, change in last.items():
+        public = await shop.public(name)
+        if change is None or public is None:
+            if change is not public:
+                yield f"{name}: {public} is stored, {change} was published"
             continue
-        change = orjson.loads(raw.value)
-        before = found[name]
-        public = await shop.public(name) or {}
-        assert isinstance(before, dict | None)
-        if before is not None:
-            assert change["revision"] <= before["revision"] + 1, "a revision is missing"
-        found[name] = public | change["current"] | {
+        expected = change["current"] | {
             "revision": change["revision"], "why": change["why"],
             "updated_at": change["published_at"], "model_version": change["model_version"],
         }  # fmt: skip
-    return found
+        stored = {field: public[field] for field in expected}
+        if stored != expected:
+            yield f"{name}: {stored} is stored, {expected} was published"
 
 
 def servers_of(settings: Settings, request: pytest.FixtureRequest, part: str) -> list[str]:
