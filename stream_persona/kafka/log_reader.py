@@ -8,19 +8,21 @@ reaches back as far as the topics' retention: what a log no longer holds is forg
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.domain.events import decode_for_taxonomy
+from stream_persona.domain.events import DELETION, decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -41,6 +43,14 @@ class EventLog(Protocol):
 
         Raises:
             UnavailableError: the broker did not give it.
+        """
+        ...
+
+    async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
+        """Load the deletions of a partition's customers from offsets on, by topic.
+
+        Raises:
+            UnavailableError: the broker did not give them.
         """
         ...
 
@@ -79,14 +89,34 @@ class KafkaEventLog:
             raise UnavailableError(message) from error
         return found
 
+    async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
+        """One pass over the topics that may hold deletions, up to their ends."""
+        settings = self._settings
+        topics = [settings.topic_deletions, settings.topic_reroutes]
+        ranges = {topic: range(starts.get(topic, 0), sys.maxsize) for topic in topics}
+        router = MessageRouter(settings, self._taxonomy)
+        return [
+            delivery
+            async for batch in self._read_ranges(partition, ranges)
+            for delivery in router.route(batch).deliveries
+            if delivery.kind == DELETION
+        ]
+
     async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
         """One pass over the ranges, as far as the logs still hold them."""
-        found, settings = set[str](), self._settings
-        wanted = {
-            TopicPartition(topic, partition): offsets
-            for topic, offsets in ranges.items()
-            if topic in {*settings.input_topics, settings.topic_reroutes}
-        }
+        known = {*self._settings.input_topics, self._settings.topic_reroutes}
+        wanted = {topic: offsets for topic, offsets in ranges.items() if topic in known}
+        found = set[str]()
+        async for batch in self._read_ranges(partition, wanted):
+            found.update(filter(None, (_find_customer(raw.value) for raw in batch)))
+        return found
+
+    async def _read_ranges(
+        self, partition: int, ranges: Mapping[str, range]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """Yield what the logs still hold of ranges of a partition, by topic."""
+        settings = self._settings
+        wanted = {TopicPartition(topic, partition): own for topic, own in ranges.items()}
         try:
             async with RangeReader(
                 settings.brokers, patience=settings.retry_seconds, skip_expired=True
@@ -94,18 +124,15 @@ class KafkaEventLog:
                 held = await reader.bounds(wanted)
                 reader.begin(
                     {
-                        tp: range(
-                            max(offsets.start, held[tp].start), min(offsets.stop, held[tp].stop)
-                        )
-                        for tp, offsets in wanted.items()
+                        tp: range(max(own.start, held[tp].start), min(own.stop, held[tp].stop))
+                        for tp, own in wanted.items()
                     }
                 )
                 async for batch in reader.read():
-                    found.update(filter(None, (_find_customer(raw.value) for raw in batch)))
+                    yield batch
         except KafkaError as error:
             message = f"the broker did not give older events again: {error}"
             raise UnavailableError(message) from error
-        return found
 
     async def _find_ranges(
         self, reader: RangeReader, wanted: Mapping[str, LateDeletion]

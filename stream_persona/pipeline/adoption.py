@@ -58,19 +58,29 @@ def adopt_change(customer_id: str, record: Record | None, value: bytes) -> Recor
     What no change says stays as it was, or begins with the change.
     """
     before = record or Record()
+    published = _read_change(customer_id, before, value)
+    last = before.published
+    if published is None or (last is not None and last.revision >= published.revision):
+        return None
+    return with_change(before, published)
+
+
+def is_of_same_life(customer_id: str, record: Record, value: bytes) -> bool:
+    """Whether a change was published since the record's last deletion, and before any later one."""
+    return _read_change(customer_id, record, value) is not None
+
+
+def _read_change(customer_id: str, record: Record, value: bytes) -> PublishedChange | None:
+    """Read a change, if its id is that of one since the record's last deletion."""
     try:
         change = _decoder.decode(value)
     except msgspec.DecodeError:
         return None
-    last = before.published
-    published = _published_change(change, last)
-    if (
-        published is None
-        or (last is not None and last.revision >= change.revision)
-        or change_id(customer_id, before.deleted_at, published) != change.change_id
-    ):
+    published = _published_change(change, record.published)
+    if published is None:
         return None
-    return with_change(before, published)
+    own = change_id(customer_id, record.deleted_at, published)
+    return published if own == change.change_id else None
 
 
 def _published_change(change: _Change, last: PublishedChange | None) -> PublishedChange | None:

@@ -5,8 +5,10 @@ The steps, in their order:
 1. Claim: writes of the last owner are refused from now on.
 2. Fence: changes that it publishes are refused from now on, so the topic's end stands still.
 3. Read what the topic has of changes since the tables' last write. In tables that came back older,
-   records take these over (``pipeline.adoption``). Where only a part of a Cluster did, all that is
-   stored of a customer is written again: his state may be on one master, the rest on another.
+   deletions that they have lost are applied first, so that nobody who was forgotten is seen again,
+   and records take the last changes over (``pipeline.adoption``). Where only a part of a Cluster
+   came back older, all that is stored of a customer is written again: the record may be on one
+   master, and what was derived from it on another.
 4. Publish what the last owner had written and could not publish any more.
 5. Store where reading goes on.
 """
@@ -19,7 +21,10 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.pipeline.adoption import adopt_change
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.pipeline import process
+from stream_persona.pipeline.adoption import adopt_change, is_of_same_life
 from stream_persona.pipeline.messages import encode_copy, encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from stream_persona.pipeline.types import Outcome
@@ -31,7 +36,6 @@ from stream_persona.store.writes import build_write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.published import Published
@@ -130,6 +134,10 @@ class PartitionTaker:
     ) -> int:
         stored = await load(self._tables, names, self._taxonomy.fingerprint)
         adopted = dict(_adopt(names, stored, published))
+        suspects = set(_find_suspects(names, stored, published)) - adopted.keys()
+        if suspects and (forgotten := await self._forget_again(claim, suspects, stored)):
+            stored |= forgotten
+            adopted |= _adopt(sorted(forgotten), stored, published)
         records = {name: stored[name] for name in names if name in stored and name in doubtful}
         write = self._build_write(records | adopted)
         for name in doubtful.intersection(names):
@@ -141,6 +149,23 @@ class PartitionTaker:
         if write.states or write.markers:
             await self._tables.commit(claim, write)
         return len(adopted)
+
+    async def _forget_again(
+        self, claim: Claim, suspects: set[str], stored: Mapping[str, Record]
+    ) -> dict[str, Record]:
+        """Apply the deletions of customers whose tombstones were published; their new records."""
+        deletions = await self._log.load_deletions(claim.partition, claim.offsets or {})
+        own = [each for each in deletions if each.event.customer_id in suspects]
+        late = process.find_late_deletions(own, stored, self._taxonomy)
+        histories = await self._log.read(late) if late else {}
+        tokenizer = Tokenizer(self._taxonomy)
+        outcome = process.apply_events(own, stored, self._taxonomy, tokenizer, histories)
+        if outcome.records:
+            days = self._settings.deletion_marker_days
+            write = build_write(outcome, self._taxonomy, days)
+            write.pending = []
+            await self._tables.commit(claim, write)
+        return outcome.records
 
     def _build_write(self, records: dict[str, Record]) -> Write:
         if not records:
@@ -161,6 +186,19 @@ def _lost_ranges(claim: Claim) -> dict[str, range]:
         return {}
     ranges = {topic: range(claim.offsets.get(topic, 0), end) for topic, end in claim.newest.items()}
     return {topic: offsets for topic, offsets in ranges.items() if offsets}
+
+
+def _find_suspects(
+    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
+) -> Iterator[str]:
+    """Find the customers whose last message on the topic may be of a deletion that is lost."""
+    for name in (each for each in names if each in published):
+        record, value = stored.get(name), published[name]
+        if value is None:
+            if record is None or record.published is not None:
+                yield name
+        elif not is_of_same_life(name, record or Record(), value):
+            yield name
 
 
 def _adopt(

@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from stream_persona.domain import events
-from stream_persona.domain.events import Event
+from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.published import Published
@@ -82,6 +82,10 @@ class InMemoryLog:
             if late and delivery.offset < late.positions.get(delivery.source, 0):
                 found[delivery.event.customer_id].append(delivery)
         return found
+
+    async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
+        start = starts.get(worker_settings().topic_deletions, 0)
+        return [each for each in self.deliveries if each.kind == DELETION and each.offset >= start]
 
     async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
         topics = worker_settings().input_topics
