@@ -101,7 +101,8 @@ class PartitionTaker:
     async def _publish_left_over(self, claim: Claim, published: Published) -> int:
         """Publish the changes that the last owner wrote and could not publish; where they end."""
         pending = await load_unpublished(self._tables, claim.partition, self._taxonomy)
-        missing = [each for each in pending if published.last.get(each[0], b"") != each[1]]
+        last = dict(pending)  # a tombstone goes before the change that follows it
+        missing = [each for each in pending if published.last.get(each[0], b"") != last[each[0]]]
         end = await self._publisher.publish_changes(claim.partition, missing)
         await self._tables.announce([encode_copy(*change) for change in missing])
         return max(end, published.end)
