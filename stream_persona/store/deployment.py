@@ -7,7 +7,6 @@ the taxonomy may change: when no worker is running.
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
@@ -28,7 +27,6 @@ TOPIC_KINDS: Final = (
     "reroutes",
 )  # fmt: skip
 
-_ID: Final = re.compile(r"[0-9a-f]{16}")
 _APART: Final = (
     "another deployment needs a STREAM_PERSONA_PREFIX and a STREAM_PERSONA_GROUP of its own"
 )
@@ -107,11 +105,6 @@ async def load(tables: Tables) -> Deployment | None:
     """
     blob = await tables.load_deployment()
     return None if blob is None else decode(blob)
-
-
-def is_id(text: str) -> bool:
-    """Whether a text is the id of a deployment: others' tools may write metadata, too."""
-    return _ID.fullmatch(text) is not None
 
 
 def find_differences(
