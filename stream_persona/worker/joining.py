@@ -21,6 +21,8 @@ from stream_persona.store.redis import RedisTables
 from stream_persona.worker import startup
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.group import GroupState
     from stream_persona.settings import Settings
@@ -52,15 +54,26 @@ async def join(settings: Settings, taxonomy: Taxonomy) -> Joined:
         broker, redis = await startup.prepare(settings)
         # The group first: a worker that starts beside this one stores, and commits only then.
         group = await ask(settings, lambda admin: load_group(admin, settings))
-        return Joined(await agree(settings, taxonomy, tables, group), broker, redis)
+
+        async def count() -> int:
+            return await ask(settings, lambda admin: count_members(admin, settings.group))
+
+        deployment = await agree(settings, taxonomy, tables, group, count)
+        return Joined(deployment, broker, redis)
     finally:
         await tables.close()
 
 
 async def agree(
-    settings: Settings, taxonomy: Taxonomy, tables: Tables, group: GroupState
+    settings: Settings,
+    taxonomy: Taxonomy,
+    tables: Tables,
+    group: GroupState,
+    count: Callable[[], Awaitable[int]],
 ) -> Deployment:
     """Return the deployment of these tables and this group; made anew where there is none.
+
+    ``count`` returns how many members the group has by now.
 
     Raises:
         TopologyError: they don't belong together, or this process is set otherwise.
@@ -74,7 +87,7 @@ async def agree(
     _refuse_differences(settings, taxonomy, stored)
     refuse_others(settings, stored, group)
     if find_differences(settings, taxonomy, stored):
-        return await _change_taxonomy(settings, taxonomy, tables, blob)
+        return await _change_taxonomy(settings, taxonomy, tables, blob, count)
     return stored
 
 
@@ -116,7 +129,11 @@ async def _has_older_data(settings: Settings, tables: Tables) -> bool:
 
 
 async def _change_taxonomy(
-    settings: Settings, taxonomy: Taxonomy, tables: Tables, blob: bytes
+    settings: Settings,
+    taxonomy: Taxonomy,
+    tables: Tables,
+    blob: bytes,
+    count: Callable[[], Awaitable[int]],
 ) -> Deployment:
     """Put another taxonomy into the descriptor, if no worker is running with the one before.
 
@@ -125,14 +142,14 @@ async def _change_taxonomy(
     """
     stored, own = deployments.decode(blob), Deployment.of(settings, taxonomy).taxonomy
     changed = msgspec.structs.replace(stored, taxonomy=own)
-    await _refuse_members(settings, stored, own.version)
+    _refuse_members(await count(), settings, stored, own.version)
     if not await tables.replace_deployment(blob, changed.encode()):
         raise TopologyError(
             "another process has changed the taxonomy of the deployment just now: give all of "
             "them the same STREAM_PERSONA_TAXONOMY, and start this one again"
         )
     try:
-        await _refuse_members(settings, stored, own.version)
+        _refuse_members(await count(), settings, stored, own.version)
     except TopologyError:
         await tables.replace_deployment(changed.encode(), blob)
         raise
@@ -140,8 +157,7 @@ async def _change_taxonomy(
     return changed
 
 
-async def _refuse_members(settings: Settings, stored: Deployment, version: str) -> None:
-    members = await ask(settings, lambda admin: count_members(admin, settings.group))
+def _refuse_members(members: int, settings: Settings, stored: Deployment, version: str) -> None:
     if members:
         raise TopologyError(
             f"workers with taxonomy {stored.taxonomy.version} are running ({members} in group "

@@ -1,0 +1,101 @@
+"""Whether the API is set as the workers are; where it is not, it gives no answers.
+
+With another number of partitions it would read a part of the model, with another taxonomy its
+predictions would be of other personas, with other topics nobody would apply its commands. A public
+record is what the workers have said, so lookups go on; so do probes, pages, and the overview, which
+says what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stream_persona.api.problems import problem
+from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.store import deployment as deployments
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.settings import Settings
+    from stream_persona.store.tables import Tables
+
+#: Seconds between two looks at the descriptor.
+INTERVAL: Final = 2.0
+
+_OTHERWISE: Final = "this API is set otherwise than the workers"
+_GATED: Final = ("/v1/", "/api/")
+_LOOKUPS: Final = ("/v1/customers/", "/persona")
+_OVERVIEW: Final = "/v1/overview"
+
+
+class Agreement:
+    """Compares the API's settings and taxonomy with the deployment's, which a worker has made."""
+
+    def __init__(self, settings: Settings, taxonomy: Taxonomy, tables: Tables) -> None:
+        self._settings = settings
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._looked = False
+        #: What makes answers wrong, in a sentence.
+        self.fault: str | None = None
+        #: The same, or what makes figures of the stream wrong: the group's name is used for them.
+        self.finding: str | None = None
+
+    async def refresh(self) -> None:
+        """Compare; where no worker has made a descriptor yet, there is nothing to disagree with.
+
+        Raises:
+            UnavailableError: Redis is away; what was found before holds.
+        """
+        try:
+            stored = await deployments.load(self._tables)
+        except ConfigError as error:
+            self.fault = self.finding = str(error)
+        else:
+            found = stored and deployments.find_differences(self._settings, self._taxonomy, stored)
+            messages = {each.subject: f"{_OTHERWISE}: {each.message}" for each in found or ()}
+            self.finding = next(iter(messages.values()), None)
+            messages.pop("group", None)
+            self.fault = next(iter(messages.values()), None)
+        self._looked = True
+
+    async def find_fault(self) -> str | None:
+        """Return the fault; compare first if that has not been done.
+
+        Raises:
+            UnavailableError: Redis is away, and has been since the start.
+        """
+        if not self._looked:
+            await self.refresh()
+        return self.fault
+
+
+class AgreementMiddleware:
+    """Middleware that answers 503 to what would be answered wrongly."""
+
+    def __init__(self, app: ASGIApp, agreement: Agreement) -> None:
+        self._app = app
+        self._agreement = agreement
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through if its answer would be right."""
+        if scope["type"] == "http" and _is_gated(scope):
+            try:
+                fault = await self._agreement.find_fault()
+            except UnavailableError as error:
+                fault = str(error)
+            if fault is not None:
+                await problem(503, fault, {"Retry-After": "1"})(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _is_gated(scope: Scope) -> bool:
+    """Whether the answer rests on more than what workers have written for lookups."""
+    path: str = scope["path"]
+    if not path.startswith(_GATED) or path == _OVERVIEW:
+        return False
+    start, end = _LOOKUPS
+    return not (scope["method"] == "GET" and path.startswith(start) and path.endswith(end))
