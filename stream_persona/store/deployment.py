@@ -15,6 +15,8 @@ import msgspec
 from stream_persona.errors import TopologyError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
@@ -157,11 +159,14 @@ def _compare_taxonomies(own: TaxonomyIdentity, stored: TaxonomyIdentity) -> list
     return []
 
 
-def refuse_differences(settings: Settings, taxonomy: Taxonomy, stored: Deployment) -> None:
-    """Make sure that a process sees everything as its deployment does.
+def refuse_differences(
+    settings: Settings, taxonomy: Taxonomy, stored: Deployment, ignoring: Collection[Subject] = ()
+) -> None:
+    """Make sure that a process sees everything as its deployment does, but for some subjects.
 
     Raises:
         TopologyError: names the first setting that differs, both values, and what to do.
     """
     for difference in find_differences(settings, taxonomy, stored):
-        raise TopologyError(difference.message)
+        if difference.subject not in ignoring:
+            raise TopologyError(difference.message)

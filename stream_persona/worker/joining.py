@@ -8,7 +8,7 @@ has lost it, or is another one: the group's commits tell which.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from stream_persona.errors import TopologyError
 from stream_persona.kafka.group import count_members, load_group
 from stream_persona.kafka.topics import ask
 from stream_persona.store import deployment as deployments
-from stream_persona.store.deployment import Deployment, find_differences
+from stream_persona.store.deployment import Deployment, find_differences, refuse_differences
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker import startup
 
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.group import GroupState
     from stream_persona.settings import Settings
+    from stream_persona.store.deployment import Subject
     from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
+
+#: What a worker may see otherwise when it starts: whether it can be changed is looked at last.
+_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy",)
 
 
 class Joined(NamedTuple):
@@ -50,7 +54,7 @@ async def join(settings: Settings, taxonomy: Taxonomy) -> Joined:
     try:
         stored = await deployments.load(tables)
         if stored is not None:  # before topics are declared by wrong names
-            _refuse_differences(settings, taxonomy, stored)
+            refuse_differences(settings, taxonomy, stored, _CHANGEABLE)
         broker, redis = await startup.prepare(settings)
         # The group first: a worker that starts beside this one stores, and commits only then.
         group = await ask(settings, lambda admin: load_group(admin, settings))
@@ -84,7 +88,7 @@ async def agree(
             raise TopologyError(describe_loss(settings))
         blob = await tables.create_deployment(Deployment.of(settings, taxonomy).encode())
     stored = deployments.decode(blob)
-    _refuse_differences(settings, taxonomy, stored)
+    refuse_differences(settings, taxonomy, stored, _CHANGEABLE)
     refuse_others(settings, stored, group)
     if find_differences(settings, taxonomy, stored):
         return await _change_taxonomy(settings, taxonomy, tables, blob, count)
@@ -114,13 +118,6 @@ def refuse_others(settings: Settings, own: Deployment, group: GroupState) -> Non
             "give one of them a group and a prefix of its own, then stop all workers and fold "
             "this Redis again from the topics with `stream-persona rebuild`"
         )
-
-
-def _refuse_differences(settings: Settings, taxonomy: Taxonomy, stored: Deployment) -> None:
-    """Refuse what is set otherwise; another taxonomy is another question."""
-    for difference in find_differences(settings, taxonomy, stored):
-        if difference.subject != "taxonomy":
-            raise TopologyError(difference.message)
 
 
 async def _has_older_data(settings: Settings, tables: Tables) -> bool:
