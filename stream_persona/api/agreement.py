@@ -3,7 +3,8 @@
 With another number of partitions it would read a part of the model, with another taxonomy its
 predictions would be of other personas, with other topics nobody would apply its commands. A public
 record is what the workers have said, so lookups go on; so do probes, pages, and the overview, which
-says what is wrong.
+says what is wrong. Where the descriptor itself is gone, Redis has lost the records as well, which
+makes nobody unknown: there are no lookups either.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
+    from stream_persona.store.deployment import Deployment
     from stream_persona.store.tables import Tables
 
 #: Seconds between two looks at the descriptor.
 INTERVAL: Final = 2.0
 
 _OTHERWISE: Final = "this API is set otherwise than the workers"
+_LOST: Final = (
+    "this Redis holds nothing any more of the deployment that it had: set STREAM_PERSONA_REDIS_URL "
+    "and STREAM_PERSONA_PREFIX to what they were, or stop all workers and fold it again from the "
+    "topics with `stream-persona rebuild`"
+)
 _GATED: Final = ("/v1/", "/api/")
 _LOOKUPS: Final = ("/v1/customers/", "/persona")
 _OVERVIEW: Final = "/v1/overview"
@@ -37,11 +44,13 @@ class Agreement:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
-        self._looked = False
+        self._looked = self._found = False
         #: What makes answers wrong, in a sentence.
         self.fault: str | None = None
         #: The same, or what makes figures of the stream wrong: the group's name is used for them.
         self.finding: str | None = None
+        #: Whether there was a deployment, and is none any more.
+        self.lost = False
 
     async def refresh(self) -> None:
         """Compare; where no worker has made a descriptor yet, there is nothing to disagree with.
@@ -54,12 +63,20 @@ class Agreement:
         except ConfigError as error:
             self.fault = self.finding = str(error)
         else:
-            found = stored and deployments.find_differences(self._settings, self._taxonomy, stored)
-            messages = {each.subject: f"{_OTHERWISE}: {each.message}" for each in found or ()}
-            self.finding = next(iter(messages.values()), None)
-            messages.pop("group", None)
-            self.fault = next(iter(messages.values()), None)
+            self.lost = self._found and stored is None
+            self._compare(stored)
         self._looked = True
+
+    def _compare(self, stored: Deployment | None) -> None:
+        if stored is None:
+            self.fault = self.finding = _LOST if self.lost else None
+            return
+        self._found = True
+        found = deployments.find_differences(self._settings, self._taxonomy, stored)
+        messages = {each.subject: f"{_OTHERWISE}: {each.message}" for each in found}
+        self.finding = next(iter(messages.values()), None)
+        messages.pop("group", None)
+        self.fault = next(iter(messages.values()), None)
 
     async def find_fault(self) -> str | None:
         """Return the fault; compare first if that has not been done.
@@ -81,7 +98,7 @@ class AgreementMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through if its answer would be right."""
-        if scope["type"] == "http" and _is_gated(scope):
+        if scope["type"] == "http" and self._is_gated(scope):
             try:
                 fault = await self._agreement.find_fault()
             except UnavailableError as error:
@@ -91,11 +108,11 @@ class AgreementMiddleware:
                 return
         await self._app(scope, receive, send)
 
-
-def _is_gated(scope: Scope) -> bool:
-    """Whether the answer rests on more than what workers have written for lookups."""
-    path: str = scope["path"]
-    if not path.startswith(_GATED) or path == _OVERVIEW:
-        return False
-    start, end = _LOOKUPS
-    return not (scope["method"] == "GET" and path.startswith(start) and path.endswith(end))
+    def _is_gated(self, scope: Scope) -> bool:
+        """Whether the answer rests on more than what workers have written for lookups."""
+        path: str = scope["path"]
+        if not path.startswith(_GATED) or path == _OVERVIEW:
+            return False
+        start, end = _LOOKUPS
+        is_lookup = scope["method"] == "GET" and path.startswith(start) and path.endswith(end)
+        return self._agreement.lost or not is_lookup

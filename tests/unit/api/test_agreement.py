@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from stream_persona.api.agreement import Agreement, AgreementMiddleware
 from stream_persona.errors import UnavailableError
-from tests.support.deployments import CHANGED, SETTINGS, SHOP, SLOWER, descriptor
+from tests.support.deployments import CHANGED, SETTINGS, SHOP, SLOWER, THEIRS, descriptor
 from tests.support.faulty_tables import FaultyTables
 
 GATED = [
@@ -120,6 +120,25 @@ async def test_what_would_be_answered_wrongly_is_503_and_the_sentence(
     assert refused.status_code == 503
     assert refused.json() == {"message": agreement.fault}
     assert "Retry-After" in refused.headers
+
+
+async def test_a_deployment_that_is_gone_makes_nobody_unknown(
+    agreement: Agreement, tables: FaultyTables
+) -> None:
+    lookup = "/v1/customers/c1/persona"
+    tables.deployment = descriptor()
+    async with calling(agreement) as client:
+        await agreement.refresh()
+        assert (await client.get(lookup)).text == "answered"
+        tables.deployment = None
+        await agreement.refresh()
+        for path in (lookup, "/v1/personas"):
+            refused = await client.get(path)
+            assert refused.status_code == 503
+            assert "stream-persona rebuild" in refused.json()["message"]
+        tables.deployment = descriptor(identity=THEIRS)
+        await agreement.refresh()
+        assert (await client.get(lookup)).text == "answered"
 
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
