@@ -16,11 +16,13 @@ from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store import deployment as deployments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
-    from stream_persona.store.deployment import Deployment
+    from stream_persona.store.deployment import Deployment, Difference
     from stream_persona.store.tables import Tables
 
 #: Seconds between two looks at the descriptor.
@@ -73,10 +75,8 @@ class Agreement:
             return
         self._found = True
         found = deployments.find_differences(self._settings, self._taxonomy, stored)
-        messages = {each.subject: f"{_OTHERWISE}: {each.message}" for each in found}
-        self.finding = next(iter(messages.values()), None)
-        messages.pop("group", None)
-        self.fault = next(iter(messages.values()), None)
+        self.finding = _describe(found)
+        self.fault = _describe([each for each in found if each.subject != "group"])
 
     async def find_fault(self) -> str | None:
         """Return the fault; compare first if that has not been done.
@@ -87,6 +87,11 @@ class Agreement:
         if not self._looked:
             await self.refresh()
         return self.fault
+
+
+def _describe(differences: Sequence[Difference]) -> str | None:
+    """Say what the first of them is, if there is any."""
+    return f"{_OTHERWISE}: {differences[0].message}" if differences else None
 
 
 class AgreementMiddleware:

@@ -90,7 +90,8 @@ class DeploymentGuard:
         """
         try:
             group = await load_group(await self._connect(), self._settings)
-        except (KafkaError, OSError, ValueError) as error:
+        except (KafkaError, OSError, ValueError, AttributeError) as error:
+            # The last two are aiokafka's, for a broker that it has just lost.
             logger.debug("the group was not looked at: %r", error)
             await self.close()
             return
