@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Self
 
 from redis.asyncio import Redis
 
+from stream_persona.api.agreement import INTERVAL, Agreement
 from stream_persona.api.changes import ChangeFeed
 from stream_persona.api.customer_log import Tail
+from stream_persona.api.dashboard.background import run_periodically
 from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import ModelReader
@@ -41,6 +43,7 @@ class Dependencies:
     settings: Settings
     taxonomy: Taxonomy
     tables: RedisTables
+    agreement: Agreement
     reader: ModelReader
     ranker: Ranker
     feed: ChangeFeed
@@ -59,12 +62,14 @@ class Dependencies:
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
-        dashboard = DashboardService(settings, taxonomy, tables, reader)
+        agreement = Agreement(settings, taxonomy, tables)
+        dashboard = DashboardService(settings, taxonomy, tables, reader, agreement)
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,
             taxonomy=taxonomy,
             tables=tables,
+            agreement=agreement,
             reader=reader,
             ranker=Ranker(settings, taxonomy, tables, reader),
             feed=ChangeFeed(subscriber, tables.channel, dashboard.receive),
@@ -95,6 +100,7 @@ class Dependencies:
     def _background(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
             "model": self.reader.follow(),
+            "deployment": run_periodically(INTERVAL, "deployment", self.agreement.refresh),
             "changes": self.feed.follow(),
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
@@ -108,6 +114,7 @@ class Dependencies:
             "model": self.reader.ready,
             "changes": self.feed.ready,
             "kafka": self.commands.ready,
+            "deployment": await self._agrees(),
         }
         for name, is_ready in ready.items():
             self.metrics.ready.labels(name).set(is_ready)
@@ -119,6 +126,12 @@ class Dependencies:
         except (UnavailableError, ConfigError):
             return False
         return True
+
+    async def _agrees(self) -> bool:
+        try:
+            return await self.agreement.find_fault() is None
+        except UnavailableError:  # it is Redis then that is missing
+            return True
 
 
 async def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -43,18 +43,19 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     import faust
     from aiokafka.errors import KafkaError
 
-    from stream_persona.worker import startup
     from stream_persona.worker.app import create_app
+    from stream_persona.worker.joining import join
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_DropAfterFatal())
     end_politely()
-    broker, redis = asyncio.run(startup.prepare(settings))
-    logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
+    joined = asyncio.run(join(settings, taxonomy))
+    logger.info("Kafka %s, %s, taxonomy %s", joined.broker, joined.redis, taxonomy.version)
+    logger.info("deployment %s", joined.deployment.id)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = create_app(settings, taxonomy)
+    app = create_app(settings, taxonomy, joined.deployment)
     _collect_seldom()
     process = faust.Worker(app, loop=loop, override_logging=False, quiet=True)
     process.spinner = None

@@ -117,6 +117,8 @@ class BatchApp(faust.App):
     again; one that lingers keeps its partitions from all other workers.
     """
 
+    #: What commits carry as their metadata: whose they are.
+    deployment_id = ""
     #: Seconds for which no broker may answer.
     retry_seconds = 60.0
     #: The clock by which that is measured: seconds that never go back.

@@ -17,6 +17,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher, OffsetResetStrategy
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -112,6 +113,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # brokers keep a fetch for 1.5 s.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        _sign_commits(consumer, self._app.deployment_id)
         return consumer
 
     async def on_start(self) -> None:
@@ -211,6 +213,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 )
             self._app.report_expired(ensure_TP(tp), first[tp], first[tp] - position)
             consumer.seek(tp, first[tp])
+
+
+def _sign_commits(consumer: AIOKafkaConsumer, identity: str) -> None:
+    """Let the consumer's commits carry an id as their metadata, which the driver leaves empty."""
+    commit = consumer.commit
+
+    async def commit_signed(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        await commit({tp: OffsetAndMetadata(at.offset, identity) for tp, at in offsets.items()})
+
+    consumer.commit = commit_signed
 
 
 def _read_from_beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:

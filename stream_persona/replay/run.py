@@ -17,7 +17,7 @@ from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import startup
+from stream_persona.worker.joining import join
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -70,8 +70,8 @@ async def backfill(
         UnavailableError: broker or Redis stayed away.
     """
     files = Files(request.files, request.kind, settings, taxonomy) if request.files else None
-    await startup.prepare(settings)
     await refuse_live_workers(settings)
+    await join(settings, taxonomy)
     async with AsyncExitStack() as stack:
         note = stack.enter_context(_open_dead_letters(request.dead_letters))
         tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)

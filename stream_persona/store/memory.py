@@ -29,6 +29,7 @@ class MemoryTables:
         self.affinities: dict[str, dict[str, float]] = {}
         self._labelled: dict[int, set[str]] = {}
         self._pending: dict[int, list[str]] = {}
+        self.deployment: bytes | None = None
         self._tokens: dict[int, int] = {}
         self._last_token = 0
         #: Token and turn of the last write of each partition, and the offsets that it left.
@@ -56,6 +57,20 @@ class MemoryTables:
             stored = dict(self._offsets.get(partition, {}))
             claims[partition] = Claim(partition, token, stored, stored)
         return claims
+
+    async def create_deployment(self, blob: bytes) -> bytes:
+        if self.deployment is None:
+            self.deployment = blob
+        return self.deployment
+
+    async def load_deployment(self) -> bytes | None:
+        return self.deployment
+
+    async def replace_deployment(self, old: bytes, new: bytes) -> bool:
+        if self.deployment not in {old, new}:
+            return False
+        self.deployment = new
+        return True
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         return {p: self._tokens[p] for p in partitions if p in self._tokens}

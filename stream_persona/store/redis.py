@@ -23,6 +23,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from stream_persona.errors import FencedError, RolledBackError, TopologyError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store.redis_cluster import Cluster
+from stream_persona.store.redis_deployment import DeploymentInRedis
 from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_server import OneServer, Reply, pack_with_hiredis
 from stream_persona.store.tables import HISTORY, Keyspace
@@ -45,7 +46,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables:
+class RedisTables(DeploymentInRedis):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -216,7 +217,7 @@ class RedisTables:
         following, keys = await self._ask(lambda store: store.scan(cursor, pattern, count))
         return following, [key.decode() for key in keys]
 
-    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
+    async def _run(self, *commands: Command) -> list[Any]:
         return await self._ask(lambda store: store.run(*commands)) if commands else []
 
     async def _open_once(self) -> Store:

@@ -12,6 +12,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
+``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
 ``persona-workers``              hash, worker -> its last report (``worker_status``)
@@ -97,6 +98,18 @@ class Tables(Protocol):
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
         """Become the owner of partitions; writes of their owners before are refused from now on."""
+        ...
+
+    async def create_deployment(self, blob: bytes) -> bytes:
+        """Store the deployment's descriptor unless there is one; return the one that is stored."""
+        ...
+
+    async def load_deployment(self) -> bytes | None:
+        """Read the deployment's descriptor."""
+        ...
+
+    async def replace_deployment(self, old: bytes, new: bytes) -> bool:
+        """Put a descriptor in the place of ``old``; False: another one is stored by now."""
         ...
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:

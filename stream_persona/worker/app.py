@@ -18,13 +18,16 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import RolledBackError
 from stream_persona.kafka.batch import Batch
 from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
+from stream_persona.kafka.group import client_id_of
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
+from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker import startup
 from stream_persona.worker.clocks import MACHINE_CLOCKS
+from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
 from stream_persona.worker.metrics import Metrics, serve
 from stream_persona.worker.reporter import REPORT_SECONDS, Reporter
 from stream_persona.worker.worker import Worker
@@ -37,6 +40,8 @@ class PersonaApp(BatchApp):
 
     settings: Settings
     taxonomy: Taxonomy
+    deployment: Deployment
+    guard: DeploymentGuard
     worker: Worker
     reporter: Reporter
 
@@ -47,6 +52,7 @@ class PersonaApp(BatchApp):
         self._tables = RedisTables.connect(
             self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
         )
+        self.guard = DeploymentGuard(self.settings, self.taxonomy, self.deployment, self._tables)
         self._publisher = KafkaPublisher(self.settings)
         await self._publisher.start()
         history = KafkaEventLog(self.settings, self.taxonomy)
@@ -131,14 +137,16 @@ class PersonaApp(BatchApp):
             if self.crash_reason is None:
                 await self.worker.refresh()
                 await self.reporter.retire()
+            await self.guard.close()
             await self._publisher.stop()
             await self._tables.close()
 
 
-def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
+def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -> PersonaApp:
     """The application of one worker process; nothing is connected before it starts."""
-    app = PersonaApp(**faust_options(settings))
-    app.settings, app.taxonomy = settings, taxonomy
+    app = PersonaApp(**faust_options(settings), broker_client_id=client_id_of(deployment.id))
+    app.settings, app.taxonomy, app.deployment = settings, taxonomy, deployment
+    app.deployment_id = deployment.id
     app.retry_seconds = settings.retry_seconds
 
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
@@ -150,9 +158,16 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
+        await app.guard.check()
         repartitioned = await app.find_repartitioned()
         homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
         await app.worker.assign(homes, repartitioned)
+
+    @app.task
+    async def guard_deployment() -> None:
+        while not app.should_stop:
+            await Service.sleep(app, GUARD_SECONDS)
+            await app.guard.look()
 
     _add_tasks(app)
     return app

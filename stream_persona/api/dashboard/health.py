@@ -6,7 +6,7 @@ from typing import Final, Literal, TypedDict
 
 from stream_persona.api.dashboard.workers import ALIVE
 
-Component = Literal["redis", "kafka", "workers", "stream"]
+Component = Literal["deployment", "redis", "kafka", "workers", "stream"]
 
 _REDIS: Final = "Redis does not answer: what you see may be old."
 _KAFKA: Final = (
@@ -23,6 +23,7 @@ class HealthFinding(TypedDict):
 
 def check_health(
     *,
+    disagreement: str | None,
     redis_away: bool,
     kafka_away: bool,
     silence: float,
@@ -31,10 +32,14 @@ def check_health(
 ) -> list[HealthFinding]:
     """List all that is wrong; a cause comes before its effects.
 
-    ``silence`` is in seconds since any worker's last report, ``waiting`` in events, ``stalled`` in
-    seconds for which these have waited without one being worked off.
+    ``disagreement`` is what this API sees otherwise than the workers. ``silence`` is in seconds
+    since any worker's last report, ``waiting`` in events, ``stalled`` in seconds for which these
+    have waited without one being worked off.
     """
     findings: list[HealthFinding] = []
+    if disagreement is not None:
+        message = f"{disagreement[:1].upper()}{disagreement[1:]}."
+        findings.append({"part": "deployment", "message": message})
     if redis_away:
         findings.append({"part": "redis", "message": _REDIS})
     if kafka_away:

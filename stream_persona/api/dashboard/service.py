@@ -27,6 +27,7 @@ from stream_persona.api.dashboard.workers import WorkerReports
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from stream_persona.api.agreement import Agreement
     from stream_persona.api.dashboard.history import Snapshot
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.domain.taxonomy import Taxonomy
@@ -43,11 +44,13 @@ class DashboardService:
         taxonomy: Taxonomy,
         tables: Tables,
         reader: ModelReader,
+        agreement: Agreement,
         wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
+        self._agreement = agreement
         self._wall_clock = wall_clock
         self._population = Population()
         self._scan = PopulationScan(self._population, tables)
@@ -77,7 +80,8 @@ class DashboardService:
         """
 
         async def record() -> None:
-            await self._recorder.store(self._tables, receiving=receiving())
+            if self._agreement.finding is None:  # all APIs draw what one of them stores
+                await self._recorder.store(self._tables, receiving=receiving())
 
         works = (
             (workers.INTERVAL, "workers", self._reports.refresh),
@@ -103,8 +107,8 @@ class DashboardService:
             "model_version": weights.version,
             "stream": stream,
             "events_per_second": self._reports.events_per_second,
-            "lag_events": self._lag.events,
-            "lag_seconds": self._lag.seconds,
+            "lag_events": self._waiting,
+            "lag_seconds": None if self._waiting is None else self._lag.seconds,
             "change_p99_ms": self._reports.change_p99_ms,
             "workers": len(self._reports.alive),
             "troubles": self._check_health(),
@@ -144,11 +148,17 @@ class DashboardService:
         events, names = self._lag.events, self._taxonomy.names
         return overview.take_snapshot(self._population, self._reports, events, names)
 
+    @property
+    def _waiting(self) -> int | None:
+        """How many events wait for the workers; None if unknown, as with a group of others."""
+        return self._lag.events if self._agreement.finding is None else None
+
     def _check_health(self) -> list[HealthFinding]:
         return check_health(
+            disagreement=self._agreement.finding,
             redis_away=bool(self._reports.away),
             kafka_away=bool(self._lag.away),
             silence=self._reports.silence,
-            waiting=self._lag.events,
-            stalled=self._lag.stalled,
+            waiting=self._waiting,
+            stalled=None if self._waiting is None else self._lag.stalled,
         )

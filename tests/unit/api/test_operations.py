@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from stream_persona.api.agreement import Agreement
 from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.routes import operations
 from stream_persona.errors import UnavailableError
@@ -34,9 +35,12 @@ async def test_metrics_show_what_is_ready_as_of_the_scrape_without_any_probe(
     tables.away = away
     built = Dependencies.build(Settings(_env_file=None), shop())
     app = FastAPI()
-    app.include_router(operations.router(replace(built, tables=cast("RedisTables", tables))))
+    agreement = Agreement(built.settings, built.taxonomy, tables)
+    built = replace(built, tables=cast("RedisTables", tables), agreement=agreement)
+    app.include_router(operations.router(built))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         metrics = (await client.get("/metrics")).text
     assert f'stream_persona_api_ready{{part="redis"}} {ready}' in metrics
     assert 'stream_persona_api_ready{part="kafka"} 0.0' in metrics
+    assert 'stream_persona_api_ready{part="deployment"} 1.0' in metrics

@@ -77,6 +77,8 @@ USES: Final = [
     Use(DriverThread._create_consumer, ("_create_worker_consumer",),
         "fetcher.ConsumerThread overrides it"),
     Use(DriverThread.getmany, ("_fetch_records",), "fetcher.ConsumerThread overrides it"),
+    Use(DriverThread._commit, ("commit", "OffsetAndMetadata"),
+        "fetcher._sign_commits gives a consumer another `commit`, which takes the same"),
     Use(DriverThread._ensure_consumer, ("_consumer",), "fetcher.ConsumerThread reads it"),
     Use(DriverThread.on_start, ("_consumer", "thread_loop"), "fetcher.ConsumerThread reads both"),
     Use(ThreadDelegateConsumer.__init__, ("_new_consumer_thread", "_thread"),
