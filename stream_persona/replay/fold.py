@@ -29,11 +29,12 @@ from stream_persona.pipeline.messages import encode_copy
 from stream_persona.store.model_replica import make_replica
 from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
+from stream_persona.store.tables import Write
 from stream_persona.store.writes import build_write
 from stream_persona.worker.takeover import PartitionTaker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Sequence
+    from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
@@ -169,6 +170,14 @@ class Replay:
             progress(len(chunk))
         await self._score(await self._update_model())
         return self.summary
+
+    async def store_offsets(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """Let workers go on at these offsets, by topic and partition, once all was folded."""
+        for partition in sorted({number for _, number in ends}):
+            claim = await self._claim(partition)
+            offsets = self._offsets[partition]
+            offsets |= {topic: end for (topic, number), end in ends.items() if number == partition}
+            await self._tables.commit(claim, Write(offsets=dict(offsets)))
 
     async def _apply(self, deliveries: Sequence[Delivery]) -> None:
         """Fold a chunk into the records, one home partition after the other."""

@@ -33,7 +33,8 @@ Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], No
 
 
 @contextmanager
-def _hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+def hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
     yield lambda _: None
 
 
@@ -57,7 +58,7 @@ async def backfill(
     settings: Settings,
     taxonomy: Taxonomy,
     request: Request,
-    progress: Progress = _hide,
+    progress: Progress = hide,
     clock: Callable[[], float] = time.monotonic,
 ) -> Summary:
     """Replay files or topics; ``progress`` is entered once their number of events is known.

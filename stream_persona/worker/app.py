@@ -111,6 +111,7 @@ class PersonaApp(BatchApp):
             async with self._reading_again:
                 if not self.worker.is_closed_by_rollback:
                     return  # another batch that failed has been here
+                await self.guard.check_stored()  # of a Redis that lost all, workers need not ask
                 consumer.drop_fetched()
                 await self.worker.reclaim()
                 assigned = dict.fromkeys(consumer.assignment(), sys.maxsize)

@@ -15,7 +15,9 @@ The steps, in their order:
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -78,6 +80,8 @@ class PartitionTaker:
         self._tables = tables
         self._publisher = publisher
         self._log = log
+        #: A topic that is read from its beginning is kept in memory: one partition at a time.
+        self._reading_all = asyncio.Lock()
 
     async def take_over(self, partition: int) -> TakenOver:
         """Become the owner of a partition, and make up for what its last owner left.
@@ -90,10 +94,11 @@ class PartitionTaker:
         claim = (await self._tables.claim([partition]))[partition]
         still_owned = partial(still_owns, self._tables, claim)
         await self._publisher.take_over(partition, [], still_owned)
-        known = claim.offsets or {}
-        published = await self._publisher.load_published(partition, known.get(changes))
-        adopted = await self._restore(claim, published)
-        end = await self._publish_left_over(claim, published)
+        start = None if claim.offsets is None else claim.offsets.get(changes, 0)
+        async with nullcontext() if start else self._reading_all:
+            published = await self._publisher.load_published(partition, start)
+            adopted = await self._restore(claim, published)
+            end = await self._publish_left_over(claim, published)
         offsets = None if claim.offsets is None else {**claim.offsets, changes: end}
         await self._tables.commit(claim, Write(offsets=offsets or {changes: end}))
         return TakenOver(claim, offsets, adopted)

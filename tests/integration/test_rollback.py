@@ -145,3 +145,32 @@ async def test_a_redis_that_came_back_older_is_read_into_again(
     await is_as_the_oracle(shop)
     assert worker.stop(signal.SIGTERM) == 0
     assert b"older" in worker.log.read_bytes()
+
+
+async def test_a_redis_that_has_lost_everything_ends_a_worker_and_is_rebuilt(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    worker = start_worker()
+    empty = Snapshot(shop.settings.redis_url, "nobody-has-this-prefix:")
+    await shop.produce(*story(1, 400))
+    await shop.at_rest()
+    before = await last_revisions(shop)
+    empty.put_back_under(shop.settings.prefix)
+    assert worker.process.wait(30) == 2
+    assert b"stream-persona rebuild" in worker.log.read_bytes()
+    late = start_worker()
+    assert late.process.wait(30) == 2
+    assert b"stream-persona rebuild" in late.log.read_bytes()
+
+    summary = orjson.loads(await shop.run("rebuild", "--json"))
+    assert summary["read"] == 400
+    assert start_worker().process.poll() is None
+    await shop.produce(*story(2, 200))
+    await is_as_the_oracle(shop)
+    after = await last_revisions(shop)
+    assert all(after[name] >= before[name] for name in before.keys() & after.keys())
+
+
+async def last_revisions(shop: Shop) -> dict[str, int]:
+    found = {name: await shop.public(name) for name in CUSTOMERS}
+    return {name: int(str(public["revision"])) for name, public in found.items() if public}

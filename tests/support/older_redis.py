@@ -38,8 +38,12 @@ class Snapshot:
 
     def put_back(self) -> None:
         """Let the server hold these keys alone, from one moment to the next."""
+        self.put_back_under(self._prefix)
+
+    def put_back_under(self, prefix: str) -> None:
+        """Let the server hold nothing else of a prefix: with an empty snapshot, it is flushed."""
         with self._connect() as server:
-            server.eval(_PUT_BACK, 0, self._prefix, *self._values)
+            server.eval(_PUT_BACK, 0, prefix, *self._values)
 
     def _connect(self) -> redis.Redis:
         return redis.Redis.from_url(self._url)
