@@ -15,6 +15,7 @@ import uvicorn
 
 from stream_persona.api.app import create_api
 from stream_persona.errors import SettingsError
+from stream_persona.listening import explain_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,12 +96,8 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=2_048)
-    except OSError as error:
-        message = (
-            f"STREAM_PERSONA_API_PORT: can't listen on {host}:{port} ({error.strerror or error}); "
-            "name another port, or 0 for any free one"
-        )
-        raise SettingsError(message) from None
+    except (OSError, UnicodeError) as error:  # the latter: no name of a host
+        raise explain_listening(error, "API", host, port) from None
     # Connections inherit it, and asyncio does not set it on connections of a socket that it was
     # given. Without it a response's body waits until the caller has acknowledged the head: 40 ms
     # on a connection that is kept alive.

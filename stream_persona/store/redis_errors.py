@@ -8,7 +8,11 @@ not pass, and are reported at once.
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import msgspec
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -47,6 +51,10 @@ _REFUSED = (
 )  # fmt: skip
 
 
+#: The number of a database.
+_NO_DATABASE = re.compile("DB index is out of range|invalid DB index|SELECT is not allowed")
+
+
 def raise_if_permanent(error: Exception) -> None:
     """Raise what no waiting will change; return when the error may pass.
 
@@ -59,7 +67,24 @@ def raise_if_permanent(error: Exception) -> None:
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
         raise TopologyError(message) from None
     if text.startswith("WRONGTYPE"):
-        message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
-        raise TopologyError(f"{message} to a name of its own ({text})") from None
+        raise foreign_key_error(text) from None
+    if _NO_DATABASE.search(text):
+        message = f"STREAM_PERSONA_REDIS_URL: the server has no such database ({text})"
+        raise TopologyError(f"{message}; name one that it has, on a Cluster 0") from None
     if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
         raise UnavailableError(f"Redis refused a command: {text}") from error
+
+
+def foreign_key_error(details: str) -> TopologyError:
+    """Return the error that says whose keys these are."""
+    message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
+    return TopologyError(f"{message} to a name of its own ({details})")
+
+
+@contextmanager
+def refuse_foreign(key: str) -> Iterator[None]:
+    """Raise a ``TopologyError`` in place of an error that the content of a key causes."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, msgspec.MsgspecError, zlib.error) as error:
+        raise foreign_key_error(f"{key} holds something else than ours: {error}") from None

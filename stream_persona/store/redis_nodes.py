@@ -108,6 +108,13 @@ class Nodes:
                 raise answer
         return answers
 
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        await self._refresh()
+        masters = self._cluster.get_primaries()
+        asked = [(node, command) for node in masters for command in commands]
+        answers = iter(await self._send(asked))
+        return {node.name: [next(answers) for _ in commands] for node in masters}
+
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self.run(*(("GET", key) for key in keys))
 

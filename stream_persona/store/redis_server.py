@@ -40,6 +40,14 @@ class Store(Protocol):
         """Return the answers of commands, each of them on one key; together they are not atomic."""
         ...
 
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        """Ask each server that takes writes; return its answers, or errors, by its address."""
+        ...
+
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        """Return the keys that hold a partition's owner and its last write, with their types."""
+        ...
+
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of keys."""
         ...
@@ -106,6 +114,18 @@ class OneServer:
             if isinstance(answer, Exception):  # as it is: the client would put the command before
                 raise answer
         return answers
+
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        where = self._redis.connection_pool.connection_kwargs
+        address = where.get("path") or f"{where.get('host')}:{where.get('port')}"
+        return {address: list(await pipeline.execute(raise_on_error=False))}
+
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        kinds = ("owner", "turn", "pending")
+        return {self._keys.of(kind, partition): b"string" for kind in kinds}
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = (await self.run(("MGET", *keys)))[0] if keys else []

@@ -34,6 +34,7 @@ class PersonaApp(BatchApp):
     taxonomy: Taxonomy
     worker: Worker
     reporter: Reporter
+    _close_metrics = staticmethod(lambda: None)
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from stream_persona.domain.events import KINDS
+from stream_persona.listening import explain_listening
 from stream_persona.pipeline.decision import CAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from threading import Thread
+    from wsgiref.simple_server import WSGIServer
 
     from aiokafka import ConsumerRecord
 
@@ -169,14 +172,14 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
 
     Returns:
         The port, and a function that stops serving.
+
+    Raises:
+        SettingsError: this machine can't listen there.
     """
     try:
-        server, thread = start_http_server(port, host, registry=metrics.registry)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        logger.warning("metrics port %d is taken, using a free one", port)
-        server, thread = start_http_server(0, host, registry=metrics.registry)
+        server, thread = _listen(metrics, host, port)
+    except (OSError, UnicodeError) as error:  # the latter: no name of a host
+        raise explain_listening(error, "METRICS", host, port) from None
 
     def close() -> None:
         server.shutdown()
@@ -185,3 +188,13 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
 
     logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
     return server.server_port, close
+
+
+def _listen(metrics: Metrics, host: str, port: int) -> tuple[WSGIServer, Thread]:
+    try:
+        return start_http_server(port, host, registry=metrics.registry)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        logger.warning("metrics port %d is taken, using a free one", port)
+        return start_http_server(0, host, registry=metrics.registry)
