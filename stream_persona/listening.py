@@ -15,7 +15,7 @@ def explain_listening(
     error: Exception, what: Literal["API", "METRICS"], host: str, port: int
 ) -> SettingsError:
     """Return the error that names the setting of the address of ``what``."""
-    reason = getattr(error, "strerror", None) or error
+    reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
     if getattr(error, "errno", None) in _OF_THE_PORT:
         setting, remedy = "PORT", "name another port, or 0 for any free one"
     else:

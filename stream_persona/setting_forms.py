@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 #: Topics that Kafka keeps for itself.
 _KAFKAS_OWN: Final = frozenset(
@@ -19,6 +19,7 @@ _KAFKAS_OWN: Final = frozenset(
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\],]+)(?::(\d{1,5}))?")
 _LARGEST_PORT: Final = 65_535
+_LONGEST_GROUP: Final = 1_000
 #: Characters of a value that a message shows whole.
 _LONGEST_SHOWN: Final = 200
 
@@ -35,6 +36,13 @@ def check_name(text: str) -> str:
     if text != text.strip():
         raise ValueError("take away the blanks at its ends")
     return text
+
+
+def check_group(name: str) -> str:
+    """Check a group's name: Kafka takes any text, but none that is empty or endless."""
+    if not 0 < len(name.encode()) <= _LONGEST_GROUP:
+        raise ValueError(f"expected a name of 1 to {_LONGEST_GROUP} bytes")
+    return name
 
 
 def check_brokers(text: str) -> str:
@@ -140,7 +148,7 @@ def show(setting: str, value: object) -> str:
 
 Text = Annotated[str, AfterValidator(check_text)]
 Name = Annotated[Text, AfterValidator(check_name)]
-Group = Annotated[Name, Field(min_length=1, max_length=1_000)]
+Group = Annotated[Name, AfterValidator(check_group)]
 TopicName = Annotated[str, AfterValidator(check_topic)]
 Brokers = Annotated[Text, AfterValidator(check_brokers)]
 RedisUrl = Annotated[Name, AfterValidator(check_redis_url)]

@@ -20,6 +20,7 @@ from stream_persona.api.refill import refill
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_health import RedisWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -59,7 +60,7 @@ class Dependencies:
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
-        dashboard = DashboardService(settings, taxonomy, tables, reader)
+        dashboard = DashboardService(settings, taxonomy, tables, reader, RedisWatch(tables))
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,

@@ -46,15 +46,15 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     from aiokafka.errors import KafkaError
 
     from stream_persona.kafka.refusals import explain_refusal
-    from stream_persona.worker import startup
+    from stream_persona.worker import preflight, startup
     from stream_persona.worker.app import create_app
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_DropAfterFatal())
     end_politely()
-    startup.check_alone(settings, taxonomy)
-    broker, redis = asyncio.run(startup.check_servers(settings, taxonomy))
+    asyncio.run(preflight.check(settings, taxonomy))
+    broker, redis = asyncio.run(startup.prepare(settings))
     logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -24,7 +24,7 @@ from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_errors import raise_if_permanent, refuse_foreign
-from stream_persona.store.redis_server import OneServer, pack_with_hiredis
+from stream_persona.store.redis_server import OneServer, is_clustered, pack_with_hiredis
 from stream_persona.store.tables import HISTORY, Claim, Keyspace
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ async def _open_store(url: str, keys: Keyspace, seconds: float) -> Store:
         Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect)
     )
     try:
-        clustered = (await redis.info("cluster")).get("cluster_enabled")
+        clustered = await is_clustered(redis)
     except BaseException:
         await redis.aclose()
         raise

@@ -15,13 +15,15 @@ from redis.exceptions import NoPermissionError, ResponseError
 from stream_persona.errors import TopologyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from stream_persona.store.redis import RedisTables
     from stream_persona.store.redis_server import Store
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two looks of a worker.
+LOOK_SECONDS: Final = 60.0
 #: Shares of the memory from which on Redis is nearly full, and about to be.
 NEARLY_FULL: Final = 0.8
 ALMOST_FULL: Final = 0.9
@@ -116,18 +118,17 @@ def _judge_persistence(
 def _judge_saving(
     server: str, info: Mapping[str, Any], schedule: str | None
 ) -> RedisFinding | None:
-    """A snapshot that failed counts where snapshots, and nothing else, keep the data."""
-    failing = ""
+    """What keeps the data counts: the append-only file, or snapshots where there is none."""
     if info.get("aof_enabled") == 1:
         names = ("aof_last_write_status", "aof_last_bgrewrite_status")
-        failing = "append-only file" if any(info.get(name) == "err" for name in names) else ""
-    if info.get("rdb_last_bgsave_status") == "err" and schedule != "":
-        failing = failing or "snapshot"
-    if not failing:
+        is_failing, file = any(info.get(name) == "err" for name in names), "append-only file"
+    else:
+        is_failing, file = info.get("rdb_last_bgsave_status") == "err", "snapshot"
+    if not is_failing or (file == "snapshot" and schedule == ""):
         return None
     message = (
-        f"Redis at {server} failed to write its {failing}: what came in since is in its memory "
-        "alone; see its log, and free the disk"
+        f"Redis at {server} failed to write its {file}: what came in since is in memory alone, "
+        "and it may refuse writes; read its log, free the disk"
     )
     return RedisFinding(server, "saving", message)
 
@@ -199,16 +200,26 @@ def _schedule(config: Mapping[bytes | str, bytes | str]) -> str | None:
 
 
 class RedisWatch:
-    """Looks again and again, and logs what has changed; ``trouble`` is what is wrong now."""
+    """Looks at Redis again and again, and logs what has changed."""
 
     def __init__(self, tables: RedisTables) -> None:
         self._tables = tables
         self._look = RedisLook()
 
     @property
-    def trouble(self) -> Sequence[RedisFinding]:
+    def sentences(self) -> list[str]:
         """What was wrong at the last look."""
-        return self._look.findings
+        return [finding.message for finding in self._look.findings]
+
+    async def look_for_workers(self) -> None:
+        """Look once, for a process that writes.
+
+        Raises:
+            TopologyError: a server may evict keys.
+            UnavailableError: Redis stayed away.
+        """
+        await self.look()
+        refuse_eviction(self._look)
 
     async def look(self) -> None:
         """Look once.
@@ -222,7 +233,7 @@ class RedisWatch:
         known = {(each.server, each.topic): each.level for each in before.findings}
         now = {(each.server, each.topic) for each in self._look.findings}
         for finding in self._look.findings:
-            if finding.level > known.get((finding.server, finding.topic), -1):
+            if not finding.fatal and finding.level > known.get((finding.server, finding.topic), -1):
                 logger.warning("%s", finding.message)
         for server, topic in _without(known, now):
             logger.info("Redis at %s is well again: %s", server, topic)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import hiredis
 import orjson
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +95,10 @@ class OneServer:
         self._turns = count(1)
 
     async def version(self) -> str:
-        return version_in(await self._redis.info("server"))
+        try:
+            return version_in(await self._redis.info("server"))
+        except NoPermissionError:
+            return (await greet(self._redis))["version"]
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -213,6 +216,29 @@ def pack_with_hiredis(redis: Redis) -> Redis:
     kind = pool.connection_class
     pool.connection_class = type(kind.__name__, (kind,), {"pack_command": pack_command})
     return redis
+
+
+async def is_clustered(redis: Redis) -> bool:
+    """Ask a server whether it is of a Cluster."""
+    try:
+        return bool((await redis.info("cluster")).get("cluster_enabled"))
+    except NoPermissionError:
+        return (await greet(redis))["mode"] == "cluster"
+
+
+async def greet(redis: Redis) -> dict[str, str]:
+    """Return what a server says of itself to all that are let in; nothing else needs no right."""
+    return read_greeting(await redis.execute_command("HELLO"))  # type: ignore[no-untyped-call]
+
+
+def read_greeting(answer: Sequence[bytes | int]) -> dict[str, str]:
+    """Return the texts in an answer to ``HELLO``, by name."""
+    facts = zip(answer[::2], answer[1::2], strict=False)
+    return {
+        name.decode(): value.decode()
+        for name, value in facts
+        if isinstance(name, bytes) and isinstance(value, bytes)
+    }
 
 
 def script(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,19 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
 
     logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
     return server.server_port, close
+
+
+def check_host(host: str) -> None:
+    """Listen on a free port of the host, and stop at once.
+
+    Raises:
+        SettingsError: it is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, 0), family=family).close()
+    except (OSError, UnicodeError) as error:
+        raise explain_listening(error, "METRICS", host, 0) from None
 
 
 def _listen(metrics: Metrics, host: str, port: int) -> tuple[WSGIServer, Thread]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_persona.domain.events import KINDS
-from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 from stream_persona.kafka.refusals import check_session
@@ -19,37 +18,8 @@ from stream_persona.kafka.topics import (
     partition_counts,
     topics,
 )
-from stream_persona.model.river_trial import check_models
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.redis_health import look_at_redis, refuse_eviction
-from stream_persona.store.stored_check import check_store
-
-
-def check_alone(settings: Settings, taxonomy: Taxonomy) -> None:
-    """Check what takes no server.
-
-    Raises:
-        SettingsError: names the setting, and says what to do.
-    """
-    check_models(settings.model, settings.challengers, taxonomy.names)
-
-
-async def check_servers(settings: Settings, taxonomy: Taxonomy) -> tuple[str, str]:
-    """Prepare topics and Redis, and check what is stored there; return what ``prepare`` does.
-
-    Raises:
-        TopologyError: something exists but is not as it must be; says what to do.
-        UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
-    """
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
-    try:
-        await tables.ping()
-        refuse_eviction(await look_at_redis(tables))
-        await check_store(settings, taxonomy, tables)
-    finally:
-        await tables.close()
-    return await prepare(settings)
 
 
 async def prepare(settings: Settings) -> tuple[str, str]:
