@@ -35,7 +35,8 @@ def load_configuration() -> tuple[Settings, Taxonomy]:
         return settings, load(settings.taxonomy)
     except TaxonomyError as error:
         lines = [f"STREAM_PERSONA_TAXONOMY: {line}" for line in str(error).splitlines()]
-        raise SettingsError("\n".join(lines)) from None
+        remedy = "" if error.mistakes[0][0] else "; name a taxonomy file, or unset it"
+        raise SettingsError("\n".join(lines) + remedy) from None
 
 
 def parse_duration(text: str) -> float:
