@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ import orjson
 from redis.exceptions import NoPermissionError, NoScriptError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from redis.asyncio import Redis
 
@@ -231,14 +232,14 @@ async def greet(redis: Redis) -> dict[str, str]:
     return read_greeting(await redis.execute_command("HELLO"))  # type: ignore[no-untyped-call]
 
 
-def read_greeting(answer: Sequence[bytes | int]) -> dict[str, str]:
-    """Return the texts in an answer to ``HELLO``, by name."""
-    facts = zip(answer[::2], answer[1::2], strict=False)
-    return {
-        name.decode(): value.decode()
-        for name, value in facts
-        if isinstance(name, bytes) and isinstance(value, bytes)
-    }
+def read_greeting(answer: Mapping[bytes, Any] | Sequence[Any]) -> dict[str, str]:
+    """Return the texts in an answer to ``HELLO``, by name; it is a list in the old protocol."""
+    facts = (
+        answer.items()
+        if isinstance(answer, Mapping)
+        else zip(answer[::2], answer[1::2], strict=False)
+    )
+    return {name.decode(): value.decode() for name, value in facts if isinstance(value, bytes)}
 
 
 def script(name: str) -> str:
