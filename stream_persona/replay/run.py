@@ -17,7 +17,7 @@ from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import startup
+from stream_persona.worker import preflight, startup
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -70,6 +70,7 @@ async def backfill(
         UnavailableError: broker or Redis stayed away.
     """
     files = Files(request.files, request.kind, settings, taxonomy) if request.files else None
+    await preflight.check_redis(settings, taxonomy)
     await startup.prepare(settings)
     await refuse_live_workers(settings)
     async with AsyncExitStack() as stack:

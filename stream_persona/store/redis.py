@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool, parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.retrying import retry_until
+from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_errors import raise_if_permanent, refuse_foreign
 from stream_persona.store.redis_server import OneServer, is_clustered, pack_with_hiredis
@@ -71,12 +71,7 @@ class RedisTables:
         Raises:
             TopologyError: the address is malformed.
         """
-        try:
-            parse_url(url)
-            ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, RedisError) as error:
-            message = f"STREAM_PERSONA_REDIS_URL: the client takes no such address ({error})"
-            raise TopologyError(f"{message}; correct it, or leave out what is behind '?'") from None
+        check_address(url)
         keys = Keyspace(prefix)
         open_store = partial(_open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
         return cls(open_store, keys, retry_seconds)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def check(settings: Settings, taxonomy: Taxonomy) -> None:
-    """Try the settings that take no server, look at Redis, and at what is stored there.
+    """Try the settings that take no server; then look at Redis, and at what is stored there.
 
     Raises:
         ConfigError: one of them is not as it must be; the sentence says what to do.
@@ -24,6 +24,11 @@ async def check(settings: Settings, taxonomy: Taxonomy) -> None:
     """
     check_host(settings.metrics_host)
     check_models(settings.model, settings.challengers, taxonomy.names)
+    await check_redis(settings, taxonomy)
+
+
+async def check_redis(settings: Settings, taxonomy: Taxonomy) -> None:
+    """Look at Redis, and at what is stored there; raise as ``check`` does."""
     tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
     try:
         refuse_eviction(await look_at_redis(tables))

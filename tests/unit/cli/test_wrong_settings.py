@@ -23,6 +23,11 @@ WRONG: dict[str, dict[str, str]] = {
         "redis://a:6379/zero": "expected redis://", "redis://a:6379/-1": "expected redis://",
         "redis://u:p#w@a:6379/0": "percent-encode", "redis://a:6379/0 ": "take away the blanks",
         "redis://u:p/w@a:6379/0": "percent-encode",
+        "redis://a:6379/0?nonsense=1": "unexpected keyword argument 'nonsense'",
+        "redis://a:6379/0?socket_timeout=soon": "Invalid value for 'socket_timeout'",
+        "redis://a:6379/0?decode_responses=True": "decode_responses makes text of them",
+        "rediss://a:6379/0?ssl_cert_reqs=no": "Invalid SSL Certificate Requirements",
+        "rediss://a:6379/0?ssl_ca_certs=nowhere.pem": "there is no nowhere.pem",
     },
     "taxonomy": {
         "": "name a file, or unset it", "nowhere.toml": "cannot be read", ".": "cannot be read",
