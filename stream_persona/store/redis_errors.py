@@ -19,6 +19,7 @@ from redis.exceptions import (
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
     ClusterError,
+    InvalidResponse,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -59,13 +60,17 @@ def raise_if_permanent(error: Exception) -> None:
     """Raise what no waiting will change; return when the error may pass.
 
     Raises:
-        TopologyError: the login is refused, or a key is of a type that is not ours.
+        TopologyError: the login is refused, a key is of a type that is not ours, or the address is
+            of no Redis or of a database that it lacks.
         UnavailableError: Redis refuses for a reason that is not known to pass.
     """
     text = str(error)
     if isinstance(error, _REFUSED):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
         raise TopologyError(message) from None
+    if isinstance(error, InvalidResponse):
+        message = f"STREAM_PERSONA_REDIS_URL: what answers there is no Redis ({text})"
+        raise TopologyError(f"{message}; name the address of one") from None
     if text.startswith("WRONGTYPE"):
         raise foreign_key_error(text) from None
     if _NO_DATABASE.search(text):
