@@ -259,9 +259,7 @@ def test_silent_workers_are_no_finding_while_redis_is_away() -> None:
 
 
 def test_what_redis_said_before_it_was_away_is_no_finding() -> None:
-    assert [part for part, _ in findings_of(redis_away=True, storage=["Redis is full"])] == [
-        "redis"
-    ]
+    assert [part for part, _ in findings_of(redis_away=True, storage=["full"])] == ["redis"]
 
 
 # --- the service ---
