@@ -22,6 +22,7 @@ from stream_persona.api.refill import refill
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_health import RedisWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -63,7 +64,8 @@ class Dependencies:
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
         agreement = Agreement(settings, taxonomy, tables)
-        dashboard = DashboardService(settings, taxonomy, tables, reader, agreement)
+        watch = RedisWatch(tables)
+        dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,

@@ -199,7 +199,8 @@ def _decode_head(
     if head.format != FORMAT or head.fingerprint != fingerprint:
         message = (
             "stored records were folded with another half-life or epoch origin than the "
-            "taxonomy's; set STREAM_PERSONA_PREFIX to a new prefix and replay"
+            "taxonomy's (STREAM_PERSONA_TAXONOMY): take the one before, or set "
+            "STREAM_PERSONA_PREFIX to a new prefix and replay"
         )
         raise TopologyError(message)
     return head

@@ -128,6 +128,14 @@ class BatchApp(faust.App):
     #: Whether the fault is being reported already.
     fault_reported = False
 
+    async def start(self) -> None:
+        """Start; what fails on the way is a crash as well, which nothing else reports."""
+        try:
+            await super().start()
+        except Exception as error:
+            self._crash(error)
+            raise
+
     def report_expired(self, tp: TP, first: int, number: int) -> None:
         """Report that retention has dropped events before they were read, up to ``first``."""
         logger.error(

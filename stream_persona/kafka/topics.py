@@ -98,7 +98,9 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
         raise UnavailableError(message) from error
 
 
-async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
+async def declare(
+    admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int, brokers: int
+) -> None:
     """Create the topics that are missing, where the broker allows it.
 
     Raises:
@@ -108,6 +110,9 @@ async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: 
     missing = [topic for topic in wanted if topic.name not in existing]
     if not missing:
         return
+    if replication > brokers:
+        message = f"STREAM_PERSONA_REPLICATION: {replication} replicas take as many brokers"
+        raise TopologyError(f"{message}, and there are {brokers}; set it to {brokers} or less")
     new = [
         NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs)
         for topic in missing

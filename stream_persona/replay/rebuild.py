@@ -21,7 +21,7 @@ from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import startup
+from stream_persona.worker import preflight, startup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,9 @@ async def rebuild(
         TopologyError: workers are running, or servers are not as they must be.
         UnavailableError: broker or Redis stayed away.
     """
-    await refuse_live_workers(settings)
+    await preflight.check_redis(settings, taxonomy)
     await startup.prepare(settings)
+    await refuse_live_workers(settings)
     async with AsyncExitStack() as stack:
         tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
         stack.push_async_callback(tables.close)

@@ -17,6 +17,7 @@ from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
+from stream_persona.worker import preflight
 from stream_persona.worker.joining import join
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ async def backfill(
         UnavailableError: broker or Redis stayed away.
     """
     files = Files(request.files, request.kind, settings, taxonomy) if request.files else None
+    await preflight.check_redis(settings, taxonomy)
     await refuse_live_workers(settings)
     await join(settings, taxonomy)
     async with AsyncExitStack() as stack:

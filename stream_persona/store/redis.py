@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from stream_persona.errors import FencedError, RolledBackError, TopologyError, UnavailableError
+from stream_persona.errors import FencedError, RolledBackError, UnavailableError
 from stream_persona.retrying import retry_until
+from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_deployment import DeploymentInRedis
-from stream_persona.store.redis_errors import raise_if_permanent
-from stream_persona.store.redis_server import OneServer, Reply, pack_with_hiredis
+from stream_persona.store.redis_errors import raise_if_permanent, refuse_foreign
+from stream_persona.store.redis_server import OneServer, Reply, is_clustered, pack_with_hiredis
 from stream_persona.store.tables import HISTORY, Keyspace
 
 if TYPE_CHECKING:
@@ -72,11 +72,7 @@ class RedisTables(DeploymentInRedis):
         Raises:
             TopologyError: the address is malformed.
         """
-        try:
-            parse_url(url)
-        except ValueError as error:
-            message = f"STREAM_PERSONA_REDIS_URL: {error} (got {url!r})"
-            raise TopologyError(message) from None
+        check_address(url)
         keys = Keyspace(prefix)
         open_store = partial(_open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
         return cls(open_store, keys, retry_seconds)
@@ -158,8 +154,9 @@ class RedisTables(DeploymentInRedis):
         await self._run(*(("HSETNX", key, token, str(slot)) for slot, token in names))
 
     async def load_names(self) -> list[tuple[int, str]]:
-        (found,) = await self._run(("HGETALL", self._keys.of("names")))
-        return sorted((int(slot), token.decode()) for token, slot in found.items())
+        (found,) = await self._run(("HGETALL", key := self._keys.of("names")))
+        with refuse_foreign(key):
+            return sorted((int(slot), token.decode()) for token, slot in found.items())
 
     async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
         """Return the ids of the topics that records hold positions of; new ones are stored."""
@@ -208,6 +205,10 @@ class RedisTables(DeploymentInRedis):
     def channel(self) -> str:
         """The pub/sub channel of changes."""
         return self._keys.of("changes")
+
+    async def ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
+        """Return what a call makes of the store; tried again as all that the tables do."""
+        return await self._ask(call)
 
     async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._ask(lambda store: store.get(keys))
@@ -275,7 +276,7 @@ async def _open_store(url: str, keys: Keyspace, seconds: float) -> Store:
         Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect)
     )
     try:
-        clustered = (await redis.info("cluster")).get("cluster_enabled")
+        clustered = await is_clustered(redis)
     except BaseException:
         await redis.aclose()
         raise

@@ -253,6 +253,9 @@ class Cluster(Nodes):
         for customer in sorted(write.unlabelled):
             yield "SREM", labelled, customer
 
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        return {self._owner_key(partition): b"hash"}
+
     def _owner_key(self, partition: int) -> str:
         slot = key_slot(self._keys.of("model", partition).encode())
         return self.tagged("owner", partition, slot)

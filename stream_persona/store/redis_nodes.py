@@ -19,10 +19,10 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 from stream_persona.errors import TopologyError
-from stream_persona.store.redis_server import script, version_in
+from stream_persona.store.redis_server import read_greeting, script, version_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,8 +85,11 @@ class Nodes:
     async def version(self) -> str:
         await self._refresh()
         masters = self._cluster.get_primaries()
-        (info,) = await self._send([(masters[0], ("INFO", "server"))])
-        return f"{version_in(info)} (Cluster, {len(masters)} masters)"
+        first = masters[0]
+        info, greeting = await self._send([(first, ("INFO", "server")), (first, ("HELLO",))])
+        refused = isinstance(info, NoPermissionError)
+        number = read_greeting(greeting)["version"] if refused else version_in(info)
+        return f"{number} (Cluster, {len(masters)} masters)"
 
     async def close(self) -> None:
         await self._cluster.aclose()
@@ -109,6 +112,13 @@ class Nodes:
                 self._stale = True
                 raise answer
         return answers
+
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        await self._refresh()
+        masters = self._cluster.get_primaries()
+        asked = [(node, command) for node in masters for command in commands]
+        answers = iter(await self._send(asked))
+        return {node.name: [next(answers) for _ in commands] for node in masters}
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self.run(*(("GET", key) for key in keys))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from importlib import resources
 from itertools import count
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import hiredis
 import orjson
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 from stream_persona.store.tables import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from redis.asyncio import Redis
 
@@ -51,6 +52,14 @@ class Store(Protocol):
 
     async def run(self, *commands: Command) -> list[Any]:
         """Return the answers of commands, each of them on one key; together they are not atomic."""
+        ...
+
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        """Ask each server that takes writes; return its answers, or errors, by its address."""
+        ...
+
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        """Return the keys that hold a partition's owner and its last write, with their types."""
         ...
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -107,7 +116,10 @@ class OneServer:
         self._acked: dict[int, tuple[int, int]] = {}
 
     async def version(self) -> str:
-        return version_in(await self._redis.info("server"))
+        try:
+            return version_in(await self._redis.info("server"))
+        except NoPermissionError:
+            return (await greet(self._redis))["version"]
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -126,6 +138,19 @@ class OneServer:
             if isinstance(answer, Exception):  # as it is: the client would put the command before
                 raise answer
         return answers
+
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        where = self._redis.connection_pool.connection_kwargs
+        address = where.get("path") or f"{where.get('host')}:{where.get('port')}"
+        return {address: list(await pipeline.execute(raise_on_error=False))}
+
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        of = self._keys.of
+        types = {of(kind, partition): b"string" for kind in ("owner", "pending")}
+        return types | {of("offsets", partition): b"hash"}
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = (await self.run(("MGET", *keys)))[0] if keys else []
@@ -255,6 +280,29 @@ def pack_with_hiredis(redis: Redis) -> Redis:
     kind = pool.connection_class
     pool.connection_class = type(kind.__name__, (kind,), {"pack_command": pack_command})
     return redis
+
+
+async def is_clustered(redis: Redis) -> bool:
+    """Ask a server whether it is of a Cluster."""
+    try:
+        return bool((await redis.info("cluster")).get("cluster_enabled"))
+    except NoPermissionError:
+        return (await greet(redis))["mode"] == "cluster"
+
+
+async def greet(redis: Redis) -> dict[str, str]:
+    """Return what a server says of itself to all that are let in; nothing else needs no right."""
+    return read_greeting(await redis.execute_command("HELLO"))  # type: ignore[no-untyped-call]
+
+
+def read_greeting(answer: Mapping[bytes, Any] | Sequence[Any]) -> dict[str, str]:
+    """Return the texts in an answer to ``HELLO``, by name; it is a list in the old protocol."""
+    facts = (
+        answer.items()
+        if isinstance(answer, Mapping)
+        else zip(answer[::2], answer[1::2], strict=False)
+    )
+    return {name.decode(): value.decode() for name, value in facts if isinstance(value, bytes)}
 
 
 def script(name: str) -> str:

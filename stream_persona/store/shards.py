@@ -10,6 +10,7 @@ from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import training
+from stream_persona.store.redis_errors import refuse_foreign
 from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ async def read_shards(
 
     Raises:
         UnavailableError: Redis stayed away.
+        TopologyError: what is there is no shard of this deployment.
     """
     moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
     found = {p: each for p, each in known.items() if p in stamps}
     for partition, (stamp, blob) in (await tables.load_shards(moved)).items():
         before = found[partition][1] if partition in found else None
-        found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
+        with refuse_foreign(f"persona-model:{partition}"):
+            found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
     return found, bool(moved) or len(found) < len(known)
 
 

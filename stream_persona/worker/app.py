@@ -23,8 +23,10 @@ from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
+from stream_persona.store import redis_health
 from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_health import RedisWatch
 from stream_persona.worker import startup
 from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
@@ -44,6 +46,8 @@ class PersonaApp(BatchApp):
     guard: DeploymentGuard
     worker: Worker
     reporter: Reporter
+    redis_watch: RedisWatch
+    _close_metrics = staticmethod(lambda: None)
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
@@ -65,6 +69,7 @@ class PersonaApp(BatchApp):
         _, self._close_metrics = serve(
             metrics, self.settings.metrics_host, self.settings.metrics_port
         )
+        self.redis_watch = RedisWatch(self._tables)
         await super().on_first_start()
 
     def report_expired(self, tp: TP, first: int, number: int) -> None:
@@ -171,6 +176,7 @@ def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -
             await app.guard.look()
 
     _add_tasks(app)
+    _add_watch(app)
     return app
 
 
@@ -205,3 +211,13 @@ def _add_tasks(app: PersonaApp) -> None:
                 scored = await app.worker.sweep()
             rest = max(app.worker.sweep_pause, 0.001)
             await Service.sleep(app, rest if scored else settings.model_interval)
+
+
+def _add_watch(app: PersonaApp) -> None:
+    """Add a look at Redis each minute: its settings may be changed while it runs."""
+
+    @app.task
+    async def watch_redis() -> None:
+        while not app.should_stop:
+            await app.redis_watch.look_for_workers()
+            await Service.sleep(app, redis_health.LOOK_SECONDS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypedDict
 
 from stream_persona.api.dashboard.workers import ALIVE
 
-Component = Literal["deployment", "redis", "kafka", "workers", "stream"]
+Component = Literal["deployment", "redis", "storage", "kafka", "workers", "stream"]
 
 _REDIS: Final = "Redis does not answer: what you see may be old."
 _KAFKA: Final = (
@@ -25,6 +26,7 @@ def check_health(
     *,
     disagreement: str | None,
     redis_away: bool,
+    storage: Sequence[str],
     kafka_away: bool,
     silence: float,
     waiting: int | None,
@@ -32,9 +34,10 @@ def check_health(
 ) -> list[HealthFinding]:
     """List all that is wrong; a cause comes before its effects.
 
-    ``disagreement`` is what this API sees otherwise than the workers. ``silence`` is in seconds
-    since any worker's last report, ``waiting`` in events, ``stalled`` in seconds for which these
-    have waited without one being worked off.
+    ``disagreement`` is what this API sees otherwise than the workers, ``storage`` are sentences on
+    how Redis may lose what it holds. ``silence`` is in seconds since any worker's last report,
+    ``waiting`` in events, ``stalled`` in seconds for which these have waited without one being
+    worked off.
     """
     findings: list[HealthFinding] = []
     if disagreement is not None:
@@ -42,6 +45,8 @@ def check_health(
         findings.append({"part": "deployment", "message": message})
     if redis_away:
         findings.append({"part": "redis", "message": _REDIS})
+    else:
+        findings += ({"part": "storage", "message": f"{sentence}."} for sentence in storage)
     if kafka_away:
         findings.append({"part": "kafka", "message": _KAFKA})
     if silence >= ALIVE and not redis_away:  # workers report through Redis

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
+    from stream_persona.store.redis_health import RedisWatch
     from stream_persona.store.tables import Tables
+
+#: Seconds between two looks at what Redis says of itself.
+LOOK_SECONDS: Final = 10.0
 
 
 class DashboardService:
@@ -45,12 +49,14 @@ class DashboardService:
         tables: Tables,
         reader: ModelReader,
         agreement: Agreement,
+        redis_watch: RedisWatch,
         wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
         self._agreement = agreement
+        self._redis_watch = redis_watch
         self._wall_clock = wall_clock
         self._population = Population()
         self._scan = PopulationScan(self._population, tables)
@@ -86,6 +92,7 @@ class DashboardService:
         works = (
             (workers.INTERVAL, "workers", self._reports.refresh),
             (INTERVAL, "backlog", self._lag.refresh),
+            (LOOK_SECONDS, "look at Redis", self._redis_watch.look),
             (PERIOD, "census", self._scan.run_pass),
             (1.0, "history", record),
         )
@@ -157,6 +164,7 @@ class DashboardService:
         return check_health(
             disagreement=self._agreement.finding,
             redis_away=bool(self._reports.away),
+            storage=self._redis_watch.sentences,
             kafka_away=bool(self._lag.away),
             silence=self._reports.silence,
             waiting=self._waiting,
