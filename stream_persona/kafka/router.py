@@ -9,7 +9,8 @@ from stream_persona.domain import events
 from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
-from stream_persona.kafka.publisher import Message
+from stream_persona.kafka.letters import make_letter
+from stream_persona.kafka.producer import Message
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.settings import Settings
 
-#: Most characters of a dead letter's detail: what was wrong may be of any size.
-MAX_DETAIL: Final = 500
 #: The headers of a reroute that hold where its event first came in, and the bounds of each number.
 _ORIGIN: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp": (-1, 1 << 62)}
 
@@ -64,7 +63,8 @@ class MessageRouter:
                 kind, partition, offset, arrived = self._find_origin(raw)
                 event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy)
             except DecodeError as error:
-                routed.letters.append(self._make_letter(raw, error))
+                letters = self._settings.topic_dead_letters
+                routed.letters.append(make_letter(raw, error, letters))
                 routed.reasons.append(error.reason)
                 continue
             customer = event.customer_id
@@ -104,14 +104,6 @@ class MessageRouter:
         except (AttributeError, KeyError, TypeError, ValueError):  # a header may have no value
             raise DecodeError("invalid_field", "the headers do not say where it came in") from None
         return kind, partition, offset, arrived
-
-    def _make_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
-        headers = (
-            ("reason", error.reason.encode()), ("detail", error.detail[:MAX_DETAIL].encode()),
-            ("topic", raw.topic.encode()), ("partition", str(raw.partition).encode()),
-            ("offset", str(raw.offset).encode()),
-        )  # fmt: skip
-        return Message(self._settings.topic_dead_letters, raw.key, raw.value, headers)
 
     def _make_reroute(
         self, raw: ConsumerRecord, customer: str, position: tuple[int, int, int, int], home: int

@@ -14,8 +14,9 @@ from stream_persona.domain.slots import EVENTS, SLOTS
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
-from stream_persona.kafka.publisher import Message
-from stream_persona.kafka.router import MAX_DETAIL, MessageRouter
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.letters import MAX_DETAIL
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome

@@ -9,7 +9,8 @@ from stream_persona.domain import events
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.kafka.publisher import Message, StillOwns
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.publisher import StillOwns
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
