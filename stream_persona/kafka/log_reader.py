@@ -15,11 +15,12 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.kafka.log_ends import LogEndFinder
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -44,11 +45,21 @@ class EventLog(Protocol):
         ...
 
 
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end of each partition of an input topic; those that do not exist are left out.
+
+        Raises:
+            UnavailableError: the broker did not give them.
+        """
+        ...
+
+
 class KafkaEventLog:
     """Reads the partitions once again, from the deletions' times up to what was applied."""
 
     def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
         self._settings = settings
+        self._ends = LogEndFinder(settings)
         self._taxonomy = taxonomy
         # An event's time may be later than its arrival by so much.
         self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
@@ -69,6 +80,14 @@ class KafkaEventLog:
             message = f"the broker did not give older events again: {error}"
             raise UnavailableError(message) from error
         return found
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Asked over one connection, which is made for the first reroute."""
+        return await self._ends.find(partitions)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._ends.close()
 
     async def _find_ranges(
         self, reader: RangeReader, wanted: Mapping[str, LateDeletion]

@@ -7,6 +7,7 @@ exist: an offset before its log's end, in a partition of its topic, and an arriv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import TopicPartition
@@ -14,7 +15,7 @@ from aiokafka import TopicPartition
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from aiokafka import ConsumerRecord
 
@@ -39,9 +40,8 @@ class Origin(NamedTuple):
     arrived: int
 
 
-#: By kind and partition, an end that each input log has reached, or is beyond. What is not in it
-#: does not exist.
-LogEnds = "Mapping[tuple[int, int], int]"
+#: By kind and partition, an end that each log has reached or passed; others do not exist.
+LogEnds = Mapping[tuple[int, int], int]
 
 
 def parse_origin(raw: ConsumerRecord, kinds: Mapping[str, int]) -> Origin:
@@ -59,7 +59,7 @@ def parse_origin(raw: ConsumerRecord, kinds: Mapping[str, int]) -> Origin:
     return Origin(kind, partition, offset, arrived)
 
 
-def check_origin(origin: Origin, raw: ConsumerRecord, ends: Mapping[tuple[int, int], int]) -> None:
+def check_origin(origin: Origin, raw: ConsumerRecord, ends: LogEnds) -> None:
     """Refuse an origin that the input logs do not have.
 
     Raises:
@@ -82,7 +82,7 @@ class Origins:
         self._log = log
         self._ends: dict[tuple[int, int], int] = {}
 
-    async def find_ends(self, batch: Iterable[ConsumerRecord]) -> Mapping[tuple[int, int], int]:
+    async def find_ends(self, batch: Iterable[ConsumerRecord]) -> LogEnds:
         """Return ends by which each reroute's origin in a batch can be checked.
 
         Raises:

@@ -91,6 +91,11 @@ class RangeReader:
         ends = await self._consumer.end_offsets(list(partitions))
         return {tp: range(first[tp], ends[tp]) for tp in partitions}
 
+    async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The ends of what is committed in each log; all of them must exist."""
+        found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        return found
+
     async def offsets_at(
         self, time_ms: int, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:

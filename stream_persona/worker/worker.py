@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
@@ -72,6 +73,7 @@ class Worker:
         self._clock, self._now = clocks.monotonic, clocks.epoch_ms
         self._tokenizer = Tokenizer(taxonomy)
         self._router = MessageRouter(settings, taxonomy, self._tokenizer)
+        self._origins = Origins(settings, history)
         self.partitions = OwnedPartitions(taxonomy, tables, publisher, metrics, self._clock)
         self._model = ModelSync(
             settings, taxonomy, tables, self._tokenizer, self.partitions, metrics, self._clock
@@ -131,7 +133,7 @@ class Worker:
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.wait_until_assigned()
-        routed = self._router.route(batch)
+        routed = self._router.route(batch, await self._origins.find_ends(batch))
         owned = await self.partitions.of(routed.homes.values())
         await self._publisher.publish([*routed.letters, *routed.reroutes])
 
