@@ -16,8 +16,8 @@ from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
+from stream_persona.api.readiness import Readiness
 from stream_persona.api.refill import refill
-from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
 
@@ -49,6 +49,7 @@ class Dependencies:
     commands: Commands
     metrics: ApiMetrics
     subscriber: Redis
+    readiness: Readiness
 
     @classmethod
     def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
@@ -73,6 +74,7 @@ class Dependencies:
             commands=Commands(settings, taxonomy),
             metrics=ApiMetrics(),
             subscriber=subscriber,
+            readiness=Readiness(settings, tables),
         )
 
     @asynccontextmanager
@@ -86,6 +88,7 @@ class Dependencies:
         finally:
             self.feed.close()
             await _cancel_all(tasks)
+            await self.readiness.close()
             await self.dashboard.close()
             await self.customer_log.close()
             await self.commands.close()
@@ -103,22 +106,16 @@ class Dependencies:
 
     async def find_missing(self) -> list[str]:
         """Name what requests need and is not there, and set the ``ready`` gauge to the same."""
+        answers = await self.readiness.check()
         ready = {
-            "redis": await self._redis_answers(),
+            "redis": answers["redis"],
             "model": self.reader.ready,
             "changes": self.feed.ready,
-            "kafka": self.commands.ready,
+            "kafka": answers["kafka"] and self.commands.ready,
         }
         for name, is_ready in ready.items():
             self.metrics.ready.labels(name).set(is_ready)
         return [name for name, is_ready in ready.items() if not is_ready]
-
-    async def _redis_answers(self) -> bool:
-        try:
-            await self.tables.ping()
-        except (UnavailableError, ConfigError):
-            return False
-        return True
 
 
 async def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
