@@ -50,6 +50,8 @@ class FetchedRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka has no ty
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """The records of these, one by one."""
 
+    _records: FetchedRecords | _LenientRecords
+
     def __init__(self, tp: TopicPartition, records: FetchedRecords, *rest: object) -> None:
         super().__init__(tp, records, *rest)
         self._data = records.data
@@ -117,6 +119,8 @@ def _split(data: bytes) -> Iterator[Any]:
 
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
     """A batch that is decoded in Python, and slowly."""
+
+    _buffer: bytearray
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()

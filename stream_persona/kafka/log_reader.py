@@ -44,7 +44,6 @@ class EventLog(Protocol):
         """
         ...
 
-
     async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The end of each partition of an input topic; those that do not exist are left out.
 

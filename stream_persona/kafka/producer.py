@@ -106,15 +106,13 @@ async def begin_sending(producer: AIOKafkaProducer, message: Message) -> Awaitab
     if partition is None and (is_empty or len(message.key or b"") > _LONG_KEY):
         partitions = sorted(await producer.partitions_for(topic))
         partition = partitions[zlib.crc32(message.key or b"") % len(partitions)]
-    if not is_empty:
-        sending: Awaitable[object] = await producer.send(
-            topic, message.value, message.key, partition, headers=headers
-        )
-        return sending
-    batch = producer.create_batch()
-    batch.append(key=None, value=None, timestamp=None, headers=headers)
-    batch.close()
-    sending = await producer.send_batch(batch, topic, partition=partition)
+    if is_empty:
+        batch = producer.create_batch()
+        batch.append(key=None, value=None, timestamp=None, headers=headers)
+        batch.close()
+        sending: Awaitable[object] = await producer.send_batch(batch, topic, partition=partition)
+    else:
+        sending = await producer.send(topic, message.value, message.key, partition, headers=headers)
     return sending
 
 

@@ -89,9 +89,7 @@ class MessageRouter:
             routed.deliveries.append(Delivery(tokens, kind, partition, offset, reached, at, source))
         return routed
 
-    def _find_origin(
-        self, raw: ConsumerRecord, ends: LogEnds | None
-    ) -> tuple[int, int, int, int]:
+    def _find_origin(self, raw: ConsumerRecord, ends: LogEnds | None) -> tuple[int, int, int, int]:
         """Return kind, partition, offset and arrival where a message first came in."""
         kind = self._kinds.get(raw.topic)
         if kind is not None:

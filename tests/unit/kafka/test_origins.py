@@ -8,6 +8,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from stream_persona.domain.events import encode
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.origins import Origin, Origins, check_origin
+from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import purchase
@@ -36,6 +38,56 @@ async def left_by(
     for batch in batches:
         await working.process(batch)
     return tables, outbox
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1")),
+        (("topic", b"purchases"), ("partition", b"0"), ("offset", None), ("timestamp", b"1")),
+        (("topic", None), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1")),
+        (("topic", b"\xff"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1")),
+        (("topic", b"elsewhere"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1")),
+        (("topic", b"purchases"), ("partition", b"-1"), ("offset", b"1"), ("timestamp", b"1")),
+        (("topic", b"purchases"), ("partition", b"65536"), ("offset", b"1"), ("timestamp", b"1")),
+        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"9" * 30), ("timestamp", b"1")),
+        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"9" * 9_999),
+         ("timestamp", b"1")),
+        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"-2")),
+        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1.5")),
+    ],
+)  # fmt: skip
+async def test_a_reroute_without_its_origin_is_a_dead_letter(
+    headers: tuple[tuple[str, bytes], ...],
+) -> None:
+    stray = raw(REROUTES, encode(purchase("p")), 3, 0, headers)
+    tables, outbox = await left_by([stray, *good()], log=InMemoryLog())
+    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    assert dict(letter.headers)["reason"] == b"invalid_field"
+    assert tables.states.keys() == {"good"}
+
+
+async def test_headers_that_others_add_to_a_reroute_do_no_harm() -> None:
+    origin = (("topic", b"purchases"), ("partition", b"5"), ("offset", b"9"), ("timestamp", b"-1"))
+    odd = (("traceparent", b"\xff\0"), ("nothing", None))
+    message = raw(REROUTES, encode(purchase("p")), 3, 0, (*odd, *origin))
+    tables, _ = await left_by([message], log=InMemoryLog())
+    assert stored(tables).positions == {5: 10}
+
+
+@pytest.mark.parametrize("at", [-(1 << 63), -1, 0, 1 << 62, (1 << 63) - 1])
+async def test_a_message_of_any_timestamp_is_an_event_at_home_and_when_rerouted(at: int) -> None:
+    bought, two = encode(purchase("p")), worker_settings(partitions=2)
+    home = home_partition("c", 2)
+    router = MessageRouter(two, SHOP)
+    elsewhere = router.route([raw("purchases", bought, 3, 1 - home, at=at)])
+    (message,) = elsewhere.reroutes
+    rerouted = raw(REROUTES, message.value, 5, home, message.headers)
+    came_home = router.route([raw("purchases", bought, 3, home, at=at), rerouted])
+    assert not came_home.letters
+    first, second = came_home.deliveries
+    assert first.arrived_at == second.arrived_at == (at if at >= 0 else None)
 
 
 @pytest.mark.parametrize(
