@@ -14,10 +14,11 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.events import MAX_BYTES, REASONS
-from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.errors import DecodeError, TopologyError, UnavailableError
 from stream_persona.kafka.letters import make_letter
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
+from stream_persona.worker.startup import prepare
 from tests.support.constants import NOW
 from tests.support.events import purchase
 from tests.support.servers import Kafka, declare_topics
@@ -179,6 +180,15 @@ def test_a_topic_that_takes_no_letter_at_all_is_named(
     asyncio.run(send())
 
 
+async def test_a_compacted_topic_of_letters_is_refused_at_the_start(
+    real_kafka: Kafka, settings: Settings
+) -> None:
+    topic, compacted = settings.topic_dead_letters, {"cleanup.policy": "compact"}
+    await declare_topics(real_kafka, [topic], settings.partitions, compacted)
+    with pytest.raises(TopologyError, match=f"topic {topic} has cleanup.policy=compact; set it to"):
+        await prepare(settings)
+
+
 async def test_a_worker_goes_on_after_messages_that_hold_nothing_or_too_much(
     shop: Shop, real_kafka: Kafka, start_worker: Callable[[], WorkerProcess]
 ) -> None:
@@ -202,7 +212,7 @@ async def test_a_worker_goes_on_after_messages_that_hold_nothing_or_too_much(
                 await producer.send_and_wait(topic, value, key, 1, NOW, headers)
     await shop.produce(purchase("e1"))
     worker = start_worker()
-    await shop.at_rest(25)
+    await shop.at_rest()
     assert worker.process.poll() is None
     assert "c" in await shop.folded()
     letters = await shop.read(shop.settings.topic_dead_letters)
