@@ -1,7 +1,7 @@
 """Whether Redis and Kafka answer just now: asked anew for each probe, or nearly so.
 
-However many probes there are, each server is asked once a second, both at the same time, and one
-that is silent is given up after ``PATIENCE`` seconds.
+However many probes there are, each server is asked twice a second at most, both at the same time,
+and one that is silent is given up: a probe is answered, and right again, within two seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a server may take to answer, and those for which its answer counts.
 PATIENCE: Final = 1.0
-KEPT_SECONDS: Final = 1.0
+KEPT_SECONDS: Final = 0.5
 
 
 class SharedCheck:

@@ -1,4 +1,4 @@
-"""A check of a server is shared by all who ask, and its result counts for a second."""
+"""A check of a server is shared by all who ask, and its result counts for a while."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def test_all_who_ask_at_a_time_share_one_check() -> None:
     assert server.asked == 1
 
 
-async def test_a_result_counts_for_a_second_from_when_it_came() -> None:
+async def test_a_result_counts_for_a_while_from_when_it_came() -> None:
     server, clock = Server(), FakeClock()
     server.answers.set()
     check = SharedCheck(server.check, clock)
