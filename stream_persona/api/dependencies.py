@@ -18,8 +18,9 @@ from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
+from stream_persona.api.readiness import Readiness
 from stream_persona.api.refill import refill
-from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
@@ -53,6 +54,7 @@ class Dependencies:
     commands: Commands
     metrics: ApiMetrics
     subscriber: Redis
+    readiness: Readiness
 
     @classmethod
     def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
@@ -80,6 +82,7 @@ class Dependencies:
             commands=Commands(settings, taxonomy),
             metrics=ApiMetrics(),
             subscriber=subscriber,
+            readiness=Readiness(settings, tables),
         )
 
     @asynccontextmanager
@@ -93,6 +96,7 @@ class Dependencies:
         finally:
             self.feed.close()
             await _cancel_all(tasks)
+            await self.readiness.close()
             await self.dashboard.close()
             await self.customer_log.close()
             await self.commands.close()
@@ -111,23 +115,17 @@ class Dependencies:
 
     async def find_missing(self) -> list[str]:
         """Name what requests need and is not there, and set the ``ready`` gauge to the same."""
+        answers = await self.readiness.check()
         ready = {
-            "redis": await self._redis_answers(),
+            "redis": answers["redis"],
             "model": self.reader.ready,
             "changes": self.feed.ready,
-            "kafka": self.commands.ready,
+            "kafka": answers["kafka"] and self.commands.ready,
             "deployment": await self._agrees(),
         }
         for name, is_ready in ready.items():
             self.metrics.ready.labels(name).set(is_ready)
         return [name for name, is_ready in ready.items() if not is_ready]
-
-    async def _redis_answers(self) -> bool:
-        try:
-            await self.tables.ping()
-        except (UnavailableError, ConfigError):
-            return False
-        return True
 
     async def _agrees(self) -> bool:
         try:

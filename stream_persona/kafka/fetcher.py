@@ -23,6 +23,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream_persona.errors import TopologyError
+from stream_persona.kafka.batches import unpack_whatever_comes
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return cast("BatchApp", self.app)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        unpack_whatever_comes()
         consumer = super()._create_worker_consumer(transport)
         # The driver reads committed records only if Faust itself writes transactions, and lets
         # brokers keep a fetch for 1.5 s.

@@ -17,12 +17,14 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import DELETION, decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.kafka.log_ends import LogEndFinder
+from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -43,6 +45,14 @@ class EventLog(Protocol):
 
         Raises:
             UnavailableError: the broker did not give it.
+        """
+        ...
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end of each partition of an input topic; those that do not exist are left out.
+
+        Raises:
+            UnavailableError: the broker did not give them.
         """
         ...
 
@@ -68,6 +78,7 @@ class KafkaEventLog:
 
     def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
         self._settings = settings
+        self._ends = LogEndFinder(settings)
         self._taxonomy = taxonomy
         # An event's time may be later than its arrival by so much.
         self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
@@ -94,13 +105,11 @@ class KafkaEventLog:
         settings = self._settings
         topics = [settings.topic_deletions, settings.topic_reroutes]
         ranges = {topic: range(starts.get(topic, 0), sys.maxsize) for topic in topics}
-        router = MessageRouter(settings, self._taxonomy)
-        return [
-            delivery
-            async for batch in self._read_ranges(partition, ranges)
-            for delivery in router.route(batch).deliveries
-            if delivery.kind == DELETION
-        ]
+        router, origins = MessageRouter(settings, self._taxonomy), Origins(settings, self)
+        found: list[Delivery] = []
+        async for batch in self._read_ranges(partition, ranges):
+            found += router.route(batch, await origins.find_ends(batch)).deliveries
+        return [delivery for delivery in found if delivery.kind == DELETION]
 
     async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
         """One pass over the ranges, as far as the logs still hold them."""
@@ -133,6 +142,14 @@ class KafkaEventLog:
         except KafkaError as error:
             message = f"the broker did not give older events again: {error}"
             raise UnavailableError(message) from error
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Asked over one connection, which is made for the first reroute."""
+        return await self._ends.find(partitions)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._ends.close()
 
     async def _find_ranges(
         self, reader: RangeReader, wanted: Mapping[str, LateDeletion]

@@ -196,7 +196,8 @@ class Topics:
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
-        return Delivery.of(event, kind, record.partition, record.offset, record.timestamp)
+        arrived = record.timestamp if record.timestamp >= 0 else None
+        return Delivery.of(event, kind, record.partition, record.offset, arrived)
 
 
 async def _take_batch(batches: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:

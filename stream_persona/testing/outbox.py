@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_persona.client.changes import ChangeReader
+from stream_persona.kafka.producer import Message
 from stream_persona.kafka.published import Published
-from stream_persona.kafka.publisher import Message
 from stream_persona.settings import Settings
 
 if TYPE_CHECKING:

@@ -59,9 +59,9 @@ class PersonaApp(BatchApp):
         self.guard = DeploymentGuard(self.settings, self.taxonomy, self.deployment, self._tables)
         self._publisher = KafkaPublisher(self.settings)
         await self._publisher.start()
-        history = KafkaEventLog(self.settings, self.taxonomy)
+        self._history = KafkaEventLog(self.settings, self.taxonomy)
         self.worker = Worker(
-            self.settings, self.taxonomy, self._tables, self._publisher, history, metrics,
+            self.settings, self.taxonomy, self._tables, self._publisher, self._history, metrics,
             MACHINE_CLOCKS,
         )  # fmt: skip
         await self.worker.start()
@@ -145,6 +145,7 @@ class PersonaApp(BatchApp):
                 await self.reporter.retire()
             await self.guard.close()
             await self._publisher.stop()
+            await self._history.close()
             await self._tables.close()
 
 

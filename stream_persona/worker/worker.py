@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import RolledBackError
 from stream_persona.kafka.batch import next_offsets
+from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
@@ -79,6 +80,7 @@ class Worker:
         self._clock, self._now = clocks.monotonic, clocks.epoch_ms
         self._tokenizer = Tokenizer(taxonomy)
         self._router = MessageRouter(settings, taxonomy, self._tokenizer)
+        self._origins = Origins(settings, history)
         self.partitions = OwnedPartitions(
             settings, taxonomy, tables, publisher, history, metrics, self._clock
         )
@@ -144,7 +146,7 @@ class Worker:
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.wait_until_assigned()
-        routed = self._router.route(batch)
+        routed = self._router.route(batch, await self._origins.find_ends(batch))
         offsets = next_offsets(batch)
         owned = await self.partitions.of(routed.homes.values(), offsets)
         await self._publisher.publish([*routed.letters, *routed.reroutes])

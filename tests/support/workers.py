@@ -3,14 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_persona.domain import events
 from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.producer import Message
 from stream_persona.kafka.published import Published
-from stream_persona.kafka.publisher import Message, StillOwns
+from stream_persona.kafka.publisher import StillOwns
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
@@ -70,10 +71,20 @@ class RecordingPublisher:
 
 
 class InMemoryLog:
-    """The log of the input topics: the deliveries that a test puts into it."""
+    """The log of the input topics: the deliveries that a test puts into it.
 
-    def __init__(self) -> None:
+    Each of its partitions ends at ``end``; topics have 64 of them.
+    """
+
+    def __init__(self, end: int = 1_000_000) -> None:
         self.deliveries: list[Delivery] = []
+        self.end = end
+        #: The partitions whose ends were asked for, call by call.
+        self.asked: list[set[TopicPartition]] = []
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        self.asked.append(set(partitions))
+        return {tp: self.end for tp in partitions if tp.partition < 64}
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
