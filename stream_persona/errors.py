@@ -13,6 +13,7 @@ StreamPersonaError
 │   ├── DamagedShardError        a partition's shard of the model
 │   └── DamagedOutboxError       the names of the customers whose changes may be unpublished
 ├── FencedError              another worker owns this partition now: let go of it
+├── RolledBackError          Redis came back older than it was: claim again, read again
 └── UnavailableError         broker or Redis stayed away past the retries; exit code 1
 
 Each message names what the reader can do about it.
@@ -125,6 +126,16 @@ class FencedError(StreamPersonaError):
     def __init__(self, partition: int) -> None:
         self.partition = partition
         super().__init__(f"partition {partition} belongs to another worker now")
+
+
+class RolledBackError(StreamPersonaError):
+    """Redis has lost a write that it had acknowledged; nothing was written."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        super().__init__(
+            f"Redis came back older than it was: it has lost writes of partition {partition}"
+        )
 
 
 class UnavailableError(StreamPersonaError):

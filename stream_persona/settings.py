@@ -5,31 +5,44 @@ Every field is the variable ``STREAM_PERSONA_<FIELD>``; ``README.md`` lists them
 
 from __future__ import annotations
 
-import re
+import difflib
+import io
+import os
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from pydantic import Field, ValidationError, field_validator
+from dotenv.parser import parse_stream
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stream_persona import setting_forms as forms
 from stream_persona.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_FILE: Final = ".env"
 
 
 class Settings(BaseSettings):
     """Addresses, names and limits of a deployment; the personas are defined by the taxonomy."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAM_PERSONA_", env_file=".env", extra="ignore", frozen=True
-    )
+        env_prefix="STREAM_PERSONA_", env_file=_FILE, env_file_encoding="utf-8-sig",
+        extra="ignore", frozen=True,
+    )  # fmt: skip
 
-    brokers: str = Field("localhost:9092", description="Kafka brokers, `host:port,...`")
-    redis_url: str = Field("redis://localhost:6379/0", description="Redis, `redis://host:port/db`")
+    brokers: forms.Brokers = Field("localhost:9092", description="Kafka brokers, `host:port,...`")
+    redis_url: forms.RedisUrl = Field(
+        "redis://localhost:6379/0", description="Redis, `redis://host:port/db`"
+    )
     taxonomy: Path | None = Field(
         None, description="the taxonomy file; the shipped generic shop when unset"
     )
-    group: str = Field("stream-persona", description="consumer group of the workers")
-    prefix: str = Field("", description="put before every Redis key and channel")
+    group: forms.Group = Field("stream-persona", description="consumer group of the workers")
+    prefix: forms.Name = Field("", description="put before every Redis key and channel")
     partitions: Annotated[int, Field(gt=0, le=10_000)] = Field(
         8, description="partitions of every customer-keyed topic"
     )
@@ -39,43 +52,53 @@ class Settings(BaseSettings):
     declare_topics: bool = Field(
         True, description="create missing topics at start-up (off: only check them)"
     )
-    api_host: str = Field("127.0.0.1", description="address the API listens on")
+    api_host: forms.Host = Field("127.0.0.1", description="address the API listens on")
     api_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         8000, description="port of the API; 0 means any free one"
     )
-    api_keys: str = Field(
+    api_keys: forms.Keys = Field(
         "",
         repr=False,
         description="keys that let callers of the API in, `key,...`; none: loopback addresses only",
     )
-    api_cors_origins: str = Field(
+    api_cors_origins: forms.Origins = Field(
         "", description="origins whose pages may call the API, `https://shop.example,...`"
     )
     api_max_body_bytes: Annotated[int, Field(gt=0, le=100_000_000)] = Field(
         1_000_000, description="most bytes of a request's body"
     )
-    api_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0,
-        description="requests a second of a key, or of an address without keys; 0: any number",
+    api_requests_per_second: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1_000_000)] = (
+        Field(
+            0.0,
+            description="requests a second of a key, or of an address without keys; 0: any number",
+        )
     )
-    rank_holdout: Annotated[float, Field(ge=0, le=1)] = Field(
+    rank_holdout: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)] = Field(
         0.0, description="share of the customers whose `/v1/rank` keeps the order, for comparison"
     )
-    rank_salt: str = Field("", description="salt of the hold-out; another one draws another group")
-    metrics_host: str = Field("127.0.0.1", description="address of the worker's metrics")
+    rank_salt: forms.Text = Field(
+        "", description="salt of the hold-out; another one draws another group"
+    )
+    metrics_host: forms.Host = Field("127.0.0.1", description="address of the worker's metrics")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         9464, description="port of the worker's metrics; a taken one moves to a free one"
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: forms.Level = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    topic_purchases: str = Field("purchases", description="topic of purchases")
-    topic_browses: str = Field("browses", description="topic of browses")
-    topic_engagements: str = Field("engagements", description="topic of engagements")
-    topic_assignments: str = Field("persona-assignments", description="topic of assignments")
-    topic_deletions: str = Field("customer-deletions", description="topic of deletions")
-    topic_changes: str = Field("persona-changes", description="topic of persona changes")
-    topic_dead_letters: str = Field("persona-dead-letters", description="topic of dead letters")
-    topic_reroutes: str = Field(
+    topic_purchases: forms.TopicName = Field("purchases", description="topic of purchases")
+    topic_browses: forms.TopicName = Field("browses", description="topic of browses")
+    topic_engagements: forms.TopicName = Field("engagements", description="topic of engagements")
+    topic_assignments: forms.TopicName = Field(
+        "persona-assignments", description="topic of assignments"
+    )
+    topic_deletions: forms.TopicName = Field("customer-deletions", description="topic of deletions")
+    topic_changes: forms.TopicName = Field(
+        "persona-changes", description="topic of persona changes"
+    )
+    topic_dead_letters: forms.TopicName = Field(
+        "persona-dead-letters", description="topic of dead letters"
+    )
+    topic_reroutes: forms.TopicName = Field(
         "persona-reroutes",
         description="internal topic: events that arrived off their customer's home partition",
     )
@@ -83,32 +106,32 @@ class Settings(BaseSettings):
     max_batch_records: Annotated[int, Field(gt=0, le=100_000)] = Field(
         8_000, description="most records that are processed as one batch"
     )
-    commit_interval: Annotated[float, Field(gt=0, le=60)] = Field(
+    commit_interval: Annotated[float, Field(allow_inf_nan=False, gt=0, le=60)] = Field(
         1.0, description="seconds between offset commits"
     )
-    model_interval: Annotated[float, Field(gt=0, le=60)] = Field(
+    model_interval: Annotated[float, Field(allow_inf_nan=False, gt=0, le=60)] = Field(
         0.5, description="seconds between two refreshes of the model's weights"
     )
-    model: str = Field(
+    model: forms.Specification = Field(
         "additive", description="`additive`, or `module:Class` of a River classifier as the model"
     )
-    challengers: str = Field(
+    challengers: forms.Specification = Field(
         "", description="River classifiers evaluated beside the model, `module:Class,...`"
     )
-    sweep_rate: Annotated[float, Field(ge=0)] = Field(
+    sweep_rate: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1_000_000_000)] = Field(
         5_000.0,
         description="shoppers a second that a worker scores again when the model moved",
     )
-    session_timeout: Annotated[float, Field(ge=1, le=1800)] = Field(
+    session_timeout: Annotated[float, Field(allow_inf_nan=False, ge=1, le=1800)] = Field(
         30.0, description="seconds after which a silent worker loses its partitions"
     )
-    cached_customers: Annotated[int, Field(gt=0)] = Field(
+    cached_customers: Annotated[int, Field(gt=0, le=1_000_000_000)] = Field(
         100_000, description="most customer records that a worker keeps in memory"
     )
-    deletion_marker_days: Annotated[float, Field(gt=0)] = Field(
+    deletion_marker_days: Annotated[float, Field(allow_inf_nan=False, ge=0.001, le=36_500)] = Field(
         30.0, description="days for which older events of a deleted customer stay dropped"
     )
-    retry_seconds: Annotated[float, Field(gt=0)] = Field(
+    retry_seconds: Annotated[float, Field(allow_inf_nan=False, ge=0.1, le=86_400)] = Field(
         60.0, description="how long broker or Redis may stay away before a worker exits"
     )
 
@@ -126,24 +149,25 @@ class Settings(BaseSettings):
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the API; empty when callers need none."""
-        return _split(self.api_keys)
+        return forms.split(self.api_keys)
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The origins whose pages may call the API."""
-        return _split(self.api_cors_origins)
+        """The origins whose pages may call the API, in the lower case of browsers."""
+        return forms.split(self.api_cors_origins.lower())
 
-    @field_validator("api_cors_origins")
+    @field_validator("taxonomy", mode="before")
     @classmethod
-    def _check_origins(cls, text: str) -> str:
-        for origin in _split(text):
-            if not re.fullmatch(r"\*|https?://[^/?#\s]+", origin):
-                raise ValueError("expected origins such as https://shop.example, without a path")
-        return text
+    def _check_path(cls, path: object) -> object:
+        if path == "":
+            raise ValueError("name a file, or unset it for the shipped generic shop")
+        return forms.check_text(path) if isinstance(path, str) else path
 
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, text.split(","))))
+    @model_validator(mode="after")
+    def _check_topics(self) -> Self:
+        names = (name for name in type(self).model_fields if name.startswith("topic_"))
+        forms.check_topics_differ({name: getattr(self, name) for name in names})
+        return self
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -152,12 +176,48 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: the message names each wrong variable and what was expected.
     """
+    _read_file(Path(_FILE))
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            f"STREAM_PERSONA_{'_'.join(map(str, item['loc'])).upper()}: {item['msg'].lower()}"
-            f" (got {item['input']!r})"
-            for item in error.errors()
-        ]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _explain(item: ErrorDetails) -> str:
+    cause = item.get("ctx", {}).get("error")
+    text = str(cause) if isinstance(cause, ValueError) else item["msg"].lower()
+    if not item["loc"]:  # several settings together
+        return text
+    setting = "_".join(map(str, item["loc"]))
+    return f"{forms.variable(setting)}: {text}{forms.show(setting, item['input'])}"
+
+
+def find_misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """Find variables that are no settings but look like one; return which one by name."""
+    known = [forms.variable(name) for name in Settings.model_fields]
+    given = {name.upper() for name in (*environment, *_read_file(Path(_FILE)))}
+    strange = sorted(name for name in given - set(known) if name.startswith("STREAM_PERSONA_"))
+    near = {name: difflib.get_close_matches(name, known, 1, 0.9) for name in strange}
+    return {name: found[0] for name, found in near.items() if found}
+
+
+def _read_file(path: Path) -> Iterable[str]:
+    """Return the names in a ``.env`` file; lines that its reader would skip unread are refused.
+
+    Raises:
+        SettingsError: the file can't be read, or a line for us isn't ``NAME=value``.
+    """
+    if not os.path.isfile(path):  # noqa: PTH113 - False as well where it may not be looked at
+        return []
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: correct or remove it, it cannot be read ({error})") from None
+    names = []
+    for line in parse_stream(io.StringIO(text)):
+        is_assignment = not line.error and (line.key is None or line.value is not None)
+        if not is_assignment and "stream_persona_" in line.original.string.lower():
+            message = f"{path}:{line.original.line}: expected STREAM_PERSONA_<NAME>=value"
+            raise SettingsError(f"{message} on a line of its own")
+        names += [line.key] if line.key else []
+    return names

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from stream_persona.api import openapi, problems
+from stream_persona.api.agreement import AgreementMiddleware
 from stream_persona.api.auth import ApiKeys, AuthMiddleware
 from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
@@ -61,6 +62,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, dependencies: Dependencies) -> None:
     """Add what a request passes before its route. The last one added is the outermost."""
+    app.add_middleware(AgreementMiddleware, agreement=dependencies.agreement)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.api_max_body_bytes)
     buckets = TokenBuckets(settings.api_requests_per_second)
     app.add_middleware(AuthMiddleware, keys=ApiKeys(settings.keys), buckets=buckets)

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Self
 
 from redis.asyncio import Redis
 
+from stream_persona.api.agreement import INTERVAL, Agreement
 from stream_persona.api.changes import ChangeFeed
 from stream_persona.api.customer_log import Tail
+from stream_persona.api.dashboard.background import run_periodically
 from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
+from stream_persona.api.readiness import Readiness
 from stream_persona.api.refill import refill
-from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_health import RedisWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -41,6 +45,7 @@ class Dependencies:
     settings: Settings
     taxonomy: Taxonomy
     tables: RedisTables
+    agreement: Agreement
     reader: ModelReader
     ranker: Ranker
     feed: ChangeFeed
@@ -49,6 +54,7 @@ class Dependencies:
     commands: Commands
     metrics: ApiMetrics
     subscriber: Redis
+    readiness: Readiness
 
     @classmethod
     def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
@@ -59,12 +65,15 @@ class Dependencies:
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
-        dashboard = DashboardService(settings, taxonomy, tables, reader)
+        agreement = Agreement(settings, taxonomy, tables)
+        watch = RedisWatch(tables)
+        dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,
             taxonomy=taxonomy,
             tables=tables,
+            agreement=agreement,
             reader=reader,
             ranker=Ranker(settings, taxonomy, tables, reader),
             feed=ChangeFeed(subscriber, tables.channel, dashboard.receive),
@@ -73,6 +82,7 @@ class Dependencies:
             commands=Commands(settings, taxonomy),
             metrics=ApiMetrics(),
             subscriber=subscriber,
+            readiness=Readiness(settings, tables),
         )
 
     @asynccontextmanager
@@ -86,6 +96,7 @@ class Dependencies:
         finally:
             self.feed.close()
             await _cancel_all(tasks)
+            await self.readiness.close()
             await self.dashboard.close()
             await self.customer_log.close()
             await self.commands.close()
@@ -95,6 +106,7 @@ class Dependencies:
     def _background(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
             "model": self.reader.follow(),
+            "deployment": run_periodically(INTERVAL, "deployment", self.agreement.refresh),
             "changes": self.feed.follow(),
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
@@ -103,22 +115,23 @@ class Dependencies:
 
     async def find_missing(self) -> list[str]:
         """Name what requests need and is not there, and set the ``ready`` gauge to the same."""
+        answers = await self.readiness.check()
         ready = {
-            "redis": await self._redis_answers(),
+            "redis": answers["redis"],
             "model": self.reader.ready,
             "changes": self.feed.ready,
-            "kafka": self.commands.ready,
+            "kafka": answers["kafka"] and self.commands.ready,
+            "deployment": await self._agrees(),
         }
         for name, is_ready in ready.items():
             self.metrics.ready.labels(name).set(is_ready)
         return [name for name, is_ready in ready.items() if not is_ready]
 
-    async def _redis_answers(self) -> bool:
+    async def _agrees(self) -> bool:
         try:
-            await self.tables.ping()
-        except (UnavailableError, ConfigError):
-            return False
-        return True
+            return await self.agreement.find_fault() is None
+        except UnavailableError:  # it is Redis then that is missing
+            return True
 
 
 async def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from stream_persona.api.app import create_api
-from stream_persona.errors import SettingsError
+from stream_persona.api.dependencies import PATIENCE
+from stream_persona.errors import SettingsError, UnavailableError
+from stream_persona.listening import explain_listening
+from stream_persona.model.river_trial import check_models
+from stream_persona.store.redis import RedisTables
+from stream_persona.store.stored_check import check_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +47,8 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
             "where others can reach personal data, or set STREAM_PERSONA_API_HOST=127.0.0.1"
         )
         raise SettingsError(message)
+    check_models(settings.model, "", taxonomy.names)
+    asyncio.run(_check_store(settings, taxonomy))
     api = create_api(settings, taxonomy)
     with _listen(settings) as listening:
         config = uvicorn.Config(
@@ -53,6 +60,21 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
         gc.collect()
         gc.freeze()
         asyncio.run(server.serve(sockets=[listening]))
+
+
+async def _check_store(settings: Settings, taxonomy: Taxonomy) -> None:
+    """Check what is stored; a Redis that is away is waited for later, while requests get 503.
+
+    Raises:
+        ConfigError: it is not of this deployment, or the login is refused.
+    """
+    tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
+    try:
+        await check_store(settings, taxonomy, tables)
+    except UnavailableError as error:
+        logger.warning("starting without a look at what is stored: %s", error)
+    finally:
+        await tables.close()
 
 
 class _Server(uvicorn.Server):
@@ -95,12 +117,8 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=2_048)
-    except OSError as error:
-        message = (
-            f"STREAM_PERSONA_API_PORT: can't listen on {host}:{port} ({error.strerror or error}); "
-            "name another port, or 0 for any free one"
-        )
-        raise SettingsError(message) from None
+    except (OSError, UnicodeError) as error:  # the latter: no name of a host
+        raise explain_listening(error, "API", host, port) from None
     # Connections inherit it, and asyncio does not set it on connections of a socket that it was
     # given. Without it a response's body waits until the caller has acknowledged the head: 40 ms
     # on a connection that is kept alive.

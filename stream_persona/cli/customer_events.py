@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from stream_persona.cli.agreement import OF_TAXONOMIES, check_before_sending
 from stream_persona.domain.events import check_id, rfc3339
 from stream_persona.errors import QueryError
 from stream_persona.kafka.commands import new_assignment, new_deletion, send_once
@@ -31,6 +32,7 @@ async def send_assignment(
     Raises:
         DecodeError: the id or the source is malformed.
         QueryError: the taxonomy has no such persona.
+        TopologyError: the workers are set otherwise.
         UnavailableError: the broker does not answer.
     """
     check_id(customer_id)
@@ -39,6 +41,7 @@ async def send_assignment(
         raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
     now = clock() // 1_000_000
     event = new_assignment(taxonomy, customer_id, persona, source, at=now)
+    await check_before_sending(settings, taxonomy)
     await send_once(settings, event)
     return {
         "assignment_id": event.assignment_id,
@@ -51,16 +54,21 @@ async def send_assignment(
 
 
 async def send_deletion(
-    settings: Settings, customer_id: str, clock: Callable[[], int] = time.time_ns
+    settings: Settings,
+    taxonomy: Taxonomy,
+    customer_id: str,
+    clock: Callable[[], int] = time.time_ns,
 ) -> dict[str, Any]:
     """Send a deletion; return the receipt once the broker has it.
 
     Raises:
         DecodeError: the id is malformed.
+        TopologyError: the workers are set otherwise.
         UnavailableError: the broker does not answer.
     """
     now = clock() // 1_000_000
     event = new_deletion(customer_id, at=now)
+    await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
     await send_once(settings, event)
     return {
         "request_id": event.request_id,

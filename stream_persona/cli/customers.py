@@ -83,6 +83,6 @@ def delete(
     if sys.stdin.isatty() and not yes:
         question = f"Forget customer {customer!r} and what was learned of them?"
         typer.confirm(question, abort=True, err=True)
-    settings, _ = load_configuration()
-    receipt = asyncio.run(customer_events.send_deletion(settings, customer))
+    settings, taxonomy = load_configuration()
+    receipt = asyncio.run(customer_events.send_deletion(settings, taxonomy, customer))
     print_result(receipt, as_json=as_json)

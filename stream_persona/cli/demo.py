@@ -86,11 +86,13 @@ def simulate(
 
     The shoppers behave like the taxonomy's personas, until --count, --for or Ctrl-C ends the run.
     """
+    from stream_persona.cli.agreement import check_before_sending
     from stream_persona.cli.terminal import progress
     from stream_persona.demo import simulation
     from stream_persona.demo.simulator import Simulator
 
     settings, taxonomy = load_configuration()
+    asyncio.run(check_before_sending(settings, taxonomy))
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
     began, sent = time.monotonic(), 0
     total = count if count is not None else None if bound is None else int(rate * bound)

@@ -75,14 +75,17 @@ async def load_examples(settings: Settings, taxonomy: Taxonomy) -> list[Example]
     """Load the labelled customers from Redis.
 
     Raises:
+        TopologyError: the workers are set otherwise.
         UnavailableError: Redis does not answer.
     """
+    from stream_persona.cli.agreement import check_agreement
     from stream_persona.store import examples
     from stream_persona.store.redis import RedisTables
 
     patience = min(_PATIENCE, settings.retry_seconds)
     tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
     try:
+        await check_agreement(settings, taxonomy, tables)
         return await examples.read(tables, settings.partitions, taxonomy)
     finally:
         await tables.close()

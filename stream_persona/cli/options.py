@@ -27,10 +27,16 @@ def load_configuration() -> tuple[Settings, Taxonomy]:
         ConfigError: a setting or the taxonomy is wrong; the message names it.
     """
     from stream_persona.domain.taxonomy import load
+    from stream_persona.errors import SettingsError, TaxonomyError
     from stream_persona.settings import load_settings
 
     settings = load_settings()
-    return settings, load(settings.taxonomy)
+    try:
+        return settings, load(settings.taxonomy)
+    except TaxonomyError as error:
+        lines = [f"STREAM_PERSONA_TAXONOMY: {line}" for line in str(error).splitlines()]
+        remedy = "" if error.mistakes[0][0] else "; name a taxonomy file, or unset it"
+        raise SettingsError("\n".join(lines) + remedy) from None
 
 
 def parse_duration(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The command that replays files or topics."""
+"""The commands that replay files or topics, and that fold a lost Redis again."""
 
 from __future__ import annotations
 
@@ -95,6 +95,27 @@ def replay(
         dead_letters=dead_letters,
     )
     summary = asyncio.run(backfill(settings, taxonomy, request, progress))
+    print_result(summary.plain(), as_json=as_json)
+    if summary.unreadable:
+        raise typer.Exit(3)
+
+
+@group.command(epilog="Example: stream-persona rebuild")
+def rebuild(as_json: Json = False) -> None:
+    """Fold a Redis that was lost again from the topics, so that workers can go on.
+
+    Stop the workers first. Everything that the input topics hold is folded; what Redis still holds
+    stays as it is, and customers' revisions count on from the changes that were published. Then the
+    group's offsets are set to where the topics ended. A rebuild that was interrupted can be started
+    again.
+
+    The exit code is 3 when some messages could not be read; all others were folded.
+    """
+    from stream_persona.cli.terminal import progress
+    from stream_persona.replay.rebuild import rebuild as fold_again
+
+    settings, taxonomy = load_configuration()
+    summary = asyncio.run(fold_again(settings, taxonomy, progress))
     print_result(summary.plain(), as_json=as_json)
     if summary.unreadable:
         raise typer.Exit(3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from stamina.instrumentation import set_on_retry_hooks
 
-from stream_persona.errors import SettingsError, StreamPersonaError, UnavailableError
+from stream_persona.errors import StreamPersonaError
+from stream_persona.settings import find_misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,18 +45,22 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     import faust
     from aiokafka.errors import KafkaError
 
-    from stream_persona.worker import startup
+    from stream_persona.kafka.refusals import explain_refusal
+    from stream_persona.worker import preflight
     from stream_persona.worker.app import create_app
+    from stream_persona.worker.joining import join
 
     log_to_stderr(settings.log_level)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_DropAfterFatal())
     end_politely()
-    broker, redis = asyncio.run(startup.prepare(settings))
-    logger.info("Kafka %s, %s, taxonomy %s", broker, redis, taxonomy.version)
+    asyncio.run(preflight.check(settings, taxonomy))
+    joined = asyncio.run(join(settings, taxonomy))
+    logger.info("Kafka %s, %s, taxonomy %s", joined.broker, joined.redis, taxonomy.version)
+    logger.info("deployment %s", joined.deployment.id)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = create_app(settings, taxonomy)
+    app = create_app(settings, taxonomy, joined.deployment)
     _collect_seldom()
     process = faust.Worker(app, loop=loop, override_logging=False, quiet=True)
     process.spinner = None
@@ -63,8 +69,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     except BaseException:  # stopping may raise another one than the fault
         app.fault_reported = True
         if isinstance(app.fault, KafkaError):
-            message = f"Kafka did not do as asked: {app.fault!r}"
-            raise UnavailableError(message) from None
+            raise explain_refusal(app.fault, settings) from None
         if isinstance(app.fault, StreamPersonaError):
             raise app.fault from None
         raise
@@ -92,17 +97,8 @@ def api(settings: Settings, taxonomy: Taxonomy) -> None:
 
 
 def log_to_stderr(level: str) -> None:
-    """One readable line for each record from ``level`` on.
-
-    Raises:
-        SettingsError: there is no such level.
-    """
+    """One readable line for each record from ``level`` on; first those of misspelt settings."""
     levels = logging.getLevelNamesMapping()
-    if level.upper() not in levels:
-        message = (
-            f"STREAM_PERSONA_LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR (got {level!r})"
-        )
-        raise SettingsError(message)
     logging.basicConfig(
         stream=sys.stderr,
         level=levels[level.upper()],
@@ -117,6 +113,8 @@ def log_to_stderr(level: str) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Seldom(time.monotonic))
     set_on_retry_hooks(())  # what is tried again is logged once, where it is tried
+    for name, meant in find_misspelt(os.environ).items():
+        logger.warning("%s is no setting and changes nothing; %s may be meant", name, meant)
 
 
 class _Seldom(logging.Filter):

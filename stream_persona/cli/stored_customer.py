@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from stream_persona.cli.agreement import check_agreement
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import (
     check_id,
@@ -53,12 +54,14 @@ async def load(
     Raises:
         DecodeError: the id is malformed.
         DamagedRecordError: the stored record is damaged.
+        TopologyError: the workers are set otherwise.
         UnavailableError: Redis does not answer.
     """
     check_id(customer_id)
     patience = min(_PATIENCE, settings.retry_seconds)
     tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
     try:
+        await check_agreement(settings, taxonomy, tables)
         public = await tables.load_public(customer_id)
         blob = (await tables.load([customer_id])).get(customer_id)
         tokenizer = Tokenizer(taxonomy)

@@ -47,6 +47,8 @@ from stream_persona.settings import Settings
 
 _T = TypeVar("_T")
 
+#: The demo's server keeps a file for as long as it runs, as a real one should for longer.
+_REDIS_OPTIONS: Final = ("--appendonly", "yes", "--appendfsync", "no")
 #: Uncommitted bytes of a partition at most: well below what the embedded broker keeps.
 _LIMIT: Final = 1_500_000
 #: Shares of a bounded demo's time in which the half-year is played: the usual and the least one.
@@ -90,7 +92,11 @@ async def run(options: Options) -> Report | None:
         UnavailableError: broker, Redis, worker or API did not start, or died.
     """
     console = Console(stderr=options.json)
-    with catch_interrupts() as interrupted, EmbeddedBroker() as broker, EmbeddedRedis() as server:
+    with (
+        catch_interrupts() as interrupted,
+        EmbeddedBroker() as broker,
+        EmbeddedRedis(options=_REDIS_OPTIONS) as server,
+    ):
         settings = load_demo_settings(broker.address, server.url)
         report = await _Demo(options, settings, choose_display(console), interrupted).run()
     if report is not None:

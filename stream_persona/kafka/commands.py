@@ -19,7 +19,8 @@ from stream_persona.domain.events import (
     encode,
 )
 from stream_persona.errors import DecodeError, QueryError, UnavailableError
-from stream_persona.kafka.publisher import KafkaPublisher, Message
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.publisher import KafkaPublisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -116,6 +117,8 @@ class BatchApp(faust.App):
     again; one that lingers keeps its partitions from all other workers.
     """
 
+    #: What commits carry as their metadata: whose they are.
+    deployment_id = ""
     #: Seconds for which no broker may answer.
     retry_seconds = 60.0
     #: The clock by which that is measured: seconds that never go back.
@@ -125,12 +128,30 @@ class BatchApp(faust.App):
     #: Whether the fault is being reported already.
     fault_reported = False
 
+    async def start(self) -> None:
+        """Start; what fails on the way is a crash as well, which nothing else reports."""
+        try:
+            await super().start()
+        except Exception as error:
+            self._crash(error)
+            raise
+
     def report_expired(self, tp: TP, first: int, number: int) -> None:
         """Report that retention has dropped events before they were read, up to ``first``."""
         logger.error(
             "%s/%d: %d events were dropped by retention before they were read; going on at %d",
             tp.topic, tp.partition, number, first,
         )  # fmt: skip
+
+    async def find_starts(
+        self,
+        committed: Mapping[TP, int | None],  # noqa: ARG002 - for those that override it
+    ) -> Mapping[TP, int]:
+        """Find the partitions to read from before the group's commits; to be overridden.
+
+        Faust may ask before it has signalled the assignment.
+        """
+        return {}
 
     def rebalance(self) -> AbstractContextManager[None]:
         """What holds while partitions are being assigned; to be overridden."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -18,11 +17,13 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher, OffsetResetStrategy
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream_persona.errors import TopologyError
+from stream_persona.kafka.batches import unpack_whatever_comes
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 
 if TYPE_CHECKING:
@@ -36,27 +37,20 @@ logger = logging.getLogger(__name__)
 FETCH_WAIT_MS: Final = 100
 
 
-class Batch(list[ConsumerRecord]):
-    """The records of one fetch, of each partition in the order of its offsets: a message's value.
-
-    ``ends`` are the partitions' last offsets.
-    """
-
-    def __init__(self, records: Mapping[TP, list[ConsumerRecord]]) -> None:
-        super().__init__(chain.from_iterable(records.values()))
-        self.ends = {tp: own[-1].offset for tp, own in records.items()}
-
-
 class Fetched(dict[TP, list[ConsumerRecord]]):
     """The records of one fetch by partition, and the ``positions`` that are read next.
 
-    ``generation`` is that of the consumer group in which it was fetched.
+    ``generation`` is that of the consumer group in which it was fetched, ``seeks`` is how often
+    reading had been sought back until then.
     """
 
-    def __init__(self, records: RecordMap, positions: Mapping[TP, int], generation: int) -> None:
+    def __init__(
+        self, records: RecordMap, positions: Mapping[TP, int], generation: int, seeks: int
+    ) -> None:
         super().__init__((ensure_TP(tp), batch) for tp, batch in records.items())
         self.positions = positions
         self.generation = generation
+        self.seeks = seeks
 
 
 class FetchGate:
@@ -104,6 +98,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     _answered: float
     _gate: FetchGate
+    _seeks = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,17 +109,28 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return cast("BatchApp", self.app)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        unpack_whatever_comes()
         consumer = super()._create_worker_consumer(transport)
         # The driver reads committed records only if Faust itself writes transactions, and lets
         # brokers keep a fetch for 1.5 s.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        _sign_commits(consumer, self._app.deployment_id)
         return consumer
 
     async def on_start(self) -> None:
         """Connect, and fetch nothing until records are asked for."""
         await super().on_start()
         self._gate = FetchGate(self._ensure_consumer()._fetcher)  # noqa: SLF001
+
+    async def seek_back(self, positions: Mapping[TP, int], seeks: int) -> None:
+        """Read partitions from earlier positions on; what is fetched from now on has ``seeks``."""
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        for tp, position in positions.items():
+            if tp in assigned:
+                consumer.seek(TopicPartition(*tp), position)
+        self._seeks = seeks
 
     async def check_group(self) -> None:
         """Raise the error, if any, between this worker and its group since the last call."""
@@ -188,7 +194,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             for tp, batch in records.items():
                 consumer.seek(tp, batch[0].offset)
             return {}
-        return Fetched(records, _read_positions(consumer), self.app.consumer_generation_id)
+        generation = self.app.consumer_generation_id
+        return Fetched(records, _read_positions(consumer), generation, self._seeks)
 
     async def _seek_to_log_start(
         self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
@@ -208,6 +215,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 )
             self._app.report_expired(ensure_TP(tp), first[tp], first[tp] - position)
             consumer.seek(tp, first[tp])
+
+
+def _sign_commits(consumer: AIOKafkaConsumer, identity: str) -> None:
+    """Let the consumer's commits carry an id as their metadata, which the driver leaves empty."""
+    commit = consumer.commit
+
+    async def commit_signed(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        await commit({tp: OffsetAndMetadata(at.offset, identity) for tp, at in offsets.items()})
+
+    consumer.commit = commit_signed
 
 
 def _read_from_beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:

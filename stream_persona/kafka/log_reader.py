@@ -8,19 +8,24 @@ reaches back as far as the topics' retention: what a log no longer holds is forg
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Protocol
 
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.domain.events import decode_for_taxonomy
+from stream_persona.domain.events import DELETION, decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka import whole_log
+from stream_persona.kafka.log_ends import LogEndFinder
+from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.range_reader import RangeReader
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -53,12 +58,37 @@ class EventLog(Protocol):
         """
         ...
 
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end of each partition of an input topic; those that do not exist are left out.
+
+        Raises:
+            UnavailableError: the broker did not give them.
+        """
+        ...
+
+    async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
+        """Load the deletions of a partition's customers from offsets on, by topic.
+
+        Raises:
+            UnavailableError: the broker did not give them.
+        """
+        ...
+
+    async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
+        """Find the customers of the messages in a partition's ranges, by topic.
+
+        Raises:
+            UnavailableError: the broker did not give them.
+        """
+        ...
+
 
 class KafkaEventLog:
     """Reads the partitions once again, from the deletions' times up to what was applied."""
 
     def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
         self._settings = settings
+        self._ends = LogEndFinder(settings)
         self._taxonomy = taxonomy
         # An event's time may be later than its arrival by so much.
         self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
@@ -82,7 +112,59 @@ class KafkaEventLog:
 
     async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
         """One pass over each of the partitions, from their beginnings to their ends."""
-        return await whole_log.read_whole(self._settings, self._taxonomy, homes)
+        origins = Origins(self._settings, self)
+        return await whole_log.read_whole(self._settings, self._taxonomy, homes, origins)
+
+    async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
+        """One pass over the topics that may hold deletions, up to their ends."""
+        settings = self._settings
+        topics = [settings.topic_deletions, settings.topic_reroutes]
+        ranges = {topic: range(starts.get(topic, 0), sys.maxsize) for topic in topics}
+        router, origins = MessageRouter(settings, self._taxonomy), Origins(settings, self)
+        found: list[Delivery] = []
+        async for batch in self._read_ranges(partition, ranges):
+            found += router.route(batch, await origins.find_ends(batch)).deliveries
+        return [delivery for delivery in found if delivery.kind == DELETION]
+
+    async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
+        """One pass over the ranges, as far as the logs still hold them."""
+        known = {*self._settings.input_topics, self._settings.topic_reroutes}
+        wanted = {topic: offsets for topic, offsets in ranges.items() if topic in known}
+        found = set[str]()
+        async for batch in self._read_ranges(partition, wanted):
+            found.update(filter(None, (_find_customer(raw.value) for raw in batch)))
+        return found
+
+    async def _read_ranges(
+        self, partition: int, ranges: Mapping[str, range]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """Yield what the logs still hold of ranges of a partition, by topic."""
+        settings = self._settings
+        wanted = {TopicPartition(topic, partition): own for topic, own in ranges.items()}
+        try:
+            async with RangeReader(
+                settings.brokers, patience=settings.retry_seconds, skip_expired=True
+            ) as reader:
+                held = await reader.bounds(wanted)
+                reader.begin(
+                    {
+                        tp: range(max(own.start, held[tp].start), min(own.stop, held[tp].stop))
+                        for tp, own in wanted.items()
+                    }
+                )
+                async for batch in reader.read():
+                    yield batch
+        except KafkaError as error:
+            message = f"the broker did not give older events again: {error}"
+            raise UnavailableError(message) from error
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Asked over one connection, which is made for the first reroute."""
+        return await self._ends.find(partitions)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._ends.close()
 
     async def _find_ranges(
         self, reader: RangeReader, wanted: Mapping[str, LateDeletion]
@@ -125,3 +207,13 @@ class KafkaEventLog:
             delivery.source, 0
         )
         return delivery if applied else None
+
+
+def _find_customer(value: bytes | None) -> str | None:
+    """The customer of a message, if it names one; whether it can be read is not looked at."""
+    try:
+        content = orjson.loads(value or b"null")
+    except orjson.JSONDecodeError:
+        return None
+    customer = content.get("customer_id") if isinstance(content, dict) else None
+    return customer if isinstance(customer, str) else None

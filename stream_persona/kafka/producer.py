@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
+from aiokafka.structs import RecordMetadata
 
 from stream_persona.errors import UnavailableError
 
@@ -16,6 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from aiokafka.producer.message_accumulator import BatchBuilder
+
+
+#: A key of more bytes is no customer's; aiokafka's hash of a megabyte takes half a second.
+_LONG_KEY: Final = 4_096
+
+
+@dataclass(slots=True, frozen=True)
+class Message:
+    """One message to send; ``partition`` None leaves it to the key (murmur2)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
 
 
 class Epochs(TransactionManager):  # type: ignore[misc]  # aiokafka has no types
@@ -78,6 +96,27 @@ async def begin_transaction_at(claimant: AIOKafkaProducer, at: TopicPartition) -
     claimant._txn_manager.maybe_add_partition_to_txn(at)  # noqa: SLF001
 
 
+async def begin_sending(producer: AIOKafkaProducer, message: Message) -> Awaitable[object]:
+    """Put a message into a batch, and return what becomes of it.
+
+    One with neither key nor value, which aiokafka asserts against, is a batch of its own. Brokers
+    take such messages, and others send them.
+    """
+    topic, headers, partition = message.topic, list(message.headers), message.partition
+    is_empty = message.key is None and message.value is None
+    if partition is None and (is_empty or len(message.key or b"") > _LONG_KEY):
+        partitions = sorted(await producer.partitions_for(topic))
+        partition = partitions[zlib.crc32(message.key or b"") % len(partitions)]
+    if is_empty:
+        batch = producer.create_batch()
+        batch.append(key=None, value=None, timestamp=None, headers=headers)
+        batch.close()
+        sending: Awaitable[object] = await producer.send_batch(batch, topic, partition=partition)
+    else:
+        sending = await producer.send(topic, message.value, message.key, partition, headers=headers)
+    return sending
+
+
 async def send_all(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[object]:
     """Send in order; return one result or error for each message or batch.
 
@@ -127,3 +166,16 @@ def pack_batches(
     for batch in packed:
         batch.close()
     return packed
+
+
+def find_end(batches: Sequence[BatchBuilder], results: Sequence[object]) -> int:
+    """Find the offset behind the last of some batches that were sent to one partition, in order.
+
+    A broker that recognises a batch as sent before may not say where it is; 0 if none was found.
+    """
+    ends = [
+        result.offset + batch.record_count()
+        for batch, result in zip(batches, results, strict=True)
+        if isinstance(result, RecordMetadata) and result.offset >= 0
+    ]
+    return max(ends, default=0)

@@ -14,21 +14,25 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka import letters
 from stream_persona.kafka.producer import (
     Epochs,
+    Message,
+    begin_sending,
     begin_transaction_at,
     epoch_of,
+    find_end,
     pack_batches,
     send_all,
     with_epochs,
 )
+from stream_persona.kafka.published import Published, load_published
 from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
@@ -43,17 +47,6 @@ T = TypeVar("T")
 
 #: How long a transaction that is never ended holds up readers of committed messages.
 _TRANSACTION_MS: Final = 10_000
-
-
-@dataclass(slots=True, frozen=True)
-class Message:
-    """One message to send; ``partition`` None leaves it to the key (murmur2)."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    partition: int | None = None
 
 
 #: Bytes of one batch of changes: a fraction of what brokers take by default, and many messages.
@@ -88,11 +81,21 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         """Publish changes of an owned partition.
+
+        Returns the offset where they end: no smaller one is given to later changes. It is 0 where
+        that is not known, also where there are no changes.
 
         Raises:
             FencedError: another worker owns the partition now.
+        """
+        ...
+
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        """Read what has been published of a partition's changes from an offset on.
+
+        With None, only where they end.
         """
         ...
 
@@ -113,7 +116,9 @@ class KafkaPublisher:
             "max_request_size": 8_388_608,
             "request_timeout_ms": round(1_000 * min(self._seconds, 30.0)),
         }
-        self._producer = AIOKafkaProducer(enable_idempotence=True, **self._options)
+        # Not an idempotent one: after a message that is too large, brokers refuse all that it sends
+        # to that partition, as out of order. A message that comes twice does no harm here.
+        self._producer = AIOKafkaProducer(**self._options)
         self._epochs = Epochs()
         self._changes = with_epochs(self._epochs, max_batch_size=_BATCH_BYTES, **self._options)
         self._fenced: set[int] = set()
@@ -142,16 +147,26 @@ class KafkaPublisher:
         await self._producer.stop()
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Send all, in order per key; a dead letter that is too large goes without its value."""
+        """Send all, in order per key; a dead letter that is too large goes without some parts."""
         too_large = await _send(self._producer, messages)
-        if not too_large:
-            return
-        letters = [m for m in too_large if m.topic == self._settings.topic_dead_letters]
-        if len(letters) < len(too_large) or await _send(
-            self._producer, [_without_value(letter) for letter in letters]
-        ):
-            topics = ", ".join(sorted({message.topic for message in too_large}))
-            raise UnavailableError(f"messages are larger than max.message.bytes of {topics}")
+        topics = {message.topic for message in too_large}
+        if topics - {self._settings.topic_dead_letters}:
+            names = ", ".join(sorted(topics))
+            raise UnavailableError(f"messages are larger than max.message.bytes of {names}")
+        for letter in too_large:
+            await self._send_shortened(letter)
+
+    async def _send_shortened(self, letter: Message) -> None:
+        """Send a letter with as many of its parts as its topic takes.
+
+        Each time alone: it may have been refused because of others in its batch.
+        """
+        for shortened in (letter, *letters.shorten(letter)):
+            if not await _send(self._producer, [shortened]):
+                return
+        raise UnavailableError(
+            f"max.message.bytes of {letter.topic} is too small for any dead letter: raise it"
+        )
 
     async def take_over(
         self, partition: int, changes: Sequence[ChangeMessage], still_owns: StillOwns
@@ -168,23 +183,28 @@ class KafkaPublisher:
             self._epochs.begin(at, epoch)
             self._fenced.add(partition)
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         """Publish changes, in order."""
         if not changes:
-            return
+            return 0
         topic, keyed = self._settings.topic_changes, [(name.encode(), v) for name, v in changes]
         async with self._sending[partition]:
             if partition not in self._fenced:
                 raise FencedError(partition)
+            batches = pack_batches(self._changes, keyed)
             try:
                 ends = await send_all(
-                    self._changes.send_batch(batch, topic, partition=partition)
-                    for batch in pack_batches(self._changes, keyed)
+                    self._changes.send_batch(batch, topic, partition=partition) for batch in batches
                 )
             except ProducerFenced as error:
                 raise FencedError(partition) from error
         if any(isinstance(end, KafkaError) for end in ends):
             raise UnavailableError(f"changes are larger than max.message.bytes of {topic}")
+        return find_end(batches, ends)
+
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        """Read what has been published, outside of any group."""
+        return await load_published(self._settings, partition, start)
 
     async def release(self, partitions: Collection[int]) -> None:
         """Send nothing more to these partitions."""
@@ -229,16 +249,7 @@ class KafkaPublisher:
             raise UnavailableError(message) from error
 
 
-def _without_value(letter: Message) -> Message:
-    """Make a dead letter that fits: its headers name where the value still is."""
-    size = str(len(letter.value or b"")).encode()
-    return replace(letter, value=None, headers=(*letter.headers, ("omitted_bytes", size)))
-
-
 async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Message]:
     """Send all and wait for the broker; return those that it found too large."""
-    ends = await send_all(
-        producer.send(m.topic, m.value, m.key, partition=m.partition, headers=list(m.headers))
-        for m in messages
-    )
+    ends = await send_all(begin_sending(producer, message) for message in messages)
     return [m for m, end in zip(messages, ends, strict=True) if isinstance(end, KafkaError)]

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
+from stream_persona.kafka.batches import unpack_whatever_comes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
@@ -48,6 +49,7 @@ class RangeReader:
         hold_ms: int = 500,
         skip_expired: bool = False,
     ) -> None:
+        unpack_whatever_comes()
         self._patience = patience
         self._poll_ms = poll_ms
         self._consumer = AIOKafkaConsumer(
@@ -91,6 +93,11 @@ class RangeReader:
         ends = await self._consumer.end_offsets(list(partitions))
         return {tp: range(first[tp], ends[tp]) for tp in partitions}
 
+    async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The ends of what is committed in each log; all of them must exist."""
+        found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        return found
+
     async def offsets_at(
         self, time_ms: int, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -121,7 +128,8 @@ class RangeReader:
         Each list is of one partition, and those of a partition are in the order of its offsets.
 
         Raises:
-            UnavailableError: no position moved for ``patience`` seconds.
+            UnavailableError: no position moved for ``patience`` seconds, or a batch cannot be
+                unpacked.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from stream_persona.domain import events
 from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
-from stream_persona.kafka.publisher import Message
+from stream_persona.kafka.letters import make_letter
+from stream_persona.kafka.origins import check_origin, parse_origin
+from stream_persona.kafka.producer import Message
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
@@ -20,12 +22,8 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Behaviour
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
+    from stream_persona.kafka.origins import LogEnds
     from stream_persona.settings import Settings
-
-#: Most characters of a dead letter's detail: what was wrong may be of any size.
-MAX_DETAIL: Final = 500
-#: The headers of a reroute that hold where its event first came in, and the bounds of each number.
-_ORIGIN: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp": (-1, 1 << 62)}
 
 
 @dataclass(slots=True)
@@ -56,15 +54,20 @@ class MessageRouter:
         #: Topics of another number of partitions: none of these is any customer's home.
         self.repartitioned: Collection[str] = ()
 
-    def route(self, batch: Sequence[ConsumerRecord]) -> RoutedBatch:
-        """Make a delivery, a dead letter or a reroute of each message; none is lost."""
+    def route(self, batch: Sequence[ConsumerRecord], ends: LogEnds | None = None) -> RoutedBatch:
+        """Make a delivery, a dead letter or a reroute of each message; none is lost.
+
+        Origins of reroutes are checked against ``ends``, where these are given: a caller who
+        applies the deliveries gives them.
+        """
         routed, partitions = RoutedBatch(), self._settings.partitions
         for raw in batch:
             try:
-                kind, partition, offset, arrived = self._find_origin(raw)
+                kind, partition, offset, arrived = self._find_origin(raw, ends)
                 event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy)
             except DecodeError as error:
-                routed.letters.append(self._make_letter(raw, error))
+                letters = self._settings.topic_dead_letters
+                routed.letters.append(make_letter(raw, error, letters))
                 routed.reasons.append(error.reason)
                 continue
             customer = event.customer_id
@@ -86,32 +89,15 @@ class MessageRouter:
             routed.deliveries.append(Delivery(tokens, kind, partition, offset, reached, at, source))
         return routed
 
-    def _find_origin(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
+    def _find_origin(self, raw: ConsumerRecord, ends: LogEnds | None) -> tuple[int, int, int, int]:
         """Return kind, partition, offset and arrival where a message first came in."""
         kind = self._kinds.get(raw.topic)
-        if kind is None:
-            return self._read_origin(raw)
-        return kind, raw.partition, raw.offset, raw.timestamp
-
-    def _read_origin(self, raw: ConsumerRecord) -> tuple[int, int, int, int]:
-        """Return the same of a message that was rerouted, from its headers."""
-        origin = dict(raw.headers)
-        try:
-            partition, offset, arrived = (
-                _parse_within(origin[name], *_ORIGIN[name]) for name in _ORIGIN
-            )
-            kind = self._kinds[origin["topic"].decode()]
-        except (AttributeError, KeyError, TypeError, ValueError):  # a header may have no value
-            raise DecodeError("invalid_field", "the headers do not say where it came in") from None
-        return kind, partition, offset, arrived
-
-    def _make_letter(self, raw: ConsumerRecord, error: DecodeError) -> Message:
-        headers = (
-            ("reason", error.reason.encode()), ("detail", error.detail[:MAX_DETAIL].encode()),
-            ("topic", raw.topic.encode()), ("partition", str(raw.partition).encode()),
-            ("offset", str(raw.offset).encode()),
-        )  # fmt: skip
-        return Message(self._settings.topic_dead_letters, raw.key, raw.value, headers)
+        if kind is not None:
+            return kind, raw.partition, raw.offset, raw.timestamp
+        origin = parse_origin(raw, self._kinds)
+        if ends is not None:
+            check_origin(origin, raw, ends)
+        return origin
 
     def _make_reroute(
         self, raw: ConsumerRecord, customer: str, position: tuple[int, int, int, int], home: int
@@ -124,10 +110,3 @@ class MessageRouter:
             ("timestamp", str(max(arrived, -1)).encode()),
         )
         return Message(self._settings.topic_reroutes, customer.encode(), raw.value, headers, home)
-
-
-def _parse_within(digits: bytes, low: int, end: int) -> int:
-    number = int(digits)
-    if not low <= number < end:
-        raise ValueError(digits)
-    return number

@@ -98,7 +98,9 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
         raise UnavailableError(message) from error
 
 
-async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int) -> None:
+async def declare(
+    admin: AIOKafkaAdminClient, wanted: list[Topic], replication: int, brokers: int
+) -> None:
     """Create the topics that are missing, where the broker allows it.
 
     Raises:
@@ -108,6 +110,9 @@ async def declare(admin: AIOKafkaAdminClient, wanted: list[Topic], replication: 
     missing = [topic for topic in wanted if topic.name not in existing]
     if not missing:
         return
+    if replication > brokers:
+        message = f"STREAM_PERSONA_REPLICATION: {replication} replicas take as many brokers"
+        raise TopologyError(f"{message}, and there are {brokers}; set it to {brokers} or less")
     new = [
         NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs)
         for topic in missing
@@ -178,23 +183,31 @@ async def partition_counts(
 
 
 async def check_policies(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    """Check that changes are compacted, so that a new consumer finds every customer's last one.
+    """Check that changes are compacted, and that dead letters are not.
+
+    A new consumer finds every customer's last change; and any message can become a letter, while
+    a compacted topic takes none without a key.
 
     Raises:
-        TopologyError: they are not.
+        TopologyError: a topic has another policy.
     """
-    resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic_changes)
+    changes, letters = settings.topic_changes, settings.topic_dead_letters
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in (changes, letters)]
     try:
-        answers = await admin.describe_configs([resource])
+        answers = await admin.describe_configs(resources)
     except KafkaError as error:
         logger.debug("the broker does not describe its topics' settings: %s", error)
         return
     for answer in answers:
-        for _, _, _, _, entries in answer.resources:
+        for _, _, _, topic, entries in answer.resources:
             policies = [entry[1] for entry in entries if entry[0] == "cleanup.policy"]
-            if policies and "compact" not in policies[0]:
-                message = (
-                    f"topic {settings.topic_changes} has cleanup.policy={policies[0]}; "
-                    "set it to compact, so that each customer's last change is kept"
-                )
-                raise TopologyError(message)
+            if not policies or ("compact" in policies[0]) == (topic == changes):
+                continue
+            message = (
+                f"topic {changes} has cleanup.policy={policies[0]}; "
+                "set it to compact, so that each customer's last change is kept"
+                if topic == changes
+                else f"topic {letters} has cleanup.policy={policies[0]}; "
+                "set it to delete, since a message without a key may become a letter"
+            )
+            raise TopologyError(message)

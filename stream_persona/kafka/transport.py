@@ -43,9 +43,10 @@ from mode import Service
 from mode.utils.futures import notify
 
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.kafka.batch import Batch
 from stream_persona.kafka.broker_watch import BrokerWatch
 from stream_persona.kafka.faust_app import UNACKED_POLLS, BatchApp
-from stream_persona.kafka.fetcher import Batch, ConsumerThread, Fetched
+from stream_persona.kafka.fetcher import ConsumerThread, Fetched
 from stream_persona.kafka.offset_tracker import CommitPosition
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ class Consumer(driver.Consumer):
     _waiting: asyncio.Future[None] | None = None
 
     _group_errors = 0
+    #: How often reading was sought back: a batch that was fetched before is not current any more.
+    _seeks = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -149,7 +152,18 @@ class Consumer(driver.Consumer):
 
     def _is_current(self, fetched: Fetched) -> bool:
         current = fetched.generation == self.app.consumer_generation_id
+        current &= fetched.seeks == self._seeks
         return current and self.flow_active and not self.should_stop
+
+    def is_current(self, batch: Batch) -> bool:
+        """Whether reading has not been sought back since a batch was fetched."""
+        return batch.seeks == self._seeks
+
+    def drop(self, message: Message) -> None:
+        """Wait no more for the ack of a batch that will be read again."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting)
 
     def _deliver(self, fetched: Fetched) -> tuple[TP, ConsumerMessage]:
         for tp, records in fetched.items():
@@ -162,8 +176,9 @@ class Consumer(driver.Consumer):
             )
             # Faust looks for duplicates and gaps between messages; between batches there are none.
             self._read_offset[tp] = None
+        batch = Batch(fetched, fetched.positions, fetched.seeks)
         message = self._to_message(tp, records[-1])
-        message.key, message.value = None, cast("Any", Batch(fetched))
+        message.key, message.value = None, cast("Any", batch)
         self._delivered = message
         return tp, message
 
@@ -240,6 +255,39 @@ class Consumer(driver.Consumer):
         """Commit what is acked by now; a commit that is under way may have begun before."""
         await self.maybe_wait_for_commit_to_finish()
         await super().commit_and_end_transactions()
+
+    async def perform_seek(self) -> None:
+        """Seek to the group's commits, or to where the effects end if that is earlier."""
+        await super().perform_seek()
+        app = cast("BatchApp", self.app)
+        committed = {tp: self._committed_offset.get(tp) for tp in self.assignment()}
+        starts = await app.find_starts(committed)
+        if starts:
+            await self._read_from(starts)
+
+    def drop_fetched(self) -> None:
+        """Let no batch that was fetched by now be processed or acked; ``read_again`` follows."""
+        self._seeks += 1
+        for message in list(self._unacked_messages):
+            self.drop(message)
+
+    async def read_again(self, starts: Mapping[TP, int]) -> None:
+        """Read partitions from there on, and all others from their last commit."""
+        committed = {tp: self._committed_offset.get(tp) for tp in self.assignment()}
+        others = {tp: at for tp, at in committed.items() if at and tp not in starts}
+        await self._read_from({**others, **starts})
+        self._delivered = None
+        notify(self._waiting)
+
+    async def _read_from(self, starts: Mapping[TP, int]) -> None:
+        """Seek, and commit the same: the group's lag is what is still to be read."""
+        await self._thread.call_thread(self._thread.seek_back, starts, self._seeks)
+        for tp, offset in starts.items():
+            self._settle(tp)  # acks of what is read again mean nothing any more
+            self._positions.pop(tp, None)
+            self._read_offset[tp] = None
+            self._committed_offset[tp] = offset
+        await self._thread.commit(starts)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let agents finish, commit, then forget the partitions."""

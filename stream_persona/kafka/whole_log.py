@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.origins import Origins
     from stream_persona.settings import Settings
 
 #: Most customers whose ids are looked for in a message before it is decoded.
@@ -45,7 +46,7 @@ class WholeHistory:
 
 
 async def read_whole(
-    settings: Settings, taxonomy: Taxonomy, homes: Mapping[str, int]
+    settings: Settings, taxonomy: Taxonomy, homes: Mapping[str, int], origins: Origins
 ) -> WholeHistory:
     """Read all of some customers, given their partitions, in one pass over the logs of these.
 
@@ -56,7 +57,7 @@ async def read_whole(
         async with RangeReader(
             settings.brokers, patience=settings.retry_seconds, skip_expired=True
         ) as reader:
-            deliveries, expired = await _read_events(reader, settings, taxonomy, homes)
+            deliveries, expired = await _read_events(reader, settings, taxonomy, homes, origins)
             changes = await _read_last_changes(reader, settings, homes)
     except KafkaError as error:
         message = f"the broker did not give the events of damaged records again: {error}"
@@ -65,7 +66,11 @@ async def read_whole(
 
 
 async def _read_events(
-    reader: RangeReader, settings: Settings, taxonomy: Taxonomy, homes: Mapping[str, int]
+    reader: RangeReader,
+    settings: Settings,
+    taxonomy: Taxonomy,
+    homes: Mapping[str, int],
+    origins: Origins,
 ) -> tuple[list[Delivery], frozenset[int]]:
     """Read the customers' events; and of which partitions older ones are gone."""
     topics = [*settings.input_topics, settings.topic_reroutes]
@@ -75,7 +80,7 @@ async def _read_events(
     reader.begin(await reader.bounds(partitions))
     async for batch in reader.read():
         wanted = [raw for raw in batch if _may_name(raw, ids)]
-        for delivery in router.route(wanted).deliveries:
+        for delivery in router.route(wanted, await origins.find_ends(wanted)).deliveries:
             if delivery.event.customer_id in homes:
                 found[delivery.source, delivery.offset] = delivery
     held = await reader.bounds(partitions)  # as it is now: retention may have been faster

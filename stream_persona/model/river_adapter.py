@@ -171,7 +171,7 @@ def classifier(specification: str) -> Classifier:
     path, name, arguments = _parse(specification)
     try:
         found = getattr(importlib.import_module(path), name)
-    except Exception as error:  # noqa: BLE001 - a module may fail in any way when it is imported
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any module, which may do anything
         raise _wrong(specification, f"it cannot be imported ({_one_line(error)})") from None
     made = _construct(found, arguments, specification)
     last = _last(made)
@@ -226,7 +226,7 @@ def _last(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such 
     return list(made.steps.values())[-1] if isinstance(made, compose.Pipeline) else made
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

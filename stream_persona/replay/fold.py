@@ -16,7 +16,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import KINDS
@@ -30,14 +29,14 @@ from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import encode_copy
 from stream_persona.store.model_replica import make_replica
-from stream_persona.store.outbox import load_unpublished
 from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
-from stream_persona.store.tables import still_owns
+from stream_persona.store.tables import Write
 from stream_persona.store.writes import build_write
+from stream_persona.worker.takeover import PartitionTaker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Sequence
+    from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
@@ -140,7 +139,9 @@ class Replay:
         self._publishes = publish
         self._tokenizer = Tokenizer(taxonomy)
         self._cache = RecordCache(tables, taxonomy.fingerprint)
+        self._taker = PartitionTaker(settings, taxonomy, tables, publisher, history)
         self._claims: dict[int, Claim] = {}
+        self._offsets: dict[int, dict[str, int]] = {}
         self._touched: dict[int, set[str]] = {}
         self.summary = Summary()
 
@@ -185,6 +186,14 @@ class Replay:
         await self._score(await self._update_model())
         return self.summary
 
+    async def store_offsets(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """Let workers go on at these offsets, by topic and partition, once all was folded."""
+        for partition in sorted({number for _, number in ends}):
+            claim = await self._claim(partition)
+            offsets = self._offsets[partition]
+            offsets |= {topic: end for (topic, number), end in ends.items() if number == partition}
+            await self._tables.commit(claim, Write(offsets=dict(offsets)))
+
     async def _apply(self, deliveries: Sequence[Delivery]) -> None:
         """Fold a chunk into the records, one home partition after the other."""
         homes: dict[int, list[Delivery]] = {}
@@ -206,27 +215,28 @@ class Replay:
 
     async def _claim(self, partition: int) -> Claim:
         if partition not in self._claims:
-            self._claims |= await self._tables.claim([partition])
-            self._touched[partition] = set()
             if self._publishes:
-                left_over, damaged = await load_unpublished(self._tables, partition, self._taxonomy)
-                if damaged:
-                    raise DamagedRecordError(sorted(damaged))
-                still_owned = partial(still_owns, self._tables, self._claims[partition])
-                await self._publisher.take_over(partition, left_over, still_owned)
-                await self._announce(left_over)
+                taken = await self._taker.take_over(partition)
+                if taken.damaged:
+                    raise DamagedRecordError(sorted(taken.damaged))
+                claim, offsets = taken.claim, taken.offsets
+            else:
+                claim = (await self._tables.claim([partition]))[partition]
+                offsets = dict(claim.offsets or {})
+            self._claims[partition], self._offsets[partition] = claim, offsets or {}
+            self._touched[partition] = set()
         return self._claims[partition]
 
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
         """Write, then publish what is new; of a chunk that is tombstones alone."""
         if outcome.records:
             write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
+            write.offsets = dict(self._offsets[claim.partition])
             if not self._publishes:
                 write.pending = []
             await self._tables.commit(claim, write)
         if self._publishes:
-            await self._publisher.publish_changes(claim.partition, outcome.messages)
-            await self._announce(outcome.messages)
+            await self._publish(claim.partition, outcome.messages)
 
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
@@ -267,6 +277,10 @@ class Replay:
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
 
-    async def _announce(self, changes: Sequence[ChangeMessage]) -> None:
+    async def _publish(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+        offsets, topic = self._offsets[partition], self._settings.topic_changes
+        end = await self._publisher.publish_changes(partition, changes)
+        if topic in offsets:
+            offsets[topic] = max(end, offsets[topic])
         await self._tables.announce([encode_copy(*change) for change in changes])
         self.summary.published += len(changes)

@@ -17,7 +17,8 @@ from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
-from stream_persona.worker import startup
+from stream_persona.worker import preflight
+from stream_persona.worker.joining import join
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -33,7 +34,8 @@ Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], No
 
 
 @contextmanager
-def _hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+def hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
     yield lambda _: None
 
 
@@ -57,7 +59,7 @@ async def backfill(
     settings: Settings,
     taxonomy: Taxonomy,
     request: Request,
-    progress: Progress = _hide,
+    progress: Progress = hide,
     clock: Callable[[], float] = time.monotonic,
 ) -> Summary:
     """Replay files or topics; ``progress`` is entered once their number of events is known.
@@ -70,8 +72,9 @@ async def backfill(
         UnavailableError: broker or Redis stayed away.
     """
     files = Files(request.files, request.kind, settings, taxonomy) if request.files else None
-    await startup.prepare(settings)
+    await preflight.check_redis(settings, taxonomy)
     await refuse_live_workers(settings)
+    await join(settings, taxonomy)
     async with AsyncExitStack() as stack:
         note = stack.enter_context(_open_dead_letters(request.dead_letters))
         tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)

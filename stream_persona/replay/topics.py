@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
+from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask
 from stream_persona.pipeline.process import Delivery
@@ -20,7 +21,6 @@ from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
-    from aiokafka.admin import AIOKafkaAdminClient
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
@@ -196,7 +196,8 @@ class Topics:
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
-        return Delivery.of(event, kind, record.partition, record.offset, record.timestamp)
+        arrived = record.timestamp if record.timestamp >= 0 else None
+        return Delivery.of(event, kind, record.partition, record.offset, arrived)
 
 
 async def _take_batch(batches: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:
@@ -214,21 +215,13 @@ async def refuse_live_workers(settings: Settings) -> None:
         TopologyError: the group has live members.
         UnavailableError: the broker does not answer.
     """
-    members = await ask(settings, lambda admin: _count_members(admin, settings.group))
+    members = await ask(settings, lambda admin: count_members(admin, settings.group))
     if members:
         message = (
             f"{members} workers of group {settings.group} are running, and a replay would fence "
             "them out: stop them first"
         )
         raise TopologyError(message)
-
-
-async def _count_members(admin: AIOKafkaAdminClient, group: str) -> int:
-    try:
-        responses = await admin.describe_consumer_groups([group])
-    except IncompatibleBrokerVersion:
-        return 0  # the embedded broker does not list members; a live worker would be fenced out
-    return sum(len(found[5]) for response in responses for found in response.groups)
 
 
 def _unavailable(error: KafkaError) -> UnavailableError:

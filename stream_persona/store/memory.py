@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from stream_persona.errors import FencedError
+from stream_persona.errors import FencedError, RolledBackError
 from stream_persona.store.tables import HISTORY, Claim
 
 if TYPE_CHECKING:
@@ -31,7 +31,14 @@ class MemoryTables:
         self.affinities: dict[str, dict[str, float]] = {}
         self._labelled: dict[int, set[str]] = {}
         self._pending: dict[int, list[str]] = {}
+        self.deployment: bytes | None = None
         self._tokens: dict[int, int] = {}
+        self._last_token = 0
+        #: Token and turn of the last write of each partition, and the offsets that it left.
+        self._writes: dict[int, tuple[int, int]] = {}
+        self._offsets: dict[int, dict[str, int]] = {}
+        #: What this object knows to have been written, whatever becomes of the tables.
+        self._acked: dict[int, tuple[int, int]] = {}
         self._shards: dict[int, tuple[bytes, bytes]] = {}
         self._names: dict[str, int] = {}
         self._reports: dict[str, bytes] = {}
@@ -46,9 +53,26 @@ class MemoryTables:
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
         claims = {}
         for partition in partitions:
-            token = self._tokens[partition] = self._tokens.get(partition, 0) + 1
-            claims[partition] = Claim(partition, token)
+            self._last_token += 1
+            token = self._tokens[partition] = self._last_token
+            self._writes[partition] = self._acked[partition] = (token, 0)
+            stored = dict(self._offsets.get(partition, {}))
+            claims[partition] = Claim(partition, token, stored, stored)
         return claims
+
+    async def create_deployment(self, blob: bytes) -> bytes:
+        if self.deployment is None:
+            self.deployment = blob
+        return self.deployment
+
+    async def load_deployment(self) -> bytes | None:
+        return self.deployment
+
+    async def replace_deployment(self, old: bytes, new: bytes) -> bool:
+        if self.deployment not in {old, new}:
+            return False
+        self.deployment = new
+        return True
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         return {p: self._tokens[p] for p in partitions if p in self._tokens}
@@ -60,6 +84,11 @@ class MemoryTables:
 
     async def commit(self, claim: Claim, write: Write) -> None:
         self._check(claim)
+        if await self.find_rolled_back([claim]):
+            raise RolledBackError(claim.partition)
+        token, turn = self._acked.get(claim.partition, (claim.token, 0))
+        self._writes[claim.partition] = self._acked[claim.partition] = (token, turn + 1)
+        self._offsets.setdefault(claim.partition, {}).update(write.offsets)
         _apply(self.states, write.states)
         _apply(self.public_records, write.public)
         ends = self._clock() + write.marker_ms / 1_000
@@ -80,6 +109,14 @@ class MemoryTables:
             except FencedError:
                 refused.add(claim.partition)
         return refused
+
+    async def find_rolled_back(self, claims: Sequence[Claim]) -> set[int]:
+        return {
+            claim.partition
+            for claim in claims
+            if self._writes.get(claim.partition, (0, 0))
+            < max((claim.token, 0), self._acked.get(claim.partition, (0, 0)))
+        }
 
     async def load_public(self, customer: str) -> bytes | None:
         return self.public_records.get(customer)
@@ -159,7 +196,10 @@ class MemoryTables:
         return [(at, sample) for at, sample in self._samples.items() if at >= since_ms]
 
     def _check(self, claim: Claim) -> None:
-        if self._tokens.get(claim.partition) != claim.token:
+        token = self._tokens.get(claim.partition, 0)
+        if token < claim.token:
+            raise RolledBackError(claim.partition)
+        if token > claim.token:
             raise FencedError(claim.partition)
 
 

@@ -15,23 +15,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from stream_persona.errors import FencedError, TopologyError, UnavailableError
+from stream_persona.errors import FencedError, RolledBackError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store import entries
+from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_damage import RedisDamage
+from stream_persona.store.redis_deployment import DeploymentInRedis
 from stream_persona.store.redis_errors import raise_if_permanent
-from stream_persona.store.redis_server import OneServer, pack_with_hiredis
-from stream_persona.store.tables import HISTORY, Claim, Keyspace
+from stream_persona.store.redis_server import OneServer, Reply, is_clustered, pack_with_hiredis
+from stream_persona.store.tables import HISTORY, Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from stream_persona.store.redis_server import Command, Store
-    from stream_persona.store.tables import Write
+    from stream_persona.store.tables import Claim, Write
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(RedisDamage):
+class RedisTables(DeploymentInRedis, RedisDamage):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -71,11 +72,7 @@ class RedisTables(RedisDamage):
         Raises:
             TopologyError: the address is malformed.
         """
-        try:
-            parse_url(url)
-        except ValueError as error:
-            message = f"STREAM_PERSONA_REDIS_URL: {error} (got {url!r})"
-            raise TopologyError(message) from None
+        check_address(url)
         keys = Keyspace(prefix)
         open_store = partial(_open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
         return cls(open_store, keys, retry_seconds)
@@ -90,11 +87,7 @@ class RedisTables(RedisDamage):
         return await self._ask(lambda store: store.version())
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
-        claims = {}
-        for partition in partitions:
-            token = await self._ask(lambda store, p=partition: store.claim(p))  # type: ignore[misc]
-            claims[partition] = Claim(partition, token)
-        return claims
+        return {p: await self._ask(lambda store, p=p: store.claim(p)) for p in partitions}  # type: ignore[misc]
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         found = await self._ask(lambda store: store.tokens(partitions))
@@ -111,8 +104,18 @@ class RedisTables(RedisDamage):
             raise FencedError(claim.partition)
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        done = await self._ask(lambda store: store.commit(writes)) if writes else []
-        return {claim.partition for (claim, _), ok in zip(writes, done, strict=True) if not ok}
+        replies = await self._ask(lambda store: store.commit(writes)) if writes else []
+        refused = set()
+        for (claim, _), reply in zip(writes, replies, strict=True):
+            if reply is Reply.LOST:
+                raise RolledBackError(claim.partition)
+            if reply is Reply.FENCED:
+                refused.add(claim.partition)
+        return refused
+
+    async def find_rolled_back(self, claims: Sequence[Claim]) -> set[int]:
+        lost = await self._ask(lambda store: store.find_lost(claims)) if claims else []
+        return {claim.partition for claim, is_lost in zip(claims, lost, strict=True) if is_lost}
 
     async def load_public(self, customer: str) -> bytes | None:
         (found,) = await self._get([self._keys.of("", customer)])
@@ -137,7 +140,10 @@ class RedisTables(RedisDamage):
         return [] if found is None else entries.decode_pending(found, partition)
 
     async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
-        if not await self._ask(lambda store: store.save_shard(claim, stamp + shard)):
+        reply = await self._ask(lambda store: store.save_shard(claim, stamp + shard))
+        if reply is Reply.LOST:
+            raise RolledBackError(claim.partition)
+        if reply is Reply.FENCED:
             raise FencedError(claim.partition)
 
     async def load_stamps(self, partitions: Sequence[int]) -> dict[int, bytes]:
@@ -154,8 +160,8 @@ class RedisTables(RedisDamage):
         await self._run(*(("HSET", key, token, str(slot)) for slot, token in names))
 
     async def load_names(self) -> list[tuple[int, str]]:
-        (found,) = await self._run(("HGETALL", self._keys.of("names")))
-        return entries.decode_names(found)
+        (found,) = await self._run(("HGETALL", key := self._keys.of("names")))
+        return entries.decode_names(key, found)
 
     async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
         """Return the ids of the topics that records hold positions of; new ones are stored."""
@@ -206,6 +212,10 @@ class RedisTables(RedisDamage):
         """The pub/sub channel of changes."""
         return self._keys.of("changes")
 
+    async def ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
+        """Return what a call makes of the store; tried again as all that the tables do."""
+        return await self._ask(call)
+
     async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._ask(lambda store: store.get(keys))
 
@@ -219,7 +229,7 @@ class RedisTables(RedisDamage):
         start = len(self._keys.of(kind, ""))
         return following, [key[start:] for key in keys]
 
-    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
+    async def _run(self, *commands: Command) -> list[Any]:
         return await self._ask(lambda store: store.run(*commands)) if commands else []
 
     async def _open_once(self) -> Store:
@@ -277,7 +287,7 @@ async def _open_store(url: str, keys: Keyspace, seconds: float) -> Store:
         Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect)
     )
     try:
-        clustered = (await redis.info("cluster")).get("cluster_enabled")
+        clustered = await is_clustered(redis)
     except BaseException:
         await redis.aclose()
         raise

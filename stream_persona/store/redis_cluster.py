@@ -32,6 +32,11 @@ the slot of the partition's shard of the model, so one script compares the token
 shard, as on a single server. Tokens are times: none is given twice, not even when a failover has
 forgotten one.
 
+**A master that comes back older.** Every master has a copy of the partition's offsets and of the
+last write's token and turn (``redis_copies``). Before a write is announced they are looked at: what
+was read from a master that has lost writes must not be written anywhere. Step 2 leaves the copies,
+and a claim reads them: reading goes on at the least of them.
+
 While a slot is moved from one master to another, commands on several of its keys are refused
 (``TRYAGAIN``). Batches wait until the slot has arrived.
 """
@@ -39,7 +44,7 @@ While a slot is moved from one master to another, commands on several of its key
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -47,7 +52,9 @@ import orjson
 from redis.crc import key_slot
 
 from stream_persona.store import entries
+from stream_persona.store.redis_copies import OffsetCopies
 from stream_persona.store.redis_nodes import Nodes, Script
+from stream_persona.store.redis_server import Reply
 from stream_persona.store.tables import Claim, Write
 
 if TYPE_CHECKING:
@@ -55,6 +62,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import RedisCluster
 
+    from stream_persona.store.redis_copies import Places
+    from stream_persona.store.redis_server import Command
     from stream_persona.store.tables import Keyspace
 
 #: Seconds after its announcement in which a write may be done.
@@ -64,11 +73,17 @@ _FENCE_SECONDS: Final = 86_400
 
 @dataclass(slots=True)
 class _Owner:
-    """The state of a partition's owner: its turn, and the write that it could not finish."""
+    """The state of a partition's owner: its turn, and the write that it could not finish.
+
+    ``acked`` is the turn of the last write that was acknowledged, and ``places`` are those of its
+    copies of the offsets; before the first one there is none to be missed.
+    """
 
     token: int
     turn: int = 0
     unfinished: Write | None = None
+    acked: int = 0
+    places: Places = ()
 
 
 @dataclass(slots=True)
@@ -89,24 +104,31 @@ class Cluster(Nodes):
     """A Redis Cluster; only the object that made a claim may commit under it."""
 
     def __init__(self, cluster: RedisCluster, keys: Keyspace) -> None:
-        self._claim, self._intend, self._write, self._finish, self._part = scripts = [
+        self._claim, self._intend, self._write, self._finish, self._part, offsets = scripts = [
             Script.named(f"cluster_{name}")
-            for name in ("claim", "intend", "write", "finish", "part")
+            for name in ("claim", "intend", "write", "finish", "part", "offsets")
         ]
         super().__init__(cluster, keys, scripts)
+        self._copies = OffsetCopies(self, offsets)
         self._owners: dict[int, _Owner] = {}
 
-    async def claim(self, partition: int) -> int:
-        """Make a token; what the owner before has left undone is done when this returns."""
+    async def claim(self, partition: int) -> Claim:
+        """Make a token; what the owner before has left undone is done when this returns.
+
+        It is done without new copies of the offsets: those that are there show which masters are
+        older, until the new owner has written.
+        """
         call = self._claim.call([self._owner_key(partition)])
-        ((token, now, redo),) = await self.run(call)
+        ((token, now, redo, before, places),) = await self.run(call)
+        claim = Claim(partition, int(token))
+        offsets, newest = await self._copies.read(partition, _parse_places(places))
         left = None if redo is None else entries.decode_write(redo, partition)
-        if left is not None:
-            claim = Claim(partition, token)
-            # When refused, this claim is not the newest any more: the newest one does it.
-            if await self._do(claim, 0, left, now, fenced=True):
-                await self._finish_write(claim, 0)
-        return int(token)
+        # When refused, this claim is not the newest any more: the newest one does it.
+        if left is not None and await self._do(claim, 0, left, now, fenced=True):
+            await self._finish_write(claim, 0)
+        if before is not None and not newest and places is None:
+            return replace(claim, offsets=None)
+        return replace(claim, offsets=offsets, newest=newest)
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.run(*(("HGET", self._owner_key(p), "token") for p in partitions))
@@ -116,58 +138,92 @@ class Cluster(Nodes):
         (found,) = await self.run(("HGET", self._owner_key(partition), "pending"))
         return found
 
-    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[Reply]:
         """Write side by side; all have ended when it returns or raises: it may be tried again."""
         work = [self._commit(claim, write) for claim, write in writes]
         done = await asyncio.gather(*work, return_exceptions=True)
         for found in done:
             if isinstance(found, BaseException):
                 raise found
-        return [found is True for found in done]
+        return [found for found in done if isinstance(found, Reply)]
 
-    async def _commit(self, claim: Claim, write: Write) -> bool:
+    async def find_lost(self, claims: Sequence[Claim]) -> list[bool]:
+        return [await self._is_lost(claim) for claim in claims]
+
+    async def _is_lost(self, claim: Claim) -> bool:
+        owner = self._owners.get(claim.partition)
+        if owner is None or owner.token != claim.token:
+            owner = _Owner(claim.token)
+        last, places = (claim.token, owner.acked), owner.places
+        (token,) = await self.tokens([claim.partition])
+        if entries.decode_token(token or b"") < claim.token:
+            return True
+        return await self._copies.are_behind(claim.partition, last, places)
+
+    async def _commit(self, claim: Claim, write: Write) -> Reply:
         owner = self._owners.get(claim.partition)
         if owner is None or owner.token < claim.token:
             owner = self._owners[claim.partition] = _Owner(claim.token)
         elif owner.token > claim.token:
-            return False
+            return Reply.FENCED
         left = owner.unfinished
-        if left is not None and left is not write and not await self._take_turn(claim, owner, left):
-            return False
+        if left is not None and left is not write:
+            reply = await self._take_turn(claim, owner, left)
+            if reply is not Reply.DONE:
+                return reply
         return await self._take_turn(claim, owner, write)
 
-    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
+    async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
         keys = [self._owner_key(claim.partition), self._keys.of("model", claim.partition)]
         (saved,) = await self.run(self._part.call(keys, claim.token, blob))
-        return bool(saved)
+        return Reply(saved)
 
-    async def _take_turn(self, claim: Claim, owner: _Owner, write: Write) -> bool:
+    async def _take_turn(self, claim: Claim, owner: _Owner, write: Write) -> Reply:
         """Announce, do, finish; an error on the way leaves the write unfinished: to be retried."""
+        last = (claim.token, owner.acked)
+        if await self._copies.are_behind(claim.partition, last, owner.places):
+            return Reply.LOST
         again = owner.unfinished is not None
         owner.unfinished = write
         owner.turn += 1
-        now = await self._announce(claim, owner.turn, write)
-        done = now > 0 and await self._do(claim, owner.turn, write, now, fenced=again)
+        places = await self._copies.find_places()
+        now = await self._announce(claim, owner, write, places)
+        if now <= 0:
+            owner.unfinished = None
+            return Reply(now)
+        copies = self._copies.write(claim, owner.turn, write, places)
+        done = await self._do(claim, owner.turn, write, now, copies, fenced=again)
         if done:
             await self._finish_write(claim, owner.turn)
+            owner.acked, owner.places = owner.turn, places
         owner.unfinished = None
-        return done
+        return Reply.DONE if done else Reply.FENCED
 
-    async def _announce(self, claim: Claim, turn: int, write: Write) -> int:
+    async def _announce(self, claim: Claim, owner: _Owner, write: Write, places: Places) -> int:
         pending = orjson.dumps(write.pending) if write.pending else b""
         redo = msgspec.msgpack.encode(write)
-        key = self._owner_key(claim.partition)
-        (now,) = await self.run(self._intend.call([key], claim.token, turn, redo, pending))
+        at = ",".join(map(str, places))
+        terms = claim.token, owner.turn, owner.acked, redo, pending, at
+        (now,) = await self.run(self._intend.call([self._owner_key(claim.partition)], *terms))
         return int(now)
 
-    async def _do(self, claim: Claim, turn: int, write: Write, now: int, *, fenced: bool) -> bool:
-        """Write the effects in each slot; whether none was refused."""
+    async def _do(
+        self,
+        claim: Claim,
+        turn: int,
+        write: Write,
+        now: int,
+        copies: Sequence[Command] = (),
+        *,
+        fenced: bool,
+    ) -> bool:
+        """Write the effects in each slot, and copies last; whether none was refused."""
         writer = f"{claim.token:016d}{turn:016d}"
         fence = _FENCE_SECONDS if fenced else 0
         terms = f"{writer} {now + _VALID_SECONDS} {fence} {write.marker_ms}"
         by_slot = self._split_by_slot(claim.partition, write)
         answers = await self.run(
-            *(self._write.call(each.keys, terms, *each.triples) for each in by_slot)
+            *(self._write.call(each.keys, terms, *each.triples) for each in by_slot), *copies
         )
         return all(answers)
 
@@ -179,7 +235,7 @@ class Cluster(Nodes):
         for name, key, value in self._effects(partition, write):
             slot = key_slot(key.encode())
             if slot not in by_slot:
-                by_slot[slot] = _SlotWrite([self._tagged("fence", partition, slot)], [])
+                by_slot[slot] = _SlotWrite([self.tagged("fence", partition, slot)], [])
             by_slot[slot].add(name, key, value)
         return list(by_slot.values())
 
@@ -199,6 +255,13 @@ class Cluster(Nodes):
         for customer in sorted(write.unlabelled):
             yield "SREM", labelled, customer
 
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        return {self._owner_key(partition): b"hash"}
+
     def _owner_key(self, partition: int) -> str:
         slot = key_slot(self._keys.of("model", partition).encode())
-        return self._tagged("owner", partition, slot)
+        return self.tagged("owner", partition, slot)
+
+
+def _parse_places(text: bytes | None) -> Places | None:
+    return None if text is None else tuple(int(slot) for slot in text.split(b","))

@@ -8,13 +8,18 @@ not pass, and are reported at once.
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import msgspec
 from redis.exceptions import (
     AskError,
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
     ClusterError,
+    InvalidResponse,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -47,19 +52,44 @@ _REFUSED = (
 )  # fmt: skip
 
 
+#: The number of a database.
+_NO_DATABASE = re.compile("DB index is out of range|invalid DB index|SELECT is not allowed")
+
+
 def raise_if_permanent(error: Exception) -> None:
     """Raise what no waiting will change; return when the error may pass.
 
     Raises:
-        TopologyError: the login is refused, or a key is of a type that is not ours.
+        TopologyError: the login is refused, a key is of a type that is not ours, or the address is
+            of no Redis or of a database that it lacks.
         UnavailableError: Redis refuses for a reason that is not known to pass.
     """
     text = str(error)
     if isinstance(error, _REFUSED):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
         raise TopologyError(message) from None
+    if isinstance(error, InvalidResponse):
+        message = f"STREAM_PERSONA_REDIS_URL: what answers there is no Redis ({text})"
+        raise TopologyError(f"{message}; name the address of one") from None
     if text.startswith("WRONGTYPE"):
-        message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
-        raise TopologyError(f"{message} to a name of its own ({text})") from None
+        raise foreign_key_error(text) from None
+    if _NO_DATABASE.search(text):
+        message = f"STREAM_PERSONA_REDIS_URL: the server has no such database ({text})"
+        raise TopologyError(f"{message}; name one that it has, on a Cluster 0") from None
     if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
         raise UnavailableError(f"Redis refused a command: {text}") from error
+
+
+def foreign_key_error(details: str) -> TopologyError:
+    """Return the error that says whose keys these are."""
+    message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
+    return TopologyError(f"{message} to a name of its own ({details})")
+
+
+@contextmanager
+def refuse_foreign(key: str) -> Iterator[None]:
+    """Raise a ``TopologyError`` in place of an error that the content of a key causes."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, msgspec.MsgspecError, zlib.error) as error:
+        raise foreign_key_error(f"{key} holds something else than ours: {error}") from None

@@ -19,10 +19,10 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 from stream_persona.errors import TopologyError
-from stream_persona.store.redis_server import script, version_in
+from stream_persona.store.redis_server import read_greeting, script, version_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +61,8 @@ class Nodes:
         self._keys = keys
         self._texts = {one.sha: one.text for one in scripts}
         self._stale = False
+        #: Of the slot map in use, if they were asked for.
+        self._lowest: list[int] | None = None
 
     @classmethod
     def connect(cls, url: str, keys: Keyspace, seconds: float = 10.0) -> Self:
@@ -83,8 +85,11 @@ class Nodes:
     async def version(self) -> str:
         await self._refresh()
         masters = self._cluster.get_primaries()
-        (info,) = await self._send([(masters[0], ("INFO", "server"))])
-        return f"{version_in(info)} (Cluster, {len(masters)} masters)"
+        first = masters[0]
+        info, greeting = await self._send([(first, ("INFO", "server")), (first, ("HELLO",))])
+        refused = isinstance(info, NoPermissionError)
+        number = read_greeting(greeting)["version"] if refused else version_in(info)
+        return f"{number} (Cluster, {len(masters)} masters)"
 
     async def close(self) -> None:
         await self._cluster.aclose()
@@ -107,6 +112,13 @@ class Nodes:
                 self._stale = True
                 raise answer
         return answers
+
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        await self._refresh()
+        masters = self._cluster.get_primaries()
+        asked = [(node, command) for node in masters for command in commands]
+        answers = iter(await self._send(asked))
+        return {node.name: [next(answers) for _ in commands] for node in masters}
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self.run(*(("GET", key) for key in keys))
@@ -147,7 +159,7 @@ class Nodes:
         at += position == 0
         return (0 if at == len(masters) else position << 48 | layout << 16 | at), found
 
-    def _tagged(self, kind: str, partition: int, slot: int) -> str:
+    def tagged(self, kind: str, partition: int, slot: int) -> str:
         """Return a key of our own in a given slot (in that of the prefix, if this has a tag)."""
         return f"{self._keys.of(kind, partition)}:{{{tags()[slot]}}}"
 
@@ -171,7 +183,18 @@ class Nodes:
         await self._cluster.initialize()
         if self._stale:
             await self._cluster.nodes_manager.initialize()
-            self._stale = False
+            self._stale, self._lowest = False, None
+
+    async def lowest_slots(self) -> list[int]:
+        """Return the lowest hash slot of each master that has any."""
+        await self._refresh()
+        if self._lowest is None:
+            lowest: dict[str, int] = {}
+            slots = self._cluster.nodes_manager.slots_cache
+            for slot in sorted(slots):
+                lowest.setdefault(slots[slot][0].name, slot)
+            self._lowest = list(lowest.values())
+        return self._lowest
 
     def _layout(self) -> int:
         """Return a fingerprint, in 32 bits, of which master has which slots."""

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import IntEnum
 from importlib import resources
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import hiredis
 import orjson
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError
+
+from stream_persona.store.tables import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from redis.asyncio import Redis
 
-    from stream_persona.store.tables import Claim, Keyspace, Write
+    from stream_persona.store.tables import Keyspace, Write
 
 #: A command's name, its key and its other arguments.
 Command = tuple[bytes | str | int | float, ...]
+
+
+class Reply(IntEnum):
+    """What became of a write; a script returns these numbers."""
+
+    #: Refused: the server has lost the claim or the last write, and is older than they are.
+    LOST = -1
+    #: Refused: another owner has come, or a newer write of this one.
+    FENCED = 0
+    DONE = 1
 
 
 class Store(Protocol):
@@ -40,6 +54,14 @@ class Store(Protocol):
         """Return the answers of commands, each of them on one key; together they are not atomic."""
         ...
 
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        """Ask each server that takes writes; return its answers, or errors, by its address."""
+        ...
+
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        """Return the keys that hold a partition's owner and its last write, with their types."""
+        ...
+
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of keys."""
         ...
@@ -56,8 +78,8 @@ class Store(Protocol):
         """Return the next cursor, and about ``count`` keys of a pattern from ``cursor`` on."""
         ...
 
-    async def claim(self, partition: int) -> int:
-        """Make and return a new owner's token; older ones are refused from now on."""
+    async def claim(self, partition: int) -> Claim:
+        """Make a new owner's token; older ones are refused from now on."""
         ...
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
@@ -68,12 +90,16 @@ class Store(Protocol):
         """Return the JSON of ``Write.pending`` of the last write that had any."""
         ...
 
-    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
-        """Write batches; False for a claim that is not the newest one. May be tried again."""
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[Reply]:
+        """Write batches, each by itself. May be tried again."""
         ...
 
-    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
-        """Write a part of the model; False if the claim is not the newest one."""
+    async def find_lost(self, claims: Sequence[Claim]) -> list[bool]:
+        """Return whether each claim, or its last acknowledged write, is not known any more."""
+        ...
+
+    async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
+        """Write a part of the model."""
         ...
 
 
@@ -83,11 +109,17 @@ class OneServer:
     def __init__(self, redis: Redis, keys: Keyspace) -> None:
         self._redis = redis
         self._keys = keys
+        self._claim_script = redis.register_script(script("claim"))
         self._script = redis.register_script(script("commit"))
         self._turns = count(1)
+        #: Token and turn of the last write of each partition that was acknowledged.
+        self._acked: dict[int, tuple[int, int]] = {}
 
     async def version(self) -> str:
-        return version_in(await self._redis.info("server"))
+        try:
+            return version_in(await self._redis.info("server"))
+        except NoPermissionError:
+            return (await greet(self._redis))["version"]
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -106,6 +138,19 @@ class OneServer:
             if isinstance(answer, Exception):  # as it is: the client would put the command before
                 raise answer
         return answers
+
+    async def ask_masters(self, *commands: Command) -> dict[str, list[Any]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        where = self._redis.connection_pool.connection_kwargs
+        address = where.get("path") or f"{where.get('host')}:{where.get('port')}"
+        return {address: list(await pipeline.execute(raise_on_error=False))}
+
+    def owner_types(self, partition: int) -> dict[str, bytes]:
+        of = self._keys.of
+        types = {of(kind, partition): b"string" for kind in ("owner", "pending")}
+        return types | {of("offsets", partition): b"hash"}
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = (await self.run(("MGET", *keys)))[0] if keys else []
@@ -128,17 +173,13 @@ class OneServer:
         (found,) = await self.run(("SCAN", cursor, "MATCH", pattern, "COUNT", count))
         return int(found[0]), list(found[1])
 
-    async def claim(self, partition: int) -> int:
-        key = self._keys.of("owner", partition)
-        try:
-            return int(await self._redis.incr(key))
-        except ResponseError as error:
-            if "not an integer" not in str(error):
-                raise
-        # The token is damaged. Those of before are lower than any time of the server's.
-        seconds, micros = await self._redis.time()
-        await self._redis.set(key, 1_000_000 * seconds + micros)
-        return int(await self._redis.incr(key))
+    async def claim(self, partition: int) -> Claim:
+        keys = [self._keys.of("owner", partition), self._keys.of("offsets", partition)]
+        token, before, stored = await self._claim_script(keys=keys)
+        offsets = parse_offsets(dict(zip(stored[::2], stored[1::2], strict=True)))
+        if before is not None and not stored:
+            return Claim(partition, int(token), None)
+        return Claim(partition, int(token), offsets, offsets)
 
     async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.get([self._keys.of("owner", p) for p in partitions])
@@ -147,30 +188,52 @@ class OneServer:
         (found,) = await self.get([self._keys.of("pending", partition)])
         return found
 
-    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[bool]:
+    async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[Reply]:
         """Send all at once; each is atomic by itself."""
-        calls = [self._call(*self._arguments(claim, write)) for claim, write in writes]
+        turns = [next(self._turns) for _ in writes]
+        calls = [
+            self._call(*self._arguments(claim, write, turn))
+            for turn, (claim, write) in zip(turns, writes, strict=True)
+        ]
         try:
             answers = await self.run(*calls)
         except NoScriptError:
             await self._redis.script_load(self._script.script)
             answers = await self.run(*calls)
-        return [bool(answer) for answer in answers]
+        replies = [Reply(answer) for answer in answers]
+        for turn, (claim, _), reply in zip(turns, writes, replies, strict=True):
+            if reply is Reply.DONE:
+                self._acked[claim.partition] = (claim.token, turn)
+        return replies
+
+    async def find_lost(self, claims: Sequence[Claim]) -> list[bool]:
+        acked = [self._last_acked(claim) for claim in claims]
+        found = await self.run(
+            *(("HGET", self._keys.of("offsets", claim.partition), WRITE) for claim in claims)
+        )
+        return [parse_write(text) < last for text, last in zip(found, acked, strict=True)]
+
+    def _last_acked(self, claim: Claim) -> tuple[int, int]:
+        token, turn = self._acked.get(claim.partition, (0, 0))
+        return claim.token, turn if token == claim.token else 0
 
     def _call(self, keys: Sequence[str], args: Sequence[bytes | str | int | float]) -> Command:
         return "EVALSHA", self._script.sha, len(keys), *keys, *args
 
     def _arguments(
-        self, claim: Claim, write: Write
+        self, claim: Claim, write: Write, turn: int
     ) -> tuple[list[str], list[bytes | str | int | float]]:
         of = self._keys.of
-        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "turn")]
+        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "offsets")]
         args: list[bytes | str | int | float] = [
             claim.token,
-            next(self._turns),
+            turn,
+            self._last_acked(claim)[1],
+            len(write.offsets),
             len(write.labelled),
             len(write.unlabelled),
         ]
+        args += [each for pair in write.offsets.items() for each in pair]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
@@ -187,11 +250,30 @@ class OneServer:
             args += [orjson.dumps(write.pending), 0]
         return keys, args
 
-    async def save_shard(self, claim: Claim, blob: bytes) -> bool:
+    async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
         of, partition = self._keys.of, claim.partition
-        keys = [of(kind, partition) for kind in ("owner", "labelled", "turn", "model")]
-        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, blob, 0]
-        return bool(await self._script(keys=keys, args=args))
+        keys = [of(kind, partition) for kind in ("owner", "labelled", "offsets", "model")]
+        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, 0, 0, blob, 0]
+        return Reply(await self._script(keys=keys, args=args))
+
+
+#: The field of the offsets' hash that is no topic: token and turn of the last write.
+WRITE: Final = b":write"
+
+
+def parse_write(text: bytes | None) -> tuple[int, int]:
+    """Parse token and turn of a write; those of none, or damaged, are less than those of any."""
+    token, _, turn = (text or b"").partition(b" ")
+    return (int(token), int(turn)) if token.isdigit() and turn.isdigit() else (0, -1)
+
+
+def parse_offsets(stored: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Parse the offsets in a partition's hash, by topic; a damaged one is that of the beginning."""
+    return {
+        topic.decode(errors="replace"): int(at) if at.isdigit() else 0
+        for topic, at in stored.items()
+        if topic != WRITE
+    }
 
 
 def pack_with_hiredis(redis: Redis) -> Redis:
@@ -205,6 +287,29 @@ def pack_with_hiredis(redis: Redis) -> Redis:
     kind = pool.connection_class
     pool.connection_class = type(kind.__name__, (kind,), {"pack_command": pack_command})
     return redis
+
+
+async def is_clustered(redis: Redis) -> bool:
+    """Ask a server whether it is of a Cluster."""
+    try:
+        return bool((await redis.info("cluster")).get("cluster_enabled"))
+    except NoPermissionError:
+        return (await greet(redis))["mode"] == "cluster"
+
+
+async def greet(redis: Redis) -> dict[str, str]:
+    """Return what a server says of itself to all that are let in; nothing else needs no right."""
+    return read_greeting(await redis.execute_command("HELLO"))  # type: ignore[no-untyped-call]
+
+
+def read_greeting(answer: Mapping[bytes, Any] | Sequence[Any]) -> dict[str, str]:
+    """Return the texts in an answer to ``HELLO``, by name; it is a list in the old protocol."""
+    facts = (
+        answer.items()
+        if isinstance(answer, Mapping)
+        else zip(answer[::2], answer[1::2], strict=False)
+    )
+    return {name.decode(): value.decode() for name, value in facts if isinstance(value, bytes)}
 
 
 def script(name: str) -> str:

@@ -10,6 +10,7 @@ from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import training
+from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
 
+_STAMP_BYTES: Final = 8
 #: Customers read at a time when a shard is folded.
 _REBUILD_CHUNK: Final = 2_000
 
@@ -58,10 +60,13 @@ async def read_shards(
 
     Raises:
         UnavailableError: Redis stayed away.
+        TopologyError: what is there is no shard of this deployment.
     """
     moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
     found, damaged = {p: each for p, each in known.items() if p in stamps}, []
     for partition, (stamp, blob) in (await tables.load_shards(moved)).items():
+        if len(stamp) < _STAMP_BYTES:
+            raise foreign_key_error(f"persona-model:{partition} holds something else than ours")
         if not shard.is_intact(blob, stamp):
             damaged.append(partition)
             continue

@@ -11,9 +11,10 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-suspects``             set of customers of whom something was found damaged
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
-``persona-turn:<partition>``     its last write's number: older ones may still be on their way
+``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
+``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
 ``persona-workers``              hash, worker -> its last report (``worker_status``)
@@ -21,11 +22,16 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-changes``              channel: a copy of each published change
 ===============================  ===============================================================
 
-On a Redis Cluster the owner's and the pending key are one hash, and there are fences beside them:
-``redis_cluster`` says why.
+On a Redis Cluster the owner's and the pending key are one hash, each master has a copy of the
+offsets, and there are fences beside them: ``redis_cluster`` says why.
 
 A worker *claims* a partition before it reads it; every write is conditional on the claim, so a
 worker that lost its partition and wakes up late is refused (``FencedError``) and changes nothing.
+**Position and effect cannot part.** A write stores, with the effects of a batch, the offsets from
+which on reading goes on. Each write also names the last one that was acknowledged: a server that
+does not know it has lost it (an older file was put back, a replica that lagged was promoted), and
+refuses (``RolledBackError``). Then, and after every claim, reading goes on where the tables are.
+
 ``RedisTables``, on one server or on a Cluster, and ``MemoryTables`` pass the same contract suite.
 """
 
@@ -46,10 +52,18 @@ HISTORY: Final = 2_160
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition and the token under which its owner writes."""
+    """A partition and the token under which its owner writes.
+
+    ``offsets`` are, by topic, where reading goes on: all that comes before has its effects in the
+    tables. Of a topic that is missing nothing has; None stands for a partition that was written
+    without offsets, by an earlier version. ``newest`` are the greatest offsets that a server of a
+    Cluster knows: where they differ from ``offsets``, a part of the Cluster has come back older.
+    """
 
     partition: int
     token: int
+    offsets: Mapping[str, int] | None = field(default_factory=dict, compare=False)
+    newest: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -57,8 +71,9 @@ class Write:
     """What one batch changes: customers' values (None: delete), and which of them are labelled.
 
     ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
-    the customers whose last change this batch is about to publish. Of the ``forgotten`` ones goes
-    what was set aside as damaged, too.
+    the customers whose last change this batch is about to publish; ``offsets`` are those of all
+    topics that the partition is read from, once the batch is done (none: they stay). Of the
+    ``forgotten`` customers goes what was set aside as damaged, too.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -68,6 +83,7 @@ class Write:
     unlabelled: set[str] = field(default_factory=set)
     pending: list[str] = field(default_factory=list)
     marker_ms: int = 1
+    offsets: dict[str, int] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
 
 
@@ -90,6 +106,18 @@ class Tables(Protocol):
         """Become the owner of partitions; writes of their owners before are refused from now on."""
         ...
 
+    async def create_deployment(self, blob: bytes) -> bytes:
+        """Store the deployment's descriptor unless there is one; return the one that is stored."""
+        ...
+
+    async def load_deployment(self) -> bytes | None:
+        """Read the deployment's descriptor."""
+        ...
+
+    async def replace_deployment(self, old: bytes, new: bytes) -> bool:
+        """Put a descriptor in the place of ``old``; False: another one is stored by now."""
+        ...
+
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         """Read the present tokens of partitions that were ever claimed."""
         ...
@@ -99,14 +127,26 @@ class Tables(Protocol):
         ...
 
     async def commit(self, claim: Claim, write: Write) -> None:
-        """Write all of a batch, or raise ``FencedError`` and change nothing.
+        """Write all of a batch, or raise and change nothing.
 
         On a Cluster "nothing" is nothing that the partition's next owner has not written as well.
+
+        Raises:
+            FencedError: another worker owns the partition now.
+            RolledBackError: the last write that was acknowledged under this claim is lost.
         """
         ...
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        """Write each as ``commit`` does, by itself; return the partitions that were refused."""
+        """Write each as ``commit`` does, by itself; return the partitions of other workers.
+
+        Raises:
+            RolledBackError: of one of them, the last write that was acknowledged is lost.
+        """
+        ...
+
+    async def find_rolled_back(self, claims: Sequence[Claim]) -> set[int]:
+        """Return the partitions of which the last write, or the claim itself, is lost."""
         ...
 
     async def load_public(self, customer: str) -> bytes | None:

@@ -18,7 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_persona.client.changes import ChangeReader
-from stream_persona.kafka.publisher import Message
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.published import Published
 from stream_persona.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,12 +88,23 @@ class Outbox:
         """Keep the changes that the last owner may not have published."""
         await self.publish_changes(partition, changes)
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         """Keep changes."""
         for customer, value in changes:
             key = customer.encode()
             self.change_messages.append((key, value))
             self.messages.append(Message(self._settings.topic_changes, key, value, (), partition))
+        return len(self.change_messages)
+
+    async def load_published(
+        self,
+        partition: int,  # noqa: ARG002 - there is one
+        start: int | None,
+    ) -> Published:
+        """Return the last change of each customer since then."""
+        end = len(self.change_messages)
+        since = self.change_messages[end if start is None else start :]
+        return Published({key.decode(): value for key, value in since}, end)
 
     async def release(self, partitions: Collection[int]) -> None:
         """Do nothing: no other process publishes here."""

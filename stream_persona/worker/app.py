@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, cast
 
 import faust
@@ -12,14 +15,21 @@ from faust.types import TP, EventT, StreamT
 from mode import Service
 
 from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.errors import RolledBackError
+from stream_persona.kafka.batch import Batch
 from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
+from stream_persona.kafka.group import client_id_of
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
+from stream_persona.store import redis_health
+from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_health import RedisWatch
 from stream_persona.worker import startup
 from stream_persona.worker.clocks import MACHINE_CLOCKS
+from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
 from stream_persona.worker.metrics import Metrics, serve
 from stream_persona.worker.reporter import REPORT_SECONDS, Reporter
 from stream_persona.worker.worker import Worker
@@ -32,20 +42,26 @@ class PersonaApp(BatchApp):
 
     settings: Settings
     taxonomy: Taxonomy
+    deployment: Deployment
+    guard: DeploymentGuard
     worker: Worker
     reporter: Reporter
+    redis_watch: RedisWatch
+    _close_metrics = staticmethod(lambda: None)
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
         self._metrics = metrics = Metrics()
+        self._reading_again = asyncio.Lock()
         self._tables = RedisTables.connect(
             self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
         )
+        self.guard = DeploymentGuard(self.settings, self.taxonomy, self.deployment, self._tables)
         self._publisher = KafkaPublisher(self.settings)
         await self._publisher.start()
-        history = KafkaEventLog(self.settings, self.taxonomy)
+        self._history = KafkaEventLog(self.settings, self.taxonomy)
         self.worker = Worker(
-            self.settings, self.taxonomy, self._tables, self._publisher, history, metrics,
+            self.settings, self.taxonomy, self._tables, self._publisher, self._history, metrics,
             MACHINE_CLOCKS,
         )  # fmt: skip
         await self.worker.start()
@@ -53,6 +69,7 @@ class PersonaApp(BatchApp):
         _, self._close_metrics = serve(
             metrics, self.settings.metrics_host, self.settings.metrics_port
         )
+        self.redis_watch = RedisWatch(self._tables)
         await super().on_first_start()
 
     def report_expired(self, tp: TP, first: int, number: int) -> None:
@@ -71,9 +88,52 @@ class PersonaApp(BatchApp):
     async def process(self, batch: EventT[Any]) -> None:
         """Process a batch; it is written and acknowledged while the next one is processed.
 
-        An error of that ends the app, too.
+        An error of that ends the app, too; but where Redis has come back older, it is read again.
         """
-        self.add_future(await self.worker.process_batch(batch.value, batch.ack))
+        consumer, records = cast("Consumer", self.consumer), cast("Batch", batch.value)
+        if not consumer.is_current(records):
+            consumer.drop(batch.message)
+            return
+        async with self.reading_again_if_older():
+            self.add_future(self._finish(await self.worker.process_batch(records, batch.ack)))
+
+    async def _finish(self, writing: asyncio.Task[None]) -> None:
+        async with self.reading_again_if_older():
+            await writing
+
+    @asynccontextmanager
+    async def reading_again_if_older(self) -> AsyncIterator[None]:
+        """Where Redis turns out to be older than what was written: claim and read again."""
+        try:
+            yield
+        except RolledBackError as error:
+            logger.warning("%s; reading again what it lacks", error)
+            await self._read_again()
+
+    async def _read_again(self) -> None:
+        consumer = cast("Consumer", self.consumer)
+        with self.rebalance():
+            async with self._reading_again:
+                if not self.worker.is_closed_by_rollback:
+                    return  # another batch that failed has been here
+                await self.guard.check_stored()  # of a Redis that lost all, workers need not ask
+                consumer.drop_fetched()
+                await self.worker.reclaim()
+                assigned = dict.fromkeys(consumer.assignment(), sys.maxsize)
+                await consumer.read_again(self.worker.find_starts(assigned))
+
+    async def find_starts(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        """Find the partitions whose effects in Redis end before what the group has committed."""
+        await self.worker.partitions.wait_until_assigned()
+        starts = self.worker.find_starts(committed)
+        behind = sum((committed[tp] or 0) - offset for tp, offset in starts.items())
+        if behind:
+            self._metrics.reread.inc(behind)
+            logger.warning(
+                "Redis is older than what the group has committed: up to %d events of %d "
+                "partitions are read again", behind, len(starts),
+            )  # fmt: skip
+        return starts
 
     async def on_shutdown(self) -> None:
         """After the last batch was acked and committed: publish the model, disconnect."""
@@ -83,14 +143,17 @@ class PersonaApp(BatchApp):
             if self.crash_reason is None:
                 await self.worker.refresh()
                 await self.reporter.retire()
+            await self.guard.close()
             await self._publisher.stop()
+            await self._history.close()
             await self._tables.close()
 
 
-def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
+def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -> PersonaApp:
     """The application of one worker process; nothing is connected before it starts."""
-    app = PersonaApp(**faust_options(settings))
-    app.settings, app.taxonomy = settings, taxonomy
+    app = PersonaApp(**faust_options(settings), broker_client_id=client_id_of(deployment.id))
+    app.settings, app.taxonomy, app.deployment = settings, taxonomy, deployment
+    app.deployment_id = deployment.id
     app.retry_seconds = settings.retry_seconds
 
     @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
@@ -102,11 +165,19 @@ def create_app(settings: Settings, taxonomy: Taxonomy) -> PersonaApp:
 
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
+        await app.guard.check()
         repartitioned = await app.find_repartitioned()
         homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
         await app.worker.assign(homes, repartitioned)
 
+    @app.task
+    async def guard_deployment() -> None:
+        while not app.should_stop:
+            await Service.sleep(app, GUARD_SECONDS)
+            await app.guard.look()
+
     _add_tasks(app)
+    _add_watch(app)
     return app
 
 
@@ -118,7 +189,8 @@ def _add_tasks(app: PersonaApp) -> None:
     async def follow_model() -> None:
         while not app.should_stop:
             await Service.sleep(app, settings.model_interval)
-            await app.worker.refresh()
+            async with app.reading_again_if_older():
+                await app.worker.refresh()
 
     @app.task
     async def challenge() -> None:
@@ -135,6 +207,18 @@ def _add_tasks(app: PersonaApp) -> None:
     @app.task
     async def sweep() -> None:
         while settings.sweep_rate and not app.should_stop:
-            scored = await app.worker.sweep()
+            scored = 0
+            async with app.reading_again_if_older():
+                scored = await app.worker.sweep()
             rest = max(app.worker.sweep_pause, 0.001)
             await Service.sleep(app, rest if scored else settings.model_interval)
+
+
+def _add_watch(app: PersonaApp) -> None:
+    """Add a look at Redis each minute: its settings may be changed while it runs."""
+
+    @app.task
+    async def watch_redis() -> None:
+        while not app.should_stop:
+            await app.redis_watch.look_for_workers()
+            await Service.sleep(app, redis_health.LOOK_SECONDS)

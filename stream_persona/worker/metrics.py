@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from stream_persona.domain.events import KINDS
+from stream_persona.listening import explain_listening
 from stream_persona.pipeline.decision import CAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from threading import Thread
+    from wsgiref.simple_server import WSGIServer
 
     from aiokafka import ConsumerRecord
 
@@ -51,6 +55,16 @@ class Metrics:
         )
         self.fenced = Counter(
             "fenced", "Writes refused: another worker owns the partition", **prefix
+        )
+        self.rollbacks = Counter(
+            "rollbacks", "Times that Redis came back older and was read into again", **prefix
+        )
+        self.adopted = Counter(
+            "adopted_changes", "Published changes that Redis had lost, taken over from the topic",
+            **prefix,
+        )  # fmt: skip
+        self.reread = Counter(
+            "reread_events", "Offsets read again because Redis was older than the commits", **prefix
         )
         self.batch_seconds = Histogram(
             "batch_seconds", "One batch, from fetch to ack", buckets=_SECONDS, **prefix
@@ -176,14 +190,14 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
 
     Returns:
         The port, and a function that stops serving.
+
+    Raises:
+        SettingsError: this machine can't listen there.
     """
     try:
-        server, thread = start_http_server(port, host, registry=metrics.registry)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        logger.warning("metrics port %d is taken, using a free one", port)
-        server, thread = start_http_server(0, host, registry=metrics.registry)
+        server, thread = _listen(metrics, host, port)
+    except (OSError, UnicodeError) as error:  # the latter: no name of a host
+        raise explain_listening(error, "METRICS", host, port) from None
 
     def close() -> None:
         server.shutdown()
@@ -192,3 +206,26 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
 
     logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
     return server.server_port, close
+
+
+def check_host(host: str) -> None:
+    """Listen on a free port of the host, and stop at once.
+
+    Raises:
+        SettingsError: it is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, 0), family=family).close()
+    except (OSError, UnicodeError) as error:
+        raise explain_listening(error, "METRICS", host, 0) from None
+
+
+def _listen(metrics: Metrics, host: str, port: int) -> tuple[WSGIServer, Thread]:
+    try:
+        return start_http_server(port, host, registry=metrics.registry)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        logger.warning("metrics port %d is taken, using a free one", port)
+        return start_http_server(0, host, registry=metrics.registry)

@@ -86,6 +86,13 @@ class ModelSync:
             slot for slot, token in names if learn_stored(self._tokenizer.names, slot, token)
         }
 
+    async def restore_names(self) -> None:
+        """Publish all names that this worker knows: tables that came back older lack some."""
+        known = set(await self._tables.load_names())
+        names = self._tokenizer.names.tokens.items()
+        own = [(slot, token) for slot, tokens in names for token in tokens]
+        await self._tables.add_names([name for name in own if name not in known])
+
     async def refresh(self) -> None:
         """Publish our shards, read the others', derive new weights when anything has changed."""
         started = self._clock()

@@ -8,24 +8,29 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from stream_persona.errors import FencedError
 from stream_persona.model.shard import Shard
-from stream_persona.pipeline import messages
-from stream_persona.store import outbox, shards, tables
+from stream_persona.store import shards, tables
 from stream_persona.store.repository import RecordCache
+from stream_persona.worker.takeover import PartitionTaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.pipeline.process import ModelUpdate
+    from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
     from stream_persona.worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+
+#: A topic and its partition.
+At = TypeVar("At", bound=tuple[str, int])
 
 #: Seconds after which the fence of a partition's changes is raised again: the broker forgets
 #: producers that were silent for a day, and it can't refuse what it has forgotten.
@@ -40,7 +45,9 @@ class OwnedPartition:
     ``damaged`` those whose records were found to be damaged, and are not restored yet.
     ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
     save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is that of
-    the sums when the panel was last read.
+    the sums when the panel was last read. ``offsets`` are where reading goes on, by topic, once all
+    that was processed is written; None while only the group knows, after an earlier version.
+    ``has_moved`` says whether they have moved since they were last written.
     """
 
     claim: Claim
@@ -48,18 +55,37 @@ class OwnedPartition:
     labelled: dict[str, int]
     cache: RecordCache
     fenced_at: float
+    offsets: dict[str, int] | None
     damaged: set[str] = field(default_factory=set)
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
     saved_at: float = -math.inf
     panel_evidence: int = 0
+    has_moved: bool = False
 
     def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
         """Add the model updates of a committed batch to the shard's sums."""
         if model_updates:
             shards.update_sums(self.shard.sums, self.labelled, model_updates)
             self.moved = self.unsaved = True
+
+    def advance(self, offsets: Mapping[str, int], repartitioned: Collection[str]) -> None:
+        """Note that a batch was processed, after which reading goes on at these offsets.
+
+        Topics that were ``repartitioned`` are left out: their events are forwarded, which has no
+        effect here, and their partitions are of no customer.
+        """
+        known = self.offsets = self.offsets or {}
+        for topic, offset in offsets.items():
+            if topic not in repartitioned:
+                known[topic] = max(offset, known.get(topic, 0))
+                self.has_moved = True
+
+    def take_offsets(self) -> dict[str, int]:
+        """Return the offsets to store with the next write."""
+        self.has_moved = False
+        return dict(self.offsets or {})
 
 
 class OwnedPartitions:
@@ -70,12 +96,15 @@ class OwnedPartitions:
 
     def __init__(
         self,
+        settings: Settings,
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
+        log: EventLog,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
+        self._taker = PartitionTaker(settings, taxonomy, tables, publisher, log)
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
@@ -84,6 +113,7 @@ class OwnedPartitions:
         self._assigning = asyncio.Lock()
         self._is_settled = asyncio.Event()
         self._is_settled.set()
+        self._unsettled = 0
         self.held: dict[int, OwnedPartition] = {}
 
     async def assign(self, partitions: Collection[int]) -> list[int]:
@@ -112,17 +142,24 @@ class OwnedPartitions:
         Faust may deliver events of a partition before it signals the assignment.
         """
         self._is_settled.clear()
+        self._unsettled += 1
         try:
             yield
         finally:
-            self._is_settled.set()
+            self._unsettled -= 1
+            if not self._unsettled:
+                self._is_settled.set()
 
     async def wait_until_assigned(self) -> None:
         """Wait until no rebalance is under way."""
         await self._is_settled.wait()
 
-    async def of(self, partitions: Iterable[int]) -> dict[int, OwnedPartition]:
+    async def of(
+        self, partitions: Collection[int], others: Iterable[int] = ()
+    ) -> dict[int, OwnedPartition]:
         """Return what is held of each partition; wait for an assignment that is under way.
+
+        Of ``others``, those are returned that are held.
 
         What was read under a claim may be written under that claim alone: by the time of the next
         claim, another worker may have written.
@@ -131,27 +168,25 @@ class OwnedPartitions:
             FencedError: one of them is not held.
         """
         async with self._assigning:
-            found = {partition: self.held.get(partition) for partition in partitions}
-        for partition, owned in found.items():
-            if owned is None:
-                raise FencedError(partition)
-        return {partition: owned for partition, owned in found.items() if owned is not None}
+            for partition in partitions:
+                if partition not in self.held:
+                    raise FencedError(partition)
+            wanted = {*partitions, *others}
+            return {p: owned for p, owned in self.held.items() if p in wanted}
 
     async def _claim(self, partition: int) -> OwnedPartition:
-        """Become the owner, publish what the last one could not, fold the shard of the model."""
-        claim = (await self._tables.claim([partition]))[partition]
-        pending, damaged = await outbox.load_unpublished(self._tables, partition, self._taxonomy)
-        await self._publisher.take_over(
-            partition, pending, partial(tables.still_owns, self._tables, claim)
-        )
+        """Take the partition over, and fold its shard of the model."""
         fenced_at = self._clock()
-        await self._tables.announce([messages.encode_copy(*change) for change in pending])
+        taken = await self._taker.take_over(partition)
+        self._metrics.adopted.inc(taken.adopted)
         folded = await shards.fold_shard(self._tables, partition, self._taxonomy)
         sums, labelled = folded.sums, folded.labelled
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
-        damaged |= folded.damaged
-        return OwnedPartition(claim, Shard(sums), labelled, cache, fenced_at, damaged)
+        return OwnedPartition(
+            taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets,
+            taken.damaged | folded.damaged,
+        )  # fmt: skip
 
     async def fold_again(self, owned: OwnedPartition) -> None:
         """Fold a partition's sums anew; nothing may be written meanwhile."""
@@ -159,6 +194,32 @@ class OwnedPartitions:
         owned.shard.sums, owned.labelled = folded.sums, folded.labelled
         owned.damaged |= folded.damaged
         owned.moved = owned.unsaved = True
+
+    def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:
+        """Find the topics' partitions whose effects end before what the group has committed."""
+        starts = {}
+        for at, end in committed.items():
+            topic, partition = at
+            owned = self.held.get(partition)
+            if owned is None or end is None:
+                continue
+            if owned.offsets is None:
+                owned.offsets = {
+                    t: end for (t, p), end in committed.items() if p == partition and end
+                }
+            if owned.offsets.get(topic, 0) < end:
+                starts[at] = owned.offsets.get(topic, 0)
+        return starts
+
+    async def find_rolled_back(self) -> set[int]:
+        """Return the partitions of which Redis has lost the last write, or our claim."""
+        return await self._tables.find_rolled_back([each.claim for each in self.held.values()])
+
+    async def forget_all(self) -> None:
+        """Let go of all partitions, and of what is cached of them."""
+        async with self._assigning:
+            await self._publisher.release(self.held.keys())
+            self.held = {}
 
     def is_lost(self, owned: OwnedPartition) -> bool:
         """Whether it is not held any more, or held under a newer claim."""

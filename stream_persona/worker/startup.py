@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
+from stream_persona.kafka.refusals import check_session
 from stream_persona.kafka.topic_ids import topic_ids
 from stream_persona.kafka.topics import (
     DEADLINE_SECONDS,
@@ -43,7 +44,8 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     async def prepare_all(admin: AIOKafkaAdminClient) -> str:
         cluster = await admin.describe_cluster()
         if settings.declare_topics:
-            await declare(admin, topics(settings), settings.replication)
+            await declare(admin, topics(settings), settings.replication, len(cluster["brokers"]))
+        await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)
         await check_policies(admin, settings)
         await _check_identities(admin, settings, tables)

@@ -8,14 +8,19 @@ batch is written (``writer``), the next one is processed, on the records that it
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import RolledBackError
+from stream_persona.kafka.batch import next_offsets
+from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.process import Outcome
 from stream_persona.store import repository, writes
+from stream_persona.store.tables import Write
+from stream_persona.store.writes import PartitionWrite
 from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.model_sync import ModelSync
@@ -41,6 +46,9 @@ if TYPE_CHECKING:
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
     from stream_persona.worker.partitions import OwnedPartition
+
+#: A topic and its partition.
+At = TypeVar("At", bound=tuple[str, int])
 
 #: A batch of more events than this shows that events queue up: they had to wait for each other.
 #: The sweep steps back in the seconds after it.
@@ -74,13 +82,18 @@ class Worker:
         self._clock, self._now = clocks.monotonic, clocks.epoch_ms
         self._tokenizer = Tokenizer(taxonomy)
         self._router = MessageRouter(settings, taxonomy, self._tokenizer)
-        self.partitions = OwnedPartitions(taxonomy, tables, publisher, metrics, self._clock)
+        self._origins = Origins(settings, history)
+        self.partitions = OwnedPartitions(
+            settings, taxonomy, tables, publisher, history, metrics, self._clock
+        )
         self._model = ModelSync(
             settings, taxonomy, tables, self._tokenizer, self.partitions, metrics, self._clock
         )
         self.challengers = ChallengerPanel(settings, taxonomy, metrics, self._clock)
-        self._writer = Writer(self.partitions, tables, publisher)
+        self._writer = self._open_writer()
         self._processing = asyncio.Lock()
+        self._reclaiming = asyncio.Lock()
+        self._reclaims = 0
         self._busy_until = 0.0
         refolding = Refolding(
             settings, taxonomy, tables, self._tokenizer, history, metrics, self._rescore
@@ -114,7 +127,9 @@ class Worker:
         in use stay until the next ``refresh``: they are of the shards as their owners left them.
         """
         self._router.repartitioned = repartitioned
-        if await self.partitions.assign(partitions):
+        async with self._reclaiming:
+            fresh = await self.partitions.assign(partitions)
+        if fresh:
             await self._model.read_names()  # records of theirs hold tokens that others have read
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
@@ -135,12 +150,13 @@ class Worker:
         the next ones are processed on what is not written yet. The task calls ``ack`` at the end.
         Both raise as ``process`` does.
         """
-        started = self._clock()
+        started, reclaims = self._clock(), self._reclaims
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.wait_until_assigned()
-        routed = self._router.route(batch)
-        owned = await self.partitions.of(routed.homes.values())
+        routed = self._router.route(batch, await self._origins.find_ends(batch))
+        offsets = next_offsets(batch)
+        owned = await self.partitions.of(routed.homes.values(), offsets)
         await self._publisher.publish([*routed.letters, *routed.reroutes])
 
         def done() -> None:
@@ -150,8 +166,13 @@ class Worker:
             ack()
 
         async with self._processing:
+            if reclaims != self._reclaims:  # it was read from a place that was not the right one
+                raise self._writer.failure or RolledBackError(next(iter(owned), 0))
             outcome = await self._compute_outcome(routed, owned)
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
+            for home, own in offsets.items():
+                if home in owned:
+                    owned[home].advance(own, self._router.repartitioned)
             return await self._write(outcome, routed.homes, owned, done)
 
     async def _compute_outcome(
@@ -210,8 +231,55 @@ class Worker:
             async with self._processing:
                 await self._writer.drain()
                 await self.partitions.fence_again(owned)
+        await self._check_tables()
         await self._restore_noted()
         await self._model.refresh()
+
+    def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:
+        """Find where reading goes on before the group's commits, by topic and partition."""
+        topics = {*self._settings.input_topics, self._settings.topic_reroutes}
+        read_here = {
+            at: offset
+            for at, offset in committed.items()
+            if at[0] in topics.difference(self._router.repartitioned)
+        }
+        return self.partitions.find_starts(read_here)
+
+    @property
+    def is_closed_by_rollback(self) -> bool:
+        """Whether nothing is written any more because Redis has come back older."""
+        return isinstance(self._writer.failure, RolledBackError)
+
+    async def reclaim(self) -> None:
+        """Claim all partitions anew, of a Redis that is older than what was written to it.
+
+        Everything that was read from it, or was to be written to it, is dropped. Batches that were
+        fetched before have to be dropped, too; ``find_starts`` says where to go on.
+        """
+        async with self._reclaiming, self._processing:
+            await self._writer.end()
+            self._reclaims += 1
+            self._metrics.rollbacks.inc()
+            partitions = self.owned
+            await self.partitions.forget_all()
+            self._writer = self._open_writer()
+            await self.partitions.assign(partitions)
+            await self._model.restore_names()
+
+    def _open_writer(self) -> Writer:
+        changes = self._settings.topic_changes
+        return Writer(self.partitions, self._tables, self._publisher, changes)
+
+    async def _check_tables(self) -> None:
+        """Look whether Redis still has what was written to it, where no event comes to find out.
+
+        Raises:
+            RolledBackError: it has not; nothing more is written until ``reclaim``.
+        """
+        for partition in await self.partitions.find_rolled_back():
+            self._writer.close(RolledBackError(partition))
+        if self._writer.failure is not None and self.is_closed_by_rollback:
+            raise self._writer.failure
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
         """Publish what the model's move has changed; nothing else of a record changes.
@@ -285,8 +353,13 @@ class Worker:
         """
         days = self._settings.deletion_marker_days
         shares = writes.split_by_partition(outcome, homes, self._taxonomy, days)
+        for home, each in owned.items():
+            if each.has_moved or home in shares:
+                share = shares.setdefault(home, PartitionWrite(Write()))
+                share.write.offsets = each.take_offsets()
         await self._writer.drain()
         most = max(1, self._settings.cached_customers // max(1, len(self.partitions.held)))
         for home, share in shares.items():
-            owned[home].cache.keep(share.records, most)
+            if share.records:
+                owned[home].cache.keep(share.records, most)
         return self._writer.start(ProcessedBatch(shares, owned), done)

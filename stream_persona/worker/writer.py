@@ -8,6 +8,9 @@ The steps of a batch, in their order:
 4. Announce copies of them on the dashboards' channel; the next batch may be committed meanwhile.
 5. Call ``done``, which acknowledges the batch.
 
+With a batch's effects, the offsets are stored from which on reading goes on after it; that of the
+topic of changes is where those of the batches before end.
+
 The first failure closes the writer. Later batches build on records that were not stored, so none
 of them is written, and each ends with that same failure.
 """
@@ -53,13 +56,31 @@ class Writer:
     At most one is committed and published at a time, and copies of at most one are announced.
     """
 
-    def __init__(self, partitions: OwnedPartitions, tables: Tables, publisher: Publisher) -> None:
+    def __init__(
+        self, partitions: OwnedPartitions, tables: Tables, publisher: Publisher, changes: str
+    ) -> None:
+        """Changes are published to the topic ``changes``."""
+        self._changes = changes
         self._partitions = partitions
         self._tables = tables
         self._publisher = publisher
         self._writing: asyncio.Task[_Published] | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The first failure, which has closed this writer."""
+        return self._failure
+
+    def close(self, failure: BaseException) -> None:
+        """Write nothing more: each batch that is started from now on ends with this failure."""
+        self._failure = self._failure or failure
+
+    async def end(self) -> None:
+        """Wait until every batch that was started has ended, whatever became of it."""
+        await _ended(self._writing)
+        await _ended(self._finishing)
 
     async def drain(self) -> None:
         """Wait until every batch that was started is committed and published, or has failed."""
@@ -119,16 +140,21 @@ class Writer:
             ),
             return_exceptions=True,
         )
+        for home, result in zip(written, results, strict=True):
+            offsets = batch.owned[home].offsets
+            if isinstance(result, int) and offsets is not None:
+                offsets[self._changes] = max(result, offsets.get(self._changes, 0))
         lost |= {result.partition for result in results if isinstance(result, FencedError)}
         for home in lost:
             self._partitions.lose(batch.owned[home])
         copies = [
             messages.encode_copy(*change)
             for share, result in zip(written.values(), results, strict=True)
-            if result is None
+            if not isinstance(result, BaseException)
             for change in share.changes
         ]
-        failures = [*(each for each in results if each is not None), *map(FencedError, lost)]
+        failures = [*(each for each in results if isinstance(each, BaseException))]
+        failures += map(FencedError, lost)
         return copies, next(iter(failures), None)
 
     async def _commit(self, batch: ProcessedBatch) -> set[int]:
@@ -136,6 +162,10 @@ class Writer:
         owned = batch.owned
         lost = {home for home in batch.shares if self._partitions.is_lost(owned[home])}
         kept = {home: share for home, share in batch.shares.items() if home not in lost}
+        for home, share in kept.items():
+            known = owned[home].offsets or {}
+            if self._changes in known:
+                share.write.offsets[self._changes] = known[self._changes]
         return lost | await self._tables.commit_all(
             [(owned[home].claim, share.write) for home, share in kept.items()]
         )

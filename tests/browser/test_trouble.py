@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
+from redis.asyncio import Redis
 
 from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
@@ -142,3 +143,19 @@ async def test_redis_that_is_away_is_shown(
     await expect(dashboard.part("change", customer="CUST-BACK").first).to_be_visible(
         timeout=NOTICED
     )
+
+
+async def test_the_banner_has_each_way_in_which_redis_may_lose_its_data(
+    dashboard: Dashboard, store: Store
+) -> None:
+    async with Redis.from_url(store.url) as redis:
+        used = (await redis.info("memory"))["used_memory"]
+        await redis.config_set("maxmemory", int(used / 0.85))
+        await redis.config_set("appendonly", "no")
+        try:
+            await shows_banner(dashboard, "maxmemory: workers stop when it is full")
+            await shows_banner(dashboard, "keeps nothing on disk")
+        finally:
+            await redis.config_set("appendonly", "yes")
+            await redis.config_set("maxmemory", 0)
+    await is_well(dashboard)

@@ -2,10 +2,11 @@
 
 Each comes back on its own port with its own data, as a machine would. A killed process loses
 nothing that it has handed to the kernel, so a broker's acknowledged records survive. Redis keeps
-what it has acknowledged only with ``appendfsync always``: with ``everysec`` its append-only file
-may lag behind its replies, and a batch that a worker has acked could be gone with the server.
+what it has acknowledged only with ``appendfsync always``; that it comes back older is a fault of
+its own here (``Copy``, ``Store.follow``).
 """
 
+import itertools
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import redis
 
 from stream_persona.demo.embedded import find_free_port
 from tests.support.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
@@ -56,7 +59,11 @@ class Broker(RealKafka):
 
 
 class Store:
-    """A Redis with an append-only file."""
+    """A Redis with an append-only file.
+
+    It may come back older: with files that were copied some time ago (``copy``, ``put_back``), or
+    as a replica that has lost its link some time ago (``follow``, ``promote``).
+    """
 
     def __init__(self) -> None:
         binary = shutil.which("redis-server")
@@ -64,6 +71,8 @@ class Store:
         self._binary = binary
         self._directory = TemporaryDirectory(prefix="stream-persona-redis-")
         self.log = Path(self._directory.name) / "server.log"
+        self._numbers = itertools.count()
+        self._replica: subprocess.Popen[bytes] | None = None
         self._port = find_free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.start_again()
@@ -74,15 +83,63 @@ class Store:
 
     def start_again(self) -> None:
         """With the data that it had; ready, its file read, when it returns."""
+        self._process = self._start(self._port, Path(self._directory.name))
+        self._wait_until_ready()
+
+    def copy(self) -> Path:
+        """Copy the files as they are; an end that is half written is not read when they are."""
+        copied = Path(self._directory.name) / f"copy-{next(self._numbers)}"
+        shutil.copytree(Path(self._directory.name) / "appendonlydir", copied)
+        return copied
+
+    def put_back(self, copied: Path) -> None:
+        """Let a server that has ended start with files that were copied."""
+        files = Path(self._directory.name) / "appendonlydir"
+        shutil.rmtree(files)
+        copied.rename(files)
+        self.start_again()
+
+    def follow(self) -> None:
+        """Start a replica, and cut its link once it is in sync: from then on it lags."""
+        port, directory = find_free_port(), Path(self._directory.name) / f"replica-{self._port}"
+        directory.mkdir()
+        self._replica = self._start(port, directory, "--replicaof", f"127.0.0.1 {self._port}")
+        with redis.Redis(port=port) as replica:
+
+            def in_sync() -> bool:
+                with suppress(redis.RedisError):
+                    return replica.info("replication").get("master_link_status") == "up"
+                return False
+
+            wait_until(in_sync, START_SECONDS, "the replica does not come into sync")
+            replica.replicaof("127.0.0.1", "1")  # nobody is there
+        self._replica_at = port, directory
+
+    def promote(self) -> None:
+        """End the server; let the replica that lags take its place and its port."""
+        assert self._replica is not None
+        self.end(politely=False)
+        port, directory = self._replica_at
+        with redis.Redis(port=port) as replica:
+            replica.replicaof("NO", "ONE")
+            replica.shutdown(nosave=True)
+        self._replica.wait(timeout=60)
+        self._replica = None
+        self.put_back(directory / "appendonlydir")
+
+    def _start(self, port: int, directory: Path, *more: str) -> subprocess.Popen[bytes]:
         options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        options += ["--repl-diskless-sync-delay", "0", *more]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binary, "--bind", "127.0.0.1", "--port", str(self._port), *options],
-                cwd=self._directory.name,
+            return subprocess.Popen(
+                [self._binary, "--bind", "127.0.0.1", "--port", str(port), *options],
+                cwd=directory,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _wait_until_ready(self) -> None:
         wait_until(lambda: self._says("PING") == "+PONG", START_SECONDS, "Redis did not start")
 
     def end(self, *, politely: bool) -> None:
@@ -100,8 +157,9 @@ class Store:
         self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        for process in filter(None, (self._process, self._replica)):
+            process.kill()
+            process.wait()
         self._directory.cleanup()
 
     def _says(self, command: str) -> str:

@@ -13,7 +13,7 @@ from tests.chaos.verdict import describe
 
 #: The figures of a seed that are added up over all of them, and shown.
 SHOWN = (
-    "events", "kills", "zombies", "restarts", "rescalings", "duplicates", "out_of_order",
+    "events", "kills", "zombies", "restarts", "older", "rescalings", "duplicates", "out_of_order",
     "rerouted", "dead_letters", "deleted", "changes", "redelivered", "seconds", "mismatches",
 )  # fmt: skip
 
@@ -33,6 +33,7 @@ def report_of(result: Result) -> dict[str, Any]:
         "kills": count_group(injected, "kill"),
         "zombies": count_group(injected, "zombie"),
         "restarts": count_group(injected, "broker") + count_group(injected, "redis"),
+        "older": count_group(injected, "older"),
         "rescalings": count_group(injected, "workers"),
         "duplicates": result.notes["duplicate"],
         "out_of_order": result.notes["out_of_order"],

@@ -19,14 +19,17 @@ KILLS = tuple(f"kill:{step}" for step in STEPS)
 ZOMBIES = tuple(f"zombie:{step}" for step in ("write", "load", "publish", "ack", "any"))
 BROKER = ("broker:kill", "broker:term", "broker:pause")
 REDIS = ("redis:kill", "redis:shutdown", "redis:pause")
+#: Redis comes back older: with a file of some time ago, while workers run or while none does; or as
+#: a replica that lagged and is promoted.
+OLDER = ("older:file", "older:stopped", "older:replica")
 SCALING = ("workers:more", "workers:less")
 
 #: How often of a hundred faults, by group; each kind of a group is as likely as the others.
-SHARES = {KILLS: 50, ZOMBIES: 14, BROKER: 10, REDIS: 12, SCALING: 14}
+SHARES = {KILLS: 46, ZOMBIES: 14, BROKER: 10, REDIS: 10, OLDER: 8, SCALING: 12}
 #: A short schedule has these once, and nothing else.
 SHORT = (
     "kill:load", "kill:write", "kill:publish", "kill:ack", "zombie:write", "broker:kill",
-    "redis:kill", "redis:shutdown", "workers:more", "workers:less",
+    "redis:kill", "redis:shutdown", "older:file", "workers:more", "workers:less",
 )  # fmt: skip
 #: No fault is due before and after these shares of all events: there must be work to be amid.
 FIRST, LAST = 0.03, 0.8

@@ -36,6 +36,8 @@ REACH = 30.0
 TRIES = 3
 #: Workers that are left at least: another one must be there to take over from a zombie.
 FEWEST = 2
+#: The share of all events that a Redis loses when it comes back older, about.
+LOST = 0.02
 #: Seconds for which a server is paused.
 PAUSE = 3.0
 
@@ -138,7 +140,10 @@ class Trial:
             await self._resize(fault)
         else:
             async with self._restarting:
-                await self._inject_into_server(fault)
+                if fault.group == "older":
+                    await self._let_come_back_older(fault)
+                else:
+                    await self._inject_into_server(fault)
             self.injected[fault.kind] += 1
 
     async def _inject_into_worker(self, fault: Fault) -> None:
@@ -240,6 +245,30 @@ class Trial:
                 server.resume()
                 return
         await asyncio.to_thread(server.start_again)
+
+    async def _let_come_back_older(self, fault: Fault) -> None:
+        """Let Redis lose what happened in a while; return once all partitions are claimed anew."""
+        if fault.how == "replica":
+            await asyncio.to_thread(self._store.follow)
+        copied = None if fault.how == "replica" else await asyncio.to_thread(self._store.copy)
+        there = self.progress.committed + self._size.events * LOST
+        await self._within(REACH, lambda: self.progress.committed > there)
+        if fault.how == "stopped":
+            self._pool.dismiss_all()
+            await self._within(PATIENCE, lambda: not self._pool.workers)
+        began = time.time_ns() // 1_000
+        if copied is None:
+            await asyncio.to_thread(self._store.promote)
+        else:
+            await asyncio.to_thread(self._store.end, politely=False)
+            await asyncio.to_thread(self._store.put_back, copied)
+        self._pool.rests = False
+
+        async def claimed_anew() -> bool:
+            tokens = (await self._owners()).values()
+            return len(tokens) == 8 and min(map(int, tokens)) > began
+
+        await eventually(claimed_anew, PATIENCE, "not all partitions were claimed anew")
 
     async def _within(self, seconds: float, condition: Callable[[], bool]) -> bool:
         """Wait for the condition, for so long at most; return whether it holds."""

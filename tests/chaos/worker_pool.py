@@ -85,6 +85,8 @@ class WorkerPool:
         self._directory = directory
         self._started = 0
         self.wanted = wanted
+        #: While it rests, no worker is started.
+        self.rests = False
         self.workers: list[PooledWorker] = []
         self.ends: Counter[str] = Counter()
 
@@ -93,7 +95,7 @@ class WorkerPool:
         for worker in [worker for worker in self.workers if not worker.runs]:
             self.workers.remove(worker)
             self.ends[_end(worker)] += 1
-        while len(self._staying()) < self.wanted:
+        while not self.rests and len(self._staying()) < self.wanted:
             self.workers.append(PooledWorker(self._settings, self._directory, self._started))
             self._started += 1
 
@@ -106,6 +108,14 @@ class WorkerPool:
         """Ask one to leave, with SIGTERM."""
         if worker := self.pick(drawn):
             worker.fate = "term"
+            worker.send(signal.SIGTERM)
+
+    def dismiss_all(self) -> None:
+        """Ask all to leave, and start none until ``rests`` is taken back."""
+        self.rests = True
+        for worker in self._staying():
+            worker.fate = "term"
+            worker.send(signal.SIGCONT)
             worker.send(signal.SIGTERM)
 
     def pick_working(self, drawn: int) -> PooledWorker | None:

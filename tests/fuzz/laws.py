@@ -7,6 +7,8 @@ comes out of it, whose effect is bounded and which survives its own JSON, or one
 import json
 from functools import cached_property
 
+from aiokafka import ConsumerRecord
+
 from stream_persona.domain import events, record_codec
 from stream_persona.domain.events import KINDS, REASONS, Event, decode_event, encode
 from stream_persona.domain.record import Record
@@ -14,8 +16,10 @@ from stream_persona.domain.slots import EVENTS, SLOTS
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
-from stream_persona.kafka.publisher import Message
-from stream_persona.kafka.router import MAX_DETAIL, MessageRouter
+from stream_persona.kafka.letters import MAX_DETAIL
+from stream_persona.kafka.origins import LogEnds
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
@@ -89,13 +93,28 @@ class Path:
         assert len(read.deliveries) + len(read.letters) == 1
         assert not read.reroutes
         if read.letters:
-            return check_letter(read.letters[0], value, read.reasons)
+            return check_letter(read.letters[0], b"key", value, read.reasons)
         (delivery,) = read.deliveries
         event = decode_event(kind, value)
         assert decode_event(kind, encode(event)) == event
         self._check_tokens(event)
         for before in (None, self.known):
             self._process(delivery, before)
+        return EVENT
+
+    def receive(self, message: ConsumerRecord, ends: LogEnds) -> str:
+        """The same of a message with any key, headers, timestamp and origin."""
+        read = self._router.route([message], ends)
+        assert len(read.deliveries) + len(read.letters) + len(read.reroutes) == 1
+        if read.letters:
+            return check_letter(read.letters[0], message.key, message.value, read.reasons)
+        for delivery in read.deliveries:
+            assert delivery.arrived_at is None or delivery.arrived_at >= 0
+            if message.topic == self._settings.topic_reroutes:
+                assert delivery.offset < ends[delivery.kind, delivery.partition]
+        for moved in read.reroutes:
+            back = raw(moved.topic, moved.value, 0, 0, moved.headers)
+            assert self.receive(back, ends) in {EVENT, "invalid_field"}
         return EVENT
 
     def _check_tokens(self, event: Event) -> None:
@@ -129,9 +148,9 @@ class Path:
             assert message is None or json.loads(message)["customer_id"] in outcome.records
 
 
-def check_letter(letter: Message, value: Blob, reasons: list[str]) -> str:
+def check_letter(letter: Message, key: Blob, value: Blob, reasons: list[str]) -> str:
     """Return the reason of a dead letter that holds its message untouched."""
-    assert (letter.key, letter.value) == (b"key", value)
+    assert (letter.key, letter.value) == (key, value)
     headers = dict(letter.headers)
     reason = headers["reason"].decode()
     assert reason in REASONS

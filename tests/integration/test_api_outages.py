@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from redis.asyncio import Redis
 
 from stream_persona.api.dashboard import lag, recorder
 from stream_persona.demo.embedded import EmbeddedRedis, find_free_port
@@ -26,7 +27,7 @@ async def test_the_dashboard_answers_while_redis_is_away_and_reports_it(
     settings: Settings, short_limits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "FRESH", 0.0)
-    with EmbeddedRedis(shutil.which("redis-server")) as server:
+    with EmbeddedRedis(shutil.which("redis-server"), ["--appendonly", "yes"]) as server:
         host, port = server.address.split(":")
         async with SlowProxy(host, int(port)) as proxy:
             own = settings.model_copy(update={"redis_url": f"redis://{proxy.address}/0"})
@@ -73,3 +74,21 @@ async def test_a_broker_that_falls_silent_is_a_finding_until_it_answers(
             await has_findings(client, "kafka")
             proxy.unfreeze()
             await becomes(client, lag_events=0)
+
+
+async def test_the_overview_tells_that_redis_may_evict_or_forget_until_it_is_set_right(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_persona.api.dashboard.service.LOOK_SECONDS", 0.5)
+    with EmbeddedRedis(shutil.which("redis-server"), ["--appendonly", "yes"]) as server:
+        own = settings.model_copy(update={"redis_url": server.url})
+        async with Redis.from_url(server.url) as redis, running_worker(own), calling(own) as client:
+            await becomes(client, troubles=[])
+            await redis.config_set("appendonly", "no")
+            await redis.config_set("maxmemory-policy", "allkeys-lru")
+            evicts, forgets = await has_findings(client, "storage", number=2)
+            assert evicts.startswith(f"Redis at {server.address} may evict keys")
+            assert forgets.startswith(f"Redis at {server.address} keeps nothing on disk")
+            await redis.config_set("appendonly", "yes")
+            await redis.config_set("maxmemory-policy", "noeviction")
+            await becomes(client, troubles=[])

@@ -1,6 +1,7 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from aiokafka.structs import TopicPartition
 
 from stream_persona.demo.embedded import PARTITIONS, EmbeddedBroker, EmbeddedRedis
 from stream_persona.errors import UnavailableError
+from stream_persona.kafka.group import GroupState
+from tests.support.deployments import THEIRS
+from tests.support.groups import commit_with, group_of
+from tests.support.servers import EmbeddedKafka, declare_topics, settings_for, topics_of
 
 LEAVE_WITHOUT_CLOSING = """
 from stream_persona.demo.embedded import EmbeddedRedis
@@ -81,3 +86,12 @@ def test_a_server_that_does_not_start_is_an_error_with_its_last_lines(tmp_path: 
     broken.chmod(0o755)
     with pytest.raises(UnavailableError, match=r"broken-server did not start: out of luck"):
         EmbeddedRedis(broken)
+
+
+async def test_the_broker_says_whose_a_groups_commits_are_and_lists_no_members() -> None:
+    with closing(EmbeddedKafka()) as broker:
+        settings = settings_for(broker, "redis://unused:1/0")
+        await declare_topics(broker, topics_of(settings), PARTITIONS)
+        assert await group_of(settings) == GroupState(False, frozenset(), 0)
+        await commit_with(settings, THEIRS)
+        assert await group_of(settings) == GroupState(True, frozenset({THEIRS}), 0)

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from stream_persona.errors import FencedError
-from stream_persona.kafka.publisher import KafkaPublisher, Message
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, declare_topics

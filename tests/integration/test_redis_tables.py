@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.redis_server import OneServer
-from stream_persona.store.tables import Claim, Keyspace, Write
+from stream_persona.store.redis_server import OneServer, Reply
+from stream_persona.store.tables import Keyspace, Write
 from tests.support.servers import Redis as Server
 
 
@@ -46,7 +46,7 @@ async def test_keys_are_those_of_the_contract(stored: RedisTables, redis: Redis)
     assert found == {
         "persona:a", "persona-state:a", "persona-deleted:b", "persona-model:7",
         "persona-labelled:7", "persona-owner:7", "persona-pending:7",
-        "persona-turn:7", "persona-workers", "persona-history",
+        "persona-offsets:7", "persona-workers", "persona-history",
     }  # fmt: skip
     assert 0 < await redis.pttl(f"{prefix}persona-deleted:b") <= 60_000
     assert await redis.pttl(f"{prefix}persona-state:a") == -1
@@ -59,13 +59,15 @@ async def test_a_commit_that_was_given_up_cannot_come_back_over_a_newer_one(
         pytest.skip("the Redis of this run is a Cluster")
     keys = Keyspace(f"turns-{time.time_ns()}:")
     late, store = OneServer(redis, keys), OneServer(redis, keys)
-    claim = Claim(1, await store.claim(1))
+    claim = await store.claim(1)
     await store.commit([(claim, Write(states={"a": b"1"}))])
-    assert await store.commit([(claim, Write(states={"a": b"2"}))]) == [True]
-    assert await late.commit([(claim, Write(states={"a": b"1"}))]) == [False]  # as on a first turn
+    assert await store.commit([(claim, Write(states={"a": b"2"}))]) == [Reply.DONE]
+    assert await late.commit([(claim, Write(states={"a": b"1"}))]) == [
+        Reply.FENCED
+    ]  # as on a first turn
     assert await redis.get(keys.of("state", "a")) == b"2"
-    newer = Claim(1, await store.claim(1))
-    assert await late.commit([(newer, Write(states={"a": b"3"}))]) == [True]
+    newer = await store.claim(1)
+    assert await late.commit([(newer, Write(states={"a": b"3"}))]) == [Reply.DONE]
 
 
 async def test_a_flushed_script_is_loaded_again(stored: RedisTables, redis: Redis) -> None:

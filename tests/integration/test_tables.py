@@ -301,3 +301,22 @@ async def test_reports_and_samples_are_a_deployments_own(make: Make) -> None:
     await one.add_sample(5, b"1")
     assert (await two.load_reports(), await two.load_samples(0)) == ({}, [])
     assert await two.add_sample(4, b"2")
+
+
+async def test_the_first_descriptor_of_a_deployment_is_the_one_that_stays(make: Make) -> None:
+    one, two = make("one:"), make("two:")
+    assert await one.load_deployment() is None
+    assert await one.create_deployment(b"\x00first") == b"\x00first"
+    assert await one.create_deployment(b"second") == b"\x00first"
+    assert await one.load_deployment() == b"\x00first"
+    assert await two.load_deployment() is None
+
+
+async def test_a_descriptor_is_replaced_only_by_who_knows_the_present_one(tables: Tables) -> None:
+    assert not await tables.replace_deployment(b"none", b"second")
+    assert await tables.load_deployment() is None
+    await tables.create_deployment(b"first")
+    assert await tables.replace_deployment(b"first", b"second")
+    assert await tables.replace_deployment(b"first", b"second"), "it was tried again"
+    assert not await tables.replace_deployment(b"first", b"third")
+    assert await tables.load_deployment() == b"second"

@@ -14,8 +14,9 @@ from tests.support.redis_cluster import RedisCluster
 
 Tables = Callable[..., RedisTables]
 NAMES = [f"c{n}" for n in range(8)]
-#: Announcing, one script for each of the slots of ``batch``, finishing.
-STEPS = 1 + 8 + 8 + 1 + 1
+#: Announcing, one script for each of the slots of ``batch`` and for each master's copy of the
+#: offsets, finishing.
+STEPS = 1 + 8 + 8 + 1 + 3 + 1
 
 
 def batch(number: int) -> Write:

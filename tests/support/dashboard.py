@@ -36,13 +36,15 @@ async def becomes(client: httpx.AsyncClient, seconds: float = 30, **wanted: obje
     return found
 
 
-async def has_findings(client: httpx.AsyncClient, *parts: str, seconds: float = 40) -> list[str]:
-    """The sentences, once the overview has findings of exactly these parts."""
+async def has_findings(
+    client: httpx.AsyncClient, *parts: str, seconds: float = 40, number: int = 1
+) -> list[str]:
+    """The sentences, once the overview has findings of exactly these parts, at least so many."""
     found: list[Json] = []
 
     async def same() -> bool:
         found[:] = (await ask(client, "/v1/overview"))["troubles"]
-        return {each["part"] for each in found} == set(parts)
+        return {each["part"] for each in found} == set(parts) and len(found) >= number
 
     await eventually(same, seconds, f"expected {parts}, got {found}")
     return [each["message"] for each in found]

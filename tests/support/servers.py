@@ -98,7 +98,7 @@ class NamedRedis:
 
 class LocalRedis:
     def __init__(self, binary: str | None) -> None:
-        self._server = EmbeddedRedis(binary, ["--appendonly", "yes"] if binary else [])
+        self._server = EmbeddedRedis(binary, ["--appendonly", "yes"])
         self.kind: Literal["redis", "embedded"] = "redis" if binary else "embedded"
         self.url = self._server.url
         self.description = f"redis-server {version(binary)}" if binary else "the embedded server"

@@ -3,13 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_persona.domain import events
-from stream_persona.domain.events import Event
+from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
-from stream_persona.kafka.publisher import Message, StillOwns
+from stream_persona.kafka.producer import Message
+from stream_persona.kafka.published import Published
+from stream_persona.kafka.publisher import StillOwns
 from stream_persona.kafka.whole_log import WholeHistory
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
@@ -47,10 +49,20 @@ class RecordingPublisher:
             raise FencedError(partition)
         await self.publish_changes(partition, changes)
 
-    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
+    async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
         topic = Settings.model_fields["topic_changes"].default
         sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
         await self.publish(sent)
+        return len(self._changes(partition))
+
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        sent = self._changes(partition)
+        since = sent[len(sent) if start is None else start :]
+        return Published({(m.key or b"").decode(): m.value for m in since}, len(sent))
+
+    def _changes(self, partition: int) -> list[Message]:
+        topic = Settings.model_fields["topic_changes"].default
+        return [m for m in self.sent if (m.topic, m.partition) == (topic, partition)]
 
     async def release(self, partitions: Collection[int]) -> None:
         """No other worker publishes here."""
@@ -60,13 +72,23 @@ class RecordingPublisher:
 
 
 class InMemoryLog:
-    """The log of the topics: the deliveries, and the last changes, that a test puts into it."""
+    """The log of the input topics: the deliveries that a test puts into it.
 
-    def __init__(self) -> None:
+    Each of its partitions ends at ``end``; topics have 64 of them.
+    """
+
+    def __init__(self, end: int = 1_000_000) -> None:
         self.deliveries: list[Delivery] = []
         self.changes: dict[str, bytes] = {}
         self.expired: frozenset[int] = frozenset()
         self.passes = 0
+        self.end = end
+        #: The partitions whose ends were asked for, call by call.
+        self.asked: list[set[TopicPartition]] = []
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        self.asked.append(set(partitions))
+        return {tp: self.end for tp in partitions if tp.partition < 64}
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
@@ -81,6 +103,18 @@ class InMemoryLog:
         found = [each for each in self.deliveries if each.event.customer_id in homes]
         changes = {name: change for name, change in self.changes.items() if name in homes}
         return WholeHistory(found, changes, self.expired)
+
+    async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
+        start = starts.get(worker_settings().topic_deletions, 0)
+        return [each for each in self.deliveries if each.kind == DELETION and each.offset >= start]
+
+    async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
+        topics = worker_settings().input_topics
+        return {
+            delivery.event.customer_id
+            for delivery in self.deliveries
+            if delivery.offset in ranges.get(topics[delivery.kind], range(0))
+        }
 
 
 class CrashingTables(MemoryTables):

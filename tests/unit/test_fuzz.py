@@ -1,9 +1,12 @@
 """Laws of any input: arbitrary bytes, arbitrary JSON, and events with wrong parts."""
 
 import json
+import operator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ from stream_persona.model.estimator import derive
 from tests.fuzz.laws import EVENT, Path, examples
 from tests.support.events import labelled_shoppers, shop
 from tests.support.processing import model_of
+from tests.support.workers import raw
 
 EXAMPLES = examples()
 OUTCOMES = REASONS | {EVENT}
@@ -120,6 +124,36 @@ def test_flipped_bytes_make_an_event_or_a_dead_letter(
     for at in data.draw(st.lists(st.integers(0, len(value) - 1), min_size=1, max_size=4)):
         damaged[at] ^= data.draw(st.integers(1, 255))
     assert path.follow(kind, bytes(damaged)) in OUTCOMES
+
+
+DIGITS = st.integers(-(2**64), 2**64).map(lambda n: b"%d" % n) | st.sampled_from([b"0", b"5", b"7"])
+ORIGINS = st.fixed_dictionaries(
+    {}, optional={
+        "topic": st.sampled_from([b"purchases", b"browses", b"elsewhere", None]),
+        "partition": DIGITS, "offset": DIGITS, "timestamp": DIGITS | st.none() | st.binary(),
+    }
+).map(lambda found: tuple(found.items()))  # fmt: skip
+HEADERS = st.lists(st.tuples(st.text(), st.none() | st.binary()), max_size=3).map(tuple)
+MESSAGES = st.builds(
+    replace,
+    st.builds(
+        raw,
+        st.sampled_from(["purchases", "browses", "persona-reroutes"]),
+        st.none() | st.binary(max_size=9) | st.sampled_from([value for _, value in EXAMPLES]),
+        st.integers(0, 2**62), st.integers(0, 2), st.builds(operator.add, HEADERS, ORIGINS),
+        st.integers(-(2**63), 2**63 - 1),
+    ),
+    key=st.none() | st.binary(max_size=9),
+    timestamp_type=st.sampled_from([0, 1]),
+)  # fmt: skip
+
+
+@given(MESSAGES)
+@hypothesis(max_examples=500)
+def test_any_envelope_holds_an_event_or_becomes_a_dead_letter(
+    path: Path, message: ConsumerRecord
+) -> None:
+    assert path.receive(message, {(0, 0): 6, (1, 0): 1 << 40, (1, 5): 8}) in OUTCOMES
 
 
 @pytest.mark.parametrize(("kind", "value"), EXAMPLES)

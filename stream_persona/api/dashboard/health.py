@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
@@ -10,7 +11,7 @@ from stream_persona.api.dashboard.workers import ALIVE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Component = Literal["redis", "kafka", "workers", "stream"]
+Component = Literal["deployment", "redis", "storage", "kafka", "workers", "stream"]
 
 _REDIS: Final = "Redis does not answer: what you see may be old."
 _KAFKA: Final = (
@@ -38,42 +39,48 @@ class Damage:
     public: int = 0
 
     def describe(self) -> Iterator[str]:
-        """Yield sentences.
+        """Yield sentences, without their full stops.
 
         >>> list(Damage(1).describe())
-        ['1 entry in Redis was damaged and is restored: the workers log which.']
+        ['1 entry in Redis was damaged and is restored: the workers log which']
         """
         if self.found:
             entries = _count(self.found, "entry", "entries")
             was, has = ("was", "is") if self.found == 1 else ("were", "are")
-            yield f"{entries} in Redis {was} damaged and {has} restored: the workers log which."
+            yield f"{entries} in Redis {was} damaged and {has} restored: the workers log which"
         if self.incomplete:
             customers = _count(self.incomplete, "customer", "customers")
-            yield f"The topics may not hold all of {customers} whose record was damaged."
+            yield f"The topics may not hold all of {customers} whose record was damaged"
         if self.public:
             records = _count(self.public, "public record", "public records")
-            yield f"{records} can't be read: workers write such ones again within the hour."
+            yield f"{records} can't be read: workers write such ones again within the hour"
 
 
 def check_health(
     *,
+    disagreement: str | None,
     redis_away: bool,
+    storage: Sequence[str],
     kafka_away: bool,
     silence: float,
     waiting: int | None,
     stalled: float | None,
-    damage: Damage | None = None,
 ) -> list[HealthFinding]:
     """List all that is wrong; a cause comes before its effects.
 
-    ``silence`` is in seconds since any worker's last report, ``waiting`` in events, ``stalled`` in
-    seconds for which these have waited without one being worked off.
+    ``disagreement`` is what this API sees otherwise than the workers, ``storage`` are sentences on
+    how Redis may lose what it holds. ``silence`` is in seconds since any worker's last report,
+    ``waiting`` in events, ``stalled`` in seconds for which these have waited without one being
+    worked off.
     """
     findings: list[HealthFinding] = []
+    if disagreement is not None:
+        message = f"{disagreement[:1].upper()}{disagreement[1:]}."
+        findings.append({"part": "deployment", "message": message})
     if redis_away:
         findings.append({"part": "redis", "message": _REDIS})
-    if damage is not None:
-        findings += [{"part": "redis", "message": message} for message in damage.describe()]
+    else:
+        findings += ({"part": "storage", "message": f"{sentence}."} for sentence in storage)
     if kafka_away:
         findings.append({"part": "kafka", "message": _KAFKA})
     if silence >= ALIVE and not redis_away:  # workers report through Redis

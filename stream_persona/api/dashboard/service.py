@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,11 +27,16 @@ from stream_persona.api.dashboard.workers import WorkerReports
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from stream_persona.api.agreement import Agreement
     from stream_persona.api.dashboard.history import Snapshot
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
+    from stream_persona.store.redis_health import RedisWatch
     from stream_persona.store.tables import Tables
+
+#: Seconds between two looks at what Redis says of itself.
+LOOK_SECONDS: Final = 10.0
 
 
 class DashboardService:
@@ -43,11 +48,15 @@ class DashboardService:
         taxonomy: Taxonomy,
         tables: Tables,
         reader: ModelReader,
+        agreement: Agreement,
+        redis_watch: RedisWatch,
         wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
+        self._agreement = agreement
+        self._redis_watch = redis_watch
         self._wall_clock = wall_clock
         self._population = Population()
         self._scan = PopulationScan(self._population, tables)
@@ -77,11 +86,13 @@ class DashboardService:
         """
 
         async def record() -> None:
-            await self._recorder.store(self._tables, receiving=receiving())
+            if self._agreement.finding is None:  # all APIs draw what one of them stores
+                await self._recorder.store(self._tables, receiving=receiving())
 
         works = (
             (workers.INTERVAL, "workers", self._reports.refresh),
             (INTERVAL, "backlog", self._lag.refresh),
+            (LOOK_SECONDS, "look at Redis", self._redis_watch.look),
             (PERIOD, "census", self._scan.run_pass),
             (1.0, "history", record),
         )
@@ -103,8 +114,8 @@ class DashboardService:
             "model_version": weights.version,
             "stream": stream,
             "events_per_second": self._reports.events_per_second,
-            "lag_events": self._lag.events,
-            "lag_seconds": self._lag.seconds,
+            "lag_events": self._waiting,
+            "lag_seconds": None if self._waiting is None else self._lag.seconds,
             "change_p99_ms": self._reports.change_p99_ms,
             "workers": len(self._reports.alive),
             "troubles": self._check_health(),
@@ -144,16 +155,25 @@ class DashboardService:
         events, names = self._lag.events, self._taxonomy.names
         return overview.take_snapshot(self._population, self._reports, events, names)
 
+    @property
+    def _waiting(self) -> int | None:
+        """How many events wait for the workers; None if unknown, as with a group of others."""
+        return self._lag.events if self._agreement.finding is None else None
+
     def _check_health(self) -> list[HealthFinding]:
         return check_health(
+            disagreement=self._agreement.finding,
             redis_away=bool(self._reports.away),
+            storage=[*self._redis_watch.sentences, *self._find_damage().describe()],
             kafka_away=bool(self._lag.away),
             silence=self._reports.silence,
-            waiting=self._lag.events,
-            stalled=self._lag.stalled,
-            damage=Damage(
-                sum(each.damaged for each in self._reports.alive),
-                sum(each.incomplete for each in self._reports.alive),
-                self._population.damaged,
-            ),
+            waiting=self._waiting,
+            stalled=None if self._waiting is None else self._lag.stalled,
+        )
+
+    def _find_damage(self) -> Damage:
+        return Damage(
+            sum(each.damaged for each in self._reports.alive),
+            sum(each.incomplete for each in self._reports.alive),
+            self._population.damaged,
         )

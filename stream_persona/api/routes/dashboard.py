@@ -52,7 +52,7 @@ def _add_overview(routes: APIRouter, dependencies: Dependencies) -> None:
 def _add_model(routes: APIRouter, service: DashboardService) -> None:
     @routes.get(
         "/portraits", summary="The personas as their shoppers show them",
-        responses=gives(documents.Portraits, "All personas."),
+        responses=gives(documents.Portraits, "All personas.") | problems(503),
     )  # fmt: skip
     async def portraits() -> Response:
         """Tell of each persona how many are it, how surely, how rightly, and what defines it."""
@@ -60,7 +60,7 @@ def _add_model(routes: APIRouter, service: DashboardService) -> None:
 
     @routes.get(
         "/model", summary="The model in use",
-        responses=gives(documents.ModelInUse, "The model."),
+        responses=gives(documents.ModelInUse, "The model.") | problems(503),
     )  # fmt: skip
     async def model() -> Response:
         """Tell how good the model and its challengers are, and which workers there are."""
@@ -68,7 +68,7 @@ def _add_model(routes: APIRouter, service: DashboardService) -> None:
 
     @routes.get(
         "/queue", summary="Whom to label next",
-        responses=gives(documents.LabelQueue, "The shoppers.") | problems(400),
+        responses=gives(documents.LabelQueue, "The shoppers.") | problems(400, 503),
     )  # fmt: skip
     async def queue(limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Response:
         """Give the ambiguous shoppers of whom a label would tell the model most.

@@ -42,11 +42,13 @@ def router(dependencies: Dependencies) -> APIRouter:
         | problems(413),
     )  # fmt: skip
     async def readyz() -> Response:
-        """200 when Redis, the model and Kafka are there; 503 with what is missing."""
+        """200 when Redis, the model and Kafka are there and the workers agree; else 503 and why."""
         missing = await dependencies.find_missing()
         if not missing:
             return as_json({"status": "ready"})
         message = f"not ready, missing: {', '.join(missing)}"
+        if dependencies.agreement.fault is not None:
+            message = f"not ready: {dependencies.agreement.fault}"
         return as_json({"message": message, "missing": missing}, 503)
 
     @routes.get(

@@ -79,7 +79,7 @@ def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
 
     @routes.get(
         "/v1/personas", summary="The personas, and what the model learned of each",
-        responses=gives(documents.Personas, "All personas."),
+        responses=gives(documents.Personas, "All personas.") | problems(503),
     )  # fmt: skip
     async def personas() -> Response:
         """Give the taxonomy's personas with the number of labelled customers."""

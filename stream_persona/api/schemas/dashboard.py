@@ -20,7 +20,7 @@ _NOBODY: Final[list[JsonValue]] = [0] * BINS
 class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
-    part: Literal["redis", "kafka", "workers", "stream"]
+    part: Literal["deployment", "redis", "storage", "kafka", "workers", "stream"]
     message: Annotated[str, Field(description="One sentence.")]
 
 

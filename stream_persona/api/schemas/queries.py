@@ -206,5 +206,6 @@ _PROBLEMS: Final = {
     405: "This can't be done to what the path names.",
     413: "The body is too large.",
     429: "Too many requests; `Retry-After` says in how many seconds to try again.",
-    503: "Redis or Kafka is away; try again after `Retry-After` seconds.",
+    503: "Redis or Kafka is away, or this API is set otherwise than the workers are; the sentence "
+    "says which. Try again after `Retry-After` seconds.",
 }

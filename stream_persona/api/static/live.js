@@ -136,11 +136,12 @@ function failed(error) {
 
 function serverTroubles(overview) {
   const findings = overview.troubles ?? [];
-  const parts = new Set(findings.map((each) => `its ${each.part}`));
+  const places = findings.map((each, place) => `its ${place} ${each.part}`);
   for (const key of troubles.keys())
-    if (key.startsWith("its ") && !parts.has(key)) trouble(key, null);
-  for (const each of findings) trouble(`its ${each.part}`, each.message);
-  const isSilent = overview.stream === false && !findings.length;
+    if (key.startsWith("its ") && !places.includes(key)) trouble(key, null);
+  findings.forEach((each, place) => trouble(places[place], each.message));
+  const isExplained = findings.some((each) => each.part !== "storage");
+  const isSilent = overview.stream === false && !isExplained;
   trouble("redis", isSilent ? "Redis is away: what you see may be old." : null);
 }
 

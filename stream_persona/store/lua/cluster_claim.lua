@@ -1,12 +1,15 @@
 -- A new owner of a partition, on a Redis Cluster.
 --
--- KEYS[1]  persona-owner:<partition>:{...}  hash: token, turn, redo, pending
+-- KEYS[1]  persona-owner:<partition>:{...}  hash: token, turn, redo, pending, places
 --
--- Returns the owner's token, the server's time in seconds, and the write that its predecessor
--- announced and did not finish, if there is one.
+-- Returns the owner's token, the server's time in seconds, the write that its predecessor announced
+-- and did not finish, if there is one, that predecessor's token, and the hash slots in which its
+-- last write left copies of the offsets.
 
 local now = redis.call('TIME')
-local held = tonumber(redis.call('HGET', KEYS[1], 'token') or 0) or 0  -- damaged: as if none
-local token = math.max(held + 1, now[1] * 1000000 + now[2])
-redis.call('HSET', KEYS[1], 'token', string.format('%.0f', token), 'turn', 0)
-return {token, tonumber(now[1]), redis.call('HGET', KEYS[1], 'redo')}
+local before = redis.call('HGET', KEYS[1], 'token')
+local token = math.max((tonumber(before or 0) or 0) + 1, now[1] * 1000000 + now[2])
+local text = string.format('%.0f', token)
+redis.call('HSET', KEYS[1], 'token', text, 'turn', 0)
+local left = redis.call('HMGET', KEYS[1], 'redo', 'places')
+return {text, tonumber(now[1]), left[1], before, left[2]}

@@ -6,10 +6,12 @@
 -- ARGV[1]  the writer's token
 -- ARGV[2]  stamp and shard
 --
--- Returns 1 when written, 0 when another worker has claimed the partition.
+-- Returns 1 when written, 0 when another worker has claimed the partition, -1 when this server has
+-- lost the claim, and is older.
 
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
-  return 0
+local owner = tonumber(redis.call('HGET', KEYS[1], 'token') or 0)
+if owner ~= tonumber(ARGV[1]) then
+  return owner > tonumber(ARGV[1]) and 0 or -1
 end
 redis.call('SET', KEYS[2], ARGV[2])
 return 1

@@ -9,8 +9,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from stream_persona.api.agreement import Agreement
 from stream_persona.api.dependencies import Dependencies
+from stream_persona.api.readiness import Readiness
 from stream_persona.api.routes import operations
+from stream_persona.demo.embedded import find_free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
@@ -32,11 +35,15 @@ async def test_metrics_show_what_is_ready_as_of_the_scrape_without_any_probe(
 ) -> None:
     tables = Pinged()
     tables.away = away
-    built = Dependencies.build(Settings(_env_file=None), shop())
+    settings = Settings(_env_file=None, brokers=f"127.0.0.1:{find_free_port()}")
+    readiness = Readiness(settings, cast("RedisTables", tables))
+    built = replace(Dependencies.build(settings, shop()), readiness=readiness)
     app = FastAPI()
-    app.include_router(operations.router(replace(built, tables=cast("RedisTables", tables))))
+    built = replace(built, agreement=Agreement(settings, built.taxonomy, tables))
+    app.include_router(operations.router(built))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         metrics = (await client.get("/metrics")).text
     assert f'stream_persona_api_ready{{part="redis"}} {ready}' in metrics
     assert 'stream_persona_api_ready{part="kafka"} 0.0' in metrics
+    assert 'stream_persona_api_ready{part="deployment"} 1.0' in metrics

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 from stream_persona.cli import main
 from stream_persona.cli.options import parse_duration, parse_time
 from stream_persona.domain import taxonomy
+from tests.support.commands import Ended
 
 COMMANDS = (
-    "worker", "api", "demo", "simulate", "replay", "taxonomy check", "model compare",
+    "worker", "api", "demo", "simulate", "replay", "rebuild", "taxonomy check", "model compare",
     "show", "assign", "delete",
 )  # fmt: skip
 FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))
@@ -39,16 +40,6 @@ def leaves(group: Any, path: str = "") -> Iterator[str]:
     for name, each in group.commands.items():
         below = f"{path} {name}".strip()
         yield from leaves(each, below) if hasattr(each, "commands") else (below,)
-
-
-class Ended:
-    """What a command printed, and its exit code."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
-        with pytest.raises(SystemExit) as end:
-            main.main(arguments)
-        self.code = end.value.code
-        self.out, self.err = capsys.readouterr()
 
 
 @pytest.fixture(autouse=True)

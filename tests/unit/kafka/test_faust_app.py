@@ -56,3 +56,21 @@ def test_a_crash_ends_the_process_once_however_many_services_report_it(
         app._crash(error)
     assert begun == [faust_app.CRASH_SECONDS]
     assert app.fault is first
+
+
+class Unstartable(BatchApp):
+    """Finds a wrong setting when it starts."""
+
+    async def on_first_start(self) -> None:
+        raise SettingsError("STREAM_PERSONA_METRICS_HOST: can't listen")
+
+
+async def test_an_error_at_the_start_is_the_fault_that_the_process_ends_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BatchApp, "_end_hard", lambda _: None)
+    monkeypatch.setattr(faust_app, "CRASH_SECONDS", 0.0)
+    app = Unstartable(**faust_options(Settings(_env_file=None)))
+    with pytest.raises(SettingsError):
+        await app.start()
+    assert isinstance(app.fault, SettingsError)

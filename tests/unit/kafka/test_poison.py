@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_persona.domain import events
-from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS, encode
+from stream_persona.domain.events import MAX_BYTES, MAX_DEPTH, MAX_ITEM_ATTRIBUTES, REASONS
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
@@ -17,7 +17,7 @@ from tests.support.one_worker import SHOP, good, left_by, stored
 from tests.support.processing import unpack_tokens
 from tests.support.workers import fetch, raw
 
-LETTERS, REROUTES = "persona-dead-letters", "persona-reroutes"
+LETTERS = "persona-dead-letters"
 YEAR_9999 = 253_402_300_799_999
 
 BASE: dict[str, Any] = {"event_id": "e", "customer_id": "c", "occurred_at": NOW}
@@ -209,6 +209,15 @@ async def test_a_message_without_a_key_is_read_by_its_value_and_refused_without_
     assert (letter.key, letter.value) == (None, b"?")
 
 
+async def test_a_message_that_holds_nothing_is_a_letter_that_holds_nothing() -> None:
+    nothing = replace(raw("browses", None, 7), key=None)
+    tables, outbox = await left_by([nothing, *good()])
+    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    assert (letter.key, letter.value) == (None, None)
+    assert dict(letter.headers)["offset"] == b"7"
+    assert tables.states.keys() == {"good"}
+
+
 async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
     names = [
         "{}",
@@ -226,41 +235,6 @@ async def test_any_printable_customer_id_is_a_key_of_its_own() -> None:
     bought_by = [purchase(f"e{i}", customer=name) for i, name in enumerate(names)]
     tables, _ = await left_by(fetch(*bought_by))
     assert tables.states.keys() == set(names)
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        (),
-        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1")),
-        (("topic", b"purchases"), ("partition", b"0"), ("offset", None), ("timestamp", b"1")),
-        (("topic", None), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1")),
-        (("topic", b"\xff"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1")),
-        (("topic", b"elsewhere"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1")),
-        (("topic", b"purchases"), ("partition", b"-1"), ("offset", b"1"), ("timestamp", b"1")),
-        (("topic", b"purchases"), ("partition", b"65536"), ("offset", b"1"), ("timestamp", b"1")),
-        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"9" * 30), ("timestamp", b"1")),
-        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"9" * 9_999),
-         ("timestamp", b"1")),
-        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"-2")),
-        (("topic", b"purchases"), ("partition", b"0"), ("offset", b"1"), ("timestamp", b"1.5")),
-    ],
-)  # fmt: skip
-async def test_a_reroute_without_its_origin_is_a_dead_letter(
-    headers: tuple[tuple[str, bytes], ...],
-) -> None:
-    stray = raw(REROUTES, encode(purchase("p")), 3, 0, headers)
-    tables, outbox = await left_by([stray, *good()])
-    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
-    assert dict(letter.headers)["reason"] == b"invalid_field"
-    assert tables.states.keys() == {"good"}
-
-
-async def test_headers_that_others_add_to_a_reroute_do_no_harm() -> None:
-    origin = (("topic", b"purchases"), ("partition", b"5"), ("offset", b"9"), ("timestamp", b"-1"))
-    odd = (("traceparent", b"\xff\0"), ("nothing", None))
-    tables, _ = await left_by([raw(REROUTES, encode(purchase("p")), 3, 0, (*odd, *origin))])
-    assert stored(tables).positions == {5: 10}
 
 
 def test_the_largest_purchase_has_no_more_tokens_than_are_stated() -> None:

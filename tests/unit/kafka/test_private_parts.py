@@ -24,6 +24,7 @@ from aiokafka.consumer.subscription_state import Assignment, Subscription, Subsc
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import Sender
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from faust import App
 from faust.tables import TableManager
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
@@ -31,9 +32,13 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread as DriverThr
 from faust.types.tuples import Message, ack_lock
 from mode import Service
 
+from stream_persona.kafka import batches
 from stream_persona.kafka.fetcher import ConsumerThread
 from stream_persona.kafka.producer import Epochs
 from stream_persona.kafka.transport import Consumer as OurConsumer
+
+#: Theirs, whatever stands in its place in this process by now.
+(PartitionRecords,) = batches.PartitionRecords.__bases__
 
 
 class Use(NamedTuple):
@@ -56,6 +61,16 @@ USES: Final = [
         "fetcher._read_from_beginning looks for errors in what was fetched"),
     Use(FetchError.__init__, ("_error",),
         "fetcher._read_from_beginning reads the error of a partition"),
+    # --- how batches are unpacked ---
+    Use(Fetcher._proc_fetch_request, ("MemoryRecords", "PartitionRecords"),
+        "batches.unpack_whatever_comes replaces both"),
+    Use(PartitionRecords.__init__, ("_tp", "_records", "_records_iterator", "_unpack_records",
+        "next_fetch_offset"), "batches.PartitionRecords goes on with others"),
+    Use(PartitionRecords._unpack_records, ("has_next", "next_batch", "next_offset"),
+        "batches._LenientRecords has the first two"),
+    Use(_DefaultRecordBatchPy.__iter__, ("_maybe_uncompress",),
+        "batches._LenientBatch overrides it"),
+    Use(_DefaultRecordBatchPy._read_msg, ("_buffer", "decode"), "batches._LenientBuffer decodes"),
     # --- what a consumer consists of ---
     Use(AIOKafkaConsumer.start, ("_client", "_subscription", "_fetcher", "_coordinator"),
         "fetcher reaches through a consumer to these"),
@@ -77,6 +92,8 @@ USES: Final = [
     Use(DriverThread._create_consumer, ("_create_worker_consumer",),
         "fetcher.ConsumerThread overrides it"),
     Use(DriverThread.getmany, ("_fetch_records",), "fetcher.ConsumerThread overrides it"),
+    Use(DriverThread._commit, ("commit", "OffsetAndMetadata"),
+        "fetcher._sign_commits gives a consumer another `commit`, which takes the same"),
     Use(DriverThread._ensure_consumer, ("_consumer",), "fetcher.ConsumerThread reads it"),
     Use(DriverThread.on_start, ("_consumer", "thread_loop"), "fetcher.ConsumerThread reads both"),
     Use(ThreadDelegateConsumer.__init__, ("_new_consumer_thread", "_thread"),
@@ -147,8 +164,8 @@ def test_what_ours_overrides_is_still_there_to_be_overridden(ours: type) -> None
     new = {
         ConsumerThread: {"_connections", "_seek_to_log_start"},
         OurConsumer: {
-            "_deliver", "_is_current", "_is_wanted", "_may_fetch", "_position", "_settle",
-            "_watch_brokers", "_watch_group",
+            "_deliver", "_is_current", "_is_wanted", "_may_fetch", "_position", "_read_from",
+            "_settle", "_watch_brokers", "_watch_group",
         },
         Epochs: set(),
     }[ours]  # fmt: skip

@@ -64,7 +64,7 @@ def message_of(consumer: Consumer, offset: int) -> ConsumerMessage:
         *tp, offset, timestamp=0, timestamp_type=0, key=b"c", value=b"e", checksum=None,
         serialized_key_size=1, serialized_value_size=1, headers=(),
     )  # fmt: skip
-    _, message = consumer._deliver(Fetched({tp: [record]}, {tp: offset + 1}, 0))
+    _, message = consumer._deliver(Fetched({tp: [record]}, {tp: offset + 1}, 0, 0))
     return message
 
 

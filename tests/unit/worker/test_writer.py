@@ -37,11 +37,11 @@ class FailingOutbox(RecordingPublisher):
 
     async def publish_changes(
         self, partition: int, changes: Sequence[tuple[str, bytes | None]]
-    ) -> None:
+    ) -> int:
         if changes and self.fails:
             self.fails -= 1
             raise UnavailableError("Kafka stayed away")
-        await super().publish_changes(partition, changes)
+        return await super().publish_changes(partition, changes)
 
 
 class Acks:

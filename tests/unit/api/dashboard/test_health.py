@@ -8,9 +8,10 @@ from stream_persona.api.dashboard.health import Damage, check_health
 
 def messages(damage: Damage) -> list[str]:
     found = check_health(
-        redis_away=False, kafka_away=False, silence=0.0, waiting=0, stalled=None, damage=damage
-    )
-    assert all(each["part"] == "redis" for each in found)
+        disagreement=None, redis_away=False, storage=list(damage.describe()), kafka_away=False,
+        silence=0.0, waiting=0, stalled=None,
+    )  # fmt: skip
+    assert all(each["part"] == "storage" for each in found)
     return [each["message"] for each in found]
 
 

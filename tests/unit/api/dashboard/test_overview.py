@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stream_persona.api.agreement import Agreement
 from stream_persona.api.dashboard import overview
 from stream_persona.api.dashboard.health import check_health
 from stream_persona.api.dashboard.label_queue import Candidate
@@ -24,6 +25,8 @@ from stream_persona.model.weights import Weights
 from stream_persona.settings import Settings
 from stream_persona.store import worker_status
 from stream_persona.store.memory import MemoryTables
+from stream_persona.store.redis import RedisTables
+from stream_persona.store.redis_health import RedisWatch
 from tests.support.constants import PERSONAS
 from tests.support.events import shop
 from tests.support.public_records import assigned_posterior, change, message, posterior, record
@@ -222,7 +225,8 @@ def test_a_candidate_is_described_with_epoch_milliseconds() -> None:
 
 def findings_of(**parts: Any) -> list[tuple[str, str]]:
     well: dict[str, Any] = {
-        "redis_away": False, "kafka_away": False, "silence": 1.0, "waiting": 0, "stalled": None
+        "disagreement": None, "redis_away": False, "storage": [], "kafka_away": False,
+        "silence": 1.0, "waiting": 0, "stalled": None,
     }  # fmt: skip
     return [(each["part"], each["message"]) for each in check_health(**well | parts)]
 
@@ -234,7 +238,12 @@ def test_a_healthy_deployment_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("parts", "part", "sentence"),
     [
+        (
+            {"disagreement": "this API is set otherwise: set it to 8"}, "deployment",
+            "This API is set otherwise: set it to 8.",
+        ),
         ({"redis_away": True}, "redis", "Redis does not answer: what you see may be old."),
+        ({"storage": ["Redis is full"]}, "storage", "Redis is full."),
         ({"kafka_away": True}, "kafka", "Kafka does not answer: nothing new can come in, and"),
         ({"silence": 20.4}, "workers", "No worker has reported for 20 s: personas don't move."),
         ({"silence": 600.0}, "workers", "No worker has reported for 10 min: personas"),
@@ -254,12 +263,19 @@ def test_silent_workers_are_no_finding_while_redis_is_away() -> None:
     assert [part for part, _ in findings_of(redis_away=True, silence=60.0)] == ["redis"]
 
 
+def test_what_redis_said_before_it_was_away_is_no_finding() -> None:
+    assert [part for part, _ in findings_of(redis_away=True, storage=["full"])] == ["redis"]
+
+
 # --- the service ---
 
 
 def service_of(tables: MemoryTables) -> DashboardService:
     settings, taxonomy = Settings(_env_file=None), shop()
-    return DashboardService(settings, taxonomy, tables, ModelReader(settings, taxonomy, tables))
+    reader = ModelReader(settings, taxonomy, tables)
+    agreement = Agreement(settings, taxonomy, tables)
+    elsewhere = RedisWatch(RedisTables.connect(settings.redis_url))  # which is not looked at
+    return DashboardService(settings, taxonomy, tables, reader, agreement, elsewhere)
 
 
 async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:

@@ -1,0 +1,67 @@
+"""What Kafka refuses because of our settings: found at the start, or explained when it happens."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from aiokafka import errors as kafka
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from stream_persona.errors import SettingsError, UnavailableError
+
+if TYPE_CHECKING:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    from stream_persona.errors import StreamPersonaError
+    from stream_persona.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Refusals that no waiting will change: the setting that each is about, and what to do.
+_LASTING: Final[dict[type[kafka.KafkaError], tuple[str, str]]] = {
+    kafka.InvalidSessionTimeoutError: (
+        "session_timeout",
+        "keep to the broker's group.min.session.timeout.ms and group.max.session.timeout.ms",
+    ),
+    kafka.InvalidGroupIdError: ("group", "the broker takes no such group; name another"),
+    kafka.InconsistentGroupProtocolError: (
+        "group", "other programs than workers are in this group; name another",
+    ),
+    kafka.GroupAuthorizationFailedError: (
+        "group", "the broker does not let us into this group; allow it, or name another",
+    ),
+}  # fmt: skip
+
+
+def explain_refusal(error: kafka.KafkaError, settings: Settings) -> StreamPersonaError:
+    """Return the error of ours that says what a refusal of the broker's means."""
+    for kind, (setting, remedy) in _LASTING.items():
+        if isinstance(error, kind):
+            given = getattr(settings, setting)
+            return SettingsError(f"STREAM_PERSONA_{setting.upper()}: {remedy} (got {given!r})")
+    return UnavailableError(f"Kafka did not do as asked: {error!r}")
+
+
+async def check_session(admin: AIOKafkaAdminClient, settings: Settings, broker: int) -> None:
+    """Check that a broker, given by its id, takes sessions as long as ours.
+
+    Raises:
+        SettingsError: it takes longer or shorter ones alone.
+    """
+    try:
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, broker)])
+    except (kafka.KafkaError, AttributeError) as error:
+        logger.debug("the broker does not describe its settings: %s", error)
+        return
+    found = {
+        name: value
+        for answer in answers
+        for *_, entries in answer.resources
+        for name, value, *_ in entries
+    }
+    least = float(found.get("group.min.session.timeout.ms") or 0) / 1_000
+    most = float(found.get("group.max.session.timeout.ms") or "inf") / 1_000
+    if not least <= settings.session_timeout <= most:
+        message = f"STREAM_PERSONA_SESSION_TIMEOUT: the broker takes {least:g} to {most:g} seconds"
+        raise SettingsError(f"{message}; set it to one of these (got {settings.session_timeout:g})")

@@ -1,0 +1,114 @@
+"""Folding a Redis that has lost everything again from the topics; then workers go on from there."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from stream_persona.domain.events import KINDS
+from stream_persona.errors import UnavailableError
+from stream_persona.kafka.log_reader import KafkaEventLog
+from stream_persona.kafka.publisher import KafkaPublisher
+from stream_persona.kafka.range_reader import RangeReader
+from stream_persona.replay.fold import Replay, Summary
+from stream_persona.replay.run import hide
+from stream_persona.replay.topics import Range, Topics, refuse_live_workers
+from stream_persona.store import deployment as deployments
+from stream_persona.store.deployment import Deployment
+from stream_persona.store.redis import RedisTables
+from stream_persona.worker import preflight, startup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.replay.run import Progress
+    from stream_persona.settings import Settings
+    from stream_persona.store.tables import Tables
+
+
+async def rebuild(
+    settings: Settings,
+    taxonomy: Taxonomy,
+    progress: Progress = hide,
+    clock: Callable[[], float] = time.monotonic,
+) -> Summary:
+    """Fold all that the topics hold into Redis, and let the group go on behind it.
+
+    What Redis holds already is left as it is: events that are in a record change nothing. The
+    revisions of customers count on from the changes that were published. It can be started again.
+
+    Raises:
+        TopologyError: workers are running, or servers are not as they must be.
+        UnavailableError: broker or Redis stayed away.
+    """
+    await preflight.check_redis(settings, taxonomy)
+    await startup.prepare(settings)
+    await refuse_live_workers(settings)
+    async with AsyncExitStack() as stack:
+        tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+        stack.push_async_callback(tables.close)
+        deployment = await _describe(settings, taxonomy, tables)
+        publisher = KafkaPublisher(settings)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        ends = await _find_ends(settings)
+        topics = Topics(range(len(KINDS)), Range(), settings, taxonomy)
+        source = await stack.enter_async_context(topics)
+        advance = stack.enter_context(progress("events", source.total))
+        history = KafkaEventLog(settings, taxonomy)
+        replay = Replay(settings, taxonomy, tables, publisher, history)
+        began = clock()
+        summary = await replay.run(source.chunks(), progress=advance)
+        await replay.store_offsets({(tp.topic, tp.partition): end for tp, end in ends.items()})
+        await _commit(settings, ends, deployment.id)
+        summary.seconds = clock() - began
+        return summary
+
+
+async def _describe(settings: Settings, taxonomy: Taxonomy, tables: Tables) -> Deployment:
+    """Return the deployment of these tables, made anew where its descriptor is lost."""
+    own = Deployment.of(settings, taxonomy)
+    stored = deployments.decode(await tables.create_deployment(own.encode()))
+    deployments.refuse_differences(settings, taxonomy, stored)
+    return stored
+
+
+async def _find_ends(settings: Settings) -> dict[TopicPartition, int]:
+    """Find where the logs end that workers read, before any of them is replayed.
+
+    Events that arrive later, or that were replayed behind these ends, are known to their records.
+    """
+    partitions = [
+        TopicPartition(topic, number)
+        for topic in (*settings.input_topics, settings.topic_reroutes)
+        for number in range(settings.partitions)
+    ]
+    try:
+        async with RangeReader(settings.brokers, patience=settings.retry_seconds) as reader:
+            held = await reader.bounds(partitions)
+    except (KafkaError, OSError, ValueError) as error:
+        message = f"the broker did not say where the topics end: {error}"
+        raise UnavailableError(message) from error
+    return {tp: offsets.stop for tp, offsets in held.items()}
+
+
+async def _commit(settings: Settings, ends: dict[TopicPartition, int], deployment: str) -> None:
+    """Let the group go on at these offsets, as that of the deployment."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.brokers, group_id=settings.group, enable_auto_commit=False
+    )
+    try:
+        await consumer.start()
+        consumer.assign(list(ends))
+        await consumer.commit({tp: OffsetAndMetadata(end, deployment) for tp, end in ends.items()})
+    except (KafkaError, OSError, ValueError) as error:
+        message = f"the broker did not take the group's offsets: {error}"
+        raise UnavailableError(message) from error
+    finally:
+        await consumer.stop()

@@ -1,0 +1,40 @@
+"""Checks the address of Redis as its client reads it, options included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from redis.asyncio.connection import ConnectionPool, parse_url
+from redis.exceptions import RedisError
+
+from stream_persona.errors import TopologyError
+
+#: Options with which the client gives other values than the bytes that were stored.
+_TEXTS: Final = ("decode_responses", "encoding", "encoding_errors")
+_FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+
+
+def check_address(url: str) -> None:
+    """Check an address; connect to nothing.
+
+    Raises:
+        TopologyError: the client takes no such address.
+    """
+    try:
+        options: dict[str, object] = {**parse_url(url)}
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RedisError) as error:
+        raise _wrong(f"the client takes no such address ({error})") from None
+    for name in _TEXTS:
+        if name in options:
+            raise _wrong(f"records are bytes, and {name} makes text of them")
+    for name in _FILES:
+        if name in options and not Path(str(options[name])).exists():
+            raise _wrong(f"there is no {options[name]}, which {name} names")
+
+
+def _wrong(why: str) -> TopologyError:
+    return TopologyError(
+        f"STREAM_PERSONA_REDIS_URL: {why}; correct it, or leave out what is behind '?'"
+    )

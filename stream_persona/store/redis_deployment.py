@@ -1,0 +1,44 @@
+"""The deployment's descriptor in Redis: one key, so that it is the same on a Cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from stream_persona.store.redis_server import Command
+    from stream_persona.store.tables import Keyspace
+
+#: A try of which the answer was lost may have done it.
+_REPLACE: Final = """
+local found = redis.call('GET', KEYS[1])
+if found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+return (found == ARGV[1] or found == ARGV[2]) and 1 or 0
+"""
+
+
+class DeploymentInRedis:
+    """The part of the tables that holds the descriptor."""
+
+    _keys: Keyspace
+
+    async def _run(self, *commands: Command) -> list[Any]:
+        raise NotImplementedError
+
+    async def create_deployment(self, blob: bytes) -> bytes:
+        await self._run(("SET", self._keys.of("deployment"), blob, "NX"))
+        found = await self.load_deployment()
+        if found is None:
+            message = "Redis does not keep what is written to it: the deployment's descriptor went"
+            raise UnavailableError(message)
+        return found
+
+    async def load_deployment(self) -> bytes | None:
+        found: bytes | None
+        (found,) = await self._run(("GET", self._keys.of("deployment")))
+        return found
+
+    async def replace_deployment(self, old: bytes, new: bytes) -> bool:
+        (done,) = await self._run(("EVAL", _REPLACE, 1, self._keys.of("deployment"), old, new))
+        return bool(done)

@@ -1,0 +1,230 @@
+"""Taking a partition over: what its last owner left, on the topic and in tables that may be older.
+
+The steps, in their order:
+
+1. Claim: writes of the last owner are refused from now on.
+2. Fence: changes that it publishes are refused from now on, so the topic's end stands still.
+3. Read what the topic has of changes since the tables' last write. In tables that came back older,
+   deletions that they have lost are applied first, so that nobody who was forgotten is seen again,
+   and records take the last changes over (``pipeline.adoption``). Where only a part of a Cluster
+   came back older, all that is stored of a customer is written again: the record may be on one
+   master, and what was derived from it on another.
+4. Publish what the last owner had written and could not publish any more.
+5. Store where reading goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from stream_persona.domain.record import Record
+from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.pipeline import process
+from stream_persona.pipeline.adoption import adopt_change, is_of_same_life
+from stream_persona.pipeline.messages import encode_copy, encode_public_record
+from stream_persona.pipeline.training import is_training_example
+from stream_persona.pipeline.types import Outcome
+from stream_persona.store.outbox import load_unpublished
+from stream_persona.store.repository import load_intact
+from stream_persona.store.tables import Claim, Write, still_owns
+from stream_persona.store.writes import build_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.log_reader import EventLog
+    from stream_persona.kafka.published import Published
+    from stream_persona.kafka.publisher import Publisher
+    from stream_persona.settings import Settings
+    from stream_persona.store.tables import Tables
+
+logger = logging.getLogger(__name__)
+
+#: Customers whose records are restored by one write.
+_CHUNK: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A partition that was taken over.
+
+    ``offsets`` are where reading goes on, by topic; None if an earlier version stored none.
+    ``adopted`` is the number of customers whose changes were published and not known any more,
+    ``damaged`` those whose stored records are damaged: nothing was taken over into these.
+    """
+
+    claim: Claim
+    offsets: dict[str, int] | None
+    adopted: int
+    damaged: set[str] = field(default_factory=set)
+
+
+class PartitionTaker:
+    """Takes partitions over, for a worker or a replay."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        publisher: Publisher,
+        log: EventLog,
+    ) -> None:
+        self._settings = settings
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._publisher = publisher
+        self._log = log
+        #: A topic that is read from its beginning is kept in memory: one partition at a time.
+        self._reading_all = asyncio.Lock()
+
+    async def take_over(self, partition: int) -> TakenOver:
+        """Become the owner of a partition, and make up for what its last owner left.
+
+        Raises:
+            FencedError: another worker owns the partition by now.
+            UnavailableError: broker or Redis stayed away.
+        """
+        changes = self._settings.topic_changes
+        claim = (await self._tables.claim([partition]))[partition]
+        still_owned = partial(still_owns, self._tables, claim)
+        await self._publisher.take_over(partition, [], still_owned)
+        start = None if claim.offsets is None else claim.offsets.get(changes, 0)
+        damaged = set[str]()
+        async with nullcontext() if start else self._reading_all:
+            published = await self._publisher.load_published(partition, start)
+            adopted = await self._restore(claim, published, damaged)
+            end = await self._publish_left_over(claim, published, damaged)
+        offsets = None if claim.offsets is None else {**claim.offsets, changes: end}
+        await self._tables.commit(claim, Write(offsets=offsets or {changes: end}))
+        return TakenOver(claim, offsets, adopted, damaged)
+
+    async def _publish_left_over(
+        self, claim: Claim, published: Published, damaged: set[str]
+    ) -> int:
+        """Publish the changes that the last owner wrote and could not publish; where they end."""
+        pending, broken = await load_unpublished(self._tables, claim.partition, self._taxonomy)
+        damaged |= broken
+        last = dict(pending)  # a tombstone goes before the change that follows it
+        missing = [each for each in pending if published.last.get(each[0], b"") != last[each[0]]]
+        end = await self._publisher.publish_changes(claim.partition, missing)
+        await self._tables.announce([encode_copy(*change) for change in missing])
+        return max(end, published.end)
+
+    async def _restore(self, claim: Claim, published: Published, damaged: set[str]) -> int:
+        """Let records take over what was published; write doubtful customers' values again.
+
+        Customers with ``damaged`` records are added to these, and left as they are.
+        """
+        ranges = _lost_ranges(claim)
+        doubtful = await self._log.find_customers(claim.partition, ranges) if ranges else set()
+        if ranges:
+            logger.warning(
+                "partition %d: a master of the Redis Cluster came back older; looking at %d "
+                "customers again", claim.partition, len(doubtful),
+            )  # fmt: skip
+        names, adopted = iter(sorted(published.last.keys() | doubtful)), 0
+        while chunk := list(islice(names, _CHUNK)):
+            adopted += await self._restore_chunk(claim, chunk, published.last, doubtful, damaged)
+        if adopted:
+            logger.warning(
+                "partition %d: Redis came back older than the changes of %d customers that were "
+                "published; they were taken over from the topic", claim.partition, adopted,
+            )  # fmt: skip
+        return adopted
+
+    async def _restore_chunk(
+        self,
+        claim: Claim,
+        names: list[str],
+        published: Mapping[str, bytes | None],
+        doubtful: set[str],
+        damaged: set[str],
+    ) -> int:
+        mark = self._taxonomy.fingerprint
+        stored, broken = await load_intact(self._tables, names, mark)
+        damaged |= broken.keys()
+        names = [name for name in names if name not in broken]
+        adopted = dict(_adopt(names, stored, published))
+        suspects = set(_find_suspects(names, stored, published)) - adopted.keys()
+        if suspects and (forgotten := await self._forget_again(claim, suspects, stored)):
+            stored |= forgotten
+            adopted |= _adopt(sorted(forgotten), stored, published)
+        records = {name: stored[name] for name in names if name in stored and name in doubtful}
+        write = self._build_write(records | adopted)
+        for name in doubtful.intersection(names):
+            record = adopted.get(name) or stored.get(name)
+            if record is None or record.is_marker:
+                write.states[name] = write.public[name] = None
+            joins = record is not None and is_training_example(record, self._taxonomy)
+            (write.labelled if joins else write.unlabelled).add(name)
+        if write.states or write.markers:
+            await self._tables.commit(claim, write)
+        return len(adopted)
+
+    async def _forget_again(
+        self, claim: Claim, suspects: set[str], stored: Mapping[str, Record]
+    ) -> dict[str, Record]:
+        """Apply the deletions of customers whose tombstones were published; their new records."""
+        deletions = await self._log.load_deletions(claim.partition, claim.offsets or {})
+        own = [each for each in deletions if each.event.customer_id in suspects]
+        late = process.find_late_deletions(own, stored, self._taxonomy)
+        histories = await self._log.read(late) if late else {}
+        tokenizer = Tokenizer(self._taxonomy)
+        outcome = process.apply_events(own, stored, self._taxonomy, tokenizer, histories)
+        if outcome.records:
+            days = self._settings.deletion_marker_days
+            write = build_write(outcome, self._taxonomy, days)
+            write.pending = []
+            await self._tables.commit(claim, write)
+        return outcome.records
+
+    def _build_write(self, records: dict[str, Record]) -> Write:
+        if not records:
+            return Write()
+        public = {
+            name: encode_public_record(name, record.published) if record.published else None
+            for name, record in records.items()
+        }
+        outcome = Outcome(records, (), public)
+        write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
+        write.pending = []  # nothing of it is still to be published
+        return write
+
+
+def _lost_ranges(claim: Claim) -> dict[str, range]:
+    """Return the offsets, by topic, whose effects a part of a Cluster has and another lacks."""
+    if claim.offsets is None:
+        return {}
+    ranges = {topic: range(claim.offsets.get(topic, 0), end) for topic, end in claim.newest.items()}
+    return {topic: offsets for topic, offsets in ranges.items() if offsets}
+
+
+def _find_suspects(
+    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
+) -> Iterator[str]:
+    """Find the customers whose last message on the topic may be of a deletion that is lost."""
+    for name in (each for each in names if each in published):
+        record, value = stored.get(name), published[name]
+        if value is None:
+            if record is None or record.published is not None:
+                yield name
+        elif not is_of_same_life(name, record or Record(), value):
+            yield name
+
+
+def _adopt(
+    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
+) -> Iterator[tuple[str, Record]]:
+    for name in names:
+        value = published.get(name)
+        record = adopt_change(name, stored.get(name), value) if value is not None else None
+        if record is not None:
+            yield name, record

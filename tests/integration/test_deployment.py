@@ -1,0 +1,336 @@
+"""Redis and the consumer group belong together, or a worker ends with 2 and says what to do."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_persona.domain import taxonomy as taxonomies
+from stream_persona.domain.events import Assignment, Item, Purchase
+from stream_persona.errors import TopologyError
+from stream_persona.kafka.topics import ask
+from stream_persona.store import deployment as deployments
+from stream_persona.store.deployment import Deployment
+from stream_persona.worker.joining import join
+from tests.support.constants import NOW
+from tests.support.deployments import THEIRS
+from tests.support.groups import commit_with, group_of
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("real_kafka")
+
+Start = Callable[..., WorkerProcess]
+KEY = "persona-deployment"
+
+
+def purchases(number: int, start: int = 0) -> list[Purchase]:
+    item = Item("p", "pets/dog", price=4.0)
+    return [Purchase(f"e{n}", f"c{n}", NOW + n, (item,)) for n in range(start, start + number)]
+
+
+async def stored(shop: Shop) -> Deployment | None:
+    blob = await shop.redis.get(f"{shop.settings.prefix}{KEY}")
+    return None if blob is None else deployments.decode(blob)
+
+
+async def stopped(worker: WorkerProcess) -> None:
+    """Stop a worker as an operator does."""
+    assert await asyncio.to_thread(worker.stop) == 0
+
+
+async def ends(worker: WorkerProcess, *words: str) -> None:
+    """Wait until it ends by itself, with 2 and a last line that has these words."""
+    await eventually(
+        lambda: worker.process.poll() is not None, 60, lambda: worker.log.read_text()[-2_000:]
+    )
+    log = worker.log.read_text()
+    assert worker.process.returncode == 2, log[-2_000:]
+    last = log.splitlines()[-1]
+    assert all(word in last for word in words), log[-2_000:]
+    assert "Traceback" not in log
+
+
+async def work(shop: Shop, start: Start) -> Deployment:
+    """Let a worker fold some events and stop; return the deployment that it has made."""
+    worker = start()
+    await shop.produce(*purchases(20))
+    await shop.at_rest()
+    await stopped(worker)
+    made = await stored(shop)
+    assert made is not None
+    return made
+
+
+async def clear(shop: Shop) -> None:
+    """Delete all that Redis holds of the deployment."""
+    for key in await shop.keys("*"):
+        await shop.redis.delete(key)
+
+
+@pytest.mark.on_cluster_too
+async def test_the_first_worker_makes_the_descriptor_and_all_commit_under_its_id(
+    shop: Shop, start_worker: Start
+) -> None:
+    made = await work(shop, start_worker)
+    assert made == Deployment.of(shop.settings, shop.taxonomy, made.id)
+    found = await group_of(shop.settings)
+    assert (found.has_commits, found.ids, found.members) == (True, {made.id}, 0)
+
+    worker = start_worker()
+    await shop.produce(*purchases(20, start=20))
+    await shop.at_rest()
+    assert await stored(shop) == made
+    found = await group_of(shop.settings)
+    assert (found.ids, found.members) == ({made.id}, 1)
+    await stopped(worker)
+    assert len(await shop.keys("persona-state:*")) == 40
+
+
+async def test_workers_that_start_at_once_make_one_deployment(
+    shop: Shop, start_worker: Start
+) -> None:
+    workers = [start_worker() for _ in range(3)]
+    await shop.produce(*purchases(40))
+    await shop.at_rest()
+    made = await stored(shop)
+    assert made is not None
+    assert (await group_of(shop.settings)).ids == {made.id}
+    for worker in workers:
+        await stopped(worker)
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"partitions": 4}, "STREAM_PERSONA_PARTITIONS is 4 here and 8"),
+        ({"group": "other"}, "STREAM_PERSONA_GROUP is 'other' here"),
+        ({"topic_purchases": "other"}, "STREAM_PERSONA_TOPIC_PURCHASES is 'other' here"),
+        ({"topic_changes": "other"}, "STREAM_PERSONA_TOPIC_CHANGES is 'other' here"),
+    ],
+)
+async def test_a_setting_that_differs_is_refused_before_anything_is_made_of_it(
+    shop: Shop, changed: dict[str, Any], name: str
+) -> None:
+    made = (await join(shop.settings, shop.taxonomy)).deployment
+    other = shop.settings.model_copy(update=changed)
+    with pytest.raises(TopologyError, match=name):
+        await join(other, shop.taxonomy)
+    assert await stored(shop) == made
+    topics = await ask(shop.settings, lambda admin: admin.list_topics())
+    assert "other" not in topics, "it was declared"
+
+
+async def test_a_worker_whose_settings_differ_ends_with_2(shop: Shop, start_worker: Start) -> None:
+    await work(shop, start_worker)
+    shop.settings = shop.settings.model_copy(update={"topic_browses": "looks"})
+    await ends(start_worker(), "STREAM_PERSONA_TOPIC_BROWSES is 'looks' here and")
+
+
+@pytest.mark.on_cluster_too
+async def test_data_of_an_older_version_is_adopted(shop: Shop, start_worker: Start) -> None:
+    made = await work(shop, start_worker)
+    await shop.redis.delete(f"{shop.settings.prefix}{KEY}")
+    await commit_with(shop.settings, "")
+
+    worker = start_worker()
+    await shop.produce(*purchases(20, start=20))
+    await shop.at_rest()
+    adopted = await stored(shop)
+    assert adopted is not None
+    assert adopted.id != made.id
+    assert (await group_of(shop.settings)).ids == {adopted.id}
+    assert len(await shop.keys("persona-state:*")) == 40
+    await stopped(worker)
+
+
+@pytest.mark.on_cluster_too
+async def test_a_redis_that_has_lost_everything_is_refused(shop: Shop, start_worker: Start) -> None:
+    await work(shop, start_worker)
+    await clear(shop)
+    await ends(start_worker(), shop.settings.group, "stream-persona rebuild")
+    await commit_with(shop.settings, "")  # as of an older version
+    # What a refused start leaves behind is not taken for older data.
+    await ends(start_worker(), shop.settings.group, "stream-persona rebuild")
+    assert await stored(shop) is None
+    assert await shop.keys("persona-state:*") == []
+
+
+async def test_another_prefix_under_a_group_is_refused(shop: Shop, start_worker: Start) -> None:
+    await work(shop, start_worker)
+    shop.settings = shop.settings.model_copy(update={"prefix": f"other-{shop.settings.prefix}"})
+    await ends(start_worker(), "STREAM_PERSONA_PREFIX", "stream-persona rebuild")
+    assert await shop.keys("persona-state:*") == []
+
+    fresh = {"group": f"other-{shop.settings.group}"}  # as the sentence says
+    shop.settings = shop.settings.model_copy(update=fresh)
+    worker = start_worker()
+    await shop.at_rest()
+    assert len(await shop.keys("persona-state:*")) == 20
+    await stopped(worker)
+
+
+async def test_commits_of_another_deployment_are_refused_with_its_id(
+    shop: Shop, start_worker: Start
+) -> None:
+    await work(shop, start_worker)
+    await commit_with(shop.settings, THEIRS)
+    await ends(start_worker(), THEIRS, "STREAM_PERSONA_GROUP", "stream-persona rebuild")
+
+
+async def test_offsets_that_an_operator_has_reset_are_fine(shop: Shop, start_worker: Start) -> None:
+    made = await work(shop, start_worker)
+    await commit_with(shop.settings, "")
+    worker = start_worker()
+    await shop.produce(*purchases(20, start=20))
+    await shop.at_rest()
+    assert await stored(shop) == made
+    await stopped(worker)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda _: None, "stream-persona rebuild"),
+        (lambda found: found | {"id": THEIRS}, THEIRS),
+    ],
+    ids=["gone", "another"],
+)
+async def test_a_descriptor_that_changes_under_a_worker_ends_it(
+    shop: Shop,
+    start_worker: Start,
+    change: Callable[[dict[str, Any]], dict[str, Any] | None],
+    word: str,
+) -> None:
+    worker, key = start_worker(), f"{shop.settings.prefix}{KEY}"
+    await shop.produce(*purchases(20))
+    await shop.at_rest()
+    changed = change(orjson.loads(await shop.redis.get(key)))
+    if changed is None:
+        await shop.redis.delete(key)
+    else:
+        await shop.redis.set(key, orjson.dumps(changed))
+    await ends(worker, word)
+
+
+async def test_two_prefixes_that_start_at_once_in_one_group_divide_no_customers(
+    shop: Shop, start_worker: Start
+) -> None:
+    await shop.produce(*purchases(100))
+    one = shop.settings
+    two = one.model_copy(update={"prefix": f"other-{one.prefix}"})
+    # Neither has seen anything of the other.
+    ids = [(await join(each, shop.taxonomy)).deployment.id for each in (one, two)]
+    workers = []
+    for shop.settings in (one, two):
+        workers.append(start_worker())
+
+    def ended() -> list[WorkerProcess]:
+        return [worker for worker in workers if worker.process.poll() is not None]
+
+    await eventually(ended, 60, "both work under one group")
+    for worker in ended():
+        await ends(worker, "another deployment", "STREAM_PERSONA_GROUP")
+        assert any(each in worker.log.read_text() for each in ids)
+    if len(ended()) == 1:  # it was refused before it read anything: the other one has it all
+        survivor = workers.index(*[w for w in workers if w.process.poll() is None])
+        shop.settings = (one, two)[survivor]
+        await shop.at_rest()
+        assert len(await shop.keys("persona-state:*")) == 100
+        shop.settings = (two, one)[survivor]
+        assert await shop.keys("persona-state:*") == []
+
+
+# --- taxonomies ---
+
+
+PERSONAS = {"one": ("student", "pet_owner"), "two": ("gamer", "chef")}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """The files of two taxonomies without a common persona."""
+    found = {}
+    for name, personas in PERSONAS.items():
+        found[name] = tmp_path / f"{name}.toml"
+        found[name].write_text("".join(f'[[persona]]\nname = "{each}"\n' for each in personas))
+    return found
+
+
+def use(shop: Shop, file: Path) -> None:
+    shop.settings = shop.settings.model_copy(update={"taxonomy": file})
+    shop.taxonomy = taxonomies.load(file)
+
+
+async def assign(shop: Shop, customer: str) -> None:
+    """Assign the first persona of the taxonomy in use, and wait until it is applied."""
+    persona = shop.taxonomy.names[0]
+    await shop.produce(Assignment(f"a-{customer}", customer, NOW, persona))
+
+    async def applied() -> bool:
+        found = await shop.public(customer)
+        return bool(found and (found["persona"], found["source"]) == (persona, "assigned"))
+
+    await eventually(applied, 60, f"{customer} is not assigned to {persona}")
+
+
+@pytest.mark.on_cluster_too
+async def test_another_taxonomy_holds_after_all_workers_were_stopped(
+    shop: Shop, start_worker: Start, files: dict[str, Path]
+) -> None:
+    use(shop, files["one"])
+    first, version = start_worker(), shop.taxonomy.version
+    await assign(shop, "c1")
+
+    use(shop, files["two"])
+    await ends(start_worker(), f"workers with taxonomy {version} are running", "stop all of them")
+    await stopped(first)
+    second = start_worker()
+    await assign(shop, "c2")
+    made = await stored(shop)
+    assert made is not None
+    assert made.taxonomy.version == shop.taxonomy.version
+    assert f"takes the place of {version}" in second.log.read_text()
+    assert await shop.size(shop.settings.topic_dead_letters) == 0
+    await stopped(second)
+
+
+async def test_workers_of_two_taxonomies_never_work_together(
+    shop: Shop, start_worker: Start, files: dict[str, Path]
+) -> None:
+    """Each would send the other's assignments to the dead letters."""
+    workers = {}
+    for name, file in files.items():
+        use(shop, file)
+        workers[name] = start_worker()
+
+    def running() -> list[str]:
+        return [name for name, worker in workers.items() if worker.process.poll() is None]
+
+    await eventually(lambda: len(running()) < 2, 60, "both work")
+    for name in workers.keys() - set(running()):
+        await ends(workers[name], "STREAM_PERSONA_TAXONOMY")
+    found = await stored(shop)
+    assert found is not None
+    (name,) = [n for n, f in files.items() if taxonomies.load(f).version == found.taxonomy.version]
+    use(shop, files[name])
+    if name not in running():
+        workers[name] = start_worker()
+    await assign(shop, "c1")
+    assert running() == [name]
+    assert await shop.size(shop.settings.topic_dead_letters) == 0
+
+
+async def test_another_half_life_is_refused_also_when_no_worker_runs(
+    shop: Shop, start_worker: Start, tmp_path: Path
+) -> None:
+    await work(shop, start_worker)
+    slower = tmp_path / "slower.toml"
+    generic = taxonomies.shipped_path("generic-shop").read_text()
+    assert "[features]" not in generic
+    slower.write_text(f"{generic}\n[features]\nhalf_life_days = 300\n")
+    use(shop, slower)
+    await ends(start_worker(), "half_life_days", "set them back")

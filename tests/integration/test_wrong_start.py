@@ -1,0 +1,157 @@
+"""Processes that can't work end with 2 and one sentence, soon: no traceback, no silence.
+
+``tests/unit/cli/test_wrong_settings.py`` has every setting; here are those ends that only a server,
+or the start of a service, can tell.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from stream_persona.demo.embedded import EmbeddedRedis
+from stream_persona.domain.record import Record
+from stream_persona.domain.record_codec import encode_records
+from stream_persona.settings import Settings
+from tests.support.events import quick_shop
+from tests.support.faulty_deployment import Worker
+from tests.support.servers import Kafka, client_of, settings_for
+from tests.support.shop import environment
+
+#: Seconds that a process may take to end: it starts in some, and these run side by side.
+PATIENCE = 60.0
+FOLDER = str(Path(__file__).parents[2])
+WRONG = "tests.support.wrong_classifiers"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Settings, or stored keys, that a command can't work with, and a part of its sentence."""
+
+    sentence: str
+    wrong: dict[str, object] = field(default_factory=dict)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    database: int = 0
+
+
+ANY = [
+    Case("STREAM_PERSONA_MODEL: the model ", {"model": f"{WRONG}:Silent"}),
+    Case("_BROWSES name the same topic", {"topic_browses": "a", "topic_purchases": "a"}),
+    Case("STREAM_PERSONA_REDIS_URL: the server has no such database", database=99),
+    Case(
+        "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX to a name of its",
+        stored={"persona-names": b"theirs"},
+    ),
+    Case(
+        "stored records were folded with another half-life or epoch origin than the taxonomy's",
+        stored={"persona-state:c": encode_records({"c": Record()}, quick_shop().fingerprint)["c"]},
+    ),
+]
+CASES = {
+    "worker": [
+        *ANY,
+        Case("STREAM_PERSONA_CHALLENGERS: ", {"challengers": f"{WRONG}:Unlearning"}),
+        Case("STREAM_PERSONA_METRICS_HOST: can't listen", {"metrics_host": "host.invalid"}),
+        Case("STREAM_PERSONA_REPLICATION: 9 replicas take as many", {"replication": 9}),
+    ],
+    "api": [
+        *ANY,
+        Case("STREAM_PERSONA_API_HOST: can't", {"api_host": "192.0.2.1", "api_keys": "k"}),
+        Case("STREAM_PERSONA_API_KEYS: set at least one key", {"api_host": "0.0.0.0"}),
+    ],
+}
+
+
+async def run(command: str, case: Case, kafka: Kafka, redis_url: str) -> str:
+    """Return what is wrong with how the process of a case ends; empty when nothing is."""
+    settings = settings_for(kafka, redis_url)
+    async with client_of(redis_url) as redis:
+        for key, value in case.stored.items():
+            await redis.set(f"{settings.prefix}{key}", value)
+    url = f"{redis_url.rpartition('/')[0]}/{case.database}"
+    wrong = settings.model_copy(update={"redis_url": url, **case.wrong})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stream_persona", command,
+        env=environment(wrong) | {"PYTHONPATH": FOLDER},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    except TimeoutError:
+        process.kill()
+        return f"{case}: still running"
+    lines = err.decode().splitlines()
+    is_right = process.returncode == 2 and len(lines) == 1 and case.sentence in lines[0]
+    return "" if is_right else f"{case}: {process.returncode}, {err.decode()[-2_000:]}"
+
+
+@pytest.mark.parametrize("command", CASES)
+async def test_every_wrong_start_ends_with_2_and_one_sentence(
+    real_kafka: Kafka, settings: Settings, command: str
+) -> None:
+    at_once = asyncio.Semaphore(os.cpu_count() or 2)
+
+    async def run_in_turn(case: Case) -> str:
+        async with at_once:
+            return await run(command, case, real_kafka, settings.redis_url)
+
+    found = await asyncio.gather(*map(run_in_turn, CASES[command]))
+    assert list(filter(None, found)) == []
+
+
+#: A worker that looks at Redis all the time, not each minute.
+ATTENTIVE = """
+from stream_persona.cli.main import main
+from stream_persona.store import redis_health
+redis_health.LOOK_SECONDS = 0.2
+main(["worker"])
+"""
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(shutil.which("redis-server"), ["--appendonly", "yes"]) as server:
+        yield server
+
+
+@pytest.fixture
+async def own_redis(own_server: EmbeddedRedis) -> AsyncIterator[Redis]:
+    async with Redis.from_url(own_server.url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def start(
+    kafka: Kafka, own_server: EmbeddedRedis, tmp_path: Path
+) -> Iterator[Callable[[], Worker]]:
+    started: list[Worker] = []
+
+    def start() -> Worker:
+        log = tmp_path / f"worker-{len(started)}.log"
+        settings = settings_for(kafka, own_server.url)
+        started.append(Worker(settings, log, program=("-c", ATTENTIVE)))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop(9)
+
+
+async def test_a_worker_refuses_a_redis_that_evicts_at_its_start_and_when_it_is_changed(
+    start: Callable[[], Worker], own_redis: Redis
+) -> None:
+    await own_redis.config_set("maxmemory-policy", "allkeys-lru")
+    await start().ends("may evict keys (its maxmemory-policy is allkeys-lru)", code=2, seconds=60)
+    await own_redis.config_set("maxmemory-policy", "noeviction")
+    worker = start()
+    await worker.logs("metrics on http")
+    await own_redis.config_set("appendonly", "no")
+    await worker.logs("keeps nothing on disk")
+    await own_redis.config_set("maxmemory-policy", "volatile-ttl")
+    await worker.ends("may evict keys (its maxmemory-policy is volatile-ttl)", code=2, seconds=60)

@@ -1,0 +1,270 @@
+"""Every setting with values that can't work: exit code 2, and one sentence that names it."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from stream_persona.settings import Settings, find_misspelt, load_settings
+from tests.support.commands import Ended
+
+LONG = "x" * 250
+#: Values that each setting refuses, with a part of the sentence.
+WRONG: dict[str, dict[str, str]] = {
+    "brokers": {
+        "": "expected `host:port", "a,,b": "expected `host:port", "kafka://a:9092": "expected",
+        "a:99999": "expected", "a:0": "expected", "a b:1": "expected", "a:b": "expected",
+        "a\tb:1": "cannot be printed", "user@a:1": "expected",
+    },
+    "redis_url": {
+        "": "expected redis://host:port/db", "localhost:6379": "expected redis://",
+        "http://a:6379": "expected redis://", "redis://:6379/0": "expected redis://",
+        "redis://a:99999/0": "expected redis://", "redis://a:port/0": "expected redis://",
+        "redis://a:6379/zero": "expected redis://", "redis://a:6379/-1": "expected redis://",
+        "redis://u:p#w@a:6379/0": "percent-encode", "redis://a:6379/0 ": "take away the blanks",
+        "redis://u:p/w@a:6379/0": "percent-encode",
+        "redis://a:6379/0?nonsense=1": "unexpected keyword argument 'nonsense'",
+        "redis://a:6379/0?socket_timeout=soon": "Invalid value for 'socket_timeout'",
+        "redis://a:6379/0?decode_responses=True": "decode_responses makes text of them",
+        "rediss://a:6379/0?ssl_cert_reqs=no": "Invalid SSL Certificate Requirements",
+        "rediss://a:6379/0?ssl_ca_certs=nowhere.pem": "there is no nowhere.pem",
+    },
+    "taxonomy": {
+        "": "name a file, or unset it", "nowhere.toml": "cannot be read", ".": "cannot be read",
+        "binary.toml": "cannot be read", "empty.toml": "2 to 24 [[persona]] tables are needed",
+        "a\nb": "cannot be printed",
+    },
+    "group": {
+        "": "expected a name of 1 to", " mine": "take away the blanks", "a\x07": "be printed",
+        "x" * 1_001: "expected a name of 1 to",
+    },
+    "prefix": {"a\x00b:": "cannot be printed", "mine: ": "take away the blanks"},
+    "partitions": {"": "integer", "0": "greater than 0", "10001": "10000", "8.5": "integer"},
+    "replication": {"0": "greater than 0", "10": "or equal to 9", "one": "integer"},
+    "declare_topics": {"": "boolean", "perhaps": "boolean"},
+    "api_host": {
+        "": "expected an address", "127.0.0.1:8000": "expected an address", "[::1]": "expected",
+        "http://127.0.0.1": "expected an address", "two names": "expected an address",
+    },
+    "api_port": {"": "integer", "-1": "or equal to 0", "65536": "65535", "http": "integer"},
+    "api_keys": {"schlüssel": "of ASCII alone", "a\nb": "of ASCII alone"},
+    "api_cors_origins": {
+        "shop.example": "expected origins", "https://shop.example/": "expected origins",
+        "https://a:443": "leave out the port", "http://a:80": "leave out the port",
+        "https://u@a": "expected origins",
+    },
+    "api_max_body_bytes": {"0": "greater than 0", "100000001": "100000000"},
+    "api_requests_per_second": {"-1": "or equal to 0", "nan": "finite", "inf": "finite"},
+    "rank_holdout": {"1.1": "or equal to 1", "-0.1": "or equal to 0", "nan": "finite"},
+    "rank_salt": {"a\x00": "cannot be printed"},
+    "metrics_host": {"": "expected an address", "127.0.0.1:9464": "expected an address"},
+    "metrics_port": {"65536": "65535", "http": "integer"},
+    "log_level": {"": "expected DEBUG, INFO", "loud": "expected DEBUG, INFO", "0": "expected"},
+    **{
+        name: {
+            "": "expected 1 to 249", LONG: "expected 1 to 249", ".": "expected 1 to 249",
+            "..": "expected 1 to 249", "a b": "expected 1 to 249", "käufe": "expected 1 to 249",
+            "__consumer_offsets": "Kafka's own",
+        }
+        for name in Settings.model_fields if name.startswith("topic_")
+    },
+    "max_batch_records": {"0": "greater than 0", "100001": "100000"},
+    "commit_interval": {"0": "greater than 0", "61": "60", "nan": "finite", "inf": "finite"},
+    "model_interval": {"0": "greater than 0", "61": "60", "nan": "finite"},
+    "model": {
+        "": "write module:Class", "nonsense": "write module:Class",
+        "no_such_module:Model": "cannot be imported",
+        "tests.support.wrong_module:Model": "cannot be imported",
+        "river.naive_bayes:Nope": "cannot be imported",
+        "tests.support.wrong_classifiers:Unrelated": "neither a class nor an estimator",
+        "tests.support.wrong_classifiers:Unmade": "it cannot be made (no data set)",
+        "tests.support.wrong_classifiers:Unlearning": "failed to learn: the tree has no root",
+        "tests.support.wrong_classifiers:Silent": "failed to predict: no answer",
+        "river.naive_bayes:MultinomialNB(alpha=0)": "failed to predict: math domain error",
+    },
+    "challengers": {
+        "additive,nonsense": "'nonsense' is no River classifier",
+        "tests.support.wrong_classifiers:Silent": "failed to predict: no answer; leave it out",
+        "tests.support.wrong_classifiers:Unlearning": "failed to learn",
+        "tests.support.wrong_module:Model": "cannot be imported",
+    },
+    "sweep_rate": {"-1": "or equal to 0", "nan": "finite", "inf": "finite"},
+    "session_timeout": {"0": "or equal to 1", "1801": "1800", "nan": "finite"},
+    "cached_customers": {"0": "greater than 0", "1e10": "integer"},
+    "deletion_marker_days": {"0": "0.001", "nan": "finite", "inf": "finite", "36501": "36500"},
+    "retry_seconds": {"0": "0.1", "nan": "finite", "inf": "finite", "86401": "86400"},
+}  # fmt: skip
+CASES = [
+    (name, value, sentence) for name, values in WRONG.items() for value, sentence in values.items()
+]
+
+
+@pytest.fixture(autouse=True)
+def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder with taxonomies that can't be used, and servers that are away."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "empty.toml").write_text("")
+    monkeypatch.setenv("STREAM_PERSONA_RETRY_SECONDS", "0.2")
+    monkeypatch.setenv("STREAM_PERSONA_BROKERS", "127.0.0.1:1")
+    monkeypatch.setenv("STREAM_PERSONA_REDIS_URL", "redis://127.0.0.1:1/0")
+
+
+def test_every_setting_is_in_the_table() -> None:
+    assert set(WRONG) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), CASES)
+def test_a_wrong_setting_ends_the_worker_with_2_and_one_sentence(
+    quiet_services: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    sentence: str,
+) -> None:
+    if "\x00" in value:  # which no environment can hold, but a file
+        Path(".env").write_text(f"STREAM_PERSONA_{name.upper()}={value}")
+    else:
+        monkeypatch.setenv(f"STREAM_PERSONA_{name.upper()}", value)
+    ended = Ended(capsys, "worker")
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"STREAM_PERSONA_{name.upper()}: ")
+    assert sentence in line
+    assert len(line) < 500
+
+
+@pytest.fixture
+def quiet_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that leave the process's log and signals as they are."""
+    for name in ("log_to_stderr", "end_politely"):
+        monkeypatch.setattr(f"stream_persona.cli.services.{name}", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [("purchases", "browses", "same"), ("purchases", "changes", "same"),
+     ("browses", "dead_letters", "same"), ("engagements", "reroutes", "same")],
+)  # fmt: skip
+def test_one_topic_for_two_purposes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    first: str,
+    second: str,
+    name: str,
+) -> None:
+    for each in (first, second):
+        monkeypatch.setenv(f"STREAM_PERSONA_TOPIC_{each.upper()}", name)
+    ended = Ended(capsys, "api")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert f"_{first.upper()} and STREAM_PERSONA_TOPIC_{second.upper()} name the same" in ended.err
+
+
+def test_topics_that_kafka_takes_for_equal_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STREAM_PERSONA_TOPIC_PURCHASES", "shop.sales")
+    monkeypatch.setenv("STREAM_PERSONA_TOPIC_BROWSES", "shop_sales")
+    ended = Ended(capsys, "worker")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "differ in . and _ alone" in ended.err
+
+
+FILES = {
+    "binary": (b"\xff\xfe", ".env: correct or remove it"),
+    "without a value": (b"STREAM_PERSONA_GROUP\n", ".env:1: expected STREAM_PERSONA_<NAME>=value"),
+    "with a colon": (b"OTHER=1\nSTREAM_PERSONA_GROUP: mine\n", ".env:2: expected"),
+    "with an open quote": (b'STREAM_PERSONA_GROUP="mine\n', ".env:1: expected"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("command", ["worker", "api", "show c", "simulate", "demo --no-browser"])
+def test_a_file_whose_lines_would_be_skipped_is_refused(
+    capsys: pytest.CaptureFixture[str], kind: str, command: str
+) -> None:
+    content, sentence = FILES[kind]
+    Path(".env").write_bytes(content)
+    ended = Ended(capsys, *command.split())
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert sentence in ended.err
+
+
+def test_a_file_of_other_programs_and_a_mark_at_its_beginning_are_no_fault() -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfSTREAM_PERSONA_GROUP=mine\nnot ours\nexport A='1\n")
+    assert load_settings().group == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("redis_url", "redis://user:hunter2@a:port/0"), ("redis_url", "redis://u:hun/ter2@a:1/0"),
+     ("redis_url", "http://a:1/0?password=hunter2"), ("api_keys", "hunter2ö"),
+     ("redis_url", "redis://user:hunter2@a:1/0?nonsense=1")],
+)  # fmt: skip
+def test_no_message_shows_a_secret(
+    quiet_services: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv(f"STREAM_PERSONA_{name.upper()}", value)
+    ended = Ended(capsys, "worker")
+    assert ended.code == 2
+    assert f"STREAM_PERSONA_{name.upper()}" in ended.err
+    assert "ter2" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "value"),
+    [("worker", "METRICS_HOST", "host.invalid"), ("worker", "METRICS_HOST", "192.0.2.1"),
+     ("worker", "METRICS_HOST", "a..b"), ("api", "API_HOST", "host.invalid"),
+     ("api", "API_HOST", "192.0.2.1"), ("api", "API_HOST", "a..b")],
+)  # fmt: skip
+def test_a_host_of_another_machine_is_named(
+    quiet_services: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    setting: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv(f"STREAM_PERSONA_{setting}", value)
+    monkeypatch.setenv("STREAM_PERSONA_API_KEYS", "some-key")
+    ended = Ended(capsys, command)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith(f"STREAM_PERSONA_{setting}: can't listen on {value}:")
+
+
+def test_a_taken_port_of_the_api_is_named(
+    quiet_services: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("STREAM_PERSONA_API_PORT", str(taken.getsockname()[1]))
+        ended = Ended(capsys, "api")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith("STREAM_PERSONA_API_PORT: can't listen on 127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["worker", "api", "show c", "assign c student", "delete c --yes", "replay", "simulate",
+     "model compare", "demo --no-browser"],
+)  # fmt: skip
+def test_every_command_checks_the_settings_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setenv("STREAM_PERSONA_TOPIC_REROUTES", "persona-changes")
+    ended = Ended(capsys, *command.split())
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "STREAM_PERSONA_TOPIC_REROUTES name the same topic" in ended.err
+
+
+def test_a_misspelt_variable_is_found_and_others_are_not() -> None:
+    Path(".env").write_text("STREAM_PERSONA_REDISURL=redis://a\nOTHER=1\n")
+    given = dict.fromkeys(("STREAM_PERSONA_BROKER", "STREAM_PERSONA_TEST_BROKERS", "PATH"), "")
+    assert find_misspelt({**given, "STREAM_PERSONA_GROUP": "mine"}) == {
+        "STREAM_PERSONA_BROKER": "STREAM_PERSONA_BROKERS",
+        "STREAM_PERSONA_REDISURL": "STREAM_PERSONA_REDIS_URL",
+    }
