@@ -8,18 +8,17 @@ exist: an offset before its log's end, in a partition of its topic, and an arriv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from aiokafka import ConsumerRecord
 
-    from stream_persona.kafka.log_reader import EventLog
     from stream_persona.settings import Settings
 
 #: The headers of a reroute that hold where its event first came in, and the bounds of each number.
@@ -38,6 +37,14 @@ class Origin(NamedTuple):
     partition: int
     offset: int
     arrived: int
+
+
+class HasEnds(Protocol):
+    """The input topics' logs."""
+
+    async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Find where partitions end; those that do not exist are left out."""
+        ...
 
 
 #: By kind and partition, an end that each log has reached or passed; others do not exist.
@@ -76,7 +83,7 @@ def check_origin(origin: Origin, raw: ConsumerRecord, ends: LogEnds) -> None:
 class Origins:
     """Knows how far the input logs reach, and asks only about origins beyond what it knows."""
 
-    def __init__(self, settings: Settings, log: EventLog) -> None:
+    def __init__(self, settings: Settings, log: HasEnds) -> None:
         self._topics = settings.input_topics
         self._kinds = {topic: kind for kind, topic in enumerate(self._topics)}
         self._log = log
