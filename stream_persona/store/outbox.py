@@ -31,7 +31,7 @@ async def load_unpublished(tables: Tables, partition: int, taxonomy: Taxonomy) -
     try:
         names = await tables.load_pending(partition)
     except DamagedOutboxError as error:
-        logger.error("%s", error)  # noqa: TRY400 - not a mistake of the program
+        logger.error("%s", str(error))  # noqa: TRY400 - as an argument it would pass for fatal
         names = []
     pending, damaged = await load_intact(tables, names, taxonomy.fingerprint)
     found: list[tuple[str, bytes | None]] = []
