@@ -111,7 +111,12 @@ def _check_head(head: Start, fingerprint: int) -> None:
     if head.format not in {FORMAT, _UNSEALED_FORMAT}:
         raise _foreign_error(f"of another version (format {head.format})")
     if head.fingerprint != fingerprint:
-        raise _foreign_error("folded with another half-life or epoch origin than the taxonomy's")
+        message = (
+            "stored records were folded with another half-life or epoch origin than the "
+            "taxonomy's (STREAM_PERSONA_TAXONOMY): take the one before, or set "
+            "STREAM_PERSONA_PREFIX to a new prefix and replay"
+        )
+        raise TopologyError(message)
 
 
 def _foreign_error(what: str) -> TopologyError:

@@ -32,7 +32,7 @@ class PartitionWrite:
         One that no event has made is removed.
         """
         self.records[customer] = record
-        if not record.positions and not record.deleted_at:
+        if not record.positions and not record.deleted_at and record.published is None:
             self.write.states[customer] = None
         elif record.is_marker:
             self.write.states[customer] = None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from stream_persona.errors import DamagedOutboxError, FencedError
+from stream_persona.errors import DamagedOutboxError, RolledBackError
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.tables import ASIDE_SECONDS, Tables, Write
@@ -130,7 +130,7 @@ async def test_a_partition_whose_owners_token_is_damaged_can_be_claimed(
     prefix, old = stored.channel.removesuffix("persona-changes"), (await stored.claim([1]))[1]
     await redis.set(f"{prefix}persona-owner:1", b"1\xff")
     assert await stored.load_owners([1]) == {1: 0}
-    with pytest.raises(FencedError):
+    with pytest.raises(RolledBackError):
         await stored.commit(old, Write(states={"a": b"1"}))
     new = (await stored.claim([1]))[1]
     assert await stored.load_owners([1]) == {1: new.token}

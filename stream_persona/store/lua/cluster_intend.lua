@@ -13,7 +13,7 @@
 -- this server has lost the claim or the last write, and is older.
 
 local held = redis.call('HMGET', KEYS[1], 'token', 'turn')
-local owner, turn = tonumber(held[1] or 0), tonumber(held[2] or 0)
+local owner, turn = tonumber(held[1] or 0) or 0, tonumber(held[2] or 0) or 0
 if owner ~= tonumber(ARGV[1]) then
   return owner > tonumber(ARGV[1]) and 0 or -1
 end

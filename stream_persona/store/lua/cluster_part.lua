@@ -9,7 +9,7 @@
 -- Returns 1 when written, 0 when another worker has claimed the partition, -1 when this server has
 -- lost the claim, and is older.
 
-local owner = tonumber(redis.call('HGET', KEYS[1], 'token') or 0)
+local owner = tonumber(redis.call('HGET', KEYS[1], 'token') or 0) or 0
 if owner ~= tonumber(ARGV[1]) then
   return owner > tonumber(ARGV[1]) and 0 or -1
 end

@@ -20,7 +20,7 @@
 -- one has been done; -1 when this server has lost the claim or the last write, and is older.
 
 local token = tonumber(ARGV[1])
-local owner = tonumber(redis.call('GET', KEYS[1]) or 0)
+local owner = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
 if owner ~= token then
   return owner > token and 0 or -1
 end
