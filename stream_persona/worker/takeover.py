@@ -148,7 +148,7 @@ class PartitionTaker:
         write = self._build_write(records | adopted)
         for name in doubtful.intersection(names):
             record = adopted.get(name) or stored.get(name)
-            if record is None or record.is_marker:
+            if record is None:
                 write.states[name] = write.public[name] = None
             joins = record is not None and is_training_example(record, self._taxonomy)
             (write.labelled if joins else write.unlabelled).add(name)
