@@ -185,11 +185,12 @@ class Shop:
         """Read the folded part of every customer's stored record."""
         keys = await self.keys("persona-state:*")
         blobs = await self.redis.mget(keys) if keys else []
+        stored = {key: blob for key, blob in zip(keys, blobs, strict=True) if blob is not None}
         fingerprint = self.taxonomy.fingerprint
         return {
             key.partition("persona-state:")[2]: record_codec.encode_folded(record, fingerprint)
             for key, record in zip(
-                keys, record_codec.decode_records(blobs, fingerprint), strict=True
+                stored, record_codec.decode_records(list(stored.values()), fingerprint), strict=True
             )
         }
 
