@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from stream_persona.api import predict
-from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
+from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.token_names import TokenNames
-from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.errors import ConfigError, DamagedShardError, UnavailableError
+from stream_persona.store import repository
 from stream_persona.store.model_replica import make_replica
 from stream_persona.store.shards import read_shards
 
@@ -91,12 +92,15 @@ class ModelReader:
 
         Raises:
             UnavailableError: Redis stayed away.
+            DamagedShardError: a shard is damaged; the model stays the one before.
             ConfigError: it refuses us, or what is there is not of this deployment.
         """
         stamps = await self._tables.load_stamps(self._partitions)
-        self._shards, changed = await read_shards(
+        self._shards, changed, damaged = await read_shards(
             self._tables, stamps, self._shards, self._taxonomy
         )
+        if damaged:
+            raise DamagedShardError(damaged)
         if changed:
             await self._read_names()
         # Compared with what was followed last: the refresh before may have failed half-way.
@@ -111,11 +115,11 @@ class ModelReader:
 
         Raises:
             UnavailableError: Redis stayed away.
+            DamagedRecordError: the record is damaged.
             TopologyError: the record was folded by another taxonomy's half-life.
         """
-        blobs = list((await self._tables.load([customer_id])).values())
-        records = record_codec.decode_records(blobs, self._taxonomy.fingerprint)
-        counts = records[0].counts if records else Counts.empty()
+        records = await repository.load(self._tables, [customer_id], self._taxonomy.fingerprint)
+        counts = records[customer_id].counts if records else Counts.empty()
         subject = predict.describe_customer(counts, self._taxonomy, self.names.name)
         weighted = self.model.weights.weighted_slots
         await self._find_names(set(np.intersect1d(subject.profile.slots, weighted).tolist()))
@@ -155,12 +159,12 @@ class ModelReader:
     async def _read_names(self) -> None:
         self._names_read_at = self._clock()
         for slot, token in await self._tables.load_names():
-            self.names.learn(slot, token)
+            learn_stored(self.names, slot, token)
 
     async def _try_refresh(self) -> None:
         try:
             await self.refresh()
-        except (UnavailableError, ConfigError) as error:
+        except (UnavailableError, ConfigError, DamagedShardError) as error:
             if self.ready:
                 logger.warning("the model can't be followed for now: %s", error)
             self.ready = False

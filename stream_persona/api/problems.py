@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -9,7 +10,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from stream_persona.errors import ConfigError, DecodeError, InputError, UnavailableError
+from stream_persona.errors import (
+    ConfigError,
+    DamagedRecordError,
+    DecodeError,
+    InputError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,6 +52,12 @@ def install(app: FastAPI) -> None:
         if message in _PHRASES:
             message = sentences[error.status_code]
         return problem(error.status_code, message, error.headers)
+
+    @app.exception_handler(DamagedRecordError)
+    async def answer_damaged(request: Request, error: DamagedRecordError) -> JSONResponse:
+        with suppress(UnavailableError, ConfigError):
+            await request.app.state.dependencies.tables.report_suspects(error.customers)
+        return problem(503, str(error), {"Retry-After": "5"})
 
     @app.exception_handler(UnavailableError)
     @app.exception_handler(ConfigError)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
+from stream_persona.api.public_records import load_public_record
 from stream_persona.client.decision import hold_out, rank_for
 from stream_persona.client.models import HOLDOUT, parse_shopper
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
-from stream_persona.errors import QueryError
+from stream_persona.errors import DamagedRecordError, QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Ranker:
     ) -> None:
         self._holdout, self._salt = settings.rank_holdout, settings.rank_salt
         self._separator = taxonomy.features.category_separator
+        self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
         self._derivation: asyncio.Task[None] | None = None
@@ -124,7 +126,13 @@ class Ranker:
 
     async def _look_up(self, customer_id: str) -> Shopper:
         held_out = hold_out(customer_id, self._holdout, self._salt)
-        return held_out or parse_shopper(customer_id, await self._tables.load_public(customer_id))
+        if held_out is not None:
+            return held_out
+        try:
+            record = await load_public_record(self._tables, customer_id, self._taxonomy)
+        except DamagedRecordError:
+            record = b""  # which nobody can read
+        return parse_shopper(customer_id, record)
 
     async def _renew_affinities(self) -> None:
         """Use the affinities of the model in use, or the last ones while deriving takes long."""

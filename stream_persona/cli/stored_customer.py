@@ -16,7 +16,10 @@ from stream_persona.domain.events import (
 )
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.slots import EVENTS
+from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import DamagedRecordError
+from stream_persona.pipeline.messages import decode_public_record
 from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables
 
@@ -31,7 +34,10 @@ _PATIENCE: Final = 10.0
 
 @dataclass(frozen=True)
 class StoredCustomer:
-    """The public record of a customer as it is stored, and the private one as facts."""
+    """The public record of a customer as it is stored, and the private one as facts.
+
+    ``public`` is None where there is none that can be read.
+    """
 
     customer_id: str
     public: dict[str, Any] | None
@@ -47,6 +53,7 @@ async def load(
 
     Raises:
         DecodeError: the id is malformed.
+        DamagedRecordError: the stored record is damaged.
         TopologyError: the workers are set otherwise.
         UnavailableError: Redis does not answer.
     """
@@ -59,18 +66,26 @@ async def load(
         blob = (await tables.load([customer_id])).get(customer_id)
         tokenizer = Tokenizer(taxonomy)
         for slot, token in await tables.load_names() if blob else ():
-            tokenizer.names.learn(slot, token)
+            learn_stored(tokenizer.names, slot, token)
+        record = await _decode(tables, customer_id, blob, taxonomy) if blob else None
     finally:
         await tables.close()
-    if blob is None:
+    if blob is None or record is None or record.is_marker:
         return None
-    (record,) = record_codec.decode_records([blob], taxonomy.fingerprint)
-    if record.is_marker:
-        return None
-    published = msgspec.json.decode(public) if public else None
+    intact = public is not None and decode_public_record(customer_id, public) is not None
+    published = msgspec.json.decode(public) if public and intact else None
     facts = _describe_record(record, settings)
     facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
     return StoredCustomer(customer_id, published, facts)
+
+
+async def _decode(tables: RedisTables, customer_id: str, blob: bytes, taxonomy: Taxonomy) -> Record:
+    """Decode a record; one that is damaged is reported, so that a worker restores it."""
+    try:
+        return record_codec.decode_records({customer_id: blob}, taxonomy.fingerprint)[customer_id]
+    except DamagedRecordError:
+        await tables.report_suspects([customer_id])
+        raise
 
 
 def _describe_record(record: Record, settings: Settings) -> dict[str, Any]:

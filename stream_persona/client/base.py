@@ -17,7 +17,7 @@ from stream_persona.client.cache import ShopperCache
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from stream_persona.client.decision import Ranking
@@ -125,7 +125,7 @@ class BaseClient:
     def _keep_affinities(self, personas: Sequence[str], hashes: Sequence[dict[Any, Any]]) -> None:
         """Use the lifts of ``persona-affinity:*``, which Redis gave for these personas."""
         self._affinities = Affinities({
-            persona: {token.decode(): float(lift) for token, lift in lifts.items()}
+            persona: dict(_read_lifts(lifts))
             for persona, lifts in zip(personas, hashes, strict=True)
         })  # fmt: skip
         self._next_renewal = self._clock() + AFFINITY_SECONDS
@@ -140,6 +140,13 @@ class BaseClient:
         ranking = decision.rank_for(shopper, items, self._affinities, chosen, self._separator)
         self._count(ranking.fallback)
         return ranking
+
+
+def _read_lifts(lifts: Mapping[bytes, bytes]) -> Iterator[tuple[str, float]]:
+    """Yield tokens and their lifts; what is damaged of them is left out."""
+    for token, lift in lifts.items():
+        with suppress(ValueError):
+            yield token.decode(), float(lift)
 
 
 def _check_strength(strength: float) -> float:

@@ -86,6 +86,8 @@ def parse_shopper(customer_id: str, record: bytes | None) -> Shopper:
 
 
 def _shopper_of(customer_id: str, record: dict[str, Any]) -> Shopper:
+    if record["customer_id"] != customer_id:
+        raise ValueError("the record is another customer's")
     persona = record["persona"]
     return Shopper(
         customer_id,

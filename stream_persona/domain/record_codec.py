@@ -1,101 +1,49 @@
 """The compact bytes of records.
 
-Bytes of a record are a head in msgpack, then all numbers as varints (LEB128: seven bits to a byte,
-the lowest first): the keys as differences, the values without the zeros that all of their section
-end in. Many records are encoded and decoded at once, without a Python loop over tokens.
+Bytes of a record are a seal (``record_seal``), a head in msgpack, then all numbers as varints: the
+keys as differences, the values without the zeros that all of their section end in. Many records are
+encoded and decoded at once, without a Python loop over tokens.
+
+Records of the format before, which had no seal, are read as well, and encoded in today's.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import replace
 
-from stream_persona.domain.deduplication import Recent
 from stream_persona.domain.features import Counts, join_columns, split_columns
-from stream_persona.domain.record import Label, PublishedChange, Record
-from stream_persona.errors import TopologyError
+from stream_persona.domain.record import PublishedChange, Record
+from stream_persona.domain.record_head import (
+    AnyStart,
+    Head,
+    decode_head,
+    decode_published,
+    encode_head,
+    encoder,
+    head_decoder,
+    is_unsealed,
+    split_content,
+    start_decoder,
+)
+from stream_persona.domain.record_seal import seal, unseal
+from stream_persona.domain.varints import decode_varints, encode_varints
+from stream_persona.errors import DamagedRecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
 
 
-def encode_varints(numbers: Ints) -> tuple[bytes, Ints]:
-    """Encode numbers as LEB128; also return where each begins (one more: the end)."""
-    lengths = np.ones(len(numbers), np.int64)
-    most = int(numbers.max(initial=0))
-    for bits in range(7, max(most.bit_length(), 1), 7):
-        lengths += numbers >= 1 << bits
-    ends = np.concatenate(([0], np.cumsum(lengths)))
-    out = np.empty(int(ends[-1]), np.uint8)
-    at, rest = ends[:-1], numbers
-    while len(at):
-        more = rest >= 128  # noqa: PLR2004 - seven bits to a byte
-        out[at] = (rest & 127) | (more << 7)
-        at, rest = at[more] + 1, rest[more] >> 7
-    return out.tobytes(), ends
-
-
-def decode_varints(blob: bytes) -> Ints:
-    """Decode all numbers of a run of LEB128.
-
-    >>> decode_varints(encode_varints(np.array([0, 127, 128, 2**62]))[0]).tolist()
-    [0, 127, 128, 4611686018427387904]
-    """
-    raw = np.frombuffer(blob, np.uint8)
-    ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
-    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
-    numbers = (raw[starts] & 127).astype(np.int64)
-    rows, at, shift = np.flatnonzero(raw[starts] >= 128), starts, 7  # noqa: PLR2004
-    while len(rows):
-        byte = raw[at[rows] + shift // 7]
-        numbers[rows] |= (byte & 127).astype(np.int64) << shift
-        rows, shift = rows[byte >= 128], shift + 7  # noqa: PLR2004
-    return numbers
-
-
-#: The first number of every record: one of another format is refused.
-FORMAT: Final = 5
-
-
-class _Start(Struct, frozen=True, array_like=True, gc=False):
-    format: int
-    fingerprint: int
-    epoch: int
-    clock: int
-    shifts: tuple[int, int]
-    tokens: int
-    label: Label | None
-
-
-class _Head(_Start, frozen=True, array_like=True, gc=False):
-    positions: tuple[tuple[int, int], ...]
-    recent: tuple[tuple[int, Recent], ...]
-    deleted_at: int
-    published: msgspec.Raw
-
-
-_AnyStart = TypeVar("_AnyStart", bound=_Start)
-
-
-_encoder = msgspec.msgpack.Encoder()
-_start_decoder = msgspec.msgpack.Decoder(_Start)  # which skips what follows
-_head_decoder = msgspec.msgpack.Decoder(_Head)
-_published_decoder = msgspec.msgpack.Decoder(PublishedChange | None)
-
-_HEAD_BYTES = 4
-
-
-def encode_records(records: Sequence[Record], fingerprint: int) -> list[bytes]:
-    """Encode each record; equal records give equal bytes."""
-    sizes, keys, values = join_columns([record.counts for record in records])
+def encode_records(records: Mapping[str, Record], fingerprint: int) -> dict[str, bytes]:
+    """Encode each customer's record; equal records of a customer give equal bytes."""
+    sizes, keys, values = join_columns([record.counts for record in records.values()])
     starts = np.concatenate(([0], np.cumsum(sizes)))
     sections = _find_sections(keys >> 16, starts)
     shifts = _count_common_zeros(values, sections)
@@ -105,58 +53,78 @@ def encode_records(records: Sequence[Record], fingerprint: int) -> list[bytes]:
     deltas[firsts] = keys[firsts]
     shifted = np.right_shift(values, np.repeat(shifts, np.diff(sections)))
     bodies = _interleave(deltas, shifted, starts)
-    return [
-        _encode_head(record, fingerprint, (a, b), size) + body
-        for record, (a, b), size, body in zip(
-            records, shifts.reshape(-1, 2).tolist(), sizes.tolist(), bodies, strict=True
-        )
-    ]
+    rows = zip(shifts.reshape(-1, 2).tolist(), sizes.tolist(), bodies, strict=True)
+    return {
+        name: seal(name, encode_head(record, fingerprint, (a, b), size) + body)
+        for (name, record), ((a, b), size, body) in zip(records.items(), rows, strict=True)
+    }
 
 
 def with_change(record: Record, published: PublishedChange) -> Record:
     """Replace a record's last change; it is encoded once for as long as it stays."""
     return replace(
-        record, published=published, packed=(published, msgspec.Raw(_encoder.encode(published)))
+        record, published=published, packed=(published, msgspec.Raw(encoder.encode(published)))
     )
 
 
 def encode_folded(record: Record, fingerprint: int) -> bytes:
     """Encode the folded part alone: every run over the same events must end in these bytes."""
-    return encode_records([replace(record, published=None)], fingerprint)[0]
+    return encode_records({"": replace(record, published=None)}, fingerprint)[""]
 
 
-def decode_records(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
-    """Decode the records in ``blobs``.
+def decode_records(blobs: Mapping[str, bytes], fingerprint: int) -> dict[str, Record]:
+    """Decode the stored records of customers.
 
     Raises:
+        DamagedRecordError: some of them are not what was written for these customers.
         TopologyError: a record was written with another half-life, origin or format.
     """
-    heads, counts = _open(blobs, _head_decoder, fingerprint)
-    return [_build_record(head, own) for head, own in zip(heads, counts, strict=True)]
+    heads, counts = _open(blobs, head_decoder, fingerprint)
+    records = map(_build_record, heads, counts)
+    return dict(zip(blobs, records, strict=True))
 
 
-def decode_counts_and_labels(blobs: Sequence[bytes], fingerprint: int) -> list[Record]:
+def decode_counts_and_labels(blobs: Mapping[str, bytes], fingerprint: int) -> dict[str, Record]:
     """Decode the counts and labels alone: the input of the model; the rest is skipped.
+
+    Raises:
+        DamagedRecordError: as ``decode_records``.
+        TopologyError: as ``decode_records``.
+    """
+    starts, counts = _open(blobs, start_decoder, fingerprint)
+    rows = zip(blobs, starts, counts, strict=True)
+    return {name: Record(own, start.label) for name, start, own in rows}
+
+
+def decode_intact(
+    blobs: Mapping[str, bytes],
+    fingerprint: int,
+    decode: Callable[[Mapping[str, bytes], int], dict[str, Record]] = decode_records,
+) -> tuple[dict[str, Record], dict[str, bytes]]:
+    """Decode the records that are not damaged; return them, and the bytes of the damaged ones.
 
     Raises:
         TopologyError: as ``decode_records``.
     """
-    starts, counts = _open(blobs, _start_decoder, fingerprint)
-    return [Record(own, start.label) for start, own in zip(starts, counts, strict=True)]
+    try:
+        return decode(blobs, fingerprint), {}
+    except DamagedRecordError as error:
+        damaged = {name: blobs[name] for name in error.customers}
+    intact = {name: blob for name, blob in blobs.items() if name not in damaged}
+    return decode(intact, fingerprint), damaged
 
 
 def _open(
-    blobs: Sequence[bytes], decoder: msgspec.msgpack.Decoder[_AnyStart], fingerprint: int
-) -> tuple[list[_AnyStart], list[Counts]]:
+    blobs: Mapping[str, bytes], decoder: msgspec.msgpack.Decoder[AnyStart], fingerprint: int
+) -> tuple[list[AnyStart], list[Counts]]:
     """Decode the heads of records, as far as the decoder reads them, and their counts."""
     heads, bodies = [], []
-    for blob in blobs:
-        size = int.from_bytes(blob[:_HEAD_BYTES], "little")
-        heads.append(_decode_head(decoder, blob[_HEAD_BYTES : _HEAD_BYTES + size], fingerprint))
-        bodies.append(blob[_HEAD_BYTES + size :])
+    for content in _read_contents(blobs, fingerprint):
+        head, body = split_content(content)
+        heads.append(decode_head(decoder, head, fingerprint))
+        bodies.append(body)
     sizes = np.array([head.tokens for head in heads], np.int64)
-    numbers = decode_varints(b"".join(bodies))
-    keys, values = _split_halves(numbers, sizes)
+    keys, values = _split_halves(decode_varints(b"".join(bodies)), sizes)
     starts = np.concatenate(([0], np.cumsum(sizes)))
     keys = _undo_deltas(keys, starts)
     shifts = np.array([head.shifts for head in heads], np.int64).reshape(-1, 2)
@@ -165,6 +133,26 @@ def _open(
     return heads, [
         Counts(head.epoch, head.clock, *part) for head, part in zip(heads, parts, strict=True)
     ]
+
+
+def _read_contents(blobs: Mapping[str, bytes], fingerprint: int) -> list[bytes]:
+    """Check the seals of records; return their contents.
+
+    Raises:
+        DamagedRecordError: a seal is broken, and the record is none of the format before.
+    """
+    contents, damaged = [], []
+    for name, blob in blobs.items():
+        content = unseal(name, blob)
+        if content is not None:
+            contents.append(content)
+        elif is_unsealed(blob, fingerprint):
+            contents.append(blob)
+        else:
+            damaged.append(name)
+    if damaged:
+        raise DamagedRecordError(damaged)
+    return contents
 
 
 def _split_halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
@@ -179,45 +167,8 @@ def _undo_deltas(deltas: Ints, starts: Ints) -> Ints:
     return np.asarray(summed[1:] - np.repeat(summed[starts[:-1]], np.diff(starts)))
 
 
-def _encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], tokens: int) -> bytes:
-    counts, published, packed = record.counts, record.published, record.packed
-    encoded = _encoder.encode((
-        FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
-        sorted(record.positions.items()), sorted(record.recent.items()), record.deleted_at,
-        packed[1] if packed is not None and packed[0] is published else published,
-    ))  # fmt: skip  # the fields of a `_Head`: to make one takes as long as to encode it
-    return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
-
-
-def _decode_head(
-    decoder: msgspec.msgpack.Decoder[_AnyStart], blob: bytes, fingerprint: int
-) -> _AnyStart:
-    try:
-        head = decoder.decode(blob)
-    except msgspec.DecodeError as error:
-        raise _unreadable_error(error) from None
-    if head.format != FORMAT or head.fingerprint != fingerprint:
-        message = (
-            "stored records were folded with another half-life or epoch origin than the "
-            "taxonomy's (STREAM_PERSONA_TAXONOMY): take the one before, or set "
-            "STREAM_PERSONA_PREFIX to a new prefix and replay"
-        )
-        raise TopologyError(message)
-    return head
-
-
-def _unreadable_error(error: msgspec.DecodeError) -> TopologyError:
-    return TopologyError(
-        f"a stored record cannot be read ({error}): this Redis holds another version's "
-        "records; set STREAM_PERSONA_PREFIX to a new prefix and replay"
-    )
-
-
-def _build_record(head: _Head, counts: Counts) -> Record:
-    try:
-        published = _published_decoder.decode(head.published)
-    except msgspec.DecodeError as error:
-        raise _unreadable_error(error) from None
+def _build_record(head: Head, counts: Counts) -> Record:
+    published = decode_published(head.published)
     packed = None if published is None else (published, head.published.copy())
     return Record(
         counts,

@@ -1,4 +1,4 @@
-"""The events that were applied after a deletion's time: read from the inputs' logs once more.
+"""Events that were applied before, read from the inputs' logs once more.
 
 A deletion forgets what happened until it was requested, whatever the order of arrival. Where newer
 events were folded before it came, these few are folded again, and the topics still have them. This
@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import DELETION, decode_for_taxonomy
 from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.kafka import whole_log
 from stream_persona.kafka.log_ends import LogEndFinder
 from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.range_reader import RangeReader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.whole_log import WholeHistory
     from stream_persona.pipeline.process import LateDeletion
     from stream_persona.settings import Settings
 
@@ -42,6 +44,14 @@ class EventLog(Protocol):
         """Of each customer, what was applied of events newer than the deletion, and perhaps more.
 
         Each input's deliveries are in the order of its offsets.
+
+        Raises:
+            UnavailableError: the broker did not give it.
+        """
+        ...
+
+    async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
+        """All that there is of some customers, given their partitions.
 
         Raises:
             UnavailableError: the broker did not give it.
@@ -99,6 +109,11 @@ class KafkaEventLog:
             message = f"the broker did not give older events again: {error}"
             raise UnavailableError(message) from error
         return found
+
+    async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
+        """One pass over each of the partitions, from their beginnings to their ends."""
+        origins = Origins(self._settings, self)
+        return await whole_log.read_whole(self._settings, self._taxonomy, homes, origins)
 
     async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
         """One pass over the topics that may hold deletions, up to their ends."""

@@ -70,20 +70,34 @@ def pack(
     Returns its bytes and their stamp: 8 bytes that are equal for equal content.
     """
     ordered = sorted(known, key=lambda entry: entry[0])
-    bare = [Record(counts=record.counts) for _, _, record in ordered]
+    bare = {str(key): Record(counts=record.counts) for key, _, record in ordered}
     blobs = record_codec.encode_records(bare, taxonomy.fingerprint)
-    entries = [(k, label, blob) for (k, label, _), blob in zip(ordered, blobs, strict=True)]
-    stamp = hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
-    return msgspec.msgpack.encode((PersonaClassifier.compress(canonical), entries)), stamp
+    entries = [(key, label, blobs[str(key)]) for key, label, _ in ordered]
+    blob = msgspec.msgpack.encode((PersonaClassifier.compress(canonical), entries))
+    return blob, _stamp(canonical, entries)
+
+
+def is_intact(blob: bytes, stamp: bytes) -> bool:
+    """Whether a shard's bytes are those that ``pack`` gave with this stamp."""
+    try:
+        sums, entries = _packed.decode(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    canonical = PersonaClassifier.decompress(sums)
+    return canonical is not None and _stamp(canonical, entries) == stamp
+
+
+def _stamp(canonical: bytes, entries: Sequence[tuple[int, str, bytes]]) -> bytes:
+    return hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
 
 
 def unpack(blob: bytes, taxonomy: Taxonomy, before: Shard | None = None) -> Shard:
     """Decode what ``pack`` encoded; members of ``before`` stay if they are equal."""
     sums, entries = _packed.decode(blob)
     stored = record_codec.decode_counts_and_labels(
-        [counts for _, _, counts in entries], taxonomy.fingerprint
+        {str(key): counts for key, _, counts in entries}, taxonomy.fingerprint
     )
-    known = [(k, label, record) for (k, label, _), record in zip(entries, stored, strict=True)]
+    known = [(key, label, stored[str(key)]) for key, label, _ in entries]
     panel = members(known, taxonomy, before.panel if before else None)
     return Shard(PersonaClassifier.from_bytes(sums), panel)
 

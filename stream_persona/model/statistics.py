@@ -225,6 +225,14 @@ class Sums:
         """Compress canonical bytes; ``from_bytes`` reads them."""
         return zlib.compress(canonical, 1)
 
+    @staticmethod
+    def decompress(blob: bytes) -> bytes | None:
+        """Return the canonical bytes of compressed ones; None where they are damaged."""
+        try:
+            return zlib.decompress(blob)
+        except zlib.error:
+            return None
+
     @classmethod
     def from_bytes(cls, blob: bytes) -> Self:
         """Read what ``to_bytes`` wrote; classes are text."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import orjson
+from msgspec import Struct
 
 from stream_persona.domain.events import encode, rfc3339
 from stream_persona.domain.record import MILLION, PublishedChange, PublishedPosterior, Record
@@ -21,6 +23,36 @@ ChangeMessage = tuple[str, bytes | None]
 def encode_copy(customer_id: str, change: bytes | None) -> bytes:
     """Encode the pub/sub copy of a change; that of a tombstone names its customer."""
     return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
+
+
+class PublicRecord(Struct, frozen=True):
+    """The public record of a customer, as far as it is read again."""
+
+    customer_id: str
+    persona: str | None
+    confidence: float
+    ambiguous: bool
+    source: str
+    distribution: dict[str, float]
+    candidates: list[str]
+    why: list[dict[str, str | float]]
+    evidence: float
+    revision: int
+    updated_at: str
+    model_version: str
+    taxonomy_version: str
+
+
+_public_decoder = msgspec.json.Decoder(PublicRecord)
+
+
+def decode_public_record(customer_id: str, blob: bytes) -> PublicRecord | None:
+    """Decode a customer's public record; None where it is none, or another customer's."""
+    try:
+        found = _public_decoder.decode(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if found.customer_id == customer_id else None
 
 
 def change_id(customer_id: str, deleted_at: int, published: PublishedChange) -> str:

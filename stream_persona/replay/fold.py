@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import KINDS
+from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.errors import DamagedRecordError, DamagedShardError
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import panel_share
@@ -153,11 +155,24 @@ class Replay:
         """Fold all chunks, then publish; ``unreadable`` is handed what could not be read.
 
         Raises:
+            DamagedError: a record or a shard is damaged; start a worker, which restores it.
             FencedError: a worker has claimed a partition meanwhile; start the replay again.
             UnavailableError: broker or Redis stayed away; the same.
         """
+        try:
+            return await self._run(chunks, unreadable, progress)
+        except DamagedRecordError as error:
+            await self._tables.report_suspects(error.customers)
+            raise
+
+    async def _run(
+        self,
+        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        unreadable: Callable[[Unreadable], None],
+        progress: Callable[[int], None],
+    ) -> Summary:
         for slot, token in await self._tables.load_names():
-            self._tokenizer.names.learn(slot, token)
+            learn_stored(self._tokenizer.names, slot, token)
         async for chunk in chunks:
             deliveries = []
             for found in chunk:
@@ -202,6 +217,8 @@ class Replay:
         if partition not in self._claims:
             if self._publishes:
                 taken = await self._taker.take_over(partition)
+                if taken.damaged:
+                    raise DamagedRecordError(sorted(taken.damaged))
                 claim, offsets = taken.claim, taken.offsets
             else:
                 claim = (await self._tables.claim([partition]))[partition]
@@ -224,12 +241,16 @@ class Replay:
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
-            sums, labelled = await fold_shard(self._tables, partition, self._taxonomy)
+            sums, labelled, damaged = await fold_shard(self._tables, partition, self._taxonomy)
+            if damaged:
+                raise DamagedRecordError(sorted(damaged))
             share = panel_share(self._settings.partitions)
-            known = await panel(self._tables, labelled, share, self._taxonomy)
+            known, _ = await panel(self._tables, labelled, share, self._taxonomy)
             await publish_shard(self._tables, claim, sums, known, self._taxonomy)
         stamps = await self._tables.load_stamps(range(self._settings.partitions))
-        stored, _ = await read_shards(self._tables, stamps, {}, self._taxonomy)
+        stored, _, damaged_shards = await read_shards(self._tables, stamps, {}, self._taxonomy)
+        if damaged_shards:
+            raise DamagedShardError(damaged_shards)
         shards_read = [shard for _, shard in stored.values()]
         follower = make_replica(self._settings, self._taxonomy, self._tables)
         await follower.follow(shards_read, changed=True)

@@ -38,7 +38,7 @@ async def read(
         customers = await tables.load_labelled(partition)
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
-            records = await repository.load_training_examples(tables, chunk, taxonomy)
+            records, _ = await repository.load_training_examples(tables, chunk, taxonomy)
             found += examples(records, taxonomy)
             progress(len(chunk))
     return sort_by_hash(found)

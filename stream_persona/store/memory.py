@@ -25,6 +25,8 @@ class MemoryTables:
         self.states: dict[str, bytes] = {}
         self._markers: dict[str, tuple[float, bytes]] = {}
         self.public_records: dict[str, bytes] = {}
+        self.aside: dict[str, bytes] = {}
+        self.suspects: set[str] = set()
         self.announced: list[bytes] = []
         self.affinities: dict[str, dict[str, float]] = {}
         self._labelled: dict[int, set[str]] = {}
@@ -91,6 +93,8 @@ class MemoryTables:
         _apply(self.public_records, write.public)
         ends = self._clock() + write.marker_ms / 1_000
         self._markers.update({name: (ends, marker) for name, marker in write.markers.items()})
+        for name in write.forgotten:
+            self.aside.pop(name, None)
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled
@@ -117,8 +121,27 @@ class MemoryTables:
     async def load_public(self, customer: str) -> bytes | None:
         return self.public_records.get(customer)
 
+    async def load_public_records(self, customers: Sequence[str]) -> dict[str, bytes]:
+        known = self.public_records
+        return {name: known[name] for name in customers if name in known}
+
+    async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
+        self.aside.update(damaged)
+
+    async def report_suspects(self, customers: Sequence[str]) -> None:
+        self.suspects.update(customers)
+
+    async def load_suspects(self) -> list[str]:
+        return sorted(self.suspects)
+
+    async def remove_suspects(self, customers: Sequence[str]) -> None:
+        self.suspects.difference_update(customers)
+
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         return _page(self.states, cursor, count)
+
+    async def scan_markers(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        return _page(self.markers, cursor, count)
 
     async def load_labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))

@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, RolledBackError, UnavailableError
 from stream_persona.retrying import retry_until
+from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_cluster import Cluster
+from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_deployment import DeploymentInRedis
-from stream_persona.store.redis_errors import raise_if_permanent, refuse_foreign
+from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_server import OneServer, Reply, is_clustered, pack_with_hiredis
 from stream_persona.store.tables import HISTORY, Keyspace
 
@@ -46,7 +46,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(DeploymentInRedis):
+class RedisTables(DeploymentInRedis, RedisDamage):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -91,7 +91,8 @@ class RedisTables(DeploymentInRedis):
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
         found = await self._ask(lambda store: store.tokens(partitions))
-        return {p: int(token) for p, token in zip(partitions, found, strict=True) if token}
+        known = zip(partitions, found, strict=True)
+        return {p: entries.decode_token(token) for p, token in known if token}
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
         keys = [(self._keys.of("state", c), self._keys.of("deleted", c)) for c in customers]
@@ -120,18 +121,23 @@ class RedisTables(DeploymentInRedis):
         (found,) = await self._get([self._keys.of("", customer)])
         return found
 
+    async def load_public_records(self, customers: Sequence[str]) -> dict[str, bytes]:
+        found = await self._get([self._keys.of("", name) for name in customers])
+        return {c: blob for c, blob in zip(customers, found, strict=True) if blob is not None}
+
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        following, keys = await self._scan("state", cursor, count)
-        start = len(self._keys.of("state", ""))
-        return following, [key[start:] for key in keys]
+        return await self._scan_customers("state", cursor, count)
+
+    async def scan_markers(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        return await self._scan_customers("deleted", cursor, count)
 
     async def load_labelled(self, partition: int) -> list[str]:
         (members,) = await self._run(("SMEMBERS", self._keys.of("labelled", partition)))
-        return sorted(member.decode() for member in members)
+        return sorted(entries.decode_texts(members, "a labelled customer"))
 
     async def load_pending(self, partition: int) -> list[str]:
         found = await self._ask(lambda store: store.load_pending(partition))
-        return [] if found is None else list(orjson.loads(found))
+        return [] if found is None else entries.decode_pending(found, partition)
 
     async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
         reply = await self._ask(lambda store: store.save_shard(claim, stamp + shard))
@@ -151,19 +157,18 @@ class RedisTables(DeploymentInRedis):
 
     async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
         key = self._keys.of("names")
-        await self._run(*(("HSETNX", key, token, str(slot)) for slot, token in names))
+        await self._run(*(("HSET", key, token, str(slot)) for slot, token in names))
 
     async def load_names(self) -> list[tuple[int, str]]:
         (found,) = await self._run(("HGETALL", key := self._keys.of("names")))
-        with refuse_foreign(key):
-            return sorted((int(slot), token.decode()) for token, slot in found.items())
+        return entries.decode_names(key, found)
 
     async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
         """Return the ids of the topics that records hold positions of; new ones are stored."""
         key = self._keys.of("topics")
         await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))
         (known,) = await self._run(("HGETALL", key))
-        return {kind.decode(): topic.decode() for kind, topic in known.items()}
+        return {k.decode(errors="replace"): t.decode(errors="replace") for k, t in known.items()}
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         async def write(store: Store) -> None:
@@ -186,11 +191,12 @@ class RedisTables(DeploymentInRedis):
 
     async def remove_reports(self, workers: Sequence[str]) -> None:
         if workers:
-            await self._run(("HDEL", self._keys.of("workers"), *workers))
+            names = map(entries.encode_worker, workers)
+            await self._run(("HDEL", self._keys.of("workers"), *names))
 
     async def load_reports(self) -> dict[str, bytes]:
         (found,) = await self._run(("HGETALL", self._keys.of("workers")))
-        return {worker.decode(): status for worker, status in found.items()}
+        return entries.decode_reports(found)
 
     async def add_sample(self, at_ms: int, sample: bytes) -> bool:
         key, entry = self._keys.of("history"), f"{at_ms}-0"
@@ -199,7 +205,7 @@ class RedisTables(DeploymentInRedis):
 
     async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         (found,) = await self._run(("XRANGE", self._keys.of("history"), max(0, since_ms), "+"))
-        return [(int(entry.partition(b"-")[0]), fields[b"v"]) for entry, fields in found]
+        return [(int(entry.partition(b"-")[0]), fields.get(b"v", b"")) for entry, fields in found]
 
     @property
     def channel(self) -> str:
@@ -214,9 +220,14 @@ class RedisTables(DeploymentInRedis):
         return await self._ask(lambda store: store.get(keys))
 
     async def _scan(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
-        pattern = f"{_escape(self._keys.of(kind, ''))}*"
+        pattern = f"{entries.escape(self._keys.of(kind, ''))}*"
         following, keys = await self._ask(lambda store: store.scan(cursor, pattern, count))
-        return following, [key.decode() for key in keys]
+        return following, entries.decode_texts(keys, "a key")
+
+    async def _scan_customers(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
+        following, keys = await self._scan(kind, cursor, count)
+        start = len(self._keys.of(kind, ""))
+        return following, [key[start:] for key in keys]
 
     async def _run(self, *commands: Command) -> list[Any]:
         return await self._ask(lambda store: store.run(*commands)) if commands else []
@@ -295,8 +306,3 @@ async def _add_entry(store: Store, command: Command) -> bool:
             raise
         return False
     return True
-
-
-def _escape(text: str) -> str:
-    """Return the pattern that matches this text alone."""
-    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

@@ -51,6 +51,7 @@ import msgspec
 import orjson
 from redis.crc import key_slot
 
+from stream_persona.store import entries
 from stream_persona.store.redis_copies import OffsetCopies
 from stream_persona.store.redis_nodes import Nodes, Script
 from stream_persona.store.redis_server import Reply
@@ -121,11 +122,10 @@ class Cluster(Nodes):
         ((token, now, redo, before, places),) = await self.run(call)
         claim = Claim(partition, int(token))
         offsets, newest = await self._copies.read(partition, _parse_places(places))
-        if redo is not None:
-            left = msgspec.msgpack.decode(redo, type=Write)
-            # When refused, this claim is not the newest any more: the newest one does it.
-            if await self._do(claim, 0, left, now, fenced=True):
-                await self._finish_write(claim, 0)
+        left = None if redo is None else entries.decode_write(redo, partition)
+        # When refused, this claim is not the newest any more: the newest one does it.
+        if left is not None and await self._do(claim, 0, left, now, fenced=True):
+            await self._finish_write(claim, 0)
         if before is not None and not newest and places is None:
             return replace(claim, offsets=None)
         return replace(claim, offsets=offsets, newest=newest)
@@ -156,7 +156,7 @@ class Cluster(Nodes):
             owner = _Owner(claim.token)
         last, places = (claim.token, owner.acked), owner.places
         (token,) = await self.tokens([claim.partition])
-        if int(token or 0) < claim.token:
+        if entries.decode_token(token or b"") < claim.token:
             return True
         return await self._copies.are_behind(claim.partition, last, places)
 
@@ -247,6 +247,8 @@ class Cluster(Nodes):
                 yield "SET" if value else "DEL", of(kind, customer), value or b""
         for customer, marker in write.markers.items():
             yield "PSETEX", of("deleted", customer), marker
+        for customer in write.forgotten:
+            yield "DEL", of("damaged", customer), b""
         labelled = of("labelled", partition)
         for customer in sorted(write.labelled):
             yield "SADD", labelled, customer

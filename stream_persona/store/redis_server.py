@@ -242,6 +242,9 @@ class OneServer:
         for customer, marker in write.markers.items():
             keys.append(of("deleted", customer))
             args += [marker, write.marker_ms]
+        for customer in write.forgotten:
+            keys.append(of("damaged", customer))
+            args += [b"", 0]
         if write.pending:
             keys.append(of("pending", claim.partition))
             args += [orjson.dumps(write.pending), 0]
@@ -259,14 +262,18 @@ WRITE: Final = b":write"
 
 
 def parse_write(text: bytes | None) -> tuple[int, int]:
-    """Parse token and turn of a write; those of none are less than those of any."""
-    token, _, turn = (text or b"0 -1").partition(b" ")
-    return int(token), int(turn)
+    """Parse token and turn of a write; those of none, or damaged, are less than those of any."""
+    token, _, turn = (text or b"").partition(b" ")
+    return (int(token), int(turn)) if token.isdigit() and turn.isdigit() else (0, -1)
 
 
 def parse_offsets(stored: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Parse the offsets in a partition's hash, by topic."""
-    return {topic.decode(): int(at) for topic, at in stored.items() if topic != WRITE}
+    """Parse the offsets in a partition's hash, by topic; a damaged one is that of the beginning."""
+    return {
+        topic.decode(errors="replace"): int(at) if at.isdigit() else 0
+        for topic, at in stored.items()
+        if topic != WRITE
+    }
 
 
 def pack_with_hiredis(redis: Redis) -> Redis:

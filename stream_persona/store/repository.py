@@ -9,11 +9,13 @@ from stream_persona.domain import record_codec
 from stream_persona.pipeline import training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.store.tables import Tables
+
+    Decode = Callable[[Mapping[str, bytes], int], dict[str, Record]]
 
 
 class RecordCache:
@@ -50,24 +52,38 @@ class RecordCache:
             self._known.popitem(last=False)
 
 
-async def load(
+async def load(tables: Tables, customers: list[str], fingerprint: int) -> dict[str, Record]:
+    """Return the stored records of those customers that have one.
+
+    Raises:
+        DamagedRecordError: some of them are damaged.
+    """
+    blobs = await tables.load(customers) if customers else {}
+    return record_codec.decode_records(blobs, fingerprint)
+
+
+async def load_intact(
     tables: Tables,
     customers: list[str],
     fingerprint: int,
-    decode: Callable[[Sequence[bytes], int], list[Record]] = record_codec.decode_records,
-) -> dict[str, Record]:
-    """Return the stored records of those customers that have one."""
+    decode: Decode = record_codec.decode_records,
+) -> tuple[dict[str, Record], dict[str, bytes]]:
+    """Return the stored records of those customers that have one, and the bytes of damaged ones."""
     blobs = await tables.load(customers) if customers else {}
-    return dict(zip(blobs, decode(list(blobs.values()), fingerprint), strict=True))
+    return record_codec.decode_intact(blobs, fingerprint, decode)
 
 
 async def load_training_examples(
     tables: Tables, customers: list[str], taxonomy: Taxonomy
-) -> dict[str, Record]:
-    """Return counts and labels alone, of those customers that the model learns from."""
-    loaded = await load(
+) -> tuple[dict[str, Record], set[str]]:
+    """Return counts and labels alone, of those customers that the model learns from.
+
+    Customers whose record is damaged are set aside: the second value names them.
+    """
+    loaded, damaged = await load_intact(
         tables, customers, taxonomy.fingerprint, record_codec.decode_counts_and_labels
     )
-    return {
+    learned = {
         name: each for name, each in loaded.items() if training.is_training_example(each, taxonomy)
     }
+    return learned, set(damaged)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import training
-from stream_persona.store.redis_errors import refuse_foreign
+from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.repository import load_training_examples
 
 if TYPE_CHECKING:
@@ -22,8 +22,29 @@ if TYPE_CHECKING:
     from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.tables import Claim, Tables
 
+_STAMP_BYTES: Final = 8
 #: Customers read at a time when a shard is folded.
 _REBUILD_CHUNK: Final = 2_000
+
+
+class ReadShards(NamedTuple):
+    """The shards by partition, each with its stamp; whether any differs from those known before.
+
+    ``damaged`` are the partitions whose shard is not what was published: where one was known
+    before, it is that one.
+    """
+
+    shards: dict[int, tuple[bytes, Shard]]
+    changed: bool
+    damaged: tuple[int, ...]
+
+
+class FoldedShard(NamedTuple):
+    """A partition's sums, the keys of the customers in them, and who of damaged records is not."""
+
+    sums: PersonaClassifier
+    labelled: dict[str, int]
+    damaged: set[str]
 
 
 async def read_shards(
@@ -31,49 +52,58 @@ async def read_shards(
     stamps: Mapping[int, bytes],
     known: Mapping[int, tuple[bytes, Shard]],
     taxonomy: Taxonomy,
-) -> tuple[dict[int, tuple[bytes, Shard]], bool]:
+) -> ReadShards:
     """Read the published shards of the partitions in ``stamps``, with their stamps.
 
     ``known`` holds the shards last read. Only those whose stamp has moved are read again; those of
     partitions without a stamp are left out.
-
-    Returns:
-        The shards by partition, and whether any differs from ``known``.
 
     Raises:
         UnavailableError: Redis stayed away.
         TopologyError: what is there is no shard of this deployment.
     """
     moved = [p for p, stamp in stamps.items() if p not in known or known[p][0] != stamp]
-    found = {p: each for p, each in known.items() if p in stamps}
+    found, damaged = {p: each for p, each in known.items() if p in stamps}, []
     for partition, (stamp, blob) in (await tables.load_shards(moved)).items():
+        if len(stamp) < _STAMP_BYTES:
+            raise foreign_key_error(f"persona-model:{partition} holds something else than ours")
+        if not shard.is_intact(blob, stamp):
+            damaged.append(partition)
+            continue
         before = found[partition][1] if partition in found else None
-        with refuse_foreign(f"persona-model:{partition}"):
-            found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
-    return found, bool(moved) or len(found) < len(known)
+        found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
+    changed = len(moved) > len(damaged) or len(found) < len(known)
+    return ReadShards(found, changed, tuple(damaged))
 
 
-async def fold_shard(
-    tables: Tables, partition: int, taxonomy: Taxonomy
-) -> tuple[PersonaClassifier, dict[str, int]]:
-    """Fold a partition's sums from its labelled customers' records.
-
-    Returns the sums, and the keys of the customers in them.
+async def is_damaged(tables: Tables, partition: int, stamp: bytes) -> bool:
+    """Whether what was published of a partition under this stamp is gone, or not what it was.
 
     Raises:
         UnavailableError: Redis stayed away.
     """
-    sums, labelled = PersonaClassifier(), dict[str, int]()
+    found = (await tables.load_shards([partition])).get(partition)
+    return found is None or (found[0] == stamp and not shard.is_intact(found[1], stamp))
+
+
+async def fold_shard(tables: Tables, partition: int, taxonomy: Taxonomy) -> FoldedShard:
+    """Fold a partition's sums from its labelled customers' records; damaged ones are set aside.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    sums, labelled, damaged = PersonaClassifier(), dict[str, int](), set[str]()
     customers = await tables.load_labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
-        known = await load_training_examples(tables, chunk, taxonomy)
+        known, broken = await load_training_examples(tables, chunk, taxonomy)
+        damaged |= broken
         keys = [customer_key(name) for name in known]
         rows = training.compute_contributions(list(known.values()), keys, taxonomy)
         labels = [record.active_label() for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
         labelled.update(zip(known, keys, strict=True))
-    return sums, labelled
+    return FoldedShard(sums, labelled, damaged)
 
 
 def update_sums(
@@ -90,15 +120,18 @@ def update_sums(
 
 async def panel(
     tables: Tables, labelled: dict[str, int], most: int, taxonomy: Taxonomy
-) -> list[tuple[int, str, Record]]:
+) -> tuple[list[tuple[int, str, Record]], set[str]]:
     """Read key, label and record of the ``most`` labelled customers of the lowest keys.
+
+    The second value names those that are left out, since their records are damaged.
 
     Raises:
         UnavailableError: Redis stayed away.
     """
     names = heapq.nsmallest(most, labelled, key=labelled.__getitem__)
-    known = await load_training_examples(tables, names, taxonomy)
-    return [(labelled[name], record.active_label() or "", record) for name, record in known.items()]
+    known, damaged = await load_training_examples(tables, names, taxonomy)
+    entries = [(labelled[name], each.active_label() or "", each) for name, each in known.items()]
+    return entries, damaged
 
 
 async def publish_shard(

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from stream_persona.domain import record_codec
 from stream_persona.errors import StreamPersonaError, TopologyError
-from stream_persona.store.redis_errors import foreign_key_error, refuse_foreign
+from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.shards import read_shards
 from stream_persona.store.tables import Keyspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.store.redis import RedisTables
@@ -56,18 +52,6 @@ async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> N
     for key, expected, actual in zip(types, types.values(), found, strict=True):
         if actual not in {expected, b"none"}:
             raise foreign_key_error(f"{key} is of the type {actual.decode()}")
-    await _check_owners(store, settings)
-
-
-async def _check_owners(store: Store, settings: Settings) -> None:
-    """Check the tokens of owners, which are numbers, and the lists of what is pending."""
-    partitions, of = range(settings.partitions), Keyspace(settings.prefix).of
-    for partition, token in zip(partitions, await store.tokens(partitions), strict=True):
-        with refuse_foreign(of("owner", partition)):
-            int(token or 0)
-    for partition in partitions:
-        with refuse_foreign(of("pending", partition)):
-            orjson.loads(await store.load_pending(partition) or b"[]")
 
 
 async def _check_records(taxonomy: Taxonomy, tables: RedisTables) -> None:
@@ -76,9 +60,9 @@ async def _check_records(taxonomy: Taxonomy, tables: RedisTables) -> None:
     A single one may be damaged, which is none of our business here.
     """
     refused: list[TopologyError] = []
-    for blob in await _load_some(tables):
+    for name, blob in (await _load_some(tables)).items():
         try:
-            record_codec.decode_records([blob], taxonomy.fingerprint)
+            record_codec.decode_records({name: blob}, taxonomy.fingerprint)
         except TopologyError as error:
             refused.append(error)
         except StreamPersonaError:
@@ -89,11 +73,11 @@ async def _check_records(taxonomy: Taxonomy, tables: RedisTables) -> None:
         raise refused[0]
 
 
-async def _load_some(tables: RedisTables) -> Sequence[bytes]:
+async def _load_some(tables: RedisTables) -> dict[str, bytes]:
     """Load the first records that a scan meets; none where others' keys are all that it meets."""
     cursor = 0
     for _ in range(_SCANS):
         cursor, customers = await tables.scan(cursor, _SCANNED)
         if customers or not cursor:
-            return list((await tables.load(customers[:_RECORDS])).values())
-    return []
+            return await tables.load(customers[:_RECORDS])
+    return {}

@@ -6,7 +6,9 @@ Keyspace, each key behind the deployment's prefix:
 ``persona:<customer>``           public record, JSON
 ``persona-state:<customer>``     private record (``domain.record_codec``)
 ``persona-deleted:<customer>``   a deletion's memory, with expiry: a record without content
+``persona-damaged:<customer>``   a damaged private record that the topics could not restore whole
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
+``persona-suspects``             set of customers of whom something was found damaged
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+#: Seconds for which damaged records are kept aside.
+ASIDE_SECONDS: Final = 30 * 86_400
 #: Samples that are kept, the newest ones, or some more: 6 hours of one every 10 s.
 HISTORY: Final = 2_160
 
@@ -68,7 +72,8 @@ class Write:
 
     ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
     the customers whose last change this batch is about to publish; ``offsets`` are those of all
-    topics that the partition is read from, once the batch is done (none: they stay).
+    topics that the partition is read from, once the batch is done (none: they stay). Of the
+    ``forgotten`` customers goes what was set aside as damaged, too.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -79,6 +84,7 @@ class Write:
     pending: list[str] = field(default_factory=list)
     marker_ms: int = 1
     offsets: dict[str, int] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +153,32 @@ class Tables(Protocol):
         """Read a customer's public record."""
         ...
 
+    async def load_public_records(self, customers: Sequence[str]) -> dict[str, bytes]:
+        """Read the public records of those customers that have one."""
+        ...
+
+    async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
+        """Keep copies of damaged private records by customer, for ``ASIDE_SECONDS``."""
+        ...
+
+    async def report_suspects(self, customers: Sequence[str]) -> None:
+        """Note customers of whom something was found damaged: their worker looks at them."""
+        ...
+
+    async def load_suspects(self) -> list[str]:
+        """Read the customers that were noted and not looked at yet."""
+        ...
+
+    async def remove_suspects(self, customers: Sequence[str]) -> None:
+        """Note no more that something of customers is damaged."""
+        ...
+
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
         """Read the next cursor (0: all seen) and about ``count`` customers from ``cursor`` on."""
+        ...
+
+    async def scan_markers(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        """Do as ``scan`` does, of deleted customers that have a marker."""
         ...
 
     async def load_labelled(self, partition: int) -> list[str]:
@@ -156,7 +186,11 @@ class Tables(Protocol):
         ...
 
     async def load_pending(self, partition: int) -> list[str]:
-        """Read which customers' changes the last batch wrote, and may not have published."""
+        """Read which customers' changes the last batch wrote, and may not have published.
+
+        Raises:
+            DamagedOutboxError: the list of them is damaged.
+        """
         ...
 
     async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:

@@ -60,7 +60,8 @@ class WorkerStatus(Struct):
 
     ``events`` are those applied, ``changes`` those published, by cause. ``change_counts`` are
     batches by the seconds from an event's arrival to its change's publication: up to each of
-    ``change_bounds`` (and above the one before), and above the last one.
+    ``change_bounds`` (and above the one before), and above the last one. ``damaged`` is what it
+    found damaged in Redis, ``incomplete`` of how many records the topics may not hold everything.
     """
 
     worker: str
@@ -81,6 +82,8 @@ class WorkerStatus(Struct):
     oldest_record_seconds: float
     sweeping: bool
     models: list[ModelStatus]
+    damaged: int = 0
+    incomplete: int = 0
 
     def __post_init__(self) -> None:
         """Refuse tables that are of other personas, or of another release.

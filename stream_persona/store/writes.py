@@ -27,9 +27,14 @@ class PartitionWrite:
     changes: list[ChangeMessage] = field(default_factory=list)
 
     def add_record(self, customer: str, record: Record, blob: bytes) -> None:
-        """Add a customer's new record; a mere deletion marker replaces the record."""
+        """Add a customer's new record; a mere deletion marker replaces the record.
+
+        One that no event has made is removed.
+        """
         self.records[customer] = record
-        if record.is_marker:
+        if not record.positions and not record.deleted_at:
+            self.write.states[customer] = None
+        elif record.is_marker:
             self.write.states[customer] = None
             self.write.markers[customer] = blob
         else:
@@ -54,18 +59,21 @@ def split_by_partition(
     Deletions are remembered for ``marker_days``.
     """
     marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, PartitionWrite]()
-    blobs = record_codec.encode_records(list(outcome.records.values()), taxonomy.fingerprint)
-    for (customer, record), blob in zip(outcome.records.items(), blobs, strict=True):
+    blobs = record_codec.encode_records(outcome.records, taxonomy.fingerprint)
+    for customer, record in outcome.records.items():
         part = by_partition.get(homes[customer])
         if part is None:
             part = by_partition[homes[customer]] = PartitionWrite(Write(marker_ms=marker_ms))
-        part.add_record(customer, record, blob)
+        part.add_record(customer, record, blobs[customer])
     for customer, public in outcome.public_records.items():
         by_partition[homes[customer]].write.public[customer] = public
     for update in outcome.model_updates:
         by_partition[homes[update.customer_id]].add_model_update(update)
     for change in outcome.messages:
-        by_partition[homes[change[0]]].changes.append(change)
+        part = by_partition[homes[change[0]]]
+        part.changes.append(change)
+        if change[1] is None:
+            part.write.forgotten.add(change[0])
     for part in by_partition.values():
         part.write.pending = sorted(part.write.public)
     return by_partition

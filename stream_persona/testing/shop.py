@@ -161,8 +161,8 @@ class MemoryShop:
 
     def _fit(self) -> None:
         """Derive the model from the labelled customers' records."""
-        sums, labelled = _run(shards.fold_shard(self.tables, 0, self.taxonomy))
-        known = _run(shards.panel(self.tables, labelled, panel_share(1), self.taxonomy))
+        sums, labelled, _ = _run(shards.fold_shard(self.tables, 0, self.taxonomy))
+        known, _ = _run(shards.panel(self.tables, labelled, panel_share(1), self.taxonomy))
         panel = list(members(known, self.taxonomy).values())
         self._fitter.update(sums, panel, calibrate=True)
 

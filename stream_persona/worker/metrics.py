@@ -94,6 +94,13 @@ class Metrics:
             "oldest_record_age_seconds",
             "How far the oldest public record is behind the model", **prefix,
         )  # fmt: skip
+        self.damaged = Counter(
+            "damaged", "What was found damaged in Redis, by what it is", ["what"], **prefix
+        )
+        self.incomplete = Counter(
+            "incomplete_records",
+            "Damaged records of which the topics may not hold everything", **prefix,
+        )  # fmt: skip
         self.swept = Counter("swept", "Customers scored again because the model moved", **prefix)
         by_model: dict[str, Any] = {"labelnames": ["model"], **prefix}
         self.trials = Counter(

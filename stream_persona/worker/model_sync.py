@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.errors import FencedError
+from stream_persona.domain.stored_names import learn_stored
+from stream_persona.errors import DamagedShardError, FencedError
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import Shard, members, panel_share
 from stream_persona.store import shards
@@ -24,10 +26,16 @@ if TYPE_CHECKING:
     from stream_persona.worker.metrics import Metrics
     from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
 
+logger = logging.getLogger(__name__)
+
 #: Publishing shards that keep moving takes at most this share of the time, however large they
 #: are; and each of them is published no more often than every so many seconds.
 SAVE_DUTY_CYCLE: Final = 1 / 50
 _SAVE_SECONDS: Final = 2.0
+#: Reading our published shards once more, to see that they are intact, takes at most this share of
+#: the time. Seconds between two looks, at least.
+_CHECK_DUTY_CYCLE: Final = 1 / 500
+_CHECK_SECONDS: Final = 10.0
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
 #: Reading names that other workers have found takes at most this share of the time: there may be a
@@ -60,7 +68,9 @@ class ModelSync:
         self._metrics = metrics
         self._clock = clock
         self._others: dict[int, tuple[bytes, Shard]] = {}
+        self._damaged: tuple[int, ...] = ()
         self._saving = DutyCycle(SAVE_DUTY_CYCLE, clock)
+        self._checking = DutyCycle(_CHECK_DUTY_CYCLE, clock, _CHECK_SECONDS)
         self._naming = DutyCycle(_NAMES_DUTY_CYCLE, clock, _NAMES_SECONDS)
         self._writing_affinities = DutyCycle(1, clock, _AFFINITY_SECONDS)
         #: The claim and the version of the weights that the affinities were last written for, and
@@ -72,7 +82,9 @@ class ModelSync:
     async def read_names(self) -> None:
         """Read the names of slots that workers have found until now."""
         names = await self._tables.load_names()
-        self._renamed |= {slot for slot, token in names if self._tokenizer.names.learn(slot, token)}
+        self._renamed |= {
+            slot for slot, token in names if learn_stored(self._tokenizer.names, slot, token)
+        }
 
     async def restore_names(self) -> None:
         """Publish all names that this worker knows: tables that came back older lack some."""
@@ -88,6 +100,7 @@ class ModelSync:
         held = self._partitions.held
         changed = await self._read_shards({p: s for p, s in stamps.items() if p not in held})
         changed |= await self._save_shards(stamps)
+        await self._check_saved()
         await self._save_names()
         if await self._follow(changed=changed):
             self._metrics.model_refresh.observe(self._clock() - started)
@@ -98,9 +111,12 @@ class ModelSync:
 
     async def _read_shards(self, stamps: dict[int, bytes]) -> bool:
         """Read the shards of other workers that have moved; whether any has."""
-        self._others, changed = await shards.read_shards(
+        self._others, changed, damaged = await shards.read_shards(
             self._tables, stamps, self._others, self._taxonomy
         )
+        if damaged and damaged != self._damaged:
+            logger.warning("%s", DamagedShardError(damaged))
+        self._damaged = damaged
         return changed
 
     async def _save_shards(self, stamps: dict[int, bytes]) -> bool:
@@ -125,6 +141,18 @@ class ModelSync:
     def _may_save(self, owned: OwnedPartition) -> bool:
         """Whether a shard that keeps moving may be published now."""
         return self._saving.is_due() and self._clock() >= owned.saved_at + _SAVE_SECONDS
+
+    async def _check_saved(self) -> None:
+        """Publish again which of our shards is not what was published, as nobody can read it."""
+        if not self._checking.is_due():
+            return
+        began = self._clock()
+        for partition, owned in list(self._partitions.held.items()):
+            if await shards.is_damaged(self._tables, partition, owned.stamp):
+                logger.warning("%s", DamagedShardError([partition]))
+                self._metrics.damaged.labels("shard").inc()
+                await self._save_shard(owned)
+        self._checking.record(self._clock() - began)
 
     async def _save_shard(self, owned: OwnedPartition) -> None:
         owned.unsaved, began = False, self._clock()
@@ -177,7 +205,8 @@ class ModelSync:
         """Read a partition's panel; return key, label and record of its members."""
         owned.panel_evidence = owned.shard.sums.evidence
         share = panel_share(self._settings.partitions)
-        known = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
+        known, damaged = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
+        owned.damaged |= damaged
         owned.shard.panel = members(known, self._taxonomy, owned.shard.panel)
         return known
 

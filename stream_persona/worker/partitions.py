@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -41,7 +41,8 @@ _FENCE_SECONDS: Final = 43_200.0
 class OwnedPartition:
     """What a worker keeps of a partition: its claim, its shard of the model, recent records.
 
-    ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys.
+    ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys,
+    ``damaged`` those whose records were found to be damaged, and are not restored yet.
     ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
     save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is that of
     the sums when the panel was last read. ``offsets`` are where reading goes on, by topic, once all
@@ -55,6 +56,7 @@ class OwnedPartition:
     cache: RecordCache
     fenced_at: float
     offsets: dict[str, int] | None
+    damaged: set[str] = field(default_factory=set)
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
@@ -177,10 +179,21 @@ class OwnedPartitions:
         fenced_at = self._clock()
         taken = await self._taker.take_over(partition)
         self._metrics.adopted.inc(taken.adopted)
-        sums, labelled = await shards.fold_shard(self._tables, partition, self._taxonomy)
+        folded = await shards.fold_shard(self._tables, partition, self._taxonomy)
+        sums, labelled = folded.sums, folded.labelled
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
-        return OwnedPartition(taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets)
+        return OwnedPartition(
+            taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets,
+            taken.damaged | folded.damaged,
+        )  # fmt: skip
+
+    async def fold_again(self, owned: OwnedPartition) -> None:
+        """Fold a partition's sums anew; nothing may be written meanwhile."""
+        folded = await shards.fold_shard(self._tables, owned.claim.partition, self._taxonomy)
+        owned.shard.sums, owned.labelled = folded.sums, folded.labelled
+        owned.damaged |= folded.damaged
+        owned.moved = owned.unsaved = True
 
     def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:
         """Find the topics' partitions whose effects end before what the group has committed."""

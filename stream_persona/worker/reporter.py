@@ -91,6 +91,8 @@ class Reporter:
             oldest_record_seconds=worker.age,
             sweeping=worker.sweeping,
             models=worker.challengers.statuses(),
+            damaged=sum(numbers_by_label(metrics.damaged).values()),
+            incomplete=sum(numbers_by_label(metrics.incomplete).values()),
         )
 
     async def _report(self) -> None:

@@ -3,10 +3,14 @@
 A sweep passes over all stored customers in small steps, between the batches of live events, and
 publishes what has shifted with the cause ``model``. It goes on where it was after a rebalance,
 since a step only looks for customers of the partitions that are owned then.
+
+Once in a while a sweep is thorough: it also looks at the markers of deleted customers, and whoever
+scores its customers compares their public records with their private ones.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +28,8 @@ _SCAN: Final = 1_000
 #: A sweep works for at most this share of the time; and while live events are many, for this one.
 _DUTY_CYCLE: Final = 1 / 4
 _BUSY_DUTY_CYCLE: Final = 1 / 25
+#: Seconds between the beginnings of two thorough sweeps, at least.
+THOROUGH_SECONDS: Final = 3_600.0
 
 
 @dataclass(slots=True)
@@ -33,6 +39,8 @@ class _Pass:
     version: str
     owned: frozenset[int]
     began: float
+    is_thorough: bool = False
+    in_markers: bool = False
 
 
 class Sweep:
@@ -51,11 +59,17 @@ class Sweep:
         self._cursor = 0
         self._under_way: _Pass | None = None
         self._done = _Pass("", frozenset(), clock())
+        self._thorough_at = -math.inf
 
     @property
     def under_way(self) -> bool:
         """Whether a pass has begun and not ended."""
         return self._under_way is not None
+
+    @property
+    def is_thorough(self) -> bool:
+        """Whether the pass that is under way is a thorough one."""
+        return self._under_way is not None and self._under_way.is_thorough
 
     def age(self, version: str) -> float:
         """Seconds by which the oldest public record may be behind the model of ``version``."""
@@ -79,8 +93,7 @@ class Sweep:
             return 0
         began, seconds, scored = self._clock(), 0.0, 0
         duty = DutyCycle(_BUSY_DUTY_CYCLE if busy else _DUTY_CYCLE, self._clock)
-        self._cursor, customers = await self._tables.scan(self._cursor, _SCAN)
-        for chunk in self._chunks(customers, owned):
+        for chunk in self._chunks(await self._scan(under_way), owned):
             seconds += await score(chunk)
             scored += len(chunk)
         if not self._cursor:
@@ -94,12 +107,26 @@ class Sweep:
         """The pass that is under way, or a new one; None when the last one is still good."""
         current = self._under_way
         if current is None:
-            if self._done.version == version and owned <= self._done.owned:
+            now = self._clock()
+            is_thorough = now >= self._thorough_at + THOROUGH_SECONDS
+            if self._done.version == version and owned <= self._done.owned and not is_thorough:
                 return None
-            return _Pass(version, owned, self._clock())
+            if is_thorough:
+                self._thorough_at = now
+            return _Pass(version, owned, now, is_thorough)
         # What was not ours all the time may have been passed by: the next pass is for it.
         current.owned &= owned
         return current
+
+    async def _scan(self, under_way: _Pass) -> list[str]:
+        """Read the next customers; in a thorough pass, the deleted ones come at its end."""
+        scan = self._tables.scan_markers if under_way.in_markers else self._tables.scan
+        self._cursor, customers = await scan(self._cursor, _SCAN)
+        if not self._cursor and under_way.is_thorough and not under_way.in_markers:
+            under_way.in_markers = True
+            self._cursor, deleted = await self._tables.scan_markers(0, _SCAN)
+            customers += deleted
+        return customers
 
     def _chunks(self, customers: list[str], owned: frozenset[int]) -> Iterator[dict[str, int]]:
         """The owned customers with their partitions, some at a time."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -31,7 +31,7 @@ from stream_persona.pipeline.messages import encode_copy, encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from stream_persona.pipeline.types import Outcome
 from stream_persona.store.outbox import load_unpublished
-from stream_persona.store.repository import load
+from stream_persona.store.repository import load_intact
 from stream_persona.store.tables import Claim, Write, still_owns
 from stream_persona.store.writes import build_write
 
@@ -56,12 +56,14 @@ class TakenOver:
     """A partition that was taken over.
 
     ``offsets`` are where reading goes on, by topic; None if an earlier version stored none.
-    ``adopted`` is the number of customers whose changes were published and not known any more.
+    ``adopted`` is the number of customers whose changes were published and not known any more,
+    ``damaged`` those whose stored records are damaged: nothing was taken over into these.
     """
 
     claim: Claim
     offsets: dict[str, int] | None
     adopted: int
+    damaged: set[str] = field(default_factory=set)
 
 
 class PartitionTaker:
@@ -95,25 +97,32 @@ class PartitionTaker:
         still_owned = partial(still_owns, self._tables, claim)
         await self._publisher.take_over(partition, [], still_owned)
         start = None if claim.offsets is None else claim.offsets.get(changes, 0)
+        damaged = set[str]()
         async with nullcontext() if start else self._reading_all:
             published = await self._publisher.load_published(partition, start)
-            adopted = await self._restore(claim, published)
-            end = await self._publish_left_over(claim, published)
+            adopted = await self._restore(claim, published, damaged)
+            end = await self._publish_left_over(claim, published, damaged)
         offsets = None if claim.offsets is None else {**claim.offsets, changes: end}
         await self._tables.commit(claim, Write(offsets=offsets or {changes: end}))
-        return TakenOver(claim, offsets, adopted)
+        return TakenOver(claim, offsets, adopted, damaged)
 
-    async def _publish_left_over(self, claim: Claim, published: Published) -> int:
+    async def _publish_left_over(
+        self, claim: Claim, published: Published, damaged: set[str]
+    ) -> int:
         """Publish the changes that the last owner wrote and could not publish; where they end."""
-        pending = await load_unpublished(self._tables, claim.partition, self._taxonomy)
+        pending, broken = await load_unpublished(self._tables, claim.partition, self._taxonomy)
+        damaged |= broken
         last = dict(pending)  # a tombstone goes before the change that follows it
         missing = [each for each in pending if published.last.get(each[0], b"") != last[each[0]]]
         end = await self._publisher.publish_changes(claim.partition, missing)
         await self._tables.announce([encode_copy(*change) for change in missing])
         return max(end, published.end)
 
-    async def _restore(self, claim: Claim, published: Published) -> int:
-        """Let records take over what was published; write doubtful customers' values again."""
+    async def _restore(self, claim: Claim, published: Published, damaged: set[str]) -> int:
+        """Let records take over what was published; write doubtful customers' values again.
+
+        Customers with ``damaged`` records are added to these, and left as they are.
+        """
         ranges = _lost_ranges(claim)
         doubtful = await self._log.find_customers(claim.partition, ranges) if ranges else set()
         if ranges:
@@ -123,7 +132,7 @@ class PartitionTaker:
             )  # fmt: skip
         names, adopted = iter(sorted(published.last.keys() | doubtful)), 0
         while chunk := list(islice(names, _CHUNK)):
-            adopted += await self._restore_chunk(claim, chunk, published.last, doubtful)
+            adopted += await self._restore_chunk(claim, chunk, published.last, doubtful, damaged)
         if adopted:
             logger.warning(
                 "partition %d: Redis came back older than the changes of %d customers that were "
@@ -137,8 +146,12 @@ class PartitionTaker:
         names: list[str],
         published: Mapping[str, bytes | None],
         doubtful: set[str],
+        damaged: set[str],
     ) -> int:
-        stored = await load(self._tables, names, self._taxonomy.fingerprint)
+        mark = self._taxonomy.fingerprint
+        stored, broken = await load_intact(self._tables, names, mark)
+        damaged |= broken.keys()
+        names = [name for name in names if name not in broken]
         adopted = dict(_adopt(names, stored, published))
         suspects = set(_find_suspects(names, stored, published)) - adopted.keys()
         if suspects and (forgotten := await self._forget_again(claim, suspects, stored)):

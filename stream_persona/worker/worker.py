@@ -25,6 +25,8 @@ from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.partitions import OwnedPartitions
+from stream_persona.worker.refolding import Refolding
+from stream_persona.worker.restoration import Restorer
 from stream_persona.worker.sweep import Sweep
 from stream_persona.worker.writer import ProcessedBatch, Writer
 
@@ -93,6 +95,12 @@ class Worker:
         self._reclaiming = asyncio.Lock()
         self._reclaims = 0
         self._busy_until = 0.0
+        refolding = Refolding(
+            settings, taxonomy, tables, self._tokenizer, history, metrics, self._rescore
+        )
+        self._restorer = Restorer(
+            tables, self.partitions, refolding, metrics, self._writer.drain, self._write_now
+        )
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
 
     @property
@@ -224,6 +232,7 @@ class Worker:
                 await self._writer.drain()
                 await self.partitions.fence_again(owned)
         await self._check_tables()
+        await self._restore_noted()
         await self._model.refresh()
 
     def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:
@@ -282,13 +291,11 @@ class Worker:
         async with self._processing:
             owned = dict(self.partitions.held)
             homes = {name: home for name, home in homes.items() if home in owned}
-            outcome = process.rescore(
-                await self._load_stored(homes, owned), self.weights, self._taxonomy,
-                self._tokenizer, self._now(), Cause.MODEL,
-            )  # fmt: skip
+            if self._sweep.is_thorough:
+                await self._restorer.check(homes, owned, self._taxonomy.fingerprint)
+            outcome = self._rescore(await self._load_stored(homes, owned), Cause.MODEL)
             if outcome.public_records:
-                await (await self._write(outcome, homes, owned, _nothing))
-        self._metrics.record_changes(outcome.causes)
+                await self._write_now(outcome, homes, owned)
         return self._clock() - began
 
     async def _load_stored(
@@ -297,11 +304,40 @@ class Worker:
         """The records of those customers that have one; ``homes`` are their partitions.
 
         A record that was read enters the cache only when it changes: a sweep reads all of them.
+        Damaged ones are restored first. Call it while processing.
         """
         kept = {name: owned[home].cache.get(name) for name, home in homes.items()}
         missing = [name for name, record in kept.items() if record is None]
-        found = await repository.load(self._tables, missing, self._taxonomy.fingerprint)
+        found, damaged = await repository.load_intact(
+            self._tables, missing, self._taxonomy.fingerprint
+        )
+        if damaged:
+            homes = {name: homes[name] for name in damaged}
+            found |= await self._restorer.restore(homes, owned)
         return {name: record for name, record in kept.items() if record is not None} | found
+
+    async def _restore_noted(self) -> None:
+        """Restore what was found damaged where it could not be restored at once."""
+        if not await self._restorer.find_noted(self._settings.partitions):
+            return
+        async with self._processing:
+            owned = dict(self.partitions.held)
+            homes = await self._restorer.find_noted(self._settings.partitions)
+            await self._restorer.check(homes, owned, self._taxonomy.fingerprint)
+            await self._restorer.strike(homes, owned)
+
+    def _rescore(self, records: Mapping[str, Record], cause: Cause) -> Outcome:
+        """Score records with the model in use."""
+        return process.rescore(
+            records, self.weights, self._taxonomy, self._tokenizer, self._now(), cause
+        )
+
+    async def _write_now(
+        self, outcome: Outcome, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
+    ) -> None:
+        """Write an outcome that is of no batch; call it while processing."""
+        await (await self._write(outcome, homes, owned, _nothing))
+        self._metrics.record_changes(outcome.causes)
 
     async def _write(
         self,

@@ -89,10 +89,8 @@ async def bytes_of_state() -> dict[str, float]:
             grown = await used(redis) - before
     finally:
         server.close()
-    sizes = [
-        len(blob)
-        for blob in record_codec.encode_records(list(year.records.values()), TAXONOMY.fingerprint)
-    ]
+    stored = record_codec.encode_records(year.records, TAXONOMY.fingerprint)
+    sizes = [len(blob) for blob in stored.values()]
     known = len(year.records)
     return {
         "customers": known,
@@ -127,8 +125,8 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
         write = writes.build_write(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
-        sums, labelled = await shards.fold_shard(tables, partition, TAXONOMY)
-        known = await shards.panel(tables, labelled, panel_share(PARTITIONS), TAXONOMY)
+        sums, labelled, _ = await shards.fold_shard(tables, partition, TAXONOMY)
+        known, _ = await shards.panel(tables, labelled, panel_share(PARTITIONS), TAXONOMY)
         await shards.publish_shard(tables, claim, sums, known, TAXONOMY)
     await tables.close()
 

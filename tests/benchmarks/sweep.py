@@ -18,8 +18,9 @@ from rich.progress import track
 from rich.table import Table
 
 from stream_persona.demo.simulator import Simulator
-from stream_persona.domain import record_codec, taxonomy
+from stream_persona.domain import taxonomy
 from stream_persona.domain.record import Record
+from stream_persona.domain.record_seal import seal
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
@@ -29,6 +30,7 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
+from tests.support.processing import record_content
 from tests.support.servers import start_redis
 from tests.support.workers import InMemoryLog, RecordingPublisher
 
@@ -56,12 +58,12 @@ def shoppers() -> list[Record]:
 def rows(number: int) -> Iterator[dict[str, bytes]]:
     """Keys and values of ``number`` shoppers, some thousand at a time."""
     known = shoppers()
-    blobs = record_codec.encode_records(known, TAXONOMY.fingerprint)
+    contents = [record_content(record, TAXONOMY.fingerprint) for record in known]
     for start in range(0, number, WRITE):
         found = {}
         for n in range(start, min(start + WRITE, number)):
             kind, name = n % len(known), f"C{n:07d}"
-            found[f"persona-state:{name}"] = blobs[kind]
+            found[f"persona-state:{name}"] = seal(name, contents[kind])
             published = known[kind].published
             if published is not None:
                 found[f"persona:{name}"] = encode_public_record(name, published)

@@ -78,8 +78,9 @@ async def read_records(shop: Shop) -> dict[str, Record]:
     """Read the stored private records."""
     keys = await shop.keys("persona-state:*")
     blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
-    found = record_codec.decode_records(blobs, shop.taxonomy.fingerprint)
-    return {k.partition("persona-state:")[2]: r for k, r in zip(keys, found, strict=True)}
+    names = [key.partition("persona-state:")[2] for key in keys]
+    found = dict(zip(names, blobs, strict=True))
+    return record_codec.decode_records(found, shop.taxonomy.fingerprint)
 
 
 async def read_public_records(shop: Shop) -> dict[str, bytes]:

@@ -138,10 +138,10 @@ class Path:
         assert (again.redelivered, again.records) == (1, {})
 
     def _check_stored(self, outcome: Outcome) -> None:
-        mark, kept = self.taxonomy.fingerprint, list(outcome.records.values())
+        mark, kept = self.taxonomy.fingerprint, outcome.records
         blobs = record_codec.encode_records(kept, mark)
         assert record_codec.encode_records(record_codec.decode_records(blobs, mark), mark) == blobs
-        for record in kept:
+        for record in kept.values():
             assert record.counts.clock <= NOW + 1_000 * self.taxonomy.policy.max_future_seconds
             assert not len(record.counts.values) or record.counts.values.min() > 0
         for _, message in outcome.messages:

@@ -14,6 +14,7 @@ from stream_persona.settings import Settings
 from tests.chaos.judge import describe_difference
 from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, NOW
 from tests.support.older_redis import Snapshot
+from tests.support.processing import decode_folded
 from tests.support.redis_cluster import RedisCluster, port_of
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
@@ -57,9 +58,8 @@ async def is_as_the_oracle(shop: Shop) -> None:
 
     def difference() -> str:
         wrong = [name for name in CUSTOMERS if found.get(name) != expected.get(name)]
-        stored = [found[name] for name in wrong if name in expected and name in found]
-        read = record_codec.decode_records(stored, shop.taxonomy.fingerprint)
         known = [name for name in wrong if name in expected and name in found]
+        read = [decode_folded(found[name], shop.taxonomy.fingerprint) for name in known]
         lines = [describe_difference(r, records[n]) for n, r in zip(known, read, strict=True)]
         return f"of {wrong}: {lines[:5]}"
 

@@ -49,7 +49,7 @@ async def test_an_empty_redis_and_one_that_is_in_use_are_fine(
 
 
 async def store_record(settings: Settings, redis: Redis, taxonomy: Taxonomy) -> None:
-    (blob,) = encode_records([Record()], taxonomy.fingerprint)
+    blob = encode_records({"c": Record()}, taxonomy.fingerprint)["c"]
     await redis.set(f"{settings.prefix}persona-state:c", blob)
 
 

@@ -50,7 +50,7 @@ ANY = [
     ),
     Case(
         "stored records were folded with another half-life or epoch origin than the taxonomy's",
-        stored={"persona-state:c": encode_records([Record()], quick_shop().fingerprint)[0]},
+        stored={"persona-state:c": encode_records({"c": Record()}, quick_shop().fingerprint)["c"]},
     ),
 ]
 CASES = {

@@ -25,8 +25,8 @@ async def left_by(*batches: Sequence[ConsumerRecord]) -> tuple[MemoryTables, Rec
 
 
 def stored(tables: MemoryTables, customer: str = "c") -> Record:
-    (record,) = record_codec.decode_records([tables.states[customer]], SHOP.fingerprint)
-    return record
+    blobs = {customer: tables.states[customer]}
+    return record_codec.decode_records(blobs, SHOP.fingerprint)[customer]
 
 
 def good(first: int = 1_000, at: int = NOW + HOUR, customer: str = "good") -> list[ConsumerRecord]:

@@ -9,6 +9,7 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event
 from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.domain.record import Record
+from stream_persona.domain.record_seal import unseal
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import SLOT_TYPE, WEIGHT_TYPE, Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
@@ -27,9 +28,7 @@ def fold_batches(
     known, mark = dict(stored), taxonomy.fingerprint
     seen: dict[tuple[int, int], Delivery] = {}
     for run in runs:
-        before = dict(
-            zip(known, record_codec.decode_records(list(known.values()), mark), strict=True)
-        )
+        before = {name: decode_folded(blob, mark) for name, blob in known.items()}
         histories = {
             name: [d for d in seen.values() if d.event.customer_id == name]
             for name in process.find_late_deletions(run, before, taxonomy)
@@ -40,6 +39,18 @@ def fold_batches(
             c: record_codec.encode_folded(record, mark) for c, record in outcome.records.items()
         }
     return known
+
+
+def decode_folded(blob: bytes, fingerprint: int) -> Record:
+    """Decode what ``encode_folded`` gave."""
+    return record_codec.decode_records({"": blob}, fingerprint)[""]
+
+
+def record_content(record: Record, fingerprint: int) -> bytes:
+    """Encode a record without a seal: many customers may be given the same one."""
+    content = unseal("", record_codec.encode_records({"": record}, fingerprint)[""])
+    assert content is not None
+    return content
 
 
 def process_batch(

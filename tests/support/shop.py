@@ -185,14 +185,11 @@ class Shop:
         """Read the folded part of every customer's stored record."""
         keys = await self.keys("persona-state:*")
         blobs = await self.redis.mget(keys) if keys else []
-        stored = {key: blob for key, blob in zip(keys, blobs, strict=True) if blob is not None}
+        names = [key.partition("persona-state:")[2] for key in keys]
+        found = {n: blob for n, blob in zip(names, blobs, strict=True) if blob is not None}
         fingerprint = self.taxonomy.fingerprint
-        return {
-            key.partition("persona-state:")[2]: record_codec.encode_folded(record, fingerprint)
-            for key, record in zip(
-                stored, record_codec.decode_records(list(stored.values()), fingerprint), strict=True
-            )
-        }
+        stored = record_codec.decode_records(found, fingerprint)
+        return {n: record_codec.encode_folded(record, fingerprint) for n, record in stored.items()}
 
     async def model(self) -> bytes:
         """Read the published shards; return the canonical bytes of their sum."""

@@ -100,17 +100,15 @@ def changes(outbox: RecordingPublisher) -> list[Any]:
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     """What is folded of each customer."""
     blobs = {**tables.markers, **tables.states}
-    read = record_codec.decode_records(list(blobs.values()), SHOP.fingerprint)
-    return {
-        c: record_codec.encode_folded(r, SHOP.fingerprint) for c, r in zip(blobs, read, strict=True)
-    }
+    read = record_codec.decode_records(blobs, SHOP.fingerprint)
+    return {c: record_codec.encode_folded(r, SHOP.fingerprint) for c, r in read.items()}
 
 
 def sum_of(tables: MemoryTables) -> bytes:
     """The model that all stored records fold to."""
-    stored = record_codec.decode_records(list(tables.states.values()), SHOP.fingerprint)
+    stored = record_codec.decode_records(tables.states, SHOP.fingerprint)
     model = PersonaClassifier()
-    for update in training.derive_updates(dict(zip(tables.states, stored, strict=True)), SHOP):
+    for update in training.derive_updates(stored, SHOP):
         model.add(update.part, update.persona)
     return model.canonical()
 

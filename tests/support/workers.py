@@ -12,6 +12,7 @@ from stream_persona.errors import FencedError, UnavailableError
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.published import Published
 from stream_persona.kafka.publisher import StillOwns
+from stream_persona.kafka.whole_log import WholeHistory
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
@@ -78,6 +79,9 @@ class InMemoryLog:
 
     def __init__(self, end: int = 1_000_000) -> None:
         self.deliveries: list[Delivery] = []
+        self.changes: dict[str, bytes] = {}
+        self.expired: frozenset[int] = frozenset()
+        self.passes = 0
         self.end = end
         #: The partitions whose ends were asked for, call by call.
         self.asked: list[set[TopicPartition]] = []
@@ -93,6 +97,12 @@ class InMemoryLog:
             if late and delivery.offset < late.positions.get(delivery.source, 0):
                 found[delivery.event.customer_id].append(delivery)
         return found
+
+    async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
+        self.passes += 1
+        found = [each for each in self.deliveries if each.event.customer_id in homes]
+        changes = {name: change for name, change in self.changes.items() if name in homes}
+        return WholeHistory(found, changes, self.expired)
 
     async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
         start = starts.get(worker_settings().topic_deletions, 0)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from stream_persona.api.dashboard.workers import ALIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Component = Literal["deployment", "redis", "storage", "kafka", "workers", "stream"]
 
@@ -20,6 +24,36 @@ class HealthFinding(TypedDict):
 
     part: Component
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What is damaged in Redis.
+
+    ``found`` is what the workers have met since they started, ``incomplete`` of how many records of
+    it the topics may not hold everything; ``public`` are the public records that can't be read now.
+    """
+
+    found: int = 0
+    incomplete: int = 0
+    public: int = 0
+
+    def describe(self) -> Iterator[str]:
+        """Yield sentences, without their full stops.
+
+        >>> list(Damage(1).describe())
+        ['1 entry in Redis was damaged and is restored: the workers log which']
+        """
+        if self.found:
+            entries = _count(self.found, "entry", "entries")
+            was, has = ("was", "is") if self.found == 1 else ("were", "are")
+            yield f"{entries} in Redis {was} damaged and {has} restored: the workers log which"
+        if self.incomplete:
+            customers = _count(self.incomplete, "customer", "customers")
+            yield f"The topics may not hold all of {customers} whose record was damaged"
+        if self.public:
+            records = _count(self.public, "public record", "public records")
+            yield f"{records} can't be read: workers write such ones again within the hour"
 
 
 def check_health(
@@ -57,8 +91,12 @@ def check_health(
     return findings
 
 
+def _count(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {many}"
+
+
 def _describe_stall(waiting: int, seconds: float) -> str:
-    events = "1 event waits" if waiting == 1 else f"{waiting:,} events wait"
+    events = _count(waiting, "event waits", "events wait")
     return f"The stream stands still: {events} and none was worked off for {_duration(seconds)}."
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 #: Equal bins of confidence in which shoppers are counted.
 BINS: Final = 20
@@ -21,7 +21,7 @@ class CountedPosterior(Struct, gc=False):
     """The fields of a change's ``previous`` or ``current`` that are counted."""
 
     persona: str | None
-    confidence: float
+    confidence: Annotated[float, Meta(ge=0.0, le=1.0)]
     ambiguous: bool
     source: str
 

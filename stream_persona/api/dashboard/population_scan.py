@@ -16,8 +16,10 @@ next pass ends, which counts from nothing, and never longer.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import zlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stream_persona.store.tables import Tables
+
+logger = logging.getLogger(__name__)
 
 #: Seconds from the beginning of a pass to that of the next, at least.
 PERIOD: Final = 10.0
@@ -54,15 +58,23 @@ class PassCounts:
     def __init__(self) -> None:
         self.personas = PersonaCounts()
         self.queue = CandidateQueue()
+        self.damaged = 0
 
     def add(self, record: CountedRecord, *, resolved: bool = False) -> None:
-        """Count a shopper; one who was ``resolved`` during the pass is not queued."""
+        """Count a shopper; one who was ``resolved`` during the pass is not queued.
+
+        Raises:
+            ValueError: the record is damaged; nothing is counted of it.
+        """
+        if record.needs_label and not resolved:
+            self._offer(record)
         self.personas.add(record)
-        if not record.needs_label or resolved:
-            return
+
+    def _offer(self, record: CountedRecord) -> None:
         distribution = _distribution_decoder.decode(record.distribution)
         worth = information(distribution.values(), record.evidence)
         if self.queue.has_room_for(likeliest_pair(distribution), worth):
+            datetime.fromisoformat(record.updated_at)  # or it is damaged
             self.queue.offer(_candidate(record, distribution, worth))
 
 
@@ -80,6 +92,11 @@ class Population:
         """Shoppers by persona; before a first pass has ended, those that it has counted."""
         running = None if self.counted else self._pass
         return (running or self._shown).personas
+
+    @property
+    def damaged(self) -> int:
+        """The number of public records that the last pass could not read."""
+        return self._shown.damaged
 
     @property
     def queue(self) -> CandidateQueue:
@@ -103,15 +120,15 @@ class Population:
         self._resolved.clear()
 
     def count(self, records: Iterable[bytes]) -> None:
-        """Count some records of the pass; one that can't be decoded is left out."""
+        """Count some records of the pass; those that are damaged are counted apart."""
         if self._pass is None:
             return
         for blob in records:
             try:
                 record = _record_decoder.decode(blob)
-            except msgspec.MsgspecError:
-                continue
-            self._pass.add(record, resolved=record.customer_id in self._resolved)
+                self._pass.add(record, resolved=record.customer_id in self._resolved)
+            except ValueError:  # those of msgspec and of text that is none are ones, too
+                self._pass.damaged += 1
 
     def end_pass(self) -> None:
         """Show what the pass has counted: it has read all records."""
@@ -189,6 +206,8 @@ class PopulationScan:
             if not cursor:
                 break
         self._population.end_pass()
+        if self._population.damaged:
+            logger.warning("%d public records can't be read", self._population.damaged)
 
 
 def _candidate(record: CountedRecord, distribution: dict[str, float], worth: float) -> Candidate:

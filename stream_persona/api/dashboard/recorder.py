@@ -130,7 +130,7 @@ class StoredSamples:
                 await asyncio.sleep(0)
             try:
                 samples[at] = _sample_decoder.decode(blob)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 logger.warning("a sample of the history can't be read: %s", error)
         if added:
             self._newest, _ = added[-1]

@@ -14,7 +14,7 @@ import msgspec
 
 from stream_persona.api.dashboard import overview, workers
 from stream_persona.api.dashboard.background import run_periodically
-from stream_persona.api.dashboard.health import HealthFinding, check_health
+from stream_persona.api.dashboard.health import Damage, HealthFinding, check_health
 from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
 from stream_persona.api.dashboard.lag import INTERVAL, LagMonitor
 from stream_persona.api.dashboard.overview import ChangeRate
@@ -164,9 +164,16 @@ class DashboardService:
         return check_health(
             disagreement=self._agreement.finding,
             redis_away=bool(self._reports.away),
-            storage=self._redis_watch.sentences,
+            storage=[*self._redis_watch.sentences, *self._find_damage().describe()],
             kafka_away=bool(self._lag.away),
             silence=self._reports.silence,
             waiting=self._waiting,
             stalled=None if self._waiting is None else self._lag.stalled,
+        )
+
+    def _find_damage(self) -> Damage:
+        return Damage(
+            sum(each.damaged for each in self._reports.alive),
+            sum(each.incomplete for each in self._reports.alive),
+            self._population.damaged,
         )

@@ -237,7 +237,7 @@ class WorkerReports:
         for worker, blob in blobs.items():
             try:
                 reports[worker] = worker_status.decode(blob)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 if worker not in self._unreadable:
                     logger.warning("the report of worker %s can't be read: %s", worker, error)
                 self._unreadable.add(worker)

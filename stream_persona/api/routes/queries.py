@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.api.changes import EventStream
 from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
+from stream_persona.api.public_records import load_public_record
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
 from stream_persona.api.routes.common import ANY, as_json
@@ -71,7 +72,7 @@ def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     async def persona(customer_id: str) -> Response:
         """Give the public record; 404 for a customer never heard of."""
         check_id(customer_id)
-        record = await dependencies.tables.load_public(customer_id)
+        record = await load_public_record(dependencies.tables, customer_id, dependencies.taxonomy)
         if record is None:
             raise HTTPException(404, f"customer {customer_id!r} is not known")
         return Response(record, media_type="application/json")

@@ -9,7 +9,7 @@
 
 local held = redis.call('GET', KEYS[1])
 local now = redis.call('TIME')
-local token = math.max(tonumber(held or 0) + 1, now[1] * 1000000 + now[2])
+local token = math.max((tonumber(held or 0) or 0) + 1, now[1] * 1000000 + now[2])
 local text = string.format('%.0f', token)
 local stored = redis.call('HGETALL', KEYS[2])
 redis.call('SET', KEYS[1], text)

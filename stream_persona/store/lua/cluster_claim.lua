@@ -8,7 +8,7 @@
 
 local now = redis.call('TIME')
 local before = redis.call('HGET', KEYS[1], 'token')
-local token = math.max(tonumber(before or 0) + 1, now[1] * 1000000 + now[2])
+local token = math.max((tonumber(before or 0) or 0) + 1, now[1] * 1000000 + now[2])
 local text = string.format('%.0f', token)
 redis.call('HSET', KEYS[1], 'token', text, 'turn', 0)
 local left = redis.call('HMGET', KEYS[1], 'redo', 'places')

@@ -88,10 +88,10 @@ class Plain:
         return published
 
     def encode(self, record: Record) -> bytes:
-        return encode_records([record], self.taxonomy.fingerprint)[0]
+        return encode_records({"": record}, self.taxonomy.fingerprint)[""]
 
     def decode(self, blob: bytes | None) -> Record | None:
-        return None if blob is None else decode_records([blob], self.taxonomy.fingerprint)[0]
+        return None if blob is None else decode_records({"": blob}, self.taxonomy.fingerprint)[""]
 
     def _learn(self, outcome: Outcome) -> None:
         if not outcome.model_updates:

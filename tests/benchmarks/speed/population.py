@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 from redis import Redis
 
-from stream_persona.domain import events, record_codec
+from stream_persona.domain import events
 from stream_persona.domain.record import Record
+from stream_persona.domain.record_seal import seal
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka import partitioner
 from stream_persona.model.classifier import PersonaClassifier
@@ -24,6 +25,7 @@ from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.process import Delivery
 from stream_persona.store.blas import limit_blas_threads
 from tests.benchmarks.speed.job import BEGAN, Job, assignment
+from tests.support.processing import record_content
 
 #: Different shoppers, and events of each on average.
 KINDS, EVENTS = 500, 20
@@ -34,9 +36,9 @@ _WRITE = 2_000
 
 @dataclass
 class Stored:
-    """A shopper's values in Redis; ``published`` makes the public one for a name."""
+    """A shopper's record, and what to seal for a name; its last change makes the public one."""
 
-    blob: bytes
+    content: bytes
     record: Record
 
 
@@ -56,8 +58,7 @@ def shoppers(job: Job, *, labelled: bool) -> list[Stored]:
         for record in outcome.records.values()
         if training.is_training_example(record, job.taxonomy) == labelled
     ]
-    blobs = record_codec.encode_records(found, job.taxonomy.fingerprint)
-    return [Stored(blob, record) for blob, record in zip(blobs, found, strict=True)]
+    return [Stored(record_content(each, job.taxonomy.fingerprint), each) for each in found]
 
 
 def weights_of(job: Job) -> Weights:
@@ -98,7 +99,7 @@ def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, label
         homes: dict[str, list[str]] = {}
         for number, name in enumerate(chunk):
             stored = kinds[number % len(kinds)]
-            values[f"persona-state:{name}"] = stored.blob
+            values[f"persona-state:{name}"] = seal(name, stored.content)
             if stored.record.published is not None:
                 values[f"persona:{name}"] = encode_public_record(name, stored.record.published)
             if labelled:

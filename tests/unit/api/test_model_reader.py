@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stream_persona.api.model_reader import RENEW_NAMES, ModelReader
+from stream_persona.domain.events import Assignment
 from stream_persona.domain.slots import slot_of
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import UnavailableError
 from stream_persona.store import shards
 from stream_persona.store.memory import MemoryTables
@@ -15,6 +17,11 @@ from tests.support.workers import worker_settings
 
 SHOP = shop()
 GAMER = slot_of("category:gamer", fine=False)
+SHARES_ITS_SLOT = next(
+    token
+    for token in (f"category:x{number}" for number in range(10**6))
+    if slot_of(token, fine=False) == GAMER
+)
 
 
 class Tables(MemoryTables):
@@ -68,10 +75,18 @@ async def test_a_second_token_of_a_slot_gets_its_name_although_no_name_is_missin
     reader = await reader_of(tables, clock)
     await name_all_slots(tables, reader)
     await reader.load_names()
-    await tables.add_names([(GAMER, "category:shares-the-slot")])
+    await tables.add_names([(GAMER, SHARES_ITS_SLOT)])
     clock.now += RENEW_NAMES + 1
     await reader.load_names()
-    assert reader.names.name(GAMER) == "category:gamer | category:shares-the-slot"
+    assert reader.names.name(GAMER) == f"category:gamer | {SHARES_ITS_SLOT}"
+
+
+async def test_a_name_of_another_slot_is_damaged_and_not_shown() -> None:
+    tables = Tables()
+    reader = await reader_of(tables)
+    await tables.add_names([(GAMER + 1, "category:gamer")])
+    await reader.load_names()
+    assert reader.names.name(GAMER + 1) == f"slot:{GAMER + 1}"
 
 
 async def test_names_are_not_read_again_while_all_are_known() -> None:
@@ -89,7 +104,12 @@ async def test_names_are_not_read_again_while_all_are_known() -> None:
 
 
 async def name_all_slots(tables: MemoryTables, reader: ModelReader) -> None:
-    """Name every slot that has weight, the gamers' category by its token."""
-    weighted = (reader.model.weights.index >= 0).nonzero()[0].tolist()
-    names = [(slot, f"category:c{slot}") for slot in weighted if slot != GAMER]
-    await tables.add_names([*names, (GAMER, "category:gamer")])
+    """Name every slot that has weight by the token of the labelled shoppers' events."""
+    tokenizer = Tokenizer(SHOP)
+    for event in labelled_shoppers(SHOP, customers=1):
+        if not isinstance(event, Assignment):
+            tokenizer.tokenize(event)
+    weighted = set(reader.model.weights.weighted_slots.tolist())
+    names = {slot: token for slot, token in tokenizer.names.take_new() if slot in weighted}
+    assert names.keys() == weighted
+    await tables.add_names(list(names.items()))

@@ -22,7 +22,7 @@ from tests.support.events import (
     split_into_batches,
 )
 from tests.support.histories import SHOP, folded_in_any_order, random_events, random_inputs
-from tests.support.processing import fold_batches, process_batch
+from tests.support.processing import decode_folded, fold_batches, process_batch
 
 SEEDS = st.integers(0, 2**32)
 DELETED = NOW - 10 * HOUR
@@ -54,7 +54,7 @@ def test_a_deletion_leaves_the_record_that_newer_events_alone_give(seed: int) ->
 
 def bare(folded: bytes) -> bytes:
     """The folded bytes without positions, which depend on how far the inputs were read."""
-    (record,) = record_codec.decode_records([folded], SHOP.fingerprint)
+    record = decode_folded(folded, SHOP.fingerprint)
     return record_codec.encode_folded(replace(record, positions={}), SHOP.fingerprint)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.errors import FencedError
+from stream_persona.errors import DamagedRecordError, FencedError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import process
@@ -65,9 +65,8 @@ async def replayed(
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
     mark = TAXONOMY.fingerprint
-    stored = record_codec.decode_records(list(tables.states.values()), mark)
-    pairs = zip(tables.states, stored, strict=True)
-    return {name: record_codec.encode_folded(record, mark) for name, record in pairs}
+    stored = record_codec.decode_records(tables.states, mark)
+    return {name: record_codec.encode_folded(record, mark) for name, record in stored.items()}
 
 
 def oracle(run: Sequence[Delivery]) -> dict[str, bytes]:
@@ -147,6 +146,16 @@ async def test_predictions_of_a_replay_are_made_with_the_whole_model(tmp_path: P
     await replayed(tables, path)
     distribution = json.loads(tables.public_records["new"])["distribution"]
     assert max(distribution, key=distribution.get) == "gamer"
+
+
+async def test_a_replay_that_meets_a_damaged_record_ends_and_reports_it(tmp_path: Path) -> None:
+    path, tables = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables()
+    await replayed(tables, path)
+    name = HISTORY[0].customer_id
+    tables.states[name] = tables.states[name][:-1]
+    with pytest.raises(DamagedRecordError, match=repr(name)):
+        await replayed(tables, path)
+    assert await tables.load_suspects() == [name]
 
 
 async def test_replaying_a_file_twice_changes_and_publishes_nothing_more(tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ async def publish(tables: MemoryTables, partition: int, customers: int) -> None:
 
 async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> None:
     tables = await published(1, 2)
-    first, changed = await read_shards(tables, await tables.load_stamps([0, 1, 2]), {}, SHOP)
+    first, changed, _ = await read_shards(tables, await tables.load_stamps([0, 1, 2]), {}, SHOP)
     assert changed
     assert {p: each.sums.customers for p, (_, each) in first.items()} == {0: 5, 1: 10}
-    again, changed = await read_shards(tables, await tables.load_stamps([0, 1, 2]), first, SHOP)
+    again, changed, _ = await read_shards(tables, await tables.load_stamps([0, 1, 2]), first, SHOP)
     assert (again, changed) == (first, False)
     await publish(tables, 1, 3)
-    moved, changed = await read_shards(tables, await tables.load_stamps([0, 1, 2]), first, SHOP)
+    moved, changed, _ = await read_shards(tables, await tables.load_stamps([0, 1, 2]), first, SHOP)
     assert changed
     assert moved[0] is first[0]
     assert moved[1][1].sums.customers == 15
@@ -55,16 +55,16 @@ async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> Non
 
 async def test_shards_without_a_stamp_are_left_out() -> None:
     tables = await published(1, 2)
-    first, _ = await read_shards(tables, await tables.load_stamps([0, 1]), {}, SHOP)
-    left, changed = await read_shards(tables, await tables.load_stamps([1]), first, SHOP)
+    first, _, _ = await read_shards(tables, await tables.load_stamps([0, 1]), {}, SHOP)
+    left, changed, _ = await read_shards(tables, await tables.load_stamps([1]), first, SHOP)
     assert (list(left), changed) == ([1], True)
 
 
 async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() -> None:
     tables = MemoryTables()
     await commit(tables, SHOP, *labelled_shoppers(SHOP, 4))
-    sums, labelled = await fold_shard(tables, 0, SHOP)
-    known = await panel(tables, labelled, 7, SHOP)
+    sums, labelled, _ = await fold_shard(tables, 0, SHOP)
+    known, _ = await panel(tables, labelled, 7, SHOP)
     assert (sums.customers, len(labelled)) == (20, 20)
     assert [key for key, _, _ in known] == sorted(labelled.values())[:7]
     claim = (await tables.claim([0]))[0]

@@ -85,7 +85,7 @@ async def test_a_record_that_was_read_under_a_claim_is_not_written_under_the_nex
     gate.open()
     with pytest.raises(FencedError):
         await late
-    (record,) = record_codec.decode_records([tables.states["c"]], SHOP.fingerprint)
+    record = record_codec.decode_records(tables.states, SHOP.fingerprint)["c"]
     assert record.counts.clock == NOW + 2
     assert len({change["change_id"] for change in changes(outbox)}) == 1
 

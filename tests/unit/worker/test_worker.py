@@ -87,7 +87,7 @@ async def test_an_event_off_its_home_is_forwarded_and_applied_there_under_its_fi
     there = raw(REROUTES, forwarded.value, 3, 1, forwarded.headers, at=NOW + DAY)
     await working.process([there])
     await working.process([replace(there, offset=4)])
-    (record,) = record_codec.decode_records(list(tables.states.values()), SHOP.fingerprint)
+    (record,) = record_codec.decode_records(tables.states, SHOP.fingerprint).values()
     assert record.positions == {0: 18}
     assert record.counts.values.max() > 0
 

@@ -1,0 +1,46 @@
+"""Numbers as varints (LEB128: seven bits to a byte, the lowest first), many at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+
+def encode_varints(numbers: Ints) -> tuple[bytes, Ints]:
+    """Encode numbers as LEB128; also return where each begins (one more: the end)."""
+    lengths = np.ones(len(numbers), np.int64)
+    most = int(numbers.max(initial=0))
+    for bits in range(7, max(most.bit_length(), 1), 7):
+        lengths += numbers >= 1 << bits
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    out = np.empty(int(ends[-1]), np.uint8)
+    at, rest = ends[:-1], numbers
+    while len(at):
+        more = rest >= 128  # noqa: PLR2004 - seven bits to a byte
+        out[at] = (rest & 127) | (more << 7)
+        at, rest = at[more] + 1, rest[more] >> 7
+    return out.tobytes(), ends
+
+
+def decode_varints(blob: bytes) -> Ints:
+    """Decode all numbers of a run of LEB128.
+
+    >>> decode_varints(encode_varints(np.array([0, 127, 128, 2**62]))[0]).tolist()
+    [0, 127, 128, 4611686018427387904]
+    """
+    raw = np.frombuffer(blob, np.uint8)
+    ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
+    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
+    numbers = (raw[starts] & 127).astype(np.int64)
+    rows, at, shift = np.flatnonzero(raw[starts] >= 128), starts, 7  # noqa: PLR2004
+    while len(rows):
+        byte = raw[at[rows] + shift // 7]
+        numbers[rows] |= (byte & 127).astype(np.int64) << shift
+        rows, shift = rows[byte >= 128], shift + 7  # noqa: PLR2004
+    return numbers

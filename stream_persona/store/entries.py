@@ -1,0 +1,90 @@
+"""What can be read of keys, members and fields in Redis: a damaged one holds up no other."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stream_persona.errors import DamagedOutboxError
+from stream_persona.store.redis_errors import foreign_key_error
+from stream_persona.store.tables import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+logger = logging.getLogger(__name__)
+
+_write_decoder = msgspec.msgpack.Decoder(Write)
+_pending_decoder = msgspec.json.Decoder(list[str])
+
+
+def decode_pending(blob: bytes, partition: int) -> list[str]:
+    """Decode the customers of a partition's last write.
+
+    Raises:
+        DamagedOutboxError: it is no list of customers.
+    """
+    try:
+        return _pending_decoder.decode(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise DamagedOutboxError(partition) from None
+
+
+def decode_token(token: bytes) -> int:
+    """Decode an owner's token; a damaged one is nobody's, so that the partition is claimed anew."""
+    return int(token) if token.isdigit() else 0
+
+
+def decode_write(blob: bytes, partition: int) -> Write | None:
+    """Decode a write that was announced; None where it is damaged: its batch is read once more."""
+    try:
+        return _write_decoder.decode(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        logger.error("the unfinished write of partition %d is damaged: %s", partition, error)  # noqa: TRY400
+        return None
+
+
+def decode_texts(found: Iterable[bytes], what: str) -> list[str]:
+    """Decode keys or members; those that are no text are left out, and logged as ``what``."""
+    texts = []
+    for each in found:
+        try:
+            texts.append(each.decode())
+        except UnicodeDecodeError:
+            logger.warning("%s is left out: %r is no text", what, each)
+    return texts
+
+
+def decode_names(key: str, found: Mapping[bytes, bytes]) -> list[tuple[int, str]]:
+    """Decode slots by the names of tokens, sorted; what is neither is left out, and logged.
+
+    Raises:
+        TopologyError: none of it is a name: another program uses the key.
+    """
+    names = []
+    for token, slot in found.items():
+        try:
+            names.append((int(slot), token.decode()))
+        except ValueError:
+            logger.warning("an entry of %s is left out: %r of slot %r", key, token, slot)
+    if found and not names:
+        raise foreign_key_error(f"{key} holds something else than ours")
+    return sorted(names)
+
+
+def decode_reports(found: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """Decode workers' names, so that ``encode_worker`` gives back any of them."""
+    return {worker.decode(errors="surrogateescape"): blob for worker, blob in found.items()}
+
+
+def encode_worker(worker: str) -> bytes:
+    """Encode a worker's name as it was found."""
+    return worker.encode(errors="surrogateescape")
+
+
+def escape(text: str) -> str:
+    """Return the pattern of keys that matches this text alone."""
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

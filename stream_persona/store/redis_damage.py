@@ -1,0 +1,40 @@
+"""What is kept in Redis of damage: bytes that were set aside, and customers to be looked at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from stream_persona.store import entries
+from stream_persona.store.tables import ASIDE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream_persona.store.tables import Keyspace
+
+
+class RedisDamage(ABC):
+    """The part of ``RedisTables`` that is of damage."""
+
+    _keys: Keyspace
+
+    @abstractmethod
+    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
+        """Return the answers of commands, each of them on one key."""
+
+    async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
+        of, seconds = self._keys.of, ASIDE_SECONDS
+        await self._run(*(("SET", of("damaged", c), b, "EX", seconds) for c, b in damaged.items()))
+
+    async def report_suspects(self, customers: Sequence[str]) -> None:
+        if customers:
+            await self._run(("SADD", self._keys.of("suspects"), *customers))
+
+    async def load_suspects(self) -> list[str]:
+        (members,) = await self._run(("SMEMBERS", self._keys.of("suspects")))
+        return sorted(entries.decode_texts(members, "a suspect"))
+
+    async def remove_suspects(self, customers: Sequence[str]) -> None:
+        if customers:
+            await self._run(("SREM", self._keys.of("suspects"), *customers))

@@ -1,0 +1,110 @@
+"""Restores what is damaged in Redis of customers, wherever it was found.
+
+A worker meets damaged records in its batches and sweeps, where it restores them before it goes on;
+others are noted, since they can't be restored at once: a claim sets aside those of labelled
+customers, and the API reports what it could not answer for.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from stream_persona.domain import record_codec
+from stream_persona.domain.record_seal import is_sealed
+from stream_persona.kafka.partitioner import home_partition
+from stream_persona.pipeline.messages import decode_public_record
+from stream_persona.pipeline.process import Outcome
+from stream_persona.worker.refolding import encode_public
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from stream_persona.domain.record import Record
+    from stream_persona.store.tables import Tables
+    from stream_persona.worker.metrics import Metrics
+    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+    from stream_persona.worker.refolding import Refolding
+
+    Homes = Mapping[str, int]
+    Owned = Mapping[int, OwnedPartition]
+
+logger = logging.getLogger(__name__)
+
+
+class Restorer:
+    """Restores customers; all but ``find_noted`` is called while nothing else is processed.
+
+    ``drain`` waits until nothing is being written, ``write`` writes an outcome and waits for that.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        partitions: OwnedPartitions,
+        refolding: Refolding,
+        metrics: Metrics,
+        drain: Callable[[], Awaitable[None]],
+        write: Callable[[Outcome, Homes, Owned], Awaitable[None]],
+    ) -> None:
+        self._tables = tables
+        self._partitions = partitions
+        self._refolding = refolding
+        self._metrics = metrics
+        self._drain = drain
+        self._write = write
+
+    async def restore(self, homes: Homes, owned: Owned) -> dict[str, Record]:
+        """Restore the damaged records of customers; return those records.
+
+        Where the sums hold what a record was before, they are folded anew.
+        """
+        await self._drain()
+        counted = {home for name, home in homes.items() if name in owned[home].labelled}
+        outcome = await self._refolding.fold_again(homes, owned)
+        await self._write(outcome, homes, owned)
+        for home in counted:
+            await self._partitions.fold_again(owned[home])
+        return outcome.records
+
+    async def check(self, homes: Homes, owned: Owned, fingerprint: int) -> None:
+        """Restore what is damaged of customers, their public records too.
+
+        What is stored is read, whatever is in memory; what has no seal yet is written anew.
+        """
+        await self._drain()
+        blobs = await self._tables.load(list(homes))
+        records, damaged = record_codec.decode_intact(blobs, fingerprint)
+        if damaged:
+            await self.restore({name: homes[name] for name in damaged}, owned)
+        wrong = await self._compare_public(records)
+        unsealed = {name for name in records if not is_sealed(blobs[name])}
+        if wrong or unsealed:
+            anew = {name: records[name] for name in wrong.keys() | unsealed}
+            await self._write(Outcome(anew, public_records=wrong), homes, owned)
+
+    async def find_noted(self, partitions: int) -> dict[str, int]:
+        """Find the customers of our partitions of whom something is noted as damaged."""
+        held = self._partitions.held
+        reported = {
+            name: home_partition(name, partitions) for name in await self._tables.load_suspects()
+        }
+        set_aside = {name: home for home, each in held.items() for name in each.damaged}
+        return {name: home for name, home in (reported | set_aside).items() if home in held}
+
+    async def strike(self, homes: Homes, owned: Owned) -> None:
+        """Note no more that something is damaged of customers."""
+        await self._tables.remove_suspects(list(homes))
+        for each in owned.values():
+            each.damaged -= homes.keys()
+
+    async def _compare_public(self, records: Mapping[str, Record]) -> dict[str, bytes | None]:
+        """Find the public records that are not what the private ones say, as they ought to be."""
+        names = list(records)
+        expected, stored = encode_public(records), await self._tables.load_public_records(names)
+        wrong = {name: each for name, each in expected.items() if stored.get(name) != each}
+        for name in wrong:
+            if name in stored and decode_public_record(name, stored[name]) is None:
+                logger.warning("the public record of %r was damaged: it is written again", name)
+                self._metrics.damaged.labels("public record").inc()
+        return wrong
