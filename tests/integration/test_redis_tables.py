@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.redis_server import OneServer, Reply
+from stream_persona.store.redis_port import Reply
+from stream_persona.store.redis_server import OneServer
 from stream_persona.store.tables import Keyspace, Write
 from tests.support.servers import Redis as Server
 
