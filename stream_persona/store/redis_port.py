@@ -94,6 +94,8 @@ class Store(Protocol):
 
 #: The field of the offsets' hash that is no topic: token and turn of the last write.
 WRITE: Final = b":write"
+#: The same, of a partition that every owner has stored offsets of.
+SINCE: Final = b":since"
 
 
 def parse_write(text: bytes | None) -> tuple[int, int]:
@@ -107,5 +109,5 @@ def parse_offsets(stored: Mapping[bytes, bytes]) -> dict[str, int]:
     return {
         topic.decode(errors="replace"): int(at) if at.isdigit() else 0
         for topic, at in stored.items()
-        if topic != WRITE
+        if not topic.startswith(b":")
     }

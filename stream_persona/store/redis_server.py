@@ -11,7 +11,14 @@ import hiredis
 import orjson
 from redis.exceptions import NoPermissionError, NoScriptError
 
-from stream_persona.store.redis_port import WRITE, Command, Reply, parse_offsets, parse_write
+from stream_persona.store.redis_port import (
+    SINCE,
+    WRITE,
+    Command,
+    Reply,
+    parse_offsets,
+    parse_write,
+)
 from stream_persona.store.tables import Claim
 
 if TYPE_CHECKING:
@@ -95,8 +102,9 @@ class OneServer:
     async def claim(self, partition: int) -> Claim:
         keys = [self._keys.of("owner", partition), self._keys.of("offsets", partition)]
         token, before, stored = await self._claim_script(keys=keys)
-        offsets = parse_offsets(dict(zip(stored[::2], stored[1::2], strict=True)))
-        if before is not None and not stored:
+        fields = dict(zip(stored[::2], stored[1::2], strict=True))
+        offsets = parse_offsets(fields)
+        if before is not None and not offsets and SINCE not in fields:
             return Claim(partition, int(token), None)
         return Claim(partition, int(token), offsets, offsets)
 
