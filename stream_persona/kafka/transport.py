@@ -39,31 +39,24 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, EventT, Message
 from faust.types.transports import TPorTopicSet
 from faust.types.tuples import ack_lock
-from mode import Service
 from mode.utils.futures import notify
 
-from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.errors import TopologyError
 from stream_persona.kafka.batch import Batch
-from stream_persona.kafka.broker_watch import BrokerWatch
 from stream_persona.kafka.faust_app import UNACKED_POLLS, BatchApp
 from stream_persona.kafka.fetcher import ConsumerThread, Fetched
 from stream_persona.kafka.offset_tracker import CommitPosition
+from stream_persona.kafka.watched_consumer import WatchedConsumer
 
 logger = logging.getLogger(__name__)
 
 #: Bytes of values that may wait for their ack before fetching waits, however few the records.
 UNACKED_BYTES: Final = 64 << 20
 
-#: Seconds between two looks at whether any broker answers.
-_LOOK_SECONDS: Final = 2.0
-
 _value_size = attrgetter("serialized_value_size")
 
-#: Errors of the consumer group that end a worker which has no assignment in between.
-GROUP_ATTEMPTS: Final = 5
 
-
-class Consumer(driver.Consumer):
+class Consumer(WatchedConsumer):
     """The driver's consumer, with one message for each fetch."""
 
     _positions: dict[TP, CommitPosition]
@@ -73,49 +66,11 @@ class Consumer(driver.Consumer):
     #: Done when a batch may be fetched.
     _waiting: asyncio.Future[None] | None = None
 
-    _group_errors = 0
     #: How often reading was sought back: a batch that was fetched before is not current any more.
     _seeks = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    @Service.task
-    async def _watch_group(self) -> None:
-        """Let aiokafka join again after an error, and end the worker when that does not help.
-
-        Faust does not ask for these errors, and aiokafka waits until they have been asked for.
-        """
-        while not self.should_stop:
-            await self.sleep(1.0)
-            try:
-                await self._thread.call_thread(self._thread.check_group)
-            except KafkaError as error:
-                self._group_errors += 1
-                self.log.warning("The consumer group refused this worker: %r", error)
-                if self._group_errors >= GROUP_ATTEMPTS:
-                    message = f"the consumer group refuses this worker: {error!r}"
-                    await self.crash(UnavailableError(message))
-                    return
-
-    @Service.task
-    async def _watch_brokers(self) -> None:
-        """End a worker whose brokers are of no use any more."""
-        app, thread = cast("BatchApp", self.app), self._thread
-        watch = BrokerWatch(app.retry_seconds, app.monotonic())
-        while not self.should_stop:
-            await self.sleep(min(_LOOK_SECONDS, app.retry_seconds / 4))
-            silence, missing = thread.silence(), thread.find_missing_topics()
-            fault = watch.find_fault(
-                app.monotonic(),
-                silence=silence,
-                missing=missing,
-                has_coordinator=thread.has_coordinator(),
-            )
-            if fault is not None:
-                await self.crash(fault)
-            elif watch.should_ask(silence=silence, missing=missing):
-                thread.ask_brokers()
 
     def _reset_state(self) -> None:
         super()._reset_state()

@@ -223,7 +223,8 @@ class Replay:
             else:
                 claim = (await self._tables.claim([partition]))[partition]
                 offsets = dict(claim.offsets or {})
-            self._claims[partition], self._offsets[partition] = claim, offsets or {}
+            stored = claim.offsets is not None  # else workers trust the group's commits alone
+            self._claims[partition], self._offsets[partition] = claim, offsets if stored else {}
             self._touched[partition] = set()
         return self._claims[partition]
 

@@ -14,24 +14,23 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, RolledBackError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
-from stream_persona.store.redis_cluster import Cluster
 from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_deployment import DeploymentInRedis
 from stream_persona.store.redis_errors import raise_if_permanent
-from stream_persona.store.redis_server import OneServer, Reply, is_clustered, pack_with_hiredis
+from stream_persona.store.redis_opening import open_store
+from stream_persona.store.redis_port import Reply
 from stream_persona.store.tables import HISTORY, Keyspace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from stream_persona.store.redis_server import Command, Store
+    from stream_persona.store.redis_port import Command, Store
     from stream_persona.store.tables import Claim, Write
 
 T = TypeVar("T")
@@ -74,8 +73,8 @@ class RedisTables(DeploymentInRedis, RedisDamage):
         """
         check_address(url)
         keys = Keyspace(prefix)
-        open_store = partial(_open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
-        return cls(open_store, keys, retry_seconds)
+        open_now = partial(open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
+        return cls(open_now, keys, retry_seconds)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -278,23 +277,6 @@ class RedisTables(DeploymentInRedis, RedisDamage):
         if not self._usable:
             self._usable = True
             logger.info("Redis is usable again")
-
-
-async def _open_store(url: str, keys: Keyspace, seconds: float) -> Store:
-    """Return the store at ``url``, of the kind that it is; answers may take ``seconds``."""
-    connect = min(seconds, 5.0)
-    redis = pack_with_hiredis(
-        Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=connect)
-    )
-    try:
-        clustered = await is_clustered(redis)
-    except BaseException:
-        await redis.aclose()
-        raise
-    if not clustered:
-        return OneServer(redis, keys)
-    await redis.aclose()
-    return Cluster.connect(url, keys, seconds)
 
 
 async def _add_entry(store: Store, command: Command) -> bool:

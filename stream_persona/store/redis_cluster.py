@@ -54,7 +54,7 @@ from redis.crc import key_slot
 from stream_persona.store import entries
 from stream_persona.store.redis_copies import OffsetCopies
 from stream_persona.store.redis_nodes import Nodes, Script
-from stream_persona.store.redis_server import Reply
+from stream_persona.store.redis_port import Reply
 from stream_persona.store.tables import Claim, Write
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from redis.asyncio import RedisCluster
 
     from stream_persona.store.redis_copies import Places
-    from stream_persona.store.redis_server import Command
+    from stream_persona.store.redis_port import Command
     from stream_persona.store.tables import Keyspace
 
 #: Seconds after its announcement in which a write may be done.

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_persona.store.redis_server import WRITE, parse_offsets, parse_write
+from stream_persona.store.redis_port import WRITE, parse_offsets, parse_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stream_persona.store.redis_nodes import Nodes, Script
-    from stream_persona.store.redis_server import Command
+    from stream_persona.store.redis_port import Command
     from stream_persona.store.tables import Claim, Write
 
 #: Hash slots with copies of a partition's offsets, ascending.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_persona.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from stream_persona.store.redis_server import Command
+    from stream_persona.store.redis_port import Command
     from stream_persona.store.tables import Keyspace
 
 #: A try of which the answer was lost may have done it.

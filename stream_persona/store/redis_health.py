@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from stream_persona.store.redis import RedisTables
-    from stream_persona.store.redis_server import Store
+    from stream_persona.store.redis_port import Store
 
 logger = logging.getLogger(__name__)
 

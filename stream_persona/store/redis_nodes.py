@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio.cluster import ClusterNode
 
-    from stream_persona.store.redis_server import Command
+    from stream_persona.store.redis_port import Command
     from stream_persona.store.tables import Keyspace
 
 

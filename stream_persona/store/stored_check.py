@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
     from stream_persona.store.redis import RedisTables
-    from stream_persona.store.redis_server import Store
+    from stream_persona.store.redis_port import Store
 
 #: Keys looked at in one scan, scans that may find no record of ours, and records looked at.
 _SCANNED: Final = 1_000

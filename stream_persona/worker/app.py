@@ -114,7 +114,7 @@ class PersonaApp(BatchApp):
         consumer = cast("Consumer", self.consumer)
         with self.rebalance():
             async with self._reading_again:
-                if not self.worker.is_closed_by_rollback:
+                if not self.worker.is_older:
                     return  # another batch that failed has been here
                 await self.guard.check_stored()  # of a Redis that lost all, workers need not ask
                 consumer.drop_fetched()

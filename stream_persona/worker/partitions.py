@@ -46,8 +46,8 @@ class OwnedPartition:
     ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
     save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is that of
     the sums when the panel was last read. ``offsets`` are where reading goes on, by topic, once all
-    that was processed is written; None while only the group knows, after an earlier version.
-    ``has_moved`` says whether they have moved since they were last written.
+    that was processed is written, and ``has_moved`` says whether they have moved since they were
+    last written. ``trusts_group``: after a version that stored none, only the group knows them yet.
     """
 
     claim: Claim
@@ -55,7 +55,7 @@ class OwnedPartition:
     labelled: dict[str, int]
     cache: RecordCache
     fenced_at: float
-    offsets: dict[str, int] | None
+    offsets: dict[str, int]
     damaged: set[str] = field(default_factory=set)
     stamp: bytes = b""
     moved: bool = False
@@ -63,6 +63,7 @@ class OwnedPartition:
     saved_at: float = -math.inf
     panel_evidence: int = 0
     has_moved: bool = False
+    trusts_group: bool = False
 
     def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
         """Add the model updates of a committed batch to the shard's sums."""
@@ -76,16 +77,15 @@ class OwnedPartition:
         Topics that were ``repartitioned`` are left out: their events are forwarded, which has no
         effect here, and their partitions are of no customer.
         """
-        known = self.offsets = self.offsets or {}
         for topic, offset in offsets.items():
             if topic not in repartitioned:
-                known[topic] = max(offset, known.get(topic, 0))
+                self.offsets[topic] = max(offset, self.offsets.get(topic, 0))
                 self.has_moved = True
 
     def take_offsets(self) -> dict[str, int]:
-        """Return the offsets to store with the next write."""
+        """Return the offsets to store with the next write; none while the group alone knows."""
         self.has_moved = False
-        return dict(self.offsets or {})
+        return {} if self.trusts_group else dict(self.offsets)
 
 
 class OwnedPartitions:
@@ -185,7 +185,7 @@ class OwnedPartitions:
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return OwnedPartition(
             taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets,
-            taken.damaged | folded.damaged,
+            taken.damaged | folded.damaged, trusts_group=taken.claim.offsets is None,
         )  # fmt: skip
 
     async def fold_again(self, owned: OwnedPartition) -> None:
@@ -203,10 +203,10 @@ class OwnedPartitions:
             owned = self.held.get(partition)
             if owned is None or end is None:
                 continue
-            if owned.offsets is None:
-                owned.offsets = {
-                    t: end for (t, p), end in committed.items() if p == partition and end
-                }
+            if owned.trusts_group:
+                owned.trusts_group = False
+                own = {t: to for (t, p), to in committed.items() if p == partition and to}
+                owned.offsets |= own
             if owned.offsets.get(topic, 0) < end:
                 starts[at] = owned.offsets.get(topic, 0)
         return starts

@@ -55,13 +55,13 @@ _CHUNK: Final = 1_000
 class TakenOver:
     """A partition that was taken over.
 
-    ``offsets`` are where reading goes on, by topic; None if an earlier version stored none.
+    ``offsets`` are where reading goes on, by topic, as far as that is stored.
     ``adopted`` is the number of customers whose changes were published and not known any more,
     ``damaged`` those whose stored records are damaged: nothing was taken over into these.
     """
 
     claim: Claim
-    offsets: dict[str, int] | None
+    offsets: dict[str, int]
     adopted: int
     damaged: set[str] = field(default_factory=set)
 
@@ -102,8 +102,9 @@ class PartitionTaker:
             published = await self._publisher.load_published(partition, start)
             adopted = await self._restore(claim, published, damaged)
             end = await self._publish_left_over(claim, published, damaged)
-        offsets = None if claim.offsets is None else {**claim.offsets, changes: end}
-        await self._tables.commit(claim, Write(offsets=offsets or {changes: end}))
+        offsets = {**(claim.offsets or {}), changes: end}
+        if claim.offsets is not None:  # else the group's commits belong to them, or all is read
+            await self._tables.commit(claim, Write(offsets=offsets))
         return TakenOver(claim, offsets, adopted, damaged)
 
     async def _publish_left_over(
@@ -161,7 +162,7 @@ class PartitionTaker:
         write = self._build_write(records | adopted)
         for name in doubtful.intersection(names):
             record = adopted.get(name) or stored.get(name)
-            if record is None or record.is_marker:
+            if record is None:
                 write.states[name] = write.public[name] = None
             joins = record is not None and is_training_example(record, self._taxonomy)
             (write.labelled if joins else write.unlabelled).add(name)

@@ -18,17 +18,13 @@ from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.process import Outcome
-from stream_persona.store import repository, writes
-from stream_persona.store.tables import Write
-from stream_persona.store.writes import PartitionWrite
 from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.partitions import OwnedPartitions
 from stream_persona.worker.refolding import Refolding
-from stream_persona.worker.restoration import Restorer
+from stream_persona.worker.stored_records import StoredRecords, do_nothing
 from stream_persona.worker.sweep import Sweep
-from stream_persona.worker.writer import ProcessedBatch, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -54,10 +50,6 @@ At = TypeVar("At", bound=tuple[str, int])
 #: The sweep steps back in the seconds after it.
 _LARGE_BATCH: Final = 300
 _BUSY_SECONDS: Final = 1.0
-
-
-def _nothing() -> None:
-    """Acknowledge nothing."""
 
 
 class Worker:
@@ -90,7 +82,6 @@ class Worker:
             settings, taxonomy, tables, self._tokenizer, self.partitions, metrics, self._clock
         )
         self.challengers = ChallengerPanel(settings, taxonomy, metrics, self._clock)
-        self._writer = self._open_writer()
         self._processing = asyncio.Lock()
         self._reclaiming = asyncio.Lock()
         self._reclaims = 0
@@ -98,8 +89,8 @@ class Worker:
         refolding = Refolding(
             settings, taxonomy, tables, self._tokenizer, history, metrics, self._rescore
         )
-        self._restorer = Restorer(
-            tables, self.partitions, refolding, metrics, self._writer.drain, self._write_now
+        self._records = StoredRecords(
+            settings, taxonomy, tables, publisher, self.partitions, refolding, metrics
         )
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
 
@@ -139,7 +130,7 @@ class Worker:
             FencedError: another worker owns one of the partitions now; nothing of it was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acknowledged.
         """
-        await (await self.process_batch(batch, _nothing))
+        await (await self.process_batch(batch, do_nothing))
 
     async def process_batch(
         self, batch: Sequence[ConsumerRecord], ack: Callable[[], object]
@@ -167,19 +158,19 @@ class Worker:
 
         async with self._processing:
             if reclaims != self._reclaims:  # it was read from a place that was not the right one
-                raise self._writer.failure or RolledBackError(next(iter(owned), 0))
+                raise RolledBackError(next(iter(owned), 0))
             outcome = await self._compute_outcome(routed, owned)
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
             for home, own in offsets.items():
                 if home in owned:
                     owned[home].advance(own, self._router.repartitioned)
-            return await self._write(outcome, routed.homes, owned, done)
+            return await self._records.write(outcome, routed.homes, owned, done)
 
     async def _compute_outcome(
         self, routed: RoutedBatch, owned: Mapping[int, OwnedPartition]
     ) -> Outcome:
         """Process the events on the stored records of their customers."""
-        stored = await self._load_stored(routed.homes, owned)
+        stored = await self._records.load(routed.homes, owned)
         late_deletions = process.find_late_deletions(routed.deliveries, stored, self._taxonomy)
         histories = await self._history.read(late_deletions) if late_deletions else {}
         return process.process_batch(
@@ -223,15 +214,15 @@ class Worker:
         """
         async with self._processing:
             pass  # batches that are being processed by now are handed to the writer
-        await self._writer.drain()
+        await self._records.drain()
 
     async def refresh(self) -> None:
         """Publish our shards, read the others', derive new weights when anything has changed."""
         for owned in self.partitions.with_old_fence():
             async with self._processing:
-                await self._writer.drain()
+                await self._records.drain()
                 await self.partitions.fence_again(owned)
-        await self._check_tables()
+        await self._records.check_age()
         await self._restore_noted()
         await self._model.refresh()
 
@@ -246,9 +237,9 @@ class Worker:
         return self.partitions.find_starts(read_here)
 
     @property
-    def is_closed_by_rollback(self) -> bool:
+    def is_older(self) -> bool:
         """Whether nothing is written any more because Redis has come back older."""
-        return isinstance(self._writer.failure, RolledBackError)
+        return self._records.is_older
 
     async def reclaim(self) -> None:
         """Claim all partitions anew, of a Redis that is older than what was written to it.
@@ -257,29 +248,10 @@ class Worker:
         fetched before have to be dropped, too; ``find_starts`` says where to go on.
         """
         async with self._reclaiming, self._processing:
-            await self._writer.end()
             self._reclaims += 1
             self._metrics.rollbacks.inc()
-            partitions = self.owned
-            await self.partitions.forget_all()
-            self._writer = self._open_writer()
-            await self.partitions.assign(partitions)
+            await self._records.begin_anew()
             await self._model.restore_names()
-
-    def _open_writer(self) -> Writer:
-        changes = self._settings.topic_changes
-        return Writer(self.partitions, self._tables, self._publisher, changes)
-
-    async def _check_tables(self) -> None:
-        """Look whether Redis still has what was written to it, where no event comes to find out.
-
-        Raises:
-            RolledBackError: it has not; nothing more is written until ``reclaim``.
-        """
-        for partition in await self.partitions.find_rolled_back():
-            self._writer.close(RolledBackError(partition))
-        if self._writer.failure is not None and self.is_closed_by_rollback:
-            raise self._writer.failure
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
         """Publish what the model's move has changed; nothing else of a record changes.
@@ -292,74 +264,25 @@ class Worker:
             owned = dict(self.partitions.held)
             homes = {name: home for name, home in homes.items() if home in owned}
             if self._sweep.is_thorough:
-                await self._restorer.check(homes, owned, self._taxonomy.fingerprint)
-            outcome = self._rescore(await self._load_stored(homes, owned), Cause.MODEL)
+                await self._records.restorer.check(homes, owned, self._taxonomy.fingerprint)
+            outcome = self._rescore(await self._records.load(homes, owned), Cause.MODEL)
             if outcome.public_records:
-                await self._write_now(outcome, homes, owned)
+                await self._records.write_now(outcome, homes, owned)
         return self._clock() - began
-
-    async def _load_stored(
-        self, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
-    ) -> dict[str, Record]:
-        """The records of those customers that have one; ``homes`` are their partitions.
-
-        A record that was read enters the cache only when it changes: a sweep reads all of them.
-        Damaged ones are restored first. Call it while processing.
-        """
-        kept = {name: owned[home].cache.get(name) for name, home in homes.items()}
-        missing = [name for name, record in kept.items() if record is None]
-        found, damaged = await repository.load_intact(
-            self._tables, missing, self._taxonomy.fingerprint
-        )
-        if damaged:
-            homes = {name: homes[name] for name in damaged}
-            found |= await self._restorer.restore(homes, owned)
-        return {name: record for name, record in kept.items() if record is not None} | found
 
     async def _restore_noted(self) -> None:
         """Restore what was found damaged where it could not be restored at once."""
-        if not await self._restorer.find_noted(self._settings.partitions):
+        restorer, partitions = self._records.restorer, self._settings.partitions
+        if not await restorer.find_noted(partitions):
             return
         async with self._processing:
             owned = dict(self.partitions.held)
-            homes = await self._restorer.find_noted(self._settings.partitions)
-            await self._restorer.check(homes, owned, self._taxonomy.fingerprint)
-            await self._restorer.strike(homes, owned)
+            homes = await restorer.find_noted(partitions)
+            await restorer.check(homes, owned, self._taxonomy.fingerprint)
+            await restorer.strike(homes, owned)
 
     def _rescore(self, records: Mapping[str, Record], cause: Cause) -> Outcome:
         """Score records with the model in use."""
         return process.rescore(
             records, self.weights, self._taxonomy, self._tokenizer, self._now(), cause
         )
-
-    async def _write_now(
-        self, outcome: Outcome, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition]
-    ) -> None:
-        """Write an outcome that is of no batch; call it while processing."""
-        await (await self._write(outcome, homes, owned, _nothing))
-        self._metrics.record_changes(outcome.causes)
-
-    async def _write(
-        self,
-        outcome: Outcome,
-        homes: Mapping[str, int],
-        owned: Mapping[int, OwnedPartition],
-        done: Callable[[], None],
-    ) -> asyncio.Task[None]:
-        """Start to write an outcome once the last one is written; call it while processing.
-
-        Its records enter the cache here, before the next batch reads them. No other write is in
-        flight then, so the records that they push out are already in Redis.
-        """
-        days = self._settings.deletion_marker_days
-        shares = writes.split_by_partition(outcome, homes, self._taxonomy, days)
-        for home, each in owned.items():
-            if each.has_moved or home in shares:
-                share = shares.setdefault(home, PartitionWrite(Write()))
-                share.write.offsets = each.take_offsets()
-        await self._writer.drain()
-        most = max(1, self._settings.cached_customers // max(1, len(self.partitions.held)))
-        for home, share in shares.items():
-            if share.records:
-                owned[home].cache.keep(share.records, most)
-        return self._writer.start(ProcessedBatch(shares, owned), done)

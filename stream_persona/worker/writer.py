@@ -142,7 +142,7 @@ class Writer:
         )
         for home, result in zip(written, results, strict=True):
             offsets = batch.owned[home].offsets
-            if isinstance(result, int) and offsets is not None:
+            if isinstance(result, int):
                 offsets[self._changes] = max(result, offsets.get(self._changes, 0))
         lost |= {result.partition for result in results if isinstance(result, FencedError)}
         for home in lost:
@@ -163,8 +163,8 @@ class Writer:
         lost = {home for home in batch.shares if self._partitions.is_lost(owned[home])}
         kept = {home: share for home, share in batch.shares.items() if home not in lost}
         for home, share in kept.items():
-            known = owned[home].offsets or {}
-            if self._changes in known:
+            known = owned[home].offsets
+            if share.write.offsets and self._changes in known:
                 share.write.offsets[self._changes] = known[self._changes]
         return lost | await self._tables.commit_all(
             [(owned[home].claim, share.write) for home, share in kept.items()]

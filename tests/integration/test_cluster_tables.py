@@ -12,7 +12,7 @@ from stream_persona.errors import FencedError, TopologyError
 from stream_persona.store import redis_cluster as protocol
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_cluster import Cluster
-from stream_persona.store.redis_server import Command
+from stream_persona.store.redis_port import Command
 from stream_persona.store.tables import Keyspace, Write
 from tests.support.cluster_tables import (
     NAMES,

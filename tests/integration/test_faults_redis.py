@@ -284,6 +284,42 @@ async def test_a_failover_to_a_replica_in_sync_behind_one_address_keeps_everythi
     assert worker.is_running()
 
 
+@pytest.mark.parametrize("worker_is", ["alive", "stopped"])
+async def test_a_redis_that_comes_back_older_with_an_older_file_is_read_into_again(
+    place: Place, worker_is: str
+) -> None:
+    worker = await place.shop.worker()
+    async with place.shop.flowing():
+        copied = await asyncio.to_thread(place.store.copy)
+        await place.shop.more(300)
+        if worker_is == "stopped":
+            await place.shop.stop()
+        await asyncio.to_thread(place.store.end, politely=False)
+        await asyncio.to_thread(place.store.put_back, copied)
+        if worker_is == "stopped":
+            worker = place.shop.start()
+        await worker.logs("older")
+        await place.shop.more(100)
+    await place.shop.shop.redis.connection_pool.disconnect()  # of a server that has ended
+    await place.shop.check()
+    assert worker.is_running()
+
+
+async def test_a_redis_that_comes_back_older_as_a_replica_that_lagged_is_read_into_again(
+    place: Place,
+) -> None:
+    worker = await place.shop.worker()
+    async with place.shop.flowing():
+        await asyncio.to_thread(place.store.follow)
+        await place.shop.more(300)
+        await asyncio.to_thread(place.store.promote)
+        await worker.logs("older")
+        await place.shop.more(100)
+    await place.shop.shop.redis.connection_pool.disconnect()  # of a server that has ended
+    await place.shop.check()
+    assert worker.is_running()
+
+
 async def promote(replica: Redis, master: Redis) -> None:
     """Let a replica, once in sync, and its master change roles."""
     ports = [str(node.connection_pool.connection_kwargs["port"]) for node in (master, replica)]

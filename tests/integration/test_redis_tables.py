@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.redis_server import OneServer, Reply
+from stream_persona.store.redis_port import Reply
+from stream_persona.store.redis_server import OneServer
 from stream_persona.store.tables import Keyspace, Write
 from tests.support.servers import Redis as Server
 
@@ -130,3 +131,22 @@ async def test_a_wrong_password_is_reported_at_once(redis_server: Server) -> Non
     with pytest.raises(TopologyError, match="STREAM_PERSONA_REDIS_URL"):
         await tables.ping()
     await tables.close()
+
+
+async def test_a_partition_of_a_version_without_offsets_has_none_until_they_are_stored(
+    stored: RedisTables, redis: Redis
+) -> None:
+    key = f"{stored.channel.removesuffix('persona-changes')}persona-owner:5"
+    await redis.set(key, 17)
+    assert (await stored.claim([5]))[5].offsets is None
+    claim = (await stored.claim([5]))[5]
+    assert claim.offsets is None
+    await stored.commit(claim, Write(offsets={"purchases": 12}))
+    assert (await stored.claim([5]))[5].offsets == {"purchases": 12}
+
+
+async def test_a_partition_that_was_claimed_and_never_written_has_no_effects(
+    stored: RedisTables,
+) -> None:
+    await stored.claim([5])
+    assert (await stored.claim([5]))[5].offsets == {}

@@ -113,14 +113,20 @@ def servers_of(settings: Settings, request: pytest.FixtureRequest, part: str) ->
     return [f"redis://127.0.0.1:{port_of(node)}" for node in nodes]
 
 
-PARTS = [
-    ("server", "all of it"), ("cluster", "all of it"), ("cluster", "master 0"),
-    ("cluster", "master 1"), ("cluster", "master 2"),
+#: Two in each run of the tests, all of them with the faults.
+CASES = [("server", "all of it", "alive"), ("cluster", "master 1", "stopped")]
+FAULTS = [
+    ("server", "all of it", "stopped"), ("cluster", "all of it", "alive"),
+    ("cluster", "all of it", "stopped"), ("cluster", "master 0", "alive"),
+    ("cluster", "master 1", "alive"), ("cluster", "master 2", "stopped"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("worker_is", ["alive", "stopped"])
-@pytest.mark.parametrize(("redis_kind", "part"), PARTS, indirect=["redis_kind"])
+@pytest.mark.parametrize(
+    ("redis_kind", "part", "worker_is"),
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.faults) for case in FAULTS)],
+    indirect=["redis_kind"],
+)
 async def test_a_redis_that_came_back_older_is_read_into_again(
     shop: Shop,
     start_worker: Callable[[], WorkerProcess],

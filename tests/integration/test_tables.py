@@ -320,3 +320,29 @@ async def test_a_descriptor_is_replaced_only_by_who_knows_the_present_one(tables
     assert await tables.replace_deployment(b"first", b"second"), "it was tried again"
     assert not await tables.replace_deployment(b"first", b"third")
     assert await tables.load_deployment() == b"second"
+
+
+async def test_offsets_are_stored_with_their_effects(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    assert claim.offsets == {}
+    await tables.commit(claim, Write(states={"a": b"1"}, offsets={"purchases": 5, "browses": 9}))
+    await tables.commit(claim, Write(offsets={"purchases": 7, "browses": 9}))
+    found = (await tables.claim([1]))[1]
+    assert found.offsets == found.newest == {"purchases": 7, "browses": 9}
+
+
+async def test_offsets_stay_where_a_write_brings_none(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    await tables.commit(claim, Write(offsets={"purchases": 5}))
+    await tables.commit(claim, Write(states={"a": b"1"}))
+    assert (await tables.claim([1]))[1].offsets == {"purchases": 5}
+
+
+async def test_tables_that_have_all_writes_are_not_rolled_back(tables: Tables) -> None:
+    claims = await tables.claim([1, 2])
+    assert await tables.find_rolled_back(list(claims.values())) == set()
+    await tables.commit(claims[1], Write(offsets={"purchases": 5}))
+    await tables.commit(claims[1], Write(offsets={"purchases": 6}))
+    assert await tables.find_rolled_back(list(claims.values())) == set()
+    await tables.claim([1])  # of another owner: that is no loss
+    assert await tables.find_rolled_back(list(claims.values())) == set()

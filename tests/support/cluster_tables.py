@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_cluster import Cluster
-from stream_persona.store.redis_server import Command
+from stream_persona.store.redis_port import Command
 from stream_persona.store.tables import Claim, Keyspace, Write
 from tests.support.redis_cluster import RedisCluster
 

@@ -186,8 +186,9 @@ class Shop:
         keys = await self.keys("persona-state:*")
         blobs = await self.redis.mget(keys) if keys else []
         names = [key.partition("persona-state:")[2] for key in keys]
+        found = {n: blob for n, blob in zip(names, blobs, strict=True) if blob is not None}
         fingerprint = self.taxonomy.fingerprint
-        stored = record_codec.decode_records(dict(zip(names, blobs, strict=True)), fingerprint)
+        stored = record_codec.decode_records(found, fingerprint)
         return {n: record_codec.encode_folded(record, fingerprint) for n, record in stored.items()}
 
     async def model(self) -> bytes:

@@ -83,7 +83,7 @@ async def test_whatever_tables_have_lost_is_read_again(kept: int, known: int, li
     if lives:
         with pytest.raises(RolledBackError):
             await working.process(happened[known:] or happened[-1:])
-        assert working.is_closed_by_rollback
+        assert working.is_older
         await working.reclaim()
     else:
         working = worker(tables, outbox, SHOP, log=log)

@@ -1,0 +1,138 @@
+"""The customers' records as a worker reads and writes them.
+
+They are read from memory, or from the tables and restored where they are damaged; they are written
+behind the next batch (``writer``), and never again by a writer whose tables came back older.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream_persona.errors import RolledBackError
+from stream_persona.store import repository, writes
+from stream_persona.store.tables import Write
+from stream_persona.store.writes import PartitionWrite
+from stream_persona.worker.restoration import Restorer
+from stream_persona.worker.writer import ProcessedBatch, Writer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
+
+    from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.publisher import Publisher
+    from stream_persona.pipeline.process import Outcome
+    from stream_persona.settings import Settings
+    from stream_persona.store.tables import Tables
+    from stream_persona.worker.metrics import Metrics
+    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+    from stream_persona.worker.refolding import Refolding
+
+    Homes = Mapping[str, int]
+    Owned = Mapping[int, OwnedPartition]
+
+
+def do_nothing() -> None:
+    """Acknowledge nothing."""
+
+
+class StoredRecords:
+    """Reads and writes of one worker; ``restorer`` restores what is damaged.
+
+    All but ``drain``, ``close`` and ``is_older`` is called while nothing else is processed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tables: Tables,
+        publisher: Publisher,
+        partitions: OwnedPartitions,
+        refolding: Refolding,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._taxonomy = taxonomy
+        self._tables = tables
+        self._publisher = publisher
+        self._partitions = partitions
+        self._metrics = metrics
+        self._writer = self._open_writer()
+        self.restorer = Restorer(tables, partitions, refolding, metrics, self.drain, self.write_now)
+
+    async def load(self, homes: Homes, owned: Owned) -> dict[str, Record]:
+        """Return the records of those customers that have one; ``homes`` are their partitions.
+
+        A record that was read enters the cache only when it changes: a sweep reads all of them.
+        Damaged ones are restored first.
+        """
+        kept = {name: owned[home].cache.get(name) for name, home in homes.items()}
+        missing = [name for name, record in kept.items() if record is None]
+        found, damaged = await repository.load_intact(
+            self._tables, missing, self._taxonomy.fingerprint
+        )
+        if damaged:
+            homes = {name: homes[name] for name in damaged}
+            found |= await self.restorer.restore(homes, owned)
+        return {name: record for name, record in kept.items() if record is not None} | found
+
+    async def write(
+        self, outcome: Outcome, homes: Homes, owned: Owned, done: Callable[[], None]
+    ) -> asyncio.Task[None]:
+        """Start to write an outcome once the last one is written.
+
+        Its records enter the cache here, before the next batch reads them. No other write is in
+        flight then, so the records that they push out are already in Redis.
+        """
+        days = self._settings.deletion_marker_days
+        shares = writes.split_by_partition(outcome, homes, self._taxonomy, days)
+        for home, each in owned.items():
+            if each.has_moved or home in shares:
+                share = shares.setdefault(home, PartitionWrite(Write()))
+                share.write.offsets = each.take_offsets()
+        await self._writer.drain()
+        held = len(self._partitions.held)
+        most = max(1, self._settings.cached_customers // max(1, held))
+        for home, share in shares.items():
+            if share.records:
+                owned[home].cache.keep(share.records, most)
+        return self._writer.start(ProcessedBatch(shares, owned), done)
+
+    async def write_now(self, outcome: Outcome, homes: Homes, owned: Owned) -> None:
+        """Write an outcome that is of no batch, and wait for that."""
+        await (await self.write(outcome, homes, owned, do_nothing))
+        self._metrics.record_changes(outcome.causes)
+
+    async def drain(self) -> None:
+        """Wait until every write that was started is committed and published, or has failed."""
+        await self._writer.drain()
+
+    @property
+    def is_older(self) -> bool:
+        """Whether nothing is written any more because the tables have come back older."""
+        return isinstance(self._writer.failure, RolledBackError)
+
+    async def check_age(self) -> None:
+        """Look whether the tables still have all that was written to them.
+
+        Raises:
+            RolledBackError: they have not; nothing more is written until ``begin_anew``.
+        """
+        for partition in await self._partitions.find_rolled_back():
+            self._writer.close(RolledBackError(partition))
+        if self._writer.failure is not None and self.is_older:
+            raise self._writer.failure
+
+    async def begin_anew(self) -> None:
+        """Forget what was read and was to be written, and claim the same partitions again."""
+        await self._writer.end()
+        partitions = list(self._partitions.held)
+        await self._partitions.forget_all()
+        self._writer = self._open_writer()
+        await self._partitions.assign(partitions)
+
+    def _open_writer(self) -> Writer:
+        changes = self._settings.topic_changes
+        return Writer(self._partitions, self._tables, self._publisher, changes)
