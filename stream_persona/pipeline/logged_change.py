@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_persona.domain.record import Record
-    from stream_persona.pipeline.messages import PublicRecord
 
 _ASSIGNED: Final = "assigned"
 
@@ -43,7 +42,9 @@ class _Reason(Struct, frozen=True):
     lift: float
 
 
-class _Change(Struct, frozen=True):
+class LoggedChange(Struct, frozen=True):
+    """A message of ``persona-changes``."""
+
     change_id: str
     revision: int
     occurred_at: _Time
@@ -56,8 +57,16 @@ class _Change(Struct, frozen=True):
     taxonomy_version: str
 
 
-_change_decoder = msgspec.json.Decoder(_Change)
-_NOT_DECODABLE = (msgspec.DecodeError, UnicodeDecodeError, ValueError)
+_change_decoder = msgspec.json.Decoder(LoggedChange)
+
+
+def parse_change(value: bytes) -> LoggedChange | None:
+    """Parse a message; None for what is no change."""
+    try:
+        change = _change_decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        return None
+    return change if change.cause in CAUSES else None
 
 
 def decode_published(
@@ -78,30 +87,35 @@ def decode_published(
     """
     if record.is_marker:
         return None
-    try:
-        change = _change_decoder.decode(logged or b"")
-        published = _build_change(
-            change, decode_public_record(customer_id, public or b""), evidence
-        )
-    except _NOT_DECODABLE:
+    change = parse_change(logged or b"")
+    if change is None:
         return None
+    found = decode_public_record(customer_id, public or b"")
+    same = found if found is not None and found.revision == change.revision else None
+    published = build_change(
+        change,
+        since=0 if change.current.persona is None else milliseconds(change.occurred_at),
+        evidence=round(1_000 * (same.evidence if same else evidence)),
+        candidate_floor=_lowest_share(change.current.distribution, same.candidates if same else ()),
+    )
     own = change_id(customer_id, record.deleted_at, published)
     return published if own == change.change_id or not whole else None
 
 
-def _build_change(change: _Change, public: PublicRecord | None, evidence: float) -> PublishedChange:
-    personas, at = tuple(change.current.distribution), milliseconds(change.occurred_at)
+def build_change(
+    change: LoggedChange, *, since: int, evidence: int, candidate_floor: int
+) -> PublishedChange:
+    """Build the change of a message; what no message holds is given, as in ``PublishedChange``."""
+    personas = tuple(change.current.distribution)
     former = tuple(change.previous.distribution) if change.previous else personas
-    same = public if public is not None and public.revision == change.revision else None
-    shares, candidates = change.current.distribution, same.candidates if same else ()
     return PublishedChange(
         revision=change.revision,
         cause=CAUSES.index(change.cause),
-        at=at,
+        at=milliseconds(change.occurred_at),
         published_at=milliseconds(change.published_at),
-        since=0 if change.current.persona is None else at,
-        evidence=round(1_000 * (same.evidence if same else evidence)),
-        candidate_floor=_lowest_share(shares, candidates),
+        since=since,
+        evidence=evidence,
+        candidate_floor=candidate_floor,
         personas=personas,
         previous=_build_posterior(change.previous) if change.previous else None,
         current=_build_posterior(change.current),
