@@ -98,6 +98,7 @@ async def test_an_api_with_another_taxonomy_is_not_ready_and_says_why(
         await refuses(client, f"STREAM_PERSONA_TAXONOMY is of version {version} here")
 
 
+@pytest.mark.faults
 async def test_an_api_notices_while_it_runs_and_is_ready_again_when_it_is_mended(
     declared_topics: Settings, joined: Deployment
 ) -> None:

@@ -58,6 +58,7 @@ async def test_commands_with_other_settings_are_refused_and_change_nothing(
     assert sizes == [0] * 5
 
 
+@pytest.mark.faults
 async def test_commands_with_another_taxonomy_are_refused_where_it_matters(
     shop: Shop, folder: Path
 ) -> None:

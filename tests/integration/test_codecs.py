@@ -192,6 +192,7 @@ async def zipped(real_kafka: Kafka, settings: Settings) -> AsyncIterator[Shop]:
         yield Shop(settings, redis)
 
 
+@pytest.mark.faults
 async def test_topics_that_compress_are_read_by_workers_the_api_and_watchers(
     zipped: Shop, tmp_path: Path
 ) -> None:

@@ -161,7 +161,13 @@ async def changes_have_no_hole(shop: Shop) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("runs", [True, False], ids=["a worker runs", "none runs"])
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pytest.param(True, id="a worker runs"),
+        pytest.param(False, id="none runs", marks=pytest.mark.faults),
+    ],
+)
 async def test_damaged_records_are_restored_from_the_topics(
     shop: Shop, start_worker: Callable[[], WorkerProcess], tmp_path: Path, *, runs: bool
 ) -> None:
@@ -196,6 +202,7 @@ async def test_damaged_records_are_restored_from_the_topics(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.faults
 async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     shop: Shop, start_worker: Callable[[], WorkerProcess], tmp_path: Path
 ) -> None:
@@ -240,6 +247,7 @@ async def test_whatever_else_is_damaged_is_written_again_or_left_out(
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.faults
 async def test_what_the_topics_no_longer_hold_is_set_aside_and_named(
     real_kafka: Kafka, shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:

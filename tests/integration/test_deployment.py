@@ -72,6 +72,7 @@ async def clear(shop: Shop) -> None:
 
 
 @pytest.mark.on_cluster_too
+@pytest.mark.faults
 async def test_the_first_worker_makes_the_descriptor_and_all_commit_under_its_id(
     shop: Shop, start_worker: Start
 ) -> None:
@@ -90,6 +91,7 @@ async def test_the_first_worker_makes_the_descriptor_and_all_commit_under_its_id
     assert len(await shop.keys("persona-state:*")) == 40
 
 
+@pytest.mark.faults
 async def test_workers_that_start_at_once_make_one_deployment(
     shop: Shop, start_worker: Start
 ) -> None:
@@ -131,6 +133,7 @@ async def test_a_worker_whose_settings_differ_ends_with_2(shop: Shop, start_work
 
 
 @pytest.mark.on_cluster_too
+@pytest.mark.faults
 async def test_data_of_an_older_version_is_adopted(shop: Shop, start_worker: Start) -> None:
     made = await work(shop, start_worker)
     await shop.redis.delete(f"{shop.settings.prefix}{KEY}")
@@ -148,6 +151,7 @@ async def test_data_of_an_older_version_is_adopted(shop: Shop, start_worker: Sta
 
 
 @pytest.mark.on_cluster_too
+@pytest.mark.faults
 async def test_a_redis_that_has_lost_everything_is_refused(shop: Shop, start_worker: Start) -> None:
     await work(shop, start_worker)
     await clear(shop)
@@ -173,6 +177,7 @@ async def test_another_prefix_under_a_group_is_refused(shop: Shop, start_worker:
     await stopped(worker)
 
 
+@pytest.mark.faults
 async def test_commits_of_another_deployment_are_refused_with_its_id(
     shop: Shop, start_worker: Start
 ) -> None:
@@ -181,6 +186,7 @@ async def test_commits_of_another_deployment_are_refused_with_its_id(
     await ends(start_worker(), THEIRS, "STREAM_PERSONA_GROUP", "stream-persona rebuild")
 
 
+@pytest.mark.faults
 async def test_offsets_that_an_operator_has_reset_are_fine(shop: Shop, start_worker: Start) -> None:
     made = await work(shop, start_worker)
     await commit_with(shop.settings, "")
@@ -199,6 +205,7 @@ async def test_offsets_that_an_operator_has_reset_are_fine(shop: Shop, start_wor
     ],
     ids=["gone", "another"],
 )
+@pytest.mark.faults
 async def test_a_descriptor_that_changes_under_a_worker_ends_it(
     shop: Shop,
     start_worker: Start,
@@ -216,6 +223,7 @@ async def test_a_descriptor_that_changes_under_a_worker_ends_it(
     await ends(worker, word)
 
 
+@pytest.mark.faults
 async def test_two_prefixes_that_start_at_once_in_one_group_divide_no_customers(
     shop: Shop, start_worker: Start
 ) -> None:
@@ -278,6 +286,7 @@ async def assign(shop: Shop, customer: str) -> None:
 
 
 @pytest.mark.on_cluster_too
+@pytest.mark.faults
 async def test_another_taxonomy_holds_after_all_workers_were_stopped(
     shop: Shop, start_worker: Start, files: dict[str, Path]
 ) -> None:
@@ -324,6 +333,7 @@ async def test_workers_of_two_taxonomies_never_work_together(
     assert await shop.size(shop.settings.topic_dead_letters) == 0
 
 
+@pytest.mark.faults
 async def test_another_half_life_is_refused_also_when_no_worker_runs(
     shop: Shop, start_worker: Start, tmp_path: Path
 ) -> None:
@@ -333,4 +343,4 @@ async def test_another_half_life_is_refused_also_when_no_worker_runs(
     assert "[features]" not in generic
     slower.write_text(f"{generic}\n[features]\nhalf_life_days = 300\n")
     use(shop, slower)
-    await ends(start_worker(), "half_life_days", "set them back")
+    await ends(start_worker(), "another half-life", "take the one before")

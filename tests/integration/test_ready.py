@@ -71,6 +71,7 @@ async def becomes(client: httpx.AsyncClient, seconds: float, *parts: str) -> Non
     await eventually(is_so, seconds, lambda: f"it does not say {parts}")
 
 
+@pytest.mark.faults
 async def test_a_broker_that_dies_is_missing_until_it_is_back(
     client: httpx.AsyncClient, broker: Broker
 ) -> None:

@@ -81,6 +81,7 @@ def damage(kafka: Kafka, tp: TopicPartition, text: bytes) -> None:
         file.write(text.swapcase())
 
 
+@pytest.mark.faults
 async def test_a_damaged_batch_is_a_sentence_to_every_reader_and_ends_workers(
     deployment: FaultyDeployment, shop: Shop, real_kafka: Kafka
 ) -> None:
@@ -111,6 +112,7 @@ async def test_a_damaged_batch_is_a_sentence_to_every_reader_and_ends_workers(
         await backfill(settings, taxonomy.load(settings.taxonomy), Request(kinds=[PURCHASE]))
 
 
+@pytest.mark.faults
 async def test_changes_in_a_damaged_batch_are_no_silence_to_the_api_and_watchers(
     deployment: FaultyDeployment, shop: Shop, real_kafka: Kafka
 ) -> None:
@@ -135,6 +137,7 @@ async def test_changes_in_a_damaged_batch_are_no_silence_to_the_api_and_watchers
                 pass
 
 
+@pytest.mark.faults
 async def test_a_codec_whose_library_is_missing_ends_the_worker_in_a_sentence(
     deployment: FaultyDeployment, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

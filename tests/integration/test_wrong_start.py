@@ -143,6 +143,7 @@ def start(
         worker.stop(9)
 
 
+@pytest.mark.faults
 async def test_a_worker_refuses_a_redis_that_evicts_at_its_start_and_when_it_is_changed(
     start: Callable[[], Worker], own_redis: Redis
 ) -> None:
