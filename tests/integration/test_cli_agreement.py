@@ -43,6 +43,7 @@ async def run(shop: Shop, folder: Path, *command: str) -> tuple[int, str]:
     return process.returncode or 0, err.decode()
 
 
+@pytest.mark.faults
 async def test_commands_with_other_settings_are_refused_and_change_nothing(
     shop: Shop, folder: Path
 ) -> None:

@@ -163,6 +163,7 @@ async def test_a_redis_that_has_lost_everything_is_refused(shop: Shop, start_wor
     assert await shop.keys("persona-state:*") == []
 
 
+@pytest.mark.faults
 async def test_another_prefix_under_a_group_is_refused(shop: Shop, start_worker: Start) -> None:
     await work(shop, start_worker)
     shop.settings = shop.settings.model_copy(update={"prefix": f"other-{shop.settings.prefix}"})
