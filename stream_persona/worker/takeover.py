@@ -173,7 +173,10 @@ class PartitionTaker:
     async def _forget_again(
         self, claim: Claim, suspects: set[str], stored: Mapping[str, Record]
     ) -> dict[str, Record]:
-        """Apply the deletions of customers whose tombstones were published; their new records."""
+        """Apply the deletions of customers whose tombstones were published; their new records.
+
+        The topic may have newer deletions than were published: their tombstones are left over.
+        """
         deletions = await self._log.load_deletions(claim.partition, claim.offsets or {})
         own = [each for each in deletions if each.event.customer_id in suspects]
         late = process.find_late_deletions(own, stored, self._taxonomy)
@@ -183,7 +186,8 @@ class PartitionTaker:
         if outcome.records:
             days = self._settings.deletion_marker_days
             write = build_write(outcome, self._taxonomy, days)
-            write.pending = []
+            left_over = await self._tables.load_pending(claim.partition)
+            write.pending = sorted({*left_over, *outcome.records})
             await self._tables.commit(claim, write)
         return outcome.records
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,6 +139,26 @@ async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     await read_again(working, batch)
     assert tables.public_records == {}
     assert [m.value for m in outbox.sent[sent:]] == []
+
+
+async def test_a_deletion_without_a_published_tombstone_gets_one_when_it_is_found() -> None:
+    happened = [
+        purchase("p"), deletion("d", NOW + DAY), purchase("q", NOW + 2 * DAY),
+        deletion("e", NOW + 3 * DAY), purchase("r", NOW + 4 * DAY),
+    ]  # fmt: skip
+    batch = [replace(record, timestamp=NOW + 5 * DAY) for record in fetch(*happened)]
+    tables, outbox, log = Tables(), RecordingPublisher(), log_of(batch)
+    working = worker(tables, outbox, SHOP, log=log)
+    await working.assign([0])
+    await working.process(batch[:1])
+    older = tables.save()
+    await working.process(batch[1:3])
+    tables.put_back(older)
+    working = worker(tables, outbox, SHOP, log=log)
+    await working.assign([0])
+    await working.process(batch[1:])
+    lives = [change and change["revision"] for change in changes(outbox)]
+    assert lives == [1, None, 1, None, 1]
 
 
 async def test_revisions_count_on_from_what_was_published() -> None:
