@@ -108,7 +108,11 @@ class Store:
 
             def in_sync() -> bool:
                 with suppress(redis.RedisError):
-                    return replica.info("replication").get("master_link_status") == "up"
+                    state = replica.info()
+                    written = not (
+                        state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"]
+                    )
+                    return state.get("master_link_status") == "up" and written
                 return False
 
             wait_until(in_sync, START_SECONDS, "the replica does not come into sync")
