@@ -101,7 +101,10 @@ class Store:
 
     def follow(self) -> None:
         """Start a replica, and cut its link once it is in sync: from then on it lags."""
-        port, directory = find_free_port(), Path(self._directory.name) / f"replica-{self._port}"
+        port, directory = (
+            find_free_port(),
+            Path(self._directory.name) / f"replica-{next(self._numbers)}",
+        )
         directory.mkdir()
         self._replica = self._start(port, directory, "--replicaof", f"127.0.0.1 {self._port}")
         with redis.Redis(port=port) as replica:
