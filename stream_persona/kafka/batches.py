@@ -34,7 +34,7 @@ _WITH_HEADERS: Final = 2
 
 
 def unpack_whatever_comes() -> None:
-    """Let all consumers of this process unpack as is said above, from their next fetch on."""
+    """Let all consumers of this process unpack as described above, from their next fetch on."""
     fetcher.MemoryRecords = FetchedRecords
     fetcher.PartitionRecords = PartitionRecords
 

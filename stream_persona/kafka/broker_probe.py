@@ -29,7 +29,7 @@ async def any_broker_answers(brokers: str, seconds: float) -> bool:
 
 
 async def _answers(broker: str, seconds: float) -> bool:
-    """Return whether a broker tells its cluster's metadata."""
+    """Return whether a broker answers with its cluster's metadata."""
     client = AIOKafkaAdminClient(
         bootstrap_servers=broker.strip(), request_timeout_ms=round(1_000 * seconds)
     )

@@ -1,7 +1,7 @@
 """Judges from Redis's own figures whether it may evict or forget what it holds, or soon be full.
 
 ``INFO`` alone says nearly all of it: managed servers often refuse ``CONFIG``. What a server does
-not say is unknown, and nothing is said about it.
+not say is unknown, and is not reported.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-deleted:<customer>``   a deletion's memory, with expiry: a record without content
 ``persona-damaged:<customer>``   a damaged private record that the topics could not restore whole
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
-``persona-suspects``             set of customers of whom something was found damaged
+``persona-suspects``             set of customers with something that was found damaged
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
@@ -162,7 +162,7 @@ class Tables(Protocol):
         ...
 
     async def report_suspects(self, customers: Sequence[str]) -> None:
-        """Note customers of whom something was found damaged: their worker looks at them."""
+        """Note customers with something damaged: their worker looks at them."""
         ...
 
     async def load_suspects(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 The first worker makes the descriptor (``store.deployment``); all others compare theirs with it.
 Where Redis holds none, either nothing was ever read, or the data is of an older version, or Redis
-has lost it, or is another one: the group's commits tell which.
+has lost it, or is another one: the group's commits show which.
 """
 
 from __future__ import annotations

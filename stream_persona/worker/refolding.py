@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Customers in whom positions of replayed files are looked for.
+#: Customers in whose records positions of replayed files are looked for.
 _SAMPLE: Final = 1_000
 
 
@@ -71,7 +71,7 @@ class Refolding:
         """Fold those of some customers whose records are damaged; ``homes`` are their partitions.
 
         A record that is in memory is written again as it is. The outcome has an empty record for
-        a customer of whom the topics hold nothing.
+        a customer that the topics hold nothing of.
 
         Raises:
             UnavailableError: Redis stayed away, or the broker did not give the events.
@@ -121,7 +121,7 @@ class Refolding:
         return records
 
     async def _find_partial(self, lost: Mapping[str, int], history: WholeHistory) -> dict[str, str]:
-        """Find those of whom the topics may not hold everything, each with the reason."""
+        """Find those that the topics may not hold in full, each with the reason."""
         if lost and await self._has_files():
             return dict.fromkeys(lost, "events that were replayed from files are not in them")
         expired = [name for name, home in lost.items() if home in history.expired]

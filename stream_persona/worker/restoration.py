@@ -84,7 +84,7 @@ class Restorer:
             await self._write(Outcome(anew, public_records=wrong), homes, owned)
 
     async def find_noted(self, partitions: int) -> dict[str, int]:
-        """Find the customers of our partitions of whom something is noted as damaged."""
+        """Find the customers of our partitions with something that is noted as damaged."""
         held = self._partitions.held
         reported = {
             name: home_partition(name, partitions) for name in await self._tables.load_suspects()

@@ -4,7 +4,7 @@ A sweep passes over all stored customers in small steps, between the batches of 
 publishes what has shifted with the cause ``model``. It goes on where it was after a rebalance,
 since a step only looks for customers of the partitions that are owned then.
 
-Once in a while a sweep is thorough: it also looks at the markers of deleted customers, and whoever
+Once in a while a sweep is thorough: it also looks at the markers of deleted customers, and what
 scores its customers compares their public records with their private ones.
 """
 
