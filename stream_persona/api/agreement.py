@@ -2,9 +2,9 @@
 
 With another number of partitions it would read a part of the model, with another taxonomy its
 predictions would be of other personas, with other topics nobody would apply its commands. A public
-record is what the workers have published, so lookups go on; so do probes, pages, and the overview, which
-says what is wrong. Where the descriptor itself is gone, Redis has lost the records as well, which
-makes nobody unknown: there are no lookups either.
+record is what the workers have published, so lookups go on; so do probes, pages, and the overview,
+which says what is wrong. Where the descriptor itself is gone, Redis has lost the records as well,
+which makes nobody unknown: there are no lookups either.
 """
 
 from __future__ import annotations
