@@ -73,12 +73,6 @@ def start(servers: SharedServers) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: most tests wait for servers most of the time."""
-    return (os.cpu_count() or 1) + 1
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     node.workerinput["servers"] = str(node.config.stash[SERVERS].folder)
 
