@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 #: Objects made, less those freed, between two collections of the youngest generation; then so many
 #: collections of a generation between two of the next one.
 _COLLECTIONS: Final = (200_000, 20, 50)
+#: Seconds that a process may take to end that has only begun to start.
+_GRACE_SECONDS: Final = 3.0
 #: Seconds between two equal lines of a library that writes one at each of its attempts.
 _SELDOM_SECONDS: Final = 10.0
 
@@ -161,5 +163,12 @@ def end_politely() -> None:
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:
+    """End the process; at once, if the exception is lost on its way, as in a ``__del__``."""
     logger.info("ended by %s", signal.Signals(number).name)
+    signal.signal(signal.SIGALRM, _end_at_once)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
     raise SystemExit(0)
+
+
+def _end_at_once(_: int, __: FrameType | None) -> NoReturn:
+    os._exit(0)
