@@ -1,58 +1,117 @@
-"""The last event ids of a customer's inputs: a producer's retry has a new offset and an old id."""
+"""The last ids of a customer's inputs: a producer's retry has a new offset and an old id.
+
+An id is known for seven days of arrival, and among the last 128 of its input. Event times count for
+nothing here: a shop that tries an old order again sends an old time with it. Of an input without
+arrivals, the number alone is the limit.
+
+The ids of an input are one run of bytes: their number, then a hash of each, oldest first, then the
+hours in which they arrived, each with how many did. An input keeps its order on every run, so which
+ids are known does not depend on other inputs.
+"""
 
 from __future__ import annotations
 
+import struct
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+#: Ids kept per customer and input, at most, and for how long.
+MAX_RECENT: Final = 128
+KNOWN_HOURS: Final = 7 * 24
+#: Added to the number of an input: ids of its orders are kept beside those of its events.
+ORDER_IDS: Final = 1 << 24
 
-#: Recent event ids kept per customer and input, at most.
-MAX_RECENT: Final = 16
+_HOUR_MS: Final = 3_600_000
+_ID: Final = struct.Struct("<I")
+#: An hour since 1970, in three bytes and above a count in the lowest one.
+_RUN: Final = struct.Struct("<I")
+#: The hour of an id whose arrival is not known: it makes room when the number is reached.
+_UNKNOWN: Final = (1 << 24) - 1
 
-#: Hash and event time of an input's last events, one after another, in the order of its offsets.
-Recent = tuple[int, ...]
+#: The last ids of one input, as above; without any, no bytes.
+RecentIds = bytes
 
 
-def event_hash(event_id: str) -> int:
-    """32 bits of an event id: enough among the few ids of one customer's recent minutes.
+def hash_id(text: str) -> bytes:
+    """Hash an id to 4 bytes: enough among the few ids of one customer's recent days.
 
     A CRC differs for any two ids that differ in four neighbouring bytes alone, as counters do.
     """
-    return zlib.crc32(event_id.encode())
+    return _ID.pack(zlib.crc32(text.encode()))
 
 
-def with_recent(recent: Recent, key: int, at: int, window: int) -> Recent | None:
-    """Add an id to the last ones of an input; None when it is among them: a producer's retry.
+def knows_id(recent: RecentIds, hashed: bytes, arrived_at: int | None) -> bool:
+    """Whether an id is among the last ones of its input: an event with it is a retry.
 
-    An input keeps its order on every run, so which ids are dropped does not depend on other inputs.
+    ``arrived_at`` (epoch milliseconds) is that of the event; None where it is not known.
     """
-    newest = at if at > 0 else 0  # noqa: FURB136 - a call for each event would be measurable
-    if recent:
-        times = recent[1::2]
-        last = max(times)
-        newest = last if last > newest else newest  # noqa: FURB136
-        if min(times) <= newest - window:
-            recent = _drop_older(recent, times, newest - window)
-        if key in recent and key in recent[::2]:  # the first alone would also find times
-            return None
-    if at <= newest - window:
-        return recent
-    if len(recent) >= 2 * MAX_RECENT:
-        recent = recent[2:]
-    return (*recent, key, at)
+    if not recent or hashed not in recent:
+        return False
+    number, forgotten = recent[0], 0
+    if arrived_at is not None:
+        forgotten = _count_forgotten(_runs(recent), arrived_at // _HOUR_MS)
+    ids = recent[1 + 4 * forgotten : 1 + 4 * number]
+    at = ids.find(hashed)
+    while at > 0 and at % 4:
+        at = ids.find(hashed, at + 1)
+    return at >= 0
 
 
-def _drop_older(recent: Recent, times: Sequence[int], after: int) -> Recent:
-    """Keep those whose times are after ``after``; mostly the oldest come first."""
-    first = 0
-    for at in times:
-        if at > after:
+def with_id(recent: RecentIds, hashed: bytes, arrived_at: int | None) -> RecentIds:
+    """Add an id to the last ones of its input; those that are too old, or too many, are left out.
+
+    ``arrived_at`` is epoch milliseconds, None where it is not known.
+    """
+    hour = _UNKNOWN if arrived_at is None else min(arrived_at // _HOUR_MS, _UNKNOWN - 1)
+    if not recent:
+        return b"\x01" + hashed + _RUN.pack(hour << 8 | 1)
+    number, runs = recent[0], _runs(recent)
+    dropped = 0 if arrived_at is None else _count_forgotten(runs, hour)
+    if number - dropped == MAX_RECENT:
+        dropped += 1
+    if dropped:
+        runs = _drop_first(runs, dropped)
+    if runs and runs[-1] >> 8 == hour:
+        runs[-1] += 1
+    else:
+        runs.append(hour << 8 | 1)
+    number += 1 - dropped
+    ids = recent[1 + 4 * dropped : 1 + 4 * recent[0]]
+    return b"".join((bytes((number,)), ids, hashed, struct.pack(f"<{len(runs)}I", *runs)))
+
+
+def _runs(recent: RecentIds) -> list[int]:
+    """The hours, each ``hour << 8 | count``, in the order of arrival."""
+    data = recent[1 + 4 * recent[0] :]
+    return list(struct.unpack(f"<{len(data) // 4}I", data))
+
+
+def _count_forgotten(runs: list[int], hour: int) -> int:
+    """Count the first ids, as far as they arrived too long before an hour."""
+    count = 0
+    for run in runs:
+        if run >> 8 >= hour - KNOWN_HOURS:  # an unknown one is greater than any
             break
-        first += 1
-    rest = times[first:]
-    if not rest or min(rest) > after:
-        return recent[2 * first :]
-    kept = [number for number, at in enumerate(times) if at > after]
-    return tuple([each for i in kept for each in recent[2 * i : 2 * i + 2]])
+        count += run & 255
+    return count
+
+
+def _drop_first(runs: list[int], count: int) -> list[int]:
+    """Leave out the hours of the first ids."""
+    for i, run in enumerate(runs):
+        if count < (own := run & 255):
+            return [run - count, *runs[i + 1 :]]
+        count -= own
+    return []
+
+
+def from_former(recent: tuple[int, ...]) -> RecentIds:
+    """Convert the form of earlier records: hash and event time of each, one after another.
+
+    >>> knows_id(from_former((7, 3_600_000)), _ID.pack(7), 3_600_000)
+    True
+    """
+    converted = b""
+    for key, at in zip(recent[::2], recent[1::2], strict=True):
+        converted = with_id(converted, _ID.pack(key), max(at, 0))
+    return converted

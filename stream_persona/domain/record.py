@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct, field
 
-from stream_persona.domain.deduplication import Recent
+from stream_persona.domain.deduplication import RecentIds
 from stream_persona.domain.features import Counts
 
 if TYPE_CHECKING:
@@ -24,13 +24,27 @@ if TYPE_CHECKING:
 
 
 class Label(Struct, frozen=True, array_like=True, gc=False):
-    """A customer's newest assignment in event time; ``persona`` None is a withdrawal."""
+    """A customer's newest assignment in event time; ``persona`` None is a withdrawal.
+
+    Of two with equal times the one that arrived later counts, then that of the greater partition
+    and offset; ``arrived_at`` is -1 where it is not known. ``ended`` is set once ``expires_at`` has
+    passed on the clock, whatever the customer does.
+    """
 
     at: int
     assignment_id: str
     persona: str | None
     expires_at: int | None = None
     source: str | None = None
+    arrived_at: int = -1
+    partition: int = -1
+    offset: int = -1
+    ended: bool = False
+
+    @property
+    def order(self) -> tuple[int, int, int, int]:
+        """Where it stands among a customer's assignments: the greatest one counts."""
+        return self.at, self.arrived_at, self.partition, self.offset
 
 
 class PublishedPosterior(Struct, frozen=True, array_like=True, gc=False):
@@ -74,19 +88,23 @@ class PublishedChange(Struct, frozen=True, array_like=True, gc=False):
 class Record(Struct, frozen=True, gc=False):
     """Everything known of one customer; a record is replaced, never changed in place.
 
-    ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent``
-    hashes of event ids to their event times, ``deleted_at`` is the newest deletion (0: none).
-    ``packed`` is a ``PublishedChange`` with its bytes: it stays through many events, and is
-    encoded once.
+    ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent`` an
+    input to its last ids, ``rates`` an input to the newest minute of event time in which it had
+    more than one event, and how many. ``deleted_at`` is the newest deletion (0: none).
+    ``faded_at`` is the time, once it has passed, at which the evidence had become too little for a
+    name (0: it has not). ``packed`` is a ``PublishedChange`` with its bytes: it stays through many
+    events, and is encoded once.
     """
 
     counts: Counts = field(default_factory=Counts.empty)
     label: Label | None = None
     positions: dict[int, int] = field(default_factory=dict)
-    recent: dict[int, Recent] = field(default_factory=dict)
+    recent: dict[int, RecentIds] = field(default_factory=dict)
     deleted_at: int = 0
     published: PublishedChange | None = None
     packed: tuple[PublishedChange, msgspec.Raw] | None = None
+    rates: dict[int, tuple[int, int]] = field(default_factory=dict)
+    faded_at: int = 0
 
     @property
     def is_marker(self) -> bool:
@@ -96,9 +114,9 @@ class Record(Struct, frozen=True, gc=False):
     def active_label(self) -> str | None:
         """The persona assigned as of the record's own clock, if any."""
         label = self.label
-        if label is None or (
-            label.expires_at is not None and self.counts.clock >= label.expires_at
-        ):
+        if label is None or label.ended:
+            return None
+        if label.expires_at is not None and self.counts.clock >= label.expires_at:
             return None
         return label.persona
 

@@ -4,7 +4,7 @@ Bytes of a record are a seal (``record_seal``), a head in msgpack, then all numb
 keys as differences, the values without the zeros that all of their section end in. Many records are
 encoded and decoded at once, without a Python loop over tokens.
 
-Records of the format before, which had no seal, are read as well, and encoded in today's.
+Records of the two formats before are read as well, and encoded in today's.
 """
 
 from __future__ import annotations
@@ -174,10 +174,12 @@ def _build_record(head: Head, counts: Counts) -> Record:
         counts,
         head.label,
         dict(head.positions),
-        dict(head.recent),
+        head.recent_ids(),
         head.deleted_at,
         published,
         packed,
+        dict(head.rates),
+        head.faded_at,
     )
 
 

@@ -1,6 +1,7 @@
 """The head of a record's bytes: everything but its counts, in msgpack after its own length.
 
-Records of the format before have no seal: whether bytes are one of these is decided here.
+Records of the two formats before are read, too: format 6 kept times of events beside their ids,
+format 5 had no seal, and whether bytes are one of these is decided here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.domain.deduplication import Recent
+from stream_persona.domain.deduplication import RecentIds, from_former
 from stream_persona.domain.record import Label, PublishedChange
 from stream_persona.domain.varints import decode_varints, encode_varints
 from stream_persona.errors import TopologyError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import Record
 
 #: The first number of a record's head: all but these two are refused.
-FORMAT: Final = 6
+FORMAT: Final = 7
 _UNSEALED_FORMAT: Final = 5
 
 
@@ -43,9 +44,18 @@ class Head(Start, frozen=True, array_like=True, gc=False):
     """All fields; the last change has its bytes until it is asked for."""
 
     positions: tuple[tuple[int, int], ...]
-    recent: tuple[tuple[int, Recent], ...]
+    recent: tuple[tuple[int, RecentIds | tuple[int, ...]], ...]
     deleted_at: int
     published: msgspec.Raw
+    rates: tuple[tuple[int, tuple[int, int]], ...] = ()
+    faded_at: int = 0
+
+    def recent_ids(self) -> dict[int, RecentIds]:
+        """The last ids of each input."""
+        return {
+            source: ids if isinstance(ids, bytes) else from_former(ids)
+            for source, ids in self.recent
+        }
 
 
 AnyStart = TypeVar("AnyStart", bound=Start)
@@ -72,6 +82,7 @@ def encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], token
         FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
         sorted(record.positions.items()), sorted(record.recent.items()), record.deleted_at,
         packed[1] if packed is not None and packed[0] is published else published,
+        sorted(record.rates.items()), record.faded_at,
     ))  # fmt: skip  # the fields of a `Head`: to make one takes as long as to encode it
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 
@@ -108,7 +119,7 @@ def decode_published(published: msgspec.Raw) -> PublishedChange | None:
 
 
 def _check_head(head: Start, fingerprint: int) -> None:
-    if head.format not in {FORMAT, _UNSEALED_FORMAT}:
+    if not _UNSEALED_FORMAT <= head.format <= FORMAT:
         raise _foreign_error(f"of another version (format {head.format})")
     if head.fingerprint != fingerprint:
         message = (

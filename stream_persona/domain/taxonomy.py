@@ -81,7 +81,6 @@ class Features(_Table):
     fine: tuple[str, ...] = ("product", "query", "campaign")
     category_separator: Annotated[str, Field(min_length=1, max_length=4)] = "/"
     timezone_offset_hours: Annotated[float, Field(ge=-14, le=14)] = 0.0
-    duplicate_window_seconds: Annotated[float, Field(ge=0, le=604_800)] = 600.0
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:

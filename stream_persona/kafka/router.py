@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 class RoutedBatch:
     """A batch sorted out: deliveries of events at home here, dead ``letters`` and ``reroutes``.
 
-    ``homes`` are the partitions of the deliveries' customers, ``reasons`` those of the letters.
+    ``homes`` are the partitions of the deliveries' customers, ``reasons`` those of the letters,
+    ``anomalies`` counts by reason what was ignored (``domain.anomaly``).
     """
 
     deliveries: list[Delivery] = field(default_factory=list)
@@ -38,6 +40,7 @@ class RoutedBatch:
     letters: list[Message] = field(default_factory=list)
     reroutes: list[Message] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    anomalies: Counter[str] = field(default_factory=Counter)
 
 
 class MessageRouter:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 from msgspec import Struct
 
-from stream_persona.domain.deduplication import Recent, event_hash, with_recent
+from stream_persona.domain.deduplication import RecentIds, hash_id, knows_id, with_id
 from stream_persona.domain.events import (
     ASSIGNMENT,
     BEHAVIOURAL,
@@ -41,16 +41,11 @@ class Rules:
 
     tokenizer: Tokenizer
     max_future: int
-    duplicate_window: int
 
     @classmethod
     def of(cls, taxonomy: Taxonomy, tokenizer: Tokenizer) -> Self:
         """Take the rules of a taxonomy."""
-        return cls(
-            tokenizer,
-            whole_milliseconds(taxonomy.policy.max_future_seconds),
-            whole_milliseconds(taxonomy.features.duplicate_window_seconds),
-        )
+        return cls(tokenizer, whole_milliseconds(taxonomy.policy.max_future_seconds))
 
 
 class Draft(Struct, gc=False):
@@ -67,7 +62,7 @@ class Draft(Struct, gc=False):
     label: Label | None
     deleted_at: int
     positions: dict[int, int]
-    recent: dict[int, Recent]
+    recent: dict[int, RecentIds]
     behaviour: list[Delivery]
     observed: list[Observation] = []
     applied: bool = False
@@ -100,12 +95,10 @@ class Draft(Struct, gc=False):
         if not isinstance(event, TokenizedEvent):
             event = rules.tokenizer.tokenize(cast("Behaviour", event))
         if event.slots:
-            # Whether its input had no event of this id lately, in event time.
-            last, key = self.recent.get(delivery.source, ()), event_hash(event.event_id)
-            recent = with_recent(last, key, at, rules.duplicate_window)
-            if recent is None:
+            last, hashed = self.recent.get(delivery.source, b""), hash_id(event.event_id)
+            if knows_id(last, hashed, delivery.arrived_at):
                 return DUPLICATE
-            self.recent[delivery.source] = recent
+            self.recent[delivery.source] = with_id(last, hashed, delivery.arrived_at)
             self.observed.append(Observation(self.row, at, event.slots, event.weights))
         return APPLIED
 
@@ -133,6 +126,7 @@ class Draft(Struct, gc=False):
         return Record(
             counts, self.label, self.positions, self.recent, self.deleted_at,
             None if self.forgotten else self.before.published, self.before.packed,
+            self.base.rates,
         )  # fmt: skip
 
 
@@ -165,7 +159,9 @@ def apply_all(
         effects[effect] += 1
         if effect != REDELIVERED:
             applied[delivery.kind] += 1
-    return list(drafts.values()), EventCounts(tuple(applied), *effects[DUPLICATE:])
+    return list(drafts.values()), EventCounts(
+        tuple(applied), effects[DUPLICATE], effects[DROPPED], effects[REDELIVERED]
+    )
 
 
 def fold_all(drafts: Sequence[Draft], features: Features) -> dict[str, Record]:

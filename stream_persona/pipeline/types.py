@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec import Struct
@@ -82,12 +83,16 @@ class LateDeletion:
 
 
 class EventCounts(NamedTuple):
-    """What became of a batch's events: ``applied`` are by kind, the next two among them."""
+    """What became of a batch's events: ``applied`` are by kind, the next two among them.
+
+    ``anomalies`` counts, by reason (``domain.anomaly``), what was odd about events or their parts.
+    """
 
     applied: tuple[int, ...] = (0,) * len(KINDS)
     duplicates: int = 0
     dropped: int = 0
     redelivered: int = 0
+    anomalies: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,7 +101,7 @@ class Outcome:
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
     a tombstone), ``public_records`` the public records to write (None: to delete), ``causes`` those
-    of the changes; the counts are metrics.
+    of the changes; the counts are metrics, those of ``EventCounts``.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
@@ -109,3 +114,4 @@ class Outcome:
     duplicates: int = 0
     dropped: int = 0
     redelivered: int = 0
+    anomalies: Mapping[str, int] = field(default_factory=dict)

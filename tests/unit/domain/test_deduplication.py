@@ -1,30 +1,81 @@
-from stream_persona.domain.deduplication import MAX_RECENT, event_hash, with_recent
+from hypothesis import given
+from hypothesis import strategies as st
 
-WINDOW = 600
+from stream_persona.domain.deduplication import (
+    KNOWN_HOURS,
+    MAX_RECENT,
+    from_former,
+    hash_id,
+    knows_id,
+    with_id,
+)
+from tests.support.constants import DAY, HOUR, NOW
+
+WEEK = KNOWN_HOURS * HOUR
+
+
+def ids(*arrivals: tuple[str, int | None]) -> bytes:
+    recent = b""
+    for name, arrived_at in arrivals:
+        recent = with_id(recent, hash_id(name), arrived_at)
+    return recent
 
 
 def test_event_ids_are_hashed_alike_everywhere() -> None:
-    assert event_hash("e-1") == event_hash("e-1") != event_hash("e-2")
-    assert 0 <= event_hash("") < 2**32
+    assert hash_id("e-1") == hash_id("e-1") != hash_id("e-2")
+    assert len(hash_id("")) == 4
 
 
-def test_a_known_id_within_the_window_is_a_retry() -> None:
-    recent = with_recent((), 7, 1_000, WINDOW)
-    assert recent == (7, 1_000)
-    assert with_recent(recent, 7, 1_500, WINDOW) is None
-    assert with_recent(recent, 7, 1_600, WINDOW) == (7, 1_600)
+def test_an_id_is_known_for_seven_days_of_arrival() -> None:
+    recent = ids(("a", NOW), ("b", NOW + 6 * DAY))
+    assert knows_id(recent, hash_id("a"), NOW + WEEK)
+    assert not knows_id(recent, hash_id("a"), NOW + WEEK + HOUR)
+    assert knows_id(recent, hash_id("b"), NOW + WEEK + HOUR)
 
 
-def test_an_id_is_not_taken_for_a_time() -> None:
-    assert with_recent((7, 1_000), 1_000, 1_001, WINDOW) == (7, 1_000, 1_000, 1_001)
+def test_an_id_is_forgotten_with_the_next_one_that_comes_after_seven_days() -> None:
+    recent = ids(("a", NOW), ("b", NOW + DAY), ("c", NOW + WEEK + HOUR))
+    assert recent == ids(("b", NOW + DAY), ("c", NOW + WEEK + HOUR))
 
 
-def test_an_event_older_than_the_window_is_not_remembered() -> None:
-    assert with_recent((7, 1_000), 8, 400, WINDOW) == (7, 1_000)
+def test_an_id_without_an_arrival_is_known_until_the_number_is_reached() -> None:
+    recent = ids(("a", None), ("b", NOW), ("c", NOW + 100 * DAY))
+    assert knows_id(recent, hash_id("a"), NOW + 200 * DAY)
+    assert knows_id(recent, hash_id("b"), None)
 
 
 def test_the_oldest_id_makes_room_for_a_new_one() -> None:
-    recent: tuple[int, ...] = ()
-    for number in range(MAX_RECENT + 1):
-        recent = with_recent(recent, number, 1_000, WINDOW) or ()
-    assert recent[::2] == tuple(range(1, MAX_RECENT + 1))
+    recent = ids(*((str(i), NOW + i * HOUR // 3) for i in range(MAX_RECENT + 1)))
+    known = [knows_id(recent, hash_id(str(i)), NOW + DAY) for i in range(MAX_RECENT + 1)]
+    assert known == [False] + [True] * MAX_RECENT
+
+
+def test_an_id_is_not_found_across_two_others() -> None:
+    first, second = hash_id("a"), hash_id("b")
+    recent = with_id(with_id(b"", first, NOW), second, NOW)
+    assert not knows_id(recent, first[2:] + second[:2], NOW)
+    assert not knows_id(recent, recent[-4:], NOW)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 12 * DAY)), max_size=300))
+def test_ids_are_known_as_a_list_of_the_last_ones_would_know_them(
+    arrivals: list[tuple[int, int | None]],
+) -> None:
+    recent, plain = b"", list[tuple[int, int | None]]()
+    for number, arrived_at in arrivals:
+        if arrived_at is not None:
+            oldest = arrived_at // HOUR - KNOWN_HOURS
+            while plain and plain[0][1] is not None and plain[0][1] // HOUR < oldest:
+                plain.pop(0)
+        known = number in [each for each, _ in plain]
+        assert knows_id(recent, hash_id(str(number)), arrived_at) == known
+        if not known:
+            plain = [*plain, (number, arrived_at)][-MAX_RECENT:]
+            recent = with_id(recent, hash_id(str(number)), arrived_at)
+
+
+def test_ids_of_earlier_records_are_known() -> None:
+    former = int.from_bytes(hash_id("a"), "little"), -5, int.from_bytes(hash_id("b"), "little"), NOW
+    recent = from_former(former)
+    assert knows_id(recent, hash_id("b"), NOW + DAY)
+    assert not knows_id(recent, hash_id("a"), NOW + DAY)

@@ -1,0 +1,35 @@
+"""What is odd about an input that could be read: it is left out, or counts for less than it says.
+
+Such an input is no dead letter. It is counted by its reason, so that nothing vanishes in silence.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Anomaly(StrEnum):
+    """A reason, as it stands in metrics and reports."""
+
+    #: The customer id stands for nobody: ignored.
+    NOBODY = "nobody"
+    #: An event id that its input had lately: left out.
+    RETRY = "retry"
+    #: An order that its input had lately, under another event id: left out.
+    EDITED_ORDER = "edited_order"
+    #: Older than a deletion of its customer: left out.
+    FORGOTTEN = "forgotten"
+    #: Beyond the events of a minute that count of one customer: left out.
+    EXCESS = "excess"
+    #: Of a later time than can be: it counts as of its arrival, or is left out where it has none.
+    FUTURE = "future"
+    #: So much older than the customer's newest event that it has no weight any more: left out.
+    FADED = "faded"
+    #: A line of negative quantity or price: left out, the rest of its order counts.
+    RETURNED_LINE = "returned_line"
+    #: No field of it says anything about a persona: counted as an event and nothing else.
+    UNINFORMATIVE = "uninformative"
+    #: Of a signal to which the taxonomy gives no weight: left out.
+    UNWEIGHTED = "unweighted"
+    #: Labelled with a persona that the taxonomy does not know (any more): the label has no effect.
+    UNKNOWN_PERSONA = "unknown_persona"
