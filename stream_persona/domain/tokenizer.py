@@ -10,6 +10,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final, get_args
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.binning import (
     MAX_LEVELS,
     levels,
@@ -29,6 +30,7 @@ from stream_persona.domain.events import (
     TokenizedEvent,
     milliseconds,
 )
+from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.domain.slots import (
     EVENTS,
     SLOT_TYPE,
@@ -40,8 +42,13 @@ from stream_persona.domain.slots import (
 from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.taxonomy import Taxonomy
+
+    #: Packed slots, their packed weights, and the reasons why something was left out.
+    Tokens = tuple[bytes, bytes, tuple[str, ...]]
 
 _HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
 _HOUR_BAND = tuple(
@@ -53,6 +60,10 @@ _HOUR_BAND = tuple(
 _LEAST_PRICE, _CHEAP, _MANY = 0.25, -2, 5
 #: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
 _ITEM_TOKENS = MAX_LEVELS + 4
+
+_UNWEIGHTED: Final = (b"", b"", (Anomaly.UNWEIGHTED.value,))
+_UNINFORMATIVE: Final[tuple[str, ...]] = (Anomaly.UNINFORMATIVE.value,)
+_RETURNED: Final[tuple[str, ...]] = (Anomaly.RETURNED_LINE.value,)
 
 #: Most tokens of one event: a purchase that is as large as it may be, with its context.
 MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM_TOKENS
@@ -103,56 +114,93 @@ class Tokenizer:
         """Return an event as its tokens: the slot of each, slot 0 first, and the weight of each.
 
         Both are packed (``SLOT_TYPE``, ``WEIGHT_TYPE``; weights in quarters). There are at most
-        ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight.
+        ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight, and of
+        an order of which everything was given back.
         """
-        at = milliseconds(event.occurred_at)
+        at, order = milliseconds(event.occurred_at), None
         if isinstance(event, Browse):
-            slots, weights = self._browse(event, at)
+            slots, weights, anomalies = self._browse(event, at)
         elif isinstance(event, Purchase):
-            slots, weights = self._purchase(event, at)
+            slots, weights, anomalies = self._purchase(event, at)
+            order = event.order_id
+            if order is not None and order in NOBODY_IDS:  # no more than a customer's
+                order = None
         else:
-            slots, weights = self._engagement(event, at)
-        return TokenizedEvent(event.event_id, event.customer_id, at, slots, weights)
+            slots, weights, anomalies = self._engagement(event, at)
+        return TokenizedEvent(
+            event.event_id, event.customer_id, at, slots, weights, order, anomalies
+        )
 
-    def _purchase(self, event: Purchase, at: int) -> tuple[bytes, bytes]:
-        weight, items = self._purchase_weight, event.items
+    def _purchase(self, event: Purchase, at: int) -> Tokens:
+        weight, kept = self._purchase_weight, 0
         if not weight:
-            return b"", b""
-        slots = self._context(event, at)
+            return _UNWEIGHTED
+        slots: list[bytes] = []
+        for item in event.items:
+            price = item.price
+            if item.quantity > 0 and (price is None or price >= 0):  # as ``Item.is_returned``
+                kept += 1
+                self._add_item(item, slots)
+        anomalies = _RETURNED * (len(event.items) - kept)
+        if not kept:
+            return b"", b"", anomalies
+        if self._products is None and not self._is_informative(event, event.items):
+            anomalies += _UNINFORMATIVE
+        own, slots = b"".join(slots), self._context(event, at)
         if "basket_size" in self._fields:
-            slots.append(self.slots.find("basket_size", size_band(len(items))))
-        context, slots = b"".join(slots), []
-        for item in items:
-            self._add_item(item, slots)
-        own = b"".join(slots)
-        weights = _repeat(pack(weight * len(items), WEIGHT_TYPE), context)
-        return context + own, weights + _repeat(pack(weight, WEIGHT_TYPE), own)
+            slots.append(self.slots.find("basket_size", size_band(kept)))
+        context = b"".join(slots)
+        weights = _repeat(pack(weight * kept, WEIGHT_TYPE), context)
+        return context + own, weights + _repeat(pack(weight, WEIGHT_TYPE), own), anomalies
 
-    def _browse(self, event: Browse, at: int) -> tuple[bytes, bytes]:
-        weight = self._browse_weights[event.action]
+    def _browse(self, event: Browse, at: int) -> Tokens:
+        weight, product = self._browse_weights[event.action], event.product
+        anomalies: tuple[str, ...] = ()
         if not weight:
-            return b"", b""
+            return _UNWEIGHTED
+        if product is not None and product.is_returned:
+            product, anomalies = None, _RETURNED
         slots = self._context(event, at)
         if self._actions is not None:
             slot = self._actions.get(event.action)
             slots.append(slot or self.slots.compute("action", event.action))
-        if event.product is not None:
-            self._add_item(event.product, slots)
+        if product is not None:
+            self._add_item(product, slots)
+        searched: list[bytes] = []
         if event.query and "query" in self._fields:
-            slots += [self.slots.find("query", word) for word in words(event.query)]
+            searched = [self.slots.find("query", word) for word in words(event.query)]
+            slots += searched
+        if not searched and (product is None or self._products is None):
+            items = () if product is None else (product,)
+            if not self._is_informative(event, items):
+                anomalies += _UNINFORMATIVE
         joined = b"".join(slots)
-        return joined, _repeat(weight, joined)
+        return joined, _repeat(weight, joined), anomalies
 
-    def _engagement(self, event: Engagement, at: int) -> tuple[bytes, bytes]:
+    def _engagement(self, event: Engagement, at: int) -> Tokens:
         weight = self._engagement_weights.get(event.action, self._other_weight)
         if not weight:
-            return b"", b""
+            return _UNWEIGHTED
         slots = self._context(event, at)
         reaction = event.action, event.channel, event.campaign
         known = self._reactions.get(reaction)
         slots.append(self._cache_reaction(reaction) if known is None else known)
         joined = b"".join(slots)
-        return joined, _repeat(weight, joined)
+        is_told_apart = "channel" in self._fields or (event.campaign and "campaign" in self._fields)
+        anomalies = () if is_told_apart or self._is_informative(event, ()) else _UNINFORMATIVE
+        return joined, _repeat(weight, joined), anomalies
+
+    def _is_informative(self, event: Behaviour, items: Sequence[Item]) -> bool:
+        """Whether an event has any token of an item or an attribute, quantities left out."""
+        slots: list[bytes] = []
+        if event.attributes:
+            self._add_attributes(event.attributes, slots)
+        for item in items:
+            if not item.is_returned:
+                self._add_item(item, slots)
+                if self._has_quantity:
+                    slots.pop()  # an item's last one
+        return any(slots)
 
     def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> bytes:
         """Compute the slots of an action, a channel and a campaign."""
