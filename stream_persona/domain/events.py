@@ -280,6 +280,6 @@ __all__ = [
     "ASSIGNMENT", "BEHAVIOURAL", "BROWSE", "DELETION", "ENGAGEMENT", "KINDS", "MAX_ATTRIBUTES",
     "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS", "MAX_ITEM_ATTRIBUTES", "PURCHASE",
     "REASONS", "Action", "Assignment", "Behaviour", "Browse", "Deletion", "Engagement", "Event",
-    "Item", "Purchase", "TokenizedEvent", "check_id", "decode_event", "decode_for_taxonomy",
+    "Item", "Purchase", "Time", "TokenizedEvent", "check_id", "decode_event", "decode_for_taxonomy",
     "encode", "event_id", "event_time", "milliseconds", "rfc3339",
 ]  # fmt: skip
