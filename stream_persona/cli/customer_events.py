@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stream_persona.cli.agreement import OF_TAXONOMIES, check_before_sending
+from stream_persona.domain.decode_errors import tell_apart
 from stream_persona.domain.events import rfc3339
 from stream_persona.domain.identity import NobodyIds
-from stream_persona.kafka.commands import new_assignment, new_deletion, send_once
+from stream_persona.errors import QueryError
+from stream_persona.kafka.commands import check_somebody, new_assignment, new_deletion, send_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,12 @@ async def send_assignment(
         TopologyError: the workers are set otherwise.
         UnavailableError: the broker does not answer.
     """
-    now, nobody = clock() // 1_000_000, NobodyIds(settings.nobody)
+    nobody = NobodyIds(settings.nobody)
+    check_somebody(customer_id, nobody)
+    if persona is not None and persona not in taxonomy.names:
+        shown, known = tell_apart(persona, taxonomy.names)
+        raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
+    now = clock() // 1_000_000
     event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
     await check_before_sending(settings, taxonomy)
     await send_once(settings, event)

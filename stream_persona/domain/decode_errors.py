@@ -46,18 +46,17 @@ def escape(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-def describe_unknown(value: str, known: Iterable[str]) -> str:
-    """Describe a value that is none of the known ones; what looks alike is told apart by escapes.
+def tell_apart(value: str, known: Iterable[str]) -> tuple[str, str]:
+    """Show a value that is none of the known ones, and these; with escapes what looks alike.
 
-    >>> print(describe_unknown("teen", ["parent", "student"]))
-    'teen', expected one of parent, student
+    >>> tell_apart("teen", ["parent", "student"])
+    ("'teen'", 'parent, student')
     """
-    shown = repr(value) if value.isascii() else f"{value!r} ({value!a})"
     alike = _fold(value)
     names = [
         name if name.isascii() or _fold(name) != alike else f"{name} ({name!a})" for name in known
     ]
-    return f"{shown}, expected one of {', '.join(names)}"
+    return repr(value) if value.isascii() else f"{value!r} ({value!a})", ", ".join(names)
 
 
 def _fold(text: str) -> str:

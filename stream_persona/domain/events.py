@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from stream_persona.domain.decode_errors import describe_unknown, explain
+from stream_persona.domain.decode_errors import explain, tell_apart
 from stream_persona.domain.identity import MAX_ID_BYTES, NOBODY_IDS, find_fault
 from stream_persona.domain.message_size import MAX_BYTES, MAX_DEPTH, SHORT_MESSAGE, check_size
 from stream_persona.domain.time import (
@@ -220,8 +220,9 @@ def decode_for_taxonomy(
     if kind == ASSIGNMENT and event.customer_id not in nobody:
         persona = cast("Assignment", event).persona
         if persona is not None and persona not in taxonomy.names:
-            detail = describe_unknown(persona, taxonomy.names)
-            raise DecodeError("unknown_persona", f"the taxonomy has no persona {detail}")
+            shown, known = tell_apart(persona, taxonomy.names)
+            detail = f"persona {shown} is not of the taxonomy; expected one of {known}"
+            raise DecodeError("unknown_persona", detail)
     return event
 
 

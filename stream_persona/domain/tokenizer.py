@@ -42,8 +42,6 @@ from stream_persona.domain.slots import (
 from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.taxonomy import Taxonomy
 
@@ -61,6 +59,7 @@ _LEAST_PRICE, _CHEAP, _MANY = 0.25, -2, 5
 #: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
 _ITEM_TOKENS = MAX_LEVELS + 4
 
+_SLOT_BYTES: Final = SLOT_TYPE.itemsize
 _UNWEIGHTED: Final = (b"", b"", (Anomaly.UNWEIGHTED.value,))
 _UNINFORMATIVE: Final[tuple[str, ...]] = (Anomaly.UNINFORMATIVE.value,)
 _RETURNED: Final[tuple[str, ...]] = (Anomaly.RETURNED_LINE.value,)
@@ -98,6 +97,9 @@ class Tokenizer:
         self._has_category, self._has_price, self._has_quantity = (
             field in self._fields for field in ("category", "price", "quantity")
         )
+        # An event of no more bytes than these, beside its time, says nothing of a persona.
+        self._action_bytes = 0 if self._actions is None else _SLOT_BYTES
+        self._quantity_bytes = _SLOT_BYTES if self._has_quantity else 0
         # Slots are packed, several of them one after another.
         self._attributes: dict[str, dict[str, bytes]] = self.slots.derive()
         self._categories: dict[str, bytes] = self.slots.derive()
@@ -144,12 +146,14 @@ class Tokenizer:
         anomalies = _RETURNED * (len(event.items) - kept)
         if not kept:
             return b"", b"", anomalies
-        if self._products is None and not self._is_informative(event, event.items):
-            anomalies += _UNINFORMATIVE
         own, slots = b"".join(slots), self._context(event, at)
+        little = len(slots[0]) + kept * self._quantity_bytes
         if "basket_size" in self._fields:
             slots.append(self.slots.find("basket_size", size_band(kept)))
+            little += _SLOT_BYTES
         context = b"".join(slots)
+        if len(context) + len(own) <= little:
+            anomalies += _UNINFORMATIVE
         weights = _repeat(pack(weight * kept, WEIGHT_TYPE), context)
         return context + own, weights + _repeat(pack(weight, WEIGHT_TYPE), own), anomalies
 
@@ -166,15 +170,11 @@ class Tokenizer:
             slots.append(slot or self.slots.compute("action", event.action))
         if product is not None:
             self._add_item(product, slots)
-        searched: list[bytes] = []
         if event.query and "query" in self._fields:
-            searched = [self.slots.find("query", word) for word in words(event.query)]
-            slots += searched
-        if not searched and (product is None or self._products is None):
-            items = () if product is None else (product,)
-            if not self._is_informative(event, items):
-                anomalies += _UNINFORMATIVE
-        joined = b"".join(slots)
+            slots += [self.slots.find("query", word) for word in words(event.query)]
+        joined, little = b"".join(slots), len(slots[0]) + self._action_bytes
+        if len(joined) <= little + (0 if product is None else self._quantity_bytes):
+            anomalies += _UNINFORMATIVE
         return joined, _repeat(weight, joined), anomalies
 
     def _engagement(self, event: Engagement, at: int) -> Tokens:
@@ -186,21 +186,9 @@ class Tokenizer:
         known = self._reactions.get(reaction)
         slots.append(self._cache_reaction(reaction) if known is None else known)
         joined = b"".join(slots)
-        is_told_apart = "channel" in self._fields or (event.campaign and "campaign" in self._fields)
-        anomalies = () if is_told_apart or self._is_informative(event, ()) else _UNINFORMATIVE
+        says_little = len(joined) <= len(slots[0]) + self._action_bytes
+        anomalies = _UNINFORMATIVE if says_little else ()
         return joined, _repeat(weight, joined), anomalies
-
-    def _is_informative(self, event: Behaviour, items: Sequence[Item]) -> bool:
-        """Whether an event has any token of an item or an attribute, quantities left out."""
-        slots: list[bytes] = []
-        if event.attributes:
-            self._add_attributes(event.attributes, slots)
-        for item in items:
-            if not item.is_returned:
-                self._add_item(item, slots)
-                if self._has_quantity:
-                    slots.pop()  # an item's last one
-        return any(slots)
 
     def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> bytes:
         """Compute the slots of an action, a channel and a campaign."""

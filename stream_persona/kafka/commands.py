@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.decode_errors import describe_unknown
+from stream_persona.domain.decode_errors import tell_apart
 from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
@@ -56,8 +56,8 @@ def new_assignment(
     """
     check_somebody(customer_id, nobody)
     if persona is not None and persona not in taxonomy.names:
-        known = describe_unknown(persona[:64], taxonomy.names)
-        raise QueryError(f"persona: the taxonomy has no {known} or null")
+        shown, known = tell_apart(_replace_surrogates(persona[:64]), taxonomy.names)
+        raise QueryError(f"persona: expected one of {known} or null, got {shown}")
     assignment = Assignment(uuid.uuid4().hex, customer_id, at, persona, source, expires_at)
     _encode(ASSIGNMENT, assignment)
     return assignment
@@ -187,6 +187,10 @@ async def send_once(settings: Settings, command: Assignment | Deletion) -> None:
         await publisher.publish([message])
     finally:
         await publisher.stop()
+
+
+def _replace_surrogates(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _message(settings: Settings, command: Assignment | Deletion) -> Message:
