@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy, encode
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import ConfigError, DecodeError, InputError
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.replay.fold import Found
     from stream_persona.settings import Settings
 
 #: The kinds of events by the names that people use, in the order of ``events.KINDS``.
@@ -78,6 +81,7 @@ class Files:
     ) -> None:
         self._kind = kind
         self._taxonomy = taxonomy
+        self._nobody = NobodyIds(settings.nobody)
         self._kinds = dict(zip(KIND_NAMES, range(len(KIND_NAMES)), strict=True))
         self._kinds |= {topic: kind for kind, topic in enumerate(settings.input_topics)}
         self._paths = paths
@@ -88,7 +92,7 @@ class Files:
             message = f"{error.filename}: cannot be read: {error.strerror or error}"
             raise InputError(message) from None
 
-    async def chunks(self) -> AsyncIterator[list[Delivery | Unreadable]]:
+    async def chunks(self) -> AsyncIterator[list[Found]]:
         """Yield everything in the files, some thousand events at a time; deletions come first.
 
         A late deletion could not read a file again, and what it drops at once needs no such thing.
@@ -99,20 +103,20 @@ class Files:
         while chunk := list(islice(found, CHUNK)):
             yield chunk
 
-    def _read_deletions(self, path: Path) -> Iterator[Delivery | Unreadable]:
+    def _read_deletions(self, path: Path) -> Iterator[Found]:
         if self._kind in {None, KINDS.index(Deletion)}:
             yield from filter(_is_deletion, self._read_events(path))
 
-    def _read_events(self, path: Path) -> Iterator[Delivery | Unreadable]:
+    def _read_events(self, path: Path) -> Iterator[Found]:
         name = posixpath.normpath(path.as_posix())
         partition = file_partition(name)
         lines = _read_rows(path) if _is_parquet(path) else _read_lines(path)
         for number, line in lines:
             try:
                 kind = self._kind_of(line) if self._kind is None else self._kind
-                yield Delivery.of(
-                    decode_for_taxonomy(kind, line, self._taxonomy), kind, partition, number
-                )
+                event = decode_for_taxonomy(kind, line, self._taxonomy, self._nobody)
+                is_nobody = event.customer_id in self._nobody
+                yield Anomaly.NOBODY if is_nobody else Delivery.of(event, kind, partition, number)
             except DecodeError as error:
                 yield Unreadable(error.reason, error.detail, name, number, line)
 
@@ -135,7 +139,7 @@ class Files:
         return self._kinds[topic]
 
 
-def _is_deletion(found: Delivery | Unreadable) -> bool:
+def _is_deletion(found: Found) -> bool:
     return isinstance(found, Delivery) and isinstance(found.event, Deletion)
 
 

@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
@@ -72,6 +73,10 @@ class Unreadable:
         }
 
 
+#: What a source gives: events, what could not be read, and what is ignored.
+Found = process.Delivery | Unreadable | Anomaly
+
+
 @dataclass(slots=True)
 class Summary:
     """Counts of what became of every event that was read."""
@@ -81,6 +86,8 @@ class Summary:
     duplicates: int = 0
     dropped_by_deletion: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
+    #: What was left out, or counts for less than it says, by reason (``domain.anomaly``).
+    anomalies: Counter[str] = field(default_factory=Counter)
     customers: int = 0
     changes: int = 0
     published: int = 0
@@ -95,17 +102,19 @@ class Summary:
         self.already_applied += outcome.redelivered
         self.duplicates += outcome.duplicates
         self.dropped_by_deletion += outcome.dropped
+        self.anomalies.update(outcome.anomalies)
 
     def plain(self) -> dict[str, Any]:
-        """Return plain values; ``read`` is the sum of what was applied, known or unreadable."""
-        unreadable = self.unreadable.total()
+        """Return plain values; ``read`` is all that was applied, known, unreadable or nobody's."""
+        others = self.unreadable.total() + self.anomalies[Anomaly.NOBODY]
         return {
-            "read": self.applied.total() + self.already_applied + unreadable,
+            "read": self.applied.total() + self.already_applied + others,
             "applied": dict(self.applied),
             "already_applied": self.already_applied,
             "duplicates": self.duplicates,
             "dropped_by_deletion": self.dropped_by_deletion,
             "unreadable": dict(self.unreadable),
+            "anomalies": dict(+self.anomalies),
             "customers": self.customers,
             "changes": self.changes,
             "published": self.published,
@@ -147,7 +156,7 @@ class Replay:
 
     async def run(
         self,
-        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        chunks: AsyncIterable[Sequence[Found]],
         *,
         unreadable: Callable[[Unreadable], None] = lambda _: None,
         progress: Callable[[int], None] = lambda _: None,
@@ -167,7 +176,7 @@ class Replay:
 
     async def _run(
         self,
-        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        chunks: AsyncIterable[Sequence[Found]],
         unreadable: Callable[[Unreadable], None],
         progress: Callable[[int], None],
     ) -> Summary:
@@ -178,6 +187,8 @@ class Replay:
             for found in chunk:
                 if isinstance(found, process.Delivery):
                     deliveries.append(found)
+                elif isinstance(found, Anomaly):
+                    self.summary.anomalies[found] += 1
                 else:
                     self.summary.unreadable[found.reason] += 1
                     unreadable(found)

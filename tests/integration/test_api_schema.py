@@ -17,6 +17,7 @@ from schemathesis import Case
 from stream_persona.api import create_api
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
+from stream_persona.domain.identity import NOBODY_IDS, is_customer
 from stream_persona.settings import Settings
 from tests.support.api import api_process, basket, running_worker
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
@@ -32,7 +33,7 @@ PROBES = {"/healthz", "/readyz"}
 schemathesis.openapi.format(
     "customer-id",
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_BYTES).filter(
-        lambda text: text.isprintable() and len(text.encode()) <= MAX_ID_BYTES
+        lambda text: is_customer(text, NOBODY_IDS)
     ),
 )
 schemathesis.openapi.format(  # "from 1970 to 9999" is beyond what a schema can say
