@@ -36,7 +36,7 @@ async def send_assignment(
         UnavailableError: the broker does not answer.
     """
     check_id(customer_id)
-    if persona is not None and persona not in taxonomy.names:
+    if persona is not None and taxonomy.resolve(persona) is None:
         known = ", ".join(taxonomy.names)
         raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
     now = clock() // 1_000_000
@@ -46,7 +46,7 @@ async def send_assignment(
     return {
         "assignment_id": event.assignment_id,
         "customer_id": customer_id,
-        "persona": persona,
+        "persona": event.persona,
         "source": source,
         "occurred_at": rfc3339(now),
         "topic": settings.topic_assignments,

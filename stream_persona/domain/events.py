@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from stream_persona.errors import DecodeError
 
@@ -217,15 +218,16 @@ def decode_event(kind: int, value: bytes | None) -> Event:
 
 
 def decode_for_taxonomy(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
-    """As ``decode_event``; an assignment of a persona that the taxonomy lacks is refused too."""
+    """As ``decode_event``; an assignment gets its persona as the taxonomy spells it, or is refused."""
     event = decode_event(kind, value)
-    if kind == ASSIGNMENT:
-        persona = cast("Assignment", event).persona
-        if persona not in {None, *taxonomy.names}:
-            known = ", ".join(taxonomy.names)
-            detail = f"persona {persona!r} is not of the taxonomy; expected one of {known}"
-            raise DecodeError("unknown_persona", detail)
-    return event
+    if kind != ASSIGNMENT:
+        return event
+    persona = cast("Assignment", event).persona
+    own = taxonomy.resolve(persona)
+    if persona is not None and own is None:
+        detail = f"persona {persona!r} is not of the taxonomy; expected one of "
+        raise DecodeError("unknown_persona", detail + ", ".join(taxonomy.names))
+    return event if own == persona else replace(cast("Assignment", event), persona=own)
 
 
 def _check_size(value: bytes) -> None:

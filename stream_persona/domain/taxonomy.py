@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from stream_persona.domain.binning import BANDS, canonical_field, seed_tokens
 from stream_persona.domain.text import normalize
+from stream_persona.domain.toml_lines import find_lines, line_of
 from stream_persona.errors import TaxonomyError
 
 if TYPE_CHECKING:
@@ -265,9 +266,9 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
         line = int(found[1]) if found else text.count("\n") + 1
         raise TaxonomyError(source, [(line, f"not valid TOML: {error}")]) from None
     except ValidationError as error:
-        lines = _find_lines(text)
+        lines = find_lines(text)
         mistakes = [
-            (_line(lines, item["loc"]), _sentence(item))
+            (line_of(lines, item["loc"]), _sentence(item))
             for item in error.errors()
             if not _is_consequence(item)
         ]
@@ -289,32 +290,3 @@ def _sentence(item: ErrorDetails) -> str:
         found = "none" if item["type"] == "missing" else len(item["input"])
         text = f"{FEWEST} to {MOST} [[persona]] tables are needed ({ADVICE}), found {found}"
     return f"{where}: {text}"
-
-
-def _find_lines(text: str) -> dict[tuple[str | int, ...], int]:
-    """Map each table and key, a path of names and indices, to its line number."""
-    found: dict[tuple[str | int, ...], int] = {}
-    counts: dict[str, int] = {}
-    table: tuple[str | int, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if array := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
-            counts[array[1]] = counts.get(array[1], -1) + 1
-            table = (array[1], counts[array[1]])
-            found.setdefault((array[1],), number)
-            found[table] = number
-        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            names = header[1].split(".")
-            inner = (names[0], counts[names[0]], *names[1:]) if names[0] in counts else names
-            table = tuple(inner)
-            found[table] = number
-        elif key := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line):
-            found[*table, *key[1].split(".")] = number
-    return found
-
-
-def _line(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
-    """The line of the longest known beginning of ``path``; 1 when none is known."""
-    for length in range(len(path), 0, -1):
-        if path[:length] in lines:
-            return lines[path[:length]]
-    return 1

@@ -52,11 +52,12 @@ def new_assignment(
         DecodeError: a worker could not read the event.
     """
     check_id(customer_id)
-    if persona is not None and persona not in taxonomy.names:
+    own = taxonomy.resolve(persona)
+    if persona is not None and own is None:
         known = ", ".join(taxonomy.names)
         shown = persona[:64].encode(errors="replace").decode()
         raise QueryError(f"persona: expected one of {known} or null, got {shown!r}")
-    assignment = Assignment(uuid.uuid4().hex, customer_id, at, persona, source, expires_at)
+    assignment = Assignment(uuid.uuid4().hex, customer_id, at, own, source, expires_at)
     _encode(ASSIGNMENT, assignment)
     return assignment
 
