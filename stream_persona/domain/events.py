@@ -218,7 +218,7 @@ def decode_event(kind: int, value: bytes | None) -> Event:
 
 
 def decode_for_taxonomy(kind: int, value: bytes | None, taxonomy: Taxonomy) -> Event:
-    """As ``decode_event``; an assignment gets its persona as the taxonomy spells it, or is refused."""
+    """As ``decode_event``; an assigned persona is spelled as in the taxonomy, or refused."""
     event = decode_event(kind, value)
     if kind != ASSIGNMENT:
         return event

@@ -49,9 +49,10 @@ class OwnedPartition:
     ``unknown_labels`` are those of customers that the taxonomy does not know, so that they have no
     effect. ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since
     the last save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is
-    that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic, once all
-    that was processed is written, and ``has_moved`` says whether they have moved since they were
-    last written. ``trusts_group``: after a version that stored none, only the group knows them yet.
+    that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic,
+    once all that was processed is written, and ``has_moved`` says whether they have moved since
+    they were last written. ``trusts_group``: after a version that stored none, only the group knows
+    them yet.
     """
 
     claim: Claim
