@@ -11,7 +11,7 @@ a message              1,000,000 bytes; 256 levels of nesting, in unknown fields
 ``customer_id``        1 to 256 bytes, all printable: it is part of keys, and of addresses
 other ids              1 to 256 characters, any but lone surrogates
 texts, attributes      1,024 characters; 64 attributes of an event or item, with any text as key
-a persona              1 to 128 characters, and of the taxonomy
+a persona              1 to 128 characters, and of the taxonomy, in any spelling
 channel, action        1 to 64 characters
 items of a purchase    1 to 1,000, with 4,096 attributes together
 price, quantity        finite; at least 0, and more than 0
