@@ -83,7 +83,8 @@ def _read_band(field: str, text: str) -> str:
     power, number = found.groups()
     if power is not None:
         return BANDS[field](1 << int(power))
-    return BANDS[field](float(number) if "." in number else int(number))
+    whole = int(number.partition(".")[0])
+    return BANDS[field](whole or float(number))
 
 
 # --- tokens ---

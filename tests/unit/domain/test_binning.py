@@ -57,7 +57,9 @@ def test_a_band_is_its_own_and_that_of_its_least_number(field: str, number: floa
 @pytest.mark.parametrize(
     ("former", "band"),
     [("quantity:5+", "4-7"), ("quantity:3", "2-3"), ("price:1024+", "1024..2048"),
-     ("price: 3.5 ", "2..4"), ("basket_size:64+", "64-127"), ("price:cheap", "cheap")],
+     ("price: 3.5 ", "2..4"), ("price:0.3", "0.25..0.5"),
+     (f"price:{10**399}.5", "2^1325..2^1326"),
+     ("basket_size:64+", "64-127"), ("price:cheap", "cheap")],
 )  # fmt: skip
 def test_the_text_of_a_number_means_its_band(former: str, band: str) -> None:
     assert canonical_token(former).partition(":")[2] == band
