@@ -131,5 +131,5 @@ def test_nothing_is_left_of_what_nobody_sees(token: str) -> None:
     assert canonical_token(token) == ""
 
 
-def test_the_documentation_of_tokens_tells_the_truth() -> None:
+def test_the_examples_of_the_documentation_hold() -> None:
     assert doctest.testmod(binning).failed == 0

@@ -101,5 +101,5 @@ def test_a_long_word_is_cut_between_letters() -> None:
     assert len(words(" ".join(f"word{i}" for i in range(100)))) == 16
 
 
-def test_the_documentation_tells_the_truth() -> None:
+def test_the_examples_of_the_documentation_hold() -> None:
     assert doctest.testmod(text).failed == 0
