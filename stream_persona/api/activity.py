@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from stream_persona.domain.binning import levels
+from stream_persona.domain.binning import canonical_token, shown_levels
 from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
 from stream_persona.domain.features import (
     EPOCH_BITS,
@@ -213,7 +213,9 @@ def summarize(event: Behaviour, separator: str) -> Summary:
 
 def _summarize_items(items: Sequence[Item], separator: str) -> Summary:
     """List the most frequent categories at their most specific level, then products, brands."""
-    categories = (levels(each.category, separator)[-1] for each in items if each.category)
+    categories = (
+        path for each in items for path in shown_levels(each.category or "", separator)[-1:]
+    )
     return [
         *_most_common("category", categories),
         *_most_common("product", (each.product_id for each in items)),
@@ -222,7 +224,13 @@ def _summarize_items(items: Sequence[Item], separator: str) -> Summary:
 
 
 def _most_common(feature: str, values: Iterable[str]) -> Summary:
-    return [(feature, value) for value, _ in Counter(values).most_common(MOST_ABOUT)]
+    """List the most frequent values, each as it came first."""
+    counts, shown = Counter[str](), dict[str, str]()
+    for value in values:
+        token = canonical_token(f"{feature}:{value}")
+        shown.setdefault(token, value)
+        counts[token] += 1
+    return [(feature, shown[token]) for token, _ in counts.most_common(MOST_ABOUT)]
 
 
 def _shorten(value: str) -> str:

@@ -216,7 +216,7 @@ def _build_tokenizer(taxonomy: Taxonomy) -> Tokenizer:
     for persona in taxonomy.personas:
         for feature, values in persona.seeds.items():
             for value in values:
-                tokenizer.slot(feature, value)
+                tokenizer.find_slots(feature, value)
     return tokenizer
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
-from stream_persona.domain.binning import levels, price_band, quantity_band, size_band, words
+from stream_persona.domain.binning import BANDS, canonical_field
 from stream_persona.domain.events import check_id
 from stream_persona.domain.features import Counts, compute_profiles
 from stream_persona.domain.identity import NOBODY_IDS
@@ -136,9 +136,10 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
         raise QueryError(f"where: expected at most {MAX_VALUES:,} values, got {given:,}")
     tokenizer = Tokenizer(taxonomy)  # its own, so that no query adds names to the shared one
     slots = {
-        tokenizer.slot(feature, token)
+        slot
         for feature, value in where.items()
-        for token in _tokens(_check_feature(feature, taxonomy), value, taxonomy)
+        for text in _texts(_check_feature(feature, taxonomy), value)
+        for slot in tokenizer.find_slots(feature, text)
     }
     profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(slots), 1.0)})
     return Subject(profile, tokenizer.names.name)
@@ -189,9 +190,9 @@ def _explain(answered: _Answered, about: Subject, weights: Predictor) -> dict[st
 
 def _check_feature(feature: str, taxonomy: Taxonomy) -> str:
     """Return the feature if the taxonomy reads it: a field, or ``attributes.<key>``."""
-    fields = taxonomy.features.fields
-    is_attribute = feature.startswith("attributes.") and not feature.endswith(".")
-    field = "attributes" if is_attribute and feature not in fields else feature
+    fields, own = set(map(canonical_field, taxonomy.features.fields)), canonical_field(feature)
+    is_attribute = own.startswith("attributes.") and not own.endswith(".")
+    field = "attributes" if is_attribute and own not in fields else own
     is_text = len(feature) <= MAX_TEXT and _clean(feature) == feature
     if feature == "attributes" or field not in fields or not is_text:
         expected = f"{CUSTOMER} or some of {_features_of(taxonomy)}"
@@ -204,28 +205,26 @@ def _features_of(taxonomy: Taxonomy) -> str:
     return ", ".join("attributes.<key>" if f == "attributes" else f for f in fields)
 
 
-def _tokens(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
-    """Yield the values of the tokens that an event with such a value would have."""
+def _texts(feature: str, value: object) -> Iterable[str]:
+    """Yield the texts of a feature: numbers as their bands."""
     values = value if isinstance(value, list) else [value]
     if not values:
         raise QueryError(f"where.{_shorten(feature)}: expected 1 to {MAX_VALUES:,} values, got 0")
     for each in values:
-        yield from _tokens_of_one(feature, each, taxonomy)
+        yield _text_of_one(feature, each)
 
 
-def _tokens_of_one(feature: str, value: object, taxonomy: Taxonomy) -> Iterable[str]:
+def _text_of_one(feature: str, value: object) -> str:
     number = None if isinstance(value, bool) or not isinstance(value, int | float) else value
-    if number is not None and feature in _BANDS:
+    if number is not None and feature in BANDS:
         if not 0 <= number < float("inf"):
             raise QueryError(f"where.{feature}: expected a number of at least 0")
-        return (_BANDS[feature](number),)
+        return BANDS[feature](number)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _clean(value) != value:
-        kind = "a text or a number" if feature in _BANDS else "a text"
+        kind = "a text or a number" if feature in BANDS else "a text"
         expected = f"expected {kind}, or a list of such, got {_show(value)}"
         raise QueryError(f"where.{_shorten(feature)}: {expected}")
-    if feature == "category":
-        return levels(value, taxonomy.features.category_separator)
-    return words(value) if feature == "query" else (value,)
+    return value
 
 
 def _clean(text: str) -> str:
@@ -244,10 +243,5 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
 
 
-#: Features whose tokens are bands of numbers.
-_BANDS: Final[dict[str, Callable[[float], str]]] = {
-    "price": price_band,
-    "quantity": quantity_band,
-    "basket_size": lambda size: size_band(max(1, int(size))),
-}
-NUMBERS: Final = frozenset(_BANDS)
+#: Features that may be given as numbers.
+NUMBERS: Final = frozenset(BANDS)

@@ -39,7 +39,7 @@ async def send_assignment(
     """
     nobody = NobodyIds(settings.nobody)
     check_somebody(customer_id, nobody)
-    if persona is not None and persona not in taxonomy.names:
+    if persona is not None and taxonomy.resolve(persona) is None:
         shown, known = tell_apart(persona, taxonomy.names)
         raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
     now = clock() // 1_000_000
@@ -49,7 +49,7 @@ async def send_assignment(
     return {
         "assignment_id": event.assignment_id,
         "customer_id": customer_id,
-        "persona": persona,
+        "persona": event.persona,
         "source": source,
         "occurred_at": rfc3339(now),
         "topic": settings.topic_assignments,

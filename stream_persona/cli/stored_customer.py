@@ -77,7 +77,7 @@ async def load(
         return None
     intact = public is not None and decode_public_record(customer_id, public) is not None
     published = msgspec.json.decode(public) if public and intact else None
-    facts = _describe_record(record, settings)
+    facts = _describe_record(record, settings, taxonomy)
     facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
     return StoredCustomer(customer_id, published, facts)
 
@@ -91,11 +91,11 @@ async def _decode(tables: RedisTables, customer_id: str, blob: bytes, taxonomy: 
         raise
 
 
-def _describe_record(record: Record, settings: Settings) -> dict[str, Any]:
+def _describe_record(record: Record, settings: Settings, taxonomy: Taxonomy) -> dict[str, Any]:
     return {
         "clock": _format_time(record.counts.clock),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
-        "active_label": record.active_label(),
+        "active_label": taxonomy.resolve(record.active_label()),
         "revision": record.published.revision if record.published else 0,
         "deleted_at": _format_time(record.deleted_at),
         "positions": {

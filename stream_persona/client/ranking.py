@@ -23,10 +23,12 @@ import math
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from stream_persona.domain.binning import levels, price_band
+from stream_persona.domain.binning import canonical_token, levels, price_band
+from stream_persona.domain.text import MAX_CACHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,7 +75,8 @@ class Ranked(NamedTuple):
 class Affinities:
     """How likely each feature is under each persona, against how likely it is at all.
 
-    ``lifts`` are those of ``persona-affinity:<persona>``: token -> lift, by persona.
+    ``lifts`` are those of ``persona-affinity:<persona>``: token -> lift, by persona. Tokens are
+    compared in their canonical form.
     """
 
     def __init__(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
@@ -81,7 +84,10 @@ class Affinities:
         self._logs: dict[str, list[float]] = {}
         for column, own in enumerate(lifts.values()):
             for shared, lift in own.items():
-                for token in shared.split(" | "):  # two tokens of one slot share its lift
+                for shown in {shared, *shared.split(" | ")}:  # two tokens of a slot share its lift
+                    token = canonical_token(shown) or shown
+                    if token != shown and token in own:
+                        continue  # as an older version has counted it
                     row = self._logs.setdefault(token, [0.0] * len(self.personas))
                     row[column] = _clipped_log(lift)
 
@@ -103,30 +109,55 @@ def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[st
     """Return the tokens of an item as in an event, in groups, the most specific of a group first.
 
     The levels of a category are one group, every other feature is a group of its own. Fields that
-    are no features, or of another type than an event's, are left out.
+    are no features, or of another type than an event's, are left out. Tokens are canonical.
 
-    >>> tokenize_item({"category": "baby/diapers", "price": 9.5})
+    >>> tokenize_item({"category": "Baby > Diapers", "price": 9.5})
     [['category:baby/diapers', 'category:baby'], ['price:8..16']]
     """
-    found, item = [], _fields_of(item)
+    found: list[Sequence[str]] = []
+    item = _fields_of(item)
     category = item.get("category")
     if isinstance(category, str) and category:
-        found.append([f"category:{level}" for level in reversed(levels(category, separator))])
+        found.append(_levels_of(category, separator))
     for field, feature in _FIELDS.items():
         value = item.get(field)
         if isinstance(value, str) and value:
-            found.append([f"{feature}:{value}"])
+            found.append(_group(feature, value))
     price = item.get("price")
     if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price <= _MOST_PRICE:
         found.append([f"price:{price_band(price)}"])
     attributes = item.get("attributes")
     if isinstance(attributes, dict):
         found += [
-            [f"attributes.{key}:{value}"]
+            _group(f"attributes.{key}", value)
             for key, value in islice(attributes.items(), MOST_ATTRIBUTES)
             if isinstance(key, str) and isinstance(value, str)
         ]
-    return found
+    return [list(group) for group in found if group]
+
+
+def _levels_of(category: str, separator: str) -> tuple[str, ...]:
+    """Return the tokens of a category, the last level first."""
+    is_short = len(category) <= MAX_CACHED
+    return (_find_levels if is_short else _find_levels.__wrapped__)(category, separator)
+
+
+def _group(feature: str, value: str) -> tuple[str, ...]:
+    """Return the token of a value, or none."""
+    is_short = len(feature) + len(value) <= MAX_CACHED
+    return (_find_token if is_short else _find_token.__wrapped__)(feature, value)
+
+
+# Catalogues repeat themselves: a spelling is worked out once.
+@lru_cache(maxsize=8_192)
+def _find_levels(category: str, separator: str) -> tuple[str, ...]:
+    return tuple(f"category:{level}" for level in reversed(levels(category, separator)))
+
+
+@lru_cache(maxsize=32_768)
+def _find_token(feature: str, value: str) -> tuple[str, ...]:
+    token = canonical_token(f"{feature}:{value}")
+    return (token,) if token else ()
 
 
 def rank(

@@ -191,7 +191,7 @@ class Simulator:
             category=category,
             brand=self._draw_value(taste, "brand"),
             price=self._draw_price(product, self._draw_value(taste, "price")),
-            quantity=float((self._draw_value(taste, "quantity") or "1").rstrip("+")),
+            quantity=float(re.split(r"[-+]", self._draw_value(taste, "quantity") or "1")[0]),
             attributes=attributes or None,
         )
 

@@ -1,51 +1,185 @@
 """How numbers and texts become values of tokens: bands of prices and sizes, words, levels.
 
-It needs nothing but the standard library, since clients that rank items name tokens too.
+A token is ``field:value``. Whatever its text came as, its canonical form is what is counted, hashed
+and looked up; what came first is shown. It needs nothing but the standard library, since clients
+that rank items name tokens too.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
-#: Most levels of a category, and most words of a search.
+from stream_persona.domain.text import fold, normalize, normalize_id, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+#: Most levels of a category.
 MAX_LEVELS: Final = 6
-MAX_WORDS: Final = 16
+#: What parts the levels of a category, besides a taxonomy's own separator.
+_LEVEL: Final = "/"
 
-_WORD = re.compile(r"\w{2,32}")
+#: Prices below belong together, in place of their powers of two.
+LEAST_PRICE: Final = 0.25
+#: A greater power of two is written as a power.
+_LONGEST: Final = 1 << 63
+
+_ATTRIBUTE: Final = "attributes."
+
+
+# --- numbers ---
 
 
 def price_band(price: float) -> str:
-    """Bands by powers of two, from ``<0.25`` to ``1024+``."""
-    if price < 0.25:  # noqa: PLR2004 - the steps are the definition
-        return "<0.25"
-    if price >= 1024:  # noqa: PLR2004
-        return "1024+"
-    low = 2.0 ** (math.frexp(price)[1] - 1)
-    return f"{low:g}..{2 * low:g}"
+    """Bands by powers of two: ``<0.25``, ``0.25..0.5``, ..., ``1024..2048``, without an end."""
+    if price < LEAST_PRICE:
+        return f"<{LEAST_PRICE}"
+    power = _power(price) - 1
+    return f"{_show_power(power)}..{_show_power(power + 1)}"
 
 
 def quantity_band(quantity: float) -> str:
-    """``1`` to ``4``, then ``5+``."""
-    whole = max(1, int(min(quantity, 5)))
-    return "5+" if whole == 5 else str(whole)  # noqa: PLR2004
+    """Bands by powers of two: ``1`` (and any fraction of one), ``2-3``, ``4-7``, without an end."""
+    power = max(0, _power(quantity) - 1)
+    if power == 0:
+        return "1"
+    return f"{_show_power(power)}-{_show_power(power + 1, less=1)}"
 
 
 def size_band(items: int) -> str:
-    """Bands of a basket's size by powers of two: ``1``, ``2-3``, ..., ``64+``."""
-    low = 1 << min(items.bit_length() - 1, 6)
-    return "64+" if low == 64 else "1" if low == 1 else f"{low}-{2 * low - 1}"  # noqa: PLR2004
+    """Bands of a basket's size, as those of a quantity: ``1``, ``2-3``, ``4-7``, ..."""
+    return quantity_band(items)
 
 
-def words(query: str) -> list[str]:
-    """The distinct words of a search, folded to one case and form; at most 16."""
-    folded = unicodedata.normalize("NFKC", query).casefold()
-    return list(dict.fromkeys(_WORD.findall(folded)))[:MAX_WORDS]
+def _power(number: float) -> int:
+    """The least power of two above a positive number, which may be a whole one of any size."""
+    return number.bit_length() if isinstance(number, int) else math.frexp(number)[1]
+
+
+def _show_power(power: int, less: int = 0) -> str:
+    if power < 0:
+        return f"{2.0**power:g}"
+    value = 1 << power
+    return str(value - less) if value <= _LONGEST else f"2^{power}"
+
+
+#: Features whose tokens are bands of numbers.
+BANDS: Final[dict[str, Callable[[float], str]]] = {
+    "price": price_band,
+    "quantity": quantity_band,
+    "basket_size": quantity_band,
+}
+_NUMBER: Final = re.compile(r"(?:2\^(\d{1,4})|(\d{1,400}(?:\.\d{1,400})?))(?:\+|(?:\.\.|-)\S+)?")
+
+
+def _read_band(field: str, text: str) -> str:
+    """Return the band that a text means: a band's own, a number's, or that of ``5+``."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return text
+    power, number = found.groups()
+    if power is not None:
+        return BANDS[field](1 << int(power))
+    whole = int(number.partition(".")[0])
+    return BANDS[field](whole or float(number))
+
+
+# --- tokens ---
+
+
+def canonical_token(token: str) -> str:
+    """Return the form in which a token is counted; empty where nothing is left of it.
+
+    The value of a category is one of its ``shown_levels``.
+
+    >>> canonical_token("category: &Eacute;levage/Lapins")
+    'category:élevage/lapins'
+    """
+    field, _, value = token.partition(":")
+    field = canonical_field(field)
+    if field == "category":
+        value = _canonical_path(value)
+    elif field in BANDS:
+        value = _read_band(field, normalize(value))
+    else:
+        value = normalize_id(value) if field == "product" else normalize(value)
+    return f"{field}:{value}" if value and field != _ATTRIBUTE else ""
+
+
+def canonical_field(field: str) -> str:
+    """Return the form in which a field is compared: the key of an attribute is a text as well."""
+    if not field.startswith(_ATTRIBUTE):
+        return field
+    return _ATTRIBUTE + normalize(field[len(_ATTRIBUTE) :])
+
+
+def split_values(field: str, text: str, separator: str) -> list[str]:
+    """Return what a text of a field counts as, as it is shown: levels, words, or the text."""
+    if field == "category":
+        return shown_levels(text, separator)
+    return words(text) if field == "query" else [text]
+
+
+def seed_tokens(field: str, text: str, separator: str) -> list[str]:
+    """Return the canonical tokens of a seed: words of a search, the last level of a category."""
+    values = split_values(field, text, separator)
+    if field == "category":
+        values = values[-1:]
+    found = (canonical_token(f"{field}:{value}") for value in values)
+    return [token for token in found if token]
+
+
+# --- categories ---
 
 
 def levels(category: str, separator: str) -> list[str]:
-    """Each level of a hierarchical category with those above it, the widest first; at most 6."""
-    parts = category.split(separator, MAX_LEVELS)[:MAX_LEVELS]
-    return [separator.join(parts[: i + 1]) for i in range(len(parts))]
+    """Each level of a hierarchical category with those above it, the widest first; at most 6.
+
+    Levels are parted by the separator, by ``/`` and by `` > ``, and joined by the separator. Empty
+    ones vanish.
+
+    >>> levels("/Baby &gt; Diapers/", "/")
+    ['baby', 'baby/diapers']
+    """
+    parts = map(normalize, _split(fold(category), *_folded_separators(separator)))
+    return [_canonical_path(path) for path in _join_levels(parts, separator)]
+
+
+def shown_levels(category: str, separator: str) -> list[str]:
+    """As ``levels``, with each level as it came, for people.
+
+    Where the text does not fall into the same levels before it is folded, they are as folded.
+    """
+    parts = [part.strip() for part in _split(category, *_shown_separators(separator))]
+    shown = _join_levels((part if normalize(part) else "" for part in parts), separator)
+    compared = levels(category, separator)
+    return shown if list(map(_canonical_path, shown)) == compared else compared
+
+
+def _canonical_path(path: str) -> str:
+    return _LEVEL.join(filter(None, map(normalize, path.split(_LEVEL))))
+
+
+def _join_levels(parts: Iterable[str], separator: str) -> list[str]:
+    kept = list(filter(None, parts))[:MAX_LEVELS]
+    return [separator.join(kept[: end + 1]) for end in range(len(kept))]
+
+
+def _split(text: str, plain: re.Pattern[str], arrow: re.Pattern[str]) -> list[str]:
+    return [part for piece in plain.split(text) for part in arrow.split(piece)]
+
+
+@lru_cache(maxsize=64)
+def _folded_separators(separator: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What parts the levels of a folded category; ``>`` does with blanks or ends around it."""
+    return re.compile(f"{re.escape(fold(separator))}|/"), re.compile(r"(?<!\S)>(?!\S)")
+
+
+@lru_cache(maxsize=64)
+def _shown_separators(separator: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The same in a category as it came."""
+    plain = re.compile(f"{re.escape(separator)}|/", re.IGNORECASE)
+    return plain, re.compile(r"(?<!\S)(?:>|&gt;|&#62;)(?!\S)", re.IGNORECASE)

@@ -13,7 +13,7 @@ a message              1,000,000 bytes; 256 levels of nesting, in unknown fields
                        of addresses
 other ids              1 to 256 characters, any but lone surrogates
 texts, attributes      1,024 characters; 64 attributes of an event or item, with any text as key
-a persona              1 to 128 characters, and of the taxonomy
+a persona              1 to 128 characters, and of the taxonomy, in any spelling
 channel, action        1 to 64 characters
 items of a purchase    1 to 1,000, with 4,096 attributes together
 price, quantity        finite; lines of less than 0, and of no piece, are left out (``tokenizer``)
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from stream_persona.domain.decode_errors import explain, tell_apart
 from stream_persona.domain.identity import MAX_ID_BYTES, NOBODY_IDS, find_fault
@@ -215,15 +216,17 @@ def decode_event(kind: int, value: bytes | None, nobody: NobodyIds = NOBODY_IDS)
 def decode_for_taxonomy(
     kind: int, value: bytes | None, taxonomy: Taxonomy, nobody: NobodyIds = NOBODY_IDS
 ) -> Event:
-    """As ``decode_event``; an assignment of a persona that the taxonomy lacks is refused too."""
+    """As ``decode_event``; an assigned persona is spelled as in the taxonomy, or refused."""
     event = decode_event(kind, value, nobody)
-    if kind == ASSIGNMENT and event.customer_id not in nobody:
-        persona = cast("Assignment", event).persona
-        if persona is not None and persona not in taxonomy.names:
-            shown, known = tell_apart(persona, taxonomy.names)
-            detail = f"persona {shown} is not of the taxonomy; expected one of {known}"
-            raise DecodeError("unknown_persona", detail)
-    return event
+    if kind != ASSIGNMENT or event.customer_id in nobody:
+        return event
+    persona = cast("Assignment", event).persona
+    own = taxonomy.resolve(persona)
+    if persona is not None and own is None:
+        shown, known = tell_apart(persona, taxonomy.names)
+        detail = f"persona {shown} is not of the taxonomy; expected one of {known}"
+        raise DecodeError("unknown_persona", detail)
+    return event if own == persona else replace(cast("Assignment", event), persona=own)
 
 
 def _check_meaning(kind: int, event: Event, nobody: NobodyIds) -> None:

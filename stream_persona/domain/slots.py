@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from stream_persona.domain.binning import BANDS, canonical_field, canonical_token, seed_tokens
+
 if TYPE_CHECKING:
-    from stream_persona.domain.taxonomy import Features
+    from collections.abc import Iterable
+
+    from stream_persona.domain.taxonomy import Features, Persona
     from stream_persona.domain.token_names import TokenNames
 
 #: Slots of coarse and of fine tokens; a slot is a 16-bit number.
@@ -47,6 +51,28 @@ def slot_of(token: str, *, fine: bool) -> int:
     return COARSE_SLOTS + digest % FINE_SLOTS if fine else 1 + digest % (COARSE_SLOTS - 1)
 
 
+def make_fine(features: Features) -> frozenset[str]:
+    """The features whose tokens are fine, as ``is_fine`` compares them."""
+    return frozenset(map(canonical_field, features.fine))
+
+
+def is_fine(field: str, fine: Iterable[str]) -> bool:
+    """Whether the tokens of a field are fine: it is one of the features, or an attribute of one."""
+    field = canonical_field(field)
+    return field in fine or field.partition(".")[0] in fine
+
+
+def seed_slots(persona: Persona, features: Features) -> set[int]:
+    """Return the slots of all of a persona's seeds."""
+    fine, separator = make_fine(features), features.category_separator
+    return {
+        slot_of(token, fine=is_fine(field, fine))
+        for field, values in persona.seeds.items()
+        for value in values
+        for token in seed_tokens(field, value, separator)
+    }
+
+
 def pack(number: int, kind: np.dtype[np.generic]) -> bytes:
     """Pack a slot or a weight; numpy would take ten times as long for one."""
     return number.to_bytes(kind.itemsize, sys.byteorder)
@@ -55,13 +81,15 @@ def pack(number: int, kind: np.dtype[np.generic]) -> bytes:
 class SlotCache:
     """Finds the packed slot of a field's value, and hashes it at most once while it is cached.
 
-    ``len`` is the number of cached values. The name of each token that is hashed goes to ``names``.
+    Values are cached as they came, so that what they have in common is worked out once for each
+    spelling. ``len`` is the number of cached values. The name of each token that is hashed goes to
+    ``names``. A value of which nothing is left has no slot: no bytes.
     """
 
     def __init__(self, features: Features, names: TokenNames) -> None:
         self._names = names
         self._own = frozenset(features.fields)
-        self._fine = frozenset(features.fine)
+        self._fine = make_fine(features)
         self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
         self._derived: list[dict[Any, Any]] = []
         self._cached = 0
@@ -86,12 +114,13 @@ class SlotCache:
         return self.compute(field, value) if slot is None else slot
 
     def compute(self, field: str, value: str) -> bytes:
-        """Hash ``field:value``, and remember its slot and its name."""
-        token = f"{field}:{value}"
-        fine = field in self._fine or field.partition(".")[0] in self._fine
-        slot = slot_of(token, fine=fine)
-        self._names.discover(slot, token)
-        packed = pack(slot, SLOT_TYPE)
+        """Hash the canonical ``field:value``, and remember its slot and its name."""
+        display = f"{field}:{value}"
+        token, packed = canonical_token(display), b""
+        if token:
+            slot = slot_of(token, fine=is_fine(field, self._fine))
+            self._names.discover(slot, token, token if field in BANDS else display)
+            packed = pack(slot, SLOT_TYPE)
         if self.has_room(field, value):
             self._slots.setdefault(field, {})[value] = packed
         return packed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stream_persona.domain.binning import canonical_token
 from stream_persona.domain.slots import slot_of
 from stream_persona.domain.token_names import MAX_NAME
 
@@ -16,6 +17,12 @@ def learn_stored(names: TokenNames, slot: int, token: str) -> bool:
     if token in names.tokens.get(slot, ()):
         return False
     shortened = len(token) >= MAX_NAME  # of these the slot is not known
-    if not shortened and slot not in {slot_of(token, fine=fine) for fine in (False, True)}:
+    if not shortened and not is_of_slot(slot, token):
         return False
     return names.learn(slot, token)
+
+
+def is_of_slot(slot: int, token: str) -> bool:
+    """Whether a token is counted in a slot, or was before spellings were compared."""
+    forms = {token, canonical_token(token)}
+    return slot in {slot_of(form, fine=fine) for form in forms for fine in (False, True)}

@@ -2,7 +2,8 @@
 
 A file of two ``[[persona]]`` names is complete; everything else has defaults. ``load`` reports
 every mistake with its line. A taxonomy's ``version`` is a hash of its content, not of its text:
-comments, order of keys and spelled-out defaults do not change it.
+comments, order of keys and spelled-out defaults do not change it, nor does an option that a later
+version adds.
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ import json
 import re
 import tomllib
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from stream_persona.domain.binning import BANDS, canonical_field, seed_tokens
+from stream_persona.domain.text import normalize
+from stream_persona.domain.toml_lines import find_lines, line_of
 from stream_persona.errors import TaxonomyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 #: Fields of events that can become tokens, in the order in which they are read.
 FIELDS: Final = (
@@ -37,17 +44,49 @@ Weight = Annotated[float, Field(ge=0, le=64, multiple_of=0.25)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+def _refuse_equal(where: str, texts: Iterable[str], compare: Callable[[str], object]) -> None:
+    """Refuse texts of which nothing is left when they are compared, and two that are equal then.
+
+    Raises:
+        ValueError: there is one, or there are two.
+    """
+    found: list[tuple[object, str]] = []
+    for text in texts:
+        compared = compare(text)
+        if not compared:
+            message = f"{where}: {text!r} says nothing"
+            raise ValueError(message)
+        for other, former in found:
+            if other == compared:
+                message = f"{where}: {former!r} and {text!r} are the same"
+                raise ValueError(message)
+        found.append((compared, text))
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Persona(_Table):
-    """One persona; ``seeds`` maps a feature to values expected of it, before any label exists."""
+    """One persona; ``seeds`` maps a feature to values expected of it, before any label exists.
+
+    Labels of a name in ``renamed_from`` count as this persona's.
+    """
 
     name: Name
     title: str = ""
     description: str = ""
+    renamed_from: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = ()
     seeds: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> Self:
+        _refuse_equal("seeds", self.seeds, canonical_field)
+        for field, values in self.seeds.items():
+            is_band = field in BANDS  # of which an older file may name several that are one now
+            tokens = partial(seed_tokens, field, separator="/")
+            _refuse_equal(f"seeds.{field}", values, normalize if is_band else tokens)
+        return self
 
 
 class Signals(_Table):
@@ -66,6 +105,11 @@ class Signals(_Table):
         default_factory=lambda: {"open": 0.25, "click": 0.5, "redeem": 1.0}
     )
     other_engagement: Weight = 0.25
+
+    @model_validator(mode="after")
+    def _check_actions(self) -> Self:
+        _refuse_equal("engagement", self.engagement, normalize)
+        return self
 
 
 class Features(_Table):
@@ -141,6 +185,14 @@ class Taxonomy(_Table):
             if names.count(name) > 1:
                 message = f"persona {name!r} is defined {names.count(name)} times"
                 raise ValueError(message)
+        _refuse_equal("persona", names, normalize)
+        former = [name for persona in self.personas for name in persona.renamed_from]
+        _refuse_equal("renamed_from", former, normalize)
+        own = {normalize(name): name for name in names}
+        for name in former:
+            if normalize(name) in own:
+                message = f"renamed_from: {name!r} is the persona {own[normalize(name)]!r}"
+                raise ValueError(message)
         return self
 
     @cached_property
@@ -148,10 +200,31 @@ class Taxonomy(_Table):
         """The persona names, in the order of the file."""
         return tuple(persona.name for persona in self.personas)
 
+    def resolve(self, name: str | None) -> str | None:
+        """The persona of a name in any spelling, or of one that it had before; None without one.
+
+        A name of the taxonomy costs one lookup: it is asked of every label that is met.
+        """
+        if name is None:
+            return None
+        found = self._spellings.get(name)
+        return self._spellings.get(normalize(name)) if found is None else found
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """Names, as the file has them and as they are compared, and former ones -> the name."""
+        found: dict[str, str] = {}
+        for persona in self.personas:
+            found |= {normalize(old): persona.name for old in persona.renamed_from}
+            found |= {persona.name: persona.name, normalize(persona.name): persona.name}
+        return found
+
     @cached_property
     def version(self) -> str:
-        """Twelve hexadecimal digits of a hash of the content."""
-        content = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        """Twelve hexadecimal digits of a hash of the content, without what is a default."""
+        content = json.dumps(
+            self.model_dump(mode="json", by_alias=True, exclude_defaults=True), sort_keys=True
+        )
         return hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
 
     @cached_property
@@ -193,9 +266,9 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
         line = int(found[1]) if found else text.count("\n") + 1
         raise TaxonomyError(source, [(line, f"not valid TOML: {error}")]) from None
     except ValidationError as error:
-        lines = _find_lines(text)
+        lines = find_lines(text)
         mistakes = [
-            (_line(lines, item["loc"]), _sentence(item))
+            (line_of(lines, item["loc"]), _sentence(item))
             for item in error.errors()
             if not _is_consequence(item)
         ]
@@ -217,32 +290,3 @@ def _sentence(item: ErrorDetails) -> str:
         found = "none" if item["type"] == "missing" else len(item["input"])
         text = f"{FEWEST} to {MOST} [[persona]] tables are needed ({ADVICE}), found {found}"
     return f"{where}: {text}"
-
-
-def _find_lines(text: str) -> dict[tuple[str | int, ...], int]:
-    """Map each table and key, a path of names and indices, to its line number."""
-    found: dict[tuple[str | int, ...], int] = {}
-    counts: dict[str, int] = {}
-    table: tuple[str | int, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if array := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
-            counts[array[1]] = counts.get(array[1], -1) + 1
-            table = (array[1], counts[array[1]])
-            found.setdefault((array[1],), number)
-            found[table] = number
-        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            names = header[1].split(".")
-            inner = (names[0], counts[names[0]], *names[1:]) if names[0] in counts else names
-            table = tuple(inner)
-            found[table] = number
-        elif key := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line):
-            found[*table, *key[1].split(".")] = number
-    return found
-
-
-def _line(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
-    """The line of the longest known beginning of ``path``; 1 when none is known."""
-    for length in range(len(path), 0, -1):
-        if path[:length] in lines:
-            return lines[path[:length]]
-    return 1

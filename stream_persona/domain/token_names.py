@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.domain.binning import canonical_token
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,7 +16,7 @@ _MAX_SHARED: Final = 2
 
 
 class TokenNames:
-    """Remembers which tokens were seen in which slot.
+    """Remembers which tokens were seen in which slot, each as it came first.
 
     ``learned`` counts the names, so that it moves whenever there is a new one.
     """
@@ -34,17 +36,25 @@ class TokenNames:
         return " | ".join(self._tokens.get(slot, (f"slot:{slot}",)))
 
     def learn(self, slot: int, token: str) -> bool:
-        """Remember a token's name; False when it is known or the slot shows two already."""
+        """Remember a token's name; False when it is known or the slot shows two already.
+
+        It is known in any spelling.
+        """
         known = self._tokens.get(slot, ())
         if token in known or len(known) >= _MAX_SHARED:
+            return False
+        if known and canonical_token(token) in map(canonical_token, known):
             return False
         self._tokens[slot] = tuple(sorted((*known, token)))
         self.learned += 1
         return True
 
-    def discover(self, slot: int, token: str) -> None:
-        """Learn the name of a token that was just read; a new one is kept for ``take_new``."""
-        name = token if len(token) <= MAX_NAME else f"{token[: MAX_NAME - 1]}…"
+    def discover(self, slot: int, token: str, display: str) -> None:  # noqa: ARG002
+        """Learn the name of a token that was just read; a new one is kept for ``take_new``.
+
+        ``token`` is its canonical form, ``display`` the one in which it came.
+        """
+        name = display if len(display) <= MAX_NAME else f"{display[: MAX_NAME - 1]}…"
         if self.learn(slot, name):
             self._new.append((slot, name))
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.binning import (
+    LEAST_PRICE,
     MAX_LEVELS,
-    levels,
+    canonical_field,
     price_band,
     quantity_band,
+    shown_levels,
     size_band,
-    words,
+    split_values,
 )
 from stream_persona.domain.events import (
     MAX_ATTRIBUTES,
@@ -39,6 +41,7 @@ from stream_persona.domain.slots import (
     SlotCache,
     pack,
 )
+from stream_persona.domain.text import normalize, words
 from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
@@ -53,9 +56,8 @@ _HOUR_BAND = tuple(
     next(i for i, band in enumerate(_HOURS) if hour <= int(band.split("-")[1]))
     for hour in range(24)
 )
-#: Prices below the first belong together, in place of their powers of two; so do quantities from
-#: the last on.
-_LEAST_PRICE, _CHEAP, _MANY = 0.25, -2, 5
+#: What stands for the powers of two of all prices below the least.
+_CHEAP: Final = -2
 #: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
 _ITEM_TOKENS = MAX_LEVELS + 4
 
@@ -84,10 +86,10 @@ class Tokenizer:
             action: _pack_weight(getattr(signals, action)) for action in get_args(Action)
         }
         self._engagement_weights = {
-            action: _pack_weight(weight) for action, weight in signals.engagement.items()
+            normalize(action): _pack_weight(weight) for action, weight in signals.engagement.items()
         }
         self._other_weight = _pack_weight(signals.other_engagement)
-        self._fields = frozenset(features.fields)
+        self._fields = frozenset(map(canonical_field, features.fields))
         self._separator = features.category_separator
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
         # Of every event: to look a field up, and then its cache, would take as long again.
@@ -104,13 +106,28 @@ class Tokenizer:
         self._attributes: dict[str, dict[str, bytes]] = self.slots.derive()
         self._categories: dict[str, bytes] = self.slots.derive()
         self._hours: dict[int, bytes] = self.slots.derive()
-        self._reactions: dict[tuple[str, str, str | None], bytes] = self.slots.derive()
+        self._queries: dict[str, bytes] = self.slots.derive()
+        self._reactions: dict[tuple[str, str, str | None], tuple[bytes, bytes]] = (
+            self.slots.derive()
+        )
         self._prices: dict[int, bytes] = {}
         self._quantities: dict[int, bytes] = {}
 
     def slot(self, field: str, value: str) -> int:
-        """The slot of ``field:value``."""
+        """The slot of ``field:value``; of a category, that of its last level.
+
+        It is that of all events where nothing is left of the value.
+        """
+        if field == "category":
+            value = "".join(shown_levels(value, self._separator)[-1:])
         return int.from_bytes(self.slots.find(field, value), sys.byteorder)
+
+    def find_slots(self, field: str, text: str) -> list[int]:
+        """The slots of all tokens that a text of a field is in an event."""
+        found = [
+            self.slots.find(field, each) for each in split_values(field, text, self._separator)
+        ]
+        return [int.from_bytes(slot, sys.byteorder) for slot in found if slot]
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:
         """Return an event as its tokens: the slot of each, slot 0 first, and the weight of each.
@@ -171,32 +188,40 @@ class Tokenizer:
         if product is not None:
             self._add_item(product, slots)
         if event.query and "query" in self._fields:
-            slots += [self.slots.find("query", word) for word in words(event.query)]
+            known = self._queries.get(event.query)
+            slots.append(self._cache_query(event.query) if known is None else known)
         joined, little = b"".join(slots), len(slots[0]) + self._action_bytes
         if len(joined) <= little + (0 if product is None else self._quantity_bytes):
             anomalies += _UNINFORMATIVE
         return joined, _repeat(weight, joined), anomalies
 
     def _engagement(self, event: Engagement, at: int) -> Tokens:
-        weight = self._engagement_weights.get(event.action, self._other_weight)
+        reaction = event.action, event.channel, event.campaign
+        weight, own = self._reactions.get(reaction) or self._cache_reaction(reaction)
         if not weight:
             return _UNWEIGHTED
         slots = self._context(event, at)
-        reaction = event.action, event.channel, event.campaign
-        known = self._reactions.get(reaction)
-        slots.append(self._cache_reaction(reaction) if known is None else known)
+        slots.append(own)
         joined = b"".join(slots)
         says_little = len(joined) <= len(slots[0]) + self._action_bytes
         anomalies = _UNINFORMATIVE if says_little else ()
         return joined, _repeat(weight, joined), anomalies
 
-    def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> bytes:
-        """Compute the slots of an action, a channel and a campaign."""
+    def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> tuple[bytes, bytes]:
+        """Compute the weight of an action, and its slots with a channel and a campaign."""
+        weight = self._engagement_weights.get(normalize(reaction[0]), self._other_weight)
         named = zip(("action", "channel", "campaign"), reaction, strict=True)
         given = [(field, value) for field, value in named if value and field in self._fields]
-        found = b"".join([self.slots.find(*each) for each in given])
+        slots = b"".join([self.slots.find(*each) for each in given]) if weight else b""
         if self.slots.has_room("campaign", reaction[2] or ""):
-            self._reactions[reaction] = found
+            self._reactions[reaction] = weight, slots
+        return weight, slots
+
+    def _cache_query(self, query: str) -> bytes:
+        """Compute the slots of the words of a search."""
+        found = b"".join([self.slots.find("query", word) for word in words(query)])
+        if self.slots.has_room("query", query):
+            self._queries[query] = found
         return found
 
     def _context(self, event: Behaviour, at: int) -> list[bytes]:
@@ -227,26 +252,27 @@ class Tokenizer:
             slot = self._products.get(item.product_id)
             slots.append(slot or self.slots.compute("product", item.product_id))
         if self._has_category and item.category:
-            slots.append(self._categories.get(item.category) or self._cache_category(item.category))
+            known = self._categories.get(item.category)
+            slots.append(self._cache_category(item.category) if known is None else known)
         if self._brands is not None and item.brand:
             slots.append(self._brands.get(item.brand) or self.slots.compute("brand", item.brand))
         if self._has_price and item.price is not None:
-            power = math.frexp(item.price)[1] if item.price >= _LEAST_PRICE else _CHEAP
+            power = math.frexp(item.price)[1] if item.price >= LEAST_PRICE else _CHEAP
             slots.append(self._prices.get(power) or self._cache_price(power, item.price))
         if self._has_quantity:
-            whole = int(item.quantity) if item.quantity < _MANY else _MANY
-            slots.append(self._quantities.get(whole) or self._cache_quantity(whole))
+            power = math.frexp(item.quantity)[1] if item.quantity >= 1 else 1
+            slots.append(self._quantities.get(power) or self._cache_quantity(power, item.quantity))
 
     def _cache_price(self, power: int, price: float) -> bytes:
         found = self._prices[power] = self.slots.find("price", price_band(price))
         return found
 
-    def _cache_quantity(self, whole: int) -> bytes:
-        found = self._quantities[whole] = self.slots.find("quantity", quantity_band(whole))
+    def _cache_quantity(self, power: int, quantity: float) -> bytes:
+        found = self._quantities[power] = self.slots.find("quantity", quantity_band(quantity))
         return found
 
     def _cache_category(self, category: str) -> bytes:
-        paths = levels(category, self._separator)
+        paths = shown_levels(category, self._separator)
         found = b"".join([self.slots.find("category", path) for path in paths])
         if self.slots.has_room("category", category):
             self._categories[category] = found
@@ -261,7 +287,7 @@ class Tokenizer:
     def _cache_attribute(self, key: str, value: str) -> bytes:
         """Compute the slot of an attribute: no bytes if the taxonomy does not use it."""
         field = f"attributes.{key}"
-        used = "attributes" in self._fields or field in self._fields
+        used = "attributes" in self._fields or canonical_field(field) in self._fields
         found = self.slots.find(field, value) if used else b""
         if self.slots.has_room(field, value):
             self._attributes.setdefault(key, {})[value] = found

@@ -55,10 +55,11 @@ def new_assignment(
         DecodeError: a worker could not read the event.
     """
     check_somebody(customer_id, nobody)
-    if persona is not None and persona not in taxonomy.names:
+    own = taxonomy.resolve(persona)
+    if persona is not None and own is None:
         shown, known = tell_apart(_replace_surrogates(persona[:64]), taxonomy.names)
         raise QueryError(f"persona: expected one of {known} or null, got {shown}")
-    assignment = Assignment(uuid.uuid4().hex, customer_id, at, persona, source, expires_at)
+    assignment = Assignment(uuid.uuid4().hex, customer_id, at, own, source, expires_at)
     _encode(ASSIGNMENT, assignment)
     return assignment
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from river import base
 
+from stream_persona.domain.binning import canonical_token
 from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
-from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, slot_of
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, seed_slots, slot_of
 from stream_persona.model.estimator import derive
 from stream_persona.model.statistics import Contribution, Sums, contribution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.weights import Weights
@@ -75,7 +76,7 @@ def profile_of(x: Mapping[Any, float]) -> Profiles:
     counts: dict[int, float] = {}
     for key, value in x.items():
         if key != "events" and value > 0:
-            slot = key if isinstance(key, int) else slot_of(str(key), fine=False)
+            slot = key if isinstance(key, int) else _coarse_slot(str(key))
             counts[slot] = counts.get(slot, 0.0) + float(value)
     events = max(float(x.get("events", max(counts.values(), default=0.0))), 1e-9)
     slots = np.array([EVENTS, *sorted(counts)], np.int64)
@@ -84,15 +85,15 @@ def profile_of(x: Mapping[Any, float]) -> Profiles:
     return Profiles(np.array([0, len(slots)]), middle, slots, shares, np.array([events]))
 
 
-def seeds(taxonomy: Taxonomy, fine: Iterable[str] = ()) -> Sums:
+def _coarse_slot(token: str) -> int:
+    return slot_of(canonical_token(token) or token, fine=False)
+
+
+def seeds(taxonomy: Taxonomy) -> Sums:
     """Make the sums of a few imagined customers per seeded persona, so that a shop can start."""
-    sums, fine = Sums(), frozenset(fine or taxonomy.features.fine)
+    sums = Sums()
     for persona in taxonomy.personas:
-        slots = {
-            slot_of(f"{name}:{value}", fine=name in fine or name.partition(".")[0] in fine)
-            for name, values in persona.seeds.items()
-            for value in values
-        }
+        slots = seed_slots(persona, taxonomy.features)
         if not slots:
             continue
         e = round(MAX_EVENTS * _SEED_SHARE * SCALE)

@@ -7,11 +7,14 @@ for this persona against its prior-weighted mean over all personas.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from stream_persona.domain.binning import canonical_token
 from stream_persona.domain.record import MILLION
+from stream_persona.domain.slots import slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,17 +143,36 @@ def _factor(token: str, lift: float) -> dict[str, Any]:
 
 
 def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, dict[str, float]]:
-    """Return for each persona the lift of every token that has one, by the token's name.
+    """Return for each persona the lift of every token that has one, by the canonical token.
 
-    The lift is the persona's share of the token over the common share.
+    The lift is the persona's share of the token over the common share. ``name`` returns a slot's
+    token as it is shown.
     """
     slots = predictor.weighted_slots
+    keys = [_canonical_name(slot, name(slot)) for slot in slots.tolist()]
     ratios = predictor.share_log_ratios(slots)
     lifts = np.exp(ratios)
     return {
         persona: {
-            name(int(slots[i])): round(float(lifts[i, column]), 6)
-            for i in np.flatnonzero(ratios[:, column])
+            keys[i]: round(float(lifts[i, column]), 6)
+            for i in np.flatnonzero(ratios[:, column]).tolist()
         }
         for column, persona in enumerate(predictor.classes)
     }
+
+
+@lru_cache(maxsize=1 << 16)
+def _canonical_name(slot: int, name: str) -> str:
+    """Return the canonical form of a slot's name, or of both names where two tokens share it.
+
+    A name of which no canonical form is counted in the slot stays as it is: only its beginning is
+    known, or it was counted there before spellings were compared.
+    """
+    if _is_of_slot(slot, token := canonical_token(name)):
+        return token
+    parts = [(part, canonical_token(part)) for part in name.split(" | ")]
+    return " | ".join(token if _is_of_slot(slot, token) else part for part, token in parts)
+
+
+def _is_of_slot(slot: int, token: str) -> bool:
+    return slot in (slot_of(token, fine=False), slot_of(token, fine=True))

@@ -92,14 +92,29 @@ def _stamp(canonical: bytes, entries: Sequence[tuple[int, str, bytes]]) -> bytes
 
 
 def unpack(blob: bytes, taxonomy: Taxonomy, before: Shard | None = None) -> Shard:
-    """Decode what ``pack`` encoded; members of ``before`` stay if they are equal."""
+    """Decode what ``pack`` encoded; members of ``before`` stay if they are equal.
+
+    What it has learned of a persona that was renamed since is the new name's.
+    """
     sums, entries = _packed.decode(blob)
     stored = record_codec.decode_counts_and_labels(
         {str(key): counts for key, _, counts in entries}, taxonomy.fingerprint
     )
-    known = [(key, label, stored[str(key)]) for key, label, _ in entries]
+    known = [(key, taxonomy.resolve(label) or label, stored[str(key)]) for key, label, _ in entries]
     panel = members(known, taxonomy, before.panel if before else None)
-    return Shard(PersonaClassifier.from_bytes(sums), panel)
+    return Shard(_rename(PersonaClassifier.from_bytes(sums), taxonomy), panel)
+
+
+def _rename(sums: PersonaClassifier, taxonomy: Taxonomy) -> PersonaClassifier:
+    """Return sums with those of former names under today's."""
+    names = {
+        old: name for old in sums.labels() if (name := taxonomy.resolve(old)) not in {None, old}
+    }
+    if not names:
+        return sums
+    renamed = PersonaClassifier()
+    renamed.merge(sums, names)
+    return renamed
 
 
 def merge_shards(shards: Sequence[Shard]) -> tuple[PersonaClassifier, list[Member]]:

@@ -20,7 +20,7 @@ from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles, log_shar
 from stream_persona.domain.grouping import find_runs, merge_by_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ _SLOT_BITS = 16
 _CLASS_SHIFT = 24
 #: Contributed tokens that may be pending before they are summed up.
 _MAX_PENDING = 200_000
+_NO_NAMES: Final[Mapping[Any, Any]] = {}
 
 
 @dataclass(slots=True)
@@ -159,9 +160,12 @@ class Sums:
         bases = np.repeat(numbers << _CLASS_SHIFT | rows.folds << _SLOT_BITS, rows.sizes)
         self._enter(bases | rows.slots, rows.moments * np.repeat(sign, rows.sizes))
 
-    def merge(self, other: Sums) -> None:
-        """Add another's sums; quick, since they are summed up when they are first read."""
-        numbers = np.array([self._class(y) for y in other._classes], np.int64)
+    def merge(self, other: Sums, names: Mapping[Any, Any] = _NO_NAMES) -> None:
+        """Add another's sums; quick, since they are summed up when they are first read.
+
+        ``names`` are those of its classes that have another one here.
+        """
+        numbers = np.array([self._class(names.get(y, y)) for y in other._classes], np.int64)
         for mine, totals in zip(numbers, other._totals, strict=True):
             self._totals[mine] += totals
         for keys, moments in ((other._keys, other._moments), *other._pending):

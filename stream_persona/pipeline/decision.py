@@ -110,7 +110,7 @@ def decide(
         cause=_find_cause(published, current, record, taxonomy.names, cause),
         at=at,
         published_at=now,
-        since=_named_since(published, current, at),
+        since=_named_since(published, current, at, taxonomy),
         evidence=round(belief.evidence * 1_000),
         candidate_floor=_candidate_floor(belief, taxonomy),
         personas=taxonomy.names,
@@ -125,12 +125,13 @@ def decide(
 
 def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> PublishedPosterior:
     """The label where one holds; else the name chosen, if there is confidence enough for it."""
-    label, distribution, policy = record.active_label(), belief.distribution, taxonomy.policy
-    if label is not None and label in taxonomy.names:
+    label, policy = taxonomy.resolve(record.active_label()), taxonomy.policy
+    distribution = belief.distribution
+    if label is not None:
         return PublishedPosterior(
             label, MILLION, ambiguous=False, assigned=True, distribution=distribution
         )
-    held = _held_name(record.published, taxonomy.names)
+    held = _held_name(record.published, taxonomy)
     dwells = _dwells(record, policy)
     name, confidence = _choose_name(distribution, taxonomy.names, held, policy, dwells=dwells)
     if name is None or is_ambiguous(
@@ -151,12 +152,11 @@ def _find_threshold(name: str, belief: Belief, taxonomy: Taxonomy) -> float:
     return taxonomy.policy.min_confidence if measured is None else measured
 
 
-def _held_name(published: PublishedChange | None, personas: tuple[str, ...]) -> str | None:
-    """The predicted name of the last change, if it is one of today's personas."""
+def _held_name(published: PublishedChange | None, taxonomy: Taxonomy) -> str | None:
+    """The predicted name of the last change, as it is today, if it is one of today's personas."""
     if published is None or published.current.assigned:
         return None
-    persona = published.current.persona
-    return persona if persona in personas else None
+    return taxonomy.resolve(published.current.persona)
 
 
 def _dwells(record: Record, policy: Policy) -> bool:
@@ -199,9 +199,13 @@ def is_ambiguous(
     return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def _named_since(published: PublishedChange | None, current: PublishedPosterior, at: int) -> int:
+def _named_since(
+    published: PublishedChange | None, current: PublishedPosterior, at: int, taxonomy: Taxonomy
+) -> int:
     """The event time from which the last name holds; 0 before the first."""
-    if published is not None and current.persona in {None, published.current.persona}:
+    if published is not None and current.persona in {
+        None, taxonomy.resolve(published.current.persona)
+    }:  # fmt: skip
         return published.since
     return at if current.persona is not None else 0
 

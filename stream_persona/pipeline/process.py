@@ -23,7 +23,7 @@ from stream_persona.pipeline.apply import (
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import encode_messages
 from stream_persona.pipeline.scoring import Predictions, decide_all, predict, with_reasons
-from stream_persona.pipeline.training import derive_signed, is_training_example
+from stream_persona.pipeline.training import derive_signed, find_label, is_training_example
 from stream_persona.pipeline.types import (
     Delivery,
     EventCounts,
@@ -154,7 +154,7 @@ def _find_trials(
     return [
         PrequentialTrial(
             name,
-            predicted.records[row].active_label() or "",
+            find_label(predicted.records[row], taxonomy) or "",
             predicted.inputs.row(row),
             tuple(predicted.probabilities[row].tolist()),
         )
@@ -164,7 +164,8 @@ def _find_trials(
 
 
 def _is_new_example(before: Record, after: Record, taxonomy: Taxonomy) -> bool:
-    return after.active_label() != before.active_label() and is_training_example(after, taxonomy)
+    changed = find_label(after, taxonomy) != find_label(before, taxonomy)
+    return changed and is_training_example(after, taxonomy)
 
 
 def _conclude(

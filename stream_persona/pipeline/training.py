@@ -15,12 +15,25 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
 
 
+def find_label(record: Record, taxonomy: Taxonomy) -> str | None:
+    """The persona of the taxonomy that is assigned as of the record's own clock, if any."""
+    return taxonomy.resolve(record.active_label())
+
+
+def find_unknown_label(record: Record, taxonomy: Taxonomy) -> str | None:
+    """The persona that the record would be an example of if the taxonomy knew it, if any."""
+    if record.label is None or not len(record.counts):
+        return None
+    label = record.active_label()
+    return label if taxonomy.resolve(label) is None else None
+
+
 def is_training_example(record: Record, taxonomy: Taxonomy) -> bool:
     """Whether a record contributes to the model: it has a label of the taxonomy and behaviour."""
     return (
         record.label is not None
         and len(record.counts) > 0
-        and record.active_label() in taxonomy.names
+        and find_label(record, taxonomy) is not None
     )
 
 
@@ -41,7 +54,7 @@ def derive_signed(
     keys = [customer_key(name) for name, _, _ in known]
     parts = compute_contributions([record for _, record, _ in known], keys, taxonomy).split_rows()
     return [
-        ModelUpdate(name, record.active_label() or "", part, sign)
+        ModelUpdate(name, find_label(record, taxonomy) or "", part, sign)
         for (name, record, sign), part in zip(known, parts, strict=True)
     ]
 

@@ -253,12 +253,12 @@ class Replay:
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
         for partition, claim in self._claims.items():
-            sums, labelled, damaged = await fold_shard(self._tables, partition, self._taxonomy)
-            if damaged:
-                raise DamagedRecordError(sorted(damaged))
+            folded = await fold_shard(self._tables, partition, self._taxonomy)
+            if folded.damaged:
+                raise DamagedRecordError(sorted(folded.damaged))
             share = panel_share(self._settings.partitions)
-            known, _ = await panel(self._tables, labelled, share, self._taxonomy)
-            await publish_shard(self._tables, claim, sums, known, self._taxonomy)
+            known, _ = await panel(self._tables, folded.labelled, share, self._taxonomy)
+            await publish_shard(self._tables, claim, folded.sums, known, self._taxonomy)
         stamps = await self._tables.load_stamps(range(self._settings.partitions))
         stored, _, damaged_shards = await read_shards(self._tables, stamps, {}, self._taxonomy)
         if damaged_shards:

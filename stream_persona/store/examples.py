@@ -53,7 +53,7 @@ def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]
     return [
         Example(
             customer,
-            record.active_label() or "",
+            training.find_label(record, taxonomy) or "",
             seen.row(row),
             record.label.at if record.label else 0,
         )

@@ -80,10 +80,23 @@ async def load_training_examples(
 
     Customers whose record is damaged are set aside: the second value names them.
     """
+    learned, _, damaged = await load_labelled(tables, customers, taxonomy)
+    return learned, damaged
+
+
+async def load_labelled(
+    tables: Tables, customers: list[str], taxonomy: Taxonomy
+) -> tuple[dict[str, Record], dict[str, str], set[str]]:
+    """As ``load_training_examples``, with the labels between that the taxonomy does not know.
+
+    These are by customer.
+    """
     loaded, damaged = await load_intact(
         tables, customers, taxonomy.fingerprint, record_codec.decode_counts_and_labels
     )
     learned = {
         name: each for name, each in loaded.items() if training.is_training_example(each, taxonomy)
     }
-    return learned, set(damaged)
+    labels = {name: training.find_unknown_label(each, taxonomy) for name, each in loaded.items()}
+    unknown = {name: label for name, label in labels.items() if label is not None}
+    return learned, unknown, set(damaged)

@@ -11,7 +11,7 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.statistics import customer_key
 from stream_persona.pipeline import training
 from stream_persona.store.redis_errors import foreign_key_error
-from stream_persona.store.repository import load_training_examples
+from stream_persona.store.repository import load_labelled, load_training_examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,11 +40,16 @@ class ReadShards(NamedTuple):
 
 
 class FoldedShard(NamedTuple):
-    """A partition's sums, the keys of the customers in them, and who of damaged records is not."""
+    """A partition's sums, the keys of the customers in them, and who of damaged records is not.
+
+    ``unknown_labels`` are those that the taxonomy does not know, by customer: not in the sums
+    either.
+    """
 
     sums: PersonaClassifier
     labelled: dict[str, int]
     damaged: set[str]
+    unknown_labels: dict[str, str]
 
 
 async def read_shards(
@@ -93,17 +98,19 @@ async def fold_shard(tables: Tables, partition: int, taxonomy: Taxonomy) -> Fold
         UnavailableError: Redis stayed away.
     """
     sums, labelled, damaged = PersonaClassifier(), dict[str, int](), set[str]()
+    unknown_labels = dict[str, str]()
     customers = await tables.load_labelled(partition)
     for start in range(0, len(customers), _REBUILD_CHUNK):
         chunk = customers[start : start + _REBUILD_CHUNK]
-        known, broken = await load_training_examples(tables, chunk, taxonomy)
+        known, unknown, broken = await load_labelled(tables, chunk, taxonomy)
+        unknown_labels |= unknown
         damaged |= broken
         keys = [customer_key(name) for name in known]
         rows = training.compute_contributions(list(known.values()), keys, taxonomy)
-        labels = [record.active_label() for record in known.values()]
+        labels = [training.find_label(record, taxonomy) for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
         labelled.update(zip(known, keys, strict=True))
-    return FoldedShard(sums, labelled, damaged)
+    return FoldedShard(sums, labelled, damaged, unknown_labels)
 
 
 def update_sums(
@@ -130,7 +137,10 @@ async def panel(
     """
     names = heapq.nsmallest(most, labelled, key=labelled.__getitem__)
     known, damaged = await load_training_examples(tables, names, taxonomy)
-    entries = [(labelled[name], each.active_label() or "", each) for name, each in known.items()]
+    entries = [
+        (labelled[name], training.find_label(each, taxonomy) or "", each)
+        for name, each in known.items()
+    ]
     return entries, damaged
 
 

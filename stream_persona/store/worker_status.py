@@ -62,6 +62,8 @@ class WorkerStatus(Struct):
     batches by the seconds from an event's arrival to its change's publication: up to each of
     ``change_bounds`` (and above the one before), and above the last one. ``damaged`` is what it
     found damaged in Redis, ``incomplete`` of how many records the topics may not hold everything.
+    ``unknown_labels`` counts the labelled customers of its partitions by a persona that the
+    taxonomy does not know.
     """
 
     worker: str
@@ -84,6 +86,7 @@ class WorkerStatus(Struct):
     models: list[ModelStatus]
     damaged: int = 0
     incomplete: int = 0
+    unknown_labels: dict[str, int] = {}
 
     def __post_init__(self) -> None:
         """Refuse tables that are of other personas, or of another release.

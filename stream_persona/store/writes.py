@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
+from stream_persona.pipeline import training
 from stream_persona.store.tables import Write
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def split_by_partition(
         if part is None:
             part = by_partition[homes[customer]] = PartitionWrite(Write(marker_ms=marker_ms))
         part.add_record(customer, record, blobs[customer])
+        if training.find_unknown_label(record, taxonomy) is not None:
+            part.write.labelled.add(customer)  # so that it is found once the taxonomy knows it
     for customer, public in outcome.public_records.items():
         by_partition[homes[customer]].write.public[customer] = public
     for update in outcome.model_updates:

@@ -161,10 +161,10 @@ class MemoryShop:
 
     def _fit(self) -> None:
         """Derive the model from the labelled customers' records."""
-        sums, labelled, _ = _run(shards.fold_shard(self.tables, 0, self.taxonomy))
-        known, _ = _run(shards.panel(self.tables, labelled, panel_share(1), self.taxonomy))
+        folded = _run(shards.fold_shard(self.tables, 0, self.taxonomy))
+        known, _ = _run(shards.panel(self.tables, folded.labelled, panel_share(1), self.taxonomy))
         panel = list(members(known, self.taxonomy).values())
-        self._fitter.update(sums, panel, calibrate=True)
+        self._fitter.update(folded.sums, panel, calibrate=True)
 
     def _publish_affinities(self) -> None:
         """Store the lifts of all tokens, under the names known by now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from stream_persona.errors import FencedError
 from stream_persona.model.shard import Shard
+from stream_persona.pipeline import training
 from stream_persona.store import shards, tables
 from stream_persona.store.repository import RecordCache
 from stream_persona.worker.takeover import PartitionTaker
@@ -19,6 +21,7 @@ from stream_persona.worker.takeover import PartitionTaker
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.publisher import Publisher
@@ -43,11 +46,13 @@ class OwnedPartition:
 
     ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys,
     ``damaged`` those whose records were found to be damaged, and are not restored yet.
-    ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since the last
-    save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is that of
-    the sums when the panel was last read. ``offsets`` are where reading goes on, by topic, once all
-    that was processed is written, and ``has_moved`` says whether they have moved since they were
-    last written. ``trusts_group``: after a version that stored none, only the group knows them yet.
+    ``unknown_labels`` are those of customers that the taxonomy does not know, so that they have no
+    effect. ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since
+    the last save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is
+    that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic,
+    once all that was processed is written, and ``has_moved`` says whether they have moved since
+    they were last written. ``trusts_group``: after a version that stored none, only the group knows
+    them yet.
     """
 
     claim: Claim
@@ -57,6 +62,7 @@ class OwnedPartition:
     fenced_at: float
     offsets: dict[str, int]
     damaged: set[str] = field(default_factory=set)
+    unknown_labels: dict[str, str] = field(default_factory=dict)
     stamp: bytes = b""
     moved: bool = False
     unsaved: bool = True
@@ -70,6 +76,15 @@ class OwnedPartition:
         if model_updates:
             shards.update_sums(self.shard.sums, self.labelled, model_updates)
             self.moved = self.unsaved = True
+
+    def note_labels(self, records: Mapping[str, Record], taxonomy: Taxonomy) -> None:
+        """Note which of the new records have a label that the taxonomy does not know."""
+        for customer, record in records.items():
+            label = training.find_unknown_label(record, taxonomy)
+            if label is not None:
+                self.unknown_labels[customer] = label
+            elif customer in self.unknown_labels:
+                del self.unknown_labels[customer]
 
     def advance(self, offsets: Mapping[str, int], repartitioned: Collection[str]) -> None:
         """Note that a batch was processed, after which reading goes on at these offsets.
@@ -114,7 +129,13 @@ class OwnedPartitions:
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self._unsettled = 0
+        self._warned_of: set[str] = set()
         self.held: dict[int, OwnedPartition] = {}
+
+    @property
+    def unknown_labels(self) -> Counter[str]:
+        """How many customers are labelled with a persona that the taxonomy does not know."""
+        return Counter(each for own in self.held.values() for each in own.unknown_labels.values())
 
     async def assign(self, partitions: Collection[int]) -> list[int]:
         """Own exactly these partitions: keep what is still ours, claim and fold the rest.
@@ -133,7 +154,22 @@ class OwnedPartitions:
             for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
                 self.held[owned.claim.partition] = owned
         self._metrics.partitions.set(len(self.held))
+        self._warn_of_unknown_labels()
         return fresh
+
+    def _warn_of_unknown_labels(self) -> None:
+        """Say once of each unknown persona that labels of it have no effect, and what helps."""
+        unknown = self.unknown_labels
+        if unknown.keys() <= self._warned_of:
+            return
+        self._warned_of |= unknown.keys()
+        counts = ", ".join(f"{persona!r}: {number}" for persona, number in unknown.most_common())
+        logger.warning(
+            "%d labels have no effect, since the taxonomy has no such persona (%s): if one was "
+            'renamed, write renamed_from = ["its old name"] at the [[persona]] that it is now',
+            unknown.total(),
+            counts,
+        )
 
     @contextmanager
     def rebalance(self) -> Iterator[None]:
@@ -185,7 +221,8 @@ class OwnedPartitions:
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return OwnedPartition(
             taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets,
-            taken.damaged | folded.damaged, trusts_group=taken.claim.offsets is None,
+            taken.damaged | folded.damaged, folded.unknown_labels,
+            trusts_group=taken.claim.offsets is None,
         )  # fmt: skip
 
     async def fold_again(self, owned: OwnedPartition) -> None:
@@ -193,6 +230,7 @@ class OwnedPartitions:
         folded = await shards.fold_shard(self._tables, owned.claim.partition, self._taxonomy)
         owned.shard.sums, owned.labelled = folded.sums, folded.labelled
         owned.damaged |= folded.damaged
+        owned.unknown_labels = folded.unknown_labels
         owned.moved = owned.unsaved = True
 
     def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:

@@ -93,6 +93,7 @@ class Reporter:
             models=worker.challengers.statuses(),
             damaged=sum(numbers_by_label(metrics.damaged).values()),
             incomplete=sum(numbers_by_label(metrics.incomplete).values()),
+            unknown_labels=dict(worker.partitions.unknown_labels),
         )
 
     async def _report(self) -> None:

@@ -98,6 +98,7 @@ class StoredRecords:
         for home, share in shares.items():
             if share.records:
                 owned[home].cache.keep(share.records, most)
+                owned[home].note_labels(share.records, self._taxonomy)
         return self._writer.start(ProcessedBatch(shares, owned), done)
 
     async def write_now(self, outcome: Outcome, homes: Homes, owned: Owned) -> None:

@@ -125,7 +125,7 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
         write = writes.build_write(outcome, TAXONOMY, 30)
         write.pending = []
         await tables.commit(claim, write)
-        sums, labelled, _ = await shards.fold_shard(tables, partition, TAXONOMY)
+        sums, labelled, *_ = await shards.fold_shard(tables, partition, TAXONOMY)
         known, _ = await shards.panel(tables, labelled, panel_share(PARTITIONS), TAXONOMY)
         await shards.publish_shard(tables, claim, sums, known, TAXONOMY)
     await tables.close()

@@ -295,3 +295,22 @@ def test_the_law_holds_where_personas_are_perfectly_apart(times: int) -> None:
             model.learn_one(x, name)
     for x in own.values():
         assert_law(Subject(profile_of(x), str), weights_of(model))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"category": "Baby &gt; Diapers"}, {"category": "/baby/diapers"}),
+        ({"brand": " ACME"}, {"brand": "acme"}),
+        ({"attributes.Size": "XL"}, {"attributes.size": "xl"}),
+        ({"query": "कुत्ते"}, {"query": ["कुत्ते", " "]}),
+        ({"quantity": "5+"}, {"quantity": 4.5}),
+        ({"price": 1_920}, {"price": "1024..2048"}),
+    ],
+)
+def test_evidence_is_compared_as_that_of_events(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert slots_of(one) == slots_of(other)
+
+
+def test_prices_have_no_upper_end() -> None:
+    assert len({tuple(slots_of({"price": price})) for price in (1_920, 128_000, 1e12)}) == 3

@@ -132,3 +132,35 @@ def test_the_held_out_customers_stay_the_same_and_are_about_as_many_as_asked_for
     assert 50 < len(set(held) & set(other)) < 200
     assert not any(in_holdout(name, 0.0) for name in names)
     assert all(in_holdout(name, 1.0) for name in names)
+
+
+SPELLED = {
+    "product_id": " p1", "category": "Toys &gt; LEGO", "brand": "B ",
+    "attributes": {"Colour": "RED", "size": " "},
+}  # fmt: skip
+
+
+def test_an_item_has_the_tokens_of_events_in_any_spelling() -> None:
+    tokens = [
+        ["category:toys/lego", "category:toys"], ["product:p1"], ["brand:b"],
+        ["attributes.colour:red"],
+    ]  # fmt: skip
+    assert tokenize_item(SPELLED) == tokens == tokenize_item(SPELLED)
+    assert tokenize_item({"category": " / ", "brand": " "}) == []
+    assert tokenize_item({"brand": "Acme" * 500}) == [["brand:" + "acme" * 500]]
+    assert tokenize_item({"category": "A|b > C"}, "|")[0][0] == "category:a|b|c"
+    assert tokenize_item({"price": 10**400}) == [["price:2^1328..2^1329"]]
+
+
+def test_a_spelling_does_not_change_a_rank() -> None:
+    plain = {"category": "toys/lego", "brand": "b"}
+    (spelled,), (found,) = (rank([item], {"parent": 1.0}, TOYS) for item in (SPELLED, plain))
+    assert spelled.affinity == pytest.approx(found.affinity)
+    assert spelled.why == found.why
+
+
+def test_lifts_are_found_in_the_spelling_of_an_older_version_unless_there_are_newer_ones() -> None:
+    older = Affinities({"parent": {"brand:ACME": 4.0}})
+    assert rank([{"brand": "Acme"}], {"parent": 1.0}, older)[0].affinity == pytest.approx(4)
+    both = Affinities({"parent": {"brand:acme": 2.0, "brand:ACME": 4.0}})
+    assert rank([{"brand": "Acme"}], {"parent": 1.0}, both)[0].affinity == pytest.approx(2)

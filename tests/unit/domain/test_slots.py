@@ -1,7 +1,14 @@
 import doctest
+import unicodedata
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_persona.domain import slots
-from stream_persona.domain.slots import COARSE_SLOTS, SLOTS, SlotCache
+from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.slots import COARSE_SLOTS, SLOTS, SlotCache, seed_slots
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.support.events import shop
@@ -39,3 +46,33 @@ def test_caches_of_the_taxonomys_own_fields_stay_the_same_when_all_are_emptied()
     assert brands is not None
     assert "first" not in brands
     assert not derived
+
+
+@given(
+    st.sampled_from(["brand", "category", "product", "attributes.size", "query", "campaign"]),
+    st.text(),
+    st.sampled_from(["NFC", "NFD"]),
+)
+def test_values_that_are_compared_as_equal_have_one_slot(field: str, text: str, form: Any) -> None:
+    cache = SlotCache(shop().features, TokenNames())
+    canonical = canonical_token(f"{field}:{text}").partition(":")[2]
+    other = unicodedata.normalize(form, f" {text}\t")
+    assert cache.find(field, text) == cache.find(field, other)
+    assert (cache.find(field, text) == b"") is (canonical == "")
+    if canonical:
+        assert cache.find(field, canonical) == cache.find(field, text)
+
+
+def test_seeds_are_counted_in_the_slots_of_the_events_that_they_expect() -> None:
+    seeds = {
+        "category": ["Élevage > Pâtée"], "query": ["Dog FOOD"], "quantity": ["5+"],
+        "attributes.Colour": ["RED"], "brand": ["Ben &amp; Jerry"],
+    }  # fmt: skip
+    personas = [{"name": "a", "seeds": seeds}, {"name": "b"}]
+    taxonomy = Taxonomy.model_validate({"persona": personas})
+    tokenizer = Tokenizer(taxonomy)
+    assert seed_slots(taxonomy.personas[0], taxonomy.features) == {
+        tokenizer.slot("category", "élevage/pâtée"), tokenizer.slot("query", "dog"),
+        tokenizer.slot("query", "food"), tokenizer.slot("quantity", "4-7"),
+        tokenizer.slot("attributes.colour", "red"), tokenizer.slot("brand", "ben & jerry"),
+    }  # fmt: skip

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_persona.domain.taxonomy import load, parse, shipped_path
+from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped_path
 from stream_persona.errors import TaxonomyError
 
 FIVE = "\n".join(f'[[persona]]\nname = "{name}"' for name in "abcde") + "\n"
@@ -130,3 +130,54 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(TaxonomyError, match=r"binary\.toml"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "resolved"),
+    [("Café-Gänger", "Café-Gänger"), ("cafe\N{COMBINING ACUTE ACCENT}-gänger ", "Café-Gänger"),
+     ("CAF&Eacute;-GÄNGER", "Café-Gänger"), ("Coffee Lover", "Café-Gänger"),
+     ("coffee lover", "Café-Gänger"), ("b", "b"), ("tea", None), ("", None), (None, None)],
+)  # fmt: skip
+def test_a_persona_is_resolved_in_any_spelling_and_by_former_names(
+    name: str | None, resolved: str | None
+) -> None:
+    first = '[[persona]]\nname = "Café-Gänger"\nrenamed_from = ["Coffee Lover", "Regular"]\n'
+    assert parse(first + '[[persona]]\nname = "b"\n').resolve(name) == resolved
+
+
+@pytest.mark.parametrize(
+    ("tables", "part"),
+    [
+        ('[[persona]]\nname = "A "\n', "'a' and 'A ' are the same"),
+        ('renamed_from = ["B"]\n', "renamed_from: 'B' is the persona 'b'"),
+        ('renamed_from = ["E"]\n', "renamed_from: 'E' is the persona 'e'"),
+        ('renamed_from = ["old", "OLD"]\n', "renamed_from: 'old' and 'OLD' are the same"),
+        ('renamed_from = [" "]\n', "renamed_from: ' ' says nothing"),
+        ('seeds = { brand = ["Acme", "ACME "] }\n', "seeds.brand: 'Acme' and 'ACME ' are the same"),
+        ('seeds = { category = ["x/y", "X &gt; Y"] }\n', "are the same"),
+        ('seeds = { query = ["Dog food", "dog FOOD"] }\n', "are the same"),
+        ('seeds = { "attributes.size" = ["1"], "attributes.Size" = ["2"] }\n', "are the same"),
+        ('seeds = { brand = [" "] }\n', "seeds.brand: ' ' says nothing"),
+        ("[signals.engagement]\nOpen = 1.0\nopen = 0.5\n", "'Open' and 'open' are the same"),
+    ],
+)
+def test_what_would_be_compared_as_one_is_refused(tables: str, part: str) -> None:
+    ((_, mistake),) = mistakes(FIVE + tables)
+    assert part in mistake
+
+
+def test_a_former_name_may_not_be_of_two_personas() -> None:
+    twice = FIVE.replace('"a"', '"a"\nrenamed_from = ["old"]') + 'renamed_from = ["Old"]\n'
+    assert "'old' and 'Old' are the same" in mistakes(twice)[0][1]
+
+
+def test_bands_of_an_older_file_may_be_one_by_now() -> None:
+    assert parse(FIVE + 'seeds = { quantity = ["4", "5+"] }\n').personas[4].seeds
+
+
+def test_the_version_holds_no_defaults_so_that_a_new_option_does_not_change_it() -> None:
+    everything = parse(FIVE).model_dump(mode="json", by_alias=True)
+    spelled_out = Taxonomy.model_validate(everything)
+    assert spelled_out.version == parse(FIVE).version == "5ceb763a3a31"
+    renamed = parse(FIVE + 'renamed_from = ["old"]\n')
+    assert renamed.version != parse(FIVE).version

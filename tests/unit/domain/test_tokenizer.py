@@ -1,11 +1,13 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_persona.domain.binning import price_band, quantity_band
 from stream_persona.domain.events import Browse, Engagement, Event, Item, Purchase
-from stream_persona.domain.slots import EVENTS
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS
+from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import engagement, purchase, shop
@@ -49,7 +51,9 @@ def test_each_level_of_a_category_is_a_token() -> None:
     event = purchase("p", categories=["baby/diapers/size 1"])
     expected = {"baby", "baby/diapers", "baby/diapers/size 1"}
     assert values(event, "category") == expected
-    assert values(event, "category", category_separator=">") == {"baby/diapers/size 1"}
+    assert values(event, "category", category_separator=">") == {
+        "baby", "baby>diapers", "baby>diapers>size 1"
+    }  # fmt: skip
 
 
 def test_a_basket_counts_once_for_each_item() -> None:
@@ -72,7 +76,7 @@ def test_a_purchase_counts_more_than_a_view_of_the_same() -> None:
 def test_every_configured_field_becomes_a_token() -> None:
     item = Item("sku", "a", "brand", 3.0, 2.0, {"colour": "red"})
     assert tokens_of(Purchase("p", "c", NOW, (item,), attributes={"store": "5"})).keys() >= {
-        "category:a", "brand:brand", "price:2..4", "quantity:2", "attributes.colour:red",
+        "category:a", "brand:brand", "price:2..4", "quantity:2-3", "attributes.colour:red",
         "attributes.store:5", "weekday:weekday", "hour:14-16", "basket_size:1",
     }  # fmt: skip
     clicked = Engagement("e", "c", NOW, "email", "click", campaign="spring")
@@ -107,3 +111,40 @@ def test_a_new_name_is_taken_once() -> None:
     assert (tokenizer.slot("category", "food"), "category:food") in tokenizer.names.take_new()
     tokenizer.tokenize(purchase("p"))
     assert tokenizer.names.take_new() == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(Item("p", brand="Ben &amp; Jerry"), Item("p", brand=" BEN & JERRY")),
+     (Item("p", "Élevage > Pâtée"), Item("p", "/élevage/pâtée")),
+     (Item("p", attributes={"Colour ": "RED"}), Item("p", attributes={"colour": "red"})),
+     (Item(" p"), Item("p")),
+     (Item("p", brand=" ", category=" / ", attributes={" ": "x", "y": ""}), Item("p"))],
+)  # fmt: skip
+def test_spellings_of_one_item_have_the_same_tokens(one: Item, other: Item) -> None:
+    tokenizer = Tokenizer(shop(features={"fields": FIELDS}))
+    for _ in range(2):  # the second time from the caches
+        bought = [tokenizer.tokenize(Purchase("e", "c", NOW, (item,))) for item in (one, other)]
+        assert bought[0] == bought[1]
+
+
+def test_spellings_of_one_reaction_have_the_same_tokens_and_weight() -> None:
+    tokenizer = Tokenizer(shop(signals={"engagement": {"Open": 2.0}}))
+    one = tokenizer.tokenize(Engagement("e", "c", NOW, "E-Mail", "OPEN", "Spring &amp; Fall"))
+    other = tokenizer.tokenize(Engagement("e", "c", NOW, "e-mail", "open ", "spring & fall"))
+    assert one == other
+    assert unpack_tokens(one.slots, one.weights)[0] == (EVENTS, 8)
+
+
+def test_attributes_of_the_taxonomy_are_named_in_any_spelling() -> None:
+    event = Purchase("p", "c", NOW, (Item("sku", attributes={"COLOUR": "red"}),))
+    assert values(event, "attributes.COLOUR", fields=("attributes.Colour",)) == {"red"}
+    tokenizer = Tokenizer(shop(features={"fine": ("attributes.Colour",)}))
+    assert tokenizer.slot("attributes.colour", "red") >= COARSE_SLOTS
+
+
+def test_prices_of_any_currency_differ() -> None:
+    def price(number: float) -> set[str]:
+        return values(Browse("b", "c", NOW, "view", Item("p", price=number)), "price")
+
+    assert len({*price(1_920), *price(128_000), *price(1e12), *price(1e300)}) == 4

@@ -79,3 +79,8 @@ async def test_without_a_broker_a_command_is_refused_after_it_has_been_checked()
     with pytest.raises(QueryError):
         await commands.assign("c", "astronaut")
     await commands.close()
+
+
+@pytest.mark.parametrize("persona", ["Parent", " PARENT ", "p&#97;rent"])
+def test_a_persona_is_sent_as_the_taxonomy_spells_it(persona: str) -> None:
+    assert assignment(persona=persona).persona == "parent"

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import Profiles, compute_profiles
+from stream_persona.domain.slots import slot_of
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
@@ -156,3 +157,37 @@ def test_affinities_are_the_lifts_of_what_was_learned() -> None:
     assert list(lifts) == list(PERSONAS)
     own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
     assert min(own) > 1
+
+
+@pytest.mark.parametrize(
+    ("shown", "key"),
+    [("brand: ACME", "brand:acme"), ("brand:A | B", "brand:a | b"),
+     ("category:Élevage/Pâtée", "category:élevage/pâtée")],
+)  # fmt: skip
+def test_affinities_are_kept_by_what_is_compared(shown: str, key: str) -> None:
+    slot = slot_of(key, fine=False)
+    weights = _weights_of(slot)
+    assert {
+        token for lifts in affinities(weights, lambda _: shown).values() for token in lifts
+    } == {key}
+
+
+def test_affinities_of_a_shared_slot_are_kept_by_both_tokens() -> None:
+    slot = slot_of("brand:acme", fine=False)
+    lifts = affinities(_weights_of(slot), lambda _: "brand:ACME | brand:Other")
+    assert {token for own in lifts.values() for token in own} == {"brand:acme | brand:Other"}
+
+
+def test_affinities_of_a_former_spelling_keep_its_name() -> None:
+    slot = slot_of("brand:ACME", fine=False)
+    lifts = affinities(_weights_of(slot), lambda _: "brand:ACME")
+    assert {token for own in lifts.values() for token in own} == {"brand:ACME"}
+
+
+def _weights_of(slot: int) -> Weights:
+    """Weights that know one token, of one of two personas."""
+    model = PersonaClassifier()
+    for _ in range(5):
+        model.learn_one({"events": 3, slot: 3}, "parent")
+        model.learn_one({"events": 3}, "student")
+    return derive(model, ("parent", "student"))

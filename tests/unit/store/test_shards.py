@@ -63,7 +63,7 @@ async def test_shards_without_a_stamp_are_left_out() -> None:
 async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() -> None:
     tables = MemoryTables()
     await commit(tables, SHOP, *labelled_shoppers(SHOP, 4))
-    sums, labelled, _ = await fold_shard(tables, 0, SHOP)
+    sums, labelled, *_ = await fold_shard(tables, 0, SHOP)
     known, _ = await panel(tables, labelled, 7, SHOP)
     assert (sums.customers, len(labelled)) == (20, 20)
     assert [key for key, _, _ in known] == sorted(labelled.values())[:7]

@@ -5,14 +5,16 @@ import logging
 
 import pytest
 
+from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.worker_status import WorkerStatus, decode
 from stream_persona.worker.metrics import Metrics, bounds_and_counts, numbers_by_label
 from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
 from stream_persona.worker.worker import Worker
-from tests.support.events import assignment, labelled_shoppers, purchase
+from tests.support.events import assignment, labelled_shoppers, purchase, shop
 from tests.support.faulty_tables import FaultyTables
+from tests.support.labelled import commit
 from tests.support.worker_runs import SHOP, FakeClock
 from tests.support.workers import InMemoryLog, RecordingPublisher, fetch, raw, worker_settings
 
@@ -20,19 +22,19 @@ from tests.support.workers import InMemoryLog, RecordingPublisher, fetch, raw, w
 class Reporting:
     """A worker of one partition with its reporter, and their clock."""
 
-    def __init__(self, tables: MemoryTables | None = None) -> None:
+    def __init__(self, tables: MemoryTables | None = None, taxonomy: Taxonomy = SHOP) -> None:
         self.tables, self.metrics, self.clock = tables or MemoryTables(), Metrics(), FakeClock()
         clocks = self.clock.clocks
         self.worker = Worker(
             worker_settings(),
-            SHOP,
+            taxonomy,
             self.tables,
             RecordingPublisher(),
             InMemoryLog(),
             self.metrics,
             clocks,
         )
-        self.reporter = Reporter(self.worker, SHOP, self.tables, self.metrics, clocks)
+        self.reporter = Reporter(self.worker, taxonomy, self.tables, self.metrics, clocks)
 
     async def stored(self) -> WorkerStatus:
         return decode((await self.tables.load_reports())[self.reporter.name])
@@ -173,3 +175,15 @@ def test_buckets_of_a_histogram_are_counted_each_for_itself() -> None:
     assert len(counts) == len(bounds) + 1
     found = dict(zip([*bounds, None], counts, strict=True))
     assert {bound: n for bound, n in found.items() if n} == {0.001: 1, 0.005: 2, 5.0: 1, None: 2}
+
+
+async def test_a_report_counts_the_labels_that_have_no_effect() -> None:
+    reporting = Reporting()
+    await commit(reporting.tables, SHOP, *labelled_shoppers(SHOP, customers=2))
+    await reporting.worker.assign([0])
+    assert reporting.reporter.status().unknown_labels == {}
+    other = shop([*SHOP.names[1:], "somebody else"])
+    reporting = Reporting(reporting.tables, other)
+    await reporting.worker.assign([0])
+    assert await reporting.reporter.report()
+    assert (await reporting.stored()).unknown_labels == {SHOP.names[0]: 2}
