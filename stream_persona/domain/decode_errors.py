@@ -14,6 +14,8 @@ from stream_persona.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+#: Most characters of a value that are shown.
+_MOST_SHOWN: Final = 100
 #: The end of msgspec's sentences: at which field.
 _PLACE: Final = re.compile(r" - at `(\$[^`]*)`$")
 _TIMES: Final = frozenset({"$.occurred_at", "$.requested_at", "$.expires_at"})
@@ -36,8 +38,9 @@ def explain(error: Exception, known: Mapping[str, Iterable[str]]) -> DecodeError
     if field in _TIMES:
         detail = f"{detail}: {time.FORMS}"
     elif (values := known.get(field.removeprefix("$."))) is not None:
-        # In escapes: a letter may look like another one.
-        detail = f"{escape(detail)}: expected one of {', '.join(values)}"
+        # In escapes: a letter may look like another one. Shortened: a letter has little room.
+        shown = _shorten(escape(detail[: place.start()] if place else detail))
+        detail = f"{shown} - at `{field}`: expected one of {', '.join(values)}"
     return DecodeError("invalid_field", detail)
 
 
@@ -56,7 +59,12 @@ def tell_apart(value: str, known: Iterable[str]) -> tuple[str, str]:
     names = [
         name if name.isascii() or _fold(name) != alike else f"{name} ({name!a})" for name in known
     ]
-    return repr(value) if value.isascii() else f"{value!r} ({value!a})", ", ".join(names)
+    shown = _shorten(repr(value))
+    return shown if value.isascii() else f"{shown} ({_shorten(ascii(value))})", ", ".join(names)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
 def _fold(text: str) -> str:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from schemathesis import Case
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from stream_persona.api import create_api
 from stream_persona.domain import taxonomy as taxonomies
@@ -67,7 +68,12 @@ async def prepare(kafka: Kafka, settings: Settings) -> None:
     phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 def test_a_route_keeps_what_is_promised_of_it(case: Case, address: str) -> None:
-    case.call_and_validate(base_url=address, headers=KEY, timeout=20)
+    names_customer = "customer_id" in {*(case.path_parameters or ()), *(case.query or ())}
+    case.call_and_validate(
+        base_url=address, headers=KEY, timeout=20,
+        # What is made to violate the format of ids may be one; test_customer_ids.py has others.
+        excluded_checks=[negative_data_rejection] if names_customer else [],
+    )  # fmt: skip
 
 
 def test_every_route_is_described() -> None:

@@ -22,6 +22,7 @@ from stream_persona.domain.events import (
 from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
 from stream_persona.domain.time import parse_number
 from stream_persona.errors import DecodeError
+from stream_persona.kafka.letters import MAX_DETAIL
 from tests.support.constants import NOW
 from tests.support.events import (
     assignment,
@@ -130,13 +131,14 @@ def test_a_letter_of_a_wrong_time_names_its_field_and_all_forms(
         assert form in caught.value.detail
 
 
-@pytest.mark.parametrize("given", ["stare", "View", "vi\u0435w", "view ", 5, None])
+@pytest.mark.parametrize("given", ["stare", "View", "vi\u0435w", "view ", 5, None, "\u0435" * 900])
 def test_a_letter_of_an_unknown_action_lists_the_known_ones_and_tells_letters_apart(
     given: object,
 ) -> None:
     with pytest.raises(DecodeError) as caught:
         decode_event(events.BROWSE, json.dumps({**VIEW, "action": given}).encode())
     assert caught.value.detail.isascii()
+    assert len(caught.value.detail) < MAX_DETAIL
     for action in ("view", "search", "add_to_cart", "remove_from_cart", "wishlist"):
         assert f" {action}" in caught.value.detail
 
@@ -144,6 +146,7 @@ def test_a_letter_of_an_unknown_action_lists_the_known_ones_and_tells_letters_ap
 @pytest.mark.parametrize(
     ("given", "known", "shown"),
     [
+        ("\u0435" * 128, "parent", "is not of the taxonomy; expected one of parent, student"),
         ("teen", "parent", "persona 'teen' is not of the taxonomy; expected one of parent, "),
         ("p\u0430rent", "parent", "'p\u0430rent' ('p\\u0430rent') is not of the taxonomy"),
         ("e\u0301l\u00e8ve", "\u00e9l\u00e8ve",
@@ -157,6 +160,7 @@ def test_a_letter_of_an_unknown_persona_tells_apart_what_looks_alike(
         decode_for_taxonomy(3, encode(assignment("a", persona=given)), shop([known, "student"]))
     assert caught.value.reason == "unknown_persona"
     assert shown in caught.value.detail
+    assert len(caught.value.detail) < MAX_DETAIL
 
 
 @pytest.mark.parametrize(
