@@ -15,7 +15,8 @@ a persona              1 to 128 characters, and of the taxonomy
 channel, action        1 to 64 characters
 items of a purchase    1 to 1,000, with 4,096 attributes together
 price, quantity        finite; at least 0, and more than 0
-times                  from 1970 to 9999; far in the future they are clamped (``pipeline``)
+times                  from 1970 to 9999; far in the future they are clamped (``pipeline``), or
+                       refused where nothing is known of the arrival (``kafka.arrivals``)
 =====================  ===========================================================================
 
 If an object has a key twice, the last one counts.
@@ -109,7 +110,8 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     """An event of behaviour as its tokens: all that processing needs of it, in little memory.
 
     A batch of these leaves the processor's caches to the records; a batch of events does not.
-    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``).
+    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``). ``order_id`` is that
+    of a purchase, None where it names no order; ``anomalies`` are what was odd about it.
     """
 
     event_id: str
@@ -117,6 +119,8 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     occurred_at: int
     slots: bytes
     weights: bytes
+    order_id: str | None = None
+    anomalies: tuple[str, ...] = ()
 
 
 class Assignment(Struct, frozen=True, gc=False):
@@ -150,7 +154,7 @@ BEHAVIOURAL: Final = frozenset({PURCHASE, BROWSE, ENGAGEMENT})
 #: Why a message was put into the dead letters.
 REASONS: Final = frozenset({
     "empty", "too_large", "not_utf8", "not_json", "too_deep", "invalid_field", "invalid_id",
-    "unknown_persona",
+    "unknown_persona", "future_time",
 })  # fmt: skip
 
 #: A shorter message is within the limit of nesting, and fewer items within that of all attributes.

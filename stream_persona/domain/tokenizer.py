@@ -112,7 +112,9 @@ class Tokenizer:
             slots, weights = self._purchase(event, at)
         else:
             slots, weights = self._engagement(event, at)
-        return TokenizedEvent(event.event_id, event.customer_id, at, slots, weights)
+        return TokenizedEvent(
+            event.event_id, event.customer_id, at, slots, weights, _find_order_id(event)
+        )
 
     def _purchase(self, event: Purchase, at: int) -> tuple[bytes, bytes]:
         weight, items = self._purchase_weight, event.items
@@ -230,6 +232,12 @@ class Tokenizer:
         if self.slots.has_room(field, value):
             self._attributes.setdefault(key, {})[value] = found
         return found
+
+
+def _find_order_id(event: Behaviour) -> str | None:
+    """Find the id of a purchase's order; blanks name none."""
+    order_id = event.order_id if isinstance(event, Purchase) else None
+    return (order_id.strip() or None) if order_id else None
 
 
 def _pack_weight(signal: float) -> bytes:

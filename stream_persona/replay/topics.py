@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Final, Self
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
+from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask
-from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.pipeline.process import Delivery
     from stream_persona.settings import Settings
 
 #: Events handed on at a time.
@@ -77,6 +79,8 @@ def resolve(
 class Topics:
     """A range of input topics (indices into ``events.KINDS``); an async context manager.
 
+    ``now`` gives epoch milliseconds.
+
     Raises:
         InputError: the range begins behind what the workers have consumed, so that they would
             skip what lies between.
@@ -84,12 +88,17 @@ class Topics:
     """
 
     def __init__(
-        self, kinds: Sequence[int], span: Range, settings: Settings, taxonomy: Taxonomy
+        self,
+        kinds: Sequence[int],
+        span: Range,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        now: Callable[[], int] = epoch_ms,
     ) -> None:
         self._kinds = {settings.input_topics[kind]: kind for kind in kinds}
         self._span = span
         self._settings = settings
-        self._taxonomy = taxonomy
+        self._events = EventReader(taxonomy, now)
         self._reader = RangeReader(settings.brokers, patience=settings.retry_seconds, chunk=CHUNK)
         self._ranges: dict[TopicPartition, range] = {}
         #: Offsets in the range, of all partitions.
@@ -192,12 +201,10 @@ class Topics:
     def _read_event(self, record: ConsumerRecord) -> Delivery | Unreadable:
         kind, value = self._kinds[record.topic], record.value
         try:
-            event = decode_for_taxonomy(kind, value, self._taxonomy)
+            return self._events.read(kind, record)
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
-        arrived = record.timestamp if record.timestamp >= 0 else None
-        return Delivery.of(event, kind, record.partition, record.offset, arrived)
 
 
 async def _take_batch(batches: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:

@@ -9,6 +9,7 @@ from stream_persona.domain import events
 from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.arrivals import BY_BROKER
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.published import Published
 from stream_persona.kafka.publisher import StillOwns
@@ -174,10 +175,10 @@ def raw(
     headers: Sequence[tuple[str, bytes]] = (),
     at: int = NOW,
 ) -> ConsumerRecord:
-    """A message as aiokafka returns it."""
+    """A message as aiokafka returns it, that arrived ``at`` by the broker's clock."""
     size = len(value or b"")
     return ConsumerRecord(
-        topic, partition, offset, at, 0, b"key", value, None, 3, size, tuple(headers)
+        topic, partition, offset, at, BY_BROKER, b"key", value, None, 3, size, tuple(headers)
     )
 
 
