@@ -19,7 +19,9 @@ SHOP = shop()
 def record_after(*happened: Event, stored: Record | None = None) -> Record:
     """The record, with its last published change, of the one customer."""
     known = {"c": stored} if stored else {}
-    return process_batch(deliver_promptly(*happened, first=10 * len(known)), SHOP, known).records["c"]
+    return process_batch(deliver_promptly(*happened, first=10 * len(known)), SHOP, known).records[
+        "c"
+    ]
 
 
 def later(record: Record, revisions: int, confidence: int = 700_000) -> Record:
