@@ -56,16 +56,18 @@ def odd_events(rng: random.Random, customer: str, earliest: int, latest: int) ->
     """The same with what shops do besides: retries, edited orders, and many events in a minute."""
     made: list[Event] = []
     for event in random_events(rng, customer, earliest, latest):
-        again: Event = event
-        if isinstance(event, Purchase):
-            event = replace(event, order_id=rng.choice(["o-1", "o-2", f"o-{event.event_id}"]))
-            at = rng.randint(earliest, latest)
-            again = replace(event, event_id=f"{event.event_id}-edited", occurred_at=at)
         crowd = [
-            browse(f"{event.customer_id}-{rng.random()}", _in_a_minute(rng, earliest), customer)
+            browse(f"{customer}-{rng.random()}", _in_a_minute(rng, earliest), customer)
             for _ in range(rng.randint(0, 2))
         ]
-        made += [event, *rng.choices([event, again, *crowd], k=rng.randint(0, 3))]
+        if isinstance(event, Purchase):
+            order_id = rng.choice(["o-1", "o-2", f"o-{event.event_id}"])
+            placed = replace(event, order_id=order_id)
+            at = rng.randint(earliest, latest)
+            edited = replace(placed, event_id=f"{event.event_id}-edited", occurred_at=at)
+            made += [placed, *rng.choices([placed, edited, *crowd], k=rng.randint(0, 3))]
+        else:
+            made += [event, *rng.choices([event, *crowd], k=rng.randint(0, 3))]
     return made
 
 
