@@ -35,7 +35,8 @@ CHUNK: Final = 4_000
 class Range:
     """What to read of each partition: from an offset or time on, up to and without another.
 
-    Times are epoch milliseconds of the arrival on the broker. None: the beginning, and the end
+    Times are epoch milliseconds of the messages' timestamps: of the arrival on the broker, but for
+    topics that keep their producers' times. None: the beginning, and the end
     as it is when the replay starts.
     """
 
