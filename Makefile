@@ -43,7 +43,7 @@ fuzz: $(VENV)/.fuzz ## mutated bytes through the whole path: ARGS="-runs=1000000
 bench: $(VENV)/.dev $(BENCH_VENV)/.peers ## a worker beside a ceiling and other frameworks: ARGS="--only systems"
 	@$(BIN)/python -m tests.benchmarks.speed.run $(ARGS)
 
-bench-state: $(VENV)/.dev ## of these, bytes of a shopper and what hashed slots cost
+bench-state: $(VENV)/.dev ## of these, bytes of a shopper, and what hashed slots and known ids cost
 	@$(BIN)/python -m tests.benchmarks.speed.run --only state
 
 bench-api: $(VENV)/.dev ## the API's routes beside a bare GET, 1,000 listeners: ARGS="--turns 1"

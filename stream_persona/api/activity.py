@@ -30,7 +30,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS, WEIGHT_UNITS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.router import MessageRouter
-from stream_persona.pipeline.apply import APPLIED, Rules, clamp_time, start_draft
+from stream_persona.pipeline.apply import APPLIED, Rules, start_draft
 from stream_persona.pipeline.messages import encode_change
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _count(delivery: Delivery, draft: Draft, rules: Rules) -> CountedEvent | Non
         return None
     quarters = draft.observed[-1].weights[EVENTS] if len(draft.observed) > before else 0
     event = cast("Behaviour", delivery.event)
-    return CountedEvent(event, delivery.kind, clamp_time(delivery, rules.max_future), quarters)
+    return CountedEvent(event, delivery.kind, rules.times.clamp(delivery), quarters)
 
 
 def weigh(events: Sequence[CountedEvent], counts: Counts, features: Features) -> list[float]:

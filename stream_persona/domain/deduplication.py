@@ -18,8 +18,9 @@ from typing import Final
 #: Ids kept per customer and input, at most, and for how long.
 MAX_RECENT: Final = 128
 KNOWN_HOURS: Final = 7 * 24
-#: Added to the number of an input: ids of its orders are kept beside those of its events.
-ORDER_IDS: Final = 1 << 24
+#: Added to the number of an input: ids of its orders are kept beside those of its events. It stands
+#: for a kind of its own (``Delivery.source``), since the numbers of files use all bits above.
+ORDER_IDS: Final = 7 << 16
 
 _HOUR_MS: Final = 3_600_000
 _ID: Final = struct.Struct("<I")
@@ -78,6 +79,11 @@ def with_id(recent: RecentIds, hashed: bytes, arrived_at: int | None) -> RecentI
     number += 1 - dropped
     ids = recent[1 + 4 * dropped : 1 + 4 * recent[0]]
     return b"".join((bytes((number,)), ids, hashed, struct.pack(f"<{len(runs)}I", *runs)))
+
+
+def count_ids(recent: RecentIds) -> int:
+    """Count the last ids of an input."""
+    return recent[0] if recent else 0
 
 
 def _runs(recent: RecentIds) -> list[int]:

@@ -17,7 +17,8 @@ a persona              1 to 128 characters, and of the taxonomy, in any spelling
 channel, action        1 to 64 characters
 items of a purchase    1 to 1,000, with 4,096 attributes together
 price, quantity        finite; lines of less than 0, and of no piece, are left out (``tokenizer``)
-times                  from 1970 to 9999; far in the future they are clamped (``pipeline``)
+times                  from 1970 to 9999; far in the future they are clamped (``pipeline``), or
+                       refused where nothing is known of the arrival (``kafka.arrivals``)
 =====================  ===========================================================================
 
 If an object has a key twice, the last one counts.
@@ -122,8 +123,9 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     """An event of behaviour as its tokens: all that processing needs of it, in little memory.
 
     A batch of these leaves the processor's caches to the records; a batch of events does not.
-    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``); ``anomalies`` are the
-    reasons why something of the event was left out (``domain.anomaly``), one for each time.
+    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``). ``order_id`` is that
+    of a purchase, None where it names no order; ``anomalies`` are the reasons why something of the
+    event was left out (``domain.anomaly``), one for each time.
     """
 
     event_id: str
@@ -166,7 +168,7 @@ BEHAVIOURAL: Final = frozenset({PURCHASE, BROWSE, ENGAGEMENT})
 #: Why a message was put into the dead letters.
 REASONS: Final = frozenset({
     "empty", "too_large", "not_utf8", "not_json", "too_deep", "invalid_field", "invalid_id",
-    "unknown_persona",
+    "unknown_persona", "future_time",
 })  # fmt: skip
 
 #: Fewer items are within the limit of all attributes.

@@ -180,6 +180,13 @@ def fold(
 
     The result is order-free: any order and any split of the observations gives equal counts.
     """
+    return fold_counting(counts, observed, features)[0]
+
+
+def fold_counting(
+    counts: Sequence[Counts], observed: Sequence[Observation], features: Features
+) -> tuple[list[Counts], int]:
+    """As ``fold``; and how many observations were left out, being older than two epochs."""
     rows = np.array([o.row for o in observed], np.int64)
     times = np.array([o.at for o in observed], np.int64)
     granules = granules_of(times, features)
@@ -189,16 +196,18 @@ def fold(
     np.maximum.at(newest, rows, epochs)
     clocks = np.array([c.clock for c in counts], np.int64)
     np.maximum.at(clocks, rows, times)
+    section = newest[rows] - epochs
     keys, values = merge_by_key(
         *_carry_over(counts, newest - old),
-        *_sum_observations(observed, rows, newest[rows] - epochs, granules),
+        *_sum_observations(observed, rows, section, granules),
     )
     bounds = np.searchsorted(keys, np.arange(len(counts) + 1, dtype=np.int64) << 17)
     parts = split_columns(keys & (2 * _SECTION - 1), values, bounds)
-    return [
+    folded = [
         Counts(epoch, clock, *part)
         for epoch, clock, part in zip(newest.tolist(), clocks.tolist(), parts, strict=True)
     ]
+    return folded, int(np.count_nonzero(section > 1))
 
 
 def _carry_over(counts: Sequence[Counts], shift: Ints) -> tuple[Ints, Ints]:

@@ -89,8 +89,10 @@ class Record(Struct, frozen=True, gc=False):
     """Everything known of one customer; a record is replaced, never changed in place.
 
     ``positions`` maps an input (kind << 16 | partition) to the next offset to apply, ``recent`` an
-    input to its last ids, ``rates`` an input to the newest minute of event time in which it had
-    more than one event, and how many. ``deleted_at`` is the newest deletion (0: none).
+    input to its last ids, ``rates`` an input of many ids to the newest minute of event time in
+    which its events were counted, and how many. ``deleted_at`` is up to when the newest deletion
+    reaches (0: none). ``left_out_at`` is the newest time of a retry or the like, which a deletion
+    may yet let count, where that is later than the clock (0: it is not).
     ``faded_at`` is the time, once it has passed, at which the evidence had become too little for a
     name (0: it has not). ``packed`` is a ``PublishedChange`` with its bytes: it stays through many
     events, and is encoded once.
@@ -105,6 +107,7 @@ class Record(Struct, frozen=True, gc=False):
     packed: tuple[PublishedChange, msgspec.Raw] | None = None
     rates: dict[int, tuple[int, int]] = field(default_factory=dict)
     faded_at: int = 0
+    left_out_at: int = 0
 
     @property
     def is_marker(self) -> bool:

@@ -180,6 +180,7 @@ def _build_record(head: Head, counts: Counts) -> Record:
         packed,
         dict(head.rates),
         head.faded_at,
+        head.left_out_at,
     )
 
 

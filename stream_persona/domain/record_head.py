@@ -49,6 +49,7 @@ class Head(Start, frozen=True, array_like=True, gc=False):
     published: msgspec.Raw
     rates: tuple[tuple[int, tuple[int, int]], ...] = ()
     faded_at: int = 0
+    left_out_at: int = 0
 
     def recent_ids(self) -> dict[int, RecentIds]:
         """The last ids of each input."""
@@ -82,7 +83,7 @@ def encode_head(record: Record, fingerprint: int, shifts: tuple[int, int], token
         FORMAT, fingerprint, counts.epoch, counts.clock, shifts, tokens, record.label,
         sorted(record.positions.items()), sorted(record.recent.items()), record.deleted_at,
         packed[1] if packed is not None and packed[0] is published else published,
-        sorted(record.rates.items()), record.faded_at,
+        sorted(record.rates.items()), record.faded_at, record.left_out_at,
     ))  # fmt: skip  # the fields of a `Head`: to make one takes as long as to encode it
     return len(encoded).to_bytes(_HEAD_BYTES, "little") + encoded
 

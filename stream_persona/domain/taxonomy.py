@@ -152,6 +152,10 @@ class Policy(_Table):
     A persona is named from the confidence on at which its names are right in ``target_precision``
     of the cases, and candidates are as many as hold the true persona in ``candidate_coverage`` of
     them, both measured on labelled customers; ``min_confidence`` serves while there are too few.
+
+    A clock is believed to be ahead by ``max_future_seconds`` at most. Where nothing is known of an
+    event's arrival, a deletion forgets it also if it is dated up to ``clock_tolerance_seconds``
+    later. Of a customer's input, at most ``max_events_per_minute`` of one minute count.
     """
 
     target_precision: Probability = 0.8
@@ -164,6 +168,8 @@ class Policy(_Table):
     reasons: Annotated[int, Field(ge=0, le=20)] = 3
     seed_customers: Annotated[int, Field(ge=0, le=1_000)] = 5
     max_future_seconds: Annotated[float, Field(ge=0, le=3_153_600_000)] = 86_400.0
+    clock_tolerance_seconds: Annotated[float, Field(ge=0, le=3_153_600_000)] = 86_400.0
+    max_events_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
 
 
 class Taxonomy(_Table):

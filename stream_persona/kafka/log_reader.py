@@ -15,10 +15,11 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.domain.events import DELETION, decode_for_taxonomy
+from stream_persona.domain.events import DELETION
 from stream_persona.domain.identity import NobodyIds, is_customer
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka import whole_log
+from stream_persona.kafka.arrivals import BY_BROKER, EventReader, epoch_ms
 from stream_persona.kafka.log_ends import LogEndFinder
 from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.range_reader import RangeReader
@@ -26,7 +27,7 @@ from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -87,13 +88,15 @@ class EventLog(Protocol):
 class KafkaEventLog:
     """Reads the partitions once again, from the deletions' times up to what was applied."""
 
-    def __init__(self, settings: Settings, taxonomy: Taxonomy) -> None:
+    def __init__(
+        self, settings: Settings, taxonomy: Taxonomy, now: Callable[[], int] = epoch_ms
+    ) -> None:
+        """Make one that connects when it is asked; ``now`` gives epoch milliseconds."""
         self._settings = settings
         self._ends = LogEndFinder(settings)
-        self._taxonomy = taxonomy
         self._nobody = NobodyIds(settings.nobody)
-        # An event's time may be later than its arrival by so much.
-        self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
+        self._router = MessageRouter(settings, taxonomy, now=now)
+        self._reader = EventReader(taxonomy, now, self._nobody)
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         """One pass over each partition that any of the customers' events came in on."""
@@ -115,14 +118,14 @@ class KafkaEventLog:
     async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
         """One pass over each of the partitions, from their beginnings to their ends."""
         origins = Origins(self._settings, self)
-        return await whole_log.read_whole(self._settings, self._taxonomy, homes, origins)
+        return await whole_log.read_whole(self._settings, self._router, homes, origins)
 
     async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
         """One pass over the topics that may hold deletions, up to their ends."""
         settings = self._settings
         topics = [settings.topic_deletions, settings.topic_reroutes]
         ranges = {topic: range(starts.get(topic, 0), sys.maxsize) for topic in topics}
-        router, origins = MessageRouter(settings, self._taxonomy), Origins(settings, self)
+        router, origins = self._router, Origins(settings, self)
         found: list[Delivery] = []
         async for batch in self._read_ranges(partition, ranges):
             found += router.route(batch, await origins.find_ends(batch)).deliveries
@@ -172,11 +175,18 @@ class KafkaEventLog:
     async def _find_ranges(
         self, reader: RangeReader, wanted: Mapping[str, LateDeletion]
     ) -> dict[TopicPartition, range]:
-        """Of each partition, the offsets from the first deletion's time to the last one applied."""
+        """Of each partition, the offsets from the first deletion's time to the last one applied.
+
+        What a deletion leaves arrived later than it reaches. A log that does not hold arrivals
+        cannot be searched by them: all of it is read.
+        """
         ends = self._find_ends(wanted)
-        since = min(late_deletions.since for late_deletions in wanted.values()) - self._slack
+        since = min(late_deletions.since for late_deletions in wanted.values())
         held = await reader.bounds(ends)
-        starts = await reader.offsets_at(max(since, 0), ends)
+        dated = await _find_dated(reader, held)
+        starts = {tp: held[tp].start for tp in ends.keys() - dated}
+        if dated:
+            starts |= await reader.offsets_at(since, dated)
         ranges = {tp: range(start, ends[tp]) for tp, start in starts.items()}
         for tp, offsets in ranges.items():
             if offsets and 0 < held[tp].start == offsets.start:
@@ -200,16 +210,27 @@ class KafkaEventLog:
         """The event, if it is of a customer in ``wanted`` and was applied to its record."""
         kind = self._settings.input_topics.index(record.topic)
         try:
-            event = decode_for_taxonomy(kind, record.value, self._taxonomy, self._nobody)
+            delivery = self._reader.read(kind, record)
         except DecodeError:
             return None  # it is in the dead letters
-        arrived = record.timestamp if record.timestamp >= 0 else None
-        delivery = Delivery.of(event, kind, record.partition, record.offset, arrived)
-        late_deletions = wanted.get(event.customer_id)
+        late_deletions = wanted.get(delivery.event.customer_id)
         applied = late_deletions is not None and record.offset < late_deletions.positions.get(
             delivery.source, 0
         )
         return delivery if applied else None
+
+
+async def _find_dated(
+    reader: RangeReader, held: Mapping[TopicPartition, range]
+) -> set[TopicPartition]:
+    """Find the partitions whose oldest message has its arrival: then all of them have."""
+    reader.begin({tp: offsets[:1] for tp, offsets in held.items()})
+    return {
+        TopicPartition(record.topic, record.partition)
+        async for batch in reader.read()
+        for record in batch
+        if record.timestamp_type == BY_BROKER
+    }
 
 
 def _find_customer(value: bytes | None) -> str | None:

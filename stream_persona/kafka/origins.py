@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from aiokafka import TopicPartition
 
 from stream_persona.errors import DecodeError
+from stream_persona.kafka.arrivals import BY_BROKER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -26,8 +27,6 @@ _BOUNDS: Final = {"partition": (0, 1 << 16), "offset": (0, 1 << 62), "timestamp"
 #: Milliseconds by which an arrival may lie behind its reroute's: brokers' clocks differ, and where
 #: a topic keeps its producers' times, Kafka itself takes them up to an hour ahead.
 _CLOCKS_MS: Final = 3_600_000
-#: ``timestamp_type`` of a record whose time the broker has set.
-_BY_BROKER: Final = 1
 
 
 class Origin(NamedTuple):
@@ -76,7 +75,7 @@ def check_origin(origin: Origin, raw: ConsumerRecord, ends: LogEnds) -> None:
     if origin.offset >= end:
         detail = f"the headers name offset {origin.offset} of a log that ends at {end}"
         raise DecodeError("invalid_field", detail)
-    if raw.timestamp_type == _BY_BROKER and origin.arrived > raw.timestamp + _CLOCKS_MS:
+    if raw.timestamp_type == BY_BROKER and origin.arrived > raw.timestamp + _CLOCKS_MS:
         raise DecodeError("invalid_field", "the headers name an arrival after the reroute's own")
 
 

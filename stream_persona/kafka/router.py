@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, cast
 
 from stream_persona.domain import events
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BEHAVIOURAL
+from stream_persona.domain.events import BEHAVIOURAL, event_time
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
+from stream_persona.kafka.arrivals import EventReader, epoch_ms, find_arrival
 from stream_persona.kafka.letters import make_letter
 from stream_persona.kafka.origins import check_origin, parse_origin
 from stream_persona.kafka.producer import Message
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from aiokafka import ConsumerRecord
 
-    from stream_persona.domain.events import Behaviour
+    from stream_persona.domain.events import Behaviour, Event
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.kafka.origins import LogEnds
@@ -46,16 +47,24 @@ class RoutedBatch:
 
 
 class MessageRouter:
-    """Routes the messages of all input topics, each to one of three destinations."""
+    """Routes the messages of all input topics, each to one of three destinations.
+
+    ``now`` gives epoch milliseconds: it bounds the times of events of which no arrival is known.
+    """
 
     def __init__(
-        self, settings: Settings, taxonomy: Taxonomy, tokenizer: Tokenizer | None = None
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        tokenizer: Tokenizer | None = None,
+        now: Callable[[], int] = epoch_ms,
     ) -> None:
         """With a tokenizer, events of behaviour are delivered as tokens; otherwise as they came."""
         self._settings = settings
         self._taxonomy = taxonomy
         self._tokenizer = tokenizer
         self._nobody = NobodyIds(settings.nobody)
+        self._reader = EventReader(taxonomy, now, self._nobody)
         self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
         #: Topics of another number of partitions: none of these is any customer's home.
         self.repartitioned: Collection[str] = ()
@@ -73,6 +82,7 @@ class MessageRouter:
             try:
                 kind, partition, offset, arrived = self._find_origin(raw, ends)
                 event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy, self._nobody)
+                bounded = None if arrived >= 0 else self._bound_time(kind, event, routed)
             except DecodeError as error:
                 letters = self._settings.topic_dead_letters
                 routed.letters.append(make_letter(raw, error, letters))
@@ -92,7 +102,9 @@ class MessageRouter:
             routed.homes[customer] = at_home
             reached = arrived if arrived >= 0 else None
             if self._tokenizer is None or kind not in BEHAVIOURAL:
-                routed.deliveries.append(Delivery.of(event, kind, partition, offset, reached))
+                delivery = Delivery.of(event, kind, partition, offset, reached)
+                delivery.at = delivery.at if bounded is None else bounded
+                routed.deliveries.append(delivery)
                 continue
             # Made while the event is in the processor's caches, and without a call for each.
             tokens = self._tokenizer.tokenize(cast("Behaviour", event))
@@ -100,11 +112,19 @@ class MessageRouter:
             routed.deliveries.append(Delivery(tokens, kind, partition, offset, reached, at, source))
         return routed
 
+    def _bound_time(self, kind: int, event: Event, routed: RoutedBatch) -> int:
+        """Return the time that counts of an event without an arrival; count a wrong one."""
+        at = event_time(event)
+        bounded = self._reader.bound_time(kind, at)
+        if bounded != at:
+            routed.anomalies[Anomaly.FUTURE] += 1
+        return bounded
+
     def _find_origin(self, raw: ConsumerRecord, ends: LogEnds | None) -> tuple[int, int, int, int]:
         """Return kind, partition, offset and arrival where a message first came in."""
         kind = self._kinds.get(raw.topic)
         if kind is not None:
-            return kind, raw.partition, raw.offset, raw.timestamp
+            return kind, raw.partition, raw.offset, find_arrival(raw)
         origin = parse_origin(raw, self._kinds)
         if ends is not None:
             check_origin(origin, raw, ends)

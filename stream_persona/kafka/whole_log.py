@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 from stream_persona.domain.events import DELETION
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.origins import Origins
+    from stream_persona.kafka.router import MessageRouter
     from stream_persona.settings import Settings
 
 #: Most customers whose ids are looked for in a message before it is decoded.
@@ -46,9 +45,11 @@ class WholeHistory:
 
 
 async def read_whole(
-    settings: Settings, taxonomy: Taxonomy, homes: Mapping[str, int], origins: Origins
+    settings: Settings, router: MessageRouter, homes: Mapping[str, int], origins: Origins
 ) -> WholeHistory:
     """Read all of some customers, given their partitions, in one pass over the logs of these.
+
+    The router makes no tokens.
 
     Raises:
         UnavailableError: the broker did not give it.
@@ -57,7 +58,7 @@ async def read_whole(
         async with RangeReader(
             settings.brokers, patience=settings.retry_seconds, skip_expired=True
         ) as reader:
-            deliveries, expired = await _read_events(reader, settings, taxonomy, homes, origins)
+            deliveries, expired = await _read_events(reader, settings, router, homes, origins)
             changes = await _read_last_changes(reader, settings, homes)
     except KafkaError as error:
         message = f"the broker did not give the events of damaged records again: {error}"
@@ -68,14 +69,14 @@ async def read_whole(
 async def _read_events(
     reader: RangeReader,
     settings: Settings,
-    taxonomy: Taxonomy,
+    router: MessageRouter,
     homes: Mapping[str, int],
     origins: Origins,
 ) -> tuple[list[Delivery], frozenset[int]]:
     """Read the customers' events; and of which partitions older ones are gone."""
     topics = [*settings.input_topics, settings.topic_reroutes]
     partitions = [TopicPartition(topic, home) for topic in topics for home in {*homes.values()}]
-    router, found = MessageRouter(settings, taxonomy), dict[tuple[int, int], Delivery]()
+    found: dict[tuple[int, int], Delivery] = {}
     ids = [name.encode() for name in homes] if len(homes) <= _MOST_IDS else [b""]
     reader.begin(await reader.bounds(partitions))
     async for batch in reader.read():

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, cast
 
 from msgspec import Struct
 
-from stream_persona.domain.deduplication import RecentIds, hash_id, knows_id, with_id
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.deduplication import (
+    ORDER_IDS,
+    RecentIds,
+    count_ids,
+    hash_id,
+    knows_id,
+    with_id,
+)
 from stream_persona.domain.events import (
     ASSIGNMENT,
-    BEHAVIOURAL,
     DELETION,
     KINDS,
     TokenizedEvent,
     milliseconds,
 )
-from stream_persona.domain.features import Observation, fold
+from stream_persona.domain.features import Observation, fold_counting
 from stream_persona.domain.record import Label, Record
+from stream_persona.pipeline.event_times import TimeRules
 from stream_persona.pipeline.types import EventCounts
 
 if TYPE_CHECKING:
@@ -29,30 +38,47 @@ if TYPE_CHECKING:
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.pipeline.types import Delivery, Histories
 
-#: What became of an event: it was applied; it was a producer's retry; it was older than a deletion;
-#: it had been applied before.
-APPLIED, DUPLICATE, DROPPED, REDELIVERED = range(4)
-_EFFECTS: Final = 4
+#: What became of an event: it was applied; it was a producer's retry, or an order edited; it was
+#: one too many of its minute; it was older than a deletion; it had been applied before.
+APPLIED, DUPLICATE, EDITED, EXCESS, DROPPED, REDELIVERED = range(6)
+#: Those that leave an event out are counted.
+_ANOMALIES: Final = {
+    DUPLICATE: Anomaly.RETRY, EDITED: Anomaly.EDITED_ORDER, EXCESS: Anomaly.EXCESS,
+    DROPPED: Anomaly.FORGOTTEN,
+}  # fmt: skip
+#: Ids known of an input from which on its events are counted by the minute: most customers never
+#: have as many, and their records hold no such count.
+_FEW_IDS: Final = 64
+_MINUTE_MS: Final = 60_000
 
 
 @dataclass(slots=True, frozen=True)
 class Rules:
-    """The rules by which events are applied; times in milliseconds."""
+    """The rules by which events are applied.
+
+    Of an input's newest minute, ``uncounted`` events may have come before its count begins, and
+    ``counted`` more are taken: together at most ``policy.max_events_per_minute``.
+    """
 
     tokenizer: Tokenizer
-    max_future: int
+    times: TimeRules
+    uncounted: int
+    counted: int
 
     @classmethod
     def of(cls, taxonomy: Taxonomy, tokenizer: Tokenizer) -> Self:
         """Take the rules of a taxonomy."""
-        return cls(tokenizer, whole_milliseconds(taxonomy.policy.max_future_seconds))
+        most = taxonomy.policy.max_events_per_minute
+        uncounted = min(_FEW_IDS, most // 2)
+        return cls(tokenizer, TimeRules.of(taxonomy.policy), uncounted, most - uncounted)
 
 
 class Draft(Struct, gc=False):
     """A customer's record while a batch is applied to it, as the batch's ``row``-th customer.
 
     ``before`` is the stored record, ``base`` the one to whose counts ``observed`` will be added;
-    ``behaviour`` are the deliveries that a deletion may have to fold again.
+    ``past`` are the deliveries that a deletion may have to take again, ``anomalies`` what was odd
+    about those that are taken.
     """
 
     row: int
@@ -63,70 +89,119 @@ class Draft(Struct, gc=False):
     deleted_at: int
     positions: dict[int, int]
     recent: dict[int, RecentIds]
-    behaviour: list[Delivery]
+    rates: dict[int, tuple[int, int]]
+    left_out_at: int
+    past: list[Delivery]
     observed: list[Observation] = []
+    anomalies: list[str] = []
     applied: bool = False
     forgotten: bool = False
 
     def apply(self, delivery: Delivery, rules: Rules) -> int:
         """Apply an event unless its position shows that it was applied before.
 
-        Returns ``APPLIED``, ``DUPLICATE``, ``DROPPED`` or ``REDELIVERED``.
+        Returns ``APPLIED``, ``DUPLICATE``, ``EDITED``, ``EXCESS``, ``DROPPED`` or ``REDELIVERED``.
         """
         if self.positions.get(delivery.source, 0) > delivery.offset:
             return REDELIVERED
         self.positions[delivery.source] = delivery.offset + 1
         self.applied = True
-        at, kind = clamp_time(delivery, rules.max_future), delivery.kind
-        if kind == DELETION:
-            self._forget(at, rules)
-        elif self.deleted_at and at <= self.deleted_at:
+        times, at = rules.times, rules.times.clamp(delivery)
+        if at != delivery.at:
+            self.anomalies.append(Anomaly.FUTURE)
+        if delivery.kind == DELETION:
+            self._forget(times.find_reach(delivery), rules)
+            return APPLIED
+        if self.deleted_at and times.find_latest(at, delivery.arrived_at) <= self.deleted_at:
             return DROPPED
-        elif kind == ASSIGNMENT:
-            self._assign(cast("Assignment", delivery.event), at)
-        else:
-            self.behaviour.append(delivery)
-            return self._observe(delivery, at, rules)
-        return APPLIED
+        self.past.append(delivery)
+        return self._take(delivery, at, rules)
 
-    def _observe(self, delivery: Delivery, at: int, rules: Rules) -> int:
-        """Note the tokens of an event of behaviour, unless it is a producer's retry."""
+    def _take(self, delivery: Delivery, at: int, rules: Rules) -> int:
+        """Take an assignment, or the tokens of an event of behaviour unless it is left out."""
+        if delivery.kind == ASSIGNMENT:
+            self._assign(delivery, at)
+            return APPLIED
         event = delivery.event
         if not isinstance(event, TokenizedEvent):
             event = rules.tokenizer.tokenize(cast("Behaviour", event))
         if event.slots:
-            last, hashed = self.recent.get(delivery.source, b""), hash_id(event.event_id)
-            if knows_id(last, hashed, delivery.arrived_at):
-                return DUPLICATE
-            self.recent[delivery.source] = with_id(last, hashed, delivery.arrived_at)
+            effect = self._remember(event, delivery, at, rules)
+            if effect != APPLIED:
+                self.left_out_at = max(self.left_out_at, at)
+                return effect
             self.observed.append(Observation(self.row, at, event.slots, event.weights))
+        if event.anomalies:
+            self.anomalies += event.anomalies
         return APPLIED
 
-    def _forget(self, at: int, rules: Rules) -> None:
-        """Begin again with what is newer: as if the deletion had come before everything."""
-        at = max(at, 1)  # 0 stands for no deletion
-        if at <= self.deleted_at:
-            return
-        self.base, self.deleted_at = Record(), at
-        self.observed, self.recent, self.forgotten = [], {}, True
-        if self.label is not None and self.label.at <= at:
-            self.label = None
-        for past in self.behaviour:
-            if (when := clamp_time(past, rules.max_future)) > at:
-                self._observe(past, when, rules)
+    def _remember(self, event: TokenizedEvent, delivery: Delivery, at: int, rules: Rules) -> int:
+        """Remember the ids of an event that counts; otherwise return why it does not."""
+        recent, source, arrived = self.recent, delivery.source, delivery.arrived_at
+        known, event_id = recent.get(source, b""), hash_id(event.event_id)
+        if knows_id(known, event_id, arrived):
+            return DUPLICATE
+        orders, order_id = b"", b""
+        if event.order_id is not None:
+            orders, order_id = recent.get(source | ORDER_IDS, b""), hash_id(event.order_id)
+            if knows_id(orders, order_id, arrived):
+                return EDITED
+        if count_ids(known) >= rules.uncounted and self._is_excess(source, at, rules.counted):
+            return EXCESS
+        recent[source] = with_id(known, event_id, arrived)
+        if order_id:
+            recent[source | ORDER_IDS] = with_id(orders, order_id, arrived)
+        return APPLIED
 
-    def _assign(self, event: Assignment, at: int) -> None:
-        label = self.label
-        if label is None or (at, event.assignment_id) > (label.at, label.assignment_id):
-            expires = None if event.expires_at is None else milliseconds(event.expires_at)
-            self.label = Label(at, event.assignment_id, event.persona, expires, event.source)
+    def _is_excess(self, source: int, at: int, most: int) -> bool:
+        """Count an event into its input's newest minute, unless that has as many as it may have.
+
+        What is of an older minute is late, and let through: a shop may send a past of any size.
+        """
+        minute = at // _MINUTE_MS
+        newest, count = self.rates.get(source, (minute, 0))
+        if minute < newest:
+            return False
+        count = count + 1 if minute == newest else 1
+        if count > most:
+            return True
+        self.rates[source] = minute, count
+        return False
+
+    def _forget(self, reach: int, rules: Rules) -> None:
+        """Begin again with what is newer: as if the deletion had come before everything."""
+        if reach <= self.deleted_at:
+            return
+        times = rules.times
+        self.base, self.deleted_at, self.forgotten = Record(), reach, True
+        self.observed, self.recent, self.rates, self.left_out_at = [], {}, {}, 0
+        if self.label is not None and times.find_latest_of_label(self.label) <= reach:
+            self.label = None
+        timed = [(past, times.clamp(past)) for past in self.past]
+        left = [(past, at) for past, at in timed if times.find_latest(at, past.arrived_at) > reach]
+        self.past = [past for past, _ in left]
+        noted = len(self.anomalies)
+        for past, at in left:
+            self._take(past, at, rules)
+        del self.anomalies[noted:]  # each was counted when it came
+
+    def _assign(self, delivery: Delivery, at: int) -> None:
+        """Take an assignment as the label unless a later one is known."""
+        event, arrived = cast("Assignment", delivery.event), delivery.arrived_at
+        expires = None if event.expires_at is None else milliseconds(event.expires_at)
+        label = Label(
+            at, event.assignment_id, event.persona, expires, event.source,
+            -1 if arrived is None else arrived, delivery.partition, delivery.offset,
+        )  # fmt: skip
+        if self.label is None or label.order > self.label.order:
+            self.label = label
 
     def finish(self, counts: Counts) -> Record:
         """Put the new record together."""
         return Record(
             counts, self.label, self.positions, self.recent, self.deleted_at,
-            None if self.forgotten else self.before.published, self.before.packed,
-            self.base.rates,
+            None if self.forgotten else self.before.published, self.before.packed, self.rates,
+            left_out_at=self.left_out_at if self.left_out_at > counts.clock else 0,
         )  # fmt: skip
 
 
@@ -134,8 +209,8 @@ def start_draft(row: int, customer_id: str, record: Record, past: Iterable[Deliv
     """Begin a draft of a record; ``past`` are the events applied to it before, where needed."""
     return Draft(
         row, customer_id, record, record, record.label, record.deleted_at,
-        record.positions.copy(), record.recent.copy(),
-        [each for each in past if each.kind in BEHAVIOURAL] if past else [],
+        record.positions.copy(), record.recent.copy(), record.rates.copy(), record.left_out_at,
+        [each for each in past if each.kind != DELETION] if past else [],
     )  # fmt: skip
 
 
@@ -147,7 +222,7 @@ def apply_all(
 ) -> tuple[list[Draft], EventCounts]:
     """Apply each event once; a draft of each customer, in the order of their first events."""
     drafts: dict[str, Draft] = {}
-    applied, effects = [0] * len(KINDS), [0] * _EFFECTS
+    applied, effects = [0] * len(KINDS), [0] * (REDELIVERED + 1)
     for delivery in deliveries:
         name = delivery.event.customer_id
         draft = drafts.get(name)
@@ -159,34 +234,39 @@ def apply_all(
         effects[effect] += 1
         if effect != REDELIVERED:
             applied[delivery.kind] += 1
-    return list(drafts.values()), EventCounts(
-        tuple(applied), effects[DUPLICATE], effects[DROPPED], effects[REDELIVERED]
-    )
+    begun = list(drafts.values())
+    return begun, EventCounts(
+        tuple(applied), effects[DUPLICATE] + effects[EDITED], effects[DROPPED],
+        effects[REDELIVERED], _count_anomalies(begun, effects),
+    )  # fmt: skip
 
 
-def fold_all(drafts: Sequence[Draft], features: Features) -> dict[str, Record]:
-    """Fold the observed tokens; the new records of customers with an applied event."""
+def _count_anomalies(drafts: Sequence[Draft], effects: Sequence[int]) -> Counter[str]:
+    """Count by reason what was left out, and what was odd about events that were not."""
+    found = Counter[str](reason for draft in drafts for reason in draft.anomalies)
+    for effect, reason in _ANOMALIES.items():
+        if effects[effect]:
+            found[reason] += effects[effect]
+    return found
+
+
+def fold_all(
+    drafts: Sequence[Draft], counts: EventCounts, features: Features
+) -> tuple[dict[str, Record], EventCounts]:
+    """Fold the observed tokens; the new records of customers with an applied event.
+
+    The counts come back with the events that had faded before they came.
+    """
     observed = [each for draft in drafts for each in draft.observed]
-    counts: Sequence[Counts] = [draft.base.counts for draft in drafts]
+    folded: Sequence[Counts] = [draft.base.counts for draft in drafts]
     if observed:
-        counts = fold(counts, observed, features)
-    return {
+        folded, faded = fold_counting(folded, observed, features)
+        if faded:
+            anomalies = Counter(counts.anomalies) + Counter({Anomaly.FADED: faded})
+            counts = counts._replace(anomalies=anomalies)
+    records = {
         draft.customer_id: draft.finish(new)
-        for draft, new in zip(drafts, counts, strict=True)
+        for draft, new in zip(drafts, folded, strict=True)
         if draft.applied
     }
-
-
-def clamp_time(delivery: Delivery, max_future: int) -> int:
-    """Event time; the arrival where it claims to be over ``policy.max_future_seconds`` later.
-
-    One bad clock must not age everything else that is known of a customer. A time that is so wrong
-    is worth nothing: only shortened, its assignment or deletion would outlast later ones.
-    """
-    at, arrived = delivery.at, delivery.arrived_at
-    return at if arrived is None or at <= arrived + max_future else arrived
-
-
-def whole_milliseconds(seconds: float) -> int:
-    """Seconds of a policy in the unit of event times."""
-    return round(seconds * 1_000)
+    return records, counts

@@ -10,17 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from stream_persona.domain.events import DELETION
 from stream_persona.domain.record_codec import with_change
-from stream_persona.pipeline.apply import (
-    Draft,
-    Rules,
-    apply_all,
-    clamp_time,
-    fold_all,
-    whole_milliseconds,
-)
+from stream_persona.pipeline.apply import Draft, Rules, apply_all, fold_all
 from stream_persona.pipeline.decision import Cause
+from stream_persona.pipeline.late_deletions import find_late_deletions
 from stream_persona.pipeline.messages import encode_messages
 from stream_persona.pipeline.scoring import Predictions, decide_all, predict, with_reasons
 from stream_persona.pipeline.training import derive_signed, find_label, is_training_example
@@ -35,8 +28,6 @@ from stream_persona.pipeline.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stream_persona.domain.record import PublishedChange, Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
@@ -61,8 +52,8 @@ def process_batch(
     (epoch milliseconds) only dates changes. ``tokenizer`` must be of the same taxonomy,
     ``histories`` hold the events that ``find_late_deletions`` asks for.
     """
-    drafts, counts = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
-    folded = fold_all(drafts, taxonomy.features)
+    drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
+    folded, counts = fold_all(drafts, applied, taxonomy.features)
     updates = _update_model(drafts, folded, taxonomy)
     predicted = predict(folded, predictor, taxonomy)
     decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR)
@@ -82,8 +73,8 @@ def apply_events(
 
     The only messages are the tombstones of deleted customers.
     """
-    drafts, counts = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
-    folded = fold_all(drafts, taxonomy.features)
+    drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
+    folded, counts = fold_all(drafts, applied, taxonomy.features)
     updates = _update_model(drafts, folded, taxonomy)
     return _conclude(folded, {}, drafts, updates, (), counts)
 
@@ -104,26 +95,6 @@ def rescore(
     decided = decide_all(predicted, predictor, taxonomy, now, cause)
     changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
     return _conclude({name: records[name] for name in changes}, changes)
-
-
-def find_late_deletions(
-    deliveries: Iterable[Delivery], records: Mapping[str, Record], taxonomy: Taxonomy
-) -> dict[str, LateDeletion]:
-    """Find the customers whose earlier events a batch needs again."""
-    found: dict[str, LateDeletion] = {}
-    for delivery in deliveries:
-        if delivery.kind != DELETION:
-            continue
-        record = records.get(delivery.event.customer_id)
-        if record is None:
-            continue
-        at = clamp_time(delivery, whole_milliseconds(taxonomy.policy.max_future_seconds))
-        known = found.get(delivery.event.customer_id)
-        is_new = record.positions.get(delivery.source, 0) <= delivery.offset
-        if is_new and record.deleted_at < at < record.counts.clock:
-            since = at if known is None else min(at, known.since)
-            found[delivery.event.customer_id] = LateDeletion(since, record.positions)
-    return found
 
 
 def _update_model(

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Delivery(Struct, gc=False):
     """An event as it came: its input (kind and partition), offset and arrival on the broker.
 
-    ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files). ``at`` is the
-    event's own time, ``source`` the key of ``Record.positions``.
+    ``arrived_at`` is epoch milliseconds, None where nothing is known of it (files, topics that keep
+    their producers' times). ``at`` is the event's own time, ``source`` the key of
+    ``Record.positions``.
     """
 
     event: Event | TokenizedEvent
@@ -74,8 +75,8 @@ class PrequentialTrial:
 class LateDeletion:
     """A deletion that arrived after newer events of its customer had been folded.
 
-    ``since`` is the deletion's time in epoch milliseconds, ``positions`` the record's: the events
-    before them have to be folded anew.
+    ``since`` is up to when the deletion reaches, in epoch milliseconds, ``positions`` are the
+    record's: what the deletion leaves of the events before them has to be folded anew.
     """
 
     since: int
@@ -84,6 +85,8 @@ class LateDeletion:
 
 class EventCounts(NamedTuple):
     """What became of a batch's events: ``applied`` are by kind, the next two among them.
+
+    ``duplicates`` are retries and edited orders, ``dropped`` were older than a deletion.
 
     ``anomalies`` counts, by reason (``domain.anomaly``), what was odd about events or their parts.
     """

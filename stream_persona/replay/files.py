@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import posixpath
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, islice
@@ -24,6 +24,7 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy, encode
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import ConfigError, DecodeError, InputError
+from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
 
@@ -70,6 +71,7 @@ class Files:
         kind: an index into ``events.KINDS``; None reads it from each line's ``topic``.
         settings: names the topics.
         taxonomy: names the personas that assignments may have.
+        now: gives epoch milliseconds; a time far ahead of it is not believed.
 
     Raises:
         InputError: a file cannot be opened.
@@ -77,11 +79,17 @@ class Files:
     """
 
     def __init__(
-        self, paths: Sequence[Path], kind: int | None, settings: Settings, taxonomy: Taxonomy
+        self,
+        paths: Sequence[Path],
+        kind: int | None,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        now: Callable[[], int] = epoch_ms,
     ) -> None:
         self._kind = kind
         self._taxonomy = taxonomy
         self._nobody = NobodyIds(settings.nobody)
+        self._events = EventReader(taxonomy, now, self._nobody)
         self._kinds = dict(zip(KIND_NAMES, range(len(KIND_NAMES)), strict=True))
         self._kinds |= {topic: kind for kind, topic in enumerate(settings.input_topics)}
         self._paths = paths
@@ -115,8 +123,10 @@ class Files:
             try:
                 kind = self._kind_of(line) if self._kind is None else self._kind
                 event = decode_for_taxonomy(kind, line, self._taxonomy, self._nobody)
-                is_nobody = event.customer_id in self._nobody
-                yield Anomaly.NOBODY if is_nobody else Delivery.of(event, kind, partition, number)
+                if event.customer_id in self._nobody:
+                    yield Anomaly.NOBODY
+                else:
+                    yield self._events.bound(Delivery.of(event, kind, partition, number))
             except DecodeError as error:
                 yield Unreadable(error.reason, error.detail, name, number, line)
 

@@ -12,16 +12,17 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
+from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask
-from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
@@ -36,7 +37,8 @@ CHUNK: Final = 4_000
 class Range:
     """What to read of each partition: from an offset or time on, up to and without another.
 
-    Times are epoch milliseconds of the arrival on the broker. None: the beginning, and the end
+    Times are epoch milliseconds of the messages' timestamps: of the arrival on the broker, but for
+    topics that keep their producers' times. None: the beginning, and the end
     as it is when the replay starts.
     """
 
@@ -80,6 +82,8 @@ def resolve(
 class Topics:
     """A range of input topics (indices into ``events.KINDS``); an async context manager.
 
+    ``now`` gives epoch milliseconds.
+
     Raises:
         InputError: the range begins behind what the workers have consumed, so that they would
             skip what lies between.
@@ -87,13 +91,18 @@ class Topics:
     """
 
     def __init__(
-        self, kinds: Sequence[int], span: Range, settings: Settings, taxonomy: Taxonomy
+        self,
+        kinds: Sequence[int],
+        span: Range,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        now: Callable[[], int] = epoch_ms,
     ) -> None:
         self._kinds = {settings.input_topics[kind]: kind for kind in kinds}
         self._span = span
         self._settings = settings
-        self._taxonomy = taxonomy
         self._nobody = NobodyIds(settings.nobody)
+        self._events = EventReader(taxonomy, now, self._nobody)
         self._reader = RangeReader(settings.brokers, patience=settings.retry_seconds, chunk=CHUNK)
         self._ranges: dict[TopicPartition, range] = {}
         #: Offsets in the range, of all partitions.
@@ -196,14 +205,11 @@ class Topics:
     def _read_event(self, record: ConsumerRecord) -> Found:
         kind, value = self._kinds[record.topic], record.value
         try:
-            event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
+            delivery = self._events.read(kind, record)
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
-        if event.customer_id in self._nobody:
-            return Anomaly.NOBODY
-        arrived = record.timestamp if record.timestamp >= 0 else None
-        return Delivery.of(event, kind, record.partition, record.offset, arrived)
+        return Anomaly.NOBODY if delivery.event.customer_id in self._nobody else delivery
 
 
 async def _take_batch(batches: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:

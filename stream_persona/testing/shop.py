@@ -31,6 +31,7 @@ from stream_persona.domain import events
 from stream_persona.domain.events import Assignment, Deletion, Item, Purchase
 from stream_persona.domain.taxonomy import Taxonomy, load
 from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.kafka.arrivals import BY_BROKER
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.model.explain import affinities
 from stream_persona.model.fitting import ModelFitter
@@ -76,7 +77,7 @@ class MemoryShop:
         self.outbox = Outbox(self._settings)
         self._claim = _run(self.tables.claim([0]))[0]
         self._tokenizer = Tokenizer(loaded)
-        self._router = MessageRouter(self._settings, loaded, self._tokenizer)
+        self._router = MessageRouter(self._settings, loaded, self._tokenizer, lambda: self.now)
         self._fitter = ModelFitter(loaded)
         self._offsets: Counter[str] = Counter()
         self._deliveries: list[Delivery] = []
@@ -150,7 +151,9 @@ class MemoryShop:
     def _message(self, topic: str, value: bytes | None) -> ConsumerRecord[Any, Any]:
         offset, size = self._offsets[topic], len(value or b"")
         self._offsets[topic] += 1
-        return ConsumerRecord(topic, 0, offset, self.now, 0, None, value, None, -1, size, ())
+        return ConsumerRecord(
+            topic, 0, offset, self.now, BY_BROKER, None, value, None, -1, size, ()
+        )
 
     def _commit(self, outcome: Outcome) -> None:
         if outcome.records:

@@ -8,6 +8,7 @@ from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 from stream_persona.kafka.refusals import check_session
+from stream_persona.kafka.timestamps import warn_of_producers_times
 from stream_persona.kafka.topic_ids import topic_ids
 from stream_persona.kafka.topics import (
     DEADLINE_SECONDS,
@@ -48,6 +49,7 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
         await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)
         await check_policies(admin, settings)
+        await warn_of_producers_times(admin, settings)
         await _check_identities(admin, settings, tables)
         return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
 

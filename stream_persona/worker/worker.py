@@ -74,7 +74,7 @@ class Worker:
         self._metrics = metrics
         self._clock, self._now = clocks.monotonic, clocks.epoch_ms
         self._tokenizer = Tokenizer(taxonomy)
-        self._router = MessageRouter(settings, taxonomy, self._tokenizer)
+        self._router = MessageRouter(settings, taxonomy, self._tokenizer, self._now)
         self._origins = Origins(settings, history)
         self.partitions = OwnedPartitions(
             settings, taxonomy, tables, publisher, history, metrics, self._clock

@@ -15,8 +15,8 @@ from tests.chaos.shopfloor import Sent
 
 #: Shares of messages that are sent twice, that go elsewhere, and after which one is unreadable.
 TWICE, ELSEWHERE, UNREADABLE = 0.03, 0.015, 0.003
-#: How much later a copy is sent, at most, as a share of the shop's time.
-SOON = 0.002
+#: How much later a copy is sent, at most, as a share of the shop's time; and one in ten of them.
+SOON, MUCH_LATER = 0.002, 0.5
 
 BROKEN: tuple[bytes | None, ...] = (
     None, b"", b"{", b'{"event_id": "\xff"}', b"[]", b"{}", b"[" * 2_000,
@@ -38,7 +38,7 @@ def carry(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
             message = replace(message, partition=away, note="elsewhere")
         found.append(message)
         if rnd.random() < TWICE:  # a retry goes to the same partition
-            later = message.sent + rnd.uniform(0, SOON)
+            later = message.sent + rnd.uniform(0, MUCH_LATER if rnd.random() < 0.1 else SOON)
             found.append(replace(message, sent=later, note="duplicate"))
         if rnd.random() < UNREADABLE:
             found.append(_unreadable(message, rnd))

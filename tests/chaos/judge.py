@@ -11,12 +11,13 @@ from typing import cast
 
 from aiokafka import ConsumerRecord
 
-from stream_persona.domain import events, record_codec
+from stream_persona.domain import record_codec
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
+from stream_persona.kafka.arrivals import EventReader
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from tests.chaos.changes import Change, check_changes
@@ -127,7 +128,7 @@ def check_records(evidence: Evidence, verdict: Verdict) -> None:
 def describe_difference(found: Record, expected: Record) -> str:
     """Describe in which fields two records differ, and how."""
     lines = []
-    for name in ("positions", "label", "deleted_at", "recent"):
+    for name in ("positions", "label", "deleted_at", "recent", "rates", "left_out_at"):
         mine, other = getattr(found, name), getattr(expected, name)
         if mine != other:
             lines.append(f"{name} {short(mine)}, not {short(other)}")
@@ -198,10 +199,10 @@ async def check_dead_letters(
     shop: Shop, read: Sequence[tuple[int, ConsumerRecord]], verdict: Verdict
 ) -> None:
     """Check that the dead letters are exactly the unreadable messages, unchanged."""
-    expected = {}
+    expected, reader = {}, EventReader(shop.taxonomy)
     for kind, raw in read:
         try:
-            events.decode_for_taxonomy(kind, raw.value, shop.taxonomy)
+            reader.read(kind, raw)
         except DecodeError as error:
             at = f"{raw.topic}/{raw.partition}/{raw.offset}"
             expected[at] = (raw.key, raw.value, error.reason)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
+import msgspec
+
 from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
@@ -43,6 +45,11 @@ TASTES = {
 }
 PERSONAS = tuple(TASTES)
 CATEGORIES = tuple(dict.fromkeys(name for own in TASTES.values() for name in own))
+
+#: Shares of orders that are edited later, and of behaviour that a clock dates in the year 2100.
+EDITED, AHEAD = 0.1, 0.003
+#: 2100-01-01, in milliseconds.
+FAR = 4_102_444_800_000
 
 LABELLED, OVERRIDDEN, WITHDRAWN, EXPIRING = 0.05, 0.3, 0.2, 0.25
 DELETED, GOES_ON, TWICE, LATE_REQUEST, RELABELLED = 0.01, 0.5, 0.2, 0.4, 0.3
@@ -107,12 +114,24 @@ class Shopfloor:
             first_round = number < len(self._names)
             customer = self._names[number] if first_round else self._customer()
             moment = self._rnd.random()
-            yield self._event(self._behaviour(customer, moment), moment, self._delay())
+            event = self._behaviour(customer, moment)
+            yield self._event(event, moment, self._delay())
+            if isinstance(event, Purchase) and self._rnd.random() < EDITED:
+                later = self._rnd.uniform(moment, 1)
+                yield self._event(self._edit(event, later), later, self._delay())
+
+    def _edit(self, order: Purchase, moment: float) -> Purchase:
+        self._number += 1
+        name, items = f"e{self._number}", (self._item(order.customer_id),)
+        at = self._at(moment)
+        return msgspec.structs.replace(order, event_id=name, occurred_at=at, items=items)
 
     def _behaviour(self, customer: str, moment: float) -> Event:
         rnd, at = self._rnd, self._at(moment)
         self._number += 1
         name = f"e{self._number}"
+        if rnd.random() < AHEAD:
+            at = FAR + self._number
         match rnd.randrange(10):
             case 0 | 1 | 2:
                 items = tuple(self._item(customer) for _ in range(rnd.choice((1, 1, 2, 4))))

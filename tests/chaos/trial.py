@@ -278,7 +278,7 @@ class Trial:
 
 
 @asynccontextmanager
-async def servers(size: Size) -> AsyncIterator[tuple[Broker, Store, Shop]]:
+async def servers(plan: Plan, size: Size) -> AsyncIterator[tuple[Broker, Store, Shop]]:
     """Yield a broker, a Redis, and a shop on them with its topics."""
     broker = Broker()
     try:
@@ -286,7 +286,7 @@ async def servers(size: Size) -> AsyncIterator[tuple[Broker, Store, Shop]]:
         try:
             await asyncio.to_thread(broker.wait_until_ready)
             settings = settings_for(broker, store.url, session_timeout=size.session)
-            await declare(settings)
+            await declare(settings, plan.seed)
             async with Redis.from_url(settings.redis_url) as redis:
                 yield broker, store, Shop(settings, redis)
         finally:
@@ -300,8 +300,15 @@ def most_ahead(size: Size) -> int:
     return min(12_000, size.events // 6)
 
 
-async def declare(settings: Settings) -> None:
-    """Make the topics; no change may be compacted away before it was checked."""
+async def declare(settings: Settings, seed: int) -> None:
+    """Make the topics; no change may be compacted away before it was checked.
+
+    Every second seed has no arrivals of browses and deletions.
+    """
+    if seed % 2 == 0:
+        times = {"message.timestamp.type": "CreateTime"}
+        undated = [settings.topic_browses, settings.topic_deletions]
+        await create_topics(settings.brokers, undated, settings.partitions, times)
     kept = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(86_400_000)}
     await create_topics(settings.brokers, [settings.topic_changes], settings.partitions, kept)
     await prepare(settings)
@@ -310,7 +317,7 @@ async def declare(settings: Settings) -> None:
 async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
     """Run one trial from start to verdict; the workers' logs are left in ``directory``."""
     result, began = Result(plan, size), time.monotonic()
-    async with servers(size) as (broker, store, shop):
+    async with servers(plan, size) as (broker, store, shop):
         messages = carry(
             Shopfloor(plan.seed, size.events, size.customers).messages(),
             plan.seed,

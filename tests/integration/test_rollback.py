@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, Item, Purchase
 from stream_persona.settings import Settings
 from tests.chaos.judge import describe_difference
-from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, NOW
+from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, HOUR, NOW, SECOND
 from tests.support.older_redis import Snapshot
 from tests.support.processing import decode_folded
 from tests.support.redis_cluster import RedisCluster, port_of
@@ -23,17 +24,23 @@ CUSTOMERS = [f"c{number}" for number in range(60)]
 
 
 def story(seed: int, number: int) -> Iterator[Event]:
-    """Behaviour of all customers, labels that come, change and go, and some deletions."""
-    rnd = random.Random(seed)
+    """Behaviour of all customers, labels that come, change and go, and some deletions.
+
+    Half of the behaviour is of clocks that are hours ahead: where its topics hold arrivals, what
+    comes after a deletion counts.
+    """
+    rnd, now = random.Random(seed), time.time_ns() // 1_000_000
     for n in range(number):
         name, at = rnd.choice(CUSTOMERS), NOW + seed * DAY + n * 60_000
+        ahead = now + seed * HOUR + n * SECOND
+        at = at if n % 2 else ahead
         item = Item(f"p{rnd.randrange(30)}", rnd.choice(CATEGORIES), price=rnd.choice([2.5, 80.0]))
         drawn = rnd.random()
         if drawn < 0.08:
             persona = rnd.choice([*GENERIC_PERSONAS[:4], None])
             yield Assignment(f"a{seed}-{n}", name, at, persona, "study")
         elif drawn < 0.1:
-            yield Deletion(f"d{seed}-{n}", name, at)
+            yield Deletion(f"d{seed}-{n}", name, NOW)
         elif drawn < 0.5:
             yield Purchase(f"e{seed}-{n}", name, at, (item,))
         else:

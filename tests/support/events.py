@@ -83,6 +83,14 @@ def kind_of(event: Event) -> int:
     return events.KINDS.index(type(event))
 
 
+def deliver_promptly(*happened: Event, partition: int = 0, first: int = 0) -> list[Delivery]:
+    """The same, each arriving when it happens."""
+    made = deliver(*happened, partition=partition, first=first)
+    for delivery in made:
+        delivery.arrived_at = delivery.at
+    return made
+
+
 def deliver(*happened: Event, partition: int = 0, first: int = 0) -> list[Delivery]:
     """Put each event at the next offset of its topic."""
     offsets = [itertools.count(first) for _ in events.KINDS]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,18 +14,18 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from redis.asyncio import Redis
 
-from stream_persona.domain import events, record_codec, taxonomy
+from stream_persona.domain import record_codec, taxonomy
 from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
+from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Shard, members, merge_shards, panel_share, unpack
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
-from stream_persona.pipeline.process import Delivery
 from stream_persona.settings import Settings
 from stream_persona.store import shards
 from stream_persona.store.blas import limit_blas_threads
@@ -231,17 +231,13 @@ class Shop:
     async def oracle(self) -> dict[str, Record]:
         """Fold the topics' contents in one process: deletions first, then topic after topic."""
         stored: dict[str, Record] = {}
-        tokenizer = Tokenizer(self.taxonomy)
+        tokenizer, reader = Tokenizer(self.taxonomy), EventReader(self.taxonomy)
         topics = list(enumerate(self.settings.input_topics))
         for kind, topic in [topics[DELETION], *topics[:DELETION]]:
             deliveries = []
             for raw in await self.read(topic):
-                try:
-                    event = events.decode_for_taxonomy(kind, raw.value, self.taxonomy)
-                except DecodeError:
-                    continue
-                delivery = Delivery.of(event, kind, raw.partition, raw.offset, raw.timestamp)
-                deliveries.append(delivery)
+                with suppress(DecodeError):
+                    deliveries.append(reader.read(kind, raw))
             stored |= process.apply_events(deliveries, stored, self.taxonomy, tokenizer).records
         return stored
 

@@ -44,6 +44,7 @@ PRESENT: Final = replace(
     recent={**RECORD.recent, ORDER_IDS: with_id(b"", hash_id("O-1"), None)},
     rates={1 << 16: (29_453_760, 12)},
     faded_at=1_798_761_600_000,
+    left_out_at=1_767_225_600_200,
 )
 PUBLISHED: Final = PublishedChange(
     revision=42,

@@ -1,6 +1,7 @@
 """A worker in this process, and stand-ins for its tables, its publisher and the topics' history."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -9,6 +10,7 @@ from stream_persona.domain import events
 from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.kafka.arrivals import BY_BROKER
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.published import Published
 from stream_persona.kafka.publisher import StillOwns
@@ -18,6 +20,7 @@ from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write
+from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW
@@ -150,10 +153,12 @@ def worker(
     taxonomy: Taxonomy,
     settings: Settings | None = None,
     log: InMemoryLog | None = None,
+    now: Callable[[], int] = MACHINE_CLOCKS.epoch_ms,
 ) -> Worker:
     """Make a worker of these parts; it has one partition unless ``settings`` are given."""
-    settings = settings or worker_settings()
-    return Worker(settings, taxonomy, tables, publisher, log or InMemoryLog(), Metrics())
+    settings, clocks = settings or worker_settings(), replace(MACHINE_CLOCKS, epoch_ms=now)
+    log = log or InMemoryLog()
+    return Worker(settings, taxonomy, tables, publisher, log, Metrics(), clocks)
 
 
 async def settle(worker: Worker) -> None:
@@ -174,19 +179,19 @@ def raw(
     headers: Sequence[tuple[str, bytes]] = (),
     at: int = NOW,
 ) -> ConsumerRecord:
-    """A message as aiokafka returns it."""
+    """A message as aiokafka returns it, that arrived ``at`` by the broker's clock."""
     size = len(value or b"")
     return ConsumerRecord(
-        topic, partition, offset, at, 0, b"key", value, None, 3, size, tuple(headers)
+        topic, partition, offset, at, BY_BROKER, b"key", value, None, 3, size, tuple(headers)
     )
 
 
 def fetch(
     *happened: Event, partition: int = 0, first: int = 0, settings: Settings | None = None
 ) -> list[ConsumerRecord]:
-    """Return the messages of these events, each at the next offset of its topic."""
+    """Return the messages of these events, each at the next offset, arriving when it happens."""
     topics = (settings or worker_settings()).input_topics
     return [
-        raw(topics[d.kind], events.encode(d.event), d.offset, partition)
+        raw(topics[d.kind], events.encode(d.event), d.offset, partition, at=d.at)
         for d in deliver(*happened, partition=partition, first=first)
     ]

@@ -131,11 +131,13 @@ class Run:
 
 def measure_state() -> None:
     """The section that needs no Kafka, and no job: real households' year."""
-    from tests.benchmarks import state
+    from tests.benchmarks import ids, state
 
     memory, slots = asyncio.run(state.bytes_of_state()), state.cost_of_slots()
-    written.merge({"memory": memory, "slots": slots})
+    known = ids.cost_of_ids()
+    written.merge({"memory": memory, "slots": slots, "ids": known})
     state.show(memory, slots)
+    ids.show(known)
 
 
 def main() -> None:

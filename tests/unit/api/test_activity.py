@@ -141,7 +141,7 @@ def test_events_that_no_worker_has_applied_yet_are_left_out() -> None:
 
 
 def test_events_before_a_deletion_are_left_out() -> None:
-    old, gone, new = purchase("e1", NOW), deletion("d", NOW + 1), purchase("e2", NOW + 2)
+    old, gone, new = purchase("e1", NOW), deletion("d", NOW + 1), purchase("e2", NOW + 2 * DAY)
     answered = ask(old, gone, new, found=fetch(old, new))
     assert ids(answered) == ["e2"]
     assert answered["events"][0]["share"] == pytest.approx(1.0)
@@ -149,13 +149,13 @@ def test_events_before_a_deletion_are_left_out() -> None:
 
 def test_an_event_that_a_producer_has_sent_twice_counts_once() -> None:
     answered = ask(purchase("e1"), purchase("e1"), purchase("e1", NOW + HOUR))
-    assert ids(answered) == ["e1", "e1"]  # an hour later it is another one
+    assert ids(answered) == ["e1"]
     assert sum(event["share"] for event in answered["events"]) == pytest.approx(1, abs=1e-9)
 
 
 def test_a_time_that_is_far_ahead_is_that_of_the_arrival_as_in_the_record() -> None:
     ahead = purchase("e1", NOW + 400 * DAY)
-    (message,) = fetch(ahead)  # which arrived now
+    message = raw("purchases", encode(ahead), at=NOW)
     record = process_batch([Delivery.of(ahead, 0, 0, 0, NOW)], SHOP).records["c"]
     answered = ask(record=record, found=[message])
     assert answered["events"][0]["occurred_at"] == answered["clock"] == NOW

@@ -31,10 +31,9 @@ def life(*happened: Event, taxonomy: Taxonomy = SHOP) -> tuple[Record, list[byte
     """The record after events that were processed one by one, and all that was published."""
     record, published = Record(), list[bytes | None]()
     for offset, event in enumerate(happened):
-        outcome = process_batch(
-            [Delivery.of(event, kind_of(event), 0, offset, NOW)], taxonomy, {"c": record},
-            now=event_time(event) + MINUTE,
-        )  # fmt: skip
+        at = event_time(event)
+        delivery = Delivery.of(event, kind_of(event), 0, offset, at)
+        outcome = process_batch([delivery], taxonomy, {"c": record}, now=at + MINUTE)
         record = outcome.records["c"]
         published += [message for _, message in outcome.messages]
     return record, published

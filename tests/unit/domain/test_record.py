@@ -8,8 +8,8 @@ def test_a_marker_holds_nothing_but_the_time_of_a_deletion() -> None:
     taxonomy = shop()
     assert record_of(deletion("d"), taxonomy=taxonomy).is_marker
     assert record_of(purchase("p"), deletion("d"), taxonomy=taxonomy).is_marker
-    assert not record_of(deletion("d"), purchase("p", NOW + 1), taxonomy=taxonomy).is_marker
-    assert not record_of(deletion("d"), assignment("a", NOW + 1), taxonomy=taxonomy).is_marker
+    assert not record_of(deletion("d"), purchase("p", NOW + 2 * DAY), taxonomy=taxonomy).is_marker
+    assert not record_of(deletion("d"), assignment("a", NOW + 2 * DAY), taxonomy=taxonomy).is_marker
     assert not Record().is_marker
 
 

@@ -113,7 +113,7 @@ def plain(record: Record) -> tuple[object, ...]:
     return (
         own.epoch, own.clock, own.keys.tolist(), own.values.tolist(), record.label,
         record.positions, record.recent, record.deleted_at, record.published, record.rates,
-        record.faded_at,
+        record.faded_at, record.left_out_at,
     )  # fmt: skip
 
 

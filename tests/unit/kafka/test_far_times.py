@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 from aiokafka.structs import ConsumerRecord
 
 from stream_persona.domain import events
-from stream_persona.domain.events import milliseconds
-from tests.support.constants import DAY, NOW
-from tests.support.events import assignment, deletion, deliver, purchase
+from tests.support.constants import NOW
+from tests.support.events import assignment, deletion, purchase
 from tests.support.one_worker import SHOP, good, left_by, stored
-from tests.support.processing import process_batch
 from tests.support.workers import fetch
 
 YEAR_9999 = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
@@ -60,19 +58,6 @@ async def test_a_deletion_of_the_year_9999_does_not_drop_what_comes_later() -> N
 async def test_an_assignment_that_ends_in_the_year_9999_holds() -> None:
     tables, _ = await left_by(fetch(assignment("a", expires_at=YEAR_9999), purchase("p")))
     assert stored(tables).active_label() == "parent"
-
-
-def test_without_an_arrival_a_clock_is_taken_as_it_is_until_the_customer_is_deleted() -> None:
-    wrong, right = purchase("p", YEAR_9999), purchase("q", NOW)
-    record = process_batch(deliver(wrong, right), SHOP).records["c"]
-    assert record.counts.clock == milliseconds(YEAR_9999)
-    assert record.counts.values.tolist() == (
-        process_batch(deliver(wrong), SHOP).records["c"].counts.values.tolist()
-    )
-    forgotten = process_batch(
-        deliver(deletion("d", NOW), purchase("r", NOW + DAY), first=9), SHOP, {"c": record}
-    ).records["c"]
-    assert forgotten.counts.clock == NOW + DAY
 
 
 async def test_a_correction_right_after_an_assignment_of_the_year_9999_holds() -> None:

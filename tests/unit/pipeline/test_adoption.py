@@ -10,7 +10,7 @@ from stream_persona.domain.record_codec import with_change
 from stream_persona.pipeline.adoption import adopt_change, is_of_same_life
 from stream_persona.pipeline.messages import encode_change, encode_public_record
 from tests.support.constants import DAY, NOW
-from tests.support.events import assignment, deletion, deliver, purchase, shop
+from tests.support.events import assignment, deletion, deliver_promptly, purchase, shop
 from tests.support.processing import process_batch
 
 SHOP = shop()
@@ -19,7 +19,9 @@ SHOP = shop()
 def record_after(*happened: Event, stored: Record | None = None) -> Record:
     """The record, with its last published change, of the one customer."""
     known = {"c": stored} if stored else {}
-    return process_batch(deliver(*happened, first=10 * len(known)), SHOP, known).records["c"]
+    return process_batch(deliver_promptly(*happened, first=10 * len(known)), SHOP, known).records[
+        "c"
+    ]
 
 
 def later(record: Record, revisions: int, confidence: int = 700_000) -> Record:

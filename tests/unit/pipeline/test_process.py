@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import encode
-from stream_persona.domain.record import Record
+from stream_persona.domain.record import Label, Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
@@ -48,7 +49,9 @@ def test_any_order_of_offsets_gives_equal_counts_and_label(seed: int) -> None:
     happened = random_events(rng, "x", NOW - 12 * HOUR, NOW)
     one = process_batch(deliver(*happened), SHOP).records["x"]
     two = process_batch(deliver(*rng.sample(happened, len(happened))), SHOP).records["x"]
-    bare = [Record(record.counts, record.label) for record in (one, two)]
+    bare = [
+        Record(each.counts, each.label and replace(each.label, offset=0)) for each in (one, two)
+    ]
     assert record_codec.encode_folded(bare[0], 1) == record_codec.encode_folded(bare[1], 1)
 
 
@@ -111,9 +114,41 @@ def test_no_deliveries_lead_to_nothing() -> None:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_the_newest_assignment_holds_in_any_order(order: tuple[int, int]) -> None:
-    pair = [assignment("a", NOW, persona="parent"), assignment("b", NOW, persona="gamer")]
+    pair = [assignment("a", NOW, persona="parent"), assignment("b", NOW + 1, persona="gamer")]
     outcome = process_batch(deliver(*(pair[i] for i in order)), shop())
     assert outcome.records["c"].active_label() == "gamer"
+
+
+#: Of assignments with equal times, which came when: arrival, partition, offset; the last one holds.
+TIES = (
+    (None, 0, 1), (None, 0, 7), (None, 2, 3), (NOW - DAY, 5, 9), (NOW, 1, 8), (NOW, 1, 11),
+    (NOW, 3, 4), (NOW + 1, 0, 2),
+)  # fmt: skip
+
+
+@given(st.permutations(TIES), st.integers(2, len(TIES)))
+def test_of_assignments_with_equal_times_the_one_that_arrived_last_holds(
+    tied: list[tuple[int | None, int, int]], number: int
+) -> None:
+    came = [
+        replace(*deliver(assignment(f"a-{place}", persona=PERSONAS[place % 5])),
+                arrived_at=arrived, partition=partition, offset=offset, source=partition)
+        for place, (arrived, partition, offset) in enumerate(tied[:number])
+    ]  # fmt: skip
+    inputs = [[each for each in came if each.source == source] for source in range(6)]
+    for run in inputs:
+        run.sort(key=lambda each: each.offset)
+    assert len(folded_in_any_order(inputs, random.Random(number))) == 1
+    last = max(came, key=lambda each: TIES.index((each.arrived_at, each.partition, each.offset)))
+    record = process_batch([each for run in inputs for each in run], SHOP).records["c"]
+    assert record.label is not None
+    assert (record.label.partition, record.label.offset) == (last.partition, last.offset)
+
+
+def test_a_correction_holds_against_a_label_of_earlier_records_with_the_same_time() -> None:
+    former = Record(label=Label(NOW, "z", "gamer"))
+    outcome = process_batch(deliver(assignment("a", NOW)), shop(), {"c": former})
+    assert outcome.records["c"].active_label() == "parent"
 
 
 def test_the_tokenizer_keeps_the_names_of_new_slots() -> None:

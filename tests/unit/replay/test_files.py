@@ -10,9 +10,10 @@ import pytest
 from stream_persona.errors import InputError
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
-from tests.support.constants import NOW
+from stream_persona.replay.fold import Unreadable
+from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
-from tests.support.events import assignment, browse, purchase, shop
+from tests.support.events import assignment, browse, deletion, purchase, shop
 
 TAXONOMY = shop()
 
@@ -86,3 +87,18 @@ async def test_long_files_come_in_chunks(tmp_path: Path) -> None:
     files = Files([path], None, SETTINGS, TAXONOMY)
     assert [len(chunk) async for chunk in files.chunks()] == [CHUNK, 1]
     assert files.total == CHUNK + 1
+
+
+async def test_what_a_file_dates_far_ahead_is_unreadable_but_for_a_deletion(tmp_path: Path) -> None:
+    far = NOW + DAY + 1
+    happened = [
+        purchase("p", far - 1),
+        purchase("q", far),
+        assignment("a", far),
+        deletion("d", far),
+    ]
+    files = Files([file_of(tmp_path / "h.jsonl", happened)], None, SETTINGS, TAXONOMY, lambda: NOW)
+    found = [each async for chunk in files.chunks() for each in chunk]
+    assert [each.at for each in found if isinstance(each, Delivery)] == [NOW, far - 1]
+    letters = [(each.reason, each.line) for each in found if isinstance(each, Unreadable)]
+    assert letters == [("future_time", 2), ("future_time", 3)]

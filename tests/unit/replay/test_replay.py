@@ -23,7 +23,7 @@ from stream_persona.replay.files import Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
-from tests.support.constants import NOW
+from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
 from tests.support.events import (
     assignment,
@@ -225,7 +225,7 @@ async def test_every_line_is_in_the_summary_once(tmp_path: Path) -> None:
     path.write_bytes(b"".join([line(deletion("d")), line(old), b"\n", b"?\n", line(browse("x"))]))
     tables = MemoryTables()
     await replayed(tables, path)
-    path.write_bytes(path.read_bytes() + line(browse("new", NOW + 1)) * 2)
+    path.write_bytes(path.read_bytes() + line(browse("new", NOW + 2 * DAY)) * 2)
     facts = (await replayed(tables, path)).plain()
     assert facts["read"] == 6
     assert facts["applied"] == {"browse": 2}

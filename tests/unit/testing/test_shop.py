@@ -70,9 +70,17 @@ def test_a_deletion_leaves_nothing_of_a_customer(shop: MemoryShop) -> None:
     assert (shop.tables.states, list(shop.tables.markers)) == ({}, ["c"])
 
 
-def test_a_late_deletion_keeps_what_happened_after_it(shop: MemoryShop) -> None:
-    shop.apply(Purchase("e1", "c", START + 5_000, (Item("p", "pets/dog"),)))
+def test_a_deletion_forgets_what_a_fast_clock_has_dated_later(shop: MemoryShop) -> None:
+    shop.apply(Purchase("e1", "c", START + 7_200_000, (Item("p", "pets/dog"),)))
     shop.delete("c")
+    assert shop.client().get("c").fallback == "unknown"
+
+
+def test_a_shopper_who_comes_back_after_a_deletion_is_known_anew(shop: MemoryShop) -> None:
+    shop.buy("c", "pets/dog")
+    shop.delete("c")
+    shop.advance(seconds=1)
+    shop.buy("c", "pets/cat")
     assert shop.client().get("c").evidence == 1.0
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.constants import NOW
-from tests.support.events import assignment, deletion, deliver, purchase
+from tests.support.events import assignment, deletion, deliver_promptly, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import (
     SHOP,
@@ -70,7 +70,7 @@ async def test_a_tombstone_survives_a_crash() -> None:
 
 async def test_a_crash_between_a_tombstone_and_the_first_change_since_leaves_both() -> None:
     tables, outbox, log = FaultyTables(), RecordingPublisher(), InMemoryLog()
-    log.deliveries = deliver(purchase("p"), purchase("q", NOW + 1))
+    log.deliveries = deliver_promptly(purchase("p"), purchase("q", NOW + 1))
     await processed(fetch(purchase("p"), purchase("q", NOW + 1)), tables=tables)
     dying = worker(tables, outbox, SHOP, log=log)
     await dying.assign([0])

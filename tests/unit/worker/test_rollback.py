@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,7 +146,7 @@ async def test_a_deletion_without_a_published_tombstone_gets_one_when_it_is_foun
         deletion("d", NOW + DAY), purchase("q", NOW + 2 * DAY),
         deletion("e", NOW + 3 * DAY), purchase("r", NOW + 4 * DAY),
     ]  # fmt: skip
-    batch = [replace(record, timestamp=NOW + 5 * DAY) for record in fetch(*happened)]
+    batch = fetch(*happened)
     tables, outbox, log = Tables(), RecordingPublisher(), log_of(batch)
     working = worker(tables, outbox, SHOP, log=log)
     await working.assign([0])
