@@ -81,6 +81,8 @@ class Summary:
     duplicates: int = 0
     dropped_by_deletion: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
+    #: By ``domain.anomaly``: what was left out of what was read, or counts for less.
+    anomalies: Counter[str] = field(default_factory=Counter)
     customers: int = 0
     changes: int = 0
     published: int = 0
@@ -95,6 +97,7 @@ class Summary:
         self.already_applied += outcome.redelivered
         self.duplicates += outcome.duplicates
         self.dropped_by_deletion += outcome.dropped
+        self.anomalies.update(outcome.anomalies)
 
     def plain(self) -> dict[str, Any]:
         """Return plain values; ``read`` is the sum of what was applied, known or unreadable."""
@@ -106,6 +109,7 @@ class Summary:
             "duplicates": self.duplicates,
             "dropped_by_deletion": self.dropped_by_deletion,
             "unreadable": dict(self.unreadable),
+            "anomalies": dict(self.anomalies),
             "customers": self.customers,
             "changes": self.changes,
             "published": self.published,

@@ -12,7 +12,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from stream_persona.model.evaluation import (
     ALARMS,
@@ -22,6 +22,7 @@ from stream_persona.model.evaluation import (
     calibration_error,
     pool_bins,
 )
+from stream_persona.store.last_hour import LastHour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +63,8 @@ class WorkerStatus(Struct):
     batches by the seconds from an event's arrival to its change's publication: up to each of
     ``change_bounds`` (and above the one before), and above the last one. ``damaged`` is what it
     found damaged in Redis, ``incomplete`` of how many records the topics may not hold everything.
+    ``unknown_labels`` counts, by persona, the labels of its customers that name none of the
+    taxonomy's. Unlike all others, what is in ``last_hour`` is of the last hour alone.
     """
 
     worker: str
@@ -84,6 +87,8 @@ class WorkerStatus(Struct):
     models: list[ModelStatus]
     damaged: int = 0
     incomplete: int = 0
+    unknown_labels: dict[str, int] = {}
+    last_hour: LastHour = field(default_factory=LastHour)
 
     def __post_init__(self) -> None:
         """Refuse tables that are of other personas, or of another release.

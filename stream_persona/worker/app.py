@@ -128,7 +128,7 @@ class PersonaApp(BatchApp):
         starts = self.worker.find_starts(committed)
         behind = sum((committed[tp] or 0) - offset for tp, offset in starts.items())
         if behind:
-            self._metrics.reread.inc(behind)
+            self.worker.record_read_again(behind)
             logger.warning(
                 "Redis is older than what the group has committed: up to %d events of %d "
                 "partitions are read again", behind, len(starts),

@@ -93,6 +93,7 @@ class Reporter:
             models=worker.challengers.statuses(),
             damaged=sum(numbers_by_label(metrics.damaged).values()),
             incomplete=sum(numbers_by_label(metrics.incomplete).values()),
+            last_hour=worker.last_hour.summarize(worker.owned),
         )
 
     async def _report(self) -> None:
