@@ -1,6 +1,6 @@
 // The last hour: what was odd about its events, and the shoppers with far more of them than most.
 
-import { card, keyed, make, setText } from "./dom.js";
+import { card, keyed, make, setText, shopperLink } from "./dom.js";
 import { askToForget } from "./forget.js";
 import { percent, plural } from "./words.js";
 
@@ -81,7 +81,7 @@ export class Heaviest {
     return make(
       "li",
       { "data-testid": "heavy", "data-customer": id },
-      make("a", { class: "who", href: `#/shopper/${encodeURIComponent(id)}`, text: id, title: id }),
+      shopperLink(id),
       make("span", { class: "value" }),
       button,
     );
