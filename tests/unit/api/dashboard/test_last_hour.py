@@ -2,6 +2,7 @@
 
 import doctest
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,15 @@ def test_a_trouble_says_the_share_what_it_usually_means_and_what_to_do() -> None
 def test_a_trouble_of_dead_letters_names_their_reasons() -> None:
     found = LastHour(1_000, {}, {"not_json": 30, "bad_time": 70})
     assert "(100) could not be read (bad_time (70), not_json (30)):" in only(find_excesses(found))
+
+
+def test_the_shares_are_as_operators_read_them() -> None:
+    text = (Path(__file__).parents[4] / "deploy" / "README.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    told = {cells[1].strip(" `"): cells[3].strip() for cells in rows if len(cells) == 5}
+    for reason, words in REASONS.items():
+        share = "the first" if words.share is None else f"{round(100 * words.share)} %"
+        assert told[str(reason)] == share, reason
 
 
 # --- rollbacks ---
