@@ -56,7 +56,8 @@ export class Heaviest {
 
   show(hour) {
     const found = hour?.heaviest ?? [];
-    this.element.hidden = !found.length && !this.receipts.firstChild;
+    const isAsking = this.element.querySelector("dialog") !== null;
+    this.element.hidden = !found.length && !this.receipts.firstChild && !isAsking;
     keyed(
       this.list,
       found,
