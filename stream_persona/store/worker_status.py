@@ -12,7 +12,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from stream_persona.model.evaluation import (
     ALARMS,
@@ -22,6 +22,7 @@ from stream_persona.model.evaluation import (
     calibration_error,
     pool_bins,
 )
+from stream_persona.store.last_hour import LastHour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +64,7 @@ class WorkerStatus(Struct):
     ``change_bounds`` (and above the one before), and above the last one. ``damaged`` is what it
     found damaged in Redis, ``incomplete`` of how many records the topics may not hold everything.
     ``unknown_labels`` counts the labelled customers of its partitions by a persona that the
-    taxonomy does not know.
+    taxonomy does not know. Unlike all others, what is in ``last_hour`` is of the last hour alone.
     """
 
     worker: str
@@ -87,6 +88,7 @@ class WorkerStatus(Struct):
     damaged: int = 0
     incomplete: int = 0
     unknown_labels: dict[str, int] = {}
+    last_hour: LastHour = field(default_factory=LastHour)
 
     def __post_init__(self) -> None:
         """Refuse tables that are of other personas, or of another release.

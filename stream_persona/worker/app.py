@@ -142,7 +142,7 @@ class PersonaApp(BatchApp):
                 raise make_cut_log_error(tp.topic, tp.partition, position)
         behind = sum((committed[tp] or 0) - offset for tp, offset in starts.items())
         if behind:
-            self._metrics.reread.inc(behind)
+            self.worker.record_read_again(behind)
             logger.warning(
                 "Redis is older than what the group has committed: up to %d events of %d "
                 "partitions are read again", behind, len(starts),

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
 from stream_persona.listening import explain_listening
 from stream_persona.pipeline.decision import CAUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from threading import Thread
     from wsgiref.simple_server import WSGIServer
 
     from aiokafka import ConsumerRecord
 
+    from stream_persona.kafka.router import RoutedBatch
     from stream_persona.model.evaluation import Quality
     from stream_persona.pipeline.types import Outcome
 
@@ -46,6 +48,13 @@ class Metrics:
         self.duplicates = Counter("duplicates", "Events seen before, by event id", **prefix)
         self.dropped = Counter("dropped", "Events older than their customer's deletion", **prefix)
         self.dead_letters = Counter("dead_letters", "Unreadable, by reason", ["reason"], **prefix)
+        self.anomalies = Counter(
+            "anomalies",
+            "Events, lines of orders or labels that are left out or count for less, by reason",
+            ["reason"], **prefix,
+        )  # fmt: skip
+        for anomaly in Anomaly:
+            self.anomalies.labels(anomaly.value)
         self.expired_events = Counter(
             "expired_events", "Events that their topic dropped before they were read", **prefix
         )
@@ -64,7 +73,7 @@ class Metrics:
             **prefix,
         )  # fmt: skip
         self.reread = Counter(
-            "reread_events", "Offsets read again because Redis was older than the commits", **prefix
+            "reread_events", "Offsets read again because Redis had come back older", **prefix
         )
         self.batch_seconds = Histogram(
             "batch_seconds", "One batch, from fetch to ack", buckets=_SECONDS, **prefix
@@ -125,19 +134,16 @@ class Metrics:
             "calibration_error", "Expected calibration error over all trials", **by_model
         )
 
-    def record_rejected(self, reasons: Iterable[str], rerouted: int) -> None:
-        """Count the messages of a batch that are not processed here.
-
-        ``reasons`` has one for each dead letter; ``rerouted`` events belong to other partitions.
-        """
-        for reason in reasons:
-            self.dead_letters.labels(reason).inc()
-        self.rerouted.inc(rerouted)
-
     def record_batch(
-        self, outcome: Outcome, batch: Sequence[ConsumerRecord], seconds: float, now: int
+        self,
+        batch: Sequence[ConsumerRecord],
+        routed: RoutedBatch,
+        outcome: Outcome,
+        seconds: float,
+        now: int,
     ) -> None:
         """Count what came of a batch, published at ``now`` (epoch ms) after so many seconds."""
+        self._record_rejected(routed)
         for kind, number in enumerate(outcome.applied):
             if number:
                 self.events.labels(KINDS[kind].__name__.lower()).inc(number)
@@ -145,10 +151,23 @@ class Metrics:
         self.redelivered.inc(outcome.redelivered)
         self.duplicates.inc(outcome.duplicates)
         self.dropped.inc(outcome.dropped)
+        self._record_anomalies(outcome.anomalies)
         self.batch_seconds.observe(seconds)
         if outcome.causes:
             oldest = min(map(_timestamp, batch))
             self.change_seconds.observe(max(0.0, (now - oldest) / 1_000))
+
+    def _record_rejected(self, routed: RoutedBatch) -> None:
+        """Count the messages of a batch that are not processed here."""
+        for reason in routed.reasons:
+            self.dead_letters.labels(reason).inc()
+        self.rerouted.inc(len(routed.reroutes))
+        self._record_anomalies(routed.anomalies)
+
+    def _record_anomalies(self, numbers: Mapping[str, int]) -> None:
+        """Count what was odd, by reason."""
+        for reason, number in numbers.items():
+            self.anomalies.labels(reason).inc(number)
 
     def record_changes(self, causes: Iterable[int]) -> None:
         """Count published changes by what caused them."""

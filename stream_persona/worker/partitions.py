@@ -249,6 +249,24 @@ class OwnedPartitions:
                 starts[at] = owned.offsets.get(topic, 0)
         return starts
 
+    def find_ends(self, topics: Collection[str]) -> dict[tuple[str, int], int]:
+        """Find the offsets of these topics behind what was processed, by topic and partition."""
+        return {
+            (topic, partition): end
+            for partition, owned in self.held.items()
+            if not owned.trusts_group
+            for topic, end in owned.offsets.items()
+            if topic in topics
+        }
+
+    def count_behind(self, ends: Mapping[tuple[str, int], int]) -> int:
+        """Count the offsets before these ends that have no effect in what is stored."""
+        return sum(
+            max(0, end - self.held[partition].offsets.get(topic, 0))
+            for (topic, partition), end in ends.items()
+            if partition in self.held
+        )
+
     async def find_rolled_back(self) -> set[int]:
         """Return the partitions of which Redis has lost the last write, or our claim."""
         return await self._tables.find_rolled_back([each.claim for each in self.held.values()])

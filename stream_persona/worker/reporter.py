@@ -94,6 +94,7 @@ class Reporter:
             damaged=sum(numbers_by_label(metrics.damaged).values()),
             incomplete=sum(numbers_by_label(metrics.incomplete).values()),
             unknown_labels=dict(worker.partitions.unknown_labels),
+            last_hour=worker.last_hour.summarize(worker.owned),
         )
 
     async def _report(self) -> None:

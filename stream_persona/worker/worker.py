@@ -20,6 +20,7 @@ from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.process import Outcome
 from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
+from stream_persona.worker.last_hour import LastHourTracker
 from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.nobody import NobodyForgetter
 from stream_persona.worker.partitions import OwnedPartitions
@@ -73,6 +74,7 @@ class Worker:
         self._history = history
         self._metrics = metrics
         self._clock, self._now = clocks.monotonic, clocks.epoch_ms
+        self.last_hour = LastHourTracker(clocks, settings.partitions)
         self._tokenizer = Tokenizer(taxonomy)
         self._router = MessageRouter(settings, taxonomy, self._tokenizer, self._now)
         self._origins = Origins(settings, history)
@@ -153,9 +155,9 @@ class Worker:
         await self._publisher.publish([*routed.letters, *routed.reroutes])
 
         def done() -> None:
-            self._metrics.record_rejected(routed.reasons, len(routed.reroutes))
             seconds = self._clock() - started
-            self._metrics.record_batch(outcome, batch, seconds, self._now())
+            self._metrics.record_batch(batch, routed, outcome, seconds, self._now())
+            self.last_hour.record_batch(len(batch), routed, outcome)
             ack()
 
         async with self._processing:
@@ -252,8 +254,15 @@ class Worker:
         async with self._reclaiming, self._processing:
             self._reclaims += 1
             self._metrics.rollbacks.inc()
+            ends = self.partitions.find_ends(self._settings.input_topics)
             await self._records.begin_anew()
+            self.record_read_again(self.partitions.count_behind(ends))
             await self._model.restore_names()
+
+    def record_read_again(self, events: int) -> None:
+        """Note that so many events are read again, of a Redis that has come back older."""
+        self._metrics.reread.inc(events)
+        self.last_hour.record_rollback(events)
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
         """Publish what the model's move has changed; nothing else of a record changes.

@@ -102,7 +102,7 @@ async def open_page(
     """
     log = PageLog(origin)
     context = await browser.new_context(
-        base_url=origin, viewport={"width": width, "height": SIZES[width]}, **options
+        base_url=origin, viewport={"width": width, "height": SIZES.get(width, 800)}, **options
     )
     context.set_default_timeout(PATIENCE_MS)
     await log.attach(context)

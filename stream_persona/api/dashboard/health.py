@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
@@ -11,7 +11,9 @@ from stream_persona.api.dashboard.workers import ALIVE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Component = Literal["deployment", "redis", "storage", "kafka", "workers", "stream"]
+Component = Literal[
+    "deployment", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+]
 
 _REDIS: Final = "Redis does not answer: what you see may be old."
 _KAFKA: Final = (
@@ -80,7 +82,7 @@ def check_health(
     if redis_away:
         findings.append({"part": "redis", "message": _REDIS})
     else:
-        findings += ({"part": "storage", "message": f"{sentence}."} for sentence in storage)
+        findings += make_findings("storage", storage)
     if kafka_away:
         findings.append({"part": "kafka", "message": _KAFKA})
     if silence >= ALIVE and not redis_away:  # workers report through Redis
@@ -89,6 +91,11 @@ def check_health(
     if stalled is not None:
         findings.append({"part": "stream", "message": _describe_stall(waiting or 0, stalled)})
     return findings
+
+
+def make_findings(part: Component, sentences: Iterable[str]) -> list[HealthFinding]:
+    """Make a finding of each sentence, which has no full stop."""
+    return [{"part": part, "message": f"{sentence}."} for sentence in sentences]
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from stream_persona.api.dashboard import overview, workers
+from stream_persona.api.dashboard import last_hour, overview, workers
 from stream_persona.api.dashboard.background import run_periodically
-from stream_persona.api.dashboard.health import Damage, HealthFinding, check_health
+from stream_persona.api.dashboard.health import (
+    Damage,
+    HealthFinding,
+    check_health,
+    make_findings,
+)
 from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
 from stream_persona.api.dashboard.lag import INTERVAL, LagMonitor
 from stream_persona.api.dashboard.overview import ChangeRate
@@ -118,6 +123,8 @@ class DashboardService:
             "lag_seconds": None if self._waiting is None else self._lag.seconds,
             "change_p99_ms": self._reports.change_p99_ms,
             "workers": len(self._reports.alive),
+            "last_hour": last_hour.describe_hour(self._reports.last_hour),
+            "unknown_labels": self._reports.unknown_labels,
             "troubles": self._check_health(),
         }
 
@@ -161,15 +168,20 @@ class DashboardService:
         return self._lag.events if self._agreement.finding is None else None
 
     def _check_health(self) -> list[HealthFinding]:
-        return check_health(
+        hour = self._reports.last_hour
+        rollbacks = last_hour.describe_rollbacks(hour.rollbacks)
+        findings = check_health(
             disagreement=self._agreement.finding,
             redis_away=bool(self._reports.away),
-            storage=[*self._redis_watch.sentences, *self._find_damage().describe()],
+            storage=[*self._redis_watch.sentences, *self._find_damage().describe(), *rollbacks],
             kafka_away=bool(self._lag.away),
             silence=self._reports.silence,
             waiting=self._waiting,
             stalled=None if self._waiting is None else self._lag.stalled,
         )
+        labels = last_hour.describe_unknown_labels(self._reports.unknown_labels)
+        findings += make_findings("events", last_hour.find_excesses(hour))
+        return [*findings, *make_findings("labels", labels)]
 
     def _find_damage(self) -> Damage:
         return Damage(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,10 +17,12 @@ import msgspec
 
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store import worker_status
+from stream_persona.store.last_hour import merge_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from stream_persona.store.last_hour import LastHour
     from stream_persona.store.tables import Tables
     from stream_persona.store.worker_status import ModelStatus, WorkerStatus
 
@@ -211,6 +213,16 @@ class WorkerReports:
     def current(self) -> ModelStatus | None:
         """The model in use; None without a worker."""
         return next((model for model in self.models if model.name == worker_status.CURRENT), None)
+
+    @property
+    def last_hour(self) -> LastHour:
+        """The last hour of all workers that are alive together."""
+        return merge_hours(each.last_hour for each in self.alive)
+
+    @property
+    def unknown_labels(self) -> dict[str, int]:
+        """Labels of personas that the taxonomy does not know, by persona."""
+        return dict(sum((Counter(each.unknown_labels) for each in self.alive), Counter[str]()))
 
     @property
     def silence(self) -> float:

@@ -7,9 +7,9 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from stream_persona.api.dashboard.persona_counts import BINS, EDGES
-from stream_persona.api.schemas.queries import Probability, Why, example
+from stream_persona.api.schemas.last_hour import LastHour
+from stream_persona.api.schemas.queries import Number, Probability, Why, example
 
-Number = Annotated[int, Field(ge=0)]
 Measured = Annotated[float | None, Field(ge=0)]
 Counts = Annotated[list[Number], Field(min_length=BINS, max_length=BINS)]
 Series = list[float | None]
@@ -20,8 +20,10 @@ _NOBODY: Final[list[JsonValue]] = [0] * BINS
 class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
-    part: Literal["deployment", "redis", "storage", "kafka", "workers", "stream"]
-    message: Annotated[str, Field(description="One sentence.")]
+    part: Literal[
+        "deployment", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+    ]
+    message: Annotated[str, Field(description="One sentence, or two.")]
 
 
 class Overview(BaseModel):
@@ -31,7 +33,18 @@ class Overview(BaseModel):
         at=1_764_000_000_000, counted=True, changes_per_minute=240, shoppers=1_200, ambiguous=300,
         ambiguous_share=0.25, assigned=95, mix={"student": 500, "pet_owner": 400}, labelled=950,
         model_version="0123456789ab", stream=True, events_per_second=850.5, lag_events=120,
-        lag_seconds=0.4, change_p99_ms=92.0, workers=2, troubles=[],
+        lag_seconds=0.4, change_p99_ms=92.0, workers=2,
+        last_hour={
+            "events": 12_345,
+            "odd": [{
+                "reason": "retry", "count": 12, "share": 0.001, "text": "12 retries",
+                "about": "They are retries and do not count: one event_id on many events: a "
+                "session's id? `stream-persona inspect TOPIC` shows it.",
+            }],
+            "dead_letters": {}, "rollbacks": [],
+            "heaviest": [{"customer_id": "CUST-00042", "events": 2_400, "share": 0.194}],
+        },
+        unknown_labels={}, troubles=[],
     )  # fmt: skip
 
     at: int
@@ -60,6 +73,11 @@ class Overview(BaseModel):
         ),
     ]
     workers: Annotated[Number, Field(description="Workers that reported in the last 15 s.")]
+    last_hour: LastHour
+    unknown_labels: Annotated[
+        dict[str, Number],
+        Field(description="Labels of personas that the taxonomy does not know, by persona."),
+    ]
     troubles: list[Trouble]
 
 

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from stream_persona.api.problems import Problem
 from stream_persona.client.models import FALLBACKS
 
+Number = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Source = Literal["predicted", "assigned"]
 

@@ -1,6 +1,7 @@
 // A shopper's behaviour: the posterior over time, recent events, and counterfactuals.
 
 import { card, disclosure, dot, keyed, make, mark, setText, table } from "./dom.js";
+import { personaName } from "./persona-name.js";
 import { posteriorPlot } from "./plots.js";
 import {
   attribute,
@@ -65,7 +66,7 @@ export class OverTime {
       `${plural(posteriors.length, "statement")}; the last is ${title(last.persona)}, ` +
         `${percent(last.confidence)} sure.`,
     );
-    keyed(this.legend, shown, String, (name) => make("li", null, dot(colour(name)), title(name)));
+    keyed(this.legend, shown, String, (name) => make("li", null, personaName(name)));
     this.table.refresh();
   }
 }

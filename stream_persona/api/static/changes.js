@@ -1,9 +1,10 @@
 // Changes: the live feed, filtered by persona and cause, and paused for reading.
 
-import { dot, empty, make, mark, setText } from "./dom.js";
+import { empty, make, mark, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { HELD } from "./live.js";
-import { CAUSES, attribute, cause, colour, count, names, plural, title } from "./words.js";
+import { personaName } from "./persona-name.js";
+import { CAUSES, attribute, cause, count, names, plural } from "./words.js";
 
 const MOST = 100;
 const EVERY_MS = 100;
@@ -131,8 +132,7 @@ class Filters {
         "data-persona": attribute(name),
         onclick: () => this.#toggle(name, chip),
       },
-      dot(colour(name)),
-      title(name),
+      personaName(name),
     );
     return chip;
   }

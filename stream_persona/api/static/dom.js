@@ -49,6 +49,16 @@ export function dot(colour) {
   return make("span", { class: "dot", "aria-hidden": "true", style: { "--colour": colour } });
 }
 
+/** A link to a shopper: an id may be long, and of any script. */
+export const shopperLink = (id) =>
+  make("a", {
+    class: "who",
+    href: `#/shopper/${encodeURIComponent(id)}`,
+    title: id,
+    dir: "auto",
+    text: id,
+  });
+
 export function card(title, props, ...children) {
   const { level = "h2", aside, note, ...rest } = props ?? {};
   const head = make("div", { class: "card-head" }, make(level, { text: title }), aside);
@@ -86,16 +96,20 @@ export function disclosure(summary, build) {
   return { element, refresh };
 }
 
+/** Cells that may be cut off show all of their text on hover. */
+const MOST_LETTERS = 24;
+const whole = (text) => (text.length > MOST_LETTERS ? text : null);
+
 export function table(caption, head, rows, props) {
   const columns = head.map((text, i) =>
-    make("th", { scope: "col", class: i ? "number" : null, text }),
+    make("th", { scope: "col", class: i ? "number" : null, title: whole(text), text }),
   );
   const body = rows.map(([first, ...rest]) =>
     make(
       "tr",
       null,
-      make("th", { scope: "row", text: first }),
-      rest.map((text) => make("td", { class: "number", text })),
+      make("th", { scope: "row", title: whole(first), text: first }),
+      rest.map((text) => make("td", { class: "number", title: whole(text), text })),
     ),
   );
   return make(

@@ -12,11 +12,11 @@ const REASONS = 3;
 class Row {
   constructor() {
     this.time = make("time", { class: "when" });
-    this.link = make("a", { class: "who" });
-    this.was = make("span", { class: "was" });
+    this.link = make("a", { class: "who", dir: "auto" });
+    this.was = make("bdi", { class: "was" });
     this.now = make("span", { class: "persona" });
     this.dot = dot("var(--none)");
-    this.name = make("span", { class: "persona-name" });
+    this.name = make("bdi", { class: "persona-name" });
     this.now.append(this.dot, this.name);
     this.sure = make("span", { class: "sure" });
     this.cause = make("span", { class: "cause" });
@@ -37,6 +37,7 @@ class Row {
   fill(change) {
     const { customer_id: id } = change;
     setText(this.link, id);
+    mark(this.link, "title", id);
     this.link.href = `#/shopper/${encodeURIComponent(id)}`;
     mark(this.element, "data-customer", id);
     mark(this.element, "data-testid", change.deleted ? "deletion" : "change");
@@ -83,6 +84,7 @@ class Row {
   #persona(name, text) {
     this.dot.style.setProperty("--colour", colour(name));
     setText(this.name, text);
+    mark(this.now, "title", text);
   }
 }
 

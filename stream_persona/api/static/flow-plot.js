@@ -2,17 +2,20 @@
 
 import { shade } from "./axes.js";
 import { plain } from "./charts.js";
-import { colour, title } from "./words.js";
+import { colour, short, title } from "./words.js";
 
 export const FLOWS_HEIGHT = 340;
 const PAD = 12;
+/** Pixels of a letter of a label, about. */
+const LETTER = 9;
 
 /** Draw flows from left to right: from the previous to the current persona. */
 export function flowPlot({ sources, targets, flows }, style, width) {
   const colours = (list) => list.map((name) => style.resolve(colour(name)));
   const left = new Map(sources.map((name, i) => [name, i]));
   const right = new Map(targets.map((name, i) => [name, sources.length + i]));
-  const label = (name) => plain(short(title(name), width < 420 ? 12 : 40));
+  const most = Math.min(40, Math.max(12, Math.floor(width / 2 / LETTER)));
+  const label = (name) => plain(short(title(name), most));
   const places = [...column(sources, "from", flows, 0.001), ...column(targets, "to", flows, 0.999)];
   const trace = {
     type: "sankey",
@@ -56,5 +59,3 @@ function column(list, key, flows, x) {
     return [x, Math.min(Math.max(middle, 0.001), 0.999)];
   });
 }
-
-const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);

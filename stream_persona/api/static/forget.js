@@ -46,6 +46,16 @@ function shown({ request_id: request, customer_id: id, requested_at: at }) {
   );
 }
 
+/** Ask for the deletion of a shopper in a dialog that is there only while it is open. */
+export function askToForget(id, place, receipts) {
+  const dialog = confirmation(id, async () => {
+    receipts.append(shown(await send("DELETE", customerPath(id))));
+  });
+  dialog.element.addEventListener("close", () => dialog.element.remove());
+  place.append(dialog.element);
+  dialog.open();
+}
+
 /** Build a dialog that requires the id to be typed before it calls `confirmed`. */
 function confirmation(id, confirmed) {
   const status = make("p", { class: "status", role: "status" });

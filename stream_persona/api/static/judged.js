@@ -1,6 +1,7 @@
 // The model in figures: its evaluation, its labels, and the workers.
 
-import { dot, empty, keyed, make, table } from "./dom.js";
+import { empty, keyed, make, table } from "./dom.js";
+import { personaName } from "./persona-name.js";
 import {
   ago,
   attribute,
@@ -70,7 +71,7 @@ export function labels(list, counts) {
       make(
         "li",
         { class: "bar", "data-persona": attribute(name) },
-        make("span", { class: "name" }, dot(colour(name)), title(name)),
+        personaName(name, { class: "name" }),
         make("span", { class: "value" }),
         make(
           "span",
@@ -90,16 +91,24 @@ export function labels(list, counts) {
   );
 }
 
+/** Titles that are longer than this don't fit above a column: the rows number them instead. */
+const FITS_A_COLUMN = 24;
+
 /** The confusion matrix: cells are shaded by their share of the row, and show their figure. */
 export function confusion({ personas, counts }) {
-  const rows = counts.map((row, i) => [title(personas[i]), ...row.map(count)]);
+  const titles = personas.map(title);
+  const isNumbered = titles.some((each) => each.length > FITS_A_COLUMN);
   const element = table(
     "What the model named, against what the team assigned",
-    ["Named as", ...personas.map(title)],
-    rows,
+    ["Named as", ...titles],
+    counts.map((row, i) => [titles[i], ...row.map(count)]),
     { class: "confusion" },
   );
   counts.forEach((row, i) => {
+    const number = isNumbered && make("span", { text: `${i + 1}.\u00a0` });
+    element.tBodies[0].rows[i].cells[0].replaceChildren(
+      make("span", { class: "titled" }, number, make("bdi", { text: titles[i] })),
+    );
     const sum = Math.max(
       1,
       row.reduce((total, n) => total + n, 0),
@@ -110,8 +119,12 @@ export function confusion({ personas, counts }) {
       cell.className = `cell ${i === j ? "right" : "wrong"}${n ? "" : " none"}`;
     });
   });
-  for (const cell of [...element.tHead.rows[0].cells].slice(1))
-    cell.replaceChildren(make("span", { text: cell.textContent }));
+  [...element.tHead.rows[0].cells].slice(1).forEach((cell, i) => {
+    const text = isNumbered ? String(i + 1) : titles[i];
+    cell.title = titles[i];
+    if (isNumbered) cell.setAttribute("aria-label", titles[i]);
+    cell.replaceChildren(make("span", { class: isNumbered ? null : "upright", text }));
+  });
   return element;
 }
 

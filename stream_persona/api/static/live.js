@@ -10,6 +10,8 @@ const RECENT = 200;
 /** Milliseconds between two notifications of listeners, however many changes there are. */
 const TICK_MS = 100;
 const MOST_IDS = 4_000;
+/** Parts whose trouble does not explain why the stream is silent. */
+const BESIDE_THE_STREAM = new Set(["storage", "events", "labels"]);
 
 const listeners = new Map(); // kind -> functions
 const ring = new Array(HELD);
@@ -140,7 +142,7 @@ function serverTroubles(overview) {
   for (const key of troubles.keys())
     if (key.startsWith("its ") && !places.includes(key)) trouble(key, null);
   findings.forEach((each, place) => trouble(places[place], each.message));
-  const isExplained = findings.some((each) => each.part !== "storage");
+  const isExplained = findings.some((each) => !BESIDE_THE_STREAM.has(each.part));
   const isSilent = overview.stream === false && !isExplained;
   trouble("redis", isSilent ? "Redis is away: what you see may be old." : null);
 }

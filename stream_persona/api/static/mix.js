@@ -1,6 +1,7 @@
 // The mix of personas: over time as layers, and now as bars.
 
-import { disclosure, dot, keyed, make, setText, segmented, table } from "./dom.js";
+import { disclosure, keyed, make, setText, segmented, table } from "./dom.js";
+import { personaName } from "./persona-name.js";
 import { mixPlot } from "./plots.js";
 import { FEWEST, mixSeries, mixSummary } from "./series.js";
 import { attribute, colour, count, minute, names, percent, title } from "./words.js";
@@ -51,7 +52,7 @@ export class MixOverTime {
 }
 
 export function legend(list) {
-  const items = list.map((name) => make("li", null, dot(colour(name)), title(name)));
+  const items = list.map((name) => make("li", null, personaName(name)));
   return make("ul", { class: "legend" }, items);
 }
 
@@ -103,7 +104,7 @@ function bar(name) {
   return make(
     "li",
     { class: "bar", "data-persona": attribute(name) },
-    make("span", { class: "name" }, dot(colour(name)), title(name)),
+    personaName(name, { class: "name" }),
     make("span", { class: "value" }),
     make(
       "span",

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { card, empty, make, setText } from "./dom.js";
 import { Feed } from "./feed.js";
+import { Heaviest, Oddities } from "./last-hour.js";
 import { live } from "./live.js";
 import { MixOverTime, mixBars } from "./mix.js";
 import { sparkPlot } from "./plots.js";
@@ -68,19 +69,25 @@ export function mount({ section, scope }) {
   const strip = new Strip(scope);
   const mix = new MixOverTime(scope, 280);
   const bars = mixBars();
+  const oddities = new Oddities();
+  const heaviest = new Heaviest();
   section.append(
     strip.element,
+    oddities.element,
     make(
       "div",
       { class: "columns level" },
       card("Mix over the last hour", { aside: mix.scale }, ...mix.elements),
       card("Mix now", null, bars.list),
     ),
+    heaviest.element,
     newest(scope),
   );
   const overview = (now) => {
     strip.show(now);
     bars.show(now);
+    oddities.show(now.last_hour);
+    heaviest.show(now.last_hour);
     section.dataset.ready = "true";
   };
   if (live.overview) overview(live.overview);

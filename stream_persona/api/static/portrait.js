@@ -1,6 +1,7 @@
 // The portrait of a persona: shoppers, confidence, calibration, and defining features.
 
-import { dot, keyed, make, mark, setText } from "./dom.js";
+import { keyed, make, mark, setText } from "./dom.js";
+import { personaName } from "./persona-name.js";
 import { confidencePlot, reliabilityPlot } from "./portrait-plots.js";
 import { attribute, colour, count, percent, plural, times, title, words } from "./words.js";
 
@@ -22,7 +23,7 @@ export class Portrait {
     this.element = make(
       "article",
       { class: "card portrait", "data-testid": "portrait", "aria-label": title(name), ...persona },
-      make("h3", null, dot(colour(name)), title(name)),
+      make("h3", null, personaName(name, { isWhole: true })),
       this.facts,
       make("p", { class: "note", text: description || about(name) }),
       make(

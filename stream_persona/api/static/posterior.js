@@ -1,7 +1,8 @@
 // The probability of each persona now, and the evidence for and against the chosen one.
 
-import { card, dot, keyed, make, mark, setText } from "./dom.js";
-import { attribute, colour, feature, percent, times, title, value } from "./words.js";
+import { card, keyed, make, mark, setText } from "./dom.js";
+import { personaName } from "./persona-name.js";
+import { attribute, colour, feature, percent, times, title, value, words } from "./words.js";
 
 const MOST_REASONS = 10;
 
@@ -53,7 +54,7 @@ export class Posterior {
           this.#explain();
         },
       },
-      make("span", { class: "name" }, dot(colour(persona)), title(persona)),
+      personaName(persona, { class: "name" }),
       make("span", { class: "value" }),
       make("span", { class: "track" }, fill),
     );
@@ -103,7 +104,7 @@ function strongest(factors) {
 function reason(each) {
   const name = make(
     "span",
-    { class: "name" },
+    { class: "name", title: words(each.feature, each.value) },
     make("span", { class: "feature", text: `${feature(each.feature)}: ` }),
     value(each.feature, each.value),
   );

@@ -2,8 +2,9 @@
 
 import { ask } from "./api.js";
 import { assign, personaSelect } from "./assign.js";
-import { card, dot, empty, keyed, make, setText } from "./dom.js";
-import { colour, events, percent, title } from "./words.js";
+import { card, empty, keyed, make, setText, shopperLink } from "./dom.js";
+import { personaName } from "./persona-name.js";
+import { events, percent, title } from "./words.js";
 
 const QUEUE_SECONDS = 15;
 const SHOWN = 10;
@@ -86,7 +87,7 @@ function row({ customer_id: id, distribution }, answered) {
   return make(
     "li",
     { class: "queue-row", "data-testid": "queue-row", "data-customer": id },
-    make("a", { class: "who", href: `#/shopper/${encodeURIComponent(id)}`, text: id }),
+    shopperLink(id),
     make("span", { class: "candidates" }),
     make("span", { class: "quiet evidence" }),
     make("span", { class: "actions" }, select, button),
@@ -96,7 +97,7 @@ function row({ customer_id: id, distribution }, answered) {
 
 function showCandidates(element, { distribution, evidence }) {
   const parts = likeliest(distribution).map(([name, p]) =>
-    make("span", { class: "candidate" }, dot(colour(name)), `${title(name)} ${percent(p)}`),
+    make("span", { class: "candidate" }, personaName(name), make("span", { text: percent(p) })),
   );
   element.querySelector(".candidates").replaceChildren(...parts);
   setText(element.querySelector(".evidence"), events(evidence));

@@ -2,13 +2,14 @@
 
 import { ask, askOrNull, customerPath, send } from "./api.js";
 import { assignment } from "./assign.js";
-import { dot, empty, make, mark, setText } from "./dom.js";
+import { empty, make, mark, setText } from "./dom.js";
 import { deletion } from "./forget.js";
 import { since } from "./live.js";
+import { personaName } from "./persona-name.js";
 import { Posterior } from "./posterior.js";
 import { Evidence, Counterfactuals, OverTime } from "./behaviour.js";
 import { throttled } from "./scope.js";
-import { attribute, cause, colour, moment, percent, plural, title } from "./words.js";
+import { attribute, cause, moment, percent, plural, title } from "./words.js";
 
 const AGAIN_SECONDS = 15;
 const CHANGED_MS = 1_000;
@@ -31,7 +32,11 @@ function begin(section) {
     ),
   ].slice(0, SUGGESTED);
   const links = recent.map((id) =>
-    make("li", null, make("a", { class: "chip", href: link(id), text: id })),
+    make(
+      "li",
+      null,
+      make("a", { class: "chip", href: link(id), title: id }, make("bdi", { text: id })),
+    ),
   );
   const more = recent.length
     ? [
@@ -200,17 +205,20 @@ function headline(record) {
       "data-persona": attribute(persona),
       "data-source": source,
     },
-    dot(colour(persona)),
-    title(persona),
+    personaName(persona, { isWhole: true }),
   );
   const lines = [name, make("p", { class: "facts", text: sureness(record) })];
   if (record.ambiguous && record.candidates?.length) {
     lines.push(
-      make("p", { class: "facts" }, "Still possible: ", record.candidates.map(title).join(", ")),
+      make("p", { class: "facts" }, "Still possible: ", ...listed(record.candidates)),
     );
   }
   return lines;
 }
+
+/** Titles with commas between them, each by itself where it runs from right to left. */
+const listed = (personas) =>
+  personas.flatMap((name, i) => [i ? ", " : "", make("bdi", { text: title(name) })]);
 
 function sureness({ source, confidence, evidence, updated_at: at, revision, cause: why }) {
   const parts = [source === "assigned" ? "Assigned by the team" : `${percent(confidence)} sure`];

@@ -100,6 +100,16 @@ export function ago(ms, now = Date.now()) {
   return past < 2_000 ? "just now" : `${span(past)} ago`;
 }
 
+/** Cut a text off after so many letters; those of East Asian scripts are twice as wide. */
+export function short(text, most) {
+  let room = most;
+  for (const [at, letter] of [...text].entries()) {
+    room -= letter >= "\u1100" ? 2 : 1;
+    if (room < 0) return `${[...text].slice(0, Math.max(at - 1, 1)).join("")}\u2026`;
+  }
+  return text;
+}
+
 // --- features ---
 
 /** A category's path, a band of prices, quantities or sizes, as people write it. */
@@ -141,6 +151,8 @@ export function times(lift) {
   return `${text} times ${lift >= 1 ? "more" : "less"}`;
 }
 
+/** Most letters of a value within a sentence. */
+const MOST_OF_A_VALUE = 48;
 const ACTS = {
   purchase: ["purchase", "purchases"],
   browse: ["visit", "visits"],
@@ -150,7 +162,7 @@ const ACTS = {
 /** A counterfactual in words: "3 purchases in pets / dog food". */
 export function act(n, what, name, raw) {
   const [one, many] = ACTS[what] ?? [what, what];
-  const text = value(name, raw);
+  const text = short(value(name, raw), MOST_OF_A_VALUE);
   if (name === "query") return `${plural(n, "search", "searches")} for ${text}`;
   const where = { category: `in ${text}`, product: `of ${text}`, brand: `of the brand ${text}` }[
     name

@@ -18,7 +18,7 @@ from stream_persona.errors import DamagedRecordError, FencedError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import process
-from stream_persona.pipeline.process import Delivery
+from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.replay.files import Files, file_partition
 from stream_persona.replay.fold import Replay, Summary, Unreadable
 from stream_persona.settings import Settings
@@ -231,6 +231,13 @@ async def test_every_line_is_in_the_summary_once(tmp_path: Path) -> None:
     assert facts["applied"] == {"browse": 2}
     assert (facts["already_applied"], facts["duplicates"]) == (3, 1)
     assert facts["unreadable"] == {"not_json": 1}
+
+
+def test_what_was_odd_is_in_the_summary_by_reason() -> None:
+    summary = Summary()
+    for anomalies in ({"retry": 2, "faded": 1}, {}, {"retry": 3}):
+        summary.add(Outcome(anomalies=anomalies))
+    assert summary.plain()["anomalies"] == {"retry": 5, "faded": 1}
 
 
 async def test_with_a_kind_given_lines_need_no_topic(tmp_path: Path) -> None:

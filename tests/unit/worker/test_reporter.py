@@ -7,12 +7,21 @@ import pytest
 
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.store.last_hour import LastHour
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.worker_status import WorkerStatus, decode
 from stream_persona.worker.metrics import Metrics, bounds_and_counts, numbers_by_label
 from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
 from stream_persona.worker.worker import Worker
-from tests.support.events import assignment, labelled_shoppers, purchase, shop
+from tests.support.constants import NOW
+from tests.support.events import (
+    assignment,
+    browse,
+    deletion,
+    labelled_shoppers,
+    purchase,
+    shop,
+)
 from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit
 from tests.support.worker_runs import SHOP, FakeClock
@@ -58,6 +67,30 @@ async def test_a_report_holds_what_the_worker_has_done() -> None:
     (current,) = status.models
     assert (current.name, current.trials) == ("current", 30)
     assert sum(map(sum, current.confusion)) == 30
+
+
+async def test_a_report_holds_the_last_hour() -> None:
+    reporting = Reporting()
+    await reporting.worker.assign([0])
+    await reporting.worker.process([*fetch(purchase("p")), raw("browses", b"\xff", 99_999)])
+    await reporting.reporter.report()
+    hour = (await reporting.stored()).last_hour
+    assert (hour.read, hour.letters) == (2, {"not_json": 1})
+    reporting.clock.now = 3_600.0
+    await reporting.reporter.report()
+    assert (await reporting.stored()).last_hour == LastHour()
+
+
+async def test_a_report_keeps_no_customer_beyond_the_next_one_after_the_deletion() -> None:
+    reporting = Reporting()
+    await reporting.worker.assign([0])
+    views = [browse(f"v{n}", NOW + n, "bot") for n in range(1_800)]
+    await reporting.worker.process(fetch(*views))
+    await reporting.reporter.report()
+    assert (await reporting.stored()).last_hour.heaviest == [("bot", 1_800)]
+    await reporting.worker.process(fetch(deletion("d", NOW + 10_000, "bot"), first=2_000))
+    await reporting.reporter.report()
+    assert b"bot" not in (await reporting.tables.load_reports())[reporting.reporter.name]
 
 
 async def test_a_report_holds_the_thresholds_of_the_model_and_the_place_of_the_sweep() -> None:

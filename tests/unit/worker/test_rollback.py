@@ -118,6 +118,25 @@ async def test_a_worker_without_events_finds_out_that_its_tables_are_older() -> 
     assert set(tables.states) == {"c"}
 
 
+async def test_a_worker_tells_how_many_events_it_reads_again() -> None:
+    tables, outbox = Tables(), RecordingPublisher()
+    working = worker(tables, outbox, SHOP)
+    await working.assign([0])
+    batch = fetch(purchase("p"), purchase("q", NOW + 1), assignment("a"), purchase("r", NOW + 2))
+    working.find_starts(dict.fromkeys(committed(batch), 0))
+    await working.process(batch[:1])
+    older = tables.save()
+    await working.process(batch[1:])
+    tables.put_back(older)
+    with pytest.raises(RolledBackError):
+        await working.refresh()
+    await working.reclaim()
+    (rollback,) = working.last_hour.summarize(working.owned).rollbacks
+    starts = working.find_starts(committed(batch))
+    assert starts == {("purchases", 0): 1, ("persona-assignments", 0): 0}
+    assert rollback[1] == sum((committed(batch)[at] or 0) - start for at, start in starts.items())
+
+
 async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     happened = [purchase("p"), purchase("q", NOW + 1), deletion("d", NOW + DAY)]
     tables, outbox = Tables(), RecordingPublisher()

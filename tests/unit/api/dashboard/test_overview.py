@@ -5,31 +5,25 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 import pytest
 
-from stream_persona.api.agreement import Agreement
 from stream_persona.api.dashboard import overview
 from stream_persona.api.dashboard.health import check_health
 from stream_persona.api.dashboard.label_queue import Candidate
 from stream_persona.api.dashboard.overview import ChangeRate
 from stream_persona.api.dashboard.population_scan import Population
-from stream_persona.api.dashboard.service import DashboardService
 from stream_persona.api.dashboard.workers import WorkerReports
-from stream_persona.api.model_reader import CurrentModel, ModelReader
+from stream_persona.api.model_reader import CurrentModel
 from stream_persona.errors import UnavailableError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.model.evaluation import BINS, Bin
 from stream_persona.model.weights import Weights
-from stream_persona.settings import Settings
 from stream_persona.store import worker_status
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.redis import RedisTables
-from stream_persona.store.redis_health import RedisWatch
 from tests.support.constants import PERSONAS
 from tests.support.events import shop
-from tests.support.public_records import assigned_posterior, change, message, posterior, record
+from tests.support.public_records import assigned_posterior, change, posterior, record
 from tests.support.reports import model_status, report
 
 UNSURE = posterior(None, 0.3)
@@ -265,41 +259,3 @@ def test_silent_workers_are_no_finding_while_redis_is_away() -> None:
 
 def test_what_redis_said_before_it_was_away_is_no_finding() -> None:
     assert [part for part, _ in findings_of(redis_away=True, storage=["full"])] == ["redis"]
-
-
-# --- the service ---
-
-
-def service_of(tables: MemoryTables) -> DashboardService:
-    settings, taxonomy = Settings(_env_file=None), shop()
-    reader = ModelReader(settings, taxonomy, tables)
-    agreement = Agreement(settings, taxonomy, tables)
-    elsewhere = RedisWatch(RedisTables.connect(settings.redis_url))  # which is not looked at
-    return DashboardService(settings, taxonomy, tables, reader, agreement, elsewhere)
-
-
-async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
-    service = service_of(MemoryTables())
-    service.receive(message("a", posterior("student"), UNSURE))
-    service.receive(message("b", None))
-    assert service.overview(stream=True)["changes_per_minute"] == 1
-    history = await service.history(60)
-    assert (history["changes"], len(history["at"])) == ([1], 1)
-    assert history["flows"] == [{"from": None, "to": "student", "count": 1}]
-
-
-@pytest.mark.parametrize(
-    "junk", [{}, {"customer_id": "a"}, {"customer_id": "a", "current": {}}, {"customer_id": 3}, []]
-)
-async def test_a_message_that_is_no_change_moves_nothing(junk: Any) -> None:
-    service = service_of(MemoryTables())
-    with pytest.raises(msgspec.ValidationError):
-        service.receive(junk)
-    assert service.overview(stream=True)["changes_per_minute"] == 0
-
-
-async def test_figures_are_unknown_and_nothing_is_wrong_before_a_first_refresh() -> None:
-    found = service_of(MemoryTables()).overview(stream=False)
-    assert (found["counted"], found["shoppers"], found["workers"]) == (False, 0, 0)
-    assert [found[name] for name in ("lag_events", "lag_seconds", "change_p99_ms")] == [None] * 3
-    assert found["troubles"] == []
