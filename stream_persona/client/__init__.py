@@ -12,7 +12,8 @@
 
 A lookup needs ``redis`` and ``orjson`` alone, ``watch`` needs ``aiokafka`` as well. No lookup and
 no ranking fails a request: one without a persona has the reason in ``fallback`` and is counted in
-``fallbacks``.
+``fallbacks``. What could be no customer's id (``None``, ``"undefined"``, a number) is ``unknown``
+without a lookup, and an item that is none keeps its place.
 
 **Cache.** With ``cache=10_000`` that many shoppers are kept in memory. The workers publish every
 change on a channel, to which the client subscribes with its first lookup: a shopper that has

@@ -1,7 +1,8 @@
-"""Forgets what is stored of ids that stand for nobody.
+"""Forgets what is stored of ids that stand for nobody, and of those that no customer can have.
 
 An earlier version, or another list of such ids, has made shoppers of them. Lookups do not show
-these, and nothing is added to them any more; a thorough sweep forgets them as a deletion would.
+these, nothing is added to them any more, and no command can be about them; a thorough sweep forgets
+them as a deletion would.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from stream_persona.domain.events import DELETION, Deletion
-from stream_persona.domain.identity import NobodyIds
+from stream_persona.domain.identity import NobodyIds, is_customer
 from stream_persona.pipeline import process
 from stream_persona.pipeline.types import Delivery
 
@@ -42,11 +43,11 @@ class NobodyForgetter:
     async def forget(
         self, homes: Mapping[str, int], owned: Mapping[int, OwnedPartition], now: int
     ) -> Sequence[ModelUpdate]:
-        """Forget those of some customers who are nobody; return what the model unlearns.
+        """Forget those of some customers who can be none; return what the model unlearns.
 
         ``homes`` are their partitions, ``now`` is in epoch milliseconds.
         """
-        names = {name: home for name, home in homes.items() if name in self._nobody}
+        names = {name: home for name, home in homes.items() if self._is_nobody(name)}
         stored = await self._records.load(names, owned)
         deletions = [
             _make_deletion(name, record, names[name], now)
@@ -57,8 +58,11 @@ class NobodyForgetter:
             return ()
         outcome = process.apply_events(deletions, stored, self._taxonomy, self._tokenizer)
         await self._records.write_now(outcome, names, owned)
-        logger.info("%d records of ids that stand for nobody are forgotten", len(deletions))
+        logger.info("%d records of ids that can be no customer's are forgotten", len(deletions))
         return outcome.model_updates
+
+    def _is_nobody(self, name: str) -> bool:
+        return not is_customer(name, self._nobody)
 
 
 def _make_deletion(name: str, record: Record, home: int, now: int) -> Delivery:

@@ -64,7 +64,7 @@ async def prepare(kafka: Kafka, settings: Settings) -> None:
 
 @api.exclude(path=ENDLESS).parametrize()
 @examples(
-    max_examples=30, deadline=None, derandomize=True,
+    max_examples=22, deadline=None, derandomize=True,
     phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 def test_a_route_keeps_what_is_promised_of_it(case: Case, address: str) -> None:

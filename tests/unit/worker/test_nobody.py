@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from stream_persona.domain import record_codec
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import Event
 from stream_persona.kafka.router import MessageRouter
@@ -18,7 +19,7 @@ from tests.support.events import (
     labelled_shoppers,
     purchase,
 )
-from tests.support.one_worker import SHOP, good, left_by
+from tests.support.one_worker import SHOP, good, left_by, stored
 from tests.support.worker_runs import folded
 from tests.support.workers import RecordingPublisher, fetch, settle, worker, worker_settings
 
@@ -106,3 +107,16 @@ async def test_what_an_earlier_version_made_of_nobody_is_forgotten_by_a_thorough
     (last,) = {m.value for m in outbox.sent[-200:] if m.key == b"undefined" and m.value is None}
     assert last is None
     assert all(json.loads(each)["customer_id"] for each in tables.public_records.values())
+
+
+async def test_a_customer_whose_id_is_refused_by_now_is_forgotten_by_a_thorough_sweep() -> None:
+    tables, _ = await left_by(good(customer="kept"), good(first=2_000, customer="spaced"))
+    tables.states["spaced "] = record_codec.encode_records(
+        {"spaced ": stored(tables, "spaced")}, SHOP.fingerprint
+    )["spaced "]
+    working = worker(tables, RecordingPublisher(), SHOP)
+    await working.assign([0])
+    while await working.sweep():
+        pass
+    assert tables.states.keys() == {"kept", "spaced"}
+    assert tables.markers.keys() == {"spaced "}
