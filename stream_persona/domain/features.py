@@ -12,6 +12,7 @@ A *key* is ``section << 16 | slot``: section 0 is the newest epoch, 1 the one be
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from decimal import Context
 from functools import cache
@@ -146,6 +147,21 @@ class Counts(Struct, frozen=True, gc=False):
     def values(self) -> Ints:
         """The sums of the keys."""
         return np.frombuffer(self.value_bytes, np.int64)
+
+
+def sum_events(counts: Counts) -> int:
+    """Return a customer's events in the units of the record's epoch: those of slot 0.
+
+    Over ``granule_weights`` of a granule and ``WEIGHT_UNITS`` it is their effective number then.
+    """
+    keys, values = memoryview(counts.key_bytes).cast("I"), memoryview(counts.value_bytes).cast("q")
+    if not keys:
+        return 0
+    newest = values[0] if keys[0] == 0 else 0
+    if keys[-1] < _SECTION:
+        return newest
+    middle = bisect_left(keys, _SECTION)
+    return newest + (values[middle] >> EPOCH_HALF_LIVES if keys[middle] == _SECTION else 0)
 
 
 def join_columns(counts: Sequence[Counts]) -> tuple[Ints, Ints, Ints]:

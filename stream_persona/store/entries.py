@@ -13,7 +13,7 @@ from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.tables import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,18 @@ def decode_texts(found: Iterable[bytes], what: str) -> list[str]:
         except UnicodeDecodeError:
             logger.warning("%s is left out: %r is no text", what, each)
     return texts
+
+
+def decode_due(found: Sequence[bytes]) -> tuple[list[tuple[str, int]], list[bytes]]:
+    """Decode customers and their due times; the second value are members that are no text."""
+    due, damaged = [], []
+    for member, score in zip(found[::2], found[1::2], strict=True):
+        try:
+            due.append((member.decode(), int(float(score))))
+        except UnicodeDecodeError:
+            logger.warning("a due customer is left out: %r is no text", member)
+            damaged.append(member)
+    return due, damaged
 
 
 def decode_names(key: str, found: Mapping[bytes, bytes]) -> list[tuple[int, str]]:

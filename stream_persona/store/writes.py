@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import find_all_due
 from stream_persona.store.tables import Write
 
 if TYPE_CHECKING:
@@ -60,11 +61,13 @@ def split_by_partition(
     """
     marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, PartitionWrite]()
     blobs = record_codec.encode_records(outcome.records, taxonomy.fingerprint)
+    due = find_all_due(outcome.records, taxonomy)
     for customer, record in outcome.records.items():
         part = by_partition.get(homes[customer])
         if part is None:
             part = by_partition[homes[customer]] = PartitionWrite(Write(marker_ms=marker_ms))
         part.add_record(customer, record, blobs[customer])
+        part.write.due[customer] = due[customer]
     for customer, public in outcome.public_records.items():
         by_partition[homes[customer]].write.public[customer] = public
     for update in outcome.model_updates:
