@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -58,10 +58,15 @@ def decode_texts(found: Iterable[bytes], what: str) -> list[str]:
     return texts
 
 
-def decode_due(found: Sequence[bytes]) -> tuple[list[tuple[str, int]], list[bytes]]:
-    """Decode customers and their due times; the second value are members that are no text."""
+def decode_due(found: Sequence[Any]) -> tuple[list[tuple[str, int]], list[bytes]]:
+    """Decode customers and their due times; the second value are members that are no text.
+
+    They come in pairs, or one after another in the old protocol.
+    """
+    in_pairs = bool(found) and isinstance(found[0], list | tuple)
+    pairs = found if in_pairs else zip(found[::2], found[1::2], strict=True)
     due, damaged = [], []
-    for member, score in zip(found[::2], found[1::2], strict=True):
+    for member, score in pairs:
         try:
             due.append((member.decode(), int(float(score))))
         except UnicodeDecodeError:
