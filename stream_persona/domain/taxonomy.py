@@ -108,6 +108,7 @@ class Policy(_Table):
     A persona is named from the confidence on at which its names are right in ``target_precision``
     of the cases, and candidates are as many as hold the true persona in ``candidate_coverage`` of
     them, both measured on labelled customers; ``min_confidence`` serves while there are too few.
+    Evidence decays also while no events come: below ``min_evidence`` nobody is named.
     """
 
     target_precision: Probability = 0.8
