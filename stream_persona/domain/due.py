@@ -26,7 +26,7 @@ from stream_persona.domain.features import (
     GRANULES,
     granule_weights,
     granules_of,
-    sum_events,
+    sum_all_events,
 )
 from stream_persona.domain.slots import WEIGHT_UNITS
 
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 _EPOCH: Final = 1 << EPOCH_BITS
 #: Epochs after which nothing is left of a sum, as when a later event is folded.
 _GONE: Final = 2
-_MOST: Final = (1 << 63) - 1
+_FINEST: Final = 1_000_000
+#: Nobody has so many events.
+_UNREACHABLE: Final = 1e9
 
 
 def find_due(record: Record, taxonomy: Taxonomy) -> int | None:
@@ -56,6 +58,8 @@ def find_all_due(records: Mapping[str, Record], taxonomy: Taxonomy) -> dict[str,
     fading = find_fading([record.counts for record in records.values()], taxonomy)
     return {
         name: _first_of(_end_of(record.label), fades if fades != record.faded_at else 0)
+        if record.label is not None or record.faded_at
+        else fades or None
         for (name, record), fades in zip(records.items(), fading, strict=True)
     }
 
@@ -70,6 +74,8 @@ def advance_all(records: Mapping[str, Record], now: int, taxonomy: Taxonomy) -> 
     fading = find_fading([record.counts for record in records.values()], taxonomy)
     return {
         name: _advance(record, now, fades)
+        if record.label is not None or record.faded_at or 0 < fades <= now
+        else record
         for (name, record), fades in zip(records.items(), fading, strict=True)
     }
 
@@ -79,19 +85,21 @@ def find_fading(counts: Sequence[Counts], taxonomy: Taxonomy) -> list[int]:
 
     0 where it never does, or is below it as of the customer's own clock already.
     """
-    numerator, denominator = _as_fraction(taxonomy.policy.min_evidence)
-    if not numerator:
+    if not counts or not 0 < taxonomy.policy.min_evidence < _UNREACHABLE:
         return [0] * len(counts)
+    numerator, denominator = _as_fraction(taxonomy.policy.min_evidence)
     features, weights, units = taxonomy.features, granule_weights(), numerator * WEIGHT_UNITS
-    # E < least in a granule is total / (weight * WEIGHT_UNITS) < numerator / denominator; so it is
-    # enough for granules of a weight up to this one. Python's integers, since products are long.
-    totals = [sum_events(each) for each in counts]
-    enough = np.array([min(n * denominator // units, _MOST) for n in totals], np.int64)
-    later = [min((n >> EPOCH_HALF_LIVES) * denominator // units, _MOST) for n in totals]
+    # In a granule there is too little if total / (weight * WEIGHT_UNITS) < numerator / denominator:
+    # from the first one on that weighs more than ``enough``. Beyond the greatest weight all are
+    # alike, and so are totals that are that large: their products fit into 64 bits.
+    most = int(weights[-1]) * units // denominator + units
+    totals = sum_all_events(counts)
+    enough = np.minimum(totals, most) * denominator // units
+    later = np.minimum(totals >> EPOCH_HALF_LIVES, most) * denominator // units
     clocks = granules_of(np.array([each.clock for each in counts], np.int64), features)
     starts = clocks & -_EPOCH
     here = np.searchsorted(weights, enough, "right")
-    there = np.searchsorted(weights, np.array(later, np.int64), "right")
+    there = np.searchsorted(weights, later, "right")
     ends = starts + np.where(here < _EPOCH, here, _EPOCH + there)
     times = features.origin_ms - (-ends * features.half_life_ms // GRANULES)
     return np.where(weights[clocks - starts] <= enough, times, 0).tolist()  # type: ignore[no-any-return]
@@ -105,14 +113,16 @@ def decay_evidence(counts: Counts, at: int, features: Features) -> float:
     """
     granule = (at - features.origin_ms) * GRANULES // features.half_life_ms
     passed = (granule >> EPOCH_BITS) - counts.epoch
-    total = sum_events(counts) >> EPOCH_HALF_LIVES * passed if passed < _GONE else 0
+    total = int(sum_all_events([counts])[0])
+    total = total >> EPOCH_HALF_LIVES * passed if passed < _GONE else 0
     return total / (int(granule_weights()[granule & (_EPOCH - 1)]) * WEIGHT_UNITS)
 
 
 @cache
 def _as_fraction(number: float) -> tuple[int, int]:
-    """The number as it is written: 0.1 is a tenth, which its bits are not."""
-    return Fraction(repr(number)).as_integer_ratio()
+    """The number as it is written, to a millionth: 0.1 is a tenth, which its bits are not."""
+    written = Fraction(repr(number)).limit_denominator(_FINEST)
+    return max(written, Fraction(1, _FINEST)).as_integer_ratio()
 
 
 def _end_of(label: Label | None) -> int:

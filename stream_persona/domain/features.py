@@ -12,7 +12,6 @@ A *key* is ``section << 16 | slot``: section 0 is the newest epoch, 1 the one be
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from decimal import Context
 from functools import cache
@@ -149,19 +148,26 @@ class Counts(Struct, frozen=True, gc=False):
         return np.frombuffer(self.value_bytes, np.int64)
 
 
-def sum_events(counts: Counts) -> int:
-    """Return a customer's events in the units of the record's epoch: those of slot 0.
+#: Counts of no events that have a key, as all others have.
+_ONE_ZERO: Final = Counts(NO_EPOCH, 0, bytes(_KEY_BYTES), bytes(_VALUE_BYTES))
+
+
+def sum_all_events(counts: Sequence[Counts]) -> Ints:
+    """Sum the events of customers in the units of their epoch: slot 0 of both its sections.
 
     Over ``granule_weights`` of a granule and ``WEIGHT_UNITS`` it is their effective number then.
     """
-    keys, values = memoryview(counts.key_bytes).cast("I"), memoryview(counts.value_bytes).cast("q")
-    if not keys:
-        return 0
-    newest = values[0] if keys[0] == 0 else 0
-    if keys[-1] < _SECTION:
-        return newest
-    middle = bisect_left(keys, _SECTION)
-    return newest + (values[middle] >> EPOCH_HALF_LIVES if keys[middle] == _SECTION else 0)
+    filled = [each if each.key_bytes else _ONE_ZERO for each in counts]
+    first = np.frombuffer(b"".join([each.key_bytes[:_KEY_BYTES] for each in filled]), np.uint32)
+    last = np.frombuffer(b"".join([each.key_bytes[-_KEY_BYTES:] for each in filled]), np.uint32)
+    values = np.frombuffer(b"".join([each.value_bytes[:_VALUE_BYTES] for each in filled]), np.int64)
+    totals = np.where(first == 0, values, 0)
+    for row in np.flatnonzero(last >= _SECTION).tolist():
+        keys = filled[row].keys
+        middle = int(np.searchsorted(keys, _SECTION))
+        if keys[middle] == _SECTION:
+            totals[row] += filled[row].values[middle] >> EPOCH_HALF_LIVES
+    return totals
 
 
 def join_columns(counts: Sequence[Counts]) -> tuple[Ints, Ints, Ints]:

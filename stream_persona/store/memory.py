@@ -101,7 +101,7 @@ class MemoryTables:
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled
-        _apply(self._due.setdefault(claim.partition, {}), write.due)
+        self._file_due(self._due.setdefault(claim.partition, {}), write)
         if write.pending:
             self._pending[claim.partition] = write.pending
 
@@ -213,6 +213,11 @@ class MemoryTables:
 
     async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         return [(at, sample) for at, sample in self._samples.items() if at >= since_ms]
+
+    def _file_due(self, entries: dict[str, int], write: Write) -> None:
+        _apply(entries, dict.fromkeys(write.filed_anew))
+        for customer, at in write.due.items():
+            _apply(entries, {customer: at and min(at, entries.get(customer, at))})
 
     def _check(self, claim: Claim) -> None:
         token = self._tokens.get(claim.partition, 0)

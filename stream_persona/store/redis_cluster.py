@@ -255,6 +255,8 @@ class Cluster(Nodes):
         for customer in sorted(write.unlabelled):
             yield "SREM", labelled, customer
         due = of("due", partition)
+        for customer in sorted(write.filed_anew):
+            yield "ZREM", due, customer
         for customer, at in write.due.items():
             yield ("ZREM", due, customer) if at is None else ("ZADD", due, f"{at} {customer}")
 

@@ -157,6 +157,7 @@ class OneServer:
         of = self._keys.of
         keys = [of(kind, claim.partition) for kind in _FIRST_KEYS]
         due = {name: at for name, at in write.due.items() if at is not None}
+        removed = write.filed_anew.union(write.due.keys() - due.keys())
         args: list[bytes | str | int | float] = [
             claim.token,
             turn,
@@ -164,13 +165,12 @@ class OneServer:
             len(write.offsets),
             len(write.labelled),
             len(write.unlabelled),
+            len(removed),
             len(due),
-            len(write.due) - len(due),
         ]
         args += [each for pair in write.offsets.items() for each in pair]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
-        args += [each for name, at in due.items() for each in (at, name)]
-        args += [name for name in write.due if name not in due]
+        args += [*sorted(removed), *(each for name, at in due.items() for each in (at, name))]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
                 keys.append(of(kind, customer))

@@ -68,6 +68,8 @@ def split_by_partition(
             part = by_partition[homes[customer]] = PartitionWrite(Write(marker_ms=marker_ms))
         part.add_record(customer, record, blobs[customer])
         part.write.due[customer] = due[customer]
+        if customer in outcome.filed_anew:
+            part.write.filed_anew.add(customer)
     for customer, public in outcome.public_records.items():
         by_partition[homes[customer]].write.public[customer] = public
     for update in outcome.model_updates:

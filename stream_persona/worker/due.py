@@ -2,9 +2,10 @@
 
 A worker asks for the due customers of its partitions twice in a second, all in one round trip, and
 advances their records (``domain.due``): what follows is decided, written and published as after
-events. Each write says when its customers are due next, so an entry is right wherever its record
-is, after a crash, a rebalance or a rollback. An entry that is not (an older version knew none, a
-part of a Cluster came back older) is filed anew here or by a thorough sweep.
+events. Each write says when its customers are due next, so an entry is wherever its record is,
+after a crash, a rebalance or a rollback. It is never too late; one that is too early, since events have
+come and put the time off, is filed anew here. One that is missing (an older version knew none, a
+part of a Cluster came back older) is filed by a thorough sweep.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class DueCustomers:
         """
         stored = {name: records.get(name) or Record() for name in homes}
         outcome = self._score(stored, Cause.MODEL)
-        return replace(outcome, records=stored | outcome.records)
+        return replace(outcome, records=stored | outcome.records, filed_anew=stored.keys())
 
     def _record(self, due: Mapping[str, DueCustomer], outcome: Outcome) -> None:
         """Count how late the changes of due customers were published."""

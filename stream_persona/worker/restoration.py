@@ -75,7 +75,7 @@ class Restorer:
         """Restore what is damaged of customers, their public records too.
 
         What is stored is read, whatever is in memory; what has no seal yet is written anew, and so
-        is what the index by due time has otherwise.
+        is who is not filed by the time at which something of them ends.
         """
         await self._drain()
         blobs = await self._tables.load(list(homes))
@@ -105,13 +105,15 @@ class Restorer:
             each.damaged -= homes.keys()
 
     async def _find_unfiled(self, records: Mapping[str, Record], homes: Homes) -> set[str]:
-        """Find the customers whose due time is not the stored one: older versions stored none."""
+        """Find the customers that are due before their entry says so: older versions had none."""
         stored: dict[str, int] = {}
         for home in set(homes.values()):
             names = [name for name in records if homes[name] == home]
             stored |= await self._tables.load_due_times(home, names)
         due = find_all_due(records, self._taxonomy)
-        return {name for name, at in due.items() if stored.get(name) != at}
+        return {
+            name for name, at in due.items() if at and (name not in stored or stored[name] > at)
+        }
 
     async def _compare_public(self, records: Mapping[str, Record]) -> dict[str, bytes | None]:
         """Find the public records that are not what the private ones say, as they ought to be."""

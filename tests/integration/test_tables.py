@@ -151,13 +151,16 @@ async def test_due_customers_are_read_in_the_order_of_their_times(tables: Tables
     assert await tables.load_due([], 900, 10) == {}
 
 
-async def test_a_due_time_is_replaced_or_taken_away(tables: Tables) -> None:
+async def test_a_due_time_moves_to_an_earlier_one_or_goes(tables: Tables) -> None:
     claim = (await tables.claim([1]))[1]
-    await tables.commit(claim, Write(due={"a": 900, "b": 70, "c": 1}))
-    await tables.commit(claim, Write(due={"a": 30, "b": None}))
+    await tables.commit(claim, Write(due={"a": 900, "b": 70, "c": 1, "d": 40}))
+    await tables.commit(
+        claim, Write(due={"a": 30, "b": None, "c": 500, "d": 400}, filed_anew={"d"})
+    )
     await tables.commit(claim, Write(states={"c": b"its due time stays"}))
-    assert await tables.load_due([1], 1_000, 10) == {1: [("c", 1), ("a", 30)]}
-    assert await tables.load_due_times(1, ["a", "b", "c", "nobody"]) == {"a": 30, "c": 1}
+    assert await tables.load_due([1], 1_000, 10) == {1: [("c", 1), ("a", 30), ("d", 400)]}
+    names = ["a", "b", "c", "d", "nobody"]
+    assert await tables.load_due_times(1, names) == {"a": 30, "c": 1, "d": 400}
     assert await tables.load_due_times(1, []) == {}
 
 

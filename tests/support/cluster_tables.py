@@ -28,7 +28,7 @@ def batch(number: int) -> Write:
     return Write(
         states, public, {gone: b"m%d" % number}, {NAMES[number - 1]}, {NAMES[number + 1]},
         sorted(set(NAMES[number:])), 60_000,
-        due={NAMES[number - 1]: number, NAMES[5]: 10 * number, gone: None},
+        due={NAMES[number - 1]: number, NAMES[5]: 10 * number, gone: None}, filed_anew={NAMES[5]},
     )  # fmt: skip
 
 

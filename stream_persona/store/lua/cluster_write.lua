@@ -9,7 +9,7 @@
 --             how many seconds to put up a fence of this writer (0: not at all); how many
 --             milliseconds deletion markers live
 -- ARGV[2 ..]  triples: SET, PSETEX, SADD, SREM, ZADD, ZREM or DEL; the number of its key in KEYS;
---             the value, which for ZADD is "score member"
+--             the value, which for ZADD is "score member" (one that is lower stays)
 --
 -- Returns 1 when written, 0 when it came too late.
 
@@ -32,7 +32,7 @@ for at = 2, #ARGV, 3 do
   elseif name == 'PSETEX' then
     redis.call('PSETEX', key, lives, value)
   elseif name == 'ZADD' then
-    redis.call('ZADD', key, string.match(value, '^(%d+) (.*)$'))
+    redis.call('ZADD', key, 'LT', string.match(value, '^(%d+) (.*)$'))
   else
     redis.call(name, key, value)
   end

@@ -4,7 +4,8 @@
 -- KEYS[2]                 persona-labelled:<partition>  set of labelled customers
 -- KEYS[3]                 persona-offsets:<partition>   hash: topic, its next offset; :write, "token
 --                         turn" of the last one
--- KEYS[4]                 persona-due:<partition>       sorted set: customer, when it is due
+-- KEYS[4]                 persona-due:<partition>       sorted set: customer, when it is due, or
+--                         earlier
 -- KEYS[5 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
 --                         persona-pending:<partition>, persona-model:<partition>)
 --
@@ -14,10 +15,11 @@
 -- ARGV[3]                 the turn of its last write that was acknowledged: it must be known
 -- ARGV[4]                 how many offsets there are
 -- ARGV[5], ARGV[6]        how many customers join and leave the labelled set
--- ARGV[7], ARGV[8]        how many customers are due some time, and how many never
--- ARGV[9 ..]              topics and offsets; those customers; times and customers that are due, and
---                         those that never are; then, for each of KEYS[5 ..], the value (''
---                         deletes) and its time to live in milliseconds ('0': for ever)
+-- ARGV[7], ARGV[8]        how many customers leave the due ones, and how many are due some time
+-- ARGV[9 ..]              topics and offsets; those customers; customers that leave, then times and
+--                         customers that are due (an entry that is earlier stays); then, for each
+--                         of KEYS[5 ..], the value ('' deletes) and its time to live in
+--                         milliseconds ('0': for ever)
 --
 -- Returns 1 when written; 0 when another worker has claimed the partition, or a newer write of this
 -- one has been done; -1 when this server has lost the claim or the last write, and is older.
@@ -55,12 +57,12 @@ for _ = 1, tonumber(ARGV[6]) do
 end
 
 for _ = 1, tonumber(ARGV[7]) do
-  redis.call('ZADD', KEYS[4], ARGV[at], ARGV[at + 1])
-  at = at + 2
-end
-for _ = 1, tonumber(ARGV[8]) do
   redis.call('ZREM', KEYS[4], ARGV[at])
   at = at + 1
+end
+for _ = 1, tonumber(ARGV[8]) do
+  redis.call('ZADD', KEYS[4], 'LT', ARGV[at], ARGV[at + 1])
+  at = at + 2
 end
 
 for i = 5, #KEYS do

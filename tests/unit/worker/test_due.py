@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import find_due
 from stream_persona.domain.events import Event
 from stream_persona.errors import FencedError
 from stream_persona.kafka.partitioner import home_partition
@@ -250,3 +251,20 @@ async def test_a_write_without_due_times_leaves_the_entries() -> None:
     await tables.commit(claim, Write(due={"c": 5}))
     await tables.commit(replace(claim), Write(states={"c": b"1"}))
     assert await tables.load_due([0], 5, 9) == {0: [("c", 5)]}
+
+
+async def test_events_put_a_time_off_and_the_entry_is_filed_anew_when_it_is_looked_at() -> None:
+    place = Place(MemoryTables())
+    working = await place.start()
+    await working.process(fetch(purchase("p"), purchase("q")))
+    early = await place.due()
+    await working.process(fetch(*(purchase(f"r{i}", NOW + DAY) for i in range(9)), first=5))
+    assert await place.due() == early, "that is no reason to write to the index"
+    ((_, at),) = early[0]
+    place.clock.now = (at - NOW) / 1_000
+    assert await working.end_due() == 1
+    ((_, later),) = (await place.due())[0]
+    record = record_codec.decode_records(place.tables.states, SHOP.fingerprint)["c"]
+    assert (later, record.faded_at) == (find_due(record, SHOP), 0)
+    assert later > at
+    assert await working.end_due() == 0
