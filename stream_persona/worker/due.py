@@ -3,9 +3,9 @@
 A worker asks for the due customers of its partitions twice in a second, all in one round trip, and
 advances their records (``domain.due``): what follows is decided, written and published as after
 events. Each write says when its customers are due next, so an entry is wherever its record is,
-after a crash, a rebalance or a rollback. It is never too late; one that is too early, since events have
-come and put the time off, is filed anew here. One that is missing (an older version knew none, a
-part of a Cluster came back older) is filed by a thorough sweep.
+after a crash, a rebalance or a rollback. It is never too late; one that is too early, since events
+have come and put the time off, is filed anew here. One that is missing (an older version knew none,
+a part of a Cluster came back older) is filed by a thorough sweep.
 """
 
 from __future__ import annotations
