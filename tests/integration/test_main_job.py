@@ -24,7 +24,8 @@ from stream_persona.domain.events import (
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.pipeline import training
 from tests.support import attentive_worker
-from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, NOW
+from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS
+from tests.support.constants import RECENT as NOW
 from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
