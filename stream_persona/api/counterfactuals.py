@@ -184,7 +184,7 @@ def _decide(
         attempt.distribution, attempt.evidence, weights.version, weights.thresholds,
         weights.candidate_floor,
     )  # fmt: skip
-    after = replace(record, label=None, counts=attempt.counts)
+    after = replace(record, label=None, counts=attempt.counts, faded_at=0)
     published = decide(after, belief, taxonomy, now=0) or record.published
     named = published is not None and published.current.persona == persona
     probability = max(attempt.distribution) / MILLION

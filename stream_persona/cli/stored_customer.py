@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from stream_persona.cli.agreement import check_agreement
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import advance
 from stream_persona.domain.events import (
     check_id,
     rfc3339,
@@ -25,6 +27,8 @@ from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
@@ -46,11 +50,16 @@ class StoredCustomer:
 
 
 async def load(
-    settings: Settings, taxonomy: Taxonomy, customer_id: str, tokens: int
+    settings: Settings,
+    taxonomy: Taxonomy,
+    customer_id: str,
+    tokens: int,
+    clock: Callable[[], int] = time.time_ns,
 ) -> StoredCustomer | None:
     """Load what is stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
 
-    A customer who was deleted is unknown, too, and so are ids that stand for nobody.
+    A customer who was deleted is unknown, too, and so are ids that stand for nobody. What has ended
+    by ``clock`` (epoch nanoseconds) is shown as ended, also where no worker has looked yet.
 
     Raises:
         DecodeError: the id is malformed.
@@ -77,6 +86,7 @@ async def load(
         return None
     intact = public is not None and decode_public_record(customer_id, public) is not None
     published = msgspec.json.decode(public) if public and intact else None
+    record = advance(record, clock() // 1_000_000, taxonomy)
     facts = _describe_record(record, settings, taxonomy)
     facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
     return StoredCustomer(customer_id, published, facts)
@@ -96,6 +106,7 @@ def _describe_record(record: Record, settings: Settings, taxonomy: Taxonomy) -> 
         "clock": _format_time(record.counts.clock),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
         "active_label": taxonomy.resolve(record.active_label()),
+        "faded_at": _format_time(record.faded_at),
         "revision": record.published.revision if record.published else 0,
         "deleted_at": _format_time(record.deleted_at),
         "positions": {

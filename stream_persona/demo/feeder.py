@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from stream_persona.demo.shifting import move
 from stream_persona.domain.events import KINDS, Event, encode
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
@@ -68,7 +69,8 @@ class Feeder:
     """Produces events, keyed by customer; an async context manager.
 
     With a ``limit`` (bytes per partition) ``send`` waits while the workers of ``settings.group``
-    are that far behind. ``produced`` counts events by kind.
+    are that far behind. ``shift`` milliseconds are added to the time of each event. ``produced``
+    counts events by kind.
     """
 
     def __init__(
@@ -76,9 +78,11 @@ class Feeder:
         settings: Settings,
         *,
         limit: int | None = None,
+        shift: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self.shift = shift
         self._limit = limit
         self._clock = clock
         self._unacknowledged: list[tuple[asyncio.Future[Any], int]] = []
@@ -122,7 +126,7 @@ class Feeder:
         Raises:
             UnavailableError: the broker refused this or an earlier event.
         """
-        value = encode(event)
+        value = encode(move(event, self.shift) if self.shift else event)
         topic = self._settings.input_topics[kind]
         try:
             future = await self._producer.send(topic, value, key=event.customer_id.encode())

@@ -23,7 +23,7 @@ class Playback:
     """The events of a journey and of a simulator, at ``speed`` days of event time per second.
 
     ``rate`` is that of the synthetic events, per second. ``position`` is the event time reached, in
-    epoch milliseconds.
+    epoch milliseconds; behind the journey's end, which is about now, it goes on as time does.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Playback:
 
     def take_due(self, elapsed: float) -> Iterator[tuple[int, Event]]:
         """Advance to ``elapsed`` seconds; return kind and event of all until then, in order."""
-        start, self.position = self.position, self._start + round(elapsed * self.speed * DAY)
+        start, self.position = self.position, self._find_position(elapsed)
         count = int(elapsed * self._rate) - self._synthetic
         self._synthetic += count
         times = [start + (self.position - start) * (i + 1) // count for i in range(count)]
@@ -79,6 +79,10 @@ class Playback:
                 await feeder.send(kind, event)
             await feeder.flush()
             await asyncio.sleep(_TICK if played == elapsed else 0)
+
+    def _find_position(self, elapsed: float) -> int:
+        over = max(0.0, elapsed - self.total_days / self.speed)
+        return self._start + round((elapsed - over) * self.speed * DAY + over * 1_000)
 
     def _take_until(self, horizon: int) -> Iterator[tuple[int, Event]]:
         while self._next is not None and event_time(self._next[1]) <= horizon:

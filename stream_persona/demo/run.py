@@ -40,6 +40,7 @@ from stream_persona.demo.setup import (
     load_demo_settings,
     wait_for_api,
 )
+from stream_persona.demo.shifting import find_shift
 from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.taxonomy import load as load_taxonomy
 from stream_persona.errors import UnavailableError
@@ -67,7 +68,8 @@ class Options:
 
     ``for_seconds`` bounds the demo; ``speed`` is in days of event time per second: by default one,
     or what lets the half-year fit in a bounded demo. ``shoppers`` are the synthetic ones, and
-    ``rate`` is how many events per second they produce together.
+    ``rate`` is how many events per second they produce together. ``now`` gives epoch milliseconds:
+    the half-year is played as the one before it.
     """
 
     for_seconds: float | None = None
@@ -80,6 +82,7 @@ class Options:
     seed: int = 1
     started: float = field(default_factory=time.monotonic)
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
 async def run(options: Options) -> Report | None:
@@ -130,7 +133,8 @@ class _Demo:
             except DemoInterruptedError:
                 return None
             clock, started = self._options.clock, self._options.started
-            feeder = Feeder(self._settings, limit=_LIMIT, clock=clock)
+            shift = find_shift(journey.end, self._options.now())
+            feeder = Feeder(self._settings, limit=_LIMIT, shift=shift, clock=clock)
             await stack.enter_async_context(feeder)
             session = Session(
                 self._settings, journey.study, feeder, self._make_playback(journey),

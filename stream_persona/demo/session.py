@@ -164,7 +164,7 @@ class Session:
         seconds = max(now - began, _FRAME)
         return Status(
             seconds=now - self._started,
-            clock=self._playback.position,
+            clock=self._playback.position + self._feeder.shift,
             events=self._feeder.backlog.consumed,
             events_per_second=(self._feeder.backlog.consumed - before) / seconds,
             slowed=self._feeder.waited_seconds - waited > _SLOWED * seconds,

@@ -148,6 +148,28 @@ class Counts(Struct, frozen=True, gc=False):
         return np.frombuffer(self.value_bytes, np.int64)
 
 
+#: Counts of no events that have a key, as all others have.
+_ONE_ZERO: Final = Counts(NO_EPOCH, 0, bytes(_KEY_BYTES), bytes(_VALUE_BYTES))
+
+
+def sum_all_events(counts: Sequence[Counts]) -> Ints:
+    """Sum the events of customers in the units of their epoch: slot 0 of both its sections.
+
+    Over ``granule_weights`` of a granule and ``WEIGHT_UNITS`` it is their effective number then.
+    """
+    filled = [each if each.key_bytes else _ONE_ZERO for each in counts]
+    first = np.frombuffer(b"".join([each.key_bytes[:_KEY_BYTES] for each in filled]), np.uint32)
+    last = np.frombuffer(b"".join([each.key_bytes[-_KEY_BYTES:] for each in filled]), np.uint32)
+    values = np.frombuffer(b"".join([each.value_bytes[:_VALUE_BYTES] for each in filled]), np.int64)
+    totals = np.where(first == 0, values, 0)
+    for row in np.flatnonzero(last >= _SECTION).tolist():
+        keys = filled[row].keys
+        middle = int(np.searchsorted(keys, _SECTION))
+        if keys[middle] == _SECTION:
+            totals[row] += filled[row].values[middle] >> EPOCH_HALF_LIVES
+    return totals
+
+
 def join_columns(counts: Sequence[Counts]) -> tuple[Ints, Ints, Ints]:
     """Return the sizes of counts, and all keys and values, one customer's after another's."""
     sizes = np.array([len(c.key_bytes) for c in counts], np.int64) // _KEY_BYTES

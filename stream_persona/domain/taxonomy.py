@@ -152,6 +152,7 @@ class Policy(_Table):
     A persona is named from the confidence on at which its names are right in ``target_precision``
     of the cases, and candidates are as many as hold the true persona in ``candidate_coverage`` of
     them, both measured on labelled customers; ``min_confidence`` serves while there are too few.
+    Evidence decays also while no events come: below ``min_evidence`` nobody is named.
 
     A clock is believed to be ahead by ``max_future_seconds`` at most. Where nothing is known of an
     event's arrival, a deletion forgets it also if it is dated up to ``clock_tolerance_seconds``

@@ -17,6 +17,10 @@ named none of today's      after it, or there was no name yet              the l
 A name needs ``min_evidence``, and a confidence: one that is given that of its persona's threshold,
 one that is kept only that of the threshold less the switch margin. Otherwise no persona is named,
 and the customer is ambiguous. A step of confidence keeps small moves quiet.
+
+Time alone ends a name, too: an assignment at its end (cause ``expiry``), a predicted name once the
+evidence has faded below ``min_evidence`` (cause ``decay``). What has ended is in the record
+(``domain.due``), and such a change is of the instant at which it was due.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ CAUSES: Final = tuple(cause.name.lower() for cause in Cause)
 class Belief(Struct, gc=False):
     """What the model makes of a record: probabilities in the taxonomy's order, and n.
 
+    ``evidence`` is n as of the record's own clock; once it has faded, as of the time of that.
     ``thresholds`` are those of the personas, in the same order: None, or none at all, where the
     model has not measured them.
     """
@@ -100,18 +105,20 @@ def decide(
     ``now`` is epoch milliseconds. The change has no reasons yet: they are computed for all of a
     batch at once.
     """
-    published, at = record.published, record.counts.clock
+    published = record.published
     current = _choose_posterior(record, belief, taxonomy)
     if published is not None and not _has_moved(published, current, taxonomy):
         return None
-    at = max(at, record.label.at if record.label else 0)
+    cause = _find_cause(published, current, record, taxonomy.names, cause)
+    at = _find_time(record, cause)
     return PublishedChange(
         revision=published.revision + 1 if published else 1,
-        cause=_find_cause(published, current, record, taxonomy.names, cause),
+        cause=cause,
         at=at,
         published_at=now,
         since=_named_since(published, current, at, taxonomy),
-        evidence=round(belief.evidence * 1_000),
+        # Faded evidence is not rounded up to what a name would need.
+        evidence=(int if record.faded_at else round)(belief.evidence * 1_000),
         candidate_floor=_candidate_floor(belief, taxonomy),
         personas=taxonomy.names,
         previous=published.current if published else None,
@@ -237,7 +244,7 @@ def _find_cause(
     personas: tuple[str, ...],
     cause: Cause,
 ) -> Cause:
-    """``cause``, unless personas or an assignment have come or gone."""
+    """``cause``, unless personas or an assignment have come or gone, or evidence has faded."""
     if published is not None and published.personas != personas:
         return Cause.MODEL
     if current.assigned:
@@ -246,7 +253,23 @@ def _find_cause(
         label = record.label
         expired = label is not None and label.persona is not None
         return Cause.EXPIRY if expired else Cause.ASSIGNMENT
+    if record.faded_at and published is not None and _loses_name(published, current):
+        return Cause.DECAY
     return cause
+
+
+def _loses_name(published: PublishedChange, current: PublishedPosterior) -> bool:
+    return published.current.persona is not None and current.persona is None
+
+
+def _find_time(record: Record, cause: Cause) -> int:
+    """The event time of a change: of the newest event, or of the instant that caused it."""
+    label, due = record.label, 0
+    if cause is Cause.DECAY:
+        due = record.faded_at
+    elif cause is Cause.EXPIRY and label is not None and label.ended:
+        due = label.expires_at or 0
+    return max(record.counts.clock, label.at if label is not None else 0, due)
 
 
 def _former_names(

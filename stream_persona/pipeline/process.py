@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from stream_persona.domain.due import advance_all
 from stream_persona.domain.record_codec import with_change
 from stream_persona.pipeline.apply import Draft, Rules, apply_all, fold_all
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.late_deletions import find_late_deletions
 from stream_persona.pipeline.messages import encode_messages
 from stream_persona.pipeline.scoring import Predictions, decide_all, predict, with_reasons
-from stream_persona.pipeline.training import derive_signed, find_label, is_training_example
+from stream_persona.pipeline.training import (
+    derive_signed,
+    derive_updates,
+    find_label,
+    is_training_example,
+)
 from stream_persona.pipeline.types import (
     Delivery,
     EventCounts,
@@ -49,11 +55,13 @@ def process_batch(
     """Process a batch: its effect on the records, then the changes that follow from it.
 
     ``records`` holds the stored record of every known customer among the deliveries; ``now``
-    (epoch milliseconds) only dates changes. ``tokenizer`` must be of the same taxonomy,
-    ``histories`` hold the events that ``find_late_deletions`` asks for.
+    (epoch milliseconds) dates changes, and what was due by then is done (``domain.due``): events
+    of long ago must not name a persona that the next moment takes back. ``tokenizer`` must be of
+    the same taxonomy, ``histories`` hold the events that ``find_late_deletions`` asks for.
     """
     drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
-    folded, counts = fold_all(drafts, applied, taxonomy.features)
+    new, counts = fold_all(drafts, applied, taxonomy.features)
+    folded = advance_all(new, now, taxonomy)
     updates = _update_model(drafts, folded, taxonomy)
     predicted = predict(folded, predictor, taxonomy)
     decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR)
@@ -68,13 +76,16 @@ def apply_events(
     taxonomy: Taxonomy,
     tokenizer: Tokenizer,
     histories: Histories = _NO_HISTORIES,
+    now: int = 0,
 ) -> Outcome:
     """Process a batch without predictions: nothing of it depends on what the model knows.
 
-    The only messages are the tombstones of deleted customers.
+    The only messages are the tombstones of deleted customers. What was due by ``now`` (epoch
+    milliseconds) is done; without it, that is left to whoever advances the records later.
     """
     drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
-    folded, counts = fold_all(drafts, applied, taxonomy.features)
+    new, counts = fold_all(drafts, applied, taxonomy.features)
+    folded = advance_all(new, now, taxonomy)
     updates = _update_model(drafts, folded, taxonomy)
     return _conclude(folded, {}, drafts, updates, (), counts)
 
@@ -89,12 +100,17 @@ def rescore(
 ) -> Outcome:
     """Predict customers again, without new events; the outcome holds the records that changed.
 
-    ``cause`` is why they are predicted; a label that came or went is a cause of its own.
+    What was due by ``now`` is done first, and the model unlearns the labels that ended. ``cause``
+    is why they are predicted; a label that came or went is a cause of its own, and so is evidence
+    that has faded.
     """
-    predicted = predict(records, predictor, taxonomy)
+    advanced = advance_all(records, now, taxonomy)
+    ended = {name: each for name, each in advanced.items() if each is not records[name]}
+    predicted = predict(advanced, predictor, taxonomy)
     decided = decide_all(predicted, predictor, taxonomy, now, cause)
     changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
-    return _conclude({name: records[name] for name in changes}, changes)
+    changed = ended | {name: advanced[name] for name in changes}
+    return _conclude(changed, changes, (), _unlearn_ended(records, ended, taxonomy))
 
 
 def _update_model(
@@ -107,6 +123,18 @@ def _update_model(
         + [(draft.customer_id, folded[draft.customer_id], 1) for draft in labelled],
         taxonomy,
     )
+
+
+def _unlearn_ended(
+    before: Mapping[str, Record], ended: Mapping[str, Record], taxonomy: Taxonomy
+) -> list[ModelUpdate]:
+    """Subtract the customers whose label has ended."""
+    gone = {
+        name: before[name]
+        for name, each in ended.items()
+        if each.active_label() != before[name].active_label()
+    }
+    return derive_updates(gone, taxonomy, -1)
 
 
 def _find_trials(

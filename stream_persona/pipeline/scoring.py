@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from stream_persona.domain.due import decay_evidence
 from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.model.explain import reasons
 from stream_persona.pipeline.decision import Belief, decide, millionths
@@ -52,7 +53,7 @@ def decide_all(
     predicted: Predictions, predictor: Predictor, taxonomy: Taxonomy, now: int, cause: Cause
 ) -> dict[int, PublishedChange]:
     """Decide for each row what to publish; the changes, still without reasons, by row."""
-    rows, evidence = millionths(predicted.probabilities), predicted.inputs.events.tolist()
+    rows, evidence = millionths(predicted.probabilities), _find_evidence(predicted, taxonomy)
     version, thresholds = predictor.version, predictor.thresholds
     floor, changes = predictor.candidate_floor, {}
     for row, record in enumerate(predicted.records):
@@ -61,6 +62,15 @@ def decide_all(
         if change is not None:
             changes[row] = change
     return changes
+
+
+def _find_evidence(predicted: Predictions, taxonomy: Taxonomy) -> list[float]:
+    """Each row's effective number of events: as of its own clock, or of when it faded."""
+    own: list[float] = predicted.inputs.events.tolist()
+    for row, record in enumerate(predicted.records):
+        if record.faded_at:
+            own[row] = decay_evidence(record.counts, record.faded_at, taxonomy.features)
+    return own
 
 
 def with_reasons(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -104,7 +104,8 @@ class Outcome:
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
     a tombstone), ``public_records`` the public records to write (None: to delete), ``causes`` those
-    of the changes; the counts are metrics, those of ``EventCounts``.
+    of the changes; the counts are metrics, those of ``EventCounts``. ``filed_anew`` are customers
+    that were looked at since they were due.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
@@ -118,3 +119,4 @@ class Outcome:
     dropped: int = 0
     redelivered: int = 0
     anomalies: Mapping[str, int] = field(default_factory=dict)
+    filed_anew: Collection[str] = ()

@@ -216,7 +216,9 @@ class Replay:
             stored = await self._cache.load(delivery.event.customer_id for delivery in own)
             late_deletions = process.find_late_deletions(own, stored, self._taxonomy)
             histories = await self._history.read(late_deletions) if late_deletions else {}
-            outcome = process.apply_events(own, stored, self._taxonomy, self._tokenizer, histories)
+            outcome = process.apply_events(
+                own, stored, self._taxonomy, self._tokenizer, histories, self._now()
+            )
             await self._commit(claim, outcome)
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
@@ -283,11 +285,13 @@ class Replay:
     async def _score_chunk(self, customers: list[str], claim: Claim, weights: Predictor) -> None:
         loaded = await load(self._tables, customers, self._taxonomy.fingerprint)
         outcome = process.rescore(
-            loaded, weights, self._taxonomy, self._tokenizer, self._clock() // 1_000_000,
-            Cause.BEHAVIOUR,
-        )  # fmt: skip
+            loaded, weights, self._taxonomy, self._tokenizer, self._now(), Cause.BEHAVIOUR
+        )
         await self._commit(claim, outcome)
         self.summary.changes += len(outcome.messages)
+
+    def _now(self) -> int:
+        return self._clock() // 1_000_000
 
     async def _publish(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         offsets, topic = self._offsets[partition], self._settings.topic_changes

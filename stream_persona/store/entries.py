@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,7 +13,7 @@ from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.tables import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,23 @@ def decode_texts(found: Iterable[bytes], what: str) -> list[str]:
         except UnicodeDecodeError:
             logger.warning("%s is left out: %r is no text", what, each)
     return texts
+
+
+def decode_due(found: Sequence[Any]) -> tuple[list[tuple[str, int]], list[bytes]]:
+    """Decode customers and their due times; the second value are members that are no text.
+
+    They come in pairs, or one after another in the old protocol.
+    """
+    in_pairs = bool(found) and isinstance(found[0], list | tuple)
+    pairs = found if in_pairs else zip(found[::2], found[1::2], strict=True)
+    due, damaged = [], []
+    for member, score in pairs:
+        try:
+            due.append((member.decode(), int(float(score))))
+        except UnicodeDecodeError:
+            logger.warning("a due customer is left out: %r is no text", member)
+            damaged.append(member)
+    return due, damaged
 
 
 def decode_names(key: str, found: Mapping[bytes, bytes]) -> list[tuple[int, str]]:

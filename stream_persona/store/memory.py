@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stream_persona.errors import FencedError, RolledBackError
 from stream_persona.store.tables import HISTORY, Claim
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_persona.store.tables import Write
+
+T = TypeVar("T")
 
 
 class MemoryTables:
@@ -30,6 +32,7 @@ class MemoryTables:
         self.announced: list[bytes] = []
         self.affinities: dict[str, dict[str, float]] = {}
         self._labelled: dict[int, set[str]] = {}
+        self._due: dict[int, dict[str, int]] = {}
         self._pending: dict[int, list[str]] = {}
         self.deployment: bytes | None = None
         self._tokens: dict[int, int] = {}
@@ -98,6 +101,7 @@ class MemoryTables:
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled
+        self._file_due(self._due.setdefault(claim.partition, {}), write)
         if write.pending:
             self._pending[claim.partition] = write.pending
 
@@ -145,6 +149,21 @@ class MemoryTables:
 
     async def load_labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))
+
+    async def load_due(
+        self, partitions: Sequence[int], until: int, limit: int
+    ) -> dict[int, list[tuple[str, int]]]:
+        found = {}
+        for partition in partitions:
+            entries = self._due.get(partition, {}).items()
+            due = sorted((at, customer) for customer, at in entries if at <= until)[:limit]
+            if due:
+                found[partition] = [(customer, at) for at, customer in due]
+        return found
+
+    async def load_due_times(self, partition: int, customers: Sequence[str]) -> dict[str, int]:
+        known = self._due.get(partition, {})
+        return {customer: known[customer] for customer in customers if customer in known}
 
     async def load_pending(self, partition: int) -> list[str]:
         return self._pending.get(partition, [])
@@ -195,6 +214,11 @@ class MemoryTables:
     async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         return [(at, sample) for at, sample in self._samples.items() if at >= since_ms]
 
+    def _file_due(self, entries: dict[str, int], write: Write) -> None:
+        _apply(entries, dict.fromkeys(write.filed_anew))
+        for customer, at in write.due.items():
+            _apply(entries, {customer: at and min(at, entries.get(customer, at))})
+
     def _check(self, claim: Claim) -> None:
         token = self._tokens.get(claim.partition, 0)
         if token < claim.token:
@@ -203,7 +227,7 @@ class MemoryTables:
             raise FencedError(claim.partition)
 
 
-def _apply(table: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:
+def _apply(table: dict[str, T], changes: Mapping[str, T | None]) -> None:
     for customer, value in changes.items():
         if value is None:
             table.pop(customer, None)

@@ -22,6 +22,7 @@ from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_deployment import DeploymentInRedis
+from stream_persona.store.redis_due import RedisDue
 from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_opening import open_store
 from stream_persona.store.redis_port import Reply
@@ -45,7 +46,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(DeploymentInRedis, RedisDamage):
+class RedisTables(DeploymentInRedis, RedisDamage, RedisDue):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.

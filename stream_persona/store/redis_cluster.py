@@ -254,6 +254,11 @@ class Cluster(Nodes):
             yield "SADD", labelled, customer
         for customer in sorted(write.unlabelled):
             yield "SREM", labelled, customer
+        due = of("due", partition)
+        for customer in sorted(write.filed_anew):
+            yield "ZREM", due, customer
+        for customer, at in write.due.items():
+            yield ("ZREM", due, customer) if at is None else ("ZADD", due, f"{at} {customer}")
 
     def owner_types(self, partition: int) -> dict[str, bytes]:
         return {self._owner_key(partition): b"hash"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 import orjson
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from stream_persona.store.tables import Keyspace, Write
+
+
+#: The kinds of the keys with which each write begins.
+_FIRST_KEYS: Final = ("owner", "labelled", "offsets", "due")
 
 
 class OneServer:
@@ -151,7 +155,9 @@ class OneServer:
         self, claim: Claim, write: Write, turn: int
     ) -> tuple[list[str], list[bytes | str | int | float]]:
         of = self._keys.of
-        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "offsets")]
+        keys = [of(kind, claim.partition) for kind in _FIRST_KEYS]
+        due = {name: at for name, at in write.due.items() if at is not None}
+        removed = write.filed_anew.union(write.due.keys() - due.keys())
         args: list[bytes | str | int | float] = [
             claim.token,
             turn,
@@ -159,9 +165,12 @@ class OneServer:
             len(write.offsets),
             len(write.labelled),
             len(write.unlabelled),
+            len(removed),
+            len(due),
         ]
         args += [each for pair in write.offsets.items() for each in pair]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
+        args += [*sorted(removed), *(each for name, at in due.items() for each in (at, name))]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
                 keys.append(of(kind, customer))
@@ -179,8 +188,8 @@ class OneServer:
 
     async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
         of, partition = self._keys.of, claim.partition
-        keys = [of(kind, partition) for kind in ("owner", "labelled", "offsets", "model")]
-        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, 0, 0, blob, 0]
+        keys = [*(of(kind, partition) for kind in _FIRST_KEYS), of("model", partition)]
+        args: list[bytes | str | int | float] = [claim.token, *[0] * 7, blob, 0]
         return Reply(await self._script(keys=keys, args=args))
 
 

@@ -47,6 +47,7 @@ async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> N
     types |= {of("history"): b"stream", of("deployment"): b"string"}
     for partition in range(settings.partitions):
         types |= {of("model", partition): b"string", of("labelled", partition): b"set"}
+        types |= {of("due", partition): b"zset"}
         types |= store.owner_types(partition)
     found = await store.run(*(("TYPE", key) for key in types))
     for key, expected, actual in zip(types, types.values(), found, strict=True):

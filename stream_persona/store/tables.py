@@ -10,6 +10,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
 ``persona-suspects``             set of customers with something that was found damaged
 ``persona-labelled:<partition>`` set of the partition's labelled customers
+``persona-due:<partition>``      sorted set, customer -> epoch ms before which nothing of it ends
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
@@ -73,7 +74,10 @@ class Write:
     ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
     the customers whose last change this batch is about to publish; ``offsets`` are those of all
     topics that the partition is read from, once the batch is done (none: they stay). Of the
-    ``forgotten`` customers goes what was set aside as damaged, too.
+    ``forgotten`` customers goes what was set aside as damaged, too. ``due`` says of each customer
+    whose record is written when something of it ends without events (``domain.due``; None: never).
+    An entry that is earlier stays: most events put the time off, and whoever looks at an entry too
+    early has it ``filed_anew``.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -85,6 +89,8 @@ class Write:
     marker_ms: int = 1
     offsets: dict[str, int] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
+    due: dict[str, int | None] = field(default_factory=dict)
+    filed_anew: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,20 @@ class Tables(Protocol):
 
     async def load_labelled(self, partition: int) -> list[str]:
         """Read the labelled customers of a partition, sorted."""
+        ...
+
+    async def load_due(
+        self, partitions: Sequence[int], until: int, limit: int
+    ) -> dict[int, list[tuple[str, int]]]:
+        """Read which customers of partitions are due by ``until``, and when: the earliest first.
+
+        Some may be due later: the entry was not put off with their last events. Of each partition
+        at most ``limit`` are read; those without any are left out.
+        """
+        ...
+
+    async def load_due_times(self, partition: int, customers: Sequence[str]) -> dict[str, int]:
+        """Read the entries of those of a partition's customers that have one."""
         ...
 
     async def load_pending(self, partition: int) -> list[str]:

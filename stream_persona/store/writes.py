@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import find_all_due
 from stream_persona.pipeline import training
 from stream_persona.store.tables import Write
 
@@ -61,11 +62,15 @@ def split_by_partition(
     """
     marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, PartitionWrite]()
     blobs = record_codec.encode_records(outcome.records, taxonomy.fingerprint)
+    due = find_all_due(outcome.records, taxonomy)
     for customer, record in outcome.records.items():
         part = by_partition.get(homes[customer])
         if part is None:
             part = by_partition[homes[customer]] = PartitionWrite(Write(marker_ms=marker_ms))
         part.add_record(customer, record, blobs[customer])
+        part.write.due[customer] = due[customer]
+        if customer in outcome.filed_anew:
+            part.write.filed_anew.add(customer)
         if training.find_unknown_label(record, taxonomy) is not None:
             part.write.labelled.add(customer)  # so that it is found once the taxonomy knows it
     for customer, public in outcome.public_records.items():

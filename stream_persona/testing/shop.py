@@ -23,6 +23,7 @@ An assignment holds at once, and everything that a consumer would receive is in 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiokafka import ConsumerRecord
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_persona.domain.events import Event
+    from stream_persona.domain.record import Record
     from stream_persona.pipeline.types import Delivery
 
 __all__ = ["START", "MemoryShop", "MemoryTables"]
@@ -84,17 +86,26 @@ class MemoryShop:
         self._publish_affinities()
 
     def advance(self, *, days: float = 0.0, seconds: float = 0.0) -> None:
-        """Let time pass until the next event."""
+        """Let time pass; what ends meanwhile is published: assignments, and faded evidence."""
         self.now += round(days * _DAY + seconds * 1_000)
+        due = _run(self.tables.load_due([0], self.now, len(self.tables.states)))
+        stored = self._load([customer for customer, _ in due.get(0, ())])
+        outcome = self._score(stored)
+        anew = replace(outcome, records=stored | outcome.records, filed_anew=stored.keys())
+        self._commit(anew)
+        self._follow(outcome)
 
     def buy(self, customer_id: str, *items: str | Item) -> None:
         """Let a customer buy items, or something of each category that is given as a text."""
         bought = tuple(Item(each, each) if isinstance(each, str) else each for each in items)
         self.apply(Purchase(self._next_id(), customer_id, self.now, bought))
 
-    def assign(self, customer_id: str, persona: str | None) -> None:
-        """Assign a persona to a customer; None withdraws it."""
-        self.apply(Assignment(self._next_id(), customer_id, self.now, persona, "test"))
+    def assign(
+        self, customer_id: str, persona: str | None, *, seconds: float | None = None
+    ) -> None:
+        """Assign a persona to a customer, for some seconds or for good; None withdraws it."""
+        ends = None if seconds is None else self.now + round(seconds * 1_000)
+        self.apply(Assignment(self._next_id(), customer_id, self.now, persona, "test", ends))
 
     def delete(self, customer_id: str) -> None:
         """Forget a customer, with everything that the model learned of them."""
@@ -111,7 +122,7 @@ class MemoryShop:
         routed = self._router.route([self._message(topic, value) for value in values])
         _run(self.outbox.publish(routed.letters))
         deliveries, customers = routed.deliveries, list(routed.homes)
-        stored = _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))
+        stored = self._load(customers)
         late = process.find_late_deletions(deliveries, stored, self.taxonomy)
         histories = {
             name: [each for each in self._deliveries if each.event.customer_id == name]
@@ -123,9 +134,7 @@ class MemoryShop:
         )  # fmt: skip
         self._deliveries += deliveries
         self._commit(outcome)
-        if outcome.model_updates:
-            self._fit()
-            self._score_all()
+        self._follow(outcome)
         new_names = self._tokenizer.names.take_new()
         _run(self.tables.add_names(new_names))
         if outcome.model_updates or new_names:
@@ -174,14 +183,20 @@ class MemoryShop:
         lifts = affinities(self._fitter.weights, self._tokenizer.names.name)
         _run(self.tables.save_affinities(lifts))
 
-    def _score_all(self) -> None:
-        """Score every shopper with the new model, as a worker's sweep does."""
-        customers = sorted(self.tables.states)
-        stored = _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))
-        outcome = process.rescore(
+    def _follow(self, outcome: Outcome) -> None:
+        """Let a moved model score every shopper again, as a worker's sweep does."""
+        if outcome.model_updates:
+            self._fit()
+            self._commit(self._score(self._load(sorted(self.tables.states))))
+
+    def _load(self, customers: list[str]) -> dict[str, Record]:
+        return _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))
+
+    def _score(self, stored: dict[str, Record]) -> Outcome:
+        """Score shoppers without events."""
+        return process.rescore(
             stored, self._fitter.weights, self.taxonomy, self._tokenizer, self.now, Cause.MODEL
         )
-        self._commit(outcome)
 
 
 _Client = TypeVar("_Client", StubPersonaClient, StubAsyncPersonaClient)

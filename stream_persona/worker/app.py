@@ -36,6 +36,7 @@ from stream_persona.store.redis_health import RedisWatch
 from stream_persona.worker import startup
 from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
+from stream_persona.worker.due import DUE_SECONDS
 from stream_persona.worker.metrics import Metrics, serve
 from stream_persona.worker.reporter import REPORT_SECONDS, Reporter
 from stream_persona.worker.worker import Worker
@@ -191,7 +192,7 @@ def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -
             await app.guard.look()
 
     _add_tasks(app)
-    _add_watch(app)
+    _add_watches(app)
     return app
 
 
@@ -228,8 +229,16 @@ def _add_tasks(app: PersonaApp) -> None:
             await Service.sleep(app, rest if scored else settings.model_interval)
 
 
-def _add_watch(app: PersonaApp) -> None:
-    """Add a look at Redis each minute: its settings may be changed while it runs."""
+def _add_watches(app: PersonaApp) -> None:
+    """Add what looks at the clock, and at Redis: its settings may be changed while it runs."""
+
+    @app.task
+    async def end_due() -> None:
+        while not app.should_stop:
+            due = 0
+            async with app.reading_again_if_older():
+                due = await app.worker.end_due()
+            await Service.sleep(app, 0.001 if due else DUE_SECONDS)
 
     @app.task
     async def watch_redis() -> None:

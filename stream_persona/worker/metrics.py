@@ -82,6 +82,10 @@ class Metrics:
             "change_seconds", "From an event's arrival on the broker to its change's publication",
             buckets=_SECONDS, **prefix,
         )  # fmt: skip
+        self.due_seconds = Histogram(
+            "due_seconds", "From when an assignment ended, or evidence had faded, to its change",
+            buckets=_SECONDS, **prefix,
+        )  # fmt: skip
         self.cached = Gauge("cached_records", "Customer records in memory", **prefix)
         self.labelled = Gauge(
             "labelled_customers", "Customers in this worker's model part", **prefix

@@ -97,7 +97,7 @@ class Refolding:
             kept | folded | scored.records,
             [*_find_tombstones(folded, history), *scored.messages],
             encode_public(kept | folded) | scored.public_records,
-            training.derive_updates(new, self._taxonomy),
+            [*training.derive_updates(new, self._taxonomy), *scored.model_updates],
             scored.causes,
         )
 

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import find_all_due
 from stream_persona.domain.record_seal import is_sealed
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.pipeline.messages import decode_public_record
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from stream_persona.domain.record import Record
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
     from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
@@ -40,6 +42,7 @@ class Restorer:
 
     def __init__(
         self,
+        taxonomy: Taxonomy,
         tables: Tables,
         partitions: OwnedPartitions,
         refolding: Refolding,
@@ -47,6 +50,7 @@ class Restorer:
         drain: Callable[[], Awaitable[None]],
         write: Callable[[Outcome, Homes, Owned], Awaitable[None]],
     ) -> None:
+        self._taxonomy = taxonomy
         self._tables = tables
         self._partitions = partitions
         self._refolding = refolding
@@ -67,20 +71,22 @@ class Restorer:
             await self._partitions.fold_again(owned[home])
         return outcome.records
 
-    async def check(self, homes: Homes, owned: Owned, fingerprint: int) -> None:
+    async def check(self, homes: Homes, owned: Owned) -> None:
         """Restore what is damaged of customers, their public records too.
 
-        What is stored is read, whatever is in memory; what has no seal yet is written anew.
+        What is stored is read, whatever is in memory; what has no seal yet is written anew, and so
+        is who is not filed by the time at which something of them ends.
         """
         await self._drain()
         blobs = await self._tables.load(list(homes))
-        records, damaged = record_codec.decode_intact(blobs, fingerprint)
+        records, damaged = record_codec.decode_intact(blobs, self._taxonomy.fingerprint)
         if damaged:
             await self.restore({name: homes[name] for name in damaged}, owned)
         wrong = await self._compare_public(records)
         unsealed = {name for name in records if not is_sealed(blobs[name])}
-        if wrong or unsealed:
-            anew = {name: records[name] for name in wrong.keys() | unsealed}
+        unfiled = await self._find_unfiled(records, homes)
+        if wrong or unsealed or unfiled:
+            anew = {name: records[name] for name in wrong.keys() | unsealed | unfiled}
             await self._write(Outcome(anew, public_records=wrong), homes, owned)
 
     async def find_noted(self, partitions: int) -> dict[str, int]:
@@ -97,6 +103,17 @@ class Restorer:
         await self._tables.remove_suspects(list(homes))
         for each in owned.values():
             each.damaged -= homes.keys()
+
+    async def _find_unfiled(self, records: Mapping[str, Record], homes: Homes) -> set[str]:
+        """Find the customers that are due before their entry says so: older versions had none."""
+        stored: dict[str, int] = {}
+        for home in set(homes.values()):
+            names = [name for name in records if homes[name] == home]
+            stored |= await self._tables.load_due_times(home, names)
+        due = find_all_due(records, self._taxonomy)
+        return {
+            name for name, at in due.items() if at and (name not in stored or stored[name] > at)
+        }
 
     async def _compare_public(self, records: Mapping[str, Record]) -> dict[str, bytes | None]:
         """Find the public records that are not what the private ones say, as they ought to be."""

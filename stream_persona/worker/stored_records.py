@@ -60,7 +60,9 @@ class StoredRecords:
         self._partitions = partitions
         self._metrics = metrics
         self._writer = self._open_writer()
-        self.restorer = Restorer(tables, partitions, refolding, metrics, self.drain, self.write_now)
+        self.restorer = Restorer(
+            taxonomy, tables, partitions, refolding, metrics, self.drain, self.write_now
+        )
 
     async def load(self, homes: Homes, owned: Owned) -> dict[str, Record]:
         """Return the records of those customers that have one; ``homes`` are their partitions.

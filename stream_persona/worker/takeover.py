@@ -163,7 +163,7 @@ class PartitionTaker:
         for name in doubtful.intersection(names):
             record = adopted.get(name) or stored.get(name)
             if record is None:
-                write.states[name] = write.public[name] = None
+                write.states[name] = write.public[name] = write.due[name] = None
             joins = record is not None and is_training_example(record, self._taxonomy)
             (write.labelled if joins else write.unlabelled).add(name)
         if write.states or write.markers:

@@ -17,9 +17,10 @@ from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
-from stream_persona.pipeline.process import Outcome
 from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
+from stream_persona.worker.due import DueCustomers
+from stream_persona.worker.idle import IdleCustomers
 from stream_persona.worker.last_hour import LastHourTracker
 from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.nobody import NobodyForgetter
@@ -95,8 +96,12 @@ class Worker:
         self._records = StoredRecords(
             settings, taxonomy, tables, publisher, self.partitions, refolding, metrics
         )
-        self._nobody = NobodyForgetter(settings, taxonomy, self._tokenizer, self._records)
+        nobody = NobodyForgetter(settings, taxonomy, self._tokenizer, self._records)
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
+        self._idle = IdleCustomers(
+            self.partitions, self._records, nobody, self.challengers, self._processing, clocks
+        )
+        self._due = DueCustomers(tables, self._idle, self._rescore, metrics, self._now)
 
     @property
     def weights(self) -> Predictor:
@@ -211,6 +216,10 @@ class Worker:
         """Seconds to wait before the sweep's next step."""
         return self._sweep.pause
 
+    async def end_due(self) -> int:
+        """Publish what has ended by now without events; return how many customers were due."""
+        return await self._due.end(self.owned)
+
     async def drain(self) -> None:
         """Wait until every batch that was processed by now has been written.
 
@@ -227,7 +236,7 @@ class Worker:
                 await self._records.drain()
                 await self.partitions.fence_again(owned)
         await self._records.check_age()
-        await self._restore_noted()
+        await self._idle.restore_noted(self._settings.partitions)
         await self._model.refresh()
 
     def find_starts(self, committed: Mapping[At, int | None]) -> dict[At, int]:
@@ -265,34 +274,15 @@ class Worker:
         self.last_hour.record_rollback(events)
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
-        """Publish what the model's move has changed; nothing else of a record changes.
+        """Publish what the model's move has changed, or time; nothing else of a record changes.
 
-        Where it has changed nothing, live events don't wait for a write. Returns the seconds that
-        this took.
+        Returns the seconds that this took.
         """
         began = self._clock()
-        async with self._processing:
-            owned = dict(self.partitions.held)
-            homes = {name: home for name, home in homes.items() if home in owned}
-            if self._sweep.is_thorough:
-                await self._records.restorer.check(homes, owned, self._taxonomy.fingerprint)
-                unlearned = await self._nobody.forget(homes, owned, self._now())
-                self.challengers.judge((), unlearned, self._now())
-            outcome = self._rescore(await self._records.load(homes, owned), Cause.MODEL)
-            if outcome.public_records:
-                await self._records.write_now(outcome, homes, owned)
+        if self._sweep.is_thorough:
+            await self._idle.check(homes)
+        await self._idle.score(homes, lambda _, stored: self._rescore(stored, Cause.MODEL))
         return self._clock() - began
-
-    async def _restore_noted(self) -> None:
-        """Restore what was found damaged where it could not be restored at once."""
-        restorer, partitions = self._records.restorer, self._settings.partitions
-        if not await restorer.find_noted(partitions):
-            return
-        async with self._processing:
-            owned = dict(self.partitions.held)
-            homes = await restorer.find_noted(partitions)
-            await restorer.check(homes, owned, self._taxonomy.fingerprint)
-            await restorer.strike(homes, owned)
 
     def _rescore(self, records: Mapping[str, Record], cause: Cause) -> Outcome:
         """Score records with the model in use."""

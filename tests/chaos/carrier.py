@@ -48,8 +48,10 @@ def carry(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
 def _unreadable(beside: Sent, rnd: random.Random) -> Sent:
     if rnd.random() < 0.1:
         value = Assignment(f"u{rnd.random()}", beside.customer, 1, "astronaut")
-        return replace(beside, kind=ASSIGNMENT, value=encode(value), note="unreadable")
-    return replace(beside, value=rnd.choice(BROKEN), note="unreadable")
+        beside = replace(beside, kind=ASSIGNMENT, value=encode(value))
+    else:
+        beside = replace(beside, value=rnd.choice(BROKEN))
+    return replace(beside, note="unreadable", ends_after=None)
 
 
 def count_notes(messages: Sequence[Sent]) -> Counter[str]:

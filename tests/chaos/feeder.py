@@ -1,8 +1,11 @@
 """Sends the stream of a trial, never far ahead of the workers, and reads their progress."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from stream_persona.kafka.partitioner import home_partition
@@ -50,13 +53,17 @@ class Progress:
 class Feeder:
     """Sends messages in their order; a retry of its own keeps the order of a partition.
 
-    At most ``ahead`` of them are not committed: more wait here.
+    At most ``ahead`` of them are not committed: more wait here. ``sent`` are the messages as the
+    broker has them, ``ends`` when assignments end of which the clock decides, by customer.
     """
 
     def __init__(self, settings: Settings, messages: Sequence[Sent], ahead: int) -> None:
         self._settings = settings
         self._messages = messages
         self._ahead = ahead
+        self._dated: dict[bytes | None, bytes] = {}
+        self.sent: list[Sent] = []
+        self.ends: dict[str, int] = {}
         self._refused: list[str] = []
         self._producer = Producer({
             "bootstrap.servers": settings.brokers, "enable.idempotence": True, "log_level": 0,
@@ -82,7 +89,9 @@ class Feeder:
         await asyncio.to_thread(self._producer.flush)
         assert not self._refused, f"the broker did not take {self._refused[0]}"
 
-    def _send(self, message: Sent) -> None:
+    def _send(self, drawn: Sent) -> None:
+        message = self._date(drawn)
+        self.sent.append(message)
         # Not librdkafka's own partitioner: an event is at home where Java's would put it.
         at_home = home_partition(message.customer, self._settings.partitions)
         self._producer.produce(
@@ -92,6 +101,17 @@ class Feeder:
             at_home if message.partition is None else message.partition,
             on_delivery=self._delivered,
         )
+
+    def _date(self, message: Sent) -> Sent:
+        """Give an assignment its end on the clock; a copy has that of the first."""
+        if message.ends_after is None or message.value is None:
+            return message
+        if message.value not in self._dated:
+            ends = time.time_ns() // 1_000_000 + round(1_000 * message.ends_after)
+            content = orjson.loads(message.value) | {"expires_at": ends}
+            self._dated[message.value] = orjson.dumps(content)
+            self.ends[message.customer] = ends
+        return replace(message, value=self._dated[message.value])
 
     def _delivered(self, error: object, _: object) -> None:
         if error is not None:

@@ -4,14 +4,16 @@ Every check compares with the oracle, the fold of the topics' contents in one pr
 the customer of each difference. ``changes`` checks what was published on the way.
 """
 
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from aiokafka import ConsumerRecord
 
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import advance_all, find_all_due
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS
@@ -21,12 +23,17 @@ from stream_persona.kafka.arrivals import EventReader
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from tests.chaos.changes import Change, check_changes
+from tests.chaos.ends import check_due
+from tests.chaos.feeder import Feeder
 from tests.chaos.predictions import check_predictions
-from tests.chaos.shopfloor import Sent
+from tests.chaos.shopfloor import ENDS_AFTER, Sent
 from tests.chaos.stillness import wait_until_still
 from tests.chaos.verdict import Verdict, short
 from tests.support.shop import Shop
+from tests.support.waiting import eventually
 
+#: Seconds within which a change is published that time alone has caused.
+ON_TIME = 2.0
 #: Takes a line on how a trial goes.
 Log = Callable[[str], None]
 
@@ -49,16 +56,23 @@ class Evidence:
         return {c for c in asked if c not in self.oracle}
 
 
-async def judge(shop: Shop, messages: Sequence[Sent], log: Log) -> Verdict:
-    """Wait until the shop is still, then compare it with the oracle."""
-    verdict = Verdict()
+async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
+    """Wait until the shop is still, then compare it with the oracle of that time."""
+    verdict, messages = Verdict(), feeder.sent
+    await wait_until_ended(feeder.ends)
     log("folding the topics in one process")
-    records = await shop.oracle()
+    now = time.time_ns() // 1_000_000
+    records = await shop.oracle(now)
     oracle = {name: record for name, record in records.items() if not record.is_marker}
     log("waiting for the model and the sweep")
     await wait_until_still(shop, oracle, verdict)
     evidence = Evidence(shop, messages, oracle)
-    evidence.stored, evidence.public = await read_records(shop), await read_public_records(shop)
+    # What became due since then is advanced on both sides: records of one time have to be equal.
+    evidence.oracle = oracle = advance_all(
+        oracle, now := time.time_ns() // 1_000_000, shop.taxonomy
+    )
+    evidence.stored = advance_all(await read_records(shop), now, shop.taxonomy)
+    evidence.public = await read_public_records(shop)
     evidence.changes = [Change.read(raw) for raw in await shop.read(shop.settings.topic_changes)]
     log("judging")
     read = await read_inputs(shop)
@@ -68,11 +82,31 @@ async def judge(shop: Shop, messages: Sequence[Sent], log: Log) -> Verdict:
     await check_predictions(shop, oracle, verdict)
     check_public_records(evidence, verdict)
     check_changes(evidence.changes, evidence.public, evidence.deleted, verdict)
+    check_due(evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict)
+    await check_index(evidence, verdict)
     await check_deletions(evidence, verdict)
     await check_dead_letters(shop, read, verdict)
     verdict.figures["customers"] = len(oracle)
     verdict.figures["nameless_slots"] = len(await unnamed_slots(evidence))
     return verdict
+
+
+async def wait_until_ended(ends: Mapping[str, int]) -> None:
+    """Wait until all assignments have ended that the clock ends, and their changes may be there."""
+    last = max(ends.values(), default=0) / 1_000 + ON_TIME
+    await eventually(lambda: time.time() > last, ENDS_AFTER[1] + 2 * ON_TIME)
+
+
+async def check_index(evidence: Evidence, verdict: Verdict) -> None:
+    """Check that who has something that will end is filed, by that time or an earlier one."""
+    shop, found = evidence.shop, dict[str, int]()
+    for partition in range(shop.settings.partitions):
+        key = f"{shop.settings.prefix}persona-due:{partition}"
+        entries = await shop.redis.zrange(key, 0, -1, withscores=True)
+        found |= {member.decode(): int(at) for member, at in cast("list[Any]", entries)}
+    for name, at in find_all_due(evidence.oracle, shop.taxonomy).items():
+        if at is not None and found.get(name, at + 1) > at:
+            verdict.add("due", name, f"is filed by {found.get(name)}, and is due at {at}")
 
 
 async def read_records(shop: Shop) -> dict[str, Record]:
@@ -128,7 +162,8 @@ def check_records(evidence: Evidence, verdict: Verdict) -> None:
 def describe_difference(found: Record, expected: Record) -> str:
     """Describe in which fields two records differ, and how."""
     lines = []
-    for name in ("positions", "label", "deleted_at", "recent", "rates", "left_out_at"):
+    fields = "positions", "label", "deleted_at", "recent", "rates", "left_out_at", "faded_at"
+    for name in fields:
         mine, other = getattr(found, name), getattr(expected, name)
         if mine != other:
             lines.append(f"{name} {short(mine)}, not {short(other)}")

@@ -40,6 +40,7 @@ def report_of(result: Result) -> dict[str, Any]:
         "rerouted": result.notes["elsewhere"],
         "redelivered": figures["redelivered"],
         "changes": figures["changes"],
+        "expiries": figures["expiries"],
         "tombstones": figures["tombstones"],
         "deleted": figures["deleted"],
         "dead_letters": figures["dead_letters"],

@@ -52,6 +52,8 @@ EDITED, AHEAD = 0.1, 0.003
 FAR = 4_102_444_800_000
 
 LABELLED, OVERRIDDEN, WITHDRAWN, EXPIRING = 0.05, 0.3, 0.2, 0.25
+#: Customers whose only assignment ends by the clock, so many seconds after it was sent.
+ENDING, ENDS_AFTER = 0.03, (2.0, 10.0)
 DELETED, GOES_ON, TWICE, LATE_REQUEST, RELABELLED = 0.01, 0.5, 0.2, 0.4, 0.3
 
 
@@ -59,7 +61,8 @@ DELETED, GOES_ON, TWICE, LATE_REQUEST, RELABELLED = 0.01, 0.5, 0.2, 0.4, 0.3
 class Sent:
     """One message on its way to an input topic; ``partition`` None: the customer's home.
 
-    ``happened`` and ``sent`` are moments of the shop's time; ``note`` names what was done to it.
+    ``happened`` and ``sent`` are moments of the shop's time; ``note`` names what was done to it. An
+    assignment that is sent ends ``ends_after`` seconds later, where that is given.
     """
 
     happened: float
@@ -69,6 +72,7 @@ class Sent:
     value: bytes | None
     partition: int | None = None
     note: str = ""
+    ends_after: float | None = None
 
 
 class Shopfloor:
@@ -80,12 +84,13 @@ class Shopfloor:
         self._names = [f"c{n:05d}" for n in range(customers)]
         self._weights = list(accumulate(1 / (rank + 5) for rank in range(customers)))
         self._closes: dict[str, float] = {}
+        self._labelled: set[str] = set()
         self._number = 0
 
     def messages(self) -> list[Sent]:
         """Draw all messages, in the order in which they are sent; hardly more than asked for."""
         deletions = list(self._deletions())
-        found = [*self._behaviours(), *self._assignments(), *deletions]
+        found = [*self._behaviours(), *self._assignments(), *self._ending_ones(), *deletions]
         found = [s for s in found if s.happened <= self._closes.get(s.customer, 1.0)]
         found = self._stragglers(found, deletions)
         return sorted(found, key=lambda message: message.sent)
@@ -159,6 +164,7 @@ class Shopfloor:
 
     def _assignments(self) -> Iterator[Sent]:
         labelled = self._rnd.sample(self._names, max(8, int(LABELLED * len(self._names))))
+        self._labelled.update(labelled)
         for customer in labelled:
             moment = self._rnd.uniform(0, 0.7)
             yield self._assignment(customer, self._taste(customer), moment)
@@ -178,6 +184,16 @@ class Shopfloor:
         )
         return self._event(event, moment, self._delay())
 
+    def _ending_ones(self) -> Iterator[Sent]:
+        others = [name for name in self._names if name not in self._labelled]
+        for customer in self._rnd.sample(others, max(4, int(ENDING * len(self._names)))):
+            self._number += 1
+            moment = self._rnd.uniform(0, 1)
+            name, persona = f"a{self._number}", self._taste(customer)
+            event = Assignment(name, customer, self._at(moment), persona, "study")
+            after = round(self._rnd.uniform(*ENDS_AFTER), 1)
+            yield replace(self._event(event, moment, 0.0), ends_after=after)
+
     def _deletions(self) -> Iterator[Sent]:
         """Delete customers often seen and others; half of them go on shopping."""
         number = max(4, int(DELETED * len(self._names)))
@@ -192,6 +208,7 @@ class Shopfloor:
             if self._rnd.random() < TWICE:
                 yield self._deletion(customer, self._rnd.uniform(0.05, moment))
             if goes_on and self._rnd.random() < RELABELLED:
+                self._labelled.add(customer)
                 later = self._rnd.uniform(moment, 0.9)
                 yield self._assignment(customer, self._taste(customer), later)
 

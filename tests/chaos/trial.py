@@ -327,10 +327,11 @@ async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
         pool = WorkerPool(shop.settings, directory, plan.workers)
         trial = Trial(plan, size, broker, store, shop, pool, log)
         try:
-            await trial.run(Feeder(shop.settings, messages, most_ahead(size)))
+            feeder = Feeder(shop.settings, messages, most_ahead(size))
+            await trial.run(feeder)
             # Connections of a server that was restarted may be dead: judge over new ones.
             async with Redis.from_url(shop.settings.redis_url) as redis:
-                result.verdict = await judge(Shop(shop.settings, redis), messages, log)
+                result.verdict = await judge(Shop(shop.settings, redis), feeder, log)
         except AssertionError as error:
             result.verdict.add("trial", "", str(error))
         finally:

@@ -13,11 +13,10 @@ import pytest
 from stream_persona.domain.events import Item, Purchase, encode
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
+from tests.support.constants import RECENT as NOW
 from tests.support.servers import client_of
 from tests.support.shop import Shop, WorkerProcess, environment
 from tests.support.waiting import eventually
-
-NOW = 1_764_000_000_000
 
 
 @pytest.fixture

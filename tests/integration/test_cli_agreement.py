@@ -9,7 +9,7 @@ import pytest
 from stream_persona.domain.events import Item, Purchase, encode
 from stream_persona.store import deployment as deployments
 from stream_persona.worker.joining import join
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.shop import Shop, environment
 
 COMMANDS = (

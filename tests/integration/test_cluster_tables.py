@@ -48,6 +48,8 @@ async def look(
                 name = key.removeprefix(prefix)
                 if name.startswith("persona-labelled:"):
                     seen[name] = set(await client.smembers(key))
+                elif name.startswith("persona-due:"):
+                    seen[name] = dict(await client.zrange(key, 0, -1, withscores=True))
                 elif not name.startswith(("persona-owner:", "persona-fence:", "persona-offsets:")):
                     seen[name] = await client.get(key)
             return seen
@@ -62,12 +64,15 @@ def after(*numbers: int) -> dict[str, object]:
     """The contents of a Cluster that has seen these batches."""
     seen: dict[str, object] = {}
     labelled: set[str] = set()
+    due: dict[str, int | None] = {}
     for write in map(batch, numbers):
         for kind, values in (("persona-state", write.states), ("persona", write.public)):
             seen |= {f"{kind}:{name}": value and value.decode() for name, value in values.items()}
         seen |= {f"persona-deleted:{name}": m.decode() for name, m in write.markers.items()}
         labelled = (labelled | write.labelled) - write.unlabelled
+        due |= write.due
     seen["persona-labelled:1"] = labelled
+    seen["persona-due:1"] = {name: at for name, at in due.items() if at is not None}
     return {name: value for name, value in seen.items() if value is not None}
 
 

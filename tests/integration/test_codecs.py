@@ -23,7 +23,7 @@ from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.support.api import becomes_ready, calling
 from tests.support.clients import encode_change
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.events import browse, engagement, purchase
 from tests.support.servers import Kafka, client_of, declare_topics
 from tests.support.shop import Shop, WorkerProcess

@@ -18,7 +18,8 @@ from stream_persona.model.shard import is_intact
 from stream_persona.pipeline.messages import encode_public_record
 from tests.support import shoppers
 from tests.support.api import api_process
-from tests.support.constants import DAY, NOW
+from tests.support.constants import DAY
+from tests.support.constants import RECENT as NOW
 from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually

@@ -89,16 +89,19 @@ async def test_entries_that_are_no_text_or_number_are_left_out(
     stored: RedisTables, redis: Redis
 ) -> None:
     prefix, claim = stored.channel.removesuffix("persona-changes"), (await stored.claim([1]))[1]
-    await stored.commit(claim, Write(states={"a": b"1"}, labelled={"a"}))
+    await stored.commit(claim, Write(states={"a": b"1"}, labelled={"a"}, due={"a": 5}))
     await stored.add_names([(7, "brand:a")])
     await stored.save_report("w", b"{}")
     await redis.set(f"{prefix}persona-state:".encode() + b"\xff", b"what")
     await redis.sadd(f"{prefix}persona-labelled:1", b"\xff")
+    await redis.zadd(f"{prefix}persona-due:1", {b"\xff": 3})
     await redis.hset(f"{prefix}persona-names", "brand:b", b"many")
     await redis.hset(f"{prefix}persona-workers", b"\xff", b"what")
     await redis.xadd(f"{prefix}persona-history", {"w": "what"}, id="5-0")
     assert (await stored.scan(0, 1_000_000))[1] == ["a"]
     assert await stored.load_labelled(1) == ["a"]
+    assert await stored.load_due([1], 9, 1) == {}
+    assert await stored.load_due([1], 9, 1) == {1: [("a", 5)]}, "who is nobody is not read again"
     assert await stored.load_names() == [(7, "brand:a")]
     assert await stored.load_samples(1) == [(5, b"")]
     reports = await stored.load_reports()

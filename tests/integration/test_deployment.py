@@ -15,7 +15,7 @@ from stream_persona.kafka.topics import ask
 from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment
 from stream_persona.worker.joining import join
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.deployments import THEIRS
 from tests.support.groups import commit_with, group_of
 from tests.support.shop import Shop, WorkerProcess

@@ -27,7 +27,7 @@ from stream_persona.domain.events import Browse, Item
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
 from tests.chaos.machines import Broker
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.faulty_deployment import FaultyDeployment, faulty_deployment
 from tests.support.kafka_node import START, answers, can_run_kafka, kafka_libraries
 from tests.support.servers import Redis, client_of, require_no_real, settings_for

@@ -20,7 +20,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.domain.events import Assignment
 from tests.chaos.machines import Store
-from tests.support.constants import GENERIC_PERSONAS, NOW
+from tests.support.constants import GENERIC_PERSONAS
+from tests.support.constants import RECENT as NOW
 from tests.support.faulty_deployment import FaultyDeployment, api, faulty_deployment
 from tests.support.servers import Kafka, require_no_real, settings_for
 from tests.support.slow_proxy import SlowProxy

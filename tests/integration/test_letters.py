@@ -19,7 +19,7 @@ from stream_persona.kafka.letters import make_letter
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.events import purchase
 from tests.support.servers import Kafka, declare_topics
 from tests.support.shop import Shop, WorkerProcess

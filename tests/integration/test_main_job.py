@@ -26,7 +26,8 @@ from stream_persona.kafka.partitioner import home_partition
 from stream_persona.pipeline import training
 from stream_persona.settings import Settings
 from tests.support import attentive_worker
-from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, HOUR, NOW
+from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, HOUR
+from tests.support.constants import RECENT as NOW
 from tests.support.servers import Kafka, declare_topics
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually

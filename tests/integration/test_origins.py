@@ -10,7 +10,7 @@ from stream_persona.domain.events import encode
 from stream_persona.kafka.log_ends import LogEndFinder
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.events import purchase
 from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess

@@ -23,11 +23,11 @@ from stream_persona.replay.run import Request, backfill
 from stream_persona.replay.topics import Range
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
+from tests.support.constants import RECENT as NOW
 from tests.support.servers import client_of
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
 
-NOW = 1_764_000_000_000
 CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio")
 PERSONAS = ("parent_of_young_kids", "pet_owner", "home_improver", "gadget_lover")
 EVERYTHING = Request(kinds=range(len(KINDS)))

@@ -13,7 +13,8 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, Item, Purchase
 from stream_persona.settings import Settings
 from tests.chaos.judge import describe_difference
-from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, HOUR, NOW, SECOND
+from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, HOUR, SECOND
+from tests.support.constants import RECENT as NOW
 from tests.support.older_redis import Snapshot
 from tests.support.processing import decode_folded
 from tests.support.redis_cluster import RedisCluster, port_of

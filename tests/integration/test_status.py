@@ -9,7 +9,7 @@ from stream_persona.domain.events import Assignment, Browse, Item
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.worker_status import WorkerStatus, compute_figures, decode, merge_models
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
 

@@ -100,7 +100,7 @@ async def test_a_refused_commit_writes_nothing(tables: Tables) -> None:
     await tables.claim([1])
     write = Write(
         states={"a": b"1"}, public={"a": b"2"}, markers={"b": b"3"}, labelled={"a"},
-        pending=["a"], marker_ms=60_000,
+        pending=["a"], marker_ms=60_000, due={"a": 5},
     )  # fmt: skip
     with pytest.raises(FencedError):
         await tables.commit(old, write)
@@ -108,6 +108,7 @@ async def test_a_refused_commit_writes_nothing(tables: Tables) -> None:
     assert await tables.load_public("a") is None
     assert await tables.load_labelled(1) == []
     assert await tables.load_pending(1) == []
+    assert await tables.load_due([1], 9, 9) == {}
     with pytest.raises(FencedError):
         await tables.save_shard(old, b"part", b"12345678")
     assert await tables.load_stamps([1]) == {}
@@ -138,6 +139,29 @@ async def test_labelled_customers_join_and_leave_their_partitions_set(tables: Ta
     await tables.commit(claims[1], Write(labelled={"a"}, unlabelled={"b", "nobody"}))
     assert await tables.load_labelled(1) == ["a", "é"]
     assert await tables.load_labelled(2) == []
+
+
+async def test_due_customers_are_read_in_the_order_of_their_times(tables: Tables) -> None:
+    claims = await tables.claim([1, 2, 3])
+    await tables.commit(claims[1], Write(due={"a": 900, "é b": 5, "b": 70, "never": None}))
+    await tables.commit(claims[2], Write(due={"c": 253_402_300_799_999}))
+    assert await tables.load_due([1, 2, 3], 899, 10) == {1: [("é b", 5), ("b", 70)]}
+    assert await tables.load_due([1, 2, 3], 900, 1) == {1: [("é b", 5)]}
+    assert await tables.load_due([3, 2], 1 << 50, 10) == {2: [("c", 253_402_300_799_999)]}
+    assert await tables.load_due([], 900, 10) == {}
+
+
+async def test_a_due_time_moves_to_an_earlier_one_or_goes(tables: Tables) -> None:
+    claim = (await tables.claim([1]))[1]
+    await tables.commit(claim, Write(due={"a": 900, "b": 70, "c": 1, "d": 40}))
+    await tables.commit(
+        claim, Write(due={"a": 30, "b": None, "c": 500, "d": 400}, filed_anew={"d"})
+    )
+    await tables.commit(claim, Write(states={"c": b"its due time stays"}))
+    assert await tables.load_due([1], 1_000, 10) == {1: [("c", 1), ("a", 30), ("d", 400)]}
+    names = ["a", "b", "c", "d", "nobody"]
+    assert await tables.load_due_times(1, names) == {"a": 30, "c": 1, "d": 400}
+    assert await tables.load_due_times(1, []) == {}
 
 
 async def test_the_last_changes_are_pending_until_others_are(tables: Tables) -> None:
@@ -209,8 +233,9 @@ async def test_a_batch_of_thousands_is_one_commit(tables: Tables) -> None:
     claim = (await tables.claim([1]))[1]
     names = [f"c{i}" for i in range(5_000)]
     write = Write(states=dict.fromkeys(names, b"s"), public=dict.fromkeys(names, b"p"))
-    write.labelled = set(names)
+    write.labelled, write.due = set(names), dict.fromkeys(names, 7)
     await tables.commit(claim, write)
+    assert len((await tables.load_due([1], 7, 9_000))[1]) == 5_000
     assert len(await tables.load(names)) == 5_000
     assert len(await tables.load_labelled(1)) == 5_000
 

@@ -18,7 +18,7 @@ from stream_persona.replay.run import Request, backfill
 from stream_persona.settings import Settings
 from tests.support.api import becomes_ready, calling
 from tests.support.batches import changing
-from tests.support.constants import NOW
+from tests.support.constants import RECENT as NOW
 from tests.support.events import purchase
 from tests.support.faulty_deployment import FaultyDeployment, faulty_deployment
 from tests.support.servers import Kafka, Redis, client_of, settings_for

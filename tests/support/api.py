@@ -20,11 +20,12 @@ from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
+from tests.support.constants import RECENT
 from tests.support.servers import eventually, wait_until
 from tests.support.shop import environment
 from tests.support.workers import InMemoryLog, RecordingPublisher, settle
 
-NOW = 1_764_000_000_000
+NOW = RECENT
 #: A category that the seeds of each of these personas name.
 CATEGORIES = {"parent_of_young_kids": "baby/diapers", "pet_owner": "pets/dog", "student": "books"}
 

@@ -14,9 +14,9 @@ from tests.support.redis_cluster import RedisCluster
 
 Tables = Callable[..., RedisTables]
 NAMES = [f"c{n}" for n in range(8)]
-#: Announcing, one script for each of the slots of ``batch`` and for each master's copy of the
-#: offsets, finishing.
-STEPS = 1 + 8 + 8 + 1 + 3 + 1
+#: Announcing, one script for each of the slots of ``batch`` (states, public records, the labelled
+#: set, the due times) and for each master's copy of the offsets, finishing.
+STEPS = 1 + 8 + 8 + 1 + 1 + 3 + 1
 
 
 def batch(number: int) -> Write:
@@ -28,6 +28,7 @@ def batch(number: int) -> Write:
     return Write(
         states, public, {gone: b"m%d" % number}, {NAMES[number - 1]}, {NAMES[number + 1]},
         sorted(set(NAMES[number:])), 60_000,
+        due={NAMES[number - 1]: number, NAMES[5]: 10 * number, gone: None}, filed_anew={NAMES[5]},
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from redis.asyncio import Redis
 
 from stream_persona.domain import record_codec, taxonomy
+from stream_persona.domain.due import advance_all
 from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
@@ -228,8 +230,11 @@ class Shop:
             found.append(Shard(sums, members(known, self.taxonomy)))
         return fit_weights(found, self.taxonomy)
 
-    async def oracle(self) -> dict[str, Record]:
-        """Fold the topics' contents in one process: deletions first, then topic after topic."""
+    async def oracle(self, now: int | None = None) -> dict[str, Record]:
+        """Fold the topics' contents in one process: deletions first, then topic after topic.
+
+        What was due by ``now`` (epoch ms), the present if unset, is done.
+        """
         stored: dict[str, Record] = {}
         tokenizer, reader = Tokenizer(self.taxonomy), EventReader(self.taxonomy)
         topics = list(enumerate(self.settings.input_topics))
@@ -239,7 +244,7 @@ class Shop:
                 with suppress(DecodeError):
                     deliveries.append(reader.read(kind, raw))
             stored |= process.apply_events(deliveries, stored, self.taxonomy, tokenizer).records
-        return stored
+        return advance_all(stored, now or time.time_ns() // 1_000_000, self.taxonomy)
 
     def model_of(self, stored: dict[str, Record]) -> bytes:
         """Return the canonical bytes of the model that records fold to."""

@@ -2,13 +2,14 @@
 --
 -- KEYS[1]     persona-fence:<partition>:{...}  the oldest writer that may write here
 -- KEYS[2 ..]  keys of the same slot (persona-state:*, persona:*, persona-deleted:*,
---             persona-labelled:<partition>)
+--             persona-labelled:<partition>, persona-due:<partition>)
 --
 -- ARGV[1]     four words: the writer, as token and turn of fixed width, so that a later one is
 --             greater; after which second of the server's clock the write is no longer valid; for
 --             how many seconds to put up a fence of this writer (0: not at all); how many
 --             milliseconds deletion markers live
--- ARGV[2 ..]  triples: SET, PSETEX, SADD, SREM or DEL; the number of its key in KEYS; the value
+-- ARGV[2 ..]  triples: SET, PSETEX, SADD, SREM, ZADD, ZREM or DEL; the number of its key in KEYS;
+--             the value, which for ZADD is "score member" (one that is lower stays)
 --
 -- Returns 1 when written, 0 when it came too late.
 
@@ -30,6 +31,8 @@ for at = 2, #ARGV, 3 do
     redis.call('DEL', key)
   elseif name == 'PSETEX' then
     redis.call('PSETEX', key, lives, value)
+  elseif name == 'ZADD' then
+    redis.call('ZADD', key, 'LT', string.match(value, '^(%d+) (.*)$'))
   else
     redis.call(name, key, value)
   end

@@ -53,6 +53,7 @@ def test_synthetic_shoppers_go_on_when_the_journey_is_over() -> None:
     list(played.take_due(1.0))
     assert played.is_over
     assert len(list(played.take_due(2.0))) == 5
+    assert played.position == Days.end + 1_000, "time goes on as it does: none of it is to come"
 
 
 class Clock:

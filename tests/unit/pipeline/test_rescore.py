@@ -44,4 +44,4 @@ def test_rescoring_returns_the_records_that_changed_and_no_others() -> None:
 
 def test_rescoring_no_customers_leads_to_nothing() -> None:
     outcome = process.rescore({}, LEARNED, SHOP, Tokenizer(SHOP), NOW, Cause.MODEL)
-    assert outcome == process.Outcome(messages=[], causes=[])
+    assert outcome == process.Outcome(messages=[], model_updates=[], causes=[])

@@ -133,3 +133,25 @@ async def test_an_outbox_keeps_what_a_worker_publishes() -> None:
         "persona-changes", b"c", None, 3,
     )  # fmt: skip
     assert outbox.change_messages == [(b"c", None)]
+
+
+def test_an_assignment_for_a_while_ends_when_time_has_passed(shop: MemoryShop) -> None:
+    for _ in range(3):
+        shop.buy("c", "baby/diapers")
+    shop.assign("c", "pet_owner", seconds=30)
+    shop.advance(seconds=29)
+    assert shop.client().get("c").persona == "pet_owner"
+    shop.advance(seconds=1)
+    assert shop.client().get("c").persona == "parent_of_young_kids"
+    causes = [change.cause for change in shop.outbox.changes]
+    assert causes.count("expiry") == 1
+    shop.advance(seconds=60)
+    assert [change.cause for change in shop.outbox.changes] == causes
+
+
+def test_a_name_is_taken_back_once_its_evidence_has_faded(shop: MemoryShop) -> None:
+    for _ in range(3):
+        shop.buy("c", "baby/diapers")
+    shop.advance(days=1_000)
+    assert shop.client().get("c").persona is None
+    assert [change.cause for change in shop.outbox.changes][-1] == "decay"

@@ -1,0 +1,44 @@
+"""The index by due time in Redis: a sorted set of each partition, written with the records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from stream_persona.store import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_persona.store.tables import Keyspace
+
+
+class RedisDue(ABC):
+    """The part of ``RedisTables`` that is of due times."""
+
+    _keys: Keyspace
+
+    @abstractmethod
+    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
+        """Return the answers of commands, each of them on one key."""
+
+    async def load_due(
+        self, partitions: Sequence[int], until: int, limit: int
+    ) -> dict[int, list[tuple[str, int]]]:
+        keys = [self._keys.of("due", partition) for partition in partitions]
+        terms = "-inf", until, "WITHSCORES", "LIMIT", 0, limit
+        answers = await self._run(*(("ZRANGEBYSCORE", key, *terms) for key in keys))
+        found = {}
+        for partition, key, answer in zip(partitions, keys, answers, strict=True):
+            due, damaged = entries.decode_due(answer)
+            if damaged:  # of no customer, and the first ones for ever
+                await self._run(("ZREM", key, *damaged))
+            if due:
+                found[partition] = due
+        return found
+
+    async def load_due_times(self, partition: int, customers: Sequence[str]) -> dict[str, int]:
+        key = self._keys.of("due", partition)
+        found = await self._run(*(("ZSCORE", key, customer) for customer in customers))
+        known = zip(customers, found, strict=True)
+        return {customer: int(float(at)) for customer, at in known if at is not None}

@@ -1,0 +1,88 @@
+"""An assignment that ends while nothing comes, on real servers: published on time, and once."""
+
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import orjson
+import pytest
+
+from stream_persona.domain.events import Assignment, Item, Purchase, milliseconds
+from tests.support.constants import GENERIC_PERSONAS
+from tests.support.shop import Shop, WorkerProcess
+from tests.support.waiting import PATIENCE, eventually
+
+PERSONA = GENERIC_PERSONAS[0]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def assign_for(shop: Shop, seconds: float, *customers: str) -> int:
+    """Assign a persona for some seconds from now; return when that ends (epoch ms)."""
+    ends = now_ms() + round(1_000 * seconds)
+    for name in customers:
+        await shop.produce(
+            Purchase(f"p-{name}", name, now_ms(), (Item("p1", "books"),)),
+            Assignment(f"a-{name}", name, now_ms(), PERSONA, "test", ends),
+        )
+    return ends
+
+
+async def is_said(shop: Shop, customer: str, source: str) -> bool:
+    found = await shop.public(customer)
+    return found is not None and found["source"] == source
+
+
+async def published(shop: Shop, customer: str) -> list[dict[str, str]]:
+    """The distinct changes of a customer, in order."""
+    found = [raw for raw in await shop.read(shop.settings.topic_changes) if raw.value is not None]
+    own = [orjson.loads(raw.value) for raw in found if raw.key == customer.encode()]
+    return list({change["change_id"]: change for change in own}.values())
+
+
+def milliseconds_of(text: str) -> int:
+    return milliseconds(datetime.fromisoformat(text))
+
+
+@pytest.mark.on_cluster_too
+async def test_an_assignment_that_ends_is_published_within_two_seconds_and_once(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    start_worker()
+    await assign_for(shop, 600, "warm")
+    await eventually(lambda: is_said(shop, "warm", "assigned"), 40, "the worker does nothing")
+    ends = await assign_for(shop, 2, "c")
+    await eventually(lambda: is_said(shop, "c", "assigned"), 10, "it was not assigned")
+    await eventually(lambda: is_said(shop, "c", "predicted"), 10, "it has not ended")
+    await eventually(lambda: now_ms() > ends + 2_000, 10)
+    _, change = await published(shop, "c")
+    assert change["cause"] == "expiry"
+    assert 0 <= milliseconds_of(change["published_at"]) - ends < 2_000 * PATIENCE
+    assert milliseconds_of(change["occurred_at"]) == ends
+    sets = [await shop.redis.smembers(key) for key in await shop.keys("persona-labelled:*")]
+    assert set().union(*sets) == {b"warm"}
+
+
+@pytest.mark.faults
+async def test_an_assignment_ends_once_whoever_dies_at_that_moment(
+    shop: Shop, start_worker: Callable[[], WorkerProcess]
+) -> None:
+    shop.halve_session_timeout()
+    first = start_worker()
+    names = [f"c{n}" for n in range(40)]
+    await assign_for(shop, 600, "warm")
+    await eventually(lambda: is_said(shop, "warm", "assigned"), 40, "the worker does nothing")
+    ends = await assign_for(shop, 4, *names)
+    for name in names:
+        await eventually(lambda name=name: is_said(shop, name, "assigned"), 10)
+    await eventually(lambda: now_ms() >= ends, 10)
+    first.stop(signal.SIGKILL)
+    start_worker()
+    for name in names:
+        await eventually(lambda name=name: is_said(shop, name, "predicted"), 60)
+    for name in names:
+        causes = [change["cause"] for change in await published(shop, name)]
+        assert causes == ["assignment", "expiry"]
