@@ -17,7 +17,7 @@ from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask
 from stream_persona.pipeline.process import Delivery
-from stream_persona.replay.fold import Unreadable
+from stream_persona.replay.summary import Unreadable
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
