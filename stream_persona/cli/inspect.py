@@ -53,7 +53,7 @@ def inspect(
     that can be read.
     """
     from stream_persona.cli.inspect_tables import print_report
-    from stream_persona.cli.terminal import print_json
+    from stream_persona.cli.terminal import print_json, progress
     from stream_persona.inspection.reading import kinds_by_name
     from stream_persona.inspection.report import make_report
     from stream_persona.inspection.sample import KIND_NAMES
@@ -62,12 +62,21 @@ def inspect(
     own = None if kind is None else KIND_NAMES.index(kind)
     samples = [_read(name, own, limit, settings) for name in inputs]
     topics, now = kinds_by_name(settings), time.time_ns() // 1_000_000
-    reports: list[dict[str, Any]] = [
-        make_report(sample, taxonomy, topics, settings.partitions, now, _nobody(settings))
-        for sample in samples
-    ]
+    nobody: tuple[str, ...] = getattr(settings, "nobody", ())
+    reports: list[dict[str, Any]] = []
+    with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
+        for sample in samples:
+            report = make_report(
+                sample, taxonomy, topics, settings.partitions, now, nobody, advance
+            )
+            reports.append(report)
     if as_json:
-        print_json({"inputs": reports})
+        suggestions = [
+            {"input": report["name"], **each}
+            for report in reports
+            for each in report["suggestions"]
+        ]
+        print_json({"inputs": reports, "suggestions": suggestions})
         return
     for report in reports:
         print_report(report)
@@ -80,7 +89,3 @@ def _read(name: str, kind: int | None, limit: int, settings: Settings) -> Sample
     if Path(name).exists() or "/" in name:
         return read_file(Path(name), kind, limit, settings)
     return asyncio.run(read_topic(name, kind, limit, settings))
-
-
-def _nobody(settings: Settings) -> tuple[str, ...]:
-    return getattr(settings, "nobody", ())

@@ -18,20 +18,23 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
 #: Rows of fields that are shown; the rest is in the JSON.
 _MOST_FIELDS: Final = 40
+_MOST_SEEDS: Final = 8
 
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Print what a topic or a file holds, what would become of it, and what helps."""
     console = Console()
     console.print(Text(f"{report['name']} ({report['format']})", style="bold underline"))
-    for table in (
+    tables = [
         _make_facts(report),
         _make_reasons(report["readable"]["unreadable"]),
-        _make_fields(report["fields"]),
+        *(_make_fields(kind, report["fields"]) for kind in report["readable"]["kinds"]),
         _make_suggestions(report["suggestions"]),
-    ):
-        if table is not None:
-            console.print(table)
+    ]
+    for table in filter(None, tables):
+        console.print(table)
+    if not report["suggestions"]:
+        console.print("Nothing to suggest.")
     console.print()
 
 
@@ -41,6 +44,7 @@ def _make_facts(report: Mapping[str, Any]) -> Table:
     of_all = "" if readable["held"] is None else f" of {readable['held']:,}"
     facts = {
         "messages": f"{readable['messages']:,}{of_all}, {readable['readable']:,} readable",
+        "if fields were mapped": _describe_mapped(report["when_mapped"]),
         "kind": _join(f"{name} {n:,}" for name, n in readable["kinds"].items()),
         **_describe_ids(report["ids"]),
         **_describe_times(report["times"]),
@@ -54,6 +58,13 @@ def _make_facts(report: Mapping[str, Any]) -> Table:
         if text:
             table.add_row(Text(name, style="bold"), Text(text))
     return table
+
+
+def _describe_mapped(mapped: Mapping[str, Any] | None) -> str:
+    if mapped is None:
+        return ""
+    useless = mapped["without_useful_token"]
+    return f"{mapped['readable']:,} readable, {useless:,} of them without a useful token"
 
 
 def _describe_ids(ids: Mapping[str, Any]) -> dict[str, str]:
@@ -123,7 +134,7 @@ def _describe_meaning(report: Mapping[str, Any]) -> dict[str, str]:
         facts["without a useful token"] = _count(useless["events"], f"({useless['share']:.1%})")
         facts["categories"] = _join(f"{name} {n:,}" for name, n in meaning["categories"].items())
         unmatched = meaning["seeds_without_match"].values()
-        facts["seeds without match"] = _join(seed for seeds in unmatched for seed in seeds)
+        facts["seeds without match"] = _shorten([seed for seeds in unmatched for seed in seeds])
     unknown = assignments["unknown"].items()
     facts["personas"] = _join(f"{name} {n:,}" for name, n in assignments["personas"].items())
     facts["unknown personas"] = _join(f"{name} {found['count']:,}" for name, found in unknown)
@@ -152,18 +163,26 @@ def _make_reasons(unreadable: Sequence[Mapping[str, Any]]) -> Table | None:
     return _make_table("What cannot be read", ("count", "reason", "detail", "such as"), rows)
 
 
-def _make_fields(fields: Sequence[Mapping[str, Any]]) -> Table | None:
+def _make_fields(kind: str, fields: Sequence[Mapping[str, Any]]) -> Table | None:
     rows = [
         (
             row["field"], f"{row['share']:.1%}", "yes" if row["read"] else "no",
             "" if row["with_token"] is None else f"{row['with_token']:,}",
             row["looks_like"] or "",
-            _join(f"{value} ({n:,})" for value, n in list(row["values"].items())[:3]),
+            _describe_values(row),
         )
-        for row in fields[:_MOST_FIELDS]
+        for row in [row for row in fields if row["kind"] == kind][:_MOST_FIELDS]
     ]  # fmt: skip
     names = ("field", "there", "read", "with token", "looks like", "commonest values")
-    return _make_table("Fields", names, rows)
+    return _make_table(f"Fields of {kind}", names, rows)
+
+
+def _describe_values(row: Mapping[str, Any]) -> str:
+    """Return the commonest values; of values that all differ, how many there are."""
+    values = list(row["values"].items())[:3]
+    if row["distinct_values"] > len(values) and values[0][1] == 1:
+        return f"{row['distinct_values']:,} different ones"
+    return _join(f"{value} ({n:,})" for value, n in values)
 
 
 def _make_suggestions(suggestions: Sequence[Mapping[str, Any]]) -> Table | None:
@@ -185,6 +204,11 @@ def _make_table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]])
 
 def _join(parts: Iterable[str]) -> str:
     return ", ".join(parts)
+
+
+def _shorten(parts: Sequence[str]) -> str:
+    more = f", and {len(parts) - _MOST_SEEDS:,} more" if len(parts) > _MOST_SEEDS else ""
+    return _join(parts[:_MOST_SEEDS]) + more
 
 
 def _count(number: int, what: str) -> str:

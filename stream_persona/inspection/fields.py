@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.inspection.lookalikes import (
     EVENT_FIELDS,
     ITEM_FIELDS,
@@ -18,6 +19,7 @@ from stream_persona.inspection.sample import KIND_NAMES, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from stream_persona.inspection.sample import Reading
 
@@ -27,9 +29,6 @@ _MOST_VALUES: Final = 20_000
 _SHOWN: Final = 5
 _VALUE_LENGTH: Final = 40
 _DEEPEST: Final = 8
-#: Of the messages, or of their items: a field of ours that fewer have is missed.
-_MISSED: Final = 0.5
-
 #: Which tokens a field of ours becomes.
 _TOKENS_OF: Final = {
     "product_id": "product", "category": "category", "brand": "brand", "price": "price",
@@ -41,13 +40,19 @@ _TOKENS_OF: Final = {
 
 @dataclass(slots=True)
 class FieldCount:
-    """A path in messages of one kind: in how many places it could be, is, and gave a token."""
+    """A path in messages of one kind: how often it is there, in how many messages.
 
+    Of these ``with_tokens`` became tokens; in ``lacking`` it stands in the place of ``likeness``,
+    the field of ours that it looks like.
+    """
+
+    parent: str = ""
+    likeness: str | None = None
     present: int = 0
     messages: int = 0
     with_tokens: int = 0
+    lacking: int = 0
     values: Counter[str] = field(default_factory=Counter)
-    parent: str = ""
 
 
 def walk(document: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -71,57 +76,77 @@ def count_fields(
     """Count the paths in the messages of each kind; ``tokens`` are the fields that became some."""
     counts: dict[int, dict[str, FieldCount]] = defaultdict(dict)
     for reading, own in zip(readings, tokens, strict=True):
-        paths, seen = counts[reading.kind], set[str]()
-        paths.setdefault("", FieldCount()).present += bool(reading.fields)
-        for path, value in walk(reading.fields):
-            found = paths.get(path)
-            if found is None:
-                if len(paths) >= _MOST_PATHS:
-                    continue
-                found = paths[path] = FieldCount(parent=_parent(path))
-            found.present += 1
-            if path not in seen:
-                seen.add(path)
-                found.messages += 1
-                found.with_tokens += _token_field(path, reading.kind) in own
-            if not isinstance(value, dict | list) and len(found.values) < _MOST_VALUES:
-                found.values[_show(value)] += 1
+        if reading.fields:
+            _count_document(counts[reading.kind], reading, own)
     return counts
+
+
+def _count_document(paths: dict[str, FieldCount], reading: Reading, own: frozenset[str]) -> None:
+    found = list(walk(reading.fields))
+    seen = {path for path, _ in found}
+    paths.setdefault("", FieldCount()).present += 1
+    for path, value in found:
+        if path not in paths and len(paths) < _MOST_PATHS:
+            paths[path] = FieldCount(_parent(path), _lookalike(path, reading.kind))
+        if path not in paths:
+            continue
+        counted = paths[path]
+        counted.present += 1
+        if not isinstance(value, dict | list) and len(counted.values) < _MOST_VALUES:
+            counted.values[_show(value)] += 1
+    for path in seen & paths.keys():
+        paths[path].messages += 1
+        paths[path].with_tokens += _token_field(path, reading.kind) in own
+    for path in _find_lacking(reading, paths, seen):
+        paths[path].lacking += 1
+
+
+def _find_lacking(
+    reading: Reading, paths: Mapping[str, FieldCount], seen: AbstractSet[str]
+) -> set[str]:
+    """Find the foreign paths of a message that stand in the place of a field of ours."""
+    ours = field_paths(reading.kind)
+    found = set()
+    for owner, value in [("", reading.fields), *walk(reading.fields)]:
+        for name in value if isinstance(value, dict) else ():
+            path = f"{owner}.{name}" if owner else str(name)
+            likeness = paths[path].likeness if path in paths and path in seen else None
+            if likeness is None:
+                continue
+            is_beside = _parent(ours[likeness]) == owner
+            has_ours = value.get(likeness) is not None if is_beside else ours[likeness] in seen
+            if not has_ours:
+                found.add(path)
+    return found
+
+
+def _lookalike(path: str, kind: int) -> str | None:
+    is_foreign = not path.endswith("[]") and not reads(path, kind)
+    return find_lookalike(path, kind) if is_foreign else None
 
 
 def describe_fields(counts: Mapping[int, Mapping[str, FieldCount]]) -> list[dict[str, Any]]:
     """Return a row for each field of each kind, ours first."""
     rows = []
     for kind, paths in sorted(counts.items()):
-        missed = find_missed(kind, paths)
         for path, found in paths.items():
             if not path or path.endswith("[]"):
                 continue
-            is_read = reads(path, kind)
-            looks_like = None if is_read else find_lookalike(path, kind, missed)
+            # Where both are there, the foreign one is something else.
+            looks_like = found.likeness if 2 * found.lacking > found.messages else None
             rows.append({
                 "kind": KIND_NAMES[kind],
                 "field": path,
                 "messages": found.messages,
                 "share": share(found.present, _count_of(paths, found.parent)),
-                "read": is_read,
+                "read": reads(path, kind),
                 "with_token": found.with_tokens if _token_field(path, kind) else None,
                 "values": dict(found.values.most_common(_SHOWN)),
                 "distinct_values": len(found.values),
                 "looks_like": looks_like,
+                "lacking": found.lacking if looks_like else 0,
             })  # fmt: skip
     return sorted(rows, key=lambda row: (row["kind"], not row["read"]))
-
-
-def find_missed(kind: int, paths: Mapping[str, FieldCount]) -> list[str]:
-    """Find fields of ours that are in fewer than half of the places where they could be."""
-    missed = []
-    for name, path in field_paths(kind).items():
-        found = paths.get(path)
-        places = _count_of(paths, _parent(path))
-        if not places or share(found.present if found else 0, places) < _MISSED:
-            missed.append(name)
-    return missed
 
 
 def find_absent(kind: int, paths: Mapping[str, FieldCount]) -> list[str]:
@@ -144,7 +169,7 @@ def reads(path: str, kind: int) -> bool:
 
 def _token_field(path: str, kind: int) -> str | None:
     """Return which tokens a path becomes, if we read it."""
-    if not reads(path, kind):
+    if kind not in BEHAVIOURAL or not reads(path, kind):
         return None
     parts = path.split(".")
     return "attributes" if "attributes" in parts else _TOKENS_OF.get(parts[-1])

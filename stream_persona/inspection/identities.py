@@ -47,11 +47,16 @@ def describe_ids(readings: Sequence[Reading], nobody_ids: Sequence[str]) -> dict
         "e_mail_addresses": {
             "ids": len(addresses), "messages": sum(others[each] for each in addresses),
         },
+        "median_share": share(_middle(list(others.values())), sum(others.values())),
         "heaviest": {
             each: share(n, sum(others.values()))
             for each, n in Counter(others).most_common(_SHOWN)
         },
     }  # fmt: skip
+
+
+def _middle(counts: Sequence[int]) -> int:
+    return sorted(counts)[len(counts) // 2] if counts else 0
 
 
 def describe_keys(readings: Sequence[Reading]) -> dict[str, Any]:

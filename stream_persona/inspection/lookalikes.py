@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.domain.events import ASSIGNMENT, BROWSE, DELETION, ENGAGEMENT, PURCHASE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 #: How alike two names must be that no table knows.
 _ALIKE: Final = 0.84
@@ -79,6 +79,8 @@ REQUIRED: Final[Mapping[int, int]] = {
 }  # fmt: skip
 TIMES: Final = ("occurred_at", "requested_at", "expires_at")
 IDS: Final = ("event_id", "assignment_id", "request_id")
+#: What of the table stands for a field that is another one in each kind of event.
+_ROLES: Final = {**dict.fromkeys(IDS, "id"), "occurred_at": "time", "requested_at": "time"}
 
 
 def normalise(name: str) -> str:
@@ -104,26 +106,19 @@ def field_paths(kind: int) -> dict[str, str]:
     return paths
 
 
-def find_lookalike(path: str, kind: int, wanted: Collection[str]) -> str | None:
-    """Return the field, of those that are wanted, that a foreign one looks like."""
-    leaf = path.rpartition(".")[2].removesuffix("[]")
-    name = normalise(leaf)
-    own = {field: field for field in wanted}
-    for field in wanted:
-        if field in IDS:
-            own["id"] = field
-        elif field in TIMES and field != "expires_at":
-            own["time"] = field
+def find_lookalike(path: str, kind: int) -> str | None:
+    """Return the field of a kind of event that what nobody reads at a path looks like."""
+    wanted = field_paths(kind)
+    name = normalise(path.rpartition(".")[2].removesuffix("[]"))
     shapes = {normalise(field): field for field in wanted}
-    if name in shapes and leaf not in wanted:
-        return shapes[name]
+    candidates = [shapes[name]] if name in shapes else []
     if name == "id" and "[]." in path:
-        return "product_id" if "product_id" in wanted else None
-    for field in _BY_NAME.get(name, ()):
-        if field in own and _may_be(own[field], path, kind):
-            return own[field]
-    near = difflib.get_close_matches(name, shapes, 1, _ALIKE)
-    return shapes[near[0]] if near else None
+        candidates.append("product_id")
+    for role in _BY_NAME.get(name, ()):
+        candidates += [field for field in wanted if field == role or _ROLES.get(field) == role]
+    if not candidates:
+        candidates = [shapes[near] for near in difflib.get_close_matches(name, shapes, 1, _ALIKE)]
+    return next((field for field in candidates if _may_be(field, path, kind)), None)
 
 
 def _may_be(field: str, path: str, kind: int) -> bool:

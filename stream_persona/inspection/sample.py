@@ -115,7 +115,7 @@ def read_all(sample: Sample, topics: Mapping[str, int]) -> list[Reading]:
     found = []
     for message, document, own in zip(sample.messages, documents, named, strict=True):
         kind = fallback if sample.kind is not None or own is None else own
-        event, error = _decode(message, kind)
+        event, error = decode(message, kind)
         found.append(Reading(message, document, kind, event, error))
     return found
 
@@ -125,7 +125,7 @@ def find_kind(messages: Sequence[Message], documents: Sequence[Any]) -> int:
     pairs = list(zip(messages, documents, strict=True))[:_TRIED]
 
     def score(kind: int) -> tuple[int, int]:
-        readable = sum(_decode(message, kind)[0] is not None for message, _ in pairs)
+        readable = sum(decode(message, kind)[0] is not None for message, _ in pairs)
         fields = [document for _, document in pairs if isinstance(document, dict)]
         return readable, sum(len(_TELLING[kind] & document.keys()) for document in fields)
 
@@ -145,7 +145,8 @@ def _named_kind(document: object, topics: Mapping[str, int]) -> int | None:
     return topics.get(topic) if isinstance(topic, str) else None
 
 
-def _decode(message: Message, kind: int) -> tuple[Event | None, DecodeError | None]:
+def decode(message: Message, kind: int) -> tuple[Event | None, DecodeError | None]:
+    """Return a message's event, or why it is none of the kind."""
     if message.error is not None:
         return None, message.error
     try:

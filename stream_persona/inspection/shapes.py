@@ -91,8 +91,7 @@ def find_envelope(document: dict[str, Any], kind: int) -> str | None:
 def _count_lookalikes(document: dict[str, Any], kind: int) -> int:
     wanted = field_paths(kind)
     return sum(
-        str(name) in wanted or find_lookalike(str(name), kind, wanted) is not None
-        for name in document
+        str(name) in wanted or find_lookalike(str(name), kind) is not None for name in document
     )
 
 

@@ -11,12 +11,12 @@ from stream_persona.inspection.times import DATE, LOCAL, OTHER, RFC3339, TEXT_NU
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: A share of the messages from which on one customer is too many of them.
-_HEAVY: Final = 0.2
-_FEWEST_FOR_HEAVY: Final = 100
+#: A share of the messages from which on one customer has too many of them.
+_HEAVY: Final = 0.05
+#: How many times as many as of the middle customer these are.
+_TIMES_HEAVIER: Final = 20
 #: A share of the events from which on it matters that they have no useful token.
 _USELESS: Final = 0.1
-_HOUR_MS: Final = 3_600_000
 #: Where a change is to be made.
 PRODUCER, SETTING, TOPIC, TAXONOMY, READ = "producer", "setting", "topic", "taxonomy", "as it is"
 
@@ -64,11 +64,11 @@ def _on_fields(
         ours = row["looks_like"]
         if ours is None:
             continue
-        found.add((row["kind"], ours))
+        found |= {(row["kind"], ours), (row["kind"], "items" if ours == "product_id" else ours)}
         path = field_paths(KIND_NAMES.index(row["kind"]))[ours]
         text = f"map {row['field']} to {path}: nobody reads {row['field']}, and {ours} is missing"
         more = {"field": row["field"], "reads_as": ours}
-        yield _make(PRODUCER, row["messages"], text, **more)
+        yield _make(PRODUCER, row["lacking"], text, **more)
     for kind, names in absent.items():
         for name in names:
             if (kind, name) not in found:
@@ -93,7 +93,7 @@ def _on_ids(ids: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if ids["not_texts"]:
         yield _make(PRODUCER, ids["not_texts"], "send customer_id as a text, in quotes")
     for name, part in ids["heaviest"].items():
-        if part >= _HEAVY and ids["messages"] >= _FEWEST_FOR_HEAVY:
+        if part >= max(_HEAVY, _TIMES_HEAVIER * ids["median_share"]):
             text = f"{name!r} is {part:.0%} of all: if it is a bot, a till or a test, leave it out "
             text += "or add it to STREAM_PERSONA_NOBODY_IDS"
             yield _make(SETTING, round(part * ids["messages"]), text)
@@ -112,14 +112,9 @@ def _on_times(times: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if ahead := times["behind_arrival_ms"]["ahead"]:
         text = "clocks are ahead of the broker's by more than a minute: set them"
         yield _make(PRODUCER, ahead, text)
-    late = times["late_ms"]
-    if late and late["p95"] > _HOUR_MS:
-        hours = late["p95"] / _HOUR_MS
-        text = (
-            f"one event in twenty is {hours:,.0f} h or more older than one before it: each counts "
-        )
-        text += "as of its own time"
-        yield _make(READ, 0, text)
+    if late := times["late_by_hours"]:
+        text = "events come hours after newer ones of their partition: each counts as of its time"
+        yield _make(READ, late, text)
 
 
 def _on_unit(path: str, unit: str, count: int, example: str) -> Iterator[dict[str, Any]]:

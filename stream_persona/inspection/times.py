@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.inspection.fields import walk
-from stream_persona.inspection.lookalikes import TIMES, find_lookalike
+from stream_persona.inspection.lookalikes import TIMES
 from stream_persona.inspection.sample import percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from stream_persona.inspection.mapping import Names
     from stream_persona.inspection.sample import Reading
 
 #: Numbers below are of this unit; what one is in milliseconds.
@@ -30,6 +31,7 @@ _NUMBER: Final = re.compile(r"\d{9,19}(?:\.\d+)?")
 #: 2000-01-01; clocks that are ahead by less are in order.
 _Y2K: Final = 946_684_800_000
 _TOLERANCE_MS: Final = 60_000
+_HOUR_MS: Final = 3_600_000
 
 
 def read_time(value: object) -> tuple[str, int | None]:
@@ -60,29 +62,34 @@ def _read_number(value: float) -> tuple[str, int | None]:
     return next((unit, int(value * scale)) for end, unit, scale in _UNITS if value < end)
 
 
-def describe_times(readings: Sequence[Reading], now: int) -> dict[str, Any]:
-    """Return, by field, how its times are written, and how far those of events are off."""
+def describe_times(
+    readings: Sequence[Reading], mapped: Sequence[Reading], names: Names, now: int
+) -> dict[str, Any]:
+    """Return, by field, how its times are written, and how far those of events are off.
+
+    ``mapped`` are the same messages with the fields of ``names`` under ours.
+    """
     units: dict[str, Counter[str]] = defaultdict(Counter)
     examples: dict[str, dict[str, str]] = defaultdict(dict)
     for reading in readings:
         for path, value in walk(reading.fields):
-            if _is_time(path, reading.kind):
+            if path in TIMES or names.get(reading.kind, {}).get(path) in TIMES:
                 unit, _ = read_time(value)
                 units[path][unit] += 1
                 examples[path].setdefault(unit, f"{value} ({reading.message.position})"[:80])
-    events = [(each, at) for each in readings if (at := event_time(each)) is not None]
+    events = [(each, at) for each in mapped if (at := event_time(each)) is not None]
     return {
         "fields": {
             path: {"units": dict(counts.most_common()), "examples": examples[path]}
             for path, counts in units.items()
-            if path in TIMES or counts.keys() - {OTHER}
         },
         "before_2000": _count(events, lambda at: at < _Y2K),
         "in_the_future": _count(events, lambda at: at > now + _TOLERANCE_MS),
         "first": min((at for _, at in events), default=None),
         "last": max((at for _, at in events), default=None),
         "behind_arrival_ms": _describe_skew(events),
-        "late_ms": percentiles(_find_lateness(events)),
+        "late_ms": percentiles(late := _find_lateness(events)),
+        "late_by_hours": sum(ms > _HOUR_MS for ms in late),
     }
 
 
@@ -91,12 +98,6 @@ def event_time(reading: Reading) -> int | None:
     fields = reading.fields
     value = fields.get("requested_at" if "requested_at" in fields else "occurred_at")
     return None if value is None else read_time(value)[1]
-
-
-def _is_time(path: str, kind: int) -> bool:
-    if path in TIMES:
-        return True
-    return "[]" not in path and find_lookalike(path, kind, ("occurred_at",)) == "occurred_at"
 
 
 def _count(events: Sequence[tuple[Reading, int]], is_odd: Callable[[int], bool]) -> dict[str, Any]:
