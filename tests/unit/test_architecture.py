@@ -33,7 +33,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "worker": _STATE_AND_STREAM,
     "api": _STATE_AND_STREAM | {"client"},
     "replay": _STATE_AND_STREAM | {"files", "worker", "api"},
-    "inspection": _STATE_AND_STREAM | {"files"},
+    "inspection": _CORE | {"kafka", "files"},
     "demo": _STATE_AND_STREAM | {"client"},
     "testing": _STATE_AND_STREAM | {"client"},
     "cli": _STATE_AND_STREAM | {"client", "worker", "api", "replay", "inspection", "demo"},
