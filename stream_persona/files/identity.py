@@ -28,16 +28,16 @@ _DIGEST_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file: its number of rows, the number of the last one, and a hash."""
+    """The content of a file: its number of rows, a hash of them, and the texts it is known by.
+
+    ``key`` is that of all rows; ``begun`` that of all but the last one, which somebody may still be
+    writing.
+    """
 
     rows: int
-    last: int
     digest: str
-
-    @property
-    def key(self) -> str:
-        """The text by which it is known."""
-        return f"{self.last}:{self.digest}"
+    key: str
+    begun: str
 
 
 def read_content(file: EventFile) -> Content:
@@ -46,13 +46,17 @@ def read_content(file: EventFile) -> Content:
     Raises:
         InputError: the file cannot be read to its end, or holds nothing.
     """
-    hashed, rows, last = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0, 0
-    for last, content in read_contents(file):
-        rows += 1
-        hashed.update(_frame(last, content))
+    hashed, rows, pending = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0, b""
+    last = before = 0
+    for number, content in read_contents(file):
+        hashed.update(pending)
+        rows, before, last, pending = rows + 1, last, number, _frame(number, content)
+    begun = f"{before}:{hashed.hexdigest()}"
+    hashed.update(pending)
+    digest = hashed.hexdigest()
     if rows <= (file.format is Format.CSV):  # a header row is no event
         raise InputError(f"{file.path}: is empty: there are no events in it")
-    return Content(rows, last, hashed.hexdigest())
+    return Content(rows, digest, f"{last}:{digest}", begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ def find_parts(file: EventFile, content: Content, known: Mapping[str, str]) -> l
     if content.key in known:
         return parse_parts(known[content.key])
     lasts = {key: int(key.partition(":")[0]) for key in known}
-    begun = [key for key in _find_beginnings(file, {*lasts.values()}, content.last) if key in known]
+    end = int(content.key.partition(":")[0])
+    begun = [key for key in _find_beginnings(file, {*lasts.values()}, end) if key in known]
     if not begun:
         return [Part(math.inf, content.digest)]
     longest = begun[-1]

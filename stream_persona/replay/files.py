@@ -118,7 +118,10 @@ class Files:
         contents: dict[str, str] = {}
         for source in self._sources:
             source.identify({**known, **contents})
-            contents[source.content.key] = format_parts(source.parts)
+            parts = format_parts(source.parts)
+            contents[source.content.key] = parts
+            if source.content.rows > 1 and source.content.begun not in known:
+                contents.setdefault(source.content.begun, parts)
         return contents
 
     @property

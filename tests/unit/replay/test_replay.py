@@ -221,6 +221,17 @@ async def test_a_file_given_twice_in_one_replay_counts_once(tmp_path: Path) -> N
     assert (summary.applied.total(), summary.already_applied) == (len(HISTORY), len(HISTORY))
 
 
+async def test_a_line_that_was_being_written_is_applied_when_it_is_whole(tmp_path: Path) -> None:
+    path, tables = file_of(tmp_path / "h.jsonl", HISTORY[:50]), MemoryTables()
+    path.write_bytes(path.read_bytes()[:-30])
+    first = await replayed(tables, path)
+    assert (first.applied.total(), first.unreadable.total()) == (49, 1)
+    second = await replayed(tables, file_of(path, HISTORY))
+    assert (second.applied.total(), second.already_applied) == (len(HISTORY) - 49, 49)
+    again = await replayed(tables, path)
+    assert (again.applied.total(), again.already_applied) == (0, len(HISTORY))
+
+
 async def test_files_that_grew_apart_lose_no_line(tmp_path: Path) -> None:
     tables = MemoryTables()
     views = [browse(f"e{n}", NOW + n) for n in range(6)]
