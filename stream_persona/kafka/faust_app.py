@@ -19,7 +19,7 @@ from faust.types import TP, TopicT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
-from stream_persona.errors import SettingsError
+from stream_persona.errors import SettingsError, TopologyError
 from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,14 @@ WITHOUT_PAST: Final = (
     "go on without its past under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP: what the "
     "topics hold is folded again from their beginning"
 )
+
+
+def make_cut_log_error(topic: str, partition: int, position: int) -> TopologyError:
+    """Make the error of a log that ends before a position of its own: it is another log."""
+    return TopologyError(
+        f"topic {topic} was deleted and made anew, or has lost events: partition {partition} ends "
+        f"before offset {position}, which was read next; {WITHOUT_PAST}"
+    )
 
 
 class BatchApp(faust.App):

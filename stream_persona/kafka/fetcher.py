@@ -22,9 +22,8 @@ from faust.transport.consumer import RecordMap, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream_persona.errors import TopologyError
 from stream_persona.kafka.batches import unpack_whatever_comes
-from stream_persona.kafka.faust_app import WITHOUT_PAST
+from stream_persona.kafka.faust_app import make_cut_log_error
 
 if TYPE_CHECKING:
     from stream_persona.kafka.faust_app import BatchApp
@@ -208,11 +207,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         first = await consumer.beginning_offsets(list(positions))
         for tp, position in positions.items():
             if position > first[tp]:
-                raise TopologyError(
-                    f"topic {tp.topic} was deleted and made anew, or has lost events: partition "
-                    f"{tp.partition} ends before offset {position}, which was read next; "
-                    f"{WITHOUT_PAST}"
-                )
+                raise make_cut_log_error(tp.topic, tp.partition, position)
             self._app.report_expired(ensure_TP(tp), first[tp], first[tp] - position)
             consumer.seek(tp, first[tp])
 

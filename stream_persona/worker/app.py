@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, cast
 
 import faust
+from aiokafka import TopicPartition
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
@@ -17,7 +18,12 @@ from mode import Service
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import RolledBackError
 from stream_persona.kafka.batch import Batch
-from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
+from stream_persona.kafka.faust_app import (
+    BatchApp,
+    batch_topic,
+    faust_options,
+    make_cut_log_error,
+)
 from stream_persona.kafka.group import client_id_of
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
@@ -123,9 +129,17 @@ class PersonaApp(BatchApp):
                 await consumer.read_again(self.worker.find_starts(assigned))
 
     async def find_starts(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
-        """Find the partitions whose effects in Redis end before what the group has committed."""
+        """Find the partitions whose effects in Redis end before what the group has committed.
+
+        Raises:
+            TopologyError: a log ends before that, too: what was read there can't be read again.
+        """
         await self.worker.partitions.wait_until_assigned()
         starts = self.worker.find_starts(committed)
+        ends = await self._history.find_ends([TopicPartition(*tp) for tp in starts])
+        for tp, end in ends.items():
+            if (position := committed[TP(*tp)] or 0) > end:
+                raise make_cut_log_error(tp.topic, tp.partition, position)
         behind = sum((committed[tp] or 0) - offset for tp, offset in starts.items())
         if behind:
             self._metrics.reread.inc(behind)
