@@ -71,7 +71,7 @@ def _describe_ids(ids: Mapping[str, Any]) -> dict[str, str]:
     heaviest = [f"{name} {part:.1%}" for name, part in ids["heaviest"].items()]
     nobody = [f"{name!r} {n:,}" for name, n in ids["nobody"].items()]
     return {
-        "customers": f"{ids['customers']:,}; heaviest: {_join(heaviest[:3])}",
+        "customers": _count(ids["customers"], f"(heaviest: {_join(heaviest[:3])})"),
         "nobody": _join(nobody),
         "colliding ids": _join(map(str, ids["colliding"]["examples"])),
         "e-mail addresses": _count(ids["e_mail_addresses"]["ids"], "ids"),
