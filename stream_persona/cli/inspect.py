@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -14,6 +14,12 @@ from stream_persona.cli.options import Json, load_configuration
 if TYPE_CHECKING:
     from stream_persona.inspection.sample import Sample
     from stream_persona.settings import Settings
+
+#: What names of files end with: nobody names a topic so, and means it.
+_SUFFIXES: Final = frozenset({
+    ".csv", ".gz", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt", ".xls", ".xlsx",
+    ".zip", ".zst",
+})  # fmt: skip
 
 group = typer.Typer()
 
@@ -86,6 +92,7 @@ def _read(name: str, kind: int | None, limit: int, settings: Settings) -> Sample
     """Read a file, if there is one of the name or it could be no topic's; else a topic."""
     from stream_persona.inspection.reading import read_file, read_topic
 
-    if Path(name).exists() or "/" in name:
+    path = Path(name)
+    if path.exists() or "/" in name or path.suffix.casefold() in _SUFFIXES:
         return read_file(Path(name), kind, limit, settings)
     return asyncio.run(read_topic(name, kind, limit, settings))

@@ -57,6 +57,7 @@ def read_file(path: Path, kind: int | None, limit: int, settings: Settings) -> S
     names = kinds_by_name(settings)
     word = "row" if file.format in {Format.CSV, Format.PARQUET} else "line"
     word = "element" if file.format is Format.VALUES else word
+    kind = _guess_kind(file) if kind is None and file.format is Format.CSV else kind
     messages = [
         Message(row.value, f"{word} {row.number}", error=row.error)
         for row in islice(_read_rows(file, kind, names), limit)
@@ -70,10 +71,13 @@ def read_file(path: Path, kind: int | None, limit: int, settings: Settings) -> S
 def _read_rows(file: EventFile, kind: int | None, names: Mapping[str, int]) -> Iterator[Row]:
     if file.format is not Format.CSV:
         return (Row(number, value) for number, value in read_rows(file))
-    columns = read_columns(file)
-    if kind is None and "topic" not in columns.fields:
-        kind = columns.guess_kind()
     return read_events(file, kind, names)
+
+
+def _guess_kind(file: EventFile) -> int | None:
+    """Return the kind of events that a CSV file's columns hold; None if each row names its own."""
+    columns = read_columns(file)
+    return None if "topic" in columns.fields else columns.guess_kind()
 
 
 async def read_topic(name: str, kind: int | None, limit: int, settings: Settings) -> Sample:

@@ -6,7 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.inspection.lookalikes import field_paths, find_lookalike
-from stream_persona.inspection.sample import KIND_NAMES, count_kinds, parse, share
+from stream_persona.inspection.sample import (
+    KIND_NAMES,
+    count_kinds,
+    decode,
+    find_kind,
+    parse,
+    share,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +41,21 @@ def describe_readability(readings: Sequence[Reading], sample: Sample) -> dict[st
         "share": share(readable, len(readings)),
         "kinds": count_kinds(readings),
         "kind_is_given": sample.kind is not None,
+        "fits_best": _find_better_kind(readings, sample),
         "unreadable": _count_reasons(readings),
         "shapes": _count_shapes(readings),
     }
+
+
+def _find_better_kind(readings: Sequence[Reading], sample: Sample) -> str | None:
+    """Find the kind as which messages can be read that cannot be as the kind that they have."""
+    unreadable = [reading for reading in readings if reading.error is not None]
+    if sample.kind is None or 2 * len(unreadable) <= len(readings):
+        return None
+    messages = [reading.message for reading in unreadable]
+    best = find_kind(messages, [reading.document for reading in unreadable])
+    fits = any(decode(message, best)[0] is not None for message in messages)
+    return KIND_NAMES[best] if fits and best != sample.kind else None
 
 
 def _count_reasons(readings: Sequence[Reading]) -> list[dict[str, Any]]:
@@ -93,8 +112,3 @@ def _count_lookalikes(document: dict[str, Any], kind: int) -> int:
     return sum(
         str(name) in wanted or find_lookalike(str(name), kind) is not None for name in document
     )
-
-
-def name_of(kind: int) -> str:
-    """Return the name of a kind, as ``--kind`` takes it."""
-    return KIND_NAMES[kind]

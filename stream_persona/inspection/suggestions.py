@@ -54,6 +54,9 @@ def _on_shapes(readable: dict[str, Any]) -> Iterator[dict[str, Any]]:
         else:
             text = f"the messages are {shape}: send the event as JSON"
         yield _make(PRODUCER, count, text)
+    if best := readable["fits_best"]:
+        text = f"these messages are {best}: send them to the topic of {best}"
+        yield _make(PRODUCER, readable["messages"] - readable["readable"], text)
 
 
 def _on_fields(

@@ -51,6 +51,14 @@ def test_a_file_that_is_none_ends_with_2_and_a_sentence(
         read_file(tmp_path / "nowhere.csv", None, 5, SETTINGS)
 
 
+def test_what_is_named_like_a_file_is_none_of_the_brokers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = Ended(capsys, "inspect", "nowhere.csv")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("nowhere.csv: cannot be read")
+
+
 def test_the_command_prints_tables_and_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,6 +134,13 @@ def test_the_kind_of_foreign_messages_is_the_one_that_fits_best() -> None:
     assert mixed["readable"]["readable"] == 2
 
 
+def test_messages_in_the_topic_of_another_kind_are_told() -> None:
+    view = {"event_id": "e", "customer_id": "c", "occurred_at": NOW, "action": "view"}
+    report = report_on(view, view, order())
+    assert suggested(report, "these messages are browses")["concerns"] == 2
+    assert report_on(view, order(), order())["readable"]["fits_best"] is None
+
+
 def test_ids_of_nobody_and_ids_that_are_one_are_counted() -> None:
     ids = ["undefined", "GUEST", "", " ", None, "anna", "Anna", "anna ", "a@b.example", 17]
     ids += ["00000000-0000-0000-0000-000000000000"]
