@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     rank_holdout: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)] = Field(
         0.0, description="share of the customers whose `/v1/rank` keeps the order, for comparison"
     )
+    nobody_ids: forms.Text = Field(
+        "",
+        description="customer ids that stand for nobody, `id,...`, in any case; by default "
+        "`undefined,null,none,nil,nan,n/a,0,-1,guest,anonymous,unknown,(not set),(none),(null),"
+        "<null>,[object Object]` and the zero UUID with or without hyphens; blank ones always do",
+    )
     rank_salt: forms.Text = Field(
         "", description="salt of the hold-out; another one draws another group"
     )
@@ -150,6 +156,11 @@ class Settings(BaseSettings):
     def keys(self) -> tuple[str, ...]:
         """The keys of the API; empty when callers need none."""
         return forms.split(self.api_keys)
+
+    @property
+    def nobody(self) -> tuple[str, ...]:
+        """The ids that stand for nobody; empty for those that do by default."""
+        return forms.split(self.nobody_ids)
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -197,10 +197,13 @@ def _describe(each: CountedEvent, weight: float, evidence: float, separator: str
 def summarize(event: Behaviour, separator: str) -> Summary:
     """Summarize an event for people: up to ``MOST_ABOUT`` features with their values."""
     if isinstance(event, Purchase):
-        features = _summarize_items(event.items, separator)
+        features = _summarize_items(
+            [each for each in event.items if not each.is_returned], separator
+        )
     elif isinstance(event, Browse):
         searched = [("query", event.query)] if event.query else []
-        items = () if event.product is None else (event.product,)
+        seen = event.product
+        items = () if seen is None or seen.is_returned else (seen,)
         features = [("action", event.action), *searched, *_summarize_items(items, separator)]
     else:
         campaign = [("campaign", event.campaign)] if event.campaign else []

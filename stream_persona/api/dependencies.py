@@ -20,6 +20,7 @@ from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
 from stream_persona.api.readiness import Readiness
 from stream_persona.api.refill import refill
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
 from stream_persona.store.redis import RedisTables
@@ -55,6 +56,7 @@ class Dependencies:
     metrics: ApiMetrics
     subscriber: Redis
     readiness: Readiness
+    nobody: NobodyIds
 
     @classmethod
     def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
@@ -83,6 +85,7 @@ class Dependencies:
             metrics=ApiMetrics(),
             subscriber=subscriber,
             readiness=Readiness(settings, tables),
+            nobody=NobodyIds(settings.nobody),
         )
 
     @asynccontextmanager

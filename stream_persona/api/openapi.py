@@ -30,7 +30,9 @@ CUSTOMER_ID: Final = {
     "format": "customer-id",
     "minLength": 1,
     "maxLength": MAX_ID_BYTES,
-    "description": f"1 to {MAX_ID_BYTES} bytes in UTF-8, all printable.",
+    "description": f"1 to {MAX_ID_BYTES} bytes in UTF-8, all printable, no blanks at an end; none "
+    "of the ids that stand for nobody. As a query parameter it may be any of these; a path can't "
+    "hold `.`, `..` and what ends like another path.",
     "example": "CUST-04812",
 }
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 
 from stream_persona.domain.binning import levels, price_band, quantity_band, size_band, words
 from stream_persona.domain.events import check_id
-from stream_persona.domain.features import compute_profiles
+from stream_persona.domain.features import Counts, compute_profiles
+from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import QueryError
 from stream_persona.model.classifier import profile_of
@@ -24,7 +25,8 @@ from stream_persona.pipeline.decision import apportion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from stream_persona.domain.features import Counts, Profiles
+    from stream_persona.domain.features import Profiles
+    from stream_persona.domain.identity import NobodyIds
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.predictor import Predictor
 
@@ -90,7 +92,9 @@ class Subject:
     name: Callable[[int], str]
 
 
-def parse_subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
+def parse_subject(
+    query: PersonaQuery, taxonomy: Taxonomy, nobody: NobodyIds = NOBODY_IDS
+) -> str | Subject:
     """Check a query; return its customer's id, or the hypothetical shopper that it describes.
 
     Raises:
@@ -110,6 +114,8 @@ def parse_subject(query: PersonaQuery, taxonomy: Taxonomy) -> str | Subject:
     customer_id = query.where[CUSTOMER]
     if not isinstance(customer_id, str):
         raise QueryError(f"where.{CUSTOMER}: expected a text, got {_show(customer_id)}")
+    if customer_id in nobody:  # as of anybody else of whom nothing is known
+        return describe_customer(Counts.empty(), taxonomy, str)
     check_id(customer_id)
     return customer_id
 

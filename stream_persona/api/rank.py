@@ -13,16 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
 from stream_persona.api.public_records import load_public_record
 from stream_persona.client.decision import hold_out, rank_for
-from stream_persona.client.models import HOLDOUT, parse_shopper
+from stream_persona.client.models import HOLDOUT, Shopper, parse_shopper
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DamagedRecordError, QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.client.decision import Ranking
-    from stream_persona.client.models import Shopper
     from stream_persona.client.ranking import Ranked
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import TokenNames
@@ -80,7 +80,7 @@ class RankRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
 
-    customer_id: Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_BYTES)]
+    customer_id: Annotated[StrictStr, Field(max_length=MAX_ID_BYTES)]
     items: Annotated[tuple[RankItem, ...], Field(min_length=1, max_length=MOST_ITEMS)]
     strength: Annotated[
         float,
@@ -101,6 +101,7 @@ class Ranker:
     ) -> None:
         self._holdout, self._salt = settings.rank_holdout, settings.rank_salt
         self._separator = taxonomy.features.category_separator
+        self._nobody = NobodyIds(settings.nobody)
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
@@ -116,7 +117,6 @@ class Ranker:
             QueryError: an item holds what can't be sent back.
             UnavailableError: Redis stayed away.
         """
-        check_id(request.customer_id)
         shopper = await self._look_up(request.customer_id)
         if shopper.persona is not None:
             await self._renew_affinities()
@@ -125,6 +125,9 @@ class Ranker:
         return _encode(ranking, request.strength)
 
     async def _look_up(self, customer_id: str) -> Shopper:
+        if customer_id in self._nobody:
+            return Shopper(customer_id)
+        check_id(customer_id)
         held_out = hold_out(customer_id, self._holdout, self._salt)
         if held_out is not None:
             return held_out

@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stream_persona.cli.agreement import OF_TAXONOMIES, check_before_sending
-from stream_persona.domain.events import check_id, rfc3339
+from stream_persona.domain.decode_errors import tell_apart
+from stream_persona.domain.events import rfc3339
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import QueryError
-from stream_persona.kafka.commands import new_assignment, new_deletion, send_once
+from stream_persona.kafka.commands import check_somebody, new_assignment, new_deletion, send_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +33,17 @@ async def send_assignment(
 
     Raises:
         DecodeError: the id or the source is malformed.
-        QueryError: the taxonomy has no such persona.
+        QueryError: the taxonomy has no such persona, or the id stands for nobody.
         TopologyError: the workers are set otherwise.
         UnavailableError: the broker does not answer.
     """
-    check_id(customer_id)
+    nobody = NobodyIds(settings.nobody)
+    check_somebody(customer_id, nobody)
     if persona is not None and persona not in taxonomy.names:
-        known = ", ".join(taxonomy.names)
-        raise QueryError(f"persona {persona!r} is not of the taxonomy; expected one of {known}")
+        shown, known = tell_apart(persona, taxonomy.names)
+        raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
     now = clock() // 1_000_000
-    event = new_assignment(taxonomy, customer_id, persona, source, at=now)
+    event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
     await check_before_sending(settings, taxonomy)
     await send_once(settings, event)
     return {
@@ -62,12 +65,13 @@ async def send_deletion(
     """Send a deletion; return the receipt once the broker has it.
 
     Raises:
+        QueryError: the id stands for nobody.
         DecodeError: the id is malformed.
         TopologyError: the workers are set otherwise.
         UnavailableError: the broker does not answer.
     """
     now = clock() // 1_000_000
-    event = new_deletion(customer_id, at=now)
+    event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
     await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
     await send_once(settings, event)
     return {

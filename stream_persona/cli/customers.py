@@ -77,12 +77,13 @@ def delete(
     On a terminal it asks for confirmation.
     """
     from stream_persona.cli import customer_events
-    from stream_persona.domain.events import check_id
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.kafka.commands import check_somebody
 
-    check_id(customer)
+    settings, taxonomy = load_configuration()
+    check_somebody(customer, NobodyIds(settings.nobody))
     if sys.stdin.isatty() and not yes:
         question = f"Forget customer {customer!r} and what was learned of them?"
         typer.confirm(question, abort=True, err=True)
-    settings, taxonomy = load_configuration()
     receipt = asyncio.run(customer_events.send_deletion(settings, taxonomy, customer))
     print_result(receipt, as_json=as_json)

@@ -68,7 +68,7 @@ def inspect(
     own = None if kind is None else KIND_NAMES.index(kind)
     samples = [_read(name, own, limit, settings) for name in inputs]
     topics, now = kinds_by_name(settings), time.time_ns() // 1_000_000
-    nobody: tuple[str, ...] = getattr(settings, "nobody", ())
+    nobody = settings.nobody
     reports: list[dict[str, Any]] = []
     with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
         for sample in samples:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
+#: Digits of a date without hyphens.
+_DATE_DIGITS: Final = 8
 #: Seconds of a unit.
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0}
 
@@ -48,15 +50,31 @@ def parse_duration(text: str) -> float:
 
 
 def parse_time(text: str) -> int:
-    """Parse an RFC 3339 time or date (UTC where it has no offset), or epoch milliseconds."""
-    if re.fullmatch(r"\d{5,}", text):
-        return int(text)
+    """Parse an RFC 3339 time or date (UTC where it has no offset), or a number as in events.
+
+    Digits that could be a date, such as 20250301, are refused rather than read as seconds.
+    """
+    from stream_persona.domain.time import OUT_OF_RANGE, as_field, milliseconds, parse_number
+
+    expected = (
+        "write 2025-03-01, 2025-03-01T12:00:00Z, or a number of epoch seconds, milliseconds, "
+        "microseconds or nanoseconds"
+    )
+    is_number = re.fullmatch(r"\d{5,}(\.\d*)?", text, re.ASCII)
     try:
-        time = datetime.fromisoformat(text)
+        time = None if is_number and len(text) != _DATE_DIGITS else datetime.fromisoformat(text)
     except ValueError:
-        expected = "write 2025-03-01, 2025-03-01T12:00:00Z or epoch milliseconds"
-        raise typer.BadParameter(f"{text!r} is no time; {expected}") from None
-    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
+        time = None
+    if is_number is None and time is None:
+        raise typer.BadParameter(f"{text!r} is no time; {expected}")
+    if is_number and time is not None:
+        raise typer.BadParameter(f"{text!r} may be a date or seconds; {expected}")
+    try:
+        if time is None:
+            return parse_number(float(text) if "." in text else int(text))
+        return milliseconds(as_field(time if time.tzinfo else time.replace(tzinfo=UTC)))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: {OUT_OF_RANGE}; {expected}") from None
 
 
 def exit_with(message: str, code: int) -> NoReturn:

@@ -15,6 +15,7 @@ from stream_persona.domain.events import (
     rfc3339,
 )
 from stream_persona.domain.features import compute_profiles
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
@@ -49,7 +50,7 @@ async def load(
 ) -> StoredCustomer | None:
     """Load what is stored of a customer, with the ``tokens`` heaviest tokens; None if unknown.
 
-    A customer who was deleted is unknown, too.
+    A customer who was deleted is unknown, too, and so are ids that stand for nobody.
 
     Raises:
         DecodeError: the id is malformed.
@@ -57,6 +58,8 @@ async def load(
         TopologyError: the workers are set otherwise.
         UnavailableError: Redis does not answer.
     """
+    if customer_id in NobodyIds(settings.nobody):
+        return None
     check_id(customer_id)
     patience = min(_PATIENCE, settings.retry_seconds)
     tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)

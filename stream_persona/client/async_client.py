@@ -18,7 +18,7 @@ from stream_persona.client.base import (
     BaseClient,
 )
 from stream_persona.client.changes import watch
-from stream_persona.client.lookup import Lookup
+from stream_persona.client.lookup import Lookup, as_list
 from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class AsyncPersonaClient(BaseClient):
         strength: float | None = None,
     ) -> Ranking:
         """Put items in the order that suits the shopper; see ``PersonaClient.rank``."""
-        given = list(items)
+        given = as_list(items)
         shopper = self._hold_out(customer_id) or await self._look_up_one(customer_id)
         if shopper.persona is not None:
             await self._renew_affinities(tuple(shopper.distribution))
@@ -90,7 +90,7 @@ class AsyncPersonaClient(BaseClient):
         Raises:
             ImportError: ``aiokafka`` is not installed.
         """
-        return watch(brokers, topic, group=group, from_beginning=from_beginning)
+        return watch(brokers, topic, self._nobody, group=group, from_beginning=from_beginning)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -108,6 +108,8 @@ class AsyncPersonaClient(BaseClient):
 
     async def _look_up_one(self, customer_id: str) -> Shopper:
         """Look a customer up; without a cache, by nothing but the question and its answer."""
+        if not self._may_be_known(customer_id):
+            return Shopper(customer_id)
         if self._cache is not None:
             return (await self._look_up([customer_id]))[customer_id]
         try:
@@ -119,7 +121,8 @@ class AsyncPersonaClient(BaseClient):
     async def _look_up(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         if self._cache is not None and self._listener is None:
             self._listener = asyncio.create_task(self._listen(self._cache))
-        with Lookup(customer_ids, self._cache) as lookup, suppress(*REDIS_ERRORS):
+        found = Lookup(customer_ids, self._cache, self._nobody)
+        with found as lookup, suppress(*REDIS_ERRORS):
             lookup.answer(await self._read_records(lookup.missing))
         return lookup.shoppers
 

@@ -14,14 +14,15 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_persona.client import decision
 from stream_persona.client.cache import ShopperCache
+from stream_persona.client.models import Shopper
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
+from stream_persona.domain.identity import NobodyIds, is_customer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from stream_persona.client.decision import Ranking
-    from stream_persona.client.models import Shopper
 
 #: Seconds that a lookup may take before the baseline is the better answer.
 TIMEOUT: Final = 0.05
@@ -42,7 +43,8 @@ class Options(TypedDict, total=False):
     ``timeout`` is in seconds, for connecting and for each answer; nothing is tried twice.
     ``cluster`` is for a Redis Cluster, ``cache`` is how many shoppers are kept in memory,
     ``strength`` how far ``rank`` moves scores (0 to 10). ``clock`` gives seconds that only grow,
-    by default those of ``time.monotonic``.
+    by default those of ``time.monotonic``. ``nobody_ids`` are the ids that stand for nobody, where
+    the workers have others than the default ones.
     """
 
     prefix: str
@@ -53,6 +55,7 @@ class Options(TypedDict, total=False):
     holdout: float
     salt: str
     category_separator: str
+    nobody_ids: Iterable[str]
     clock: Callable[[], float]
 
 
@@ -60,7 +63,7 @@ class BaseClient:
     """The state of a client, and what it does between a question and the next one.
 
     Raises:
-        ValueError: ``holdout`` or ``strength`` is out of its bounds.
+        ValueError: ``holdout`` or ``strength`` is out of its bounds, or the separator is empty.
     """
 
     def __init__(self, **options: Unpack[Options]) -> None:
@@ -70,6 +73,9 @@ class BaseClient:
         self._separator = options.get("category_separator", "/")
         if not 0 <= self._holdout <= 1:
             raise ValueError(f"holdout: expected a share from 0 to 1, got {self._holdout!r}")
+        if not self._separator:
+            raise ValueError("category_separator: expected a text that is not empty")
+        self._nobody = NobodyIds(options.get("nobody_ids", ()))
         capacity = options.get("cache", 0)
         self._cache = ShopperCache(capacity) if capacity > 0 else None
         self._clock = options.get("clock", time.monotonic)
@@ -89,6 +95,10 @@ class BaseClient:
 
     def _affinity_keys(self, personas: Iterable[str]) -> list[str]:
         return [f"{self._prefix}persona-affinity:{persona}" for persona in personas]
+
+    def _may_be_known(self, customer_id: object) -> bool:
+        """Whether Redis may know anything of an id, whatever it is; nobody is asked for others."""
+        return is_customer(customer_id, self._nobody)
 
     def _count(self, fallback: str | None) -> None:
         if fallback is not None:
@@ -131,6 +141,9 @@ class BaseClient:
         self._next_renewal = self._clock() + AFFINITY_SECONDS
 
     def _hold_out(self, customer_id: str) -> Shopper | None:
+        """Return the shopper to rank for without a lookup; None where there has to be one."""
+        if not self._may_be_known(customer_id):
+            return Shopper(customer_id)
         return decision.hold_out(customer_id, self._holdout, self._salt)
 
     def _rank(
@@ -150,6 +163,6 @@ def _read_lifts(lifts: Mapping[bytes, bytes]) -> Iterator[tuple[str, float]]:
 
 
 def _check_strength(strength: float) -> float:
-    if not 0 <= strength <= MOST_STRENGTH:
+    if not isinstance(strength, int | float) or not 0 <= strength <= MOST_STRENGTH:
         raise ValueError(f"strength: expected 0 to {MOST_STRENGTH:g}, got {strength!r}")
     return strength

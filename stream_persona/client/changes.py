@@ -6,9 +6,12 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.client.models import Change, parse_change
+from stream_persona.domain.identity import NOBODY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from stream_persona.domain.identity import NobodyIds
 
 #: Customers whose last revision a reader remembers, to recognise repetitions.
 REMEMBERED_CUSTOMERS: Final = 100_000
@@ -21,22 +24,30 @@ class ChangeReader:
     again. Repetitions are recognised for the ``remembered`` customers that changed last.
     """
 
-    def __init__(self, remembered: int = REMEMBERED_CUSTOMERS) -> None:
+    def __init__(
+        self, remembered: int = REMEMBERED_CUSTOMERS, nobody: NobodyIds = NOBODY_IDS
+    ) -> None:
+        self._nobody = nobody
         self._last: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self._remembered = remembered
 
     def read(self, key: bytes | None, value: bytes | None) -> Change | None:
-        """Return the change in a message; None for a repetition and for what is no change."""
+        """Return the change in a message; None for a repetition and for what is no change.
+
+        Changes of nobody, which an earlier version has published, are none.
+        """
         customer = (key or b"").decode(errors="replace")
         if value is None:
             self._last.pop(customer, None)
             return Change(customer, deleted=True)
+        revision, change_id = self._last.get(customer, (0, ""))
         try:
             change = parse_change(value)
+            if change.revision < revision or change.change_id == change_id:
+                return None
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
-        revision, change_id = self._last.get(customer, (0, ""))
-        if change.revision < revision or change.change_id == change_id:
+        if customer in self._nobody:
             return None
         self._last[customer] = (change.revision, change.change_id)
         self._last.move_to_end(customer)
@@ -46,7 +57,7 @@ class ChangeReader:
 
 
 async def watch(
-    brokers: str, topic: str, *, group: str | None, from_beginning: bool
+    brokers: str, topic: str, nobody: NobodyIds, *, group: str | None, from_beginning: bool
 ) -> AsyncGenerator[Change]:
     """Yield the changes of a topic, as ``AsyncPersonaClient.watch`` promises."""
     from aiokafka import AIOKafkaConsumer  # noqa: PLC0415 - lookups do without it
@@ -56,7 +67,7 @@ async def watch(
         auto_offset_reset="earliest" if from_beginning else "latest",
         enable_auto_commit=group is not None,
     )  # fmt: skip
-    reader = ChangeReader()
+    reader = ChangeReader(nobody=nobody)
     await consumer.start()
     try:
         async for message in consumer:

@@ -6,6 +6,7 @@ the shopper                    the items                   ``fallback``
 is held out                    stay in the caller's order  ``holdout``
 has no persona                 stay in the caller's order  why the lookup has none
 has one, without affinities    stay in the caller's order  ``unreachable``
+has shares that are no numbers stay in the caller's order  ``unreadable``
 has an assigned persona        ranked by that one alone    None
 has a predicted persona        ranked by the distribution  None
 =============================  ==========================  =====================================
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_persona.client import ranking
-from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper
+from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, UNREADABLE, Shopper
 from stream_persona.client.ranking import Ranked
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def rank_for(
         return _baseline(shopper, items, UNREACHABLE)
     is_assigned = shopper.source == "assigned"
     distribution = {shopper.persona: 1.0} if is_assigned else shopper.distribution
+    if any(not isinstance(share, int | float) for share in distribution.values()):
+        return _baseline(shopper, items, UNREADABLE)
     ranked = ranking.rank(items, distribution, affinities, strength, separator)
     return Ranking(tuple(ranked), shopper)
 

@@ -89,6 +89,8 @@ def _shopper_of(customer_id: str, record: dict[str, Any]) -> Shopper:
     if record["customer_id"] != customer_id:
         raise ValueError("the record is another customer's")
     persona = record["persona"]
+    if not isinstance(persona, str | None):
+        raise TypeError("the persona is no name")
     return Shopper(
         customer_id,
         persona,

@@ -20,12 +20,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from stream_persona.domain.binning import levels, price_band
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 #: How far the affinity moves a score, and the strength beyond which nothing is left of the score.
 STRENGTH: Final = 1.0
@@ -35,6 +39,10 @@ MOST_LIFT: Final = 20.0
 #: Most reasons of an item.
 REASONS: Final = 3
 
+#: Most attributes of an item that are read, as in events.
+MOST_ATTRIBUTES: Final = 64
+
+_MOST_PRICE = sys.float_info.max
 _MOST_LOG = math.log(MOST_LIFT)
 #: Fields of an item that are features under another name.
 _FIELDS: Final = {"product_id": "product", "brand": "brand"}
@@ -100,7 +108,7 @@ def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[st
     >>> tokenize_item({"category": "baby/diapers", "price": 9.5})
     [['category:baby/diapers', 'category:baby'], ['price:8..16']]
     """
-    found = []
+    found, item = [], _fields_of(item)
     category = item.get("category")
     if isinstance(category, str) and category:
         found.append([f"category:{level}" for level in reversed(levels(category, separator))])
@@ -109,11 +117,15 @@ def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[st
         if isinstance(value, str) and value:
             found.append([f"{feature}:{value}"])
     price = item.get("price")
-    if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price < math.inf:
+    if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price <= _MOST_PRICE:
         found.append([f"price:{price_band(price)}"])
     attributes = item.get("attributes")
     if isinstance(attributes, dict):
-        found += [[f"attributes.{key}:{value}"] for key, value in attributes.items()]
+        found += [
+            [f"attributes.{key}:{value}"]
+            for key, value in islice(attributes.items(), MOST_ATTRIBUTES)
+            if isinstance(key, str) and isinstance(value, str)
+        ]
     return found
 
 
@@ -146,12 +158,22 @@ def keep_order(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
 
 def score_of(item: Mapping[str, Any], position: int) -> float:
     """Return the caller's score, or the inverse of an item's place, counted from 1."""
-    score = item.get("score")
+    score = _fields_of(item).get("score")
     try:
         number = float(score) if isinstance(score, int | float) else math.nan
     except OverflowError:
         number = math.nan
     return number if math.isfinite(number) else 1.0 / (position + 1)
+
+
+def _fields_of(item: object) -> Mapping[str, Any]:
+    """Return an item that has fields as a mapping of them, anything else as an empty one."""
+    if isinstance(item, dict | Mapping):
+        return item
+    if hasattr(item, "keys"):  # a row of a data frame is no Mapping; what else has some, who knows
+        with suppress(Exception):
+            return dict(cast("Mapping[str, Any]", item))
+    return {}
 
 
 def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:

@@ -19,7 +19,7 @@ from stream_persona.client.base import (
     BaseClient,
 )
 from stream_persona.client.changes import watch
-from stream_persona.client.lookup import Lookup
+from stream_persona.client.lookup import Lookup, as_list
 from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
 
 if TYPE_CHECKING:
@@ -52,13 +52,16 @@ class PersonaClient(BaseClient):
         self._listener: Thread | None = None
 
     def get(self, customer_id: str) -> Shopper:
-        """Return a customer's persona of now."""
+        """Return a customer's persona of now; whatever stands for nobody is unknown."""
         shopper = self._look_up_one(customer_id)
         self._count(shopper.fallback)
         return shopper
 
     def get_many(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
-        """Return the personas of several customers, in one round trip."""
+        """Return the personas of several customers, in one round trip.
+
+        What cannot be a key of the answer, such as a list, is left out.
+        """
         shoppers = self._look_up(customer_ids)
         for shopper in shoppers.values():
             self._count(shopper.fallback)
@@ -74,12 +77,13 @@ class PersonaClient(BaseClient):
         """Put items in the order that suits the shopper; see ``stream_persona.client.ranking``.
 
         An item is a mapping with an optional ``score`` and the fields of an event's item:
-        ``product_id``, ``category``, ``brand``, ``price``, ``attributes``.
+        ``product_id``, ``category``, ``brand``, ``price``, ``attributes``. What is none keeps its
+        place among the others.
 
         Raises:
             ValueError: ``strength`` is not from 0 to 10.
         """
-        given = list(items)
+        given = as_list(items)
         shopper = self._hold_out(customer_id) or self._look_up_one(customer_id)
         if shopper.persona is not None:
             self._renew_affinities(tuple(shopper.distribution))
@@ -94,7 +98,7 @@ class PersonaClient(BaseClient):
         from_beginning: bool = False,
     ) -> Iterator[Change]:
         """Yield changes as they happen; see ``AsyncPersonaClient.watch``."""
-        stream = watch(brokers, topic, group=group, from_beginning=from_beginning)
+        stream = watch(brokers, topic, self._nobody, group=group, from_beginning=from_beginning)
         reading: set[asyncio.Task[Any] | None] = set()
 
         async def read_next() -> Change:
@@ -135,6 +139,8 @@ class PersonaClient(BaseClient):
 
     def _look_up_one(self, customer_id: str) -> Shopper:
         """Look a customer up; without a cache, by nothing but the question and its answer."""
+        if not self._may_be_known(customer_id):
+            return Shopper(customer_id)
         if self._cache is not None:
             return self._look_up([customer_id])[customer_id]
         try:
@@ -146,7 +152,8 @@ class PersonaClient(BaseClient):
     def _look_up(self, customer_ids: Iterable[str]) -> dict[str, Shopper]:
         if self._cache is not None and self._listener is None:
             self._start_listener(self._cache)
-        with Lookup(customer_ids, self._cache) as lookup, suppress(*REDIS_ERRORS):
+        found = Lookup(customer_ids, self._cache, self._nobody)
+        with found as lookup, suppress(*REDIS_ERRORS):
             lookup.answer(self._read_records(lookup.missing))
         return lookup.shoppers
 

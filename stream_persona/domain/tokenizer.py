@@ -10,6 +10,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final, get_args
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.binning import (
     MAX_LEVELS,
     levels,
@@ -29,6 +30,7 @@ from stream_persona.domain.events import (
     TokenizedEvent,
     milliseconds,
 )
+from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.domain.slots import (
     EVENTS,
     SLOT_TYPE,
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.taxonomy import Taxonomy
 
+    #: Packed slots, their packed weights, and the reasons why something was left out.
+    Tokens = tuple[bytes, bytes, tuple[str, ...]]
+
 _HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
 _HOUR_BAND = tuple(
     next(i for i, band in enumerate(_HOURS) if hour <= int(band.split("-")[1]))
@@ -53,6 +58,11 @@ _HOUR_BAND = tuple(
 _LEAST_PRICE, _CHEAP, _MANY = 0.25, -2, 5
 #: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
 _ITEM_TOKENS = MAX_LEVELS + 4
+
+_SLOT_BYTES: Final = SLOT_TYPE.itemsize
+_UNWEIGHTED: Final = (b"", b"", (Anomaly.UNWEIGHTED.value,))
+_UNINFORMATIVE: Final[tuple[str, ...]] = (Anomaly.UNINFORMATIVE.value,)
+_RETURNED: Final[tuple[str, ...]] = (Anomaly.RETURNED_LINE.value,)
 
 #: Most tokens of one event: a purchase that is as large as it may be, with its context.
 MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM_TOKENS
@@ -87,6 +97,9 @@ class Tokenizer:
         self._has_category, self._has_price, self._has_quantity = (
             field in self._fields for field in ("category", "price", "quantity")
         )
+        # An event of no more bytes than these, beside its time, says nothing of a persona.
+        self._action_bytes = 0 if self._actions is None else _SLOT_BYTES
+        self._quantity_bytes = _SLOT_BYTES if self._has_quantity else 0
         # Slots are packed, several of them one after another.
         self._attributes: dict[str, dict[str, bytes]] = self.slots.derive()
         self._categories: dict[str, bytes] = self.slots.derive()
@@ -103,56 +116,79 @@ class Tokenizer:
         """Return an event as its tokens: the slot of each, slot 0 first, and the weight of each.
 
         Both are packed (``SLOT_TYPE``, ``WEIGHT_TYPE``; weights in quarters). There are at most
-        ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight.
+        ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight, and of
+        an order of which everything was given back.
         """
-        at = milliseconds(event.occurred_at)
+        at, order = milliseconds(event.occurred_at), None
         if isinstance(event, Browse):
-            slots, weights = self._browse(event, at)
+            slots, weights, anomalies = self._browse(event, at)
         elif isinstance(event, Purchase):
-            slots, weights = self._purchase(event, at)
+            slots, weights, anomalies = self._purchase(event, at)
+            order = event.order_id
+            if order is not None and order in NOBODY_IDS:  # no more than a customer's
+                order = None
         else:
-            slots, weights = self._engagement(event, at)
-        return TokenizedEvent(event.event_id, event.customer_id, at, slots, weights)
+            slots, weights, anomalies = self._engagement(event, at)
+        return TokenizedEvent(
+            event.event_id, event.customer_id, at, slots, weights, order, anomalies
+        )
 
-    def _purchase(self, event: Purchase, at: int) -> tuple[bytes, bytes]:
-        weight, items = self._purchase_weight, event.items
+    def _purchase(self, event: Purchase, at: int) -> Tokens:
+        weight, kept = self._purchase_weight, 0
         if not weight:
-            return b"", b""
-        slots = self._context(event, at)
+            return _UNWEIGHTED
+        slots: list[bytes] = []
+        for item in event.items:
+            price = item.price
+            if item.quantity > 0 and (price is None or price >= 0):  # as ``Item.is_returned``
+                kept += 1
+                self._add_item(item, slots)
+        anomalies = _RETURNED * (len(event.items) - kept)
+        if not kept:
+            return b"", b"", anomalies
+        own, slots = b"".join(slots), self._context(event, at)
+        little = len(slots[0]) + kept * self._quantity_bytes
         if "basket_size" in self._fields:
-            slots.append(self.slots.find("basket_size", size_band(len(items))))
-        context, slots = b"".join(slots), []
-        for item in items:
-            self._add_item(item, slots)
-        own = b"".join(slots)
-        weights = _repeat(pack(weight * len(items), WEIGHT_TYPE), context)
-        return context + own, weights + _repeat(pack(weight, WEIGHT_TYPE), own)
+            slots.append(self.slots.find("basket_size", size_band(kept)))
+            little += _SLOT_BYTES
+        context = b"".join(slots)
+        if len(context) + len(own) <= little:
+            anomalies += _UNINFORMATIVE
+        weights = _repeat(pack(weight * kept, WEIGHT_TYPE), context)
+        return context + own, weights + _repeat(pack(weight, WEIGHT_TYPE), own), anomalies
 
-    def _browse(self, event: Browse, at: int) -> tuple[bytes, bytes]:
-        weight = self._browse_weights[event.action]
+    def _browse(self, event: Browse, at: int) -> Tokens:
+        weight, product = self._browse_weights[event.action], event.product
+        anomalies: tuple[str, ...] = ()
         if not weight:
-            return b"", b""
+            return _UNWEIGHTED
+        if product is not None and product.is_returned:
+            product, anomalies = None, _RETURNED
         slots = self._context(event, at)
         if self._actions is not None:
             slot = self._actions.get(event.action)
             slots.append(slot or self.slots.compute("action", event.action))
-        if event.product is not None:
-            self._add_item(event.product, slots)
+        if product is not None:
+            self._add_item(product, slots)
         if event.query and "query" in self._fields:
             slots += [self.slots.find("query", word) for word in words(event.query)]
-        joined = b"".join(slots)
-        return joined, _repeat(weight, joined)
+        joined, little = b"".join(slots), len(slots[0]) + self._action_bytes
+        if len(joined) <= little + (0 if product is None else self._quantity_bytes):
+            anomalies += _UNINFORMATIVE
+        return joined, _repeat(weight, joined), anomalies
 
-    def _engagement(self, event: Engagement, at: int) -> tuple[bytes, bytes]:
+    def _engagement(self, event: Engagement, at: int) -> Tokens:
         weight = self._engagement_weights.get(event.action, self._other_weight)
         if not weight:
-            return b"", b""
+            return _UNWEIGHTED
         slots = self._context(event, at)
         reaction = event.action, event.channel, event.campaign
         known = self._reactions.get(reaction)
         slots.append(self._cache_reaction(reaction) if known is None else known)
         joined = b"".join(slots)
-        return joined, _repeat(weight, joined)
+        says_little = len(joined) <= len(slots[0]) + self._action_bytes
+        anomalies = _UNINFORMATIVE if says_little else ()
+        return joined, _repeat(weight, joined), anomalies
 
     def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> bytes:
         """Compute the slots of an action, a channel and a campaign."""

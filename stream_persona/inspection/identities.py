@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.inspection.nobody import NobodyIds
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.inspection.sample import share
 
 if TYPE_CHECKING:

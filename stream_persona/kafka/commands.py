@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.domain.decode_errors import tell_apart
 from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
@@ -18,6 +19,7 @@ from stream_persona.domain.events import (
     decode_event,
     encode,
 )
+from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
 from stream_persona.errors import DecodeError, QueryError, UnavailableError
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.publisher import KafkaPublisher
@@ -42,33 +44,51 @@ def new_assignment(
     expires_at: datetime | int | None = None,
     *,
     at: datetime | int,
+    nobody: NobodyIds = NOBODY_IDS,
 ) -> Assignment:
     """Build the event that gives a customer a persona, or withdraws it with None.
 
     Times are aware datetimes or epoch milliseconds; ``at`` is when it was asked for.
 
     Raises:
-        QueryError: the persona is not of the taxonomy.
+        QueryError: the persona is not of the taxonomy, or the id stands for nobody.
         DecodeError: a worker could not read the event.
     """
-    check_id(customer_id)
+    check_somebody(customer_id, nobody)
     if persona is not None and persona not in taxonomy.names:
-        known = ", ".join(taxonomy.names)
-        shown = persona[:64].encode(errors="replace").decode()
-        raise QueryError(f"persona: expected one of {known} or null, got {shown!r}")
+        shown, known = tell_apart(_replace_surrogates(persona[:64]), taxonomy.names)
+        raise QueryError(f"persona: expected one of {known} or null, got {shown}")
     assignment = Assignment(uuid.uuid4().hex, customer_id, at, persona, source, expires_at)
     _encode(ASSIGNMENT, assignment)
     return assignment
 
 
-def new_deletion(customer_id: str, *, at: datetime | int) -> Deletion:
+def new_deletion(
+    customer_id: str, *, at: datetime | int, nobody: NobodyIds = NOBODY_IDS
+) -> Deletion:
     """Build the event that asks for a customer to be forgotten.
 
     Raises:
+        QueryError: the id stands for nobody.
         DecodeError: no customer can have this id.
     """
-    check_id(customer_id)
+    check_somebody(customer_id, nobody)
     return Deletion(uuid.uuid4().hex, customer_id, at)
+
+
+def check_somebody(customer_id: str, nobody: NobodyIds) -> None:
+    """Refuse an id that no command can be about.
+
+    Raises:
+        QueryError: it stands for nobody.
+        DecodeError: no customer can have it.
+    """
+    if customer_id in nobody:
+        raise QueryError(
+            f"customer_id: {customer_id!r} stands for nobody, so that nothing is kept of it "
+            "(STREAM_PERSONA_NOBODY_IDS)"
+        )
+    check_id(customer_id)
 
 
 class Commands:
@@ -83,6 +103,7 @@ class Commands:
         self._settings = settings.model_copy(update={"retry_seconds": PATIENCE})
         self._taxonomy = taxonomy
         self._clock = clock
+        self._nobody = NobodyIds(settings.nobody)
         self._publisher: KafkaPublisher | None = None
 
     @property
@@ -119,13 +140,14 @@ class Commands:
         """Give a customer a persona, or withdraw it with None.
 
         Raises:
-            QueryError: the persona is not of the taxonomy.
+            QueryError: the persona is not of the taxonomy, or the id stands for nobody.
             DecodeError: a worker could not read the event.
             UnavailableError: the broker did not take it.
         """
         assignment = new_assignment(
-            self._taxonomy, customer_id, persona, source, expires_at, at=self._now()
-        )
+            self._taxonomy, customer_id, persona, source, expires_at,
+            at=self._now(), nobody=self._nobody,
+        )  # fmt: skip
         await self._send(assignment)
         return assignment
 
@@ -133,10 +155,11 @@ class Commands:
         """Ask for a customer to be forgotten.
 
         Raises:
+            QueryError: the id stands for nobody.
             DecodeError: no customer can have this id.
             UnavailableError: the broker did not take it.
         """
-        deletion = new_deletion(customer_id, at=self._now())
+        deletion = new_deletion(customer_id, at=self._now(), nobody=self._nobody)
         await self._send(deletion)
         return deletion
 
@@ -164,6 +187,10 @@ async def send_once(settings: Settings, command: Assignment | Deletion) -> None:
         await publisher.publish([message])
     finally:
         await publisher.stop()
+
+
+def _replace_surrogates(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _message(settings: Settings, command: Assignment | Deletion) -> Message:

@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import DELETION, decode_for_taxonomy
+from stream_persona.domain.identity import NobodyIds, is_customer
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka import whole_log
 from stream_persona.kafka.log_ends import LogEndFinder
@@ -90,6 +91,7 @@ class KafkaEventLog:
         self._settings = settings
         self._ends = LogEndFinder(settings)
         self._taxonomy = taxonomy
+        self._nobody = NobodyIds(settings.nobody)
         # An event's time may be later than its arrival by so much.
         self._slack = round(taxonomy.policy.max_future_seconds * 1_000)
 
@@ -132,7 +134,8 @@ class KafkaEventLog:
         wanted = {topic: offsets for topic, offsets in ranges.items() if topic in known}
         found = set[str]()
         async for batch in self._read_ranges(partition, wanted):
-            found.update(filter(None, (_find_customer(raw.value) for raw in batch)))
+            named = (_find_customer(raw.value) for raw in batch)
+            found.update(name for name in named if name and is_customer(name, self._nobody))
         return found
 
     async def _read_ranges(
@@ -197,7 +200,7 @@ class KafkaEventLog:
         """The event, if it is of a customer in ``wanted`` and was applied to its record."""
         kind = self._settings.input_topics.index(record.topic)
         try:
-            event = decode_for_taxonomy(kind, record.value, self._taxonomy)
+            event = decode_for_taxonomy(kind, record.value, self._taxonomy, self._nobody)
         except DecodeError:
             return None  # it is in the dead letters
         arrived = record.timestamp if record.timestamp >= 0 else None

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from stream_persona.domain import events
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BEHAVIOURAL
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.kafka.letters import make_letter
@@ -53,12 +55,15 @@ class MessageRouter:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tokenizer = tokenizer
+        self._nobody = NobodyIds(settings.nobody)
         self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
         #: Topics of another number of partitions: none of these is any customer's home.
         self.repartitioned: Collection[str] = ()
 
     def route(self, batch: Sequence[ConsumerRecord], ends: LogEnds | None = None) -> RoutedBatch:
         """Make a delivery, a dead letter or a reroute of each message; none is lost.
+
+        Messages of nobody are only counted.
 
         Origins of reroutes are checked against ``ends``, where these are given: a caller who
         applies the deliveries gives them.
@@ -67,7 +72,7 @@ class MessageRouter:
         for raw in batch:
             try:
                 kind, partition, offset, arrived = self._find_origin(raw, ends)
-                event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy)
+                event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy, self._nobody)
             except DecodeError as error:
                 letters = self._settings.topic_dead_letters
                 routed.letters.append(make_letter(raw, error, letters))
@@ -76,6 +81,9 @@ class MessageRouter:
             customer = event.customer_id
             at_home = routed.homes.get(customer, -1)
             if at_home < 0:
+                if customer in self._nobody:
+                    routed.anomalies[Anomaly.NOBODY] += 1
+                    continue
                 at_home = partitioner.home_partition(customer, partitions)
             if at_home != raw.partition or raw.topic in self.repartitioned:
                 position = kind, partition, offset, arrived

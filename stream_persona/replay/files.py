@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError, InputError
 from stream_persona.files.csv_events import Row, read_columns, read_events
 from stream_persona.files.formats import EventFile, Format, recognise
@@ -30,6 +32,7 @@ from stream_persona.replay.summary import Unreadable
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.replay.summary import Found
     from stream_persona.settings import Settings
 
 #: The kinds of events by the names that people use, in the order of ``events.KINDS``.
@@ -101,6 +104,7 @@ class Files:
     ) -> None:
         self._kind = kind
         self._taxonomy = taxonomy
+        self._nobody = NobodyIds(settings.nobody)
         self._kinds = dict(zip(KIND_NAMES, range(len(KIND_NAMES)), strict=True))
         self._kinds |= {topic: kind for kind, topic in enumerate(settings.input_topics)}
         found = [recognise(path) for path in paths]
@@ -134,7 +138,7 @@ class Files:
             for partition in source.partitions
         }
 
-    async def chunks(self) -> AsyncIterator[list[Delivery | Unreadable]]:
+    async def chunks(self) -> AsyncIterator[list[Found]]:
         """Yield everything in the files, some thousand events at a time; deletions come first.
 
         A late deletion could not read a file again, and what it drops at once needs no such thing.
@@ -159,21 +163,24 @@ class Files:
             message = f"{file.path}: the header row has no column {' nor '.join(missing)} ({found})"
             raise InputError(f"{message}: name them so; stream-persona inspect says which they are")
 
-    def _read_deletions(self, source: _Source) -> Iterator[Delivery | Unreadable]:
+    def _read_deletions(self, source: _Source) -> Iterator[Found]:
         if self._kind in {None, KINDS.index(Deletion)}:
             yield from filter(_is_deletion, self._read_events(source))
 
-    def _read_events(self, source: _Source) -> Iterator[Delivery | Unreadable]:
+    def _read_events(self, source: _Source) -> Iterator[Found]:
         for number, value, error in self._read_rows(source.file):
             try:
                 if error is not None:
                     raise error
                 kind = self._kind_of(value) if self._kind is None else self._kind
-                event = decode_for_taxonomy(kind, value, self._taxonomy)
+                event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
             except DecodeError as found:
                 yield Unreadable(found.reason, found.detail, source.name, number, value)
             else:
-                yield Delivery.of(event, kind, source.partition_of(number), number)
+                if event.customer_id in self._nobody:
+                    yield Anomaly.NOBODY
+                else:
+                    yield Delivery.of(event, kind, source.partition_of(number), number)
 
     def _read_rows(self, file: EventFile) -> Iterator[Row]:
         if file.format is Format.CSV:
@@ -199,5 +206,5 @@ class Files:
         return self._kinds[topic]
 
 
-def _is_deletion(found: Delivery | Unreadable) -> bool:
+def _is_deletion(found: Found) -> bool:
     return isinstance(found, Delivery) and isinstance(found.event, Deletion)

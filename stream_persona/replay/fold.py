@@ -17,6 +17,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.messages import ChangeMessage
     from stream_persona.pipeline.process import Delivery, Outcome
-    from stream_persona.replay.summary import Unreadable
+    from stream_persona.replay.summary import Found, Unreadable
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
 
@@ -88,7 +89,7 @@ class Replay:
 
     async def run(
         self,
-        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        chunks: AsyncIterable[Sequence[Found]],
         *,
         unreadable: Callable[[Unreadable], None] = lambda _: None,
         progress: Callable[[int], None] = lambda _: None,
@@ -113,7 +114,7 @@ class Replay:
 
     async def _run(
         self,
-        chunks: AsyncIterable[Sequence[Delivery | Unreadable]],
+        chunks: AsyncIterable[Sequence[Found]],
         unreadable: Callable[[Unreadable], None],
         progress: Callable[[int], None],
     ) -> Summary:
@@ -124,6 +125,8 @@ class Replay:
             for found in chunk:
                 if isinstance(found, process.Delivery):
                     deliveries.append(found)
+                elif isinstance(found, Anomaly):
+                    self.summary.anomalies[found] += 1
                 else:
                     self.summary.add_unreadable(found)
                     unreadable(found)

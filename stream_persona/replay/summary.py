@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
+from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
     from stream_persona.pipeline.process import Outcome
@@ -33,6 +35,10 @@ class Unreadable:
         }
 
 
+#: What a source gives: events, what could not be read, and what is ignored.
+Found = Delivery | Unreadable | Anomaly
+
+
 @dataclass(slots=True)
 class Summary:
     """Counts of what became of every event that was read."""
@@ -44,6 +50,8 @@ class Summary:
     unreadable: Counter[str] = field(default_factory=Counter)
     #: The first that was unreadable for each reason.
     examples: dict[str, Unreadable] = field(default_factory=dict)
+    #: What was left out, or counts for less than it says, by reason (``domain.anomaly``).
+    anomalies: Counter[str] = field(default_factory=Counter)
     customers: int = 0
     changes: int = 0
     published: int = 0
@@ -58,6 +66,7 @@ class Summary:
         self.already_applied += outcome.redelivered
         self.duplicates += outcome.duplicates
         self.dropped_by_deletion += outcome.dropped
+        self.anomalies.update(outcome.anomalies)
 
     def add_unreadable(self, found: Unreadable) -> None:
         """Count a line or message that is no event."""
@@ -65,10 +74,10 @@ class Summary:
         self.examples.setdefault(found.reason, found)
 
     def plain(self) -> dict[str, Any]:
-        """Return plain values; ``read`` is the sum of what was applied, known or unreadable."""
-        unreadable = self.unreadable.total()
+        """Return plain values; ``read`` is all that was applied, known, unreadable or nobody's."""
+        others = self.unreadable.total() + self.anomalies[Anomaly.NOBODY]
         return {
-            "read": self.applied.total() + self.already_applied + unreadable,
+            "read": self.applied.total() + self.already_applied + others,
             "applied": dict(self.applied),
             "already_applied": self.already_applied,
             "duplicates": self.duplicates,
@@ -78,6 +87,7 @@ class Summary:
                 reason: {"source": found.source, "line": found.line, "detail": found.detail}
                 for reason, found in self.examples.items()
             },
+            "anomalies": dict(+self.anomalies),
             "customers": self.customers,
             "changes": self.changes,
             "published": self.published,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final, Self
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import decode_for_taxonomy
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
 from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.replay.summary import Found
     from stream_persona.settings import Settings
 
 #: Events handed on at a time.
@@ -90,6 +93,7 @@ class Topics:
         self._span = span
         self._settings = settings
         self._taxonomy = taxonomy
+        self._nobody = NobodyIds(settings.nobody)
         self._reader = RangeReader(settings.brokers, patience=settings.retry_seconds, chunk=CHUNK)
         self._ranges: dict[TopicPartition, range] = {}
         #: Offsets in the range, of all partitions.
@@ -110,9 +114,9 @@ class Topics:
     async def __aexit__(self, *_: object) -> None:
         await self._reader.stop()
 
-    async def chunks(self) -> AsyncIterator[list[Delivery | Unreadable]]:
+    async def chunks(self) -> AsyncIterator[list[Found]]:
         """Yield everything in the range, some thousand events at a time."""
-        chunk: list[Delivery | Unreadable] = []
+        chunk: list[Found] = []
         try:
             async for record in self._merge_arrivals():
                 chunk.append(self._read_event(record))
@@ -189,13 +193,15 @@ class Topics:
             else:
                 heapq.heappop(heads)
 
-    def _read_event(self, record: ConsumerRecord) -> Delivery | Unreadable:
+    def _read_event(self, record: ConsumerRecord) -> Found:
         kind, value = self._kinds[record.topic], record.value
         try:
-            event = decode_for_taxonomy(kind, value, self._taxonomy)
+            event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
         except DecodeError as error:
             source = f"{record.topic}/{record.partition}"
             return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
+        if event.customer_id in self._nobody:
+            return Anomaly.NOBODY
         arrived = record.timestamp if record.timestamp >= 0 else None
         return Delivery.of(event, kind, record.partition, record.offset, arrived)
 

@@ -2,7 +2,7 @@
 
 The first worker makes it, once. Its id also travels as the metadata of the consumer group's
 commits, so that a Redis and a group that do not belong together are noticed. Of its contents only
-the taxonomy may change: when no worker is running.
+the taxonomy and the ids of nobody may change: when no worker is running.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _APART: Final = (
 )
 
 #: What a process may disagree on.
-Subject = Literal["prefix", "group", "partitions", "topics", "half-life", "taxonomy"]
+Subject = Literal["prefix", "group", "partitions", "topics", "half-life", "taxonomy", "nobody"]
 
 
 class TaxonomyIdentity(msgspec.Struct, frozen=True):
@@ -45,7 +46,10 @@ class TaxonomyIdentity(msgspec.Struct, frozen=True):
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """The descriptor; ``topics`` are the names of topics by their kinds."""
+    """The descriptor; ``topics`` are the names of topics by their kinds.
+
+    ``nobody`` are the ids that stand for nobody, left out for those that do by default.
+    """
 
     id: str
     partitions: int
@@ -54,6 +58,7 @@ class Deployment(msgspec.Struct, frozen=True):
     group: str
     taxonomy: TaxonomyIdentity
     format: int = FORMAT
+    nobody: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, settings: Settings, taxonomy: Taxonomy, identity: str = "") -> Self:
@@ -65,7 +70,12 @@ class Deployment(msgspec.Struct, frozen=True):
             prefix=settings.prefix,
             group=settings.group,
             taxonomy=TaxonomyIdentity(taxonomy.version, taxonomy.fingerprint),
+            nobody=NobodyIds(settings.nobody).own or msgspec.UNSET,
         )
+
+    def with_changeable(self, other: Deployment) -> Deployment:
+        """Return this one with what another one may change of it."""
+        return msgspec.structs.replace(self, taxonomy=other.taxonomy, nobody=other.nobody)
 
     def encode(self) -> bytes:
         """Encode as JSON; equal descriptors give equal bytes."""
@@ -132,7 +142,23 @@ def find_differences(
         for subject, name, here, there in named
         if here != there and there is not None
     ]
-    return [*found, *_compare_taxonomies(own.taxonomy, stored.taxonomy)]
+    found += _compare_taxonomies(own.taxonomy, stored.taxonomy)
+    if own.nobody != stored.nobody:
+        found.append(
+            Difference(
+                "nobody",
+                f"STREAM_PERSONA_NOBODY_IDS is {_show_ids(own)} here and {_show_ids(stored)} in "
+                "the deployment that this Redis holds: give all its processes the same list; a "
+                "changed one holds from the moment that workers start with it after all of them "
+                "were stopped",
+            )
+        )
+    return found
+
+
+def _show_ids(deployment: Deployment) -> str:
+    own = deployment.nobody
+    return "the default list" if isinstance(own, msgspec.UnsetType) else repr(",".join(own))
 
 
 def _compare_taxonomies(own: TaxonomyIdentity, stored: TaxonomyIdentity) -> list[Difference]:

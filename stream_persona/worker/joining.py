@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.group import count_members, load_group
 from stream_persona.kafka.topics import ask
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: What a worker may see otherwise when it starts: whether it can be changed is looked at last.
-_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy",)
+_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy", "nobody")
 
 
 class Joined(NamedTuple):
@@ -91,7 +89,7 @@ async def agree(
     refuse_differences(settings, taxonomy, stored, _CHANGEABLE)
     refuse_others(settings, stored, group)
     if find_differences(settings, taxonomy, stored):
-        return await _change_taxonomy(settings, taxonomy, tables, blob, count)
+        return await _change(settings, taxonomy, tables, blob, count)
     return stored
 
 
@@ -125,40 +123,49 @@ async def _has_older_data(settings: Settings, tables: Tables) -> bool:
     return bool(await tables.load_owners(range(settings.partitions)))
 
 
-async def _change_taxonomy(
+async def _change(
     settings: Settings,
     taxonomy: Taxonomy,
     tables: Tables,
     blob: bytes,
     count: Callable[[], Awaitable[int]],
 ) -> Deployment:
-    """Put another taxonomy into the descriptor, if no worker is running with the one before.
+    """Put what may change of the descriptor into it, if no worker is running with what it has.
 
     Workers compare again whenever partitions are assigned to them: one that joins the group just
     now does nothing under the taxonomy before.
     """
-    stored, own = deployments.decode(blob), Deployment.of(settings, taxonomy).taxonomy
-    changed = msgspec.structs.replace(stored, taxonomy=own)
-    _refuse_members(await count(), settings, stored, own.version)
+    stored, own = deployments.decode(blob), Deployment.of(settings, taxonomy)
+    changed = stored.with_changeable(own)
+    _refuse_members(await count(), settings, stored, own)
     if not await tables.replace_deployment(blob, changed.encode()):
         raise TopologyError(
-            "another process has changed the taxonomy of the deployment just now: give all of "
-            "them the same STREAM_PERSONA_TAXONOMY, and start this one again"
+            "another process has changed the taxonomy of the deployment just now, or its ids of "
+            "nobody: give all of them the same STREAM_PERSONA_TAXONOMY and "
+            "STREAM_PERSONA_NOBODY_IDS, and start this one again"
         )
     try:
-        _refuse_members(await count(), settings, stored, own.version)
+        _refuse_members(await count(), settings, stored, own)
     except TopologyError:
         await tables.replace_deployment(changed.encode(), blob)
         raise
-    logger.info("taxonomy %s takes the place of %s", own.version, stored.taxonomy.version)
+    version, before = own.taxonomy.version, stored.taxonomy.version
+    logger.info("taxonomy %s takes the place of %s", version, before)
     return changed
 
 
-def _refuse_members(members: int, settings: Settings, stored: Deployment, version: str) -> None:
-    if members:
+def _refuse_members(members: int, settings: Settings, stored: Deployment, own: Deployment) -> None:
+    if not members:
+        return
+    running = f"are running ({members} in group {settings.group})"
+    killed = "(one that was killed counts for up to STREAM_PERSONA_SESSION_TIMEOUT)"
+    if own.taxonomy != stored.taxonomy:
         raise TopologyError(
-            f"workers with taxonomy {stored.taxonomy.version} are running ({members} in group "
-            f"{settings.group}), and STREAM_PERSONA_TAXONOMY is of version {version} here: stop "
-            "all of them, then start them with the new file (one that was killed counts for up to "
-            "STREAM_PERSONA_SESSION_TIMEOUT)"
+            f"workers with taxonomy {stored.taxonomy.version} {running}, and "
+            f"STREAM_PERSONA_TAXONOMY is of version {own.taxonomy.version} here: stop all of them, "
+            f"then start them with the new file {killed}"
         )
+    raise TopologyError(
+        f"workers with another STREAM_PERSONA_NOBODY_IDS {running}: stop all of them, then start "
+        f"them with the new list {killed}"
+    )

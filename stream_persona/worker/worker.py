@@ -21,6 +21,7 @@ from stream_persona.pipeline.process import Outcome
 from stream_persona.worker.challengers import ChallengerPanel
 from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.model_sync import ModelSync
+from stream_persona.worker.nobody import NobodyForgetter
 from stream_persona.worker.partitions import OwnedPartitions
 from stream_persona.worker.refolding import Refolding
 from stream_persona.worker.stored_records import StoredRecords, do_nothing
@@ -92,6 +93,7 @@ class Worker:
         self._records = StoredRecords(
             settings, taxonomy, tables, publisher, self.partitions, refolding, metrics
         )
+        self._nobody = NobodyForgetter(settings, taxonomy, self._tokenizer, self._records)
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
 
     @property
@@ -265,6 +267,8 @@ class Worker:
             homes = {name: home for name, home in homes.items() if home in owned}
             if self._sweep.is_thorough:
                 await self._records.restorer.check(homes, owned, self._taxonomy.fingerprint)
+                unlearned = await self._nobody.forget(homes, owned, self._now())
+                self.challengers.judge((), unlearned, self._now())
             outcome = self._rescore(await self._records.load(homes, owned), Cause.MODEL)
             if outcome.public_records:
                 await self._records.write_now(outcome, homes, owned)

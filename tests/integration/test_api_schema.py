@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from schemathesis import Case
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from stream_persona.api import create_api
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
+from stream_persona.domain.identity import NOBODY_IDS, is_customer
 from stream_persona.settings import Settings
 from tests.support.api import api_process, basket, running_worker
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
@@ -32,7 +34,7 @@ PROBES = {"/healthz", "/readyz"}
 schemathesis.openapi.format(
     "customer-id",
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_ID_BYTES).filter(
-        lambda text: text.isprintable() and len(text.encode()) <= MAX_ID_BYTES
+        lambda text: is_customer(text, NOBODY_IDS)
     ),
 )
 schemathesis.openapi.format(  # "from 1970 to 9999" is beyond what a schema can say
@@ -66,7 +68,12 @@ async def prepare(kafka: Kafka, settings: Settings) -> None:
     phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 def test_a_route_keeps_what_is_promised_of_it(case: Case, address: str) -> None:
-    case.call_and_validate(base_url=address, headers=KEY, timeout=20)
+    names_customer = "customer_id" in {*(case.path_parameters or ()), *(case.query or ())}
+    case.call_and_validate(
+        base_url=address, headers=KEY, timeout=20,
+        # What is made to violate the format of ids may be one; test_customer_ids.py has others.
+        excluded_checks=[negative_data_rejection] if names_customer else [],
+    )  # fmt: skip
 
 
 def test_every_route_is_described() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -35,31 +36,33 @@ def quick_shop(**features: Any) -> Taxonomy:
 
 
 def purchase(
-    name: str, at: int = NOW, customer: str = "c", categories: Iterable[str] = ("food",)
+    name: str, at: datetime | int = NOW, customer: str = "c", categories: Iterable[str] = ("food",)
 ) -> Purchase:
     items = tuple(Item(f"p-{category}", category=category) for category in categories)
     return Purchase(name, customer, at, items)
 
 
-def browse(name: str, at: int = NOW, customer: str = "c", query: str = "shoes") -> Browse:
+def browse(
+    name: str, at: datetime | int = NOW, customer: str = "c", query: str = "shoes"
+) -> Browse:
     return Browse(name, customer, at, "search", query=query)
 
 
-def engagement(name: str, at: int = NOW, customer: str = "c") -> Engagement:
+def engagement(name: str, at: datetime | int = NOW, customer: str = "c") -> Engagement:
     return Engagement(name, customer, at, "email", "click", campaign="spring")
 
 
 def assignment(
     name: str,
-    at: int = NOW,
+    at: datetime | int = NOW,
     customer: str = "c",
     persona: str | None = "parent",
-    expires_at: int | None = None,
+    expires_at: datetime | int | None = None,
 ) -> Assignment:
     return Assignment(name, customer, at, persona, expires_at=expires_at)
 
 
-def deletion(name: str, at: int = NOW, customer: str = "c") -> Deletion:
+def deletion(name: str, at: datetime | int = NOW, customer: str = "c") -> Deletion:
     return Deletion(name, customer, at)
 
 

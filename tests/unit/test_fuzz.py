@@ -19,13 +19,13 @@ from stream_persona.domain.features import Counts
 from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.errors import DecodeError, QueryError
 from stream_persona.model.estimator import derive
-from tests.fuzz.laws import EVENT, Path, examples
+from tests.fuzz.laws import EVENT, NOBODY, Path, examples
 from tests.support.events import labelled_shoppers, shop
 from tests.support.processing import model_of
 from tests.support.workers import raw
 
 EXAMPLES = examples()
-OUTCOMES = REASONS | {EVENT}
+OUTCOMES = REASONS | {EVENT, NOBODY}
 KIND = st.integers(0, len(events.KINDS) - 1)
 
 

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
+from stream_persona.api.customer_ids import refuse_two_ids
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.domain.events import Time
+from stream_persona.domain.time import END, FORMS, as_field
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
 
-#: Epoch milliseconds up to the year 10000; decoding the event checks the rest.
-_EPOCH: Final[dict[str, Any]] = {
-    "type": "integer", "minimum": 0, "exclusiveMaximum": 253_402_300_800_000
-}  # fmt: skip
+#: As in events; a number is less than the nanoseconds of the year 10000.
+_TIME: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": END * 1_000_000},
+        {"type": "null"},
+    ]
+}
+
+
+def _parse_expiry(value: object) -> datetime | int | None:
+    """Parse a time as events may have it; None where there is none."""
+    try:
+        return None if value is None else as_field(msgspec.convert(value, Time))
+    except ValueError as error:  # msgspec's own are such
+        raise PydanticCustomError(
+            "time", "{why}: {forms}", {"why": error, "forms": FORMS}
+        ) from None
 
 
 class AssignmentRequest(BaseModel):
@@ -32,8 +53,13 @@ class AssignmentRequest(BaseModel):
     persona: Annotated[str | None, Field(description="One of the taxonomy's, or null.")]
     source: Annotated[str | None, Field(max_length=1_024, description="Who says so.")] = None
     expires_at: Annotated[
-        Annotated[int, WithJsonSchema(_EPOCH)] | AwareDatetime | None,
-        Field(description="When it ends: RFC 3339, from 1970 to 9999, or epoch milliseconds."),
+        datetime | int | None,
+        PlainValidator(_parse_expiry),
+        WithJsonSchema(_TIME),
+        Field(
+            description="When it ends, from 1970 to 9999: RFC 3339, or a number of epoch seconds "
+            "(below 1e11), milliseconds (below 1e14), microseconds (below 1e17) or nanoseconds."
+        ),
     ] = None
 
 
@@ -41,18 +67,33 @@ class AssignmentRequest(BaseModel):
 _OF_CUSTOMERS: Final = {
     "/persona": "GET", "/activity": "GET", "/flips": "GET", "/assignment": "PUT"
 }  # fmt: skip
-_ONLY_CUSTOMERS: Final = "only a customer can be deleted: DELETE /v1/customers/{id}"
+_ONLY_CUSTOMERS: Final = (
+    "only a customer can be deleted: DELETE /v1/customers/{id}, or for any id "
+    "DELETE /v1/customers?customer_id={id}"
+)
 
 
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. They answer once the broker has an event; a worker applies it later."""
-    routes = APIRouter(tags=["commands"], prefix="/v1/customers", responses=ANY)
-
-    @routes.put(
-        "/{customer_id:path}/assignment", status_code=202, summary="Assign a persona",
-        responses=gives(documents.AssignmentReceipt, "The broker has it.", 202)
-        | problems(400, 404, 503),
+    routes = APIRouter(
+        tags=["commands"], prefix="/v1/customers", responses=ANY,
+        dependencies=[Depends(refuse_two_ids)],
     )  # fmt: skip
+    _add_assignments(routes, dependencies)
+    _add_deletions(routes, dependencies)
+    return routes
+
+
+def _add_assignments(routes: APIRouter, dependencies: Dependencies) -> None:
+    described: dict[str, Any] = {
+        "status_code": 202,
+        "summary": "Assign a persona",
+        "responses": gives(documents.AssignmentReceipt, "The broker has it.", 202)
+        | problems(400, 404, 503),
+    }
+
+    @routes.put("/assignment", **described)
+    @routes.put("/{customer_id:path}/assignment", **described)
     async def assign(customer_id: str, body: AssignmentRequest) -> Response:
         """Pin a customer's persona and teach it to the model, or withdraw it with null."""
         receipt = await dependencies.commands.assign(
@@ -60,16 +101,20 @@ def router(dependencies: Dependencies) -> APIRouter:
         )
         return as_json(receipt, 202)
 
-    @routes.delete(
-        "/{customer_id:path}", status_code=202, summary="Forget a customer",
-        responses=gives(documents.DeletionReceipt, "The broker has it.", 202)
+
+def _add_deletions(routes: APIRouter, dependencies: Dependencies) -> None:
+    described: dict[str, Any] = {
+        "status_code": 202,
+        "summary": "Forget a customer",
+        "responses": gives(documents.DeletionReceipt, "The broker has it.", 202)
         | problems(400, 404, 405, 503),
-    )  # fmt: skip
-    async def delete(customer_id: str) -> Response:
+    }
+
+    @routes.delete("", **described)
+    @routes.delete("/{customer_id:path}", **described)
+    async def delete(request: Request, customer_id: str) -> Response:
         """Ask for everything about a customer to be forgotten; the answer is the receipt."""
         for end, method in _OF_CUSTOMERS.items():
-            if customer_id.endswith(end):
+            if request.path_params and customer_id.endswith(end):
                 raise HTTPException(405, _ONLY_CUSTOMERS, {"Allow": method})
         return as_json(await dependencies.commands.delete(customer_id), 202)
-
-    return routes

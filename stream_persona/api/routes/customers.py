@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from starlette.exceptions import HTTPException
 
 from stream_persona.api import activity as activities
 from stream_persona.api import counterfactuals
+from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import customers as documents
 from stream_persona.api.schemas.queries import gives, problems
-from stream_persona.domain.events import check_id
 from stream_persona.store import repository
 
 if TYPE_CHECKING:
@@ -24,17 +23,23 @@ if TYPE_CHECKING:
 
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes of what the page shows beside the persona and its reasons."""
-    routes = APIRouter(tags=["shoppers"], prefix="/v1/customers", responses=ANY)
+    routes = APIRouter(
+        tags=["shoppers"], prefix="/v1/customers", responses=ANY,
+        dependencies=[Depends(refuse_two_ids)],
+    )  # fmt: skip
     _add_activity(routes, dependencies)
     _add_counterfactuals(routes, dependencies)
     return routes
 
 
 def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
-    @routes.get(
-        "/{customer_id:path}/activity", summary="What a customer did, and what was said of them",
-        responses=gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
-    )  # fmt: skip
+    described: dict[str, Any] = {
+        "summary": "What a customer did, and what was said of them",
+        "responses": gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
+    }
+
+    @routes.get("/activity", **described)
+    @routes.get("/{customer_id:path}/activity", **described)
     async def activity(customer_id: str) -> Response:
         """Look up the newest events in Kafka, with what each weighs today, and the posteriors.
 
@@ -54,10 +59,13 @@ def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
 def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
     one_at_a_time = asyncio.Semaphore()  # one thread leaves time to all other requests
 
-    @routes.get(
-        "/{customer_id:path}/flips", summary="What would make another persona the likeliest",
-        responses=gives(documents.Flips, "By number of events.") | problems(400, 404, 503),
-    )  # fmt: skip
+    described: dict[str, Any] = {
+        "summary": "What would make another persona the likeliest",
+        "responses": gives(documents.Flips, "By number of events.") | problems(400, 404, 503),
+    }
+
+    @routes.get("/flips", **described)
+    @routes.get("/{customer_id:path}/flips", **described)
     async def flips(customer_id: str) -> Response:
         """Try purchases, looks and searches that are telling of each other persona.
 
@@ -81,11 +89,11 @@ async def _load_published(dependencies: Dependencies, customer_id: str) -> Recor
         DecodeError: the id could not be one.
         HTTPException: 404, the customer is unknown, or was deleted.
     """
-    check_id(customer_id)
+    check_known(customer_id, dependencies.nobody)
     loaded = await repository.load(
         dependencies.tables, [customer_id], dependencies.taxonomy.fingerprint
     )
     record = loaded.get(customer_id)
     if record is None or record.published is None:
-        raise HTTPException(404, f"customer {customer_id!r} is not known")
+        raise unknown(customer_id)
     return record

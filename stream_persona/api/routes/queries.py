@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import Response, StreamingResponse
-from starlette.exceptions import HTTPException
 
 from stream_persona.api.changes import EventStream
+from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
 from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
 from stream_persona.api.public_records import load_public_record
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
@@ -16,7 +16,6 @@ from stream_persona.api.rank import RankRequest
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
-from stream_persona.domain.events import check_id
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
@@ -47,7 +46,7 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
     )  # fmt: skip
     async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
         """Rank all personas for a customer, or for what a hypothetical shopper did."""
-        asked = parse_subject(query, dependencies.taxonomy)
+        asked = parse_subject(query, dependencies.taxonomy, dependencies.nobody)
         about = await dependencies.reader.load_subject(asked) if isinstance(asked, str) else asked
         return as_json(answer(query, about, dependencies.reader.model.weights))
 
@@ -65,16 +64,20 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
 
 
 def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
-    @routes.get(
-        "/v1/customers/{customer_id:path}/persona", summary="What is said of a customer",
-        responses=gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
-    )  # fmt: skip
+    of_customer: dict[str, Any] = {
+        "summary": "What is said of a customer",
+        "responses": gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
+        "dependencies": [Depends(refuse_two_ids)],
+    }
+
+    @routes.get("/v1/customers/persona", **of_customer)
+    @routes.get("/v1/customers/{customer_id:path}/persona", **of_customer)
     async def persona(customer_id: str) -> Response:
         """Give the public record; 404 for a customer never heard of."""
-        check_id(customer_id)
+        check_known(customer_id, dependencies.nobody)
         record = await load_public_record(dependencies.tables, customer_id, dependencies.taxonomy)
         if record is None:
-            raise HTTPException(404, f"customer {customer_id!r} is not known")
+            raise unknown(customer_id)
         return Response(record, media_type="application/json")
 
     @routes.get(

@@ -36,4 +36,6 @@ export function send(method, path, body) {
 export const askOrNull = (path) =>
   ask(path).catch((error) => (error.status === 404 ? null : Promise.reject(error)));
 
-export const customerPath = (id, end = "") => `/v1/customers/${encodeURIComponent(id)}${end}`;
+/** The id is a parameter, since a path could not hold `..` or what ends like another path. */
+export const customerPath = (id, end = "") =>
+  `/v1/customers${end}?customer_id=${encodeURIComponent(id)}`;

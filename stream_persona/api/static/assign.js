@@ -113,9 +113,9 @@ export function assignment(id, scope) {
   return { element: card("Assign a persona", { note }, form), show, changed };
 }
 
-/** The end of a day in the reader's time zone, in epoch milliseconds. */
+/** The end of a day in the reader's time zone, in RFC 3339. */
 function endOf(date) {
-  return date ? new Date(`${date}T23:59:59`).getTime() : null;
+  return date ? new Date(`${date}T23:59:59`).toISOString() : null;
 }
 
 function today() {

@@ -120,7 +120,10 @@ WRONG = {
     "model compare --challenger nonsense": "'nonsense' is no River classifier that can be run: "
     "write module:Class or module:Class(name=value, ...)",
     "show 'a\tb'": "invalid_id: customer_id has characters that cannot be printed",
-    "show ''": "invalid_id: customer_id must have 1 to 256 bytes",
+    "show ' C-1'": "invalid_id: customer_id has blanks at an end",
+    "delete '' --yes": "customer_id: '' stands for nobody",
+    "delete Undefined --yes": "customer_id: 'Undefined' stands for nobody",
+    "assign guest student": "customer_id: 'guest' stands for nobody",
     "assign C-1": "give either a PERSONA or --withdraw",
     "assign C-1 student --withdraw": "give either a PERSONA or --withdraw",
     "assign C-1 astronaut": "persona 'astronaut' is not of the taxonomy; expected one of",
@@ -260,3 +263,10 @@ def test_times_are_read_as_people_write_them(text: str) -> None:
 
 def test_a_date_is_its_first_moment() -> None:
     assert parse_time("2023-11-14") == 1_699_920_000_000
+
+
+@pytest.mark.parametrize("customer", ["''", "undefined", "NULL", "0", "' '"])
+def test_nothing_is_known_of_nobody(capsys: pytest.CaptureFixture[str], customer: str) -> None:
+    ended = Ended(capsys, *shlex.split(f"show {customer}"))
+    assert ended.code == 1
+    assert ended.err.startswith(f"nothing is known of customer {shlex.split(customer)[0]!r}")

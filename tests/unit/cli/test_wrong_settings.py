@@ -57,6 +57,7 @@ WRONG: dict[str, dict[str, str]] = {
     "api_requests_per_second": {"-1": "or equal to 0", "nan": "finite", "inf": "finite"},
     "rank_holdout": {"1.1": "or equal to 1", "-0.1": "or equal to 0", "nan": "finite"},
     "rank_salt": {"a\x00": "cannot be printed"},
+    "nobody_ids": {"guest,a\x00": "cannot be printed"},
     "metrics_host": {"": "expected an address", "127.0.0.1:9464": "expected an address"},
     "metrics_port": {"65536": "65535", "http": "integer"},
     "log_level": {"": "expected DEBUG, INFO", "loud": "expected DEBUG, INFO", "0": "expected"},

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stream_persona.domain.events import ASSIGNMENT, Assignment, decode_event, encode
+from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError, QueryError, UnavailableError
 from stream_persona.kafka.commands import Commands, new_assignment, new_deletion
 from tests.support.constants import NOW
@@ -39,7 +40,20 @@ def test_a_persona_that_the_taxonomy_does_not_have_is_refused_with_those_it_has(
     assert len(str(refused.value).encode()) < 500
 
 
-@pytest.mark.parametrize("customer", ["", "a\tb", "x" * 257])
+@pytest.mark.parametrize("customer", ["", " ", "Undefined", "guest"])
+def test_no_command_is_about_nobody(customer: str) -> None:
+    with pytest.raises(QueryError, match="stands for nobody"):
+        assignment(customer)
+    with pytest.raises(QueryError, match="stands for nobody"):
+        new_deletion(customer, at=NOW)
+    own = NobodyIds(["kiosk"])
+    if customer.strip():
+        assert assignment(customer, nobody=own).customer_id == customer
+    with pytest.raises(QueryError, match="stands for nobody"):
+        assignment("Kiosk", nobody=own)
+
+
+@pytest.mark.parametrize("customer", ["a\tb", " a", "a ", "x" * 257])
 def test_an_id_that_no_customer_can_have_is_refused(customer: str) -> None:
     with pytest.raises(DecodeError):
         assignment(customer)

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_persona.domain.identity import DEFAULT_NOBODY_IDS
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import TopologyError
 from stream_persona.store import deployment as deployments
@@ -125,3 +126,13 @@ def test_the_first_difference_is_refused() -> None:
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PARTITIONS is 8 here and 4"):
         deployments.refuse_differences(SETTINGS, SHOP, stored)
     deployments.refuse_differences(SETTINGS, SHOP, deployments.decode(descriptor()))
+
+
+def test_who_is_nobody_is_agreed_on() -> None:
+    assert differences(descriptor(nobody_ids="NULL, kiosk"))[0][0] == "nobody"
+    ((_, message),) = differences(descriptor(nobody_ids="kiosk,NULL"))
+    assert "is the default list here and 'kiosk,null' in the deployment" in message
+    default = ",".join(DEFAULT_NOBODY_IDS)
+    assert differences(descriptor(nobody_ids=default.upper())) == []
+    blob = descriptor(nobody_ids="kiosk")
+    assert deployments.decode(blob).encode() == blob

@@ -133,6 +133,13 @@ async def test_another_taxonomy_is_refused_while_workers_run() -> None:
     assert CHANGED.version in sentence
 
 
+async def test_other_ids_of_nobody_hold_when_no_worker_runs_with_those_before() -> None:
+    tables = await tables_with(descriptor(nobody_ids="kiosk"))
+    assert "another STREAM_PERSONA_NOBODY_IDS are running" in await refused(tables, of(OURS))
+    assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode(descriptor())
+    assert await tables.load_deployment() == descriptor()
+
+
 async def test_a_worker_that_joins_while_the_taxonomy_changes_keeps_its_own() -> None:
     tables = await tables_with(descriptor())
     with pytest.raises(TopologyError, match="are running"):
