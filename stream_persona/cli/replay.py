@@ -11,20 +11,24 @@ import typer
 from stream_persona.cli.options import Json, load_configuration, parse_time, print_result
 
 if TYPE_CHECKING:
+    from stream_persona.replay.summary import Summary
     from stream_persona.settings import Settings
 
 group = typer.Typer()
 
 
 @group.command(
-    epilog="Example: stream-persona replay purchases-2024.jsonl --kind purchases\n\n"
-    "Example: stream-persona replay history.parquet --dead-letters unreadable.jsonl\n\n"
+    epilog="Example: stream-persona replay purchases-2024.jsonl.gz --kind purchases\n\n"
+    "Example: stream-persona replay orders.csv --kind purchases --dead-letters unreadable.jsonl\n\n"
     "Example: stream-persona replay --topic purchases --topic browses --publish none"
 )
 def replay(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FILES", help="JSON Lines or Parquet, the oldest first."),
+        typer.Argument(
+            metavar="FILES",
+            help="JSON Lines, a JSON array, CSV or Parquet, also gzipped; the oldest first.",
+        ),
     ] = None,
     kind: Annotated[
         Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
@@ -67,13 +71,20 @@ def replay(
 
     Without FILES it reads topics: all five inputs from beginning to end, unless the options limit
     them. Events that were applied before change nothing: those of topics are recognised by their
-    offset, those of files by the path as given and the line.
+    offset, those of files by the file's content and the line. So the same file counts once, under
+    any name, gzipped or not, and of a file that has grown the new lines count.
+
+    What a file is, its content tells. CSV (with , ; or tab) has a header row with columns named
+    like fields; product_id, category, brand, price, quantity and items.attributes.<key> make an
+    item, attributes.<key> is the event's. Lines of one event_id (without that column, of one
+    order_id) stand together and make one purchase; an empty cell is a field left out.
 
     Stop the workers first: a replay claims the partitions that it writes, which fences workers
     out, so it does not start while the group has members. A replay that was interrupted can be
     started again.
 
-    The exit code is 3 when some lines could not be read; all others were replayed.
+    The exit code is 3 when some lines could not be read; all others were replayed, and of each
+    reason the first line is shown. It is 2 when a file is none that can be read: then nothing was.
     """
     from stream_persona.cli.terminal import progress
     from stream_persona.replay.files import KIND_NAMES
@@ -94,10 +105,7 @@ def replay(
         publish=publish == "changes",
         dead_letters=dead_letters,
     )
-    summary = asyncio.run(backfill(settings, taxonomy, request, progress))
-    print_result(summary.plain(), as_json=as_json)
-    if summary.unreadable:
-        raise typer.Exit(3)
+    _conclude(asyncio.run(backfill(settings, taxonomy, request, progress)), as_json=as_json)
 
 
 @group.command(epilog="Example: stream-persona rebuild")
@@ -115,8 +123,16 @@ def rebuild(as_json: Json = False) -> None:
     from stream_persona.replay.rebuild import rebuild as fold_again
 
     settings, taxonomy = load_configuration()
-    summary = asyncio.run(fold_again(settings, taxonomy, progress))
-    print_result(summary.plain(), as_json=as_json)
+    _conclude(asyncio.run(fold_again(settings, taxonomy, progress)), as_json=as_json)
+
+
+def _conclude(summary: Summary, *, as_json: bool) -> None:
+    """Print what became of all events, and exit with 3 if some could not be read."""
+    facts = summary.plain()
+    if not as_json:
+        del facts["unreadable_examples"]
+        facts["unreadable"] = summary.describe_unreadable()
+    print_result(facts, as_json=as_json)
     if summary.unreadable:
         raise typer.Exit(3)
 

@@ -1,19 +1,18 @@
-"""Events in files: JSON Lines or Parquet, one event a line or row in the shape of its topic.
+"""Events in files: JSON Lines, JSON arrays, CSV or Parquet, gzipped or not (``files.formats``).
 
-A line's field ``topic`` names its topic, unless one kind is given for all lines. A position is made
-of the file's name and the number of the line, so the same line of the same file is applied once,
-however often it is replayed; of a file that has grown, the new lines are. A file with other content
-needs another name.
+A row's field ``topic`` names its topic, unless one kind is given for all rows. A position is made
+of the file's content and the number of the row (``files.identity``): the same file is applied once,
+however often it is replayed and by whatever path; of one that has grown, the new rows are.
+
+Positions of earlier versions were made of the path as given. A record keeps them, and a file that
+was replayed by the same path then is known by them (``earlier``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import posixpath
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,18 +20,20 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy, encode
+from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
-from stream_persona.errors import ConfigError, DecodeError, InputError
+from stream_persona.errors import DecodeError, InputError
+from stream_persona.files.csv_events import Row, read_columns, read_events
+from stream_persona.files.formats import EventFile, Format, recognise
+from stream_persona.files.identity import Content, Part, find_parts, format_parts, read_content
+from stream_persona.files.rows import read_rows
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.pipeline.process import Delivery
-from stream_persona.replay.fold import Unreadable
+from stream_persona.replay.summary import Unreadable
 
 if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
-
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.replay.fold import Found
+    from stream_persona.replay.summary import Found
     from stream_persona.settings import Settings
 
 #: The kinds of events by the names that people use, in the order of ``events.KINDS``.
@@ -41,9 +42,6 @@ KIND_NAMES: Final = ("purchases", "browses", "engagements", "assignments", "dele
 CHUNK: Final = 4_000
 #: The bit in a position's input that marks it as a file's, not a partition's.
 FILE_BIT: Final = 1 << 15
-
-_PARQUET: Final = b"PAR1"
-_COUNT_BYTES: Final = 1 << 20
 
 
 class _Line(msgspec.Struct):
@@ -56,25 +54,50 @@ _line_decoder = msgspec.json.Decoder(_Line)
 def file_partition(name: str) -> int:
     """Return the number that stands for a partition in the positions of a file's events.
 
-    44 bits of a hash of the name stand above the kind (``Delivery.source``): two names in
-    millions of files would be needed for events of one to be taken for those of another.
+    ``name`` is the id of its content, or a path. 44 bits of a hash of it stand above the kind
+    (``Delivery.source``): two names in millions of files would be needed for events of one to be
+    taken for those of another.
     """
     digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
     return (int.from_bytes(digest) >> 20) << 19 | FILE_BIT
+
+
+class _Source:
+    """A file to replay, its content, and the parts of that, each with a partition."""
+
+    def __init__(self, file: EventFile) -> None:
+        self.file = file
+        self.name = posixpath.normpath(file.path.as_posix())
+        self.content: Content = read_content(file)
+        self.identify({})
+
+    def identify(self, known: Mapping[str, str]) -> None:
+        """Give the file the ids that its content is known by."""
+        self.parts: list[Part] = find_parts(self.file, self.content, known)
+        self._partitions = [(part.last, file_partition(part.id)) for part in self.parts]
+
+    @property
+    def partitions(self) -> list[int]:
+        """What stands for a partition in positions, of each part."""
+        return [partition for _, partition in self._partitions]
+
+    def partition_of(self, number: int) -> int:
+        """Return what stands for a partition in the position of a row."""
+        return next(partition for last, partition in self._partitions if number <= last)
 
 
 class Files:
     """Files to replay, one after another; the oldest should come first.
 
     Args:
-        paths: JSON Lines or Parquet files; a file's name is its path as given.
-        kind: an index into ``events.KINDS``; None reads it from each line's ``topic``.
+        paths: the files.
+        kind: an index into ``events.KINDS``; None reads it from each row's ``topic``.
         settings: names the topics.
         taxonomy: names the personas that assignments may have.
         now: gives epoch milliseconds; a time far ahead of it is not believed.
 
     Raises:
-        InputError: a file cannot be opened.
+        InputError: a file cannot be read, and why.
         ConfigError: a Parquet file is given, and no package to read it is installed.
     """
 
@@ -92,43 +115,87 @@ class Files:
         self._events = EventReader(taxonomy, now, self._nobody)
         self._kinds = dict(zip(KIND_NAMES, range(len(KIND_NAMES)), strict=True))
         self._kinds |= {topic: kind for kind, topic in enumerate(settings.input_topics)}
-        self._paths = paths
-        try:
-            #: Lines and rows of all files.
-            self.total = sum(_count(path) for path in paths)
-        except OSError as error:
-            message = f"{error.filename}: cannot be read: {error.strerror or error}"
-            raise InputError(message) from None
+        found = [recognise(path) for path in paths]
+        for file in found:
+            self._check_columns(file)
+        self._sources = [_Source(file) for file in found]
+        #: Rows of all files.
+        self.total = sum(source.content.rows for source in self._sources)
+
+    def identify(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Know again what was replayed before; return the contents of the files and their parts.
+
+        ``known`` are the ones of earlier replays; all of them are to be kept for later ones.
+        """
+        contents: dict[str, str] = {}
+        for source in self._sources:
+            source.identify({**known, **contents})
+            parts = format_parts(source.parts)
+            contents[source.content.key] = parts
+            if source.content.rows > 1 and source.content.begun not in known:
+                contents.setdefault(source.content.begun, parts)
+        return contents
+
+    @property
+    def earlier(self) -> dict[int, int]:
+        """The partitions by which an earlier version knew the files, by those that they have."""
+        return {
+            partition: file_partition(source.name)
+            for source in self._sources
+            if source.file.format in {Format.LINES, Format.PARQUET}
+            for partition in source.partitions
+        }
 
     async def chunks(self) -> AsyncIterator[list[Found]]:
         """Yield everything in the files, some thousand events at a time; deletions come first.
 
         A late deletion could not read a file again, and what it drops at once needs no such thing.
         """
-        deletions = (each for path in self._paths for each in self._read_deletions(path))
-        others = (each for path in self._paths for each in self._read_events(path))
+        deletions = (each for source in self._sources for each in self._read_deletions(source))
+        others = (each for source in self._sources for each in self._read_events(source))
         found = chain(deletions, (each for each in others if not _is_deletion(each)))
         while chunk := list(islice(found, CHUNK)):
             yield chunk
 
-    def _read_deletions(self, path: Path) -> Iterator[Found]:
-        if self._kind in {None, KINDS.index(Deletion)}:
-            yield from filter(_is_deletion, self._read_events(path))
+    def _check_columns(self, file: EventFile) -> None:
+        """Refuse CSV whose header row lacks what its events must have."""
+        if file.format is not Format.CSV:
+            return
+        columns = read_columns(file)
+        if self._kind is None and "topic" not in columns.fields:
+            message = f"{file.path}: the header row has no column topic, which names each row's"
+            raise InputError(f"{message}: add it, or give --kind")
+        missing = [] if self._kind is None else columns.missing(self._kind)
+        if missing:
+            found = ", ".join(columns.names)[:200]
+            message = f"{file.path}: the header row has no column {' nor '.join(missing)} ({found})"
+            raise InputError(f"{message}: name them so; stream-persona inspect says which they are")
 
-    def _read_events(self, path: Path) -> Iterator[Found]:
-        name = posixpath.normpath(path.as_posix())
-        partition = file_partition(name)
-        lines = _read_rows(path) if _is_parquet(path) else _read_lines(path)
-        for number, line in lines:
+    def _read_deletions(self, source: _Source) -> Iterator[Found]:
+        if self._kind in {None, KINDS.index(Deletion)}:
+            yield from filter(_is_deletion, self._read_events(source))
+
+    def _read_events(self, source: _Source) -> Iterator[Found]:
+        for number, value, error in self._read_rows(source.file):
             try:
-                kind = self._kind_of(line) if self._kind is None else self._kind
-                event = decode_for_taxonomy(kind, line, self._taxonomy, self._nobody)
+                if error is not None:
+                    raise error
+                kind = self._kind_of(value) if self._kind is None else self._kind
+                event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
                 if event.customer_id in self._nobody:
                     yield Anomaly.NOBODY
-                else:
-                    yield self._events.bound(Delivery.of(event, kind, partition, number))
-            except DecodeError as error:
-                yield Unreadable(error.reason, error.detail, name, number, line)
+                    continue
+                partition = source.partition_of(number)
+                delivery = self._events.bound(Delivery.of(event, kind, partition, number))
+            except DecodeError as found:
+                yield Unreadable(found.reason, found.detail, source.name, number, value)
+            else:
+                yield delivery
+
+    def _read_rows(self, file: EventFile) -> Iterator[Row]:
+        if file.format is Format.CSV:
+            return read_events(file, self._kind, self._kinds)
+        return (Row(number, value) for number, value in read_rows(file))
 
     def _kind_of(self, line: bytes) -> int:
         """Return the kind that a line's ``topic`` names."""
@@ -151,75 +218,3 @@ class Files:
 
 def _is_deletion(found: Found) -> bool:
     return isinstance(found, Delivery) and isinstance(found.event, Deletion)
-
-
-def _is_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_PARQUET)) == _PARQUET
-
-
-def _count(path: Path) -> int:
-    if _is_parquet(path):
-        return int(_open_parquet(path).metadata.num_rows)
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(_COUNT_BYTES), b""))
-
-
-def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number, from 1, and content of each line that is not blank."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line
-
-
-def _read_rows(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number, from 1, and content as JSON of each row."""
-    batches = _open_parquet(path).iter_batches(batch_size=CHUNK)
-    rows: Iterable[Any] = (
-        row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy")
-    )
-    number = 0
-    try:
-        for number, row in enumerate(rows, 1):
-            yield (
-                number,
-                encode({name: _to_json(v) for name, v in row.items() if _is_given(name, v)}),
-            )
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read after row {number}: {error}") from None
-
-
-def _open_parquet(path: Path) -> ParquetFile:
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 - an extra
-    except ImportError:
-        message = f"{path}: reading Parquet needs pyarrow: pip install 'stream-persona[demo]'"
-        raise ConfigError(message) from None
-    try:
-        return parquet.ParquetFile(path)
-    except (ValueError, OSError) as error:  # Arrow's own errors are one or the other
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
-
-
-def _is_given(name: str, value: object) -> bool:
-    """Whether a column has a value: empty ones are fields left out.
-
-    Only an assignment's persona has a meaning when it is empty: a withdrawal.
-    """
-    return name == "persona" or _is_value(value)
-
-
-def _is_value(value: object) -> bool:
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
-
-
-def _to_json(value: object) -> object:
-    """Return a cell as JSON has it; a time without a zone is read as UTC, as most write it."""
-    if isinstance(value, dict):
-        return {name: _to_json(inner) for name, inner in value.items() if _is_value(inner)}
-    if isinstance(value, list):
-        return [_to_json(inner) for inner in value]
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    return float(value) if isinstance(value, Decimal) else value

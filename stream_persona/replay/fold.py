@@ -5,7 +5,7 @@ customer that was touched at most one change is published. Deletions alone are p
 come.
 
 Every event has a position, so replaying one again changes nothing: those of topics have their
-own, those of files are made of the file's name and the line (``replay.topics``, ``replay.files``).
+own, those of files are made of the content and the row (``replay.topics``, ``replay.files``).
 
 While it runs, a replay owns the partitions that it writes, like a worker: a live worker on them
 would be fenced out, so there must be none.
@@ -14,12 +14,10 @@ would be fenced out, so there must be none.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import KINDS
 from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
@@ -29,6 +27,7 @@ from stream_persona.model.shard import panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import encode_copy
+from stream_persona.replay.summary import Summary
 from stream_persona.store.model_replica import make_replica
 from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
@@ -39,87 +38,20 @@ from stream_persona.worker.takeover import PartitionTaker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 
+    from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.model.predictor import Predictor
     from stream_persona.pipeline.messages import ChangeMessage
     from stream_persona.pipeline.process import Delivery, Outcome
+    from stream_persona.replay.summary import Found, Unreadable
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Claim, Tables
 
 #: Customers that are scored at a time.
 _SCORE_CHUNK: Final = 500
-
-
-@dataclass(slots=True, frozen=True)
-class Unreadable:
-    """A line or message that is no event: the reason, and its line, row or offset."""
-
-    reason: str
-    detail: str
-    source: str
-    line: int
-    value: bytes
-
-    def plain(self) -> dict[str, Any]:
-        """Return it as plain values; what is not UTF-8 in the value is shown as escapes."""
-        return {
-            "reason": self.reason,
-            "detail": self.detail,
-            "source": self.source,
-            "line": self.line,
-            "value": self.value.decode(errors="backslashreplace").rstrip("\r\n"),
-        }
-
-
-#: What a source gives: events, what could not be read, and what is ignored.
-Found = process.Delivery | Unreadable | Anomaly
-
-
-@dataclass(slots=True)
-class Summary:
-    """Counts of what became of every event that was read."""
-
-    applied: Counter[str] = field(default_factory=Counter)
-    already_applied: int = 0
-    duplicates: int = 0
-    dropped_by_deletion: int = 0
-    unreadable: Counter[str] = field(default_factory=Counter)
-    #: What was left out, or counts for less than it says, by reason (``domain.anomaly``).
-    anomalies: Counter[str] = field(default_factory=Counter)
-    customers: int = 0
-    changes: int = 0
-    published: int = 0
-    #: How long it took; set by ``run.backfill``.
-    seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Add the counts of a chunk."""
-        for kind, number in zip(KINDS, outcome.applied, strict=True):
-            if number:
-                self.applied[kind.__name__.lower()] += number
-        self.already_applied += outcome.redelivered
-        self.duplicates += outcome.duplicates
-        self.dropped_by_deletion += outcome.dropped
-        self.anomalies.update(outcome.anomalies)
-
-    def plain(self) -> dict[str, Any]:
-        """Return plain values; ``read`` is all that was applied, known, unreadable or nobody's."""
-        others = self.unreadable.total() + self.anomalies[Anomaly.NOBODY]
-        return {
-            "read": self.applied.total() + self.already_applied + others,
-            "applied": dict(self.applied),
-            "already_applied": self.already_applied,
-            "duplicates": self.duplicates,
-            "dropped_by_deletion": self.dropped_by_deletion,
-            "unreadable": dict(self.unreadable),
-            "anomalies": dict(+self.anomalies),
-            "customers": self.customers,
-            "changes": self.changes,
-            "published": self.published,
-            "seconds": round(self.seconds, 3),
-        }
+_NONE: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 class Replay:
@@ -146,6 +78,7 @@ class Replay:
         self._publisher = publisher
         self._history = history
         self._publishes = publish
+        self._earlier = _NONE
         self._tokenizer = Tokenizer(taxonomy)
         self._cache = RecordCache(tables, taxonomy.fingerprint)
         self._taker = PartitionTaker(settings, taxonomy, tables, publisher, history)
@@ -160,14 +93,19 @@ class Replay:
         *,
         unreadable: Callable[[Unreadable], None] = lambda _: None,
         progress: Callable[[int], None] = lambda _: None,
+        earlier: Mapping[int, int] = _NONE,
     ) -> Summary:
         """Fold all chunks, then publish; ``unreadable`` is handed what could not be read.
+
+        ``earlier`` are the partitions under which an earlier version stored the positions of the
+        events of some partitions.
 
         Raises:
             DamagedError: a record or a shard is damaged; start a worker, which restores it.
             FencedError: a worker has claimed a partition meanwhile; start the replay again.
             UnavailableError: broker or Redis stayed away; the same.
         """
+        self._earlier = earlier
         try:
             return await self._run(chunks, unreadable, progress)
         except DamagedRecordError as error:
@@ -190,7 +128,7 @@ class Replay:
                 elif isinstance(found, Anomaly):
                     self.summary.anomalies[found] += 1
                 else:
-                    self.summary.unreadable[found.reason] += 1
+                    self.summary.add_unreadable(found)
                     unreadable(found)
             await self._apply(deliveries)
             progress(len(chunk))
@@ -211,9 +149,10 @@ class Replay:
         for delivery in deliveries:
             partition = home_partition(delivery.event.customer_id, self._settings.partitions)
             homes.setdefault(partition, []).append(delivery)
-        for partition, own in homes.items():
+        for partition, all_own in homes.items():
             claim = await self._claim(partition)
-            stored = await self._cache.load(delivery.event.customer_id for delivery in own)
+            stored = await self._cache.load(delivery.event.customer_id for delivery in all_own)
+            own = self._drop_applied(all_own, stored) if self._earlier else all_own
             late_deletions = process.find_late_deletions(own, stored, self._taxonomy)
             histories = await self._history.read(late_deletions) if late_deletions else {}
             outcome = process.apply_events(
@@ -225,6 +164,19 @@ class Replay:
             self.summary.add(outcome)
         fresh = self._tokenizer.names.take_new()
         await self._tables.add_names(fresh)
+
+    def _drop_applied(self, own: list[Delivery], stored: Mapping[str, Record]) -> list[Delivery]:
+        """Drop, and count, what was applied under the positions of an earlier version."""
+        new = [each for each in own if not self._was_applied(each, stored)]
+        self.summary.already_applied += len(own) - len(new)
+        return new
+
+    def _was_applied(self, delivery: Delivery, stored: Mapping[str, Record]) -> bool:
+        record = stored.get(delivery.event.customer_id)
+        if record is None or delivery.partition not in self._earlier:
+            return False
+        source = delivery.kind << 16 | self._earlier[delivery.partition]
+        return record.positions.get(source, 0) > delivery.offset
 
     async def _claim(self, partition: int) -> Claim:
         if partition not in self._claims:

@@ -15,8 +15,9 @@ from stream_persona.errors import UnavailableError
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.replay.fold import Replay, Summary
+from stream_persona.replay.fold import Replay
 from stream_persona.replay.run import hide
+from stream_persona.replay.summary import Summary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment

@@ -14,9 +14,11 @@ from stream_persona.errors import InputError
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.replay.files import Files
-from stream_persona.replay.fold import Replay, Summary, Unreadable
+from stream_persona.replay.fold import Replay
+from stream_persona.replay.summary import Summary, Unreadable
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.redis import RedisTables
+from stream_persona.store.replayed_files import add_files, load_files
 from stream_persona.worker import preflight
 from stream_persona.worker.joining import join
 
@@ -90,11 +92,21 @@ async def backfill(
             source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
         history = KafkaEventLog(settings, taxonomy)
+        earlier = {} if files is None else await _identify(files, tables, settings)
         replay = Replay(settings, taxonomy, tables, publisher, history, publish=request.publish)
         began = clock()
-        summary = await replay.run(source.chunks(), unreadable=note, progress=advance)
+        summary = await replay.run(
+            source.chunks(), unreadable=note, progress=advance, earlier=earlier
+        )
         summary.seconds = clock() - began
         return summary
+
+
+async def _identify(files: Files, tables: RedisTables, settings: Settings) -> dict[int, int]:
+    """Know files again, and let later replays know them; return ``Files.earlier``."""
+    contents = files.identify(await load_files(tables, settings))
+    await add_files(tables, settings, contents)
+    return files.earlier
 
 
 @contextmanager

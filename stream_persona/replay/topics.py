@@ -18,7 +18,7 @@ from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask
-from stream_persona.replay.fold import Unreadable
+from stream_persona.replay.summary import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.replay.fold import Found
+    from stream_persona.replay.summary import Found
     from stream_persona.settings import Settings
 
 #: Events handed on at a time.

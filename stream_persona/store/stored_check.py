@@ -42,7 +42,7 @@ async def check_store(settings: Settings, taxonomy: Taxonomy, tables: RedisTable
 async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> None:
     """Compare the types of all keys of ours but those of customers."""
     of = Keyspace(settings.prefix).of
-    types = {of(kind): b"hash" for kind in ("names", "topics", "workers")}
+    types = {of(kind): b"hash" for kind in ("files", "names", "topics", "workers")}
     types |= {of("affinity", persona): b"hash" for persona in taxonomy.names}
     types |= {of("history"): b"stream", of("deployment"): b"string"}
     for partition in range(settings.partitions):

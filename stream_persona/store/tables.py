@@ -15,6 +15,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-names``                hash, slot -> token names, for reasons people can read
+``persona-files``                hash, content of a replayed file -> its parts (``replayed_files``)
 ``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers

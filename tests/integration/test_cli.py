@@ -113,7 +113,9 @@ async def test_replay_exits_with_3_when_lines_were_unreadable(shop: Shop, tmp_pa
         shop, "replay", path, "--kind", "purchases", "--dead-letters", letters, "--json"
     )
     assert (code, err) == (3, "")
-    assert orjson.loads(out)["unreadable"] == {"not_json": 1}
+    summary = orjson.loads(out)
+    assert summary["unreadable"] == {"not_json": 1}
+    assert summary["unreadable_examples"]["not_json"]["line"] == 2
     assert letters.read_bytes().count(b"\n") == 1
 
 

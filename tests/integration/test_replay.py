@@ -1,5 +1,6 @@
 """Replay on real servers: a range gives what workers give, and they go on from it."""
 
+import gzip
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -172,7 +173,24 @@ async def test_a_file_is_replayed_and_what_cannot_be_read_is_kept(
     assert summary.duplicates == 3
     (letter,) = map(orjson.loads, letters.read_bytes().splitlines())
     assert (letter["reason"], letter["line"], letter["value"]) == ("not_json", 4, "{broken")
+    assert f"1, the first one in {path}, line 4:" in summary.describe_unreadable()["not_json"]
     assert await shop.public("c") is not None
+
+
+async def test_a_file_counts_once_under_any_name_and_its_new_lines_when_it_grew(
+    shop: Shop, tmp_path: Path
+) -> None:
+    path = tmp_path / "purchases.jsonl"
+    lines = [encode(Purchase(f"e{n}", "c", NOW + n, (Item("p", "tools"),))) for n in range(300)]
+    path.write_bytes(b"\n".join(lines[:200]))
+    (copy := tmp_path / "copy").write_bytes(gzip.compress(path.read_bytes()))
+    for each, applied in ((path, 200), (copy, 0)):
+        request = Request(files=[each], kind=0)
+        summary = await backfill(shop.settings, shop.taxonomy, request)
+        assert summary.applied.total() == applied
+    copy.write_bytes(b"\n".join(lines))
+    summary = await backfill(shop.settings, shop.taxonomy, Request(files=[copy], kind=0))
+    assert (summary.applied.total(), summary.already_applied) == (100, 200)
 
 
 async def test_unreadable_messages_of_a_topic_are_counted(shop: Shop, tmp_path: Path) -> None:

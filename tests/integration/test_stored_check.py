@@ -70,6 +70,7 @@ async def list_of_theirs(redis: Redis, key: str) -> None:
 
 FOREIGN: dict[str, tuple[Put, ...]] = {
     "names": (text, table, list_of_theirs),
+    "files": (text,),
     "topics": (text,),
     "workers": (text, list_of_theirs),
     "history": (text, table),

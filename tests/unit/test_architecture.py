@@ -28,13 +28,15 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "pipeline": frozenset({"domain", "model"}),
     "store": _CORE,
     "kafka": _CORE,
+    "files": frozenset({"domain"}),
     "client": frozenset({"domain"}),
     "worker": _STATE_AND_STREAM,
     "api": _STATE_AND_STREAM | {"client"},
-    "replay": _STATE_AND_STREAM | {"worker", "api"},
+    "replay": _STATE_AND_STREAM | {"files", "worker", "api"},
+    "inspection": _CORE | {"kafka", "files"},
     "demo": _STATE_AND_STREAM | {"client"},
     "testing": _STATE_AND_STREAM | {"client"},
-    "cli": _STATE_AND_STREAM | {"client", "worker", "api", "replay", "demo"},
+    "cli": _STATE_AND_STREAM | {"client", "worker", "api", "replay", "inspection", "demo"},
 }
 #: They decide: time and everything else that they need comes in as arguments.
 PURE: Final = ("domain", "model", "pipeline")

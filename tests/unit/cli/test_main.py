@@ -22,8 +22,8 @@ from stream_persona.domain import taxonomy
 from tests.support.commands import Ended
 
 COMMANDS = (
-    "worker", "api", "demo", "simulate", "replay", "rebuild", "taxonomy check", "model compare",
-    "show", "assign", "delete",
+    "worker", "api", "demo", "simulate", "replay", "rebuild", "inspect", "taxonomy check",
+    "model compare", "show", "assign", "delete",
 )  # fmt: skip
 FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))
 
@@ -237,6 +237,7 @@ def test_help_version_and_taxonomy_check_load_no_heavy_library() -> None:
     for line in (
         ["--version"],
         ["replay", "--help"],
+        ["inspect", "--help"],
         ["taxonomy", "check", str(taxonomy.shipped_path("generic-shop"))],
     ):
         ended = subprocess.run(

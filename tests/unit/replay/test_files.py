@@ -1,4 +1,4 @@
-"""Files of events: JSON Lines or Parquet, in chunks, each line with a position of its own."""
+"""Files of events: rows of any format, in chunks, each with a position of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from stream_persona.errors import InputError
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
-from stream_persona.replay.fold import Unreadable
+from stream_persona.replay.summary import Unreadable
 from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
 from tests.support.events import assignment, browse, deletion, purchase, shop
@@ -80,6 +80,40 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes | 
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.parquet: cannot be read"):
         Files([path], None, SETTINGS, TAXONOMY)
+
+
+HEADER = "event_id,customer_id,occurred_at,product_id,category,price\n"
+
+
+async def test_rows_of_csv_are_events_with_the_number_of_their_first_line(tmp_path: Path) -> None:
+    rows = "e1,c,1764000000000,p,food,2.5\ne1,c,1764000000000,q,food,\nbad\ne2,c,never,p,,\n"
+    (path := tmp_path / "orders.csv").write_text(f"{HEADER}{rows}e3,c,1764000000001,p,,\n")
+    files = Files([path], 0, SETTINGS, TAXONOMY)
+    (chunk,) = [chunk async for chunk in files.chunks()]
+    bought = [each for each in chunk if isinstance(each, Delivery)]
+    assert [(each.event.event_id, each.offset) for each in bought] == [("e1", 2), ("e3", 6)]  # type: ignore[union-attr]
+    assert len(bought[0].event.items) == 2  # type: ignore[union-attr]
+    letters = [each for each in chunk if isinstance(each, Unreadable)]
+    assert [(each.reason, each.line) for each in letters] == [
+        ("invalid_field", 4), ("invalid_field", 5),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "kind", "sentence"),
+    [
+        ("user_id,ts,sku", 0, "no column event_id nor customer_id nor occurred_at nor product_id"),
+        ("event_id,customer_id,occurred_at", 1, r"no column action \("),
+        (HEADER.strip(), None, "no column topic, .* or give --kind"),
+        ("customer_id,customer_id", 0, "two columns are named 'customer_id'"),
+    ],
+)
+def test_csv_whose_header_lacks_a_field_is_refused_before_anything_is_read(
+    tmp_path: Path, header: str, kind: int | None, sentence: str
+) -> None:
+    (path := tmp_path / "orders.csv").write_text(f"{header}\n" + "1," * header.count(",") + "1\n")
+    with pytest.raises(InputError, match=sentence):
+        Files([path], kind, SETTINGS, TAXONOMY)
 
 
 async def test_long_files_come_in_chunks(tmp_path: Path) -> None:

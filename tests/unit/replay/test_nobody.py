@@ -7,7 +7,7 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import encode
 from stream_persona.pipeline.types import Delivery
 from stream_persona.replay.files import Files
-from stream_persona.replay.fold import Found, Summary
+from stream_persona.replay.summary import Found, Summary
 from stream_persona.replay.topics import Range, Topics
 from tests.support.events import assignment, deletion, purchase, shop
 from tests.support.workers import fetch, worker_settings

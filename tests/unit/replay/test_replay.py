@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from hypothesis import given
@@ -15,12 +17,15 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, FencedError
+from stream_persona.files.formats import BOM, recognise
+from stream_persona.files.identity import read_content
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.replay.files import Files, file_partition
-from stream_persona.replay.fold import Replay, Summary, Unreadable
+from stream_persona.replay.fold import Replay
+from stream_persona.replay.summary import Summary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, NOW
@@ -37,12 +42,15 @@ from tests.support.events import (
 from tests.support.workers import Crash, InMemoryLog, RecordingPublisher, worker_settings
 
 TAXONOMY = shop()
+#: By tables, the files that were replayed into them.
+KNOWN: WeakKeyDictionary[MemoryTables, dict[str, str]] = WeakKeyDictionary()
 HISTORY = labelled_shoppers(TAXONOMY)
 
 
 def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
-    """The lines of a file as they are applied."""
-    partition = file_partition(str(path))
+    """The lines of a file, as it was when it was replayed first, as they are applied."""
+    content = read_content(recognise(path)).digest if path.exists() else str(path)
+    partition = file_partition(content)
     return [Delivery.of(e, kind_of(e), partition, n) for n, e in enumerate(happened, 1)]
 
 
@@ -59,8 +67,9 @@ async def replayed(
         settings, TAXONOMY, tables, outbox or RecordingPublisher(), InMemoryLog(), publish=publish
     )
     note = (letters if letters is not None else []).append
-    files = Files(paths, kind, settings, TAXONOMY)
-    return await replay.run(files.chunks(), unreadable=note)
+    files, known = Files(paths, kind, settings, TAXONOMY), KNOWN.setdefault(tables, {})
+    known |= files.identify(known)
+    return await replay.run(files.chunks(), unreadable=note, earlier=files.earlier)
 
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:
@@ -180,9 +189,74 @@ async def test_replaying_a_file_twice_changes_and_publishes_nothing_more(tmp_pat
 async def test_a_file_that_has_grown_gives_its_new_lines(tmp_path: Path) -> None:
     path, tables = file_of(tmp_path / "h.jsonl", HISTORY[:50]), MemoryTables()
     await replayed(tables, path)
+    run = deliveries(path, HISTORY)
+    for name in ("h.jsonl", "copy.jsonl"):
+        summary = await replayed(tables, file_of(tmp_path / name, HISTORY))
+        assert summary.applied.total() == (len(HISTORY) - 50 if name == "h.jsonl" else 0)
+        assert folded(tables) == oracle(run)
+
+
+async def test_a_file_counts_once_by_whatever_path_and_however_it_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, tables = file_of(tmp_path / "h.jsonl", HISTORY), MemoryTables()
+    await replayed(tables, path)
+    before = folded(tables)
+    (link := tmp_path / "link.jsonl").symlink_to(path)
+    content = path.read_bytes()
+    (tmp_path / "packed").write_bytes(gzip.compress(content))
+    (tmp_path / "marked.txt").write_bytes(BOM + content.replace(b"\n", b"\r\n"))
+    (tmp_path / "array.json").write_bytes(b"[" + b",\n".join(content.splitlines()) + b"]")
+    monkeypatch.chdir(tmp_path)
+    others = [link, *map(Path, ("h.jsonl", "packed", "marked.txt", "array.json"))]
+    summary = await replayed(tables, *others)
+    assert (summary.applied.total(), summary.already_applied) == (0, len(others) * len(HISTORY))
+    assert folded(tables) == before
+
+
+async def test_a_file_given_twice_in_one_replay_counts_once(tmp_path: Path) -> None:
+    first = file_of(tmp_path / "a.jsonl", HISTORY)
+    second = file_of(tmp_path / "b.jsonl", HISTORY)
+    summary = await replayed(MemoryTables(), first, second)
+    assert (summary.applied.total(), summary.already_applied) == (len(HISTORY), len(HISTORY))
+
+
+async def test_a_line_that_was_being_written_is_applied_when_it_is_whole(tmp_path: Path) -> None:
+    path, tables = file_of(tmp_path / "h.jsonl", HISTORY[:50]), MemoryTables()
+    path.write_bytes(path.read_bytes()[:-30])
+    first = await replayed(tables, path)
+    assert (first.applied.total(), first.unreadable.total()) == (49, 1)
+    second = await replayed(tables, file_of(path, HISTORY))
+    assert (second.applied.total(), second.already_applied) == (len(HISTORY) - 49, 49)
+    again = await replayed(tables, path)
+    assert (again.applied.total(), again.already_applied) == (0, len(HISTORY))
+
+
+async def test_files_that_grew_apart_lose_no_line(tmp_path: Path) -> None:
+    tables = MemoryTables()
+    views = [browse(f"e{n}", NOW + n) for n in range(6)]
+    await replayed(tables, file_of(tmp_path / "a", views[:2]))
+    await replayed(tables, file_of(tmp_path / "b", views[:3]))
+    forked = await replayed(tables, file_of(tmp_path / "c", [*views[:2], views[3]]))
+    assert (forked.applied.total(), forked.already_applied) == (1, 2)
+    grown = await replayed(tables, file_of(tmp_path / "c", [*views[:2], *views[3:]]))
+    assert (grown.applied.total(), grown.already_applied) == (2, 3)
+
+
+async def test_what_an_earlier_version_replayed_by_the_same_path_counts_once(
+    tmp_path: Path,
+) -> None:
+    path, tables = file_of(tmp_path / "h.jsonl", HISTORY[:50]), MemoryTables()
+
+    async def by_path() -> AsyncIterator[Sequence[Delivery]]:
+        partition = file_partition(str(path))
+        happened = enumerate(HISTORY[:50], 1)
+        yield [Delivery.of(event, kind_of(event), partition, n) for n, event in happened]
+
+    before = Replay(SETTINGS, TAXONOMY, tables, RecordingPublisher(), InMemoryLog())
+    await before.run(by_path())
     summary = await replayed(tables, file_of(path, HISTORY))
-    assert summary.applied.total() == len(HISTORY) - 50
-    assert folded(tables) == oracle(deliveries(path, HISTORY))
+    assert (summary.applied.total(), summary.already_applied) == (len(HISTORY) - 50, 50)
 
 
 async def test_two_files_are_two_inputs(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""The command that tells what topics and files hold, before anything is connected to them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from stream_persona.cli.options import Json, load_configuration
+
+if TYPE_CHECKING:
+    from stream_persona.inspection.sample import Sample
+    from stream_persona.settings import Settings
+
+#: What names of files end with: nobody names a topic so, and means it.
+_SUFFIXES: Final = frozenset({
+    ".csv", ".gz", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt", ".xls", ".xlsx",
+    ".zip", ".zst",
+})  # fmt: skip
+
+group = typer.Typer()
+
+
+@group.command(
+    epilog="Example: stream-persona inspect purchases browses\n\n"
+    "Example: stream-persona inspect orders-2024.csv --kind purchases --json"
+)
+def inspect(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="TOPIC|FILE...", help="Topics, or files as replay reads them."),
+    ],
+    kind: Annotated[
+        Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
+        typer.Option(
+            help="The kind of events; otherwise that of the topic, or the one that fits best."
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Messages to read: a topic's latest, of all partitions; a file's first."
+        ),
+    ] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Tell what topics or files hold, what would become of it, and what helps.
+
+    It tells how many messages can be read and why others cannot, which fields are there, read, or
+    look like ours, whose ids, times, retries and searches these are, and what the taxonomy makes of
+    them; then it suggests settings and changes, each with the number of messages that it concerns.
+
+    It needs no worker and no Redis, joins no consumer group and changes nothing.
+
+    The exit code is 0 when something could be read, and 2 for what is neither a topic nor a file
+    that can be read.
+    """
+    from stream_persona.cli.inspect_tables import print_report
+    from stream_persona.cli.terminal import print_json, progress
+    from stream_persona.inspection.reading import kinds_by_name
+    from stream_persona.inspection.report import make_report
+    from stream_persona.inspection.sample import KIND_NAMES
+
+    settings, taxonomy = load_configuration()
+    own = None if kind is None else KIND_NAMES.index(kind)
+    samples = [_read(name, own, limit, settings) for name in inputs]
+    topics, now = kinds_by_name(settings), time.time_ns() // 1_000_000
+    nobody = settings.nobody
+    reports: list[dict[str, Any]] = []
+    with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
+        for sample in samples:
+            report = make_report(
+                sample, taxonomy, topics, settings.partitions, now, nobody, advance
+            )
+            reports.append(report)
+    if as_json:
+        suggestions = [
+            {"input": report["name"], **each}
+            for report in reports
+            for each in report["suggestions"]
+        ]
+        print_json({"inputs": reports, "suggestions": suggestions})
+        return
+    for report in reports:
+        print_report(report)
+
+
+def _read(name: str, kind: int | None, limit: int, settings: Settings) -> Sample:
+    """Read a file, if there is one of the name or it could be no topic's; else a topic."""
+    from stream_persona.inspection.reading import read_file, read_topic
+
+    path = Path(name)
+    if path.exists() or "/" in name or path.suffix.casefold() in _SUFFIXES:
+        return read_file(Path(name), kind, limit, settings)
+    return asyncio.run(read_topic(name, kind, limit, settings))
