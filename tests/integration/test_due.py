@@ -57,8 +57,8 @@ async def test_an_assignment_that_ends_is_published_within_two_seconds_and_once(
     await eventually(lambda: is_said(shop, "c", "assigned"), 10, "it was not assigned")
     await eventually(lambda: is_said(shop, "c", "predicted"), 20, "it has not ended")
     await eventually(lambda: now_ms() > ends + 2_000, 10)
-    _, change = [each for each in await published(shop) if each["customer_id"] == "c"]
-    assert change["cause"] == "expiry"
+    changes = [each for each in await published(shop) if each["customer_id"] == "c"]
+    (change,) = [each for each in changes if each["cause"] == "expiry"]
     assert 0 <= milliseconds_of(change["published_at"]) - ends < 2_000 * PATIENCE
     assert milliseconds_of(change["occurred_at"]) == ends
     sets = [await shop.redis.smembers(key) for key in await shop.keys("persona-labelled:*")]
@@ -85,4 +85,4 @@ async def test_an_assignment_ends_once_whoever_dies_at_that_moment(
     changes = await published(shop)
     for name in names:
         own = [change["cause"] for change in changes if change["customer_id"] == name]
-        assert own == ["assignment", "expiry"]
+        assert (own.count("assignment"), own.count("expiry")) == (1, 1)
