@@ -128,14 +128,13 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
     given = sum(len(value) if isinstance(value, list) else 1 for value in where.values())
     if given > MAX_VALUES:
         raise QueryError(f"where: expected at most {MAX_VALUES:,} values, got {given:,}")
-    tokenizer = Tokenizer(taxonomy)  # its own, so that no query adds names to the shared one
-    slots = {
-        tokenizer.slot(feature, token)
-        for feature, value in where.items()
-        for token in _tokens(_check_feature(feature, taxonomy), value, taxonomy)
-    }
-    profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(slots), 1.0)})
-    return Subject(profile, tokenizer.names.name)
+    tokenizer = Tokenizer(taxonomy)  # its own: what a caller gives is shown to that caller alone
+    names: dict[int, set[str]] = {}
+    for feature, value in where.items():
+        for token in _tokens(_check_feature(feature, taxonomy), value, taxonomy):
+            names.setdefault(tokenizer.slot(feature, token), set()).add(f"{feature}:{token}")
+    profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(names), 1.0)})
+    return Subject(profile, lambda slot: " | ".join(sorted(names[slot])))
 
 
 def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from typing import Final
 MAX_LEVELS: Final = 6
 MAX_WORDS: Final = 16
 
+#: The values of ``hour`` and ``weekday``.
+HOURS: Final = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
+WEEKDAYS: Final = ("weekday", "weekend")
+
 _WORD = re.compile(r"\w{2,32}")
 
 

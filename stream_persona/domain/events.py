@@ -35,6 +35,7 @@ from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import Name
 
 #: Most bytes of a message: one that is accepted fits, with headers, into any broker's defaults.
 MAX_BYTES: Final = 1_000_000
@@ -109,7 +110,8 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     """An event of behaviour as its tokens: all that processing needs of it, in little memory.
 
     A batch of these leaves the processor's caches to the records; a batch of events does not.
-    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``).
+    Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``); ``names`` are those
+    of its tokens of which too few carriers are known.
     """
 
     event_id: str
@@ -117,6 +119,7 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     occurred_at: int
     slots: bytes
     weights: bytes
+    names: tuple[Name, ...] = ()
 
 
 class Assignment(Struct, frozen=True, gc=False):

@@ -55,7 +55,8 @@ def pack(number: int, kind: np.dtype[np.generic]) -> bytes:
 class SlotCache:
     """Finds the packed slot of a field's value, and hashes it at most once while it is cached.
 
-    ``len`` is the number of cached values. The name of each token that is hashed goes to ``names``.
+    ``len`` is the number of cached values. ``names`` is asked of each token that is hashed, and, as
+    long as it needs more carriers of its name, whenever an event has it.
     """
 
     def __init__(self, features: Features, names: TokenNames) -> None:
@@ -63,6 +64,7 @@ class SlotCache:
         self._own = frozenset(features.fields)
         self._fine = frozenset(features.fine)
         self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
+        self._unsettled: dict[tuple[str, str], tuple[int, str, str]] = {}
         self._derived: list[dict[Any, Any]] = []
         self._cached = 0
 
@@ -86,15 +88,23 @@ class SlotCache:
         return self.compute(field, value) if slot is None else slot
 
     def compute(self, field: str, value: str) -> bytes:
-        """Hash ``field:value``, and remember its slot and its name."""
+        """Find the slot of ``field:value``, note its name, and cache it if that is settled."""
+        hashed = self._unsettled.get((field, value))
+        known = hashed or self._hash(field, value)
+        packed = pack(known[0], SLOT_TYPE)
+        if self._names.discover(*known):
+            self._unsettled.pop((field, value), None)
+            if self.has_room(field, value):
+                self._slots.setdefault(field, {})[value] = packed
+        elif hashed is None and self.has_room(field, value):
+            self._unsettled[field, value] = known
+        return packed
+
+    def _hash(self, field: str, value: str) -> tuple[int, str, str]:
+        """Return the slot of a value, its token, and the token as it is shown."""
         token = f"{field}:{value}"
         fine = field in self._fine or field.partition(".")[0] in self._fine
-        slot = slot_of(token, fine=fine)
-        self._names.discover(slot, token)
-        packed = pack(slot, SLOT_TYPE)
-        if self.has_room(field, value):
-            self._slots.setdefault(field, {})[value] = packed
-        return packed
+        return slot_of(token, fine=fine), token, token
 
     def has_room(self, field: str, value: str) -> bool:
         """Count one more value unless it is too long to be cached; empty the caches when full."""
@@ -102,12 +112,13 @@ class SlotCache:
             return False
         self._cached += 1
         if self._cached > _MAX_CACHED:
-            self._clear()
+            self.clear()
             self._cached = 1
         return True
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Empty all caches; those of the taxonomy's own fields stay the same objects."""
-        for cache in (*self._slots.values(), *self._derived):
+        for cache in (*self._slots.values(), *self._derived, self._unsettled):
             cache.clear()
+        self._cached = 0
         self._slots = {field: self._slots[field] for field in self._own}

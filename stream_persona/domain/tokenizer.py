@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, get_args
 
 from stream_persona.domain.binning import (
+    HOURS,
     MAX_LEVELS,
     levels,
     price_band,
@@ -29,6 +30,7 @@ from stream_persona.domain.events import (
     TokenizedEvent,
     milliseconds,
 )
+from stream_persona.domain.public_names import public_names
 from stream_persona.domain.slots import (
     EVENTS,
     SLOT_TYPE,
@@ -40,13 +42,15 @@ from stream_persona.domain.slots import (
 from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import Listing
 
-_HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
 _HOUR_BAND = tuple(
-    next(i for i, band in enumerate(_HOURS) if hour <= int(band.split("-")[1]))
-    for hour in range(24)
+    next(i for i, band in enumerate(HOURS) if hour <= int(band.split("-")[1])) for hour in range(24)
 )
 #: Prices below the first belong together, in place of their powers of two; so do quantities from
 #: the last on.
@@ -61,13 +65,13 @@ MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM
 class Tokenizer:
     """Turns events into tokens as a taxonomy describes it.
 
-    ``names`` collects the names of slots. Nothing that it holds changes a prediction: ``slots``
-    and the rest are caches.
+    ``names`` are those of slots. Nothing that it holds changes a prediction: ``slots`` and the rest
+    are caches.
     """
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         features, signals = taxonomy.features, taxonomy.signals
-        self.names = TokenNames()
+        self.names = TokenNames(public_names(taxonomy))
         self.slots = SlotCache(features, self.names)
         self._purchase_weight = round(WEIGHT_UNITS * signals.purchase)
         self._browse_weights = {
@@ -96,8 +100,28 @@ class Tokenizer:
         self._quantities: dict[int, bytes] = {}
 
     def slot(self, field: str, value: str) -> int:
-        """The slot of ``field:value``."""
-        return int.from_bytes(self.slots.find(field, value), sys.byteorder)
+        """The slot of ``field:value``; no event has it, and so nobody carries it."""
+        slot = self.slots.find(field, value)
+        self.names.take_found()
+        return int.from_bytes(slot, sys.byteorder)
+
+    def show_names(self, listing: Listing) -> None:
+        """Show the names that are listed, and no others."""
+        settled = self.names.settled
+        self.names.show(listing)
+        self._ask_again(settled)
+
+    def lose_names(self, lost: Mapping[str, int], emptied: Iterable[int] = ()) -> None:
+        """Show no more which names have lost too many carriers; ``emptied`` slots lost a token."""
+        settled = self.names.settled
+        self.names.unsee(emptied)
+        self.names.lose(lost)
+        self._ask_again(settled)
+
+    def _ask_again(self, settled: AbstractSet[str]) -> None:
+        """Empty the caches if a name that was settled needs carriers again: they ask for none."""
+        if not settled <= self.names.settled:
+            self.slots.clear()
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:
         """Return an event as its tokens: the slot of each, slot 0 first, and the weight of each.
@@ -112,7 +136,8 @@ class Tokenizer:
             slots, weights = self._purchase(event, at)
         else:
             slots, weights = self._engagement(event, at)
-        return TokenizedEvent(event.event_id, event.customer_id, at, slots, weights)
+        found = self.names.take_found() if self.names.found else ()
+        return TokenizedEvent(event.event_id, event.customer_id, at, slots, weights, found)
 
     def _purchase(self, event: Purchase, at: int) -> tuple[bytes, bytes]:
         weight, items = self._purchase_weight, event.items
@@ -158,8 +183,9 @@ class Tokenizer:
         """Compute the slots of an action, a channel and a campaign."""
         named = zip(("action", "channel", "campaign"), reaction, strict=True)
         given = [(field, value) for field, value in named if value and field in self._fields]
+        known = len(self.names.found)
         found = b"".join([self.slots.find(*each) for each in given])
-        if self.slots.has_room("campaign", reaction[2] or ""):
+        if len(self.names.found) == known and self.slots.has_room("campaign", reaction[2] or ""):
             self._reactions[reaction] = found
         return found
 
@@ -175,7 +201,7 @@ class Tokenizer:
         """Compute the slots of every event of an hour, which is counted from 1970."""
         found = pack(EVENTS, SLOT_TYPE)
         if "hour" in self._fields:
-            found += self.slots.find("hour", _HOURS[_HOUR_BAND[hours % 24]])
+            found += self.slots.find("hour", HOURS[_HOUR_BAND[hours % 24]])
         if "weekday" in self._fields:
             day = (hours // 24 + 3) % 7  # 1 January 1970 was a Thursday; 0 is Monday
             found += self.slots.find("weekday", "weekend" if day > 4 else "weekday")  # noqa: PLR2004
@@ -211,8 +237,9 @@ class Tokenizer:
 
     def _cache_category(self, category: str) -> bytes:
         paths = levels(category, self._separator)
+        known = len(self.names.found)
         found = b"".join([self.slots.find("category", path) for path in paths])
-        if self.slots.has_room("category", category):
+        if len(self.names.found) == known and self.slots.has_room("category", category):
             self._categories[category] = found
         return found
 
@@ -226,8 +253,9 @@ class Tokenizer:
         """Compute the slot of an attribute: no bytes if the taxonomy does not use it."""
         field = f"attributes.{key}"
         used = "attributes" in self._fields or field in self._fields
+        known = len(self.names.found)
         found = self.slots.find(field, value) if used else b""
-        if self.slots.has_room(field, value):
+        if len(self.names.found) == known and self.slots.has_room(field, value):
             self._attributes.setdefault(key, {})[value] = found
         return found
 

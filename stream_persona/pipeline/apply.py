@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Assignment, Behaviour
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy
+    from stream_persona.domain.token_names import Name
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.pipeline.types import Delivery, Histories
 
@@ -52,7 +53,8 @@ class Draft(Struct, gc=False):
     """A customer's record while a batch is applied to it, as the batch's ``row``-th customer.
 
     ``before`` is the stored record, ``base`` the one to whose counts ``observed`` will be added;
-    ``behaviour`` are the deliveries that a deletion may have to fold again.
+    ``behaviour`` are the deliveries that a deletion may have to fold again, ``carried`` names of
+    tokens of which few carriers are known.
     """
 
     row: int
@@ -65,6 +67,7 @@ class Draft(Struct, gc=False):
     recent: dict[int, RecentIds]
     behaviour: list[Delivery]
     observed: list[Observation] = []
+    carried: list[Name] = []
     applied: bool = False
     forgotten: bool = False
 
@@ -100,6 +103,8 @@ class Draft(Struct, gc=False):
                 return DUPLICATE
             self.recent[delivery.source] = with_id(last, hashed, delivery.arrived_at)
             self.observed.append(Observation(self.row, at, event.slots, event.weights))
+            if event.names:
+                self.carried += event.names
         return APPLIED
 
     def _forget(self, at: int, rules: Rules) -> None:
@@ -108,7 +113,7 @@ class Draft(Struct, gc=False):
         if at <= self.deleted_at:
             return
         self.base, self.deleted_at = Record(), at
-        self.observed, self.recent, self.forgotten = [], {}, True
+        self.observed, self.carried, self.recent, self.forgotten = [], [], {}, True
         if self.label is not None and self.label.at <= at:
             self.label = None
         for past in self.behaviour:

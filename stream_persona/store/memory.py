@@ -40,7 +40,8 @@ class MemoryTables:
         #: What this object knows to have been written, whatever becomes of the tables.
         self._acked: dict[int, tuple[int, int]] = {}
         self._shards: dict[int, tuple[bytes, bytes]] = {}
-        self._names: dict[str, int] = {}
+        self._names: dict[int, dict[str, bytes]] = {}
+        self.listing: bytes | None = None
         self._reports: dict[str, bytes] = {}
         self._samples: dict[int, bytes] = {}
 
@@ -98,8 +99,9 @@ class MemoryTables:
         labelled = self._labelled.setdefault(claim.partition, set())
         labelled |= write.labelled
         labelled -= write.unlabelled
-        if write.pending:
+        if write.pending is not None:
             self._pending[claim.partition] = write.pending
+        _apply(self._names.setdefault(claim.partition, {}), write.names)
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
         refused = set()
@@ -159,11 +161,24 @@ class MemoryTables:
     async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         return {p: self._shards[p] for p in partitions if p in self._shards}
 
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        self._names.update({token: slot for slot, token in names})
+    async def load_names(self, partition: int) -> dict[str, bytes]:
+        return dict(self._names.get(partition, {}))
 
-    async def load_names(self) -> list[tuple[int, str]]:
-        return sorted((slot, token) for token, slot in self._names.items())
+    async def load_name_versions(self, partitions: Sequence[int]) -> dict[int, bytes]:
+        known = {p: self._names.get(p, {}).get("version") for p in partitions}
+        return {p: version for p, version in known.items() if version is not None}
+
+    async def save_listing(self, listing: bytes) -> None:
+        self.listing = listing
+
+    async def load_listing_stamp(self) -> bytes:
+        return (self.listing or b"")[:8]
+
+    async def load_listing(self) -> bytes | None:
+        return self.listing
+
+    async def remove_old_names(self) -> None:
+        pass
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         self.affinities.update({persona: dict(own) for persona, own in lifts.items()})
@@ -204,11 +219,11 @@ class MemoryTables:
 
 
 def _apply(table: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:
-    for customer, value in changes.items():
+    for key, value in changes.items():
         if value is None:
-            table.pop(customer, None)
+            table.pop(key, None)
         else:
-            table[customer] = value
+            table[key] = value
 
 
 def _page(table: Mapping[str, bytes], cursor: int, count: int) -> tuple[int, list[str]]:

@@ -23,6 +23,7 @@ from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_deployment import DeploymentInRedis
 from stream_persona.store.redis_errors import raise_if_permanent
+from stream_persona.store.redis_names import NamesInRedis
 from stream_persona.store.redis_opening import open_store
 from stream_persona.store.redis_port import Reply
 from stream_persona.store.tables import HISTORY, Keyspace
@@ -45,7 +46,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(DeploymentInRedis, RedisDamage):
+class RedisTables(DeploymentInRedis, RedisDamage, NamesInRedis):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -153,14 +154,6 @@ class RedisTables(DeploymentInRedis, RedisDamage):
     async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         found = await self._get([self._keys.of("model", p) for p in partitions])
         return {p: (b[:8], b[8:]) for p, b in zip(partitions, found, strict=True) if b}
-
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        key = self._keys.of("names")
-        await self._run(*(("HSET", key, token, str(slot)) for slot, token in names))
-
-    async def load_names(self) -> list[tuple[int, str]]:
-        (found,) = await self._run(("HGETALL", key := self._keys.of("names")))
-        return entries.decode_names(key, found)
 
     async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
         """Return the ids of the topics that records hold positions of; new ones are stored."""

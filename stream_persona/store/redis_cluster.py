@@ -200,7 +200,7 @@ class Cluster(Nodes):
         return Reply.DONE if done else Reply.FENCED
 
     async def _announce(self, claim: Claim, owner: _Owner, write: Write, places: Places) -> int:
-        pending = orjson.dumps(write.pending) if write.pending else b""
+        pending = b"" if write.pending is None else orjson.dumps(write.pending)
         redo = msgspec.msgpack.encode(write)
         at = ",".join(map(str, places))
         terms = claim.token, owner.turn, owner.acked, redo, pending, at
@@ -254,6 +254,9 @@ class Cluster(Nodes):
             yield "SADD", labelled, customer
         for customer in sorted(write.unlabelled):
             yield "SREM", labelled, customer
+        names = of("names", partition)
+        for name, value in write.names.items():
+            yield "HSET" if value else "HDEL", names, name.encode() + b" " + (value or b"")
 
     def owner_types(self, partition: int) -> dict[str, bytes]:
         return {self._owner_key(partition): b"hash"}

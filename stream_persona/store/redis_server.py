@@ -151,7 +151,7 @@ class OneServer:
         self, claim: Claim, write: Write, turn: int
     ) -> tuple[list[str], list[bytes | str | int | float]]:
         of = self._keys.of
-        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "offsets")]
+        keys = [of(kind, claim.partition) for kind in ("owner", "labelled", "offsets", "names")]
         args: list[bytes | str | int | float] = [
             claim.token,
             turn,
@@ -159,9 +159,11 @@ class OneServer:
             len(write.offsets),
             len(write.labelled),
             len(write.unlabelled),
+            len(write.names),
         ]
         args += [each for pair in write.offsets.items() for each in pair]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
+        args += [each for name, value in write.names.items() for each in (name, value or b"")]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
                 keys.append(of(kind, customer))
@@ -172,15 +174,16 @@ class OneServer:
         for customer in write.forgotten:
             keys.append(of("damaged", customer))
             args += [b"", 0]
-        if write.pending:
+        if write.pending is not None:
             keys.append(of("pending", claim.partition))
             args += [orjson.dumps(write.pending), 0]
         return keys, args
 
     async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
         of, partition = self._keys.of, claim.partition
-        keys = [of(kind, partition) for kind in ("owner", "labelled", "offsets", "model")]
-        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, 0, 0, blob, 0]
+        kinds = ("owner", "labelled", "offsets", "names", "model")
+        keys = [of(kind, partition) for kind in kinds]
+        args: list[bytes | str | int | float] = [claim.token, 0, 0, 0, 0, 0, 0, blob, 0]
         return Reply(await self._script(keys=keys, args=args))
 
 

@@ -36,17 +36,18 @@ async def check_store(settings: Settings, taxonomy: Taxonomy, tables: RedisTable
     await _check_records(taxonomy, tables)
     stamps = await tables.load_stamps(range(settings.partitions))
     await read_shards(tables, stamps, {}, taxonomy)
-    await tables.load_names()
 
 
 async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> None:
     """Compare the types of all keys of ours but those of customers."""
     of = Keyspace(settings.prefix).of
-    types = {of(kind): b"hash" for kind in ("names", "topics", "workers")}
+    types = {of(kind): b"hash" for kind in ("topics", "workers")}
+    types |= {of("shown-names"): b"string"}
     types |= {of("affinity", persona): b"hash" for persona in taxonomy.names}
     types |= {of("history"): b"stream", of("deployment"): b"string"}
     for partition in range(settings.partitions):
         types |= {of("model", partition): b"string", of("labelled", partition): b"set"}
+        types[of("names", partition)] = b"hash"
         types |= store.owner_types(partition)
     found = await store.run(*(("TYPE", key) for key in types))
     for key, expected, actual in zip(types, types.values(), found, strict=True):

@@ -105,8 +105,8 @@ class Worker:
         return frozenset(self.partitions.held)
 
     async def start(self) -> None:
-        """Read the names of slots and the model as others left it."""
-        await self._model.read_names()
+        """Read the names of tokens and the model as others left it."""
+        await self._tables.remove_old_names()
         await self.refresh()
 
     async def assign(
@@ -120,8 +120,9 @@ class Worker:
         self._router.repartitioned = repartitioned
         async with self._reclaiming:
             fresh = await self.partitions.assign(partitions)
-        if fresh:
-            await self._model.read_names()  # records of theirs hold tokens that others have read
+        for partition in fresh:
+            if (owned := self.partitions.held.get(partition)) is not None:
+                self._tokenizer.names.see((each.slot, each.token) for each in owned.names)
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
         """Process fetched records, of any partitions and topics, and wait until all is written.
@@ -251,7 +252,6 @@ class Worker:
             self._reclaims += 1
             self._metrics.rollbacks.inc()
             await self._records.begin_anew()
-            await self._model.restore_names()
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
         """Publish what the model's move has changed; nothing else of a record changes.

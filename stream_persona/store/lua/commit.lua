@@ -4,7 +4,8 @@
 -- KEYS[2]                 persona-labelled:<partition>  set of labelled customers
 -- KEYS[3]                 persona-offsets:<partition>   hash: topic, its next offset; :write, "token
 --                         turn" of the last one
--- KEYS[4 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
+-- KEYS[4]                 persona-names:<partition>     hash of names of tokens
+-- KEYS[5 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
 --                         persona-pending:<partition>, persona-model:<partition>)
 --
 -- ARGV[1]                 the writer's token
@@ -13,8 +14,10 @@
 -- ARGV[3]                 the turn of its last write that was acknowledged: it must be known
 -- ARGV[4]                 how many offsets there are
 -- ARGV[5], ARGV[6]        how many customers join and leave the labelled set
--- ARGV[7 ..]              topics and offsets; those customers; then, for each of KEYS[4 ..], the
---                         value ('' deletes) and its time to live in milliseconds ('0': for ever)
+-- ARGV[7]                 how many fields of names change
+-- ARGV[8 ..]              topics and offsets; those customers; those fields, each with its value (''
+--                         removes); then, for each of KEYS[5 ..], the value ('' deletes) and its
+--                         time to live in milliseconds ('0': for ever)
 --
 -- Returns 1 when written; 0 when another worker has claimed the partition, or a newer write of this
 -- one has been done; -1 when this server has lost the claim or the last write, and is older.
@@ -25,7 +28,7 @@ if owner ~= token then
   return owner > token and 0 or -1
 end
 
-local at = 7
+local at = 8
 if ARGV[2] ~= '0' then
   local last = redis.call('HGET', KEYS[3], ':write')
   local writer, turn = string.match(last or '', '(%d+) (%d+)')
@@ -51,7 +54,16 @@ for _ = 1, tonumber(ARGV[6]) do
   at = at + 1
 end
 
-for i = 4, #KEYS do
+for _ = 1, tonumber(ARGV[7]) do
+  if ARGV[at + 1] == '' then
+    redis.call('HDEL', KEYS[4], ARGV[at])
+  else
+    redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
+  end
+  at = at + 2
+end
+
+for i = 5, #KEYS do
   local value, ttl = ARGV[at], ARGV[at + 1]
   at = at + 2
   if value == '' then
