@@ -233,7 +233,7 @@ def decode_crowded(stored: Mapping[str, bytes]) -> Iterator[int]:
 
 def deletions_in(version: str) -> str:
     """Return the part of a version that moves with deletions alone, and with the owner."""
-    claim, _, deletions = (*version.split(), "", "")[:3]
+    claim, _, deletions = (*version.split(), "", "", "")[:3]
     return f"{claim} {deletions}"
 
 

@@ -141,13 +141,13 @@ class ListingWriter:
 
     async def _merge(self, held: Mapping[int, CarriedNames], versions: Mapping[int, str]) -> None:
         began = self._clock()
-        known = {p: each for p, each in self._others.items() if p not in held}
-        for partition, version in versions.items():
-            if partition not in held and known.get(partition, ("", None))[0] != version:
-                known[partition] = (
-                    version,
-                    await load_carried(self._tables, partition, self._partitions),
-                )
+        known = {}
+        for partition in sorted(versions.keys() - held.keys()):
+            version, before = versions[partition], self._others.get(partition)
+            if before is None or before[0] != version:
+                names = await load_carried(self._tables, partition, self._partitions)
+                before = version, names
+            known[partition] = before
         self._others = known
         # What is ours may have moved while the others were read.
         self._merged = {**versions, **{p: names.version for p, names in held.items()}}
