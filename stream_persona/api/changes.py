@@ -145,10 +145,10 @@ class ChangeFeed:
             yield f"retry: {_RETRY_MS}\n\n".encode()
             await self._wait_for_refill()
             position: int | None = min(end, max(self.ring.start, end - recent))
-            missed, quiet_until = list[bytes](), end
+            missed, quiet_until = list[bytes](), None if last_id else end
             if last_id is not None:
                 position = self.ring.position_after(last_id)
-                missed, quiet_until = self.ring.tied_before(last_id), 0
+                missed = self.ring.tied_before(last_id)
             if position is None:
                 yield _GAP
                 position = self.ring.start

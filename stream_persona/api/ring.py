@@ -112,14 +112,15 @@ class Ring:
         """
         return [each.event for each in self._tied.get(change_id, ())]
 
-    def read(self, position: int, quiet_until: int = 0) -> list[bytes]:
+    def read(self, position: int, quiet_until: int | None = None) -> list[bytes]:
         """Return the events from a position on, a chunk at most.
 
         Those of deleted customers are empty, and before ``quiet_until`` their tombstones, too.
         """
         first = position - self.start
+        quiet = 0 if quiet_until is None else quiet_until - self.start
         return [
-            b"" if self._kept[i].is_deletion and self.start + i < quiet_until
+            b"" if self._kept[i].is_deletion and i < quiet
             else self._kept[i].event
             for i in range(first, min(first + CHUNK, len(self._kept)))
         ]  # fmt: skip

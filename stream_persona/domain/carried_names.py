@@ -140,6 +140,10 @@ class CarriedNames:
                 return False  # all that there is room for is carried by many
             self._put(CarriedName(name.slot, token, name.display, (carrier,)))
             return True
+        if name.slot != known.slot:  # another taxonomy reads it as a feature of fewer values
+            known = msgspec.structs.replace(known, slot=name.slot)
+            self._put(known)
+            return self._add(name, carrier) or True
         if carrier in known.carriers or len(known.carriers) >= MOST_CARRIERS:
             return False
         self._put(msgspec.structs.replace(known, carriers=(*known.carriers, carrier)))

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
 
 #: Most characters of a token's name; the rest of a longer one is not shown.
 MAX_NAME: Final = 256
@@ -57,20 +56,20 @@ class TokenNames:
     """What is shown of which slot, and what was found that is not settled yet.
 
     ``public`` are the tokens by slot that are shown always, ``settled`` those that need no more
-    carriers, ``found`` the names of the last event that do. ``learned`` moves whenever another name
-    is shown, or one no more.
+    carriers, with their slots, ``found`` the names of the last event that do. ``learned`` moves
+    whenever another name is shown, or one no more.
     """
 
     def __init__(self, public: Mapping[int, tuple[str, ...]] | None = None) -> None:
         self.public: Mapping[int, tuple[str, ...]] = public or {}
-        self._public_tokens = {token for tokens in self.public.values() for token in tokens}
+        self._public_tokens = {t: slot for slot, tokens in self.public.items() for t in tokens}
         self._listed: dict[str, ShownName] = {}
         self._by_slot: dict[int, dict[str, str]] = {}
         self._crowded: frozenset[int] = frozenset()
         #: The one token that this process has found in a slot; None where there were more. The
         #: listing knows of them only after a while.
         self._seen: dict[int, str | None] = {}
-        self.settled: AbstractSet[str] = self._public_tokens
+        self.settled: Mapping[str, int] = self._public_tokens
         self._tokens: dict[int, tuple[str, ...]] = {}
         self._renamed: set[int] = set()
         self.found: list[Name] = []
@@ -108,7 +107,7 @@ class TokenNames:
             token, display = shorten(token), shorten(display)
         if self._seen.setdefault(slot, token) != token:
             self._seen[slot] = None
-        if token in self.settled or token.startswith(_CLOSED_TOKENS):
+        if self.settled.get(token) == slot or token.startswith(_CLOSED_TOKENS):
             return True
         self.found.append(Name(slot, token, display))
         return False
@@ -139,9 +138,8 @@ class TokenNames:
             self._by_slot.setdefault(name.slot, {})[name.token] = name.display
         for slot in {*self._by_slot, *self.public}:
             self._rebuild(slot)
-        self.settled = self._public_tokens | {
-            each.token for each in listing.names if each.carriers >= MOST_CARRIERS
-        }
+        many = (each for each in listing.names if each.carriers >= MOST_CARRIERS)
+        self.settled = {each.token: each.slot for each in many} | self._public_tokens
         self._note_renamed(*before)
 
     def lose(self, lost: Mapping[str, int]) -> None:
@@ -152,8 +150,8 @@ class TokenNames:
             if listed is None:
                 continue
             left = listed.carriers - carriers
-            if left < MOST_CARRIERS and token in self.settled:
-                self.settled = self.settled - {token} | self._public_tokens
+            if left < MOST_CARRIERS and token not in self._public_tokens:
+                self.settled = {t: slot for t, slot in self.settled.items() if t != token}
             if left < SHOWN_FROM:
                 del self._listed[token]
                 self._by_slot[listed.slot].pop(token)

@@ -43,7 +43,6 @@ from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
 
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.taxonomy import Taxonomy
@@ -118,9 +117,9 @@ class Tokenizer:
         self.names.lose(lost)
         self._ask_again(settled)
 
-    def _ask_again(self, settled: AbstractSet[str]) -> None:
+    def _ask_again(self, settled: Mapping[str, int]) -> None:
         """Empty the caches if a name that was settled needs carriers again: they ask for none."""
-        if not settled <= self.names.settled:
+        if not settled.keys() <= self.names.settled.keys():
             self.slots.clear()
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:

@@ -9,7 +9,7 @@ from stream_persona.errors import FencedError, RolledBackError
 from stream_persona.store.tables import HISTORY, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from stream_persona.store.tables import Write
 
@@ -182,6 +182,9 @@ class MemoryTables:
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         self.affinities.update({persona: dict(own) for persona, own in lifts.items()})
+
+    async def remove_affinities(self, but: Collection[str]) -> None:
+        self.affinities = {p: own for p, own in self.affinities.items() if p in but}
 
     async def announce(self, messages: Sequence[bytes]) -> None:
         self.announced += messages

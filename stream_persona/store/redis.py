@@ -20,6 +20,7 @@ from stream_persona.errors import FencedError, RolledBackError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
+from stream_persona.store.redis_affinities import AffinitiesInRedis
 from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_deployment import DeploymentInRedis
 from stream_persona.store.redis_errors import raise_if_permanent
@@ -46,7 +47,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(DeploymentInRedis, RedisDamage, NamesInRedis):
+class RedisTables(DeploymentInRedis, RedisDamage, NamesInRedis, AffinitiesInRedis):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -161,14 +162,6 @@ class RedisTables(DeploymentInRedis, RedisDamage, NamesInRedis):
         await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))
         (known,) = await self._run(("HGETALL", key))
         return {k.decode(errors="replace"): t.decode(errors="replace") for k, t in known.items()}
-
-    async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
-        async def write(store: Store) -> None:
-            for persona, own in lifts.items():
-                fields = {name: repr(lift) for name, lift in own.items()}
-                await store.replace(self._keys.of("affinity", persona), fields)
-
-        await self._ask(write)
 
     async def announce(self, messages: Sequence[bytes]) -> None:
         if messages:  # in one command: an answer for each message costs more than the message

@@ -42,7 +42,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 #: Seconds for which damaged records are kept aside.
@@ -235,6 +235,10 @@ class Tables(Protocol):
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         """Replace the affinities of personas."""
+        ...
+
+    async def remove_affinities(self, but: Collection[str]) -> None:
+        """Remove the affinities of all personas ``but`` these: nobody renews them any more."""
         ...
 
     async def announce(self, messages: Sequence[bytes]) -> None:

@@ -150,6 +150,7 @@ async def _change_taxonomy(
     except TopologyError:
         await tables.replace_deployment(changed.encode(), blob)
         raise
+    await tables.remove_affinities(but=taxonomy.names)
     logger.info("taxonomy %s takes the place of %s", own.version, stored.taxonomy.version)
     return changed
 

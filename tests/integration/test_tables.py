@@ -201,11 +201,20 @@ async def test_affinities_are_replaced(tables: Tables, request: pytest.FixtureRe
     assert await affinities(tables, request, "gamer") == {"x:y": 2.0}
 
 
+async def test_affinities_of_personas_that_are_no_more_are_removed(
+    tables: Tables, request: pytest.FixtureRequest
+) -> None:
+    await tables.save_affinities({"parent": {"a:b": 1.5}, "gamer": {"x:y": 2.0}})
+    await tables.remove_affinities(but=["gamer", "new"])
+    assert await affinities(tables, request, "gamer") == {"x:y": 2.0}
+    assert await affinities(tables, request, "parent") == {}
+
+
 async def affinities(
     tables: Tables, request: pytest.FixtureRequest, persona: str
 ) -> dict[str, float]:
     if isinstance(tables, MemoryTables):
-        return tables.affinities[persona]
+        return tables.affinities.get(persona, {})
     assert isinstance(tables, RedisTables)
     key = tables.channel.removesuffix("persona-changes") + f"persona-affinity:{persona}"
     kind = request.node.callspec.params["make"]

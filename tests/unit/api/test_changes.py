@@ -235,6 +235,7 @@ async def test_changes_from_before_the_start_are_purged_by_the_tombstones_behind
     feed.prepend([(5, orjson.dumps(each)) for each in before])
     expected = [change(1), change(4, customer="gone"), change(8)]
     assert await streamed(feed, recent=50) == expected
+    assert GONE in await streamed(feed, last_id=f"{1:024x}")
     ties = await streamed(feed, last_id=f"{4:024x}")
     assert {each.get("change_id") for each in ties}.isdisjoint({f"{2:024x}", f"{3:024x}"})
 

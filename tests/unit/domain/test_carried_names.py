@@ -144,6 +144,15 @@ def test_where_all_names_are_carried_by_many_a_new_one_finds_no_room() -> None:
     assert stored.carriers().keys() == {"a:1", "b:2"}
 
 
+def test_a_name_follows_its_token_into_another_slot() -> None:
+    stored = Stored()
+    stored.apply({n: carried("brand:acme") for n in ("a", "b", "c")})
+    fine = Name(slot_of("brand:acme", fine=True), "brand:acme", "brand:acme")
+    stored.apply({"a": [fine]})
+    (listed,) = merge([(stored.names, ())], {}).names
+    assert (listed.slot, listed.carriers) == (fine.slot, 3)
+
+
 def test_versions_move_with_every_change_and_tell_deletions_apart() -> None:
     names = CarriedNames(10, claim=7)
     first = names.version
