@@ -145,7 +145,7 @@ class ChangeFeed:
             yield f"retry: {_RETRY_MS}\n\n".encode()
             await self._wait_for_refill()
             position: int | None = min(end, max(self.ring.start, end - recent))
-            missed, quiet_until = list[bytes](), None if last_id else end
+            missed, quiet_until = list[bytes](), end if last_id is None else None
             if last_id is not None:
                 position = self.ring.position_after(last_id)
                 missed = self.ring.tied_before(last_id)
