@@ -202,7 +202,8 @@ def merge(
             carriers[name.token] = carriers.get(name.token, 0) + len(name.carriers)
     held = {slot: len(tokens) for slot, tokens in public.items()}
     for name in known.values():
-        held[name.slot] = held.get(name.slot, 0) + 1
+        if name.token not in public.get(name.slot, ()):  # one that another taxonomy made public
+            held[name.slot] = held.get(name.slot, 0) + 1
     crowded.update(slot for slot, count in held.items() if count > 1)
     shown = [
         ShownName(name.slot, name.token, name.display, carriers[name.token])

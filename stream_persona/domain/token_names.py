@@ -15,6 +15,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
 #: Most characters of a token's name; the rest of a longer one is not shown.
 MAX_NAME: Final = 256
@@ -130,37 +131,41 @@ class TokenNames:
 
     def show(self, listing: Listing) -> None:
         """Show what is listed, and nothing else."""
-        before = {slot: self.name(slot) for slot in self._by_slot}, self._by_slot
-        self._crowded = frozenset(listing.crowded)
-        self._listed = {name.token: name for name in listing.names}
-        self._by_slot, self._tokens = {}, {}
-        for name in listing.names:
-            self._by_slot.setdefault(name.slot, {})[name.token] = name.display
-        for slot in {*self._by_slot, *self.public}:
-            self._rebuild(slot)
+        listed, crowded = {name.token: name for name in listing.names}, frozenset(listing.crowded)
+        moved = {slot for slot in crowded ^ self._crowded if slot in self._by_slot}
+        for token, before in self._listed.items():
+            name = listed.get(token)
+            if name is None or (name.slot, name.display) != (before.slot, before.display):
+                self._by_slot[before.slot].pop(token)
+                moved.add(before.slot)
+        for token, name in listed.items():
+            if self._by_slot.setdefault(name.slot, {}).get(token) != name.display:
+                self._by_slot[name.slot][token] = name.display
+                moved.add(name.slot)
+        self._listed, self._crowded = listed, crowded
         many = (each for each in listing.names if each.carriers >= MOST_CARRIERS)
         self.settled = {each.token: each.slot for each in many} | self._public_tokens
-        self._note_renamed(*before)
+        self._note_renamed(moved)
 
     def lose(self, lost: Mapping[str, int]) -> None:
         """Count that tokens have lost carriers: some names are shown no more."""
-        gone = set()
+        gone, reopened = set(), set()
         for token, carriers in lost.items():
             listed = self._listed.get(token)
             if listed is None:
                 continue
             left = listed.carriers - carriers
             if left < MOST_CARRIERS and token not in self._public_tokens:
-                self.settled = {t: slot for t, slot in self.settled.items() if t != token}
+                reopened.add(token)
             if left < SHOWN_FROM:
                 del self._listed[token]
                 self._by_slot[listed.slot].pop(token)
-                self._rebuild(listed.slot)
                 gone.add(listed.slot)
             else:
                 self._listed[token] = ShownName(listed.slot, token, listed.display, left)
-        self.learned += bool(gone)
-        self._renamed |= gone
+        if not reopened.isdisjoint(self.settled):
+            self.settled = {t: at for t, at in self.settled.items() if t not in reopened}
+        self._note_renamed(gone)
 
     def unsee(self, slots: Iterable[int]) -> None:
         """Forget which tokens were found in slots, where one of them is carried no more."""
@@ -178,15 +183,12 @@ class TokenNames:
             del self._by_slot[slot]
             self._tokens.pop(slot, None)
 
-    def _note_renamed(self, names: Mapping[int, str], by_slot: Mapping[int, object]) -> None:
-        changed = {
-            slot
-            for slot in {*by_slot, *self._by_slot}
-            if by_slot.get(slot) != self._by_slot.get(slot)
-            or names.get(slot, f"slot:{slot}") != self.name(slot)
-        }
-        self.learned += bool(changed)
-        self._renamed |= changed
+    def _note_renamed(self, slots: AbstractSet[int]) -> None:
+        """Put the names of slots together anew, and note that they are others."""
+        for slot in slots:
+            self._rebuild(slot)
+        self.learned += bool(slots)
+        self._renamed |= slots
 
 
 def shorten(name: str) -> str:

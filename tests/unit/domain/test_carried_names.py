@@ -70,6 +70,7 @@ def test_slots_with_more_than_one_token_are_crowded_whoever_carries_them() -> No
     stored.apply({f"c{n}": carried(one) for n in range(3)})
     assert stored.crowded() == ()
     assert stored.crowded({slot: ("category:seed",)}) == (slot,)
+    assert stored.crowded({slot: (one,)}) == ()
     stored.apply({"d": carried(other)})
     assert (stored.shown(), stored.crowded()) == ({one}, (slot,))
     stored.apply({}, "d")
