@@ -5,14 +5,15 @@ slow that its position has left the ring is dropped: it reconnects with ``Last-E
 ``change_id``, the same on every API process) and gets what the ring still holds after it. An id
 that the ring does not hold is answered with an event ``gap`` and everything it holds. So a change
 may arrive twice, with one id. Deletions carry no id of their own.
+
+Nobody gets the changes of a deleted customer, whatever they ask for: neither from the ring, nor
+from the topic when a process begins or has lost its connection to the channel (``refill``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left
-from collections import deque
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,17 +24,15 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
+from stream_persona.api.ring import HeldChange, Ring
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from starlette.types import Send
 
 logger = logging.getLogger(__name__)
 
-#: Changes that a listener can catch up on.
-RING: Final = 5_000
-#: Most changes that are sent in one chunk.
-CHUNK: Final = 200
 #: Seconds of silence after which a listener gets a comment.
 HEARTBEAT: Final = 15.0
 #: Seconds in which a listener must take a chunk, and most listeners of a process.
@@ -47,77 +46,12 @@ _GAP: Final = b"event: gap\ndata: {}\n\n"
 _REFILL_SECONDS: Final = 5.0
 
 
-class Ring:
-    """The newest changes, each with a position; positions ascend by one and are never reused."""
-
-    def __init__(self, size: int = RING) -> None:
-        self._kept: deque[tuple[str, bytes]] = deque(maxlen=size)
-        self._tied: dict[str, list[bytes]] = {}
-        self._moved = asyncio.Event()
-        self.end = 0
-
-    @property
-    def start(self) -> int:
-        """The position of the oldest change still held."""
-        return self.end - len(self._kept)
-
-    def add(self, change_id: str, event: bytes) -> None:
-        """Append a change, and wake all that wait."""
-        self._kept.append((change_id, event))
-        self.end += 1
-        self.wake()
-
-    def prepend(self, older: list[tuple[str, bytes]], times: Sequence[int]) -> None:
-        """Put older changes in front, as many as fit, but for those that are held already.
-
-        ``times`` ascend. Which of several changes of one time came first is not known.
-        """
-        for at, (change_id, _) in enumerate(older):
-            if change_id and (tied := older[bisect_left(times, times[at]) : at]):
-                self._tied[change_id] = [event for _, event in tied]
-        held = set(self._kept)
-        fresh = [each for each in older if each not in held]
-        room = (self._kept.maxlen or 0) - len(self._kept)
-        self._kept.extendleft(reversed(fresh[-room:] if room else ()))
-
-    def wake(self) -> None:
-        """End every wait."""
-        self._moved.set()
-        self._moved = asyncio.Event()
-
-    async def wait(self, seconds: float) -> None:
-        """Wait until something is added, or the time is over."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._moved.wait()
-        except TimeoutError:
-            return
-
-    def position_after(self, change_id: str) -> int | None:
-        """Find the position after a change's first appearance; None when it is not held."""
-        for index, (held, _) in enumerate(self._kept):
-            if held == change_id:
-                return self.start + index + 1
-        return None
-
-    def tied_before(self, change_id: str) -> list[bytes]:
-        """Return the events of a change's own time that stand before it, and may have come after.
-
-        A listener that has got the change may lack them.
-        """
-        return self._tied.get(change_id, [])
-
-    def read(self, position: int) -> list[bytes]:
-        """Return the events from a position on, a chunk at most."""
-        first = position - self.start
-        return [self._kept[i][1] for i in range(first, min(first + CHUNK, len(self._kept)))]
-
-
 class ChangeFeed:
     """Receives the channel of changes for any number of listeners.
 
     ``receive`` is called with each change, before listeners get it. It may raise what a message
-    that is no change raises; then nothing is passed on.
+    that is no change raises; then nothing is passed on. ``subscriptions`` counts how often the
+    channel was subscribed to.
     """
 
     def __init__(
@@ -130,6 +64,7 @@ class ChangeFeed:
         self.ring = Ring()
         self.listeners = 0
         self.ready = False
+        self.subscriptions = 0
         self.refilled = asyncio.Event()
         self.refilled.set()
 
@@ -162,7 +97,7 @@ class ChangeFeed:
         except _NO_CHANGE as error:
             logger.warning("a message on %s is no change: %r", self._channel, error)
             return
-        self.ring.add(*event)
+        self.ring.add(event)
 
     def prepend(self, messages: Iterable[tuple[int, bytes]]) -> None:
         """Add messages from before the first that was received; ``receive`` is not called.
@@ -176,6 +111,19 @@ class ChangeFeed:
                 times.append(at)
         self.ring.prepend(older, times)
 
+    def forget_deleted(self, messages: Iterable[tuple[int, bytes]]) -> None:
+        """Empty what is held from before the deletions among messages; the oldest is the first."""
+        later: dict[str, set[str]] = {}
+        for _, data in messages:
+            with suppress(*_NO_CHANGE):
+                change = _format_event(msgspec.json.decode(data))
+                if change.is_deletion:
+                    later[change.customer_id] = set()
+                elif change.customer_id in later:
+                    later[change.customer_id].add(change.change_id)
+        for customer, ids in later.items():
+            self.ring.forget(customer, but=ids)
+
     def admit(self) -> None:
         """Raise 503 when there are as many listeners as one process may hold."""
         if self.listeners >= MOST_LISTENERS:
@@ -187,7 +135,8 @@ class ChangeFeed:
     ) -> AsyncGenerator[bytes]:
         """Yield one listener's stream: what comes after ``last_id``, or what comes from now on.
 
-        Without ``last_id``, that many ``recent`` changes come first. After ``heartbeat`` seconds of
+        Without ``last_id``, that many ``recent`` changes come first, without those that would tell
+        of deleted customers. After ``heartbeat`` seconds of
         silence a comment is sent.
         """
         end = self.ring.end
@@ -196,7 +145,7 @@ class ChangeFeed:
             yield f"retry: {_RETRY_MS}\n\n".encode()
             await self._wait_for_refill()
             position: int | None = min(end, max(self.ring.start, end - recent))
-            missed: list[bytes] = []
+            missed, quiet_until = list[bytes](), end if last_id is None else None
             if last_id is not None:
                 position = self.ring.position_after(last_id)
                 missed = self.ring.tied_before(last_id)
@@ -204,11 +153,12 @@ class ChangeFeed:
                 yield _GAP
                 position = self.ring.start
             while not self._closed and position >= self.ring.start:
-                events = self.ring.read(position)
+                events = self.ring.read(position, quiet_until)
                 if missed or events:
                     position += len(events)
-                    yield b"".join([*missed, *events])
-                    missed = []
+                    chunk, missed = b"".join([*missed, *events]), []
+                    if chunk:
+                        yield chunk
                     continue
                 await self.ring.wait(heartbeat)
                 if position == self.ring.end:
@@ -225,6 +175,7 @@ class ChangeFeed:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._channel)
             self.ready = True
+            self.subscriptions += 1
             pinged = False
             while True:
                 message = await pubsub.get_message(timeout=_POLL)
@@ -264,11 +215,12 @@ class EventStream(StreamingResponse):
 _NO_CHANGE: Final = (msgspec.MsgspecError, AttributeError, KeyError, TypeError)
 
 
-def _format_event(change: dict[str, Any]) -> tuple[str, bytes]:
-    """Format a change as one server-sent event; return its id and the event.
+def _format_event(change: dict[str, Any]) -> HeldChange:
+    """Format a change as one server-sent event.
 
     A deletion has no id: the listener's ``Last-Event-ID`` remains that of the event before.
     """
     change_id: str = "" if change.get("deleted") else change["change_id"]
     head = f"id: {change_id}\n" if change_id.isalnum() else ""
-    return change_id, head.encode() + b"data: " + msgspec.json.encode(change) + b"\n\n"
+    event = head.encode() + b"data: " + msgspec.json.encode(change) + b"\n\n"
+    return HeldChange(change_id, change["customer_id"], event, bool(change.get("deleted")))

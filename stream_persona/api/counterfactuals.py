@@ -199,7 +199,7 @@ def _candidates(
     counts: Counts, at: int, weights: Predictor, taxonomy: Taxonomy, names: Names
 ) -> list[_Candidate]:
     """Build an event of each persona's strongest tokens, each once."""
-    tokenizer = _build_tokenizer(taxonomy)
+    tokenizer = Tokenizer(taxonomy)
     product = _find_unweighted_product(weights, tokenizer)
     candidates = []
     for slot, token in _strongest_tokens(counts, weights, taxonomy, names, tokenizer).items():
@@ -208,16 +208,6 @@ def _candidates(
         if slot in np.frombuffer(tokens.slots, SLOT_TYPE):
             candidates.append(_Candidate(kind, *token, tokens.slots, tokens.weights))
     return candidates
-
-
-def _build_tokenizer(taxonomy: Taxonomy) -> Tokenizer:
-    """Build a tokenizer that knows the seeds' names. No query adds names to the shared one."""
-    tokenizer = Tokenizer(taxonomy)
-    for persona in taxonomy.personas:
-        for feature, values in persona.seeds.items():
-            for value in values:
-                tokenizer.find_slots(feature, value)
-    return tokenizer
 
 
 def _strongest_tokens(

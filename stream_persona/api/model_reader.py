@@ -7,17 +7,16 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from stream_persona.api import predict
 from stream_persona.domain.features import Counts
-from stream_persona.domain.stored_names import learn_stored
+from stream_persona.domain.public_names import public_names
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, DamagedShardError, UnavailableError
 from stream_persona.store import repository
 from stream_persona.store.model_replica import make_replica
+from stream_persona.store.names import ListingReader
 from stream_persona.store.shards import read_shards
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from stream_persona.store.tables import Tables
 
 logger = logging.getLogger(__name__)
-
-#: Seconds after which names are read again although none is missing: a slot whose name is known may
-#: have been given a second one.
-RENEW_NAMES: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +60,9 @@ class ModelReader:
         self._shards: dict[int, tuple[bytes, Shard]] = {}
         self._follower = make_replica(settings, taxonomy, tables)
         self._followed: dict[int, bytes] = {}
-        self.names = TokenNames()
+        self.names = TokenNames(public_names(taxonomy))
+        self._listing = ListingReader(tables)
         self._names_read_at = -math.inf
-        self._unnamed: set[int] = set()
-        self._named_version: str | None = None
-        self._tried_version, self._next_try = "", -math.inf
         self.model = CurrentModel(self._follower.weights)
         self.ready = False
 
@@ -96,13 +89,12 @@ class ModelReader:
             ConfigError: it refuses us, or what is there is not of this deployment.
         """
         stamps = await self._tables.load_stamps(self._partitions)
-        self._shards, changed, damaged = await read_shards(
+        self._shards, _, damaged = await read_shards(
             self._tables, stamps, self._shards, self._taxonomy
         )
         if damaged:
             raise DamagedShardError(damaged)
-        if changed:
-            await self._read_names()
+        await self._read_names()
         # Compared with what was followed last: the refresh before may have failed half-way.
         read = {partition: stamp for partition, (stamp, _) in self._shards.items()}
         derived = await self._follower.follow(self.shards, changed=read != self._followed)
@@ -120,46 +112,23 @@ class ModelReader:
         """
         records = await repository.load(self._tables, [customer_id], self._taxonomy.fingerprint)
         counts = records[customer_id].counts if records else Counts.empty()
-        subject = predict.describe_customer(counts, self._taxonomy, self.names.name)
-        weighted = self.model.weights.weighted_slots
-        await self._find_names(set(np.intersect1d(subject.profile.slots, weighted).tolist()))
-        return subject
+        await self.load_names()
+        return predict.describe_customer(counts, self._taxonomy, self.names.name)
 
     async def load_names(self) -> None:
-        """Look for the names of all weighted slots: workers write them after the shards.
+        """Read what names may be shown, unless that was done within an interval.
 
         Raises:
             UnavailableError: Redis stayed away.
         """
-        weights, now = self.model.weights, self._clock()
-        tried = self._tried_version == weights.version and now < self._next_try
-        complete = self._named_version == weights.version and not self._names_are_old()
-        if tried or complete:
-            return
-        self._tried_version, self._next_try = weights.version, now + self._interval
-        if await self._find_names(set(weights.weighted_slots.tolist())):
-            self._named_version = weights.version
-
-    async def _find_names(self, weighted: set[int]) -> bool:
-        """Read names if one of these slots lacks its own; whether all have one then.
-
-        Slots without a name do not cause a read each time: only once in an interval.
-        """
-        missing = weighted - self.names.tokens.keys()
-        due = self._clock() - self._names_read_at > self._interval
-        if self._names_are_old() or (missing and (due or missing - self._unnamed)):
+        if self._clock() - self._names_read_at > self._interval:
             await self._read_names()
-            missing -= self.names.tokens.keys()
-            self._unnamed = missing
-        return not missing
-
-    def _names_are_old(self) -> bool:
-        return self._clock() - self._names_read_at > RENEW_NAMES
 
     async def _read_names(self) -> None:
+        listing = await self._listing.read()
         self._names_read_at = self._clock()
-        for slot, token in await self._tables.load_names():
-            learn_stored(self.names, slot, token)
+        if listing is not None:
+            self.names.show(listing)
 
     async def _try_refresh(self) -> None:
         try:

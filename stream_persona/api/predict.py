@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
 
-from stream_persona.domain.binning import BANDS, canonical_field
+from stream_persona.domain.binning import BANDS, canonical_field, split_values
 from stream_persona.domain.events import check_id
 from stream_persona.domain.features import Counts, compute_profiles
 from stream_persona.domain.identity import NOBODY_IDS
@@ -134,15 +134,15 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
     given = sum(len(value) if isinstance(value, list) else 1 for value in where.values())
     if given > MAX_VALUES:
         raise QueryError(f"where: expected at most {MAX_VALUES:,} values, got {given:,}")
-    tokenizer = Tokenizer(taxonomy)  # its own, so that no query adds names to the shared one
-    slots = {
-        slot
-        for feature, value in where.items()
-        for text in _texts(_check_feature(feature, taxonomy), value)
-        for slot in tokenizer.find_slots(feature, text)
-    }
-    profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(slots), 1.0)})
-    return Subject(profile, tokenizer.names.name)
+    tokenizer = Tokenizer(taxonomy)  # its own: what a caller gives is shown to that caller alone
+    separator, names = taxonomy.features.category_separator, dict[int, set[str]]()
+    for feature, value in where.items():
+        for text in _texts(_check_feature(feature, taxonomy), value):
+            for each in split_values(feature, text, separator):
+                if slot := tokenizer.slot(feature, each):
+                    names.setdefault(slot, set()).add(f"{feature}:{each}")
+    profile = profile_of({"events": 1.0, **dict.fromkeys(sorted(names), 1.0)})
+    return Subject(profile, lambda slot: " | ".join(sorted(names[slot])))
 
 
 def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class Ranker:
     async def _derive(self, source: tuple[str, int], weights: Predictor, names: TokenNames) -> None:
         try:  # a large model takes a fraction of a second: off the event loop
             self._affinities = await asyncio.to_thread(
-                lambda: Affinities(affinities(weights, names.name))
+                lambda: Affinities(affinities(weights, names.key))
             )
             self._derived_from = source
         finally:

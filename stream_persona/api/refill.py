@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.api.changes import RING
+from stream_persona.api.ring import RING
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.pipeline.messages import encode_copy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiokafka import ConsumerRecord
 
     from stream_persona.api.changes import ChangeFeed
@@ -38,19 +40,32 @@ _CHUNK: Final = 250
 async def refill(settings: Settings, feed: ChangeFeed) -> None:
     """Give the feed what was published before it listened; listeners wait for the first try.
 
-    The channel is subscribed to first, so that no change falls between the two.
+    The channel is subscribed to first, so that no change falls between the two. Whenever it had to
+    be subscribed to again, deletions may have been missed: they are looked for in the topic.
     """
     feed.refilled.clear()
     while not feed.ready:  # noqa: ASYNC110 - there is nothing to wait for but a flag
         await asyncio.sleep(_POLL)
+    known = feed.subscriptions
+    try:
+        await _try_until_read(settings, feed, feed.prepend)
+    finally:
+        feed.refilled.set()
+    while True:
+        await asyncio.sleep(_PAUSE)
+        if feed.ready and feed.subscriptions != known:
+            known = feed.subscriptions
+            await _try_until_read(settings, feed, feed.forget_deleted)
+
+
+async def _try_until_read(
+    settings: Settings, feed: ChangeFeed, use: Callable[[list[tuple[int, bytes]]], None]
+) -> None:
+    """Read the newest messages, with their times, and use them."""
     while True:
         try:
             async with asyncio.timeout(_SECONDS):
-                newest = await read_newest(settings, RING)
-                feed.prepend(
-                    (raw.timestamp, encode_copy((raw.key or b"").decode(), raw.value))
-                    for raw in newest
-                )
+                use(await _read_copies(settings))
         except (KafkaError, UnavailableError, OSError, TimeoutError, ValueError) as error:
             logger.warning("changes from before the start can't be read yet: %s", error)
         else:
@@ -60,10 +75,16 @@ async def refill(settings: Settings, feed: ChangeFeed) -> None:
         await asyncio.sleep(_PAUSE)
 
 
-async def read_newest(settings: Settings, most: int) -> list[ConsumerRecord]:
-    """About the ``most`` newest messages of the topic of changes, the oldest first.
+async def _read_copies(settings: Settings) -> list[tuple[int, bytes]]:
+    newest = await read_newest(settings, RING)
+    return [(at, encode_copy((raw.key or b"").decode(), raw.value)) for at, raw in newest]
 
-    They are ordered by when they were sent; those of one partition keep their order.
+
+async def read_newest(settings: Settings, most: int) -> list[tuple[int, ConsumerRecord]]:
+    """About the ``most`` newest messages of the topic of changes, with times that ascend.
+
+    They are ordered by when they were sent; those of one partition keep their order, so that what
+    was before a tombstone stays before it, whatever the clocks of the two producers.
     """
     async with RangeReader(
         settings.brokers, patience=_SECONDS, chunk=_CHUNK, poll_ms=_POLL_MS, skip_expired=True
@@ -74,6 +95,11 @@ async def read_newest(settings: Settings, most: int) -> list[ConsumerRecord]:
         each = -(-most // len(partitions))
         held = await reader.bounds(partitions)
         reader.begin({tp: offsets[-each:] for tp, offsets in held.items()})
-        found = list(chain.from_iterable([batch async for batch in reader.read()]))
-    found.sort(key=lambda raw: (raw.timestamp, raw.partition, raw.offset))
+        read = list(chain.from_iterable([batch async for batch in reader.read()]))
+    reached: dict[int, int] = {}
+    found = []
+    for raw in sorted(read, key=lambda raw: (raw.partition, raw.offset)):
+        at = reached[raw.partition] = max(raw.timestamp, reached.get(raw.partition, 0))
+        found.append((at, raw))
+    found.sort(key=lambda pair: (pair[0], pair[1].partition, pair[1].offset))
     return found[-most:]

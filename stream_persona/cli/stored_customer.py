@@ -19,11 +19,11 @@ from stream_persona.domain.events import (
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.slots import EVENTS
-from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError
 from stream_persona.pipeline.messages import decode_public_record
 from stream_persona.replay.files import FILE_BIT
+from stream_persona.store.names import ListingReader
 from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ async def load(
         public = await tables.load_public(customer_id)
         blob = (await tables.load([customer_id])).get(customer_id)
         tokenizer = Tokenizer(taxonomy)
-        for slot, token in await tables.load_names() if blob else ():
-            learn_stored(tokenizer.names, slot, token)
+        listing = await ListingReader(tables).read() if blob else None
+        if listing is not None:
+            tokenizer.show_names(listing)
         record = await _decode(tables, customer_id, blob, taxonomy) if blob else None
     finally:
         await tables.close()

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -44,7 +43,6 @@ REASONS: Final = 3
 #: Most attributes of an item that are read, as in events.
 MOST_ATTRIBUTES: Final = 64
 
-_MOST_PRICE = sys.float_info.max
 _MOST_LOG = math.log(MOST_LIFT)
 #: Fields of an item that are features under another name.
 _FIELDS: Final = {"product_id": "product", "brand": "brand"}
@@ -124,7 +122,7 @@ def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[st
         if isinstance(value, str) and value:
             found.append(_group(feature, value))
     price = item.get("price")
-    if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price <= _MOST_PRICE:
+    if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price < math.inf:
         found.append([f"price:{price_band(price)}"])
     attributes = item.get("attributes")
     if isinstance(attributes, dict):

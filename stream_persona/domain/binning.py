@@ -26,6 +26,9 @@ _LEVEL: Final = "/"
 LEAST_PRICE: Final = 0.25
 #: A greater power of two is written as a power.
 _LONGEST: Final = 1 << 63
+#: The values of ``hour`` and ``weekday``.
+HOURS: Final = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
+WEEKDAYS: Final = ("weekday", "weekend")
 
 _ATTRIBUTE: Final = "attributes."
 

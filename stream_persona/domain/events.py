@@ -49,6 +49,7 @@ from stream_persona.errors import DecodeError
 if TYPE_CHECKING:
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import Name
 
 #: Most items of a purchase, most attributes of one of these, and of all of them together.
 MAX_ITEMS: Final = 1_000
@@ -125,7 +126,8 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     A batch of these leaves the processor's caches to the records; a batch of events does not.
     Slots and weights are packed (``slots.SLOT_TYPE``, ``slots.WEIGHT_TYPE``). ``order_id`` is that
     of a purchase, None where it names no order; ``anomalies`` are the reasons why something of the
-    event was left out (``domain.anomaly``), one for each time.
+    event was left out (``domain.anomaly``), one for each time; ``names`` are those of its tokens of
+    which too few carriers are known.
     """
 
     event_id: str
@@ -135,6 +137,7 @@ class TokenizedEvent(Struct, frozen=True, gc=False):
     weights: bytes
     order_id: str | None = None
     anomalies: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
 
 
 class Assignment(Struct, frozen=True, gc=False):

@@ -82,8 +82,9 @@ class SlotCache:
     """Finds the packed slot of a field's value, and hashes it at most once while it is cached.
 
     Values are cached as they came, so that what they have in common is worked out once for each
-    spelling. ``len`` is the number of cached values. The name of each token that is hashed goes to
-    ``names``. A value of which nothing is left has no slot: no bytes.
+    spelling. ``len`` is the number of cached values. ``names`` is asked of each token that is
+    hashed, and, as long as it needs more carriers of its name, whenever an event has it. A value of
+    which nothing is left has no slot: no bytes.
     """
 
     def __init__(self, features: Features, names: TokenNames) -> None:
@@ -91,6 +92,7 @@ class SlotCache:
         self._own = frozenset(features.fields)
         self._fine = make_fine(features)
         self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
+        self._unsettled: dict[tuple[str, str], tuple[int, str, str]] = {}
         self._derived: list[dict[Any, Any]] = []
         self._cached = 0
 
@@ -114,16 +116,26 @@ class SlotCache:
         return self.compute(field, value) if slot is None else slot
 
     def compute(self, field: str, value: str) -> bytes:
-        """Hash the canonical ``field:value``, and remember its slot and its name."""
-        display = f"{field}:{value}"
-        token, packed = canonical_token(display), b""
-        if token:
-            slot = slot_of(token, fine=is_fine(field, self._fine))
-            self._names.discover(slot, token, token if field in BANDS else display)
-            packed = pack(slot, SLOT_TYPE)
-        if self.has_room(field, value):
-            self._slots.setdefault(field, {})[value] = packed
+        """Find the slot of the canonical ``field:value``, note its name, cache it if settled."""
+        hashed = self._unsettled.get((field, value))
+        known = hashed or self._hash(field, value)
+        packed = b"" if known is None else pack(known[0], SLOT_TYPE)
+        if known is None or self._names.discover(*known):
+            self._unsettled.pop((field, value), None)
+            if self.has_room(field, value):
+                self._slots.setdefault(field, {})[value] = packed
+        elif hashed is None and self.has_room(field, value):
+            self._unsettled[field, value] = known
         return packed
+
+    def _hash(self, field: str, value: str) -> tuple[int, str, str] | None:
+        """Return the slot of a value, its token, and this as it is shown; None of no token."""
+        display = f"{field}:{value}"
+        token = canonical_token(display)
+        if not token:
+            return None
+        slot = slot_of(token, fine=is_fine(field, self._fine))
+        return slot, token, token if field in BANDS else display
 
     def has_room(self, field: str, value: str) -> bool:
         """Count one more value unless it is too long to be cached; empty the caches when full."""
@@ -131,12 +143,13 @@ class SlotCache:
             return False
         self._cached += 1
         if self._cached > _MAX_CACHED:
-            self._clear()
+            self.clear()
             self._cached = 1
         return True
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Empty all caches; those of the taxonomy's own fields stay the same objects."""
-        for cache in (*self._slots.values(), *self._derived):
+        for cache in (*self._slots.values(), *self._derived, self._unsettled):
             cache.clear()
+        self._cached = 0
         self._slots = {field: self._slots[field] for field in self._own}

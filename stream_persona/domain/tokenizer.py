@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.binning import (
+    HOURS,
     LEAST_PRICE,
     MAX_LEVELS,
     canonical_field,
@@ -33,6 +34,7 @@ from stream_persona.domain.events import (
     milliseconds,
 )
 from stream_persona.domain.identity import NOBODY_IDS
+from stream_persona.domain.public_names import public_names
 from stream_persona.domain.slots import (
     EVENTS,
     SLOT_TYPE,
@@ -45,16 +47,17 @@ from stream_persona.domain.text import normalize, words
 from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import Listing
 
     #: Packed slots, their packed weights, and the reasons why something was left out.
     Tokens = tuple[bytes, bytes, tuple[str, ...]]
 
-_HOURS = ("0-6", "7-10", "11-13", "14-16", "17-19", "20-21", "22-23")
 _HOUR_BAND = tuple(
-    next(i for i, band in enumerate(_HOURS) if hour <= int(band.split("-")[1]))
-    for hour in range(24)
+    next(i for i, band in enumerate(HOURS) if hour <= int(band.split("-")[1])) for hour in range(24)
 )
 #: What stands for the powers of two of all prices below the least.
 _CHEAP: Final = -2
@@ -73,13 +76,13 @@ MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM
 class Tokenizer:
     """Turns events into tokens as a taxonomy describes it.
 
-    ``names`` collects the names of slots. Nothing that it holds changes a prediction: ``slots``
-    and the rest are caches.
+    ``names`` are those of slots. Nothing that it holds changes a prediction: ``slots`` and the rest
+    are caches.
     """
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         features, signals = taxonomy.features, taxonomy.signals
-        self.names = TokenNames()
+        self.names = TokenNames(public_names(taxonomy))
         self.slots = SlotCache(features, self.names)
         self._purchase_weight = round(WEIGHT_UNITS * signals.purchase)
         self._browse_weights = {
@@ -116,17 +119,39 @@ class Tokenizer:
     def slot(self, field: str, value: str) -> int:
         """The slot of ``field:value``; of a category, that of its last level.
 
-        It is that of all events where nothing is left of the value.
+        It is that of all events where nothing is left of the value. No event has it, and so nobody
+        carries it.
         """
         if field == "category":
             value = "".join(shown_levels(value, self._separator)[-1:])
-        return int.from_bytes(self.slots.find(field, value), sys.byteorder)
+        slot = self.slots.find(field, value)
+        self.names.take_found()
+        return int.from_bytes(slot, sys.byteorder)
+
+    def show_names(self, listing: Listing) -> None:
+        """Show the names that are listed, and no others."""
+        settled = self.names.settled
+        self.names.show(listing)
+        self._ask_again(settled)
+
+    def lose_names(self, lost: Mapping[str, int], emptied: Iterable[int] = ()) -> None:
+        """Show no more which names have lost too many carriers; ``emptied`` slots lost a token."""
+        settled = self.names.settled
+        self.names.unsee(emptied)
+        self.names.lose(lost)
+        self._ask_again(settled)
+
+    def _ask_again(self, settled: Mapping[str, int]) -> None:
+        """Empty the caches if a name that was settled needs carriers again: they ask for none."""
+        if not settled.keys() <= self.names.settled.keys():
+            self.slots.clear()
 
     def find_slots(self, field: str, text: str) -> list[int]:
-        """The slots of all tokens that a text of a field is in an event."""
+        """The slots of all tokens that a text of a field is in an event; nobody carries them."""
         found = [
             self.slots.find(field, each) for each in split_values(field, text, self._separator)
         ]
+        self.names.take_found()
         return [int.from_bytes(slot, sys.byteorder) for slot in found if slot]
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:
@@ -146,8 +171,9 @@ class Tokenizer:
                 order = None
         else:
             slots, weights, anomalies = self._engagement(event, at)
+        found = self.names.take_found() if self.names.found else ()
         return TokenizedEvent(
-            event.event_id, event.customer_id, at, slots, weights, order, anomalies
+            event.event_id, event.customer_id, at, slots, weights, order, anomalies, found
         )
 
     def _purchase(self, event: Purchase, at: int) -> Tokens:
@@ -212,15 +238,17 @@ class Tokenizer:
         weight = self._engagement_weights.get(normalize(reaction[0]), self._other_weight)
         named = zip(("action", "channel", "campaign"), reaction, strict=True)
         given = [(field, value) for field, value in named if value and field in self._fields]
+        known = len(self.names.found)
         slots = b"".join([self.slots.find(*each) for each in given]) if weight else b""
-        if self.slots.has_room("campaign", reaction[2] or ""):
+        if len(self.names.found) == known and self.slots.has_room("campaign", reaction[2] or ""):
             self._reactions[reaction] = weight, slots
         return weight, slots
 
     def _cache_query(self, query: str) -> bytes:
         """Compute the slots of the words of a search."""
+        known = len(self.names.found)
         found = b"".join([self.slots.find("query", word) for word in words(query)])
-        if self.slots.has_room("query", query):
+        if len(self.names.found) == known and self.slots.has_room("query", query):
             self._queries[query] = found
         return found
 
@@ -236,7 +264,7 @@ class Tokenizer:
         """Compute the slots of every event of an hour, which is counted from 1970."""
         found = pack(EVENTS, SLOT_TYPE)
         if "hour" in self._fields:
-            found += self.slots.find("hour", _HOURS[_HOUR_BAND[hours % 24]])
+            found += self.slots.find("hour", HOURS[_HOUR_BAND[hours % 24]])
         if "weekday" in self._fields:
             day = (hours // 24 + 3) % 7  # 1 January 1970 was a Thursday; 0 is Monday
             found += self.slots.find("weekday", "weekend" if day > 4 else "weekday")  # noqa: PLR2004
@@ -273,8 +301,9 @@ class Tokenizer:
 
     def _cache_category(self, category: str) -> bytes:
         paths = shown_levels(category, self._separator)
+        known = len(self.names.found)
         found = b"".join([self.slots.find("category", path) for path in paths])
-        if self.slots.has_room("category", category):
+        if len(self.names.found) == known and self.slots.has_room("category", category):
             self._categories[category] = found
         return found
 
@@ -288,8 +317,9 @@ class Tokenizer:
         """Compute the slot of an attribute: no bytes if the taxonomy does not use it."""
         field = f"attributes.{key}"
         used = "attributes" in self._fields or canonical_field(field) in self._fields
+        known = len(self.names.found)
         found = self.slots.find(field, value) if used else b""
-        if self.slots.has_room(field, value):
+        if len(self.names.found) == known and self.slots.has_room(field, value):
             self._attributes.setdefault(key, {})[value] = found
         return found
 

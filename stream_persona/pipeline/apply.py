@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Assignment, Behaviour
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy
+    from stream_persona.domain.token_names import Name
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.pipeline.types import Delivery, Histories
 
@@ -78,7 +79,7 @@ class Draft(Struct, gc=False):
 
     ``before`` is the stored record, ``base`` the one to whose counts ``observed`` will be added;
     ``past`` are the deliveries that a deletion may have to take again, ``anomalies`` what was odd
-    about those that are taken.
+    about those that are taken, ``carried`` names of tokens of which few carriers are known.
     """
 
     row: int
@@ -94,6 +95,7 @@ class Draft(Struct, gc=False):
     past: list[Delivery]
     observed: list[Observation] = []
     anomalies: list[str] = []
+    carried: list[Name] = []
     applied: bool = False
     forgotten: bool = False
 
@@ -131,6 +133,8 @@ class Draft(Struct, gc=False):
                 self.left_out_at = max(self.left_out_at, at)
                 return effect
             self.observed.append(Observation(self.row, at, event.slots, event.weights))
+            if event.names:
+                self.carried += event.names
         if event.anomalies:
             self.anomalies += event.anomalies
         return APPLIED
@@ -174,7 +178,8 @@ class Draft(Struct, gc=False):
             return
         times = rules.times
         self.base, self.deleted_at, self.forgotten = Record(), reach, True
-        self.observed, self.recent, self.rates, self.left_out_at = [], {}, {}, 0
+        self.observed, self.carried = [], []
+        self.recent, self.rates, self.left_out_at = {}, {}, 0
         if self.label is not None and times.find_latest_of_label(self.label) <= reach:
             self.label = None
         timed = [(past, times.clamp(past)) for past in self.past]

@@ -189,6 +189,7 @@ def _conclude(
         [change.cause for change in changes.values()],
         trials,
         *counts,
+        carried={draft.customer_id: draft.carried for draft in drafts if draft.carried},
     )
 
 

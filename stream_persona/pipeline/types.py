@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Event, TokenizedEvent
     from stream_persona.domain.features import Profiles
     from stream_persona.domain.record import Record
+    from stream_persona.domain.token_names import Name
     from stream_persona.model.statistics import Contribution
 
 
@@ -104,8 +105,9 @@ class Outcome:
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
     a tombstone), ``public_records`` the public records to write (None: to delete), ``causes`` those
-    of the changes; the counts are metrics, those of ``EventCounts``. ``filed_anew`` are customers
-    that were looked at since they were due.
+    of the changes, ``carried`` the tokens of customers that need more carriers; the counts are
+    metrics, those of ``EventCounts``. ``filed_anew`` are customers that were looked at since they
+    were due.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
@@ -120,3 +122,4 @@ class Outcome:
     redelivered: int = 0
     anomalies: Mapping[str, int] = field(default_factory=dict)
     filed_anew: Collection[str] = ()
+    carried: Mapping[str, Sequence[Name]] = field(default_factory=dict)

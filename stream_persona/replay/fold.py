@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.stored_names import learn_stored
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
 from stream_persona.kafka.partitioner import home_partition
@@ -29,6 +28,7 @@ from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import encode_copy
 from stream_persona.replay.summary import Summary
 from stream_persona.store.model_replica import make_replica
+from stream_persona.store.names import ListingReader, ListingWriter, load_carried
 from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
 from stream_persona.store.tables import Write
@@ -38,6 +38,7 @@ from stream_persona.worker.takeover import PartitionTaker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 
+    from stream_persona.domain.carried_names import CarriedNames
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
@@ -85,6 +86,8 @@ class Replay:
         self._claims: dict[int, Claim] = {}
         self._offsets: dict[int, dict[str, int]] = {}
         self._touched: dict[int, set[str]] = {}
+        self._names: dict[int, CarriedNames] = {}
+        self._listing = ListingReader(tables)
         self.summary = Summary()
 
     async def run(
@@ -118,8 +121,7 @@ class Replay:
         unreadable: Callable[[Unreadable], None],
         progress: Callable[[int], None],
     ) -> Summary:
-        for slot, token in await self._tables.load_names():
-            learn_stored(self._tokenizer.names, slot, token)
+        await self._share_names()
         async for chunk in chunks:
             deliveries = []
             for found in chunk:
@@ -162,8 +164,6 @@ class Replay:
             self._cache.keep(outcome.records, self._settings.cached_customers)
             self._touched[partition].update(delivery.event.customer_id for delivery in own)
             self.summary.add(outcome)
-        fresh = self._tokenizer.names.take_new()
-        await self._tables.add_names(fresh)
 
     def _drop_applied(self, own: list[Delivery], stored: Mapping[str, Record]) -> list[Delivery]:
         """Drop, and count, what was applied under the positions of an earlier version."""
@@ -184,13 +184,17 @@ class Replay:
                 taken = await self._taker.take_over(partition)
                 if taken.damaged:
                     raise DamagedRecordError(sorted(taken.damaged))
-                claim, offsets = taken.claim, taken.offsets
+                claim, offsets, names = taken.claim, taken.offsets, taken.names
             else:
                 claim = (await self._tables.claim([partition]))[partition]
                 offsets = dict(claim.offsets or {})
+                names = await load_carried(
+                    self._tables, partition, self._settings.partitions, claim.token
+                )
             stored = claim.offsets is not None  # else workers trust the group's commits alone
             self._claims[partition], self._offsets[partition] = claim, offsets if stored else {}
             self._touched[partition] = set()
+            self._names[partition] = names
         return self._claims[partition]
 
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
@@ -199,10 +203,27 @@ class Replay:
             write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
             write.offsets = dict(self._offsets[claim.partition])
             if not self._publishes:
-                write.pending = []
+                write.pending = None
+            change = self._names[claim.partition].apply(outcome.carried, write.forgotten)
+            write.names = change.fields
+            self._tokenizer.lose_names(change.lost, change.emptied)
             await self._tables.commit(claim, write)
         if self._publishes:
             await self._publish(claim.partition, outcome.messages)
+            if any(message is None for _, message in outcome.messages):
+                await self._tables.commit(claim, Write(pending=[]))
+
+    async def _share_names(self, *, now: bool = False) -> None:
+        """Write what names may be shown if that is to be done ``now``, and show these."""
+        if now:
+            writer = ListingWriter(
+                self._tables, self._settings.partitions, self._tokenizer.names.public,
+                time.monotonic,
+            )  # fmt: skip
+            await writer.write(self._names, now=True)
+        listing = await self._listing.read()
+        if listing is not None:
+            self._tokenizer.show_names(listing)
 
     async def _update_model(self) -> Predictor:
         """Fold the touched partitions' shards anew; return the weights of all shards together."""
@@ -222,7 +243,8 @@ class Replay:
         await follower.follow(shards_read, changed=True)
         weights = follower.weights
         if self._claims:
-            await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
+            await self._share_names(now=True)
+            await self._tables.save_affinities(affinities(weights, self._tokenizer.names.key))
         return weights
 
     async def _score(self, weights: Predictor) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_persona.errors import DamagedOutboxError
-from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.tables import Write
 
 if TYPE_CHECKING:
@@ -73,23 +72,6 @@ def decode_due(found: Sequence[Any]) -> tuple[list[tuple[str, int]], list[bytes]
             logger.warning("a due customer is left out: %r is no text", member)
             damaged.append(member)
     return due, damaged
-
-
-def decode_names(key: str, found: Mapping[bytes, bytes]) -> list[tuple[int, str]]:
-    """Decode slots by the names of tokens, sorted; what is neither is left out, and logged.
-
-    Raises:
-        TopologyError: none of it is a name: another program uses the key.
-    """
-    names = []
-    for token, slot in found.items():
-        try:
-            names.append((int(slot), token.decode()))
-        except ValueError:
-            logger.warning("an entry of %s is left out: %r of slot %r", key, token, slot)
-    if found and not names:
-        raise foreign_key_error(f"{key} holds something else than ours")
-    return sorted(names)
 
 
 def decode_reports(found: Mapping[bytes, bytes]) -> dict[str, bytes]:

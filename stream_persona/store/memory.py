@@ -9,7 +9,7 @@ from stream_persona.errors import FencedError, RolledBackError
 from stream_persona.store.tables import HISTORY, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from stream_persona.store.tables import Write
 
@@ -43,7 +43,8 @@ class MemoryTables:
         #: What this object knows to have been written, whatever becomes of the tables.
         self._acked: dict[int, tuple[int, int]] = {}
         self._shards: dict[int, tuple[bytes, bytes]] = {}
-        self._names: dict[str, int] = {}
+        self._names: dict[int, dict[str, bytes]] = {}
+        self.listing: bytes | None = None
         self._reports: dict[str, bytes] = {}
         self._samples: dict[int, bytes] = {}
 
@@ -102,8 +103,9 @@ class MemoryTables:
         labelled |= write.labelled
         labelled -= write.unlabelled
         self._file_due(self._due.setdefault(claim.partition, {}), write)
-        if write.pending:
+        if write.pending is not None:
             self._pending[claim.partition] = write.pending
+        _apply(self._names.setdefault(claim.partition, {}), write.names)
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
         refused = set()
@@ -178,14 +180,30 @@ class MemoryTables:
     async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         return {p: self._shards[p] for p in partitions if p in self._shards}
 
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        self._names.update({token: slot for slot, token in names})
+    async def load_names(self, partition: int) -> dict[str, bytes]:
+        return dict(self._names.get(partition, {}))
 
-    async def load_names(self) -> list[tuple[int, str]]:
-        return sorted((slot, token) for token, slot in self._names.items())
+    async def load_name_versions(self, partitions: Sequence[int]) -> dict[int, bytes]:
+        known = {p: self._names.get(p, {}).get("version") for p in partitions}
+        return {p: version for p, version in known.items() if version is not None}
+
+    async def save_listing(self, listing: bytes) -> None:
+        self.listing = listing
+
+    async def load_listing_stamp(self) -> bytes:
+        return (self.listing or b"")[:8]
+
+    async def load_listing(self) -> bytes | None:
+        return self.listing
+
+    async def remove_old_names(self) -> None:
+        pass
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         self.affinities.update({persona: dict(own) for persona, own in lifts.items()})
+
+    async def remove_affinities(self, but: Collection[str]) -> None:
+        self.affinities = {p: own for p, own in self.affinities.items() if p in but}
 
     async def announce(self, messages: Sequence[bytes]) -> None:
         self.announced += messages
@@ -228,11 +246,11 @@ class MemoryTables:
 
 
 def _apply(table: dict[str, T], changes: Mapping[str, T | None]) -> None:
-    for customer, value in changes.items():
+    for key, value in changes.items():
         if value is None:
-            table.pop(customer, None)
+            table.pop(key, None)
         else:
-            table[customer] = value
+            table[key] = value
 
 
 def _page(table: Mapping[str, bytes], cursor: int, count: int) -> tuple[int, list[str]]:

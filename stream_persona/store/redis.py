@@ -20,10 +20,12 @@ from stream_persona.errors import FencedError, RolledBackError, UnavailableError
 from stream_persona.retrying import retry_until
 from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
+from stream_persona.store.redis_affinities import AffinitiesInRedis
 from stream_persona.store.redis_damage import RedisDamage
 from stream_persona.store.redis_deployment import DeploymentInRedis
 from stream_persona.store.redis_due import RedisDue
 from stream_persona.store.redis_errors import raise_if_permanent
+from stream_persona.store.redis_names import NamesInRedis
 from stream_persona.store.redis_opening import open_store
 from stream_persona.store.redis_port import Reply
 from stream_persona.store.tables import HISTORY, Keyspace
@@ -46,7 +48,7 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(DeploymentInRedis, RedisDamage, RedisDue):
+class RedisTables(DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, AffinitiesInRedis):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
@@ -155,28 +157,12 @@ class RedisTables(DeploymentInRedis, RedisDamage, RedisDue):
         found = await self._get([self._keys.of("model", p) for p in partitions])
         return {p: (b[:8], b[8:]) for p, b in zip(partitions, found, strict=True) if b}
 
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        key = self._keys.of("names")
-        await self._run(*(("HSET", key, token, str(slot)) for slot, token in names))
-
-    async def load_names(self) -> list[tuple[int, str]]:
-        (found,) = await self._run(("HGETALL", key := self._keys.of("names")))
-        return entries.decode_names(key, found)
-
     async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
         """Return the ids of the topics that records hold positions of; new ones are stored."""
         key = self._keys.of("topics")
         await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))
         (known,) = await self._run(("HGETALL", key))
         return {k.decode(errors="replace"): t.decode(errors="replace") for k, t in known.items()}
-
-    async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
-        async def write(store: Store) -> None:
-            for persona, own in lifts.items():
-                fields = {name: repr(lift) for name, lift in own.items()}
-                await store.replace(self._keys.of("affinity", persona), fields)
-
-        await self._ask(write)
 
     async def announce(self, messages: Sequence[bytes]) -> None:
         if messages:  # in one command: an answer for each message costs more than the message

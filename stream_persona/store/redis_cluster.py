@@ -200,7 +200,7 @@ class Cluster(Nodes):
         return Reply.DONE if done else Reply.FENCED
 
     async def _announce(self, claim: Claim, owner: _Owner, write: Write, places: Places) -> int:
-        pending = orjson.dumps(write.pending) if write.pending else b""
+        pending = b"" if write.pending is None else orjson.dumps(write.pending)
         redo = msgspec.msgpack.encode(write)
         at = ",".join(map(str, places))
         terms = claim.token, owner.turn, owner.acked, redo, pending, at
@@ -259,6 +259,9 @@ class Cluster(Nodes):
             yield "ZREM", due, customer
         for customer, at in write.due.items():
             yield ("ZREM", due, customer) if at is None else ("ZADD", due, f"{at} {customer}")
+        names = of("names", partition)
+        for name, value in write.names.items():
+            yield "HSET" if value else "HDEL", names, name.encode() + b" " + (value or b"")
 
     def owner_types(self, partition: int) -> dict[str, bytes]:
         return {self._owner_key(partition): b"hash"}

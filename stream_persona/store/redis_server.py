@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 #: The kinds of the keys with which each write begins.
-_FIRST_KEYS: Final = ("owner", "labelled", "offsets", "due")
+_FIRST_KEYS: Final = ("owner", "labelled", "offsets", "due", "names")
 
 
 class OneServer:
@@ -167,10 +167,12 @@ class OneServer:
             len(write.unlabelled),
             len(removed),
             len(due),
+            len(write.names),
         ]
         args += [each for pair in write.offsets.items() for each in pair]
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
         args += [*sorted(removed), *(each for name, at in due.items() for each in (at, name))]
+        args += [each for name, value in write.names.items() for each in (name, value or b"")]
         for kind, values in (("state", write.states), ("", write.public)):
             for customer, value in values.items():
                 keys.append(of(kind, customer))
@@ -181,7 +183,7 @@ class OneServer:
         for customer in write.forgotten:
             keys.append(of("damaged", customer))
             args += [b"", 0]
-        if write.pending:
+        if write.pending is not None:
             keys.append(of("pending", claim.partition))
             args += [orjson.dumps(write.pending), 0]
         return keys, args
@@ -189,7 +191,7 @@ class OneServer:
     async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
         of, partition = self._keys.of, claim.partition
         keys = [*(of(kind, partition) for kind in _FIRST_KEYS), of("model", partition)]
-        args: list[bytes | str | int | float] = [claim.token, *[0] * 7, blob, 0]
+        args: list[bytes | str | int | float] = [claim.token, *[0] * 8, blob, 0]
         return Reply(await self._script(keys=keys, args=args))
 
 

@@ -33,26 +33,36 @@ async def check_store(settings: Settings, taxonomy: Taxonomy, tables: RedisTable
         UnavailableError: Redis stayed away.
     """
     await tables.ask(lambda store: _check_keys(store, settings, taxonomy))
+    await tables.ask(lambda store: _check_old_names(store, settings))
     await _check_records(taxonomy, tables)
     stamps = await tables.load_stamps(range(settings.partitions))
     await read_shards(tables, stamps, {}, taxonomy)
-    await tables.load_names()
 
 
 async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> None:
     """Compare the types of all keys of ours but those of customers."""
     of = Keyspace(settings.prefix).of
     types = {of(kind): b"hash" for kind in ("files", "names", "topics", "workers")}
+    types |= {of("shown-names"): b"string"}
     types |= {of("affinity", persona): b"hash" for persona in taxonomy.names}
     types |= {of("history"): b"stream", of("deployment"): b"string"}
     for partition in range(settings.partitions):
         types |= {of("model", partition): b"string", of("labelled", partition): b"set"}
-        types |= {of("due", partition): b"zset"}
+        types |= {of("due", partition): b"zset", of("names", partition): b"hash"}
         types |= store.owner_types(partition)
     found = await store.run(*(("TYPE", key) for key in types))
     for key, expected, actual in zip(types, types.values(), found, strict=True):
         if actual not in {expected, b"none"}:
             raise foreign_key_error(f"{key} is of the type {actual.decode()}")
+
+
+async def _check_old_names(store: Store, settings: Settings) -> None:
+    """Look whose the names are that a worker removes: in ours, slots stand behind tokens."""
+    key = Keyspace(settings.prefix).of("names")
+    (found,) = await store.run(("HSCAN", key, 0, "COUNT", 10))
+    slots = found[1].values()
+    if slots and not any(slot.isdigit() for slot in slots):
+        raise foreign_key_error(f"{key} holds something else than ours")
 
 
 async def _check_records(taxonomy: Taxonomy, tables: RedisTables) -> None:

@@ -14,8 +14,9 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
-``persona-names``                hash, slot -> token names, for reasons people can read
 ``persona-files``                hash, content of a replayed file -> its parts (``replayed_files``)
+``persona-names:<partition>``    hash: names of tokens, each with some of the customers who carry it
+``persona-shown-names``          names that enough customers carry to be shown (``store.names``)
 ``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
@@ -43,7 +44,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 #: Seconds for which damaged records are kept aside.
@@ -73,12 +74,13 @@ class Write:
     """What one batch changes: customers' values (None: delete), and which of them are labelled.
 
     ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
-    the customers whose last change this batch is about to publish; ``offsets`` are those of all
-    topics that the partition is read from, once the batch is done (none: they stay). Of the
-    ``forgotten`` customers goes what was set aside as damaged, too. ``due`` says of each customer
-    whose record is written when something of it ends without events (``domain.due``; None: never).
-    An entry that is earlier stays: most events put the time off, and whoever looks at an entry too
-    early has it ``filed_anew``.
+    the customers whose last change this batch is about to publish (None: those of the last write
+    stay); ``offsets`` are those of all topics that the partition is read from, once the batch is
+    done (none: they stay). Of the ``forgotten`` customers goes what was set aside as damaged, too.
+    ``due`` says of each customer whose record is written when something of it ends without events
+    (``domain.due``; None: never). An entry that is earlier stays: most events put the time off, and
+    whoever looks at an entry too early has it ``filed_anew``. ``names`` are fields of the
+    partition's names (None: remove), ``domain.carried_names``; their own names are without blanks.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -86,12 +88,13 @@ class Write:
     markers: dict[str, bytes] = field(default_factory=dict)
     labelled: set[str] = field(default_factory=set)
     unlabelled: set[str] = field(default_factory=set)
-    pending: list[str] = field(default_factory=list)
+    pending: list[str] | None = None
     marker_ms: int = 1
     offsets: dict[str, int] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     due: dict[str, int | None] = field(default_factory=dict)
     filed_anew: set[str] = field(default_factory=set)
+    names: dict[str, bytes | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,16 +229,36 @@ class Tables(Protocol):
         """Read stamp and content of the published shards."""
         ...
 
-    async def add_names(self, names: Sequence[tuple[int, str]]) -> None:
-        """Add slots and names of tokens."""
+    async def load_names(self, partition: int) -> dict[str, bytes]:
+        """Read all fields of a partition's names."""
         ...
 
-    async def load_names(self) -> list[tuple[int, str]]:
-        """Read all slots and names of tokens, sorted."""
+    async def load_name_versions(self, partitions: Sequence[int]) -> dict[int, bytes]:
+        """Read the field ``version`` of those partitions' names that have one."""
+        ...
+
+    async def save_listing(self, listing: bytes) -> None:
+        """Replace the listing of names that may be shown; its first 8 bytes are its stamp."""
+        ...
+
+    async def load_listing_stamp(self) -> bytes:
+        """Read the stamp of the listing; b"" where there is none."""
+        ...
+
+    async def load_listing(self) -> bytes | None:
+        """Read the listing of names that may be shown."""
+        ...
+
+    async def remove_old_names(self) -> None:
+        """Remove the names of earlier versions: nobody knows any more whose words they are."""
         ...
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         """Replace the affinities of personas."""
+        ...
+
+    async def remove_affinities(self, but: Collection[str]) -> None:
+        """Remove the affinities of all personas ``but`` these: nobody renews them any more."""
         ...
 
     async def announce(self, messages: Sequence[bytes]) -> None:

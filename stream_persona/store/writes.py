@@ -83,7 +83,7 @@ def split_by_partition(
         if change[1] is None:
             part.write.forgotten.add(change[0])
     for part in by_partition.values():
-        part.write.pending = sorted(part.write.public)
+        part.write.pending = sorted(part.write.public) or None
     return by_partition
 
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from aiokafka import ConsumerRecord
 
 from stream_persona.domain import events
+from stream_persona.domain.carried_names import CarriedNames, room_of
 from stream_persona.domain.events import Assignment, Deletion, Item, Purchase
 from stream_persona.domain.taxonomy import Taxonomy, load
 from stream_persona.domain.tokenizer import Tokenizer
@@ -43,6 +44,7 @@ from stream_persona.pipeline.types import Outcome
 from stream_persona.settings import Settings
 from stream_persona.store import repository, shards, writes
 from stream_persona.store.memory import MemoryTables
+from stream_persona.store.names import ListingReader, ListingWriter
 from stream_persona.testing.client import StubAsyncPersonaClient, StubPersonaClient
 from stream_persona.testing.outbox import Outbox
 
@@ -80,6 +82,9 @@ class MemoryShop:
         self._claim = _run(self.tables.claim([0]))[0]
         self._tokenizer = Tokenizer(loaded)
         self._router = MessageRouter(self._settings, loaded, self._tokenizer, lambda: self.now)
+        self._names = CarriedNames(room_of(1))
+        self._listing = ListingWriter(self.tables, 1, self._tokenizer.names.public, lambda: 0.0)
+        self._listed = ListingReader(self.tables)
         self._fitter = ModelFitter(loaded)
         self._offsets: Counter[str] = Counter()
         self._deliveries: list[Delivery] = []
@@ -135,9 +140,8 @@ class MemoryShop:
         self._deliveries += deliveries
         self._commit(outcome)
         self._follow(outcome)
-        new_names = self._tokenizer.names.take_new()
-        _run(self.tables.add_names(new_names))
-        if outcome.model_updates or new_names:
+        renamed = self._share_names()
+        if outcome.model_updates or renamed:
             self._publish_affinities()
 
     def client(self) -> StubPersonaClient:
@@ -168,8 +172,19 @@ class MemoryShop:
         if outcome.records:
             days = self._settings.deletion_marker_days
             write = writes.build_write(outcome, self.taxonomy, days)
+            change = self._names.apply(outcome.carried, write.forgotten)
+            write.names = change.fields
+            self._tokenizer.lose_names(change.lost, change.emptied)
             _run(self.tables.commit(self._claim, write))
         _run(self.outbox.publish_changes(self._claim.partition, outcome.messages))
+
+    def _share_names(self) -> bool:
+        """Show what names enough customers carry by now; whether these are others."""
+        _run(self._listing.write({0: self._names}, now=True))
+        listing = _run(self._listed.read())
+        if listing is not None:
+            self._tokenizer.show_names(listing)
+        return bool(self._tokenizer.names.take_renamed())
 
     def _fit(self) -> None:
         """Derive the model from the labelled customers' records."""
@@ -180,7 +195,7 @@ class MemoryShop:
 
     def _publish_affinities(self) -> None:
         """Store the lifts of all tokens, under the names known by now."""
-        lifts = affinities(self._fitter.weights, self._tokenizer.names.name)
+        lifts = affinities(self._fitter.weights, self._tokenizer.names.key)
         _run(self.tables.save_affinities(lifts))
 
     def _follow(self, outcome: Outcome) -> None:

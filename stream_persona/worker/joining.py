@@ -150,6 +150,7 @@ async def _change(
         await tables.replace_deployment(changed.encode(), blob)
         raise
     version, before = own.taxonomy.version, stored.taxonomy.version
+    await tables.remove_affinities(but=taxonomy.names)
     logger.info("taxonomy %s takes the place of %s", version, before)
     return changed
 

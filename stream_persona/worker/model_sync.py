@@ -6,13 +6,13 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.stored_names import learn_stored
 from stream_persona.errors import DamagedShardError, FencedError
 from stream_persona.model.explain import affinities
 from stream_persona.model.shard import Shard, members, panel_share
 from stream_persona.store import shards
 from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.model_replica import GROWTH, make_replica
+from stream_persona.store.names import ListingReader, ListingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,6 @@ _CHECK_DUTY_CYCLE: Final = 1 / 500
 _CHECK_SECONDS: Final = 10.0
 #: Seconds between two writes of the affinities.
 _AFFINITY_SECONDS: Final = 5.0
-#: Reading names that other workers have found takes at most this share of the time: there may be a
-#: hundred thousand, and some that we look for may never come. Seconds between two reads, at least.
-_NAMES_DUTY_CYCLE: Final = 1 / 500
-_NAMES_SECONDS: Final = 10.0
 
 
 class ModelSync:
@@ -71,27 +67,14 @@ class ModelSync:
         self._damaged: tuple[int, ...] = ()
         self._saving = DutyCycle(SAVE_DUTY_CYCLE, clock)
         self._checking = DutyCycle(_CHECK_DUTY_CYCLE, clock, _CHECK_SECONDS)
-        self._naming = DutyCycle(_NAMES_DUTY_CYCLE, clock, _NAMES_SECONDS)
+        self._listing = ListingReader(tables)
+        self._listing_writer = ListingWriter(
+            tables, settings.partitions, tokenizer.names.public, clock
+        )
         self._writing_affinities = DutyCycle(1, clock, _AFFINITY_SECONDS)
-        #: The claim and the version of the weights that the affinities were last written for, and
-        #: the slots whose names have become known since.
+        #: The claim and the version of the weights that the affinities were last written for.
         self._affinities_of = (0, "")
-        self._renamed: set[int] = set()
         self.follower = make_replica(settings, taxonomy, tables)
-
-    async def read_names(self) -> None:
-        """Read the names of slots that workers have found until now."""
-        names = await self._tables.load_names()
-        self._renamed |= {
-            slot for slot, token in names if learn_stored(self._tokenizer.names, slot, token)
-        }
-
-    async def restore_names(self) -> None:
-        """Publish all names that this worker knows: tables that came back older lack some."""
-        known = set(await self._tables.load_names())
-        names = self._tokenizer.names.tokens.items()
-        own = [(slot, token) for slot, tokens in names for token in tokens]
-        await self._tables.add_names([name for name in own if name not in known])
 
     async def refresh(self) -> None:
         """Publish our shards, read the others', derive new weights when anything has changed."""
@@ -101,12 +84,11 @@ class ModelSync:
         changed = await self._read_shards({p: s for p, s in stamps.items() if p not in held})
         changed |= await self._save_shards(stamps)
         await self._check_saved()
-        await self._save_names()
+        await self._share_names()
         if await self._follow(changed=changed):
             self._metrics.model_refresh.observe(self._clock() - started)
             self._show_weights(self.follower.weights)
         self._show_sizes()
-        await self._read_missing_names()
         await self._save_affinities()
 
     async def _read_shards(self, stamps: dict[int, bytes]) -> bool:
@@ -147,6 +129,8 @@ class ModelSync:
         if not self._checking.is_due():
             return
         began = self._clock()
+        if 0 in self._partitions.held:
+            await self._listing_writer.check()
         for partition, owned in list(self._partitions.held.items()):
             if await shards.is_damaged(self._tables, partition, owned.stamp):
                 logger.warning("%s", DamagedShardError([partition]))
@@ -166,25 +150,14 @@ class ModelSync:
         owned.saved_at = self._clock()
         self._saving.record(owned.saved_at - began)
 
-    async def _save_names(self) -> None:
-        """Publish the names that this worker has found since the last time."""
-        fresh = self._tokenizer.names.take_new()
-        self._renamed |= {slot for slot, _ in fresh}
-        await self._tables.add_names(fresh)
-
-    async def _read_missing_names(self) -> None:
-        """Read the names that others have found of tokens that the weights use.
-
-        A partition may come to us with records whose tokens another worker has read, and the owner
-        of the first partition writes the affinities of all.
-        """
-        if not self._naming.is_due() or not (
-            self._used_slots() - self._tokenizer.names.tokens.keys()
-        ):
-            return
-        began = self._clock()
-        await self.read_names()
-        self._naming.record(self._clock() - began)
+    async def _share_names(self) -> None:
+        """Write what names may be shown, as the owner of the first partition, and show these."""
+        held = self._partitions.held
+        if 0 in held:
+            await self._listing_writer.write({p: owned.names for p, owned in held.items()})
+        listing = await self._listing.read()
+        if listing is not None:
+            self._tokenizer.show_names(listing)
 
     async def _follow(self, *, changed: bool) -> bool:
         """Derive weights of all shards if it is time; whether they are new."""
@@ -222,16 +195,17 @@ class ModelSync:
     async def _save_affinities(self) -> None:
         """Keep the affinities fresh, as the owner of the first partition.
 
-        They are derived from the weights and from the names of the tokens that these use.
+        They are derived from the weights and from the names of the tokens that these use: from all
+        of a slot, since here they stand for no shopper.
         """
         weights, first = self.follower.weights, self._partitions.held.get(0)
         if first is None or not self._writing_affinities.is_due():
             return
-        wanted, renamed = (first.claim.token, weights.version), self._renamed
-        self._renamed = set()
+        wanted = (first.claim.token, weights.version)
+        renamed = self._tokenizer.names.take_renamed()
         if wanted == self._affinities_of and not (renamed and renamed & self._used_slots()):
             return
-        await self._tables.save_affinities(affinities(weights, self._tokenizer.names.name))
+        await self._tables.save_affinities(affinities(weights, self._tokenizer.names.key))
         self._affinities_of = wanted
         self._writing_affinities.record(0.0)
 

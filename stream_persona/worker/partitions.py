@@ -21,6 +21,7 @@ from stream_persona.worker.takeover import PartitionTaker
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from stream_persona.domain.carried_names import CarriedNames
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
@@ -51,8 +52,8 @@ class OwnedPartition:
     the last save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is
     that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic,
     once all that was processed is written, and ``has_moved`` says whether they have moved since
-    they were last written. ``trusts_group``: after a version that stored none, only the group knows
-    them yet.
+    they were last written. ``names`` are those of its tokens. ``trusts_group``: after a version
+    that stored none, only the group knows them yet.
     """
 
     claim: Claim
@@ -61,6 +62,7 @@ class OwnedPartition:
     cache: RecordCache
     fenced_at: float
     offsets: dict[str, int]
+    names: CarriedNames
     damaged: set[str] = field(default_factory=set)
     unknown_labels: dict[str, str] = field(default_factory=dict)
     stamp: bytes = b""
@@ -220,7 +222,7 @@ class OwnedPartitions:
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
         return OwnedPartition(
-            taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets,
+            taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets, taken.names,
             taken.damaged | folded.damaged, folded.unknown_labels,
             trusts_group=taken.claim.offsets is None,
         )  # fmt: skip

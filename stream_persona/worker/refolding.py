@@ -60,7 +60,7 @@ class Refolding:
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._history = history
         self._metrics = metrics
         self._score = score
@@ -106,7 +106,7 @@ class Refolding:
     ) -> dict[str, Record]:
         """Fold all that there is of customers; their last changes are those in the topic."""
         taxonomy = self._taxonomy
-        folded = process.apply_events(history.deliveries, {}, taxonomy, self._tokenizer).records
+        folded = process.apply_events(history.deliveries, {}, taxonomy, self.tokenizer).records
         records = {name: folded.get(name, Record()) for name in lost}
         profiles = compute_profiles([each.counts for each in records.values()], taxonomy.features)
         evidence = dict(zip(records, profiles.events.tolist(), strict=True))

@@ -17,10 +17,11 @@ from stream_persona.worker.writer import ProcessedBatch, Writer
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import Name
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.pipeline.process import Outcome
     from stream_persona.settings import Settings
@@ -59,6 +60,7 @@ class StoredRecords:
         self._publisher = publisher
         self._partitions = partitions
         self._metrics = metrics
+        self._tokenizer = refolding.tokenizer
         self._writer = self._open_writer()
         self.restorer = Restorer(
             taxonomy, tables, partitions, refolding, metrics, self.drain, self.write_now
@@ -94,6 +96,7 @@ class StoredRecords:
             if each.has_moved or home in shares:
                 share = shares.setdefault(home, PartitionWrite(Write()))
                 share.write.offsets = each.take_offsets()
+        self._update_names(outcome, shares, homes, owned)
         await self._writer.drain()
         held = len(self._partitions.held)
         most = max(1, self._settings.cached_customers // max(1, held))
@@ -102,6 +105,20 @@ class StoredRecords:
                 owned[home].cache.keep(share.records, most)
                 owned[home].note_labels(share.records, self._taxonomy)
         return self._writer.start(ProcessedBatch(shares, owned), done)
+
+    def _update_names(
+        self, outcome: Outcome, shares: dict[int, PartitionWrite], homes: Homes, owned: Owned
+    ) -> None:
+        """Forget the deleted customers in the names of tokens; add what others carry."""
+        carried: dict[int, dict[str, Sequence[Name]]] = {}
+        for customer, names in outcome.carried.items():
+            carried.setdefault(homes[customer], {})[customer] = names
+        for home, share in shares.items():
+            forgotten = share.write.forgotten
+            if home in carried or forgotten:
+                change = owned[home].names.apply(carried.get(home, {}), forgotten)
+                share.write.names = change.fields
+                self._tokenizer.lose_names(change.lost, change.emptied)
 
     async def write_now(self, outcome: Outcome, homes: Homes, owned: Owned) -> None:
         """Write an outcome that is of no batch, and wait for that."""

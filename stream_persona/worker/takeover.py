@@ -10,7 +10,10 @@ The steps, in their order:
    came back older, all that is stored of a customer is written again: the record may be on one
    master, and what was derived from it on another.
 4. Publish what the last owner had written and could not publish any more.
-5. Store where reading goes on.
+5. Store where reading goes on, and that nothing is pending.
+
+A part of a Cluster that came back older may name customers again who were deleted; so of all who
+are looked at again, those with a deletion are taken out of the names of tokens.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from stream_persona.pipeline.adoption import adopt_change, is_of_same_life
 from stream_persona.pipeline.messages import encode_copy, encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from stream_persona.pipeline.types import Outcome
+from stream_persona.store.names import load_carried
 from stream_persona.store.outbox import load_unpublished
 from stream_persona.store.repository import load_intact
 from stream_persona.store.tables import Claim, Write, still_owns
@@ -38,6 +42,7 @@ from stream_persona.store.writes import build_write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from stream_persona.domain.carried_names import CarriedNames
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.published import Published
@@ -55,7 +60,8 @@ _CHUNK: Final = 1_000
 class TakenOver:
     """A partition that was taken over.
 
-    ``offsets`` are where reading goes on, by topic, as far as that is stored.
+    ``offsets`` are where reading goes on, by topic, as far as that is stored; ``names`` are those
+    of the partition's tokens.
     ``adopted`` is the number of customers whose changes were published and not known any more,
     ``damaged`` those whose stored records are damaged: nothing was taken over into these.
     """
@@ -63,6 +69,7 @@ class TakenOver:
     claim: Claim
     offsets: dict[str, int]
     adopted: int
+    names: CarriedNames
     damaged: set[str] = field(default_factory=set)
 
 
@@ -98,14 +105,15 @@ class PartitionTaker:
         await self._publisher.take_over(partition, [], still_owned)
         start = None if claim.offsets is None else claim.offsets.get(changes, 0)
         damaged = set[str]()
+        names = await load_carried(self._tables, partition, self._settings.partitions, claim.token)
         async with nullcontext() if start else self._reading_all:
             published = await self._publisher.load_published(partition, start)
-            adopted = await self._restore(claim, published, damaged)
+            adopted = await self._restore(claim, names, published, damaged)
             end = await self._publish_left_over(claim, published, damaged)
         offsets = {**(claim.offsets or {}), changes: end}
         if claim.offsets is not None:  # else the group's commits belong to them, or all is read
-            await self._tables.commit(claim, Write(offsets=offsets))
-        return TakenOver(claim, offsets, adopted, damaged)
+            await self._tables.commit(claim, Write(offsets=offsets, pending=[]))
+        return TakenOver(claim, offsets, adopted, names, damaged)
 
     async def _publish_left_over(
         self, claim: Claim, published: Published, damaged: set[str]
@@ -119,7 +127,9 @@ class PartitionTaker:
         await self._tables.announce([encode_copy(*change) for change in missing])
         return max(end, published.end)
 
-    async def _restore(self, claim: Claim, published: Published, damaged: set[str]) -> int:
+    async def _restore(
+        self, claim: Claim, known: CarriedNames, published: Published, damaged: set[str]
+    ) -> int:
         """Let records take over what was published; write doubtful customers' values again.
 
         Customers with ``damaged`` records are added to these, and left as they are.
@@ -133,7 +143,9 @@ class PartitionTaker:
             )  # fmt: skip
         names, adopted = iter(sorted(published.last.keys() | doubtful)), 0
         while chunk := list(islice(names, _CHUNK)):
-            adopted += await self._restore_chunk(claim, chunk, published.last, doubtful, damaged)
+            adopted += await self._restore_chunk(
+                claim, known, chunk, published.last, doubtful, damaged
+            )
         if adopted:
             logger.warning(
                 "partition %d: Redis came back older than the changes of %d customers that were "
@@ -144,6 +156,7 @@ class PartitionTaker:
     async def _restore_chunk(
         self,
         claim: Claim,
+        known: CarriedNames,
         names: list[str],
         published: Mapping[str, bytes | None],
         doubtful: set[str],
@@ -155,7 +168,7 @@ class PartitionTaker:
         names = [name for name in names if name not in broken]
         adopted = dict(_adopt(names, stored, published))
         suspects = set(_find_suspects(names, stored, published)) - adopted.keys()
-        if suspects and (forgotten := await self._forget_again(claim, suspects, stored)):
+        if suspects and (forgotten := await self._forget_again(claim, known, suspects, stored)):
             stored |= forgotten
             adopted |= _adopt(sorted(forgotten), stored, published)
         records = {name: stored[name] for name in names if name in stored and name in doubtful}
@@ -166,12 +179,13 @@ class PartitionTaker:
                 write.states[name] = write.public[name] = write.due[name] = None
             joins = record is not None and is_training_example(record, self._taxonomy)
             (write.labelled if joins else write.unlabelled).add(name)
-        if write.states or write.markers:
+        write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
+        if write.states or write.markers or write.names:
             await self._tables.commit(claim, write)
         return len(adopted)
 
     async def _forget_again(
-        self, claim: Claim, suspects: set[str], stored: Mapping[str, Record]
+        self, claim: Claim, known: CarriedNames, suspects: set[str], stored: Mapping[str, Record]
     ) -> dict[str, Record]:
         """Apply the deletions of customers whose tombstones were published; their new records.
 
@@ -188,6 +202,7 @@ class PartitionTaker:
             write = build_write(outcome, self._taxonomy, days)
             left_over = await self._tables.load_pending(claim.partition)
             write.pending = sorted({*left_over, *outcome.records})
+            write.names = known.apply(outcome.carried, write.forgotten).fields
             await self._tables.commit(claim, write)
         return outcome.records
 
@@ -200,7 +215,7 @@ class PartitionTaker:
         }
         outcome = Outcome(records, (), public)
         write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
-        write.pending = []  # nothing of it is still to be published
+        write.pending = None  # nothing of it is still to be published, and others may be
         return write
 
 
@@ -210,6 +225,11 @@ def _lost_ranges(claim: Claim) -> dict[str, range]:
         return {}
     ranges = {topic: range(claim.offsets.get(topic, 0), end) for topic, end in claim.newest.items()}
     return {topic: offsets for topic, offsets in ranges.items() if offsets}
+
+
+def _find_deleted(names: Iterable[str], stored: Mapping[str, Record]) -> set[str]:
+    """Find the customers who were deleted: what is known of them by name may be from before."""
+    return {name for name in names if name not in stored or stored[name].deleted_at}
 
 
 def _find_suspects(

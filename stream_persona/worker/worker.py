@@ -114,8 +114,8 @@ class Worker:
         return frozenset(self.partitions.held)
 
     async def start(self) -> None:
-        """Read the names of slots and the model as others left it."""
-        await self._model.read_names()
+        """Read the names of tokens and the model as others left it."""
+        await self._tables.remove_old_names()
         await self.refresh()
 
     async def assign(
@@ -129,8 +129,9 @@ class Worker:
         self._router.repartitioned = repartitioned
         async with self._reclaiming:
             fresh = await self.partitions.assign(partitions)
-        if fresh:
-            await self._model.read_names()  # records of theirs hold tokens that others have read
+        for partition in fresh:
+            if (owned := self.partitions.held.get(partition)) is not None:
+                self._tokenizer.names.see((each.slot, each.token) for each in owned.names)
 
     async def process(self, batch: Sequence[ConsumerRecord]) -> None:
         """Process fetched records, of any partitions and topics, and wait until all is written.
@@ -266,7 +267,6 @@ class Worker:
             ends = self.partitions.find_ends(self._settings.input_topics)
             await self._records.begin_anew()
             self.record_read_again(self.partitions.count_behind(ends))
-            await self._model.restore_names()
 
     def record_read_again(self, events: int) -> None:
         """Note that so many events are read again, of a Redis that has come back older."""

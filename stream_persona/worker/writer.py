@@ -4,7 +4,8 @@ The steps of a batch, in their order:
 
 1. Commit one atomic write for each partition: positions together with their effects.
 2. Add its model updates to the sums of the partitions.
-3. Publish its changes, and wait for the broker.
+3. Publish its changes, and wait for the broker. Who was deleted is pending no more: nothing names
+   them from here on.
 4. Announce copies of them on the dashboards' channel; the next batch may be committed meanwhile.
 5. Call ``done``, which acknowledges the batch.
 
@@ -22,8 +23,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stream_persona.errors import FencedError
+from stream_persona.errors import FencedError, StreamPersonaError
 from stream_persona.pipeline import messages
+from stream_persona.store.tables import Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -147,6 +149,7 @@ class Writer:
         lost |= {result.partition for result in results if isinstance(result, FencedError)}
         for home in lost:
             self._partitions.lose(batch.owned[home])
+        lost_now, failure = await self._forget_pending(batch, written, lost)
         copies = [
             messages.encode_copy(*change)
             for share, result in zip(written.values(), results, strict=True)
@@ -154,8 +157,26 @@ class Writer:
             for change in share.changes
         ]
         failures = [*(each for each in results if isinstance(each, BaseException))]
-        failures += map(FencedError, lost)
-        return copies, next(iter(failures), None)
+        failures += map(FencedError, lost | lost_now)
+        return copies, next(iter(failures), failure)
+
+    async def _forget_pending(
+        self, batch: ProcessedBatch, written: Mapping[int, PartitionWrite], lost: set[int]
+    ) -> tuple[set[int], Exception | None]:
+        """Leave no deleted customer's id behind; return partitions that were lost, or a failure.
+
+        Whoever takes a partition over does it as well, if this process ends before.
+        """
+        named = [h for h, share in written.items() if share.write.forgotten and h not in lost]
+        try:
+            refused = await self._tables.commit_all(
+                [(batch.owned[home].claim, Write(pending=[])) for home in named]
+            )
+        except StreamPersonaError as error:
+            return set(), error
+        for home in refused:
+            self._partitions.lose(batch.owned[home])
+        return refused, None
 
     async def _commit(self, batch: ProcessedBatch) -> set[int]:
         """Commit each partition that is still held; return those that were lost."""

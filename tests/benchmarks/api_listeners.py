@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from redis.asyncio import Redis
 
-from stream_persona.api.changes import RING
+from stream_persona.api.ring import RING
 from tests.benchmarks.api_processes import Served
 from tests.benchmarks.backpressure import memory
 from tests.support.waiting import eventually

@@ -35,7 +35,7 @@ async def fill(settings: Settings) -> bytes:
         await worker.process(batch)
     await settle(worker)
     # A worker writes them every few seconds, which is later than now.
-    await tables.save_affinities(affinities(worker.weights, worker._tokenizer.names.name))
+    await tables.save_affinities(affinities(worker.weights, worker._tokenizer.names.key))
     await tables.close()
     changes = (value for value in outbox.values("persona-changes") if value)
     return next(changes)

@@ -17,11 +17,14 @@ from stream_persona.domain.due import advance_all, find_all_due
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS
+from stream_persona.domain.token_names import Listing
+from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.kafka.arrivals import EventReader
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.training import is_training_example
+from stream_persona.store.names import decode_listing
 from tests.chaos.changes import Change, check_changes
 from tests.chaos.ends import check_due
 from tests.chaos.feeder import Feeder
@@ -222,12 +225,14 @@ async def check_deletions(evidence: Evidence, verdict: Verdict) -> None:
 
 
 async def unnamed_slots(evidence: Evidence) -> set[int]:
-    """Return slots whose token has no stored name, so that reasons can't show them: no mismatch."""
+    """Return slots of which no name is shown, so that reasons can't show them: no mismatch."""
     shop = evidence.shop
-    names = await shop.redis.hvals(f"{shop.settings.prefix}persona-names")
+    names = Tokenizer(shop.taxonomy).names
+    blob = await shop.redis.get(f"{shop.settings.prefix}persona-shown-names")
+    names.show(decode_listing(cast("bytes", blob) or b"") or Listing())
     keys = (record.counts.keys for record in evidence.stored.values())
     slots = {slot & 0xFFFF for own in keys for slot in own.tolist()}
-    return slots - {EVENTS, *map(int, names)}
+    return {slot for slot in slots if slot != EVENTS and names.alone(slot) is None}
 
 
 async def check_dead_letters(

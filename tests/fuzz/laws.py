@@ -134,7 +134,7 @@ class Path:
         assert tokens[0][0] == EVENTS
         assert len(tokens) <= MAX_TOKENS
         assert all(0 <= slot < SLOTS and weight > 0 for slot, weight in tokens)
-        assert all(len(name) <= MAX_NAME for _, name in self._tokenizer.names.take_new())
+        assert all(len(name) <= MAX_NAME for each in read.names for name in each[1:])
 
     def _process(self, delivery: Delivery, before: Record | None) -> None:
         stored = {} if before is None else {delivery.event.customer_id: before}

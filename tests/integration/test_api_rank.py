@@ -91,7 +91,7 @@ async def test_the_route_ranks_as_the_client_does(
 ) -> None:
     weights = shop.hand.worker.weights
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    await tables.save_affinities(affinities(weights, shop.hand.worker._tokenizer.names.name))
+    await tables.save_affinities(affinities(weights, shop.hand.worker._tokenizer.names.key))
     options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await is_cluster(tables)}
     async with AsyncPersonaClient(settings.redis_url, **options) as client:
         for customer in ("parent", "c-student-0", "torn", "nobody"):

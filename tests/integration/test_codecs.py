@@ -122,7 +122,7 @@ async def test_the_newest_changes_are_read_for_listeners(declared_topics: Settin
     number = await send_by_all(declared_topics, declared_topics.topic_changes, changed)
     found = await read_newest(declared_topics, 1_000)
     assert len(found) == number
-    assert {(record.key or b"").decode() for record in found} == CUSTOMERS
+    assert {(record.key or b"").decode() for _, record in found} == CUSTOMERS
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -212,7 +212,7 @@ async def test_topics_that_compress_are_read_by_workers_the_api_and_watchers(
         worker.stop()
     assert await zipped.size(settings.topic_reroutes)
     newest = await read_newest(settings, 1_000)
-    assert {(record.key or b"").decode() for record in newest} == CUSTOMERS
+    assert {(record.key or b"").decode() for _, record in newest} == CUSTOMERS
     changes = {record.value for record in await zipped.read(settings.topic_changes)}
     await check_watched(settings, "async", len(changes))
     async with calling(settings) as client:

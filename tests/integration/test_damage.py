@@ -219,8 +219,9 @@ async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     for number in range(shop.settings.partitions):
         await redis.set(f"{prefix}persona-pending:{number}", b'["c1", 7')
         await redis.sadd(f"{prefix}persona-labelled:{number}", b"\xff")
-    for name in (b"brand:\xff", b"category:books"):
-        await redis.hset(f"{prefix}persona-names", name, b"many")
+    for field in (b"brand:\xff", b"version"):
+        await redis.hset(f"{prefix}persona-names:0", field, b"many")
+    await redis.set(f"{prefix}persona-shown-names", b"\xff" * 20)
     for name in (b"\xff", b"worker"):
         await redis.hset(f"{prefix}persona-workers", name, b'{"worker": "\xff"}')
     for at, field in enumerate(["v", "w"]):

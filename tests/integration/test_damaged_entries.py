@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from stream_persona.errors import DamagedOutboxError, RolledBackError
 from stream_persona.store.memory import MemoryTables
+from stream_persona.store.names import load_carried
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.tables import ASIDE_SECONDS, Tables, Write
 from tests.support.servers import Redis as RedisServer
@@ -90,19 +91,18 @@ async def test_entries_that_are_no_text_or_number_are_left_out(
 ) -> None:
     prefix, claim = stored.channel.removesuffix("persona-changes"), (await stored.claim([1]))[1]
     await stored.commit(claim, Write(states={"a": b"1"}, labelled={"a"}, due={"a": 5}))
-    await stored.add_names([(7, "brand:a")])
     await stored.save_report("w", b"{}")
     await redis.set(f"{prefix}persona-state:".encode() + b"\xff", b"what")
     await redis.sadd(f"{prefix}persona-labelled:1", b"\xff")
     await redis.zadd(f"{prefix}persona-due:1", {b"\xff": 3})
-    await redis.hset(f"{prefix}persona-names", "brand:b", b"many")
+    await redis.hset(f"{prefix}persona-names:1", b"\xff", b"many")
     await redis.hset(f"{prefix}persona-workers", b"\xff", b"what")
     await redis.xadd(f"{prefix}persona-history", {"w": "what"}, id="5-0")
     assert (await stored.scan(0, 1_000_000))[1] == ["a"]
     assert await stored.load_labelled(1) == ["a"]
     assert await stored.load_due([1], 9, 1) == {}
     assert await stored.load_due([1], 9, 1) == {1: [("a", 5)]}, "who is nobody is not read again"
-    assert await stored.load_names() == [(7, "brand:a")]
+    assert len(await load_carried(stored, 1, 8)) == 0
     assert await stored.load_samples(1) == [(5, b"")]
     reports = await stored.load_reports()
     assert list(reports.values()) == [b"{}", b"what"]
@@ -110,11 +110,11 @@ async def test_entries_that_are_no_text_or_number_are_left_out(
     assert await stored.load_reports() == {"w": b"{}"}
 
 
-async def test_a_name_that_is_damaged_is_written_again(stored: RedisTables, redis: Redis) -> None:
+async def test_names_of_earlier_versions_are_removed(stored: RedisTables, redis: Redis) -> None:
     prefix = stored.channel.removesuffix("persona-changes")
-    await redis.hset(f"{prefix}persona-names", "brand:b", b"many")
-    await stored.add_names([(7, "brand:b")])
-    assert await stored.load_names() == [(7, "brand:b")]
+    await redis.hset(f"{prefix}persona-names", "brand:b", b"7")
+    await stored.remove_old_names()
+    assert not await redis.exists(f"{prefix}persona-names")
 
 
 @pytest.mark.parametrize("blob", [b"", b"[", b"{}", b"[7]", b'["\xff"]'])

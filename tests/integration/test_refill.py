@@ -11,6 +11,7 @@ from stream_persona.api.refill import read_newest, refill
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, declare_topics
+from tests.support.waiting import eventually
 
 
 async def yes() -> bool:
@@ -39,8 +40,8 @@ async def topic(settings: Settings, kafka: Kafka) -> Settings:
 async def test_the_newest_changes_of_all_partitions_come_in_their_order(topic: Settings) -> None:
     await published(topic, 3 * topic.partitions)
     found = await read_newest(topic, 2 * topic.partitions)
-    assert [raw.timestamp for raw in found] == sorted(raw.timestamp for raw in found)
-    newest_of = {raw.partition: raw.key for raw in found}
+    assert [at for at, _ in found] == sorted(raw.timestamp for _, raw in found)
+    newest_of = {raw.partition: raw.key for _, raw in found}
     assert newest_of == {
         p: b"c0" if p == 0 else f"c{2 * topic.partitions + p}".encode()
         for p in range(topic.partitions)
@@ -52,10 +53,11 @@ async def test_a_listener_of_a_new_process_catches_up_with_what_it_missed(topic:
     feed = ChangeFeed(Redis(), "channel", lambda _: None)
     feed.ready = True
     filling = asyncio.create_task(refill(topic, feed))
+    await eventually(lambda: not feed.refilled.is_set(), 10, "it does not refill")
     stream = feed.listen(f"{2:024x}")
     assert (await anext(stream)).startswith(b"retry:")
-    await filling
     piece = await anext(stream)
+    filling.cancel()
     assert b'"customer_id":"c3"' in piece
     assert b'"deleted":true' in piece
     assert b'"customer_id":"c2"' not in piece

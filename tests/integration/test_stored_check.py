@@ -8,10 +8,13 @@ from redis.asyncio import Redis
 from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import encode_records
 from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.domain.token_names import Listing
 from stream_persona.errors import TopologyError
 from stream_persona.settings import Settings
+from stream_persona.store.names import encode_listing
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.stored_check import check_store
+from stream_persona.store.tables import Write
 from tests.support.events import PERSONAS, shop
 from tests.support.servers import client_of
 
@@ -37,8 +40,10 @@ async def test_an_empty_redis_and_one_that_is_in_use_are_fine(
 ) -> None:
     await check(settings)
     tables = RedisTables.connect(settings.redis_url, settings.prefix, 5.0)
-    await tables.claim([0])
-    await tables.add_names([(3, "category:pets")])
+    claim = (await tables.claim([0]))[0]
+    await tables.commit(claim, Write(names={"version": b"1 1 0"}))
+    await tables.save_listing(encode_listing(Listing()))
+    await redis.hset(f"{settings.prefix}persona-names", "category:pets", "3")
     await tables.save_report("w", b"{}")
     await tables.add_sample(1, b"{}")
     await tables.save_affinities({PERSONAS[0]: {"category:pets": 2.0}})
@@ -76,6 +81,8 @@ FOREIGN: dict[str, tuple[Put, ...]] = {
     "history": (text, table),
     f"affinity:{PERSONAS[0]}": (text,),
     "model:2": (text, table),
+    "names:2": (text, list_of_theirs),
+    "shown-names": (table, list_of_theirs),
     "labelled:2": (text, table),
 }
 

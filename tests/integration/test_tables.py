@@ -171,6 +171,8 @@ async def test_the_last_changes_are_pending_until_others_are(tables: Tables) -> 
     assert await tables.load_pending(1) == ["a", "é"]
     await tables.commit(claim, Write(pending=["b"]))
     assert await tables.load_pending(1) == ["b"]
+    await tables.commit(claim, Write(pending=[]))
+    assert await tables.load_pending(1) == []
     assert await tables.load_pending(2) == []
 
 
@@ -188,11 +190,32 @@ async def test_parts_are_read_with_their_stamps(tables: Tables) -> None:
     assert await tables.load_stamps([]) == {}
 
 
-async def test_names_are_kept_with_their_slots(tables: Tables) -> None:
-    await tables.add_names([(9, "query:é"), (2, "brand:b")])
-    await tables.add_names([(2, "brand:b"), (2, "brand:a")])
-    await tables.add_names([])
-    assert await tables.load_names() == [(2, "brand:a"), (2, "brand:b"), (9, "query:é")]
+async def test_names_come_and_go_with_a_partitions_writes(tables: Tables) -> None:
+    claims = await tables.claim([1, 2])
+    await tables.commit(claims[1], Write(names={"a": b"\x00 1", "é": b" \xff", "version": b"1 2"}))
+    await tables.commit(claims[1], Write(names={"a": None, "b": b"2", "nobody": None}))
+    await tables.commit(claims[2], Write(names={"c": b"3"}))
+    assert await tables.load_names(1) == {"é": b" \xff", "version": b"1 2", "b": b"2"}
+    assert await tables.load_names(2) == {"c": b"3"}
+    assert await tables.load_names(3) == {}
+    assert await tables.load_name_versions([1, 2, 3]) == {1: b"1 2"}
+    assert await tables.load_name_versions([]) == {}
+
+
+async def test_the_names_of_a_refused_commit_are_not_written(tables: Tables) -> None:
+    old = (await tables.claim([1]))[1]
+    await tables.claim([1])
+    with pytest.raises(FencedError):
+        await tables.commit(old, Write(names={"a": b"1"}))
+    assert await tables.load_names(1) == {}
+
+
+async def test_the_listing_of_names_is_replaced_with_its_stamp(tables: Tables) -> None:
+    assert (await tables.load_listing(), await tables.load_listing_stamp()) == (None, b"")
+    await tables.save_listing(b"stamp--1\x00names")
+    await tables.save_listing(b"stamp--2\xffnames")
+    assert await tables.load_listing() == b"stamp--2\xffnames"
+    assert await tables.load_listing_stamp() == b"stamp--2"
 
 
 async def test_affinities_are_replaced(tables: Tables, request: pytest.FixtureRequest) -> None:
@@ -202,11 +225,20 @@ async def test_affinities_are_replaced(tables: Tables, request: pytest.FixtureRe
     assert await affinities(tables, request, "gamer") == {"x:y": 2.0}
 
 
+async def test_affinities_of_personas_that_are_no_more_are_removed(
+    tables: Tables, request: pytest.FixtureRequest
+) -> None:
+    await tables.save_affinities({"parent": {"a:b": 1.5}, "gamer": {"x:y": 2.0}})
+    await tables.remove_affinities(but=["gamer", "new"])
+    assert await affinities(tables, request, "gamer") == {"x:y": 2.0}
+    assert await affinities(tables, request, "parent") == {}
+
+
 async def affinities(
     tables: Tables, request: pytest.FixtureRequest, persona: str
 ) -> dict[str, float]:
     if isinstance(tables, MemoryTables):
-        return tables.affinities[persona]
+        return tables.affinities.get(persona, {})
     assert isinstance(tables, RedisTables)
     key = tables.channel.removesuffix("persona-changes") + f"persona-affinity:{persona}"
     kind = request.node.callspec.params["make"]
@@ -220,10 +252,12 @@ async def test_a_prefix_keeps_deployments_apart(make: Make) -> None:
     claim = (await one.claim([1]))[1]
     await one.commit(claim, Write(states={"a": b"1"}, public={"a": b"2"}, labelled={"a"}))
     await one.save_shard(claim, b"part", b"stamp--1")
-    await one.add_names([(1, "a:b")])
+    await one.commit(claim, Write(names={"a": b"b"}))
+    await one.save_listing(b"stamp--1")
     assert await two.load(["a"]) == {}
     assert await two.load_public("a") is None
-    assert (await two.load_labelled(1), await two.load_names()) == ([], [])
+    assert (await two.load_labelled(1), await two.load_names(1)) == ([], {})
+    assert await two.load_listing() is None
     assert (await two.load_stamps([1]), await two.load_owners([1])) == ({}, {})
     await two.claim([1])
     await one.commit(claim, Write(states={"a": b"3"}))

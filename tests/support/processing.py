@@ -19,6 +19,7 @@ from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery, Histories, Outcome
 from tests.support.constants import NOW
 from tests.support.events import deliver
+from tests.support.names import show_names_of
 
 
 def fold_batches(
@@ -61,8 +62,12 @@ def process_batch(
     now: int = NOW,
     histories: Histories = MappingProxyType({}),
 ) -> Outcome:
-    """Process a batch; the model is untrained unless ``weights`` are given."""
-    known, tokenizer = weights or derive(PersonaClassifier(), taxonomy.names), Tokenizer(taxonomy)
+    """Process a batch; the model is untrained unless ``weights`` are given.
+
+    The names of its tokens are shown, as if enough customers carried them.
+    """
+    known = weights or derive(PersonaClassifier(), taxonomy.names)
+    tokenizer = show_names_of(Tokenizer(taxonomy), deliveries)
     return process.process_batch(deliveries, stored, known, taxonomy, tokenizer, now, histories)
 
 

@@ -113,12 +113,8 @@ class PersonaProfiles:
     def _derive(self, shards: Sequence[Shard], weights: Predictor) -> DefiningFeatures:
         total, _ = merge_shards(shards)
         total.merge(self._seeds)
-        return find_defining_features(weights, total.stack(weights.classes), self._name)
-
-    def _name(self, slot: int) -> str | None:
-        """Return the token of a slot; None if two share it, so that either may be meant."""
-        tokens = self._reader.names.tokens.get(slot, ())
-        return tokens[0] if len(tokens) == 1 else None
+        sums, names = total.stack(weights.classes), self._reader.names
+        return find_defining_features(weights, sums, names.alone)
 
 
 def reliability(bins: Sequence[Any]) -> list[dict[str, Any]]:

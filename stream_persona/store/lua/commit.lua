@@ -6,7 +6,8 @@
 --                         turn" of the last one
 -- KEYS[4]                 persona-due:<partition>       sorted set: customer, when it is due, or
 --                         earlier
--- KEYS[5 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
+-- KEYS[5]                 persona-names:<partition>     hash of names of tokens
+-- KEYS[6 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
 --                         persona-pending:<partition>, persona-model:<partition>)
 --
 -- ARGV[1]                 the writer's token
@@ -16,10 +17,11 @@
 -- ARGV[4]                 how many offsets there are
 -- ARGV[5], ARGV[6]        how many customers join and leave the labelled set
 -- ARGV[7], ARGV[8]        how many customers leave the due ones, and how many are due some time
--- ARGV[9 ..]              topics and offsets; those customers; customers that leave, then times and
---                         customers that are due (an entry that is earlier stays); then, for each
---                         of KEYS[5 ..], the value ('' deletes) and its time to live in
---                         milliseconds ('0': for ever)
+-- ARGV[9]                 how many fields of names change
+-- ARGV[10 ..]             topics and offsets; those customers; customers that leave, then times and
+--                         customers that are due (an entry that is earlier stays); those fields,
+--                         each with its value ('' removes); then, for each of KEYS[6 ..], the value
+--                         ('' deletes) and its time to live in milliseconds ('0': for ever)
 --
 -- Returns 1 when written; 0 when another worker has claimed the partition, or a newer write of this
 -- one has been done; -1 when this server has lost the claim or the last write, and is older.
@@ -30,7 +32,7 @@ if owner ~= token then
   return owner > token and 0 or -1
 end
 
-local at = 9
+local at = 10
 if ARGV[2] ~= '0' then
   local last = redis.call('HGET', KEYS[3], ':write')
   local writer, turn = string.match(last or '', '(%d+) (%d+)')
@@ -65,7 +67,16 @@ for _ = 1, tonumber(ARGV[8]) do
   at = at + 2
 end
 
-for i = 5, #KEYS do
+for _ = 1, tonumber(ARGV[9]) do
+  if ARGV[at + 1] == '' then
+    redis.call('HDEL', KEYS[5], ARGV[at])
+  else
+    redis.call('HSET', KEYS[5], ARGV[at], ARGV[at + 1])
+  end
+  at = at + 2
+end
+
+for i = 6, #KEYS do
   local value, ttl = ARGV[at], ARGV[at + 1]
   at = at + 2
   if value == '' then

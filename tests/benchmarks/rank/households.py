@@ -7,6 +7,7 @@ from typing import Any
 from stream_persona.client.ranking import Affinities
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
+from stream_persona.domain.carried_names import MOST_NAMES, CarriedNames, merge
 from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
 from stream_persona.domain.events import milliseconds as epoch_ms
 from stream_persona.domain.features import compute_profiles
@@ -63,8 +64,11 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
             offset += 1
         elif len(own.baskets) < BASKETS and len(basket) > 1:
             own.baskets.append(basket)
-    folded = process.apply_events(early, {}, TAXONOMY, names).records
-    for name, record in folded.items():
+    outcome = process.apply_events(early, {}, TAXONOMY, names)
+    carried = CarriedNames(MOST_NAMES)
+    carried.apply(outcome.carried)
+    names.show_names(merge([(carried, ())], names.names.public))
+    for name, record in outcome.records.items():
         known[name].record = record
     return [own for own in known.values() if own.bought and own.baskets], catalogue
 
@@ -109,4 +113,4 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
                 current.persona,
                 dict(zip(record.published.personas, shares, strict=True)),
             )
-    return Model(Affinities(affinities(learned.weights, names.names.name)), predicted)
+    return Model(Affinities(affinities(learned.weights, names.names.key)), predicted)

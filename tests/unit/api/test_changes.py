@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 
 from stream_persona.api import changes
-from stream_persona.api.changes import CHUNK, ChangeFeed, EventStream, Ring
+from stream_persona.api.changes import ChangeFeed, EventStream
 from stream_persona.api.dashboard.persona_counts import CountedChange
+from stream_persona.api.ring import CHUNK, Ring
 from tests.support.waiting import eventually
 
 Message = dict[str, Any]
@@ -188,6 +189,69 @@ async def test_a_deletion_arrives_and_leaves_the_last_id_in_force() -> None:
     stream = await following(feed)
     publish(feed, {"customer_id": "c1", "deleted": True})
     assert await anext(stream) == b'data: {"customer_id":"c1","deleted":true}\n\n'
+
+
+GONE = {"customer_id": "gone", "deleted": True}
+
+
+async def streamed(feed: ChangeFeed, **asked: Any) -> list[Message]:
+    """What a listener gets to begin with, up to a change that is published then."""
+    stream, found = feed.listen(**asked), list[Message]()
+    await anext(stream)
+    publish(feed, change(99))
+    while change(99) not in found:
+        found += received(await anext(stream))
+    return found[:-1]
+
+
+async def test_nobody_gets_earlier_changes_of_a_deleted_customer() -> None:
+    feed = feed_of()
+    publish(feed, change(1), change(2, customer="gone"), change(3), GONE, change(4))
+    assert await streamed(feed, recent=50) == [change(1), change(3), change(4)]
+    assert await streamed(feed, last_id=f"{1:024x}") == [change(3), GONE, change(4), change(99)]
+    assert (await streamed(feed, last_id="0" * 24))[:4] == [{}, change(1), change(3), GONE]
+
+
+async def test_a_listener_that_has_got_a_change_of_a_deleted_customer_goes_on_behind_it() -> None:
+    feed = feed_of()
+    publish(feed, change(1), change(2, customer="gone"), change(3), GONE)
+    assert await streamed(feed, last_id=f"{2:024x}") == [change(3), GONE]
+
+
+async def test_changes_of_a_customer_who_came_back_are_not_purged() -> None:
+    feed = feed_of()
+    back = change(5, customer="gone")
+    publish(feed, change(2, customer="gone"), GONE, back)
+    assert await streamed(feed, recent=50) == [back]
+
+
+async def test_changes_from_before_the_start_are_purged_by_the_tombstones_behind_them() -> None:
+    feed = feed_of()
+    publish(feed, {**GONE, "customer_id": "just"}, change(8))
+    before = [
+        change(1), change(2, customer="gone"), change(3, customer="just"), GONE,
+        change(4, customer="gone"),
+    ]  # fmt: skip
+    feed.prepend([(5, orjson.dumps(each)) for each in before])
+    expected = [change(1), change(4, customer="gone"), change(8)]
+    assert await streamed(feed, recent=50) == expected
+    assert GONE in await streamed(feed, last_id=f"{1:024x}")
+    ties = await streamed(feed, last_id=f"{4:024x}")
+    assert {each.get("change_id") for each in ties}.isdisjoint({f"{2:024x}", f"{3:024x}"})
+
+
+async def test_deletions_that_were_missed_are_made_up_for_from_the_topic() -> None:
+    feed = feed_of()
+    old, back = change(2, customer="gone"), change(5, customer="gone")
+    publish(feed, change(1), old, back)
+    feed.forget_deleted([(n, orjson.dumps(each)) for n, each in enumerate([old, GONE, back])])
+    assert await streamed(feed, recent=50) == [change(1), back]
+
+
+def test_a_ring_keeps_nothing_of_what_has_left_it() -> None:
+    feed = feed_of(size=3)
+    publish(feed, *(change(number, customer="one") for number in range(50)), *map(change, range(9)))
+    assert len(feed.ring._of_customer) == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b'{"change_id": 3}', b"\xff"])

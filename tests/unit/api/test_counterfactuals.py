@@ -36,6 +36,7 @@ from stream_persona.pipeline.decision import millionths
 from stream_persona.pipeline.process import Outcome
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import assignment, browse, deliver, labelled_shoppers, purchase, shop
+from tests.support.names import show_names
 from tests.support.processing import model_of, process_batch, record_of
 
 SHOP = shop(features={"fields": FIELDS})
@@ -52,11 +53,7 @@ def learned(taxonomy: Taxonomy = SHOP) -> Weights:
 @cache
 def names(taxonomy: Taxonomy = SHOP) -> TokenNames:
     """The names of the tokens of their events."""
-    tokenizer = Tokenizer(taxonomy)
-    for event in labelled_shoppers(taxonomy, customers=20):
-        if isinstance(event, Purchase):
-            tokenizer.tokenize(event)
-    return tokenizer.names
+    return show_names(Tokenizer(taxonomy), *labelled_shoppers(taxonomy, customers=20)).names
 
 
 def some_shopper(seed: int) -> list[Event]:
@@ -258,10 +255,7 @@ def test_a_search_is_tried_with_its_word() -> None:
     for persona, n in itertools.product(only.names, range(20)):
         made += [browse(f"{persona}-{n}", NOW, f"{persona}-{n}", f"{persona} cheap")]
         made += [assignment(f"a-{persona}-{n}", NOW, f"{persona}-{n}", persona)]
-    tokenizer = Tokenizer(only)
-    for event in made:
-        if isinstance(event, Browse):
-            tokenizer.tokenize(event)
+    tokenizer = show_names(Tokenizer(only), *made)
     weights = replace(derive(model_of(made, only), only.names), evidence_scale=1.0)
     answered = find_counterfactuals(
         record_of(browse("e", query="gamer"), taxonomy=only), weights, only, tokenizer.names.tokens
@@ -288,4 +282,3 @@ def test_a_search_adds_no_names() -> None:
     known = dict(names().tokens)
     search(record_of(*some_shopper(5), taxonomy=SHOP))
     assert names().tokens == known
-    assert Tokenizer(SHOP).names.tokens == {}

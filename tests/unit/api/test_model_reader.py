@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from stream_persona.api.model_reader import RENEW_NAMES, ModelReader
-from stream_persona.domain.events import Assignment
+from stream_persona.api.model_reader import ModelReader
 from stream_persona.domain.slots import slot_of
-from stream_persona.domain.tokenizer import Tokenizer
+from stream_persona.domain.token_names import SHOWN_FROM, Listing, ShownName
 from stream_persona.errors import UnavailableError
 from stream_persona.store import shards
 from stream_persona.store.memory import MemoryTables
+from stream_persona.store.names import encode_listing
 from tests.support.events import labelled_shoppers, shop
+from tests.support.faulty_tables import FaultyTables
 from tests.support.processing import model_of
 from tests.support.workers import worker_settings
 
 SHOP = shop()
 GAMER = slot_of("category:gamer", fine=False)
-SHARES_ITS_SLOT = next(
-    token
-    for token in (f"category:x{number}" for number in range(10**6))
-    if slot_of(token, fine=False) == GAMER
-)
-
-
-class Tables(MemoryTables):
-    """Tables whose Redis is away for names while ``names_away`` is set; reads are counted."""
-
-    names_away = False
-    reads_of_names = 0
-
-    async def load_names(self) -> list[tuple[int, str]]:
-        self.reads_of_names += 1
-        if self.names_away:
-            raise UnavailableError("Redis was not usable for 2 s")
-        return await super().load_names()
+AWAY = UnavailableError("Redis was not usable for 2 s")
 
 
 class Clock:
@@ -51,6 +35,11 @@ async def publish(tables: MemoryTables, customers: int) -> None:
     await shards.publish_shard(tables, claim, sums, [], SHOP)
 
 
+async def list_names(tables: MemoryTables, *tokens: str) -> None:
+    names = [ShownName(slot_of(t, fine=False), t, t, SHOWN_FROM) for t in tokens]
+    await tables.save_listing(encode_listing(Listing(tuple(names))))
+
+
 async def reader_of(tables: MemoryTables, clock: Clock | None = None) -> ModelReader:
     reader = ModelReader(worker_settings(), SHOP, tables, clock or Clock())
     await reader.refresh()
@@ -58,58 +47,44 @@ async def reader_of(tables: MemoryTables, clock: Clock | None = None) -> ModelRe
 
 
 async def test_weights_are_derived_from_shards_that_were_read_before_redis_went_away() -> None:
-    tables = Tables()
+    tables = FaultyTables()
     reader = await reader_of(tables)
     await publish(tables, customers=4)
-    tables.names_away = True
+    tables.fail("load_listing_stamp", AWAY, times=1)
     with pytest.raises(UnavailableError):
         await reader.refresh()
-    tables.names_away = False
     await reader.refresh()
     assert reader.model.weights.customers == 4 * len(SHOP.names)
 
 
-async def test_a_second_token_of_a_slot_gets_its_name_although_no_name_is_missing() -> None:
-    tables, clock = Tables(), Clock()
-    await publish(tables, customers=4)
+async def test_a_name_is_shown_as_long_as_it_is_listed() -> None:
+    tables, clock = MemoryTables(), Clock()
     reader = await reader_of(tables, clock)
-    await name_all_slots(tables, reader)
+    assert reader.names.name(GAMER) == f"slot:{GAMER}"
+    await list_names(tables, "category:gamer")
+    await reader.refresh()
+    assert reader.names.name(GAMER) == "category:gamer"
+    await list_names(tables)
+    clock.now += 60
     await reader.load_names()
-    await tables.add_names([(GAMER, SHARES_ITS_SLOT)])
-    clock.now += RENEW_NAMES + 1
-    await reader.load_names()
-    assert reader.names.name(GAMER) == f"category:gamer | {SHARES_ITS_SLOT}"
+    assert reader.names.name(GAMER) == f"slot:{GAMER}"
 
 
-async def test_a_name_of_another_slot_is_damaged_and_not_shown() -> None:
-    tables = Tables()
+async def test_a_damaged_listing_changes_nothing() -> None:
+    tables = MemoryTables()
+    await list_names(tables, "category:gamer")
     reader = await reader_of(tables)
-    await tables.add_names([(GAMER + 1, "category:gamer")])
-    await reader.load_names()
-    assert reader.names.name(GAMER + 1) == f"slot:{GAMER + 1}"
+    tables.listing = b"12345678" + (tables.listing or b"")[8:]
+    await reader.refresh()
+    assert reader.names.name(GAMER) == "category:gamer"
 
 
-async def test_names_are_not_read_again_while_all_are_known() -> None:
-    tables, clock = Tables(), Clock()
-    await publish(tables, customers=4)
+async def test_a_listing_that_has_not_changed_is_not_read_again() -> None:
+    tables, clock = FaultyTables(), Clock()
+    await list_names(tables, "category:gamer")
+    tables.at("load_listing", lambda: None)
     reader = await reader_of(tables, clock)
-    await name_all_slots(tables, reader)
-    clock.now += 1
-    await reader.load_names()
-    reads = tables.reads_of_names
     for _ in range(10):
-        clock.now += RENEW_NAMES / 100
+        clock.now += 60
         await reader.load_names()
-    assert tables.reads_of_names == reads
-
-
-async def name_all_slots(tables: MemoryTables, reader: ModelReader) -> None:
-    """Name every slot that has weight by the token of the labelled shoppers' events."""
-    tokenizer = Tokenizer(SHOP)
-    for event in labelled_shoppers(SHOP, customers=1):
-        if not isinstance(event, Assignment):
-            tokenizer.tokenize(event)
-    weighted = set(reader.model.weights.weighted_slots.tolist())
-    names = {slot: token for slot, token in tokenizer.names.take_new() if slot in weighted}
-    assert names.keys() == weighted
-    await tables.add_names(list(names.items()))
+    assert tables.calls["load_listing"] == 1

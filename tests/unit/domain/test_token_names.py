@@ -1,37 +1,121 @@
-from stream_persona.domain.token_names import MAX_NAME, TokenNames
+import doctest
+
+from stream_persona.domain import token_names
+from stream_persona.domain.token_names import (
+    MAX_NAME,
+    MOST_CARRIERS,
+    SHOWN_FROM,
+    Listing,
+    ShownName,
+    TokenNames,
+)
+
+PUBLIC = {1: {"category:seed": "category:seed"}}
 
 
-def test_a_name_is_learned_once_and_two_in_one_slot_are_both_shown() -> None:
+def listing(*names: tuple[int, str, int], crowded: tuple[int, ...] = ()) -> Listing:
+    return Listing(tuple(ShownName(slot, t, t.upper(), n) for slot, t, n in names), crowded)
+
+
+def test_a_listed_name_is_shown_as_it_came_and_compared_by_its_token() -> None:
+    names = TokenNames(PUBLIC)
+    names.show(listing((5, "brand:acme", SHOWN_FROM)))
+    assert (names.name(5), names.alone(5), names.key(5)) == (
+        "BRAND:ACME",
+        "BRAND:ACME",
+        "brand:acme",
+    )
+    assert names.tokens == {1: ("category:seed",), 5: ("BRAND:ACME",)}
+
+
+def test_what_is_not_listed_has_no_name_however_often_it_was_found() -> None:
     names = TokenNames()
-    assert names.learn(5, "b:2")
-    assert not names.learn(5, "b:2")
-    assert names.learn(5, "a:1")
-    assert not names.learn(5, "c:3")
-    assert names.name(5) == "a:1 | b:2"
-    assert names.name(6) == "slot:6"
-    assert (names.learned, names.tokens) == (2, {5: ("a:1", "b:2")})
+    for _ in range(9):
+        names.discover(5, "query:secret", "query:Secret")
+    assert (names.name(5), names.alone(5), names.key(5)) == ("slot:5", None, "slot:5")
+    assert names.tokens == {}
 
 
-def test_a_name_that_others_have_learned_is_not_new() -> None:
+def test_a_slot_of_two_names_gives_none_of_them_as_a_shoppers() -> None:
+    names = TokenNames(PUBLIC)
+    names.show(listing((5, "a:1", 3), (5, "b:2", 9), (1, "c:3", 3), crowded=(1, 5)))
+    assert (names.name(5), names.name(1)) == ("slot:5", "slot:1")
+    assert (names.key(5), names.key(1)) == ("a:1 | b:2", "c:3 | category:seed")
+
+
+def test_a_slot_that_holds_a_name_that_is_not_shown_gives_none_either() -> None:
+    names = TokenNames(PUBLIC)
+    names.show(listing((5, "a:1", 3), crowded=(1, 5)))
+    assert (names.name(5), names.name(1)) == ("slot:5", "slot:1")
+    assert (names.key(5), names.key(1)) == ("a:1", "category:seed")
+
+
+def test_a_slot_mate_that_was_just_found_takes_the_name_away_before_any_listing() -> None:
+    names = TokenNames(PUBLIC)
+    names.show(listing((5, "a:1", MOST_CARRIERS)))
+    assert names.discover(5, "a:1", "a:1")
+    assert names.name(5) == "A:1"
+    names.discover(5, "secret:2", "secret:2")
+    names.discover(1, "secret:3", "secret:3")
+    assert (names.name(5), names.name(1)) == ("slot:5", "slot:1")
+    names.unsee([5, 1])  # nobody carries them any more
+    assert (names.name(5), names.name(1)) == ("A:1", "category:seed")
+
+
+def test_a_slot_mate_that_another_worker_has_found_takes_the_name_away() -> None:
     names = TokenNames()
-    names.learn(5, "a:1")
-    names.discover(5, "a:1", "a:1")
-    names.discover(6, "b:2", "b:2")
-    assert names.take_new() == [(6, "b:2")]
-    assert names.take_new() == []
+    names.show(listing((5, "a:1", 3)))
+    names.see([(5, "secret:2")])
+    assert names.name(5) == "slot:5"
 
 
-def test_a_long_name_is_cut() -> None:
+def test_a_name_that_loses_carriers_is_shown_until_they_are_too_few() -> None:
     names = TokenNames()
-    names.discover(5, "x" * 1_000, "x" * 1_000)
-    ((_, name),) = names.take_new()
-    assert len(name) == MAX_NAME
-    assert name.endswith("…")
+    names.show(listing((5, "a:1", 5), (6, "b:2", 3)))
+    learned = names.learned
+    names.take_renamed()
+    names.lose({"a:1": 2, "unknown:3": 1})
+    assert (names.name(5), names.learned, names.take_renamed()) == ("A:1", learned, set())
+    names.lose({"a:1": 1})
+    assert (names.name(5), names.name(6), names.take_renamed()) == ("slot:5", "B:2", {5})
+    assert names.tokens == {6: ("B:2",)}
+    assert names.learned > learned
 
 
-def test_a_token_is_shown_as_it_came_first() -> None:
+def test_names_that_come_change_or_go_are_noted_with_their_slots() -> None:
     names = TokenNames()
-    names.discover(5, "brand:acme", "brand:ACME")
-    names.discover(5, "brand:acme", "brand:Acme")
-    assert names.name(5) == "brand:ACME"
-    assert names.take_new() == [(5, "brand:ACME")]
+    names.show(listing((5, "a:1", 3), (6, "b:2", 3), (7, "c:3", 3)))
+    assert names.take_renamed() == {5, 6, 7}
+    learned = names.learned
+    names.show(listing((5, "a:1", 4), (6, "b:2", 3), (7, "c:3", 3)))
+    assert (names.take_renamed(), names.learned) == (set(), learned)
+    names.show(listing((6, "b:2", 3), (7, "c:3", 3), crowded=(7,)))
+    assert names.take_renamed() == {5, 7}
+    assert names.learned > learned
+
+
+def test_a_name_needs_carriers_until_it_is_settled_and_again_when_some_have_gone() -> None:
+    names = TokenNames()
+    assert not names.discover(5, "a:1", "A:1")
+    assert [tuple(name) for name in names.take_found()] == [(5, "a:1", "A:1")]
+    names.show(listing((5, "a:1", MOST_CARRIERS - 1)))
+    assert not names.discover(5, "a:1", "A:1")
+    names.show(listing((5, "a:1", MOST_CARRIERS)))
+    assert names.discover(5, "a:1", "A:1")
+    names.lose({"a:1": 1})
+    assert not names.discover(5, "a:1", "A:1")
+    names.show(Listing())
+    assert not names.discover(5, "a:1", "A:1")
+
+
+def test_long_names_are_cut_and_stay_apart() -> None:
+    names = TokenNames()
+    for end in "ab":
+        names.discover(5, "x" * 1_000 + end, "x" * 1_000 + end)
+    first, second = names.take_found()
+    assert len(first.token) == len(second.display) == MAX_NAME
+    assert first.token != second.token
+
+
+def test_the_examples_of_the_documentation_hold() -> None:
+    assert doctest.testmod(token_names) == (0, 1)

@@ -13,6 +13,7 @@ from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import MAX_TOKENS, Tokenizer
 from tests.support.constants import NOW
 from tests.support.events import purchase, shop
+from tests.support.names import load_all_carried
 from tests.support.one_worker import SHOP, good, left_by, stored
 from tests.support.processing import unpack_tokens
 from tests.support.workers import fetch, raw
@@ -199,7 +200,7 @@ async def test_what_is_odd_but_readable_is_an_event_of_bounded_effect(
     blobs = {**tables.states, **tables.markers}
     assert blobs.keys() == {"c", "good"}
     assert len(blobs["c"]) < 16 * MAX_TOKENS
-    assert all(len(name) <= MAX_NAME for _, name in await tables.load_names())
+    assert all(len(name) <= MAX_NAME for name in await load_all_carried(tables))
 
 
 def test_every_reason_has_an_example() -> None:
@@ -261,5 +262,5 @@ def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -
         tokenizer.slot(f"attributes.k{i % 3_000}", f"v{i}")
         tokenizer.slot("brand", "x" * 1_000 + str(i % 1_000))
     assert len(tokenizer.slots) <= 100_000
-    assert max(len(names) for names in tokenizer.names.tokens.values()) == 2
-    assert max(len(name) for names in tokenizer.names.tokens.values() for name in names) == MAX_NAME
+    assert len(tokenizer.slots._unsettled) <= 100_000
+    assert tokenizer.names.found == []

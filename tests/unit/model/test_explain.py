@@ -23,6 +23,7 @@ from stream_persona.model.statistics import contribution
 from stream_persona.model.weights import Weights
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import labelled_shoppers, purchase, shop
+from tests.support.names import show_names
 from tests.support.processing import model_of, profile_after, record_of
 from tests.support.shards import labelled_records, shard_of
 
@@ -40,9 +41,7 @@ def calibrated() -> Weights:
 
 
 def named() -> TokenNames:
-    tokenizer = Tokenizer(SHOP)
-    tokenizer.tokenize(purchase("p", categories=[*PERSONAS, "food"]))
-    return tokenizer.names
+    return show_names(Tokenizer(SHOP), purchase("p", categories=[*PERSONAS, "food"])).names
 
 
 def bought(*categories: str, times: int = 1) -> Profiles:
@@ -149,11 +148,8 @@ def test_a_name_is_split_at_its_first_colon() -> None:
 
 
 def test_affinities_are_the_lifts_of_what_was_learned() -> None:
-    tokenizer = Tokenizer(SHOP)
-    for persona in PERSONAS:
-        tokenizer.slot("category", persona)
     weights = derive(model_of(labelled_shoppers(SHOP, customers=20), SHOP), SHOP.names)
-    lifts = affinities(weights, tokenizer.names.name)
+    lifts = affinities(weights, named().key)
     assert list(lifts) == list(PERSONAS)
     own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
     assert min(own) > 1

@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from stream_persona.domain.events import Browse, Event, TokenizedEvent
+from stream_persona.domain.events import Browse, Event, Item, TokenizedEvent
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.pipeline.process import Outcome
@@ -125,8 +125,11 @@ MINUTE_BEGINS = NOW // MINUTE * MINUTE
 
 
 def crowd(number: int, first: int = 0, at: int = MINUTE_BEGINS) -> list[Event]:
-    made = [Browse(f"b-{first + i}", "c", at + i % MINUTE, "add_to_cart") for i in range(number)]
-    return list(made)
+    product = Item("p", "books")
+    return [
+        Browse(f"b-{first + i}", "c", at + i % MINUTE, "add_to_cart", product)
+        for i in range(number)
+    ]
 
 
 def process_crowd(*happened: Event, stored: Record | None = None, most: int = 600) -> Outcome:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream_persona.domain import record_codec
-from stream_persona.domain.events import encode
+from stream_persona.domain.events import Event
 from stream_persona.domain.record import Label, Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
@@ -151,9 +152,30 @@ def test_a_correction_holds_against_a_label_of_earlier_records_with_the_same_tim
     assert outcome.records["c"].active_label() == "parent"
 
 
-def test_the_tokenizer_keeps_the_names_of_new_slots() -> None:
-    taxonomy, event = shop(), purchase("p")
+def carried_after(*happened: Event, past: Sequence[Event] = ()) -> set[str]:
+    """The tokens that the customer carries by the outcome of a batch."""
+    taxonomy, run = shop(), deliver(*past, *happened)
     tokenizer, weights = Tokenizer(taxonomy), derive(PersonaClassifier(), PERSONAS)
-    process.process_batch(deliver(event), {}, weights, taxonomy, tokenizer, NOW)
-    assert "category:food" in {token for _, token in tokenizer.names.take_new()}
-    assert encode(event)
+    before = process.apply_events(run[: len(past)], {}, taxonomy, tokenizer).records
+    late = process.find_late_deletions(run[len(past) :], before, taxonomy)
+    outcome = process.process_batch(
+        run[len(past) :], before, weights, taxonomy, tokenizer, NOW,
+        {name: run[: len(past)] for name in late},
+    )  # fmt: skip
+    return {name.token for name in outcome.carried.get("c", ())}
+
+
+def test_a_customer_carries_the_tokens_of_events_that_count() -> None:
+    assert carried_after(purchase("p")) == {"category:food"}
+    assert carried_after(purchase("p", categories=["a"]), purchase("p", categories=["b"])) == {
+        "category:a"
+    }
+
+
+def test_what_is_older_than_a_deletion_is_carried_by_nobody() -> None:
+    old, new = purchase("old", NOW, categories=["a"]), purchase("new", NOW + 9, categories=["b"])
+    deleted = deletion("d", NOW + 5)
+    assert carried_after(old, deleted) == set()
+    assert carried_after(deleted, old) == set()
+    assert carried_after(old, new, deleted) == {"category:b"}
+    assert carried_after(deleted, past=[old, new]) == {"category:b"}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
+from stream_persona.domain.token_names import SHOWN_FROM
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, FencedError
 from stream_persona.files.formats import BOM, recognise
@@ -39,6 +40,7 @@ from tests.support.events import (
     purchase,
     shop,
 )
+from tests.support.names import load_all_carried, load_shown
 from tests.support.workers import Crash, InMemoryLog, RecordingPublisher, worker_settings
 
 TAXONOMY = shop()
@@ -375,5 +377,6 @@ async def test_a_worker_that_claims_a_partition_ends_the_replay() -> None:
 async def test_names_of_tokens_are_kept_and_affinities_written(tmp_path: Path) -> None:
     tables = MemoryTables()
     await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY))
-    assert "category:gamer" in {token for _, token in await tables.load_names()}
+    assert "category:gamer" in await load_shown(tables)
+    assert (await load_all_carried(tables, SETTINGS.partitions))["category:gamer"] >= SHOWN_FROM
     assert tables.affinities["gamer"]["category:gamer"] > 1

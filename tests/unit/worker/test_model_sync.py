@@ -1,16 +1,17 @@
 """Workers publish their shards of the model and follow those of the others."""
 
-import json
-
 import pytest
 
+from stream_persona.domain.events import Event
+from stream_persona.domain.slots import slot_of
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker.worker import Worker
-from tests.support.constants import NOW, PERSONAS
-from tests.support.events import assignment, labelled_shoppers, purchase
+from tests.support.constants import PERSONAS
+from tests.support.events import assignment, deletion, labelled_shoppers, purchase
+from tests.support.names import CARRIERS, carry, load_shown, slot_mate
 from tests.support.worker_runs import (
     SHOP,
     FakeClock,
@@ -107,33 +108,53 @@ async def moved_on(working: Worker, clock: FakeClock) -> None:
     await working.refresh()
 
 
-async def test_affinities_are_renewed_when_only_the_name_of_a_token_becomes_known() -> None:
+async def test_affinities_are_renewed_when_only_the_name_of_a_token_comes_or_goes() -> None:
     clock, tables = FakeClock(), MemoryTables()
     working = clocked(tables, clock, taxonomy=SEEDED)
     await working.assign([0])
     await moved_on(working, clock)
-    version, unnamed = working.weights.version, tables.affinities["parent"]
-    assert unnamed
-    assert "category:for-parent" not in unnamed
-    await working.process(fetch(purchase("p", categories=["for-parent"])))
+    version, before = working.weights.version, tables.affinities["parent"]
+    lift, mate = before["category:for-parent"], slot_mate("category:for-parent")
+    assert lift > 1
+    await working.process(fetch(*carry(mate.removeprefix("category:"))))
+    await moved_on(working, clock)
+    both = " | ".join(sorted(["category:for-parent", mate]))
+    assert tables.affinities["parent"][both] == lift
+    await working.process(fetch(deletion("d", customer=CARRIERS[2])))
     await moved_on(working, clock)
     assert working.weights.version == version
-    assert tables.affinities["parent"]["category:for-parent"] > 1
+    assert tables.affinities["parent"] == before
 
 
-async def test_affinities_use_the_names_that_other_workers_have_found() -> None:
+async def test_names_are_shown_once_the_customers_of_all_workers_are_enough() -> None:
     clock, tables = FakeClock(), MemoryTables()
-    first, second = (clocked(tables, clock, taxonomy=SEEDED, partitions=2) for _ in range(2))
+    first, second = (clocked(tables, clock, partitions=2) for _ in range(2))
     for partition, working in enumerate((first, second)):
         await working.start()
         await working.assign([partition])
-    await moved_on(first, clock)
-    customer = next(f"c{n}" for n in range(100) if home_partition(f"c{n}", 2) == 1)
-    bought = purchase("p", customer=customer, categories=["for-parent"])
-    await second.process(fetch(bought, partition=1))
-    await moved_on(second, clock)
-    await moved_on(first, clock)
-    assert tables.affinities["parent"]["category:for-parent"] > 1
+    customers = [f"c{n}" for n in range(100)]
+    here, *_ = (name for name in customers if home_partition(name, 2) == 0)
+    there = [name for name in customers if home_partition(name, 2) == 1][:3]
+
+    async def shown_after(working: Worker, partition: int, *happened: Event) -> set[str]:
+        settings, first_offset = worker_settings(partitions=2), int(clock.now) * 10
+        batch = fetch(*happened, partition=partition, first=first_offset, settings=settings)
+        await working.process(batch)
+        for each in (second, first, second):
+            await moved_on(each, clock)
+        return await load_shown(tables)
+
+    def bought(name: str) -> Event:
+        return purchase(f"p-{name}", customer=name, categories=["toys"])
+
+    assert await shown_after(first, 0, bought(here)) == set()
+    assert await shown_after(second, 1, *map(bought, there[:1])) == set()
+    assert await shown_after(second, 1, *map(bought, there[1:])) == {"category:toys"}
+    slot = slot_of("category:toys", fine=False)
+    assert {each._tokenizer.names.name(slot) for each in (first, second)} == {"category:toys"}
+    assert await shown_after(second, 1, deletion("d", customer=there[0])) == {"category:toys"}
+    assert await shown_after(first, 0, deletion("e", customer=here)) == set()
+    assert {each._tokenizer.names.name(slot) for each in (first, second)} == {f"slot:{slot}"}
 
 
 async def test_affinities_are_left_alone_while_neither_weights_nor_their_names_move() -> None:
@@ -160,22 +181,19 @@ async def test_a_new_owner_of_the_first_partition_writes_the_affinities_anew() -
     assert tables.affinities.keys() == set(PERSONAS)
 
 
-async def test_reasons_use_the_names_that_the_last_owner_has_found() -> None:
-    clock, tables, outbox = FakeClock(), MemoryTables(), RecordingPublisher()
-    first, second = (
-        clocked(tables, clock, taxonomy=SEEDED, outbox=outbox, partitions=2) for _ in range(2)
-    )
-    for partition, working in enumerate((first, second)):
-        await working.start()
-        await working.assign([partition])
-    customer = next(f"c{n}" for n in range(100) if home_partition(f"c{n}", 2) == 1)
-    bought = [purchase(f"p{n}", NOW, customer, ["for-parent"]) for n in range(9)]
-    await second.process(fetch(*bought, partition=1))
-    await moved_on(second, clock)
-    await first.assign([0, 1])
-    await first.process(fetch(assignment("a", customer=customer), partition=1))
-    why = json.loads(await tables.load_public(customer) or b"")["why"]
-    assert {"feature": "category", "value": "for-parent"}.items() <= why[0].items()
+async def test_a_listing_of_names_that_is_damaged_is_written_again() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    working = clocked(tables, clock)
+    await working.assign([0])
+    await working.process(fetch(*carry("toys")))
+    await moved_on(working, clock)
+    assert tables.listing is not None
+    tables.listing = tables.listing[:-3]
+    await moved_on(working, clock)
+    assert await load_shown(tables) == {"category:toys"}
+    tables.listing = None
+    await moved_on(working, clock)
+    assert await load_shown(tables) == {"category:toys"}
 
 
 async def test_a_calibration_that_growth_calls_for_knows_all_who_are_labelled(
