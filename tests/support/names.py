@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from stream_persona.domain.carried_names import CarriedNames
-from stream_persona.domain.events import Event, Purchase
+from stream_persona.domain.events import Behaviour, Event, Purchase
 from stream_persona.domain.slots import slot_of
 from stream_persona.domain.token_names import SHOWN_FROM, Listing, Name, ShownName
 from stream_persona.domain.tokenizer import Tokenizer
@@ -30,7 +30,7 @@ def slot_mate(token: str) -> str:
 
 def names_in(tokenizer: Tokenizer, events: Iterable[Event]) -> set[Name]:
     """The names of the tokens in events of behaviour that somebody has to carry."""
-    behaviour = [event for event in events if hasattr(event, "event_id")]
+    behaviour = [event for event in events if isinstance(event, Behaviour)]
     return {name for event in behaviour for name in tokenizer.tokenize(event).names}
 
 
