@@ -13,7 +13,6 @@ A *key* is ``section << 16 | slot``: section 0 is the newest epoch, 1 the one be
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context
 from functools import cache
 from math import isqrt
 from typing import TYPE_CHECKING, Final
@@ -48,15 +47,12 @@ EPOCH_HALF_LIVES: Final = 16
 SCALE: Final = 1 << 20
 #: Most events for which one shopper counts in a model.
 MAX_EVENTS: Final = 100.0
-#: The gain inside the logarithm of a share: p = log(1 + 200 q).
-LOG_GAIN: Final = 200.0
 #: Epoch of a record without events.
 NO_EPOCH: Final = -(1 << 40)
 
 _SECTION = 1 << 16
 _KEY_BYTES, _VALUE_BYTES = 4, 8
 _UNITS_BITS = 3
-_LOG_STEPS = 2_048
 
 
 @cache
@@ -76,35 +72,6 @@ def granule_weights() -> Ints:
         power = power * ratio >> precision
     halves = np.arange(EPOCH_HALF_LIVES, dtype=np.int64)
     return (np.array(first, dtype=np.int64)[None, :] << halves[:, None]).ravel()
-
-
-@cache
-def _log_table() -> Floats:
-    """Natural logarithms of 0.5 + i / 4096, correctly rounded (``decimal``), i = 0 .. 2048."""
-    exact = Context(prec=40)
-    values = [
-        exact.ln(exact.divide(exact.create_decimal(_LOG_STEPS + i), 2 * _LOG_STEPS))
-        for i in range(_LOG_STEPS + 1)
-    ]
-    return np.array([float(value) for value in values])
-
-
-def log_share(share: Floats) -> Floats:
-    """``log(1 + 200 q)`` to 1e-7, in basic arithmetic only: the same bits on every CPU.
-
-    >>> log_share(np.array([0.0, 0.01, 0.5, 1.0])).round(6).tolist()
-    [0.0, 1.098612, 4.615121, 5.303305]
-
-    numpy's own ``log1p`` may differ in its last bit between CPU generations, and what is summed
-    into a model has to be subtracted again, perhaps on another machine.
-    """
-    mantissa, exponent = np.frexp(1.0 + LOG_GAIN * share)
-    position = (mantissa - 0.5) * (2 * _LOG_STEPS)
-    index = np.minimum(position.astype(np.int64), _LOG_STEPS - 1)
-    table = _log_table()
-    low = table[index]
-    rest = low + (table[index + 1] - low) * (position - index)
-    return np.asarray(rest - exponent * table[0])  # table[0] is -log(2)
 
 
 def granules_of(times: Ints, features: Features) -> Ints:

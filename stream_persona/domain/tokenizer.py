@@ -6,18 +6,13 @@ any order. It is counted in its slot (``slots``); slot 0, the first of every eve
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Final, get_args
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.binning import (
     HOURS,
-    LEAST_PRICE,
-    MAX_LEVELS,
     canonical_field,
-    price_band,
-    quantity_band,
     shown_levels,
     size_band,
     split_values,
@@ -34,6 +29,7 @@ from stream_persona.domain.events import (
     milliseconds,
 )
 from stream_persona.domain.identity import NOBODY_IDS
+from stream_persona.domain.item_tokens import MOST_ITEM_TOKENS, ItemTokens
 from stream_persona.domain.public_names import public_names
 from stream_persona.domain.slots import (
     EVENTS,
@@ -49,7 +45,7 @@ from stream_persona.domain.token_names import TokenNames
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream_persona.domain.events import Behaviour, Item
+    from stream_persona.domain.events import Behaviour
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import Listing
 
@@ -59,18 +55,13 @@ if TYPE_CHECKING:
 _HOUR_BAND = tuple(
     next(i for i, band in enumerate(HOURS) if hour <= int(band.split("-")[1])) for hour in range(24)
 )
-#: What stands for the powers of two of all prices below the least.
-_CHEAP: Final = -2
-#: Most tokens of an item besides its attributes: product, levels, brand, price and quantity.
-_ITEM_TOKENS = MAX_LEVELS + 4
-
 _SLOT_BYTES: Final = SLOT_TYPE.itemsize
 _UNWEIGHTED: Final = (b"", b"", (Anomaly.UNWEIGHTED.value,))
 _UNINFORMATIVE: Final[tuple[str, ...]] = (Anomaly.UNINFORMATIVE.value,)
 _RETURNED: Final[tuple[str, ...]] = (Anomaly.RETURNED_LINE.value,)
 
 #: Most tokens of one event: a purchase that is as large as it may be, with its context.
-MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * _ITEM_TOKENS
+MAX_TOKENS: Final = 4 + MAX_ATTRIBUTES + MAX_ITEM_ATTRIBUTES + MAX_ITEMS * MOST_ITEM_TOKENS
 
 
 class Tokenizer:
@@ -95,26 +86,18 @@ class Tokenizer:
         self._fields = frozenset(map(canonical_field, features.fields))
         self._separator = features.category_separator
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
+        self._items = ItemTokens(features, self.slots, self.names)
         # Of every event: to look a field up, and then its cache, would take as long again.
-        self._actions, self._products, self._brands = map(
-            self.slots.of_field, ("action", "product", "brand")
-        )
-        self._has_category, self._has_price, self._has_quantity = (
-            field in self._fields for field in ("category", "price", "quantity")
-        )
+        self._actions = self.slots.of_field("action")
         # An event of no more bytes than these, beside its time, says nothing of a persona.
         self._action_bytes = 0 if self._actions is None else _SLOT_BYTES
-        self._quantity_bytes = _SLOT_BYTES if self._has_quantity else 0
+        self._quantity_bytes = _SLOT_BYTES if "quantity" in self._fields else 0
         # Slots are packed, several of them one after another.
-        self._attributes: dict[str, dict[str, bytes]] = self.slots.derive()
-        self._categories: dict[str, bytes] = self.slots.derive()
         self._hours: dict[int, bytes] = self.slots.derive()
         self._queries: dict[str, bytes] = self.slots.derive()
         self._reactions: dict[tuple[str, str, str | None], tuple[bytes, bytes]] = (
             self.slots.derive()
         )
-        self._prices: dict[int, bytes] = {}
-        self._quantities: dict[int, bytes] = {}
 
     def slot(self, field: str, value: str) -> int:
         """The slot of ``field:value``; of a category, that of its last level.
@@ -185,7 +168,7 @@ class Tokenizer:
             price = item.price
             if item.quantity > 0 and (price is None or price >= 0):  # as ``Item.is_returned``
                 kept += 1
-                self._add_item(item, slots)
+                self._items.add(item, slots)
         anomalies = _RETURNED * (len(event.items) - kept)
         if not kept:
             return b"", b"", anomalies
@@ -212,7 +195,7 @@ class Tokenizer:
             slot = self._actions.get(event.action)
             slots.append(slot or self.slots.compute("action", event.action))
         if product is not None:
-            self._add_item(product, slots)
+            self._items.add(product, slots)
         if event.query and "query" in self._fields:
             known = self._queries.get(event.query)
             slots.append(self._cache_query(event.query) if known is None else known)
@@ -257,7 +240,7 @@ class Tokenizer:
         hours = (at + self._shift_ms) // 3_600_000
         slots = [self._hours.get(hours) or self._cache_hour(hours)]
         if event.attributes:
-            self._add_attributes(event.attributes, slots)
+            self._items.add_attributes(event.attributes, slots)
         return slots
 
     def _cache_hour(self, hours: int) -> bytes:
@@ -270,57 +253,6 @@ class Tokenizer:
             found += self.slots.find("weekday", "weekend" if day > 4 else "weekday")  # noqa: PLR2004
         if self.slots.has_room("hour", ""):
             self._hours[hours] = found
-        return found
-
-    def _add_item(self, item: Item, slots: list[bytes]) -> None:
-        """Add an item's slots; a call for each token, to find it, would take most of the time."""
-        if item.attributes:
-            self._add_attributes(item.attributes, slots)
-        if self._products is not None:
-            slot = self._products.get(item.product_id)
-            slots.append(slot or self.slots.compute("product", item.product_id))
-        if self._has_category and item.category:
-            known = self._categories.get(item.category)
-            slots.append(self._cache_category(item.category) if known is None else known)
-        if self._brands is not None and item.brand:
-            slots.append(self._brands.get(item.brand) or self.slots.compute("brand", item.brand))
-        if self._has_price and item.price is not None:
-            power = math.frexp(item.price)[1] if item.price >= LEAST_PRICE else _CHEAP
-            slots.append(self._prices.get(power) or self._cache_price(power, item.price))
-        if self._has_quantity:
-            power = math.frexp(item.quantity)[1] if item.quantity >= 1 else 1
-            slots.append(self._quantities.get(power) or self._cache_quantity(power, item.quantity))
-
-    def _cache_price(self, power: int, price: float) -> bytes:
-        found = self._prices[power] = self.slots.find("price", price_band(price))
-        return found
-
-    def _cache_quantity(self, power: int, quantity: float) -> bytes:
-        found = self._quantities[power] = self.slots.find("quantity", quantity_band(quantity))
-        return found
-
-    def _cache_category(self, category: str) -> bytes:
-        paths = shown_levels(category, self._separator)
-        known = len(self.names.found)
-        found = b"".join([self.slots.find("category", path) for path in paths])
-        if len(self.names.found) == known and self.slots.has_room("category", category):
-            self._categories[category] = found
-        return found
-
-    def _add_attributes(self, attributes: dict[str, str], slots: list[bytes]) -> None:
-        for key, value in attributes.items():
-            cache = self._attributes.get(key)
-            slot = None if cache is None else cache.get(value)
-            slots.append(self._cache_attribute(key, value) if slot is None else slot)
-
-    def _cache_attribute(self, key: str, value: str) -> bytes:
-        """Compute the slot of an attribute: no bytes if the taxonomy does not use it."""
-        field = f"attributes.{key}"
-        used = "attributes" in self._fields or canonical_field(field) in self._fields
-        known = len(self.names.found)
-        found = self.slots.find(field, value) if used else b""
-        if len(self.names.found) == known and self.slots.has_room(field, value):
-            self._attributes.setdefault(key, {})[value] = found
         return found
 
 

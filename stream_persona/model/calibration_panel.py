@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stream_persona.domain.features import Profiles, log_share
+from stream_persona.domain.features import Profiles
+from stream_persona.domain.log_share import log_share
 from stream_persona.domain.slots import COARSE_SLOTS
 from stream_persona.model.discriminant import Spread
 

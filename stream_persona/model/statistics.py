@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles, log_share
+from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
 from stream_persona.domain.grouping import find_runs, merge_by_key
+from stream_persona.domain.log_share import log_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

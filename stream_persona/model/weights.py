@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from stream_persona.domain.features import SCALE, Profiles, log_share
+from stream_persona.domain.features import SCALE, Profiles
+from stream_persona.domain.log_share import log_share
 from stream_persona.domain.slots import COARSE_SLOTS
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from stream_persona.worker.challengers import ChallengerPanel
     from stream_persona.worker.clocks import Clocks
     from stream_persona.worker.nobody import NobodyForgetter
-    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+    from stream_persona.worker.owned_partition import OwnedPartition
+    from stream_persona.worker.partitions import OwnedPartitions
     from stream_persona.worker.stored_records import StoredRecords
 
     Homes = Mapping[str, int]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.pipeline.types import ModelUpdate
     from stream_persona.settings import Settings
-    from stream_persona.worker.partitions import OwnedPartition
+    from stream_persona.worker.owned_partition import OwnedPartition
     from stream_persona.worker.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from stream_persona.errors import FencedError
 from stream_persona.model.shard import Shard
-from stream_persona.pipeline import training
 from stream_persona.store import shards, tables
 from stream_persona.store.repository import RecordCache
+from stream_persona.worker.owned_partition import OwnedPartition
 from stream_persona.worker.takeover import PartitionTaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from stream_persona.domain.carried_names import CarriedNames
-    from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.kafka.log_reader import EventLog
     from stream_persona.kafka.publisher import Publisher
-    from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.settings import Settings
-    from stream_persona.store.tables import Claim, Tables
+    from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -39,70 +34,6 @@ At = TypeVar("At", bound=tuple[str, int])
 #: Seconds after which the fence of a partition's changes is raised again: the broker forgets
 #: producers that were silent for a day, and it can't refuse what it has forgotten.
 _FENCE_SECONDS: Final = 43_200.0
-
-
-@dataclass(slots=True)
-class OwnedPartition:
-    """What a worker keeps of a partition: its claim, its shard of the model, recent records.
-
-    ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys,
-    ``damaged`` those whose records were found to be damaged, and are not restored yet.
-    ``unknown_labels`` are those of customers that the taxonomy does not know, so that they have no
-    effect. ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since
-    the last save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is
-    that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic,
-    once all that was processed is written, and ``has_moved`` says whether they have moved since
-    they were last written. ``names`` are those of its tokens. ``trusts_group``: after a version
-    that stored none, only the group knows them yet.
-    """
-
-    claim: Claim
-    shard: Shard
-    labelled: dict[str, int]
-    cache: RecordCache
-    fenced_at: float
-    offsets: dict[str, int]
-    names: CarriedNames
-    damaged: set[str] = field(default_factory=set)
-    unknown_labels: dict[str, str] = field(default_factory=dict)
-    stamp: bytes = b""
-    moved: bool = False
-    unsaved: bool = True
-    saved_at: float = -math.inf
-    panel_evidence: int = 0
-    has_moved: bool = False
-    trusts_group: bool = False
-
-    def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
-        """Add the model updates of a committed batch to the shard's sums."""
-        if model_updates:
-            shards.update_sums(self.shard.sums, self.labelled, model_updates)
-            self.moved = self.unsaved = True
-
-    def note_labels(self, records: Mapping[str, Record], taxonomy: Taxonomy) -> None:
-        """Note which of the new records have a label that the taxonomy does not know."""
-        for customer, record in records.items():
-            label = training.find_unknown_label(record, taxonomy)
-            if label is not None:
-                self.unknown_labels[customer] = label
-            elif customer in self.unknown_labels:
-                del self.unknown_labels[customer]
-
-    def advance(self, offsets: Mapping[str, int], repartitioned: Collection[str]) -> None:
-        """Note that a batch was processed, after which reading goes on at these offsets.
-
-        Topics that were ``repartitioned`` are left out: their events are forwarded, which has no
-        effect here, and their partitions are of no customer.
-        """
-        for topic, offset in offsets.items():
-            if topic not in repartitioned:
-                self.offsets[topic] = max(offset, self.offsets.get(topic, 0))
-                self.has_moved = True
-
-    def take_offsets(self) -> dict[str, int]:
-        """Return the offsets to store with the next write; none while the group alone knows."""
-        self.has_moved = False
-        return {} if self.trusts_group else dict(self.offsets)
 
 
 class OwnedPartitions:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
-    from stream_persona.worker.partitions import OwnedPartition
+    from stream_persona.worker.owned_partition import OwnedPartition
 
 logger = logging.getLogger(__name__)
 

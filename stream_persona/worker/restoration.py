@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
-    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+    from stream_persona.worker.owned_partition import OwnedPartition
+    from stream_persona.worker.partitions import OwnedPartitions
     from stream_persona.worker.refolding import Refolding
 
     Homes = Mapping[str, int]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
     from stream_persona.worker.metrics import Metrics
-    from stream_persona.worker.partitions import OwnedPartition
+    from stream_persona.worker.owned_partition import OwnedPartition
 
 #: A topic and its partition.
 At = TypeVar("At", bound=tuple[str, int])

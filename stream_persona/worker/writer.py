@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from stream_persona.kafka.publisher import Publisher
     from stream_persona.store.tables import Tables
     from stream_persona.store.writes import PartitionWrite
-    from stream_persona.worker.partitions import OwnedPartition, OwnedPartitions
+    from stream_persona.worker.owned_partition import OwnedPartition
+    from stream_persona.worker.partitions import OwnedPartitions
 
 
 @dataclass(frozen=True, slots=True)

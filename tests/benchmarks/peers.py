@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stream_persona.domain.features import LOG_GAIN, Profiles
+from stream_persona.domain.features import Profiles
+from stream_persona.domain.log_share import LOG_GAIN
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.estimator import derive

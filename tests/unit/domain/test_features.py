@@ -17,8 +17,8 @@ from stream_persona.domain.features import (
     fold,
     granule_weights,
     granules_of,
-    log_share,
 )
+from stream_persona.domain.log_share import log_share
 from tests.support.constants import DAY, NOW
 from tests.support.events import observation, quick_shop, shop
 
