@@ -2,7 +2,9 @@
 
 Each row of ``tests.support.field`` is something that was once misread in silence. All rows are sent
 at once, to topics whose brokers set the time of a message and to such that believe the producer's,
-as Kafka does unless it is asked otherwise.
+as Kafka does unless it is asked otherwise. What files hold, what a page shows of long titles and what
+clients are asked is tried in ``tests/unit/files``, ``tests/browser/test_long_names`` and
+``tests/unit/client/test_odd_input``.
 """
 
 import re
@@ -15,14 +17,15 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from confluent_kafka import Producer
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Deletion
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.worker.startup import prepare
-from tests.support.field import ROWS, Row, now_ms
+from tests.support.api import becomes_ready, calling
+from tests.support.field import PATHLESS, ROWS, Row, now_ms
 from tests.support.servers import Kafka, Redis, client_of, declare_topics, settings_for
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
@@ -56,21 +59,21 @@ class FirstDay:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["LogAppendTime", "CreateTime"])
 async def day(
     request: pytest.FixtureRequest,
-    real_kafka: Kafka,
+    kafka: Kafka,
     redis_server: Redis,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[FirstDay]:
-    settings = settings_for(real_kafka, redis_server.url)
+    settings = settings_for(kafka, redis_server.url)
     clocks = {
         "message.timestamp.type": request.param,
         "message.timestamp.after.max.ms": str(2**63 - 1),
     }
-    await declare_topics(real_kafka, settings.input_topics, settings.partitions, clocks)
+    await declare_topics(kafka, settings.input_topics, settings.partitions, clocks)
     await prepare(settings)
     log = tmp_path_factory.mktemp("first-day") / "worker.log"
     async with client_of(settings.redis_url) as redis:
         shop = Shop(settings, redis)
-        await send_all(shop)
+        send_all(shop)
         worker = WorkerProcess(settings, log)
         try:
             await shop.at_rest()
@@ -79,18 +82,18 @@ async def day(
             worker.stop(signal.SIGKILL)
 
 
-async def send_all(shop: Shop) -> None:
+def send_all(shop: Shop) -> None:
     names, now = shop.taxonomy.names, now_ms()
-    for codec in (None, "lz4"):
-        async with AIOKafkaProducer(
-            bootstrap_servers=shop.settings.brokers, compression_type=codec, acks="all"
-        ) as producer:
-            for row in ROWS:
-                for sent in row.send(now, names) if row.codec == codec else ():
-                    await producer.send(
-                        getattr(shop.settings, f"topic_{sent.topic}"), sent.data,
-                        None if sent.key is None else sent.key.encode(), timestamp_ms=sent.at,
-                    )  # fmt: skip
+    for codec in ("none", "lz4"):
+        producer = Producer({
+            "bootstrap.servers": shop.settings.brokers, "compression.type": codec,
+            "partitioner": "murmur2_random",
+        })  # fmt: skip
+        for row in ROWS:
+            for sent in row.send(now, names) if row.codec == codec else ():
+                topic = getattr(shop.settings, f"topic_{sent.topic}")
+                producer.produce(topic, sent.data, sent.key, timestamp=sent.at or 0)
+        assert producer.flush(30) == 0
 
 
 async def look(shop: Shop, log: Path) -> FirstDay:
@@ -150,3 +153,13 @@ async def test_a_deletion_leaves_nobody_whose_clock_runs_ahead(day: FirstDay) ->
     await day.shop.at_rest()
     assert [await day.shop.public(name) for name in names] == [None] * len(names)
     assert not [name for name in names if await day.shop.keys(f"persona-state:{name}")]
+
+
+async def test_a_customer_whose_id_no_path_can_hold_is_deleted_over_http(day: FirstDay) -> None:
+    async with calling(day.shop.settings) as client:
+        await becomes_ready(client)
+        for name in PATHLESS:
+            answer = await client.delete("/v1/customers", params={"customer_id": name})
+            assert answer.status_code == 202
+        await day.shop.at_rest()
+    assert [await day.shop.public(name) for name in PATHLESS] == [None] * len(PATHLESS)

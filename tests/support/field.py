@@ -63,7 +63,7 @@ class Row:
     letters: Mapping[str, str] = field(default_factory=dict)
     anomalies: Mapping[str, int] = field(default_factory=dict)
     forgotten: tuple[str, ...] = ()
-    codec: str | None = None
+    codec: str = "none"
 
 
 def order(customer: str, name: str, at: Any, *items: dict[str, Any], **more: Any) -> Sent:
@@ -119,6 +119,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+#: Ids of customers that no path of an address can hold.
+PATHLESS: Final = ("x/persona", ".", "..", "a%2Fb")
 NOBODIES: Final = (
     "undefined",
     "null",
@@ -169,6 +171,11 @@ ROWS: Final = (
         lambda now, _: [order("C4 ", "a", now), order("\tC4", "b", now)],
         absent=("C4", "C4 ", "\tC4"),
         letters={"C4 ": "invalid_id", "\tC4": "invalid_id"},
+    ),
+    Row(
+        "ids that no path can hold",
+        lambda now, _: [order(name, "p", now) for name in PATHLESS],
+        evidence=dict.fromkeys(PATHLESS, 1),
     ),
     Row(
         "an order that the shop tries again after a newer one",
