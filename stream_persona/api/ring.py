@@ -1,7 +1,7 @@
 """The newest changes of a process of the API, once for all its listeners.
 
 Who is deleted leaves it at once: of their changes the positions stay, with nothing in them. What
-stays is the tombstone, so that whoever comes back learns of it.
+stays is the tombstone, so that listeners that come back learn of it.
 """
 
 from __future__ import annotations

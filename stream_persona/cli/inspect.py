@@ -1,4 +1,4 @@
-"""The command that tells what topics and files hold, before anything is connected to them."""
+"""The command that shows what topics and files hold, before anything is connected to them."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def inspect(
     ] = 10_000,
     as_json: Json = False,
 ) -> None:
-    """Tell what topics or files hold, what would become of it, and what helps.
+    """Show what topics or files hold, what would become of it, and what helps.
 
-    It tells how many messages can be read and why others cannot, which fields are there, read, or
+    It shows how many messages can be read and why others cannot, which fields are there, read, or
     look like ours, whose ids, times, retries and searches these are, and what the taxonomy makes of
     them; then it suggests settings and changes, each with the number of messages that it concerns.
 

@@ -74,7 +74,7 @@ def replay(
     offset, those of files by the file's content and the line. So the same file counts once, under
     any name, gzipped or not, and of a file that has grown the new lines count.
 
-    What a file is, its content tells. CSV (with , ; or tab) has a header row with columns named
+    What a file is shows in its content. CSV (with , ; or tab) has a header row with columns named
     like fields; product_id, category, brand, price, quantity and items.attributes.<key> make an
     item, attributes.<key> is the event's. Lines of one event_id (without that column, of one
     order_id) stand together and make one purchase; an empty cell is a field left out.

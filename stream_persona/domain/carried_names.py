@@ -76,7 +76,7 @@ class CarriedNames:
     """
 
     def __init__(self, most: int, claim: int = 0) -> None:
-        """Keep at most so many names; ``claim`` tells versions of different owners apart."""
+        """Keep at most so many names; ``claim`` distinguishes versions of different owners."""
         self._most = most
         self._claim = claim
         self._changes = self._deletions = 0

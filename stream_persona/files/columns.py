@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DELIMITERS: Final = (",", ";", "\t")
 #: Most characters of a column's name.
 _LONGEST_NAME: Final = 64
-#: The first line by which Excel is told the delimiter.
+#: The first line that names the delimiter to Excel.
 _HINT = re.compile(r'"?sep=(.)"?')
 
 _EVENT_FIELDS: Final = frozenset({

@@ -204,7 +204,7 @@ def _find_text_format(path: Path, head: bytes) -> tuple[Format, str]:
 
 
 def _spans_lines(head: bytes) -> bool:
-    """Whether JSON objects do not stand on a line each: a line more or less tells that.
+    """Whether JSON objects do not stand on a line each: a line more or less shows that.
 
     A first line that is broken, with a sound one below it, is a bad line of JSON Lines.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LOG_APPEND_TIME: Final = 1
 _SHOWN: Final = 10
-#: What is told of how a topic is set up.
+#: What is shown of how a topic is set up.
 _CONFIGS: Final = frozenset({
     "cleanup.policy", "compression.type", "max.message.bytes", "message.timestamp.after.max.ms",
     "message.timestamp.type", "retention.ms",
@@ -145,7 +145,7 @@ async def _describe(name: str, settings: Settings) -> TopicFacts:
 
 
 async def _read_configs(admin: AIOKafkaAdminClient, name: str) -> dict[str, str]:
-    """Return how a topic is configured; nothing where the broker does not tell it."""
+    """Return how a topic is configured; nothing where the broker does not give it."""
     try:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
     except (KafkaError, AttributeError):

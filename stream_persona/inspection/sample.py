@@ -35,7 +35,7 @@ class Message:
     """A message of a topic, or a row of a file.
 
     ``position`` is for people. Times are epoch milliseconds: ``arrived_at`` by the broker's clock,
-    where that set it, ``sent_at`` as whoever set it has it. ``error`` is that of a bad row.
+    where that set it, ``sent_at`` as its producer set it. ``error`` is that of a bad row.
     """
 
     value: bytes | None
@@ -49,7 +49,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """A topic as it is set up; ``configs`` are empty where the broker does not tell them."""
+    """A topic as it is set up; ``configs`` are empty where the broker does not give them."""
 
     partitions: int
     configs: Mapping[str, str] = field(default_factory=dict)

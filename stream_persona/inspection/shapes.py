@@ -80,7 +80,7 @@ def _count_shapes(readings: Sequence[Reading]) -> dict[str, int]:
 
 
 def find_shape(reading: Reading) -> str | None:
-    """Find what a message is that cannot be read; None where its fields tell."""
+    """Find what a message is that cannot be read; None where its fields show it."""
     value, document = reading.message.value, reading.document
     if not value:
         return "empty"

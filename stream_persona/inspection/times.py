@@ -35,9 +35,9 @@ _HOUR_MS: Final = 3_600_000
 
 
 def read_time(value: object) -> tuple[str, int | None]:
-    """Return how a time is written, and its epoch milliseconds, if that can be told.
+    """Return how a time is written, and its epoch milliseconds, if that can be known.
 
-    A time without a zone is taken for UTC, to tell about when it is.
+    A time without a zone is taken for UTC, to know about when it is.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return OTHER, None

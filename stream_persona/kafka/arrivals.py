@@ -2,7 +2,7 @@
 
 A message's timestamp is its arrival where its topic has ``message.timestamp.type=LogAppendTime``:
 each message says so itself. Any other timestamp is a claim of its producer's, like the times in
-its value, and is not looked at. Then the clock of whoever reads the message bounds its time, each
+its value, and is not looked at. Then the reader's clock bounds its time, each
 time that it is read: an event far ahead of it is a dead letter, and a deletion counts as of now,
 since it must not be left out.
 """

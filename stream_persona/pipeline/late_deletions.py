@@ -1,7 +1,7 @@
 """Which deletions came after newer events of their customers had been applied.
 
 A deletion begins a record anew. What it does not reach has to be folded again, and a record does
-not tell its events apart: these are read once more, from where they came.
+not distinguish its events: these are read once more, from where they came.
 """
 
 from __future__ import annotations

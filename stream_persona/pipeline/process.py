@@ -81,7 +81,7 @@ def apply_events(
     """Process a batch without predictions: nothing of it depends on what the model knows.
 
     The only messages are the tombstones of deleted customers. What was due by ``now`` (epoch
-    milliseconds) is done; without it, that is left to whoever advances the records later.
+    milliseconds) is done; without it, the records are to be advanced later.
     """
     drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
     new, counts = fold_all(drafts, applied, taxonomy.features)

@@ -43,7 +43,7 @@ async def load_carried(
 
 
 def encode_listing(listing: Listing) -> bytes:
-    """Encode a listing behind its stamp, which tells it from others."""
+    """Encode a listing behind its stamp, which differs from all others."""
     content = msgspec.msgpack.encode(listing)
     return _stamp(content) + content
 

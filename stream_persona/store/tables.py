@@ -79,7 +79,7 @@ class Write:
     done (none: they stay). Of the ``forgotten`` customers goes what was set aside as damaged, too.
     ``due`` says of each customer whose record is written when something of it ends without events
     (``domain.due``; None: never). An entry that is earlier stays: most events put the time off, and
-    whoever looks at an entry too early has it ``filed_anew``. ``names`` are fields of the
+    a worker that looks at an entry too early has it ``filed_anew``. ``names`` are fields of the
     partition's names (None: remove), ``domain.carried_names``; their own names are without blanks.
     """
 

@@ -2,8 +2,8 @@
 
 Each row of ``tests.support.field`` is something that was once misread in silence. All rows are sent
 at once, to topics whose brokers set the time of a message and to such that believe the producer's,
-as Kafka does unless it is asked otherwise. What files hold, what a page shows of long titles and what
-clients are asked is tried in ``tests/unit/files``, ``tests/browser/test_long_names`` and
+as Kafka does unless it is asked otherwise. What files hold, what a page shows of long titles and
+what clients are asked is tried in ``tests/unit/files``, ``tests/browser/test_long_names`` and
 ``tests/unit/client/test_odd_input``.
 """
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 LETTERS: Final = "dead_letter"
 #: Fewer than so many are no trouble, whatever their share, unless any one is.
 LEAST: Final = 20
-#: Rollbacks closer than this are one that several workers saw; most of which the time is told.
+#: Rollbacks closer than this are one that several workers saw; most of which the time is shown.
 _SAME_MS: Final = 60_000
-_TOLD: Final = 3
+_SHOWN: Final = 3
 #: Most reasons of letters, and most personas, that a sentence names.
 _NAMED: Final = 5
 
@@ -146,11 +146,11 @@ def describe_rollbacks(rollbacks: Sequence[tuple[int, int]]) -> Iterator[str]:
         return
     times = [at for at, _ in rollbacks]
     first = [at for n, at in enumerate(times) if not n or at - times[n - 1] > _SAME_MS]
-    told = [datetime.fromtimestamp(at / 1_000, UTC).strftime("%H:%M") for at in first[-_TOLD:]]
-    earlier = "" if len(first) <= _TOLD else f", and {len(first) - _TOLD} times before"
+    times = [datetime.fromtimestamp(at / 1_000, UTC).strftime("%H:%M") for at in first[-_SHOWN:]]
+    earlier = "" if len(first) <= _SHOWN else f", and {len(first) - _SHOWN} times before"
     events = sum(number for _, number in rollbacks)
     again = f"{events:,} events were" if events != 1 else "1 event was"
-    yield f"Redis came back older at {' and '.join(told)} UTC{earlier}; {again} read again"
+    yield f"Redis came back older at {' and '.join(times)} UTC{earlier}; {again} read again"
 
 
 def describe_unknown_labels(labels: Mapping[str, int]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Models of what dashboards are told of the last hour, for the documentation."""
+"""Models of what dashboards show of the last hour, for the documentation."""
 
 from __future__ import annotations
 
