@@ -146,11 +146,11 @@ def describe_rollbacks(rollbacks: Sequence[tuple[int, int]]) -> Iterator[str]:
         return
     times = [at for at, _ in rollbacks]
     first = [at for n, at in enumerate(times) if not n or at - times[n - 1] > _SAME_MS]
-    times = [datetime.fromtimestamp(at / 1_000, UTC).strftime("%H:%M") for at in first[-_SHOWN:]]
+    shown = [datetime.fromtimestamp(at / 1_000, UTC).strftime("%H:%M") for at in first[-_SHOWN:]]
     earlier = "" if len(first) <= _SHOWN else f", and {len(first) - _SHOWN} times before"
     events = sum(number for _, number in rollbacks)
     again = f"{events:,} events were" if events != 1 else "1 event was"
-    yield f"Redis came back older at {' and '.join(times)} UTC{earlier}; {again} read again"
+    yield f"Redis came back older at {' and '.join(shown)} UTC{earlier}; {again} read again"
 
 
 def describe_unknown_labels(labels: Mapping[str, int]) -> Iterator[str]:
