@@ -8,7 +8,7 @@ import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import unquote, urlparse
+from urllib.parse import parse_qs, urlparse
 
 from playwright.async_api import Browser, Route
 
@@ -51,7 +51,8 @@ class StandIn:
 
     async def answer(self, route: Route) -> None:
         """Answer a request of the page."""
-        path, method = urlparse(route.request.url).path, route.request.method
+        url, method = urlparse(route.request.url), route.request.method
+        path = url.path
         if not path.startswith(("/v1/", "/api/")):
             await _send_file(route, path)
         elif path == "/v1/changes":
@@ -61,7 +62,7 @@ class StandIn:
             body = "retry: 600000\n\n" + "".join(lines)
             await route.fulfill(body=body, content_type="text/event-stream")
         elif method == "DELETE":
-            self.deleted.append(unquote(path.removeprefix("/v1/customers/")))
+            self.deleted += parse_qs(url.query)["customer_id"]
             receipt = {"request_id": "r-1", "requested_at": "2025-11-24T16:00:00.000Z"}
             await route.fulfill(status=202, json=receipt | {"customer_id": self.deleted[-1]})
         else:

@@ -186,7 +186,7 @@ async def test_a_deletion_empties_and_what_comes_after_begins_anew(
     for path in ("activity", "flips"):
         gone = await client.get(f"/v1/customers/c1/{path}")
         assert (gone.status_code, gone.json()["message"]) == (404, "customer 'c1' is not known")
-    await floor.happen(basket("e3", "c1", "books", at=NOW + DAY), basket("old", "c1", "tools"))
+    await floor.happen(basket("e3", "c1", "books", at=NOW + 2 * DAY), basket("old", "c1", "tools"))
     async with fresh(floor.settings) as other:
         found = await activity(other)
     assert ids(found) == ["e3"]

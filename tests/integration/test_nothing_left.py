@@ -67,6 +67,8 @@ async def walk_redis(redis: Redis, prefix: str) -> dict[str, set[str]]:
             held = [part for pair in (await redis.hgetall(key)).items() for part in pair]
         elif kind == "set":
             held = list(await redis.smembers(key))
+        elif kind == "zset":
+            held = list(await redis.zrange(key, 0, -1))
         else:
             assert kind == "stream"
             held = [repr(await redis.xrange(key)).encode()]
