@@ -49,9 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that is marked ``on_cluster_too`` on one Redis server and on a Redis Cluster."""
-    if metafunc.definition.get_closest_marker("on_cluster_too"):
-        metafunc.parametrize("redis_kind", ["server", "cluster"], indirect=True)
+    """Run a test that is marked ``on_cluster_too`` on one Redis server and on a Redis Cluster.
+
+    With ``with_faults=True`` the latter takes long, and is run with ``make faults`` alone.
+    """
+    if mark := metafunc.definition.get_closest_marker("on_cluster_too"):
+        marks = [pytest.mark.faults] if mark.kwargs.get("with_faults") else []
+        kinds = ["server", pytest.param("cluster", marks=marks)]
+        metafunc.parametrize("redis_kind", kinds, indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before a process of xdist reports that it has collected

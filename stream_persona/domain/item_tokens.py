@@ -41,6 +41,9 @@ class ItemTokens:
         )
         self._attributes: dict[str, dict[str, bytes]] = slots.derive()
         self._categories: dict[str, bytes] = slots.derive()
+        # Also of names that are not settled: to part and compare a text costs the most.
+        self._paths: dict[str, list[str]] = slots.derive()
+        self._used: dict[str, bool] = slots.derive()
         self._prices: dict[int, bytes] = {}
         self._quantities: dict[int, bytes] = {}
 
@@ -72,7 +75,11 @@ class ItemTokens:
         return found
 
     def _cache_category(self, category: str) -> bytes:
-        paths = shown_levels(category, self._separator)
+        paths = self._paths.get(category)
+        if paths is None:
+            paths = shown_levels(category, self._separator)
+            if self._slots.has_room("category", category):
+                self._paths[category] = paths
         known = len(self._names.found)
         found = b"".join([self._slots.find("category", path) for path in paths])
         if len(self._names.found) == known and self._slots.has_room("category", category):
@@ -89,7 +96,11 @@ class ItemTokens:
     def _cache_attribute(self, key: str, value: str) -> bytes:
         """Compute the slot of an attribute: no bytes if the taxonomy does not use it."""
         field = f"attributes.{key}"
-        used = "attributes" in self._fields or canonical_field(field) in self._fields
+        used = self._used.get(key)
+        if used is None:
+            used = "attributes" in self._fields or canonical_field(field) in self._fields
+            if self._slots.has_room(field, ""):
+                self._used[key] = used
         known = len(self._names.found)
         found = self._slots.find(field, value) if used else b""
         if len(self._names.found) == known and self._slots.has_room(field, value):

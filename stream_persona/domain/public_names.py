@@ -43,8 +43,8 @@ class _OfTaxonomy:
 class _Collected(TokenNames):
     """Finds every token that a cache of slots asks for."""
 
-    def discover(self, slot: int, token: str, display: str) -> bool:
-        self.found.append(Name(slot, token, display))
+    def note(self, name: Name) -> bool:
+        self.found.append(name)
         return False
 
 

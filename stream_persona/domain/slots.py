@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stream_persona.domain.binning import BANDS, canonical_field, canonical_token, seed_tokens
+from stream_persona.domain.token_names import make_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream_persona.domain.taxonomy import Features, Persona
-    from stream_persona.domain.token_names import TokenNames
+    from stream_persona.domain.token_names import Name, TokenNames
 
 #: Slots of coarse and of fine tokens; a slot is a 16-bit number.
 COARSE_SLOTS: Final = 57_344
@@ -92,7 +93,7 @@ class SlotCache:
         self._own = frozenset(features.fields)
         self._fine = make_fine(features)
         self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
-        self._unsettled: dict[tuple[str, str], tuple[int, str, str]] = {}
+        self._unsettled: dict[tuple[str, str], tuple[bytes, Name | None]] = {}
         self._derived: list[dict[Any, Any]] = []
         self._cached = 0
 
@@ -117,25 +118,25 @@ class SlotCache:
 
     def compute(self, field: str, value: str) -> bytes:
         """Find the slot of the canonical ``field:value``, note its name, cache it if settled."""
-        hashed = self._unsettled.get((field, value))
-        known = hashed or self._hash(field, value)
-        packed = b"" if known is None else pack(known[0], SLOT_TYPE)
-        if known is None or self._names.discover(*known):
+        known = self._unsettled.get((field, value))
+        packed, name = self._hash(field, value) if known is None else known
+        if name is None or self._names.note(name):
             self._unsettled.pop((field, value), None)
             if self.has_room(field, value):
                 self._slots.setdefault(field, {})[value] = packed
-        elif hashed is None and self.has_room(field, value):
-            self._unsettled[field, value] = known
+        elif known is None and self.has_room(field, value):
+            self._unsettled[field, value] = packed, name
         return packed
 
-    def _hash(self, field: str, value: str) -> tuple[int, str, str] | None:
-        """Return the slot of a value, its token, and this as it is shown; None of no token."""
+    def _hash(self, field: str, value: str) -> tuple[bytes, Name | None]:
+        """Return the packed slot of a value, and its name; of no token: no bytes, and None."""
         display = f"{field}:{value}"
         token = canonical_token(display)
         if not token:
-            return None
+            return b"", None
         slot = slot_of(token, fine=is_fine(field, self._fine))
-        return slot, token, token if field in BANDS else display
+        name = make_name(slot, token, token if field in BANDS else display)
+        return pack(slot, SLOT_TYPE), name
 
     def has_room(self, field: str, value: str) -> bool:
         """Count one more value unless it is too long to be cached; empty the caches when full."""

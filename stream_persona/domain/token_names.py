@@ -37,6 +37,13 @@ class Name(NamedTuple):
     display: str
 
 
+def make_name(slot: int, token: str, display: str) -> Name:
+    """Make the name of a token; long ones are cut."""
+    if len(token) > MAX_NAME or len(display) > MAX_NAME:
+        token, display = shorten(token), shorten(display)
+    return Name(slot, token, display)
+
+
 class ShownName(Struct, frozen=True, order=True, array_like=True, gc=False):
     """A token that may be shown, and how many of its ``carriers`` are known."""
 
@@ -99,18 +106,17 @@ class TokenNames:
         """The tokens of a slot that may be shown, ``a | b`` where there are two; or ``slot:17``."""
         return " | ".join(sorted(self._by_slot.get(slot, ()))) or f"slot:{slot}"
 
-    def discover(self, slot: int, token: str, display: str) -> bool:
+    def note(self, name: Name) -> bool:
         """Note that an event has a token; whether enough is known of its name.
 
         If not, it is added to ``found``, and must be each time.
         """
-        if len(token) > MAX_NAME or len(display) > MAX_NAME:
-            token, display = shorten(token), shorten(display)
+        slot, token, _ = name
         if self._seen.setdefault(slot, token) != token:
             self._seen[slot] = None
         if self.settled.get(token) == slot or token.startswith(_CLOSED_TOKENS):
             return True
-        self.found.append(Name(slot, token, display))
+        self.found.append(name)
         return False
 
     def take_found(self) -> tuple[Name, ...]:

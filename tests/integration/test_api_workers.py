@@ -67,6 +67,7 @@ async def test_a_worker_is_listed_and_nothing_waits_at_rest(
         assert model["models"][0]["trials"] == sum(map(sum, model["confusion"]["counts"])) == 7
 
 
+@pytest.mark.faults
 async def test_a_stream_that_stands_still_is_a_finding_until_it_goes_on(
     shop: Shop, worker: WorkerProcess, short_limits: None
 ) -> None:

@@ -126,6 +126,7 @@ async def test_a_setting_that_differs_is_refused_before_anything_is_made_of_it(
     assert "other" not in topics, "it was declared"
 
 
+@pytest.mark.faults
 async def test_a_worker_whose_settings_differ_ends_with_2(shop: Shop, start_worker: Start) -> None:
     await work(shop, start_worker)
     shop.settings = shop.settings.model_copy(update={"topic_browses": "looks"})

@@ -46,7 +46,7 @@ def milliseconds_of(text: str) -> int:
     return milliseconds(datetime.fromisoformat(text))
 
 
-@pytest.mark.on_cluster_too
+@pytest.mark.on_cluster_too(with_faults=True)
 async def test_an_assignment_that_ends_is_published_within_two_seconds_and_once(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:

@@ -122,7 +122,7 @@ async def test_records_and_model_at_rest_are_the_fold_of_the_topics_whatever_die
     assert await shop.weights() == shop.weights_of(oracle)
 
 
-@pytest.mark.on_cluster_too
+@pytest.mark.on_cluster_too(with_faults=True)
 async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
@@ -163,7 +163,7 @@ async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
     await eventually(public_record_agrees, 60, "a public record is not the last change")
 
 
-@pytest.mark.on_cluster_too
+@pytest.mark.on_cluster_too(with_faults=True)
 async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:

@@ -89,7 +89,7 @@ async def test_events_off_their_home_partition_are_replayed_to_it(shop: Shop) ->
     assert await shop.folded() == await expected(shop)
 
 
-@pytest.mark.on_cluster_too
+@pytest.mark.on_cluster_too(with_faults=True)
 async def test_what_a_worker_has_applied_is_not_applied_again_and_it_goes_on_after(
     shop: Shop, tmp_path: Path
 ) -> None:

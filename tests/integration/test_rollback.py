@@ -162,6 +162,7 @@ async def test_a_redis_that_came_back_older_is_read_into_again(
     assert b"older" in worker.log.read_bytes()
 
 
+@pytest.mark.faults
 async def test_a_redis_that_has_lost_everything_ends_a_worker_and_is_rebuilt(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:

@@ -68,6 +68,7 @@ async def test_a_worker_reports_until_it_ends_in_good_order(
     assert await tables.load_reports() == {}
 
 
+@pytest.mark.faults
 async def test_a_worker_that_is_killed_leaves_its_last_report_beside_the_next_ones(
     shop: Shop, tables: RedisTables, start_worker: Callable[[], WorkerProcess]
 ) -> None:

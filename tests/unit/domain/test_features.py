@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.domain import features
+from stream_persona.domain import log_share as log_share_module
 from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
@@ -189,4 +189,4 @@ def test_a_far_event_ages_the_rest() -> None:
 
 
 def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(features) == (0, 1)
+    assert doctest.testmod(log_share_module) == (0, 1)

@@ -8,6 +8,7 @@ from stream_persona.domain.token_names import (
     Listing,
     ShownName,
     TokenNames,
+    make_name,
 )
 
 PUBLIC = {1: {"category:seed": "category:seed"}}
@@ -31,7 +32,7 @@ def test_a_listed_name_is_shown_as_it_came_and_compared_by_its_token() -> None:
 def test_what_is_not_listed_has_no_name_however_often_it_was_found() -> None:
     names = TokenNames()
     for _ in range(9):
-        names.discover(5, "query:secret", "query:Secret")
+        names.note(make_name(5, "query:secret", "query:Secret"))
     assert (names.name(5), names.alone(5), names.key(5)) == ("slot:5", None, "slot:5")
     assert names.tokens == {}
 
@@ -53,10 +54,10 @@ def test_a_slot_that_holds_a_name_that_is_not_shown_gives_none_either() -> None:
 def test_a_slot_mate_that_was_just_found_takes_the_name_away_before_any_listing() -> None:
     names = TokenNames(PUBLIC)
     names.show(listing((5, "a:1", MOST_CARRIERS)))
-    assert names.discover(5, "a:1", "a:1")
+    assert names.note(make_name(5, "a:1", "a:1"))
     assert names.name(5) == "A:1"
-    names.discover(5, "secret:2", "secret:2")
-    names.discover(1, "secret:3", "secret:3")
+    names.note(make_name(5, "secret:2", "secret:2"))
+    names.note(make_name(1, "secret:3", "secret:3"))
     assert (names.name(5), names.name(1)) == ("slot:5", "slot:1")
     names.unsee([5, 1])  # nobody carries them any more
     assert (names.name(5), names.name(1)) == ("A:1", "category:seed")
@@ -96,22 +97,22 @@ def test_names_that_come_change_or_go_are_noted_with_their_slots() -> None:
 
 def test_a_name_needs_carriers_until_it_is_settled_and_again_when_some_have_gone() -> None:
     names = TokenNames()
-    assert not names.discover(5, "a:1", "A:1")
+    assert not names.note(make_name(5, "a:1", "A:1"))
     assert [tuple(name) for name in names.take_found()] == [(5, "a:1", "A:1")]
     names.show(listing((5, "a:1", MOST_CARRIERS - 1)))
-    assert not names.discover(5, "a:1", "A:1")
+    assert not names.note(make_name(5, "a:1", "A:1"))
     names.show(listing((5, "a:1", MOST_CARRIERS)))
-    assert names.discover(5, "a:1", "A:1")
+    assert names.note(make_name(5, "a:1", "A:1"))
     names.lose({"a:1": 1})
-    assert not names.discover(5, "a:1", "A:1")
+    assert not names.note(make_name(5, "a:1", "A:1"))
     names.show(Listing())
-    assert not names.discover(5, "a:1", "A:1")
+    assert not names.note(make_name(5, "a:1", "A:1"))
 
 
 def test_long_names_are_cut_and_stay_apart() -> None:
     names = TokenNames()
     for end in "ab":
-        names.discover(5, "x" * 1_000 + end, "x" * 1_000 + end)
+        names.note(make_name(5, "x" * 1_000 + end, "x" * 1_000 + end))
     first, second = names.take_found()
     assert len(first.token) == len(second.display) == MAX_NAME
     assert first.token != second.token
