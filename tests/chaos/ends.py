@@ -1,7 +1,7 @@
 """Checks what time alone has ended: assignments, and evidence for a name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
@@ -32,27 +32,38 @@ def check_due(
             verdict.add("due", name, "is named, and its evidence has faded")
     lives = _split_into_lives(changes)
     for name in ends:
-        for sources, expiries in lives.get(name, ()):
-            was_pinned = "assigned" in sources
-            if expiries != was_pinned:
-                verdict.add("due", name, f"{expiries} changes of the cause expiry")
+        for life in lives.get(name, ()):
+            wrong, expiries = _judge_life(life)
+            if wrong:
+                verdict.add("due", name, f"the causes {wrong} at the ends of assignments")
             verdict.figures["expiries"] += expiries
 
 
-def _split_into_lives(changes: Iterable[Change]) -> dict[str, list[tuple[list[str], int]]]:
-    """The sources that each customer's changes had, and how many were expiries, life by life."""
+def _judge_life(life: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
+    """Find what is wrong with the causes of a life's changes, and count its expiries.
+
+    Where an assignment ends, and nowhere else, the cause is ``expiry``. An older Redis that came back
+    may not have the assignment for a while: then it is ``assignment``, and the end is no news.
+    """
+    before = ["predicted", *(source for source, _ in life)]
+    ended = [was == "assigned" != now for was, (now, _) in zip(before, life, strict=False)]
+    causes = [cause for _, cause in life]
+    wrong = [
+        cause
+        for cause, ends in zip(causes, ended, strict=True)
+        if (cause == "expiry") != ends and not (ends and cause == "assignment")
+    ]
+    return wrong, causes.count("expiry")
+
+
+def _split_into_lives(changes: Iterable[Change]) -> dict[str, list[list[tuple[str, str]]]]:
+    """The source and the cause of each of a customer's changes, life by life."""
     lives: dict[str, list[dict[str, tuple[str, str]]]] = defaultdict(lambda: [{}])
     for change in changes:
         if change.content is None:
             lives[change.customer].append({})
             continue
         content = orjson.loads(change.content)
-        said = content["current"]["source"], content["cause"]
-        lives[change.customer][-1][change.change_id] = said
-    return {
-        name: [
-            ([source for source, _ in life.values()], [c for _, c in life.values()].count("expiry"))
-            for life in own
-        ]
-        for name, own in lives.items()
-    }
+        published = content["current"]["source"], content["cause"]
+        lives[change.customer][-1][change.change_id] = published
+    return {name: [list(life.values()) for life in own] for name, own in lives.items()}

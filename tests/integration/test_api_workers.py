@@ -52,7 +52,7 @@ async def test_a_worker_is_listed_and_nothing_waits_at_rest(
     await shop.produce(*searches(300), *labels)
     async with calling(shop.settings) as client:
         await becomes(client, 60, workers=1, shoppers=7, assigned=7, lag_events=0)
-        await shop.produce(*searches(200))
+        await shop.produce(*searches(200, first=300))
 
         async def counted() -> bool:
             return bool((await ask(client, "/v1/overview"))["events_per_second"])

@@ -57,6 +57,9 @@ def population(number: int) -> list[Event]:
     return [basket(f"e{n}", f"c{n:04}", *[tastes[n % 3]] * 5) for n in range(number)]
 
 
-def searches(number: int) -> list[Event]:
-    """Searches of seven shoppers."""
-    return [Browse(f"b{n}", f"c{n % 7}", NOW + n, "search", query="shoes") for n in range(number)]
+def searches(number: int, first: int = 0) -> list[Event]:
+    """Searches of seven shoppers; their ids are numbered from ``first`` on."""
+    return [
+        Browse(f"b{n}", f"c{n % 7}", NOW + n, "search", query="shoes")
+        for n in range(first, first + number)
+    ]
