@@ -42,8 +42,8 @@ def check_due(
 def _judge_life(life: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
     """Find what is wrong with the causes of a life's changes, and count its expiries.
 
-    Where an assignment ends, and nowhere else, the cause is ``expiry``. An older Redis that came back
-    may not have the assignment for a while: then it is ``assignment``, and the end is no news.
+    Where an assignment ends, and nowhere else, the cause is ``expiry``. A Redis that came back
+    older may lack the assignment for a while: then it is ``assignment``, and the end is no news.
     """
     before = ["predicted", *(source for source, _ in life)]
     ended = [was == "assigned" != now for was, (now, _) in zip(before, life, strict=False)]
