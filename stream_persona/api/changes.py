@@ -135,7 +135,7 @@ class ChangeFeed:
     ) -> AsyncGenerator[bytes]:
         """Yield one listener's stream: what comes after ``last_id``, or what comes from now on.
 
-        Without ``last_id``, that many ``recent`` changes come first, without those that would tell
+        Without ``last_id``, that many ``recent`` changes come first, without those that would show
         of deleted customers. After ``heartbeat`` seconds of
         silence a comment is sent.
         """

@@ -42,7 +42,7 @@ _CARRIER_BYTES: Final = 4
 
 
 class CarriedName(Struct, frozen=True, array_like=True, gc=False):
-    """A token with some of its carriers, the first of whom wrote ``display``."""
+    """A token with some of its carriers; the first one wrote ``display``."""
 
     slot: int
     token: str

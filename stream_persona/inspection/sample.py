@@ -121,7 +121,7 @@ def read_all(sample: Sample, topics: Mapping[str, int]) -> list[Reading]:
 
 
 def find_kind(messages: Sequence[Message], documents: Sequence[Any]) -> int:
-    """Return the kind as which most messages can be read; of two, that of the telling fields."""
+    """Return the kind as which most messages can be read; of two, that whose fields decide."""
     pairs = list(zip(messages, documents, strict=True))[:_TRIED]
 
     def score(kind: int) -> tuple[int, int]:

@@ -32,7 +32,7 @@ CHUNK: Final = 200
 
 
 class DueCustomer(NamedTuple):
-    """A customer of whom something has ended by now: the partition, and when that was (ms)."""
+    """A customer for whom something has ended by now: the partition, and when it was (ms)."""
 
     home: int
     at: int

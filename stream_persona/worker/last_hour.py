@@ -81,7 +81,7 @@ class LastHourTracker:
         )
 
     def _count_customers(self, routed: RoutedBatch, outcome: Outcome) -> None:
-        """Count the events of customers of whom something is known after the batch.
+        """Count the events of customers that are known after the batch.
 
         One who is deleted is forgotten here at once, and stays so while events come late that are
         older than the deletion.

@@ -15,11 +15,14 @@ def check_due(
     oracle: Mapping[str, Record],
     ends: Mapping[str, int],
     verdict: Collector,
+    *,
+    came_back_older: bool,
 ) -> None:
     """Check that nobody keeps what has ended, and that each end was published once.
 
     ``oracle`` holds the records of the time at which the public ones were read, ``ends`` when the
-    only assignment of some customers was to end.
+    only assignment of some customers was to end. A Redis that ``came_back_older`` may lack an
+    assignment for a while.
     """
     for name, record in oracle.items():
         found = orjson.loads(public[name]) if name in public else None
@@ -33,17 +36,17 @@ def check_due(
     lives = _split_into_lives(changes)
     for name in ends:
         for life in lives.get(name, ()):
-            wrong, expiries = _judge_life(life)
+            wrong, expiries = _judge_life(life, came_back_older=came_back_older)
             if wrong:
                 verdict.add("due", name, f"the causes {wrong} at the ends of assignments")
             verdict.figures["expiries"] += expiries
 
 
-def _judge_life(life: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
+def _judge_life(life: Sequence[tuple[str, str]], *, came_back_older: bool) -> tuple[list[str], int]:
     """Find what is wrong with the causes of a life's changes, and count its expiries.
 
-    Where an assignment ends, and nowhere else, the cause is ``expiry``. A Redis that came back
-    older may lack the assignment for a while: then it is ``assignment``, and the end is no news.
+    Where an assignment ends, and nowhere else, the cause is ``expiry``; only where it was lacking
+    for a while it may be ``assignment``, and the end is no news.
     """
     before = ["predicted", *(source for source, _ in life)]
     ended = [was == "assigned" != now for was, (now, _) in zip(before, life, strict=False)]
@@ -51,7 +54,7 @@ def _judge_life(life: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
     wrong = [
         cause
         for cause, ends in zip(causes, ended, strict=True)
-        if (cause == "expiry") != ends and not (ends and cause == "assignment")
+        if (cause == "expiry") != ends and not (came_back_older and ends and cause == "assignment")
     ]
     return wrong, causes.count("expiry")
 

@@ -59,8 +59,11 @@ class Evidence:
         return {c for c in asked if c not in self.oracle}
 
 
-async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
-    """Wait until the shop is still, then compare it with the oracle of that time."""
+async def judge(shop: Shop, feeder: Feeder, log: Log, *, came_back_older: bool) -> Verdict:
+    """Wait until the shop is still, then compare it with the oracle of that time.
+
+    ``came_back_older`` says whether its Redis did, at some time.
+    """
     verdict, messages = Verdict(), feeder.sent
     await wait_until_ended(feeder.ends)
     log("folding the topics in one process")
@@ -85,7 +88,10 @@ async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
     await check_predictions(shop, oracle, verdict)
     check_public_records(evidence, verdict)
     check_changes(evidence.changes, evidence.public, evidence.deleted, verdict)
-    check_due(evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict)
+    check_due(
+        evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict,
+        came_back_older=came_back_older,
+    )  # fmt: skip
     await check_index(evidence, verdict)
     await check_deletions(evidence, verdict)
     await check_dead_letters(shop, read, verdict)

@@ -92,7 +92,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         f"returns? If not, a sign is the wrong way round: {_INSPECT}", 0.2,
     ),
     Anomaly.UNINFORMATIVE: Reason(
-        "1 saying nothing", "{} saying nothing",
+        "1 without meaning", "{} without meaning",
         "have no field that says anything about a persona",
         f"fields of other names, such as item_category for category? {_INSPECT}", 0.2,
     ),

@@ -34,7 +34,7 @@ def router(dependencies: Dependencies) -> APIRouter:
 
 def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
     described: dict[str, Any] = {
-        "summary": "What a customer did, and what was said of them",
+        "summary": "What a customer did, and the changes published of them",
         "responses": gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
     }
 

@@ -65,7 +65,7 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
 
 def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     of_customer: dict[str, Any] = {
-        "summary": "What is said of a customer",
+        "summary": "The public record of a customer",
         "responses": gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
         "dependencies": [Depends(refuse_two_ids)],
     }
