@@ -29,6 +29,9 @@ _RUN: Final = struct.Struct("<I")
 #: The hour of an id whose arrival is not known: it makes room when the number is reached.
 _UNKNOWN: Final = (1 << 24) - 1
 
+#: A number of ids as a byte: to make one takes longer than to look it up.
+_NUMBERS: Final = tuple(bytes((number,)) for number in range(MAX_RECENT + 1))
+
 #: The last ids of one input, as above; without any, no bytes.
 RecentIds = bytes
 
@@ -66,6 +69,27 @@ def with_id(recent: RecentIds, hashed: bytes, arrived_at: int | None) -> RecentI
     hour = _UNKNOWN if arrived_at is None else min(arrived_at // _HOUR_MS, _UNKNOWN - 1)
     if not recent:
         return b"\x01" + hashed + _RUN.pack(hour << 8 | 1)
+    number, newest = recent[0], len(recent) - 4
+    end = 1 + 4 * number
+    first, last = _RUN.unpack_from(recent, end)[0], _RUN.unpack_from(recent, newest)[0]
+    is_known = arrived_at is None or first >> 8 >= hour - KNOWN_HOURS
+    if last >> 8 != hour or not is_known:
+        return _with_other_hours(recent, hashed, hour, arrived_at)
+    # Nearly all ids arrive in the hour of the one before: then no others need be looked at.
+    if number < MAX_RECENT:
+        rest, hours = recent[1:end], recent[end:newest]
+        return b"".join((_NUMBERS[number + 1], rest, hashed, hours, _RUN.pack(last + 1)))
+    if end == newest:
+        return b"".join((recent[:1], recent[5:end], hashed, recent[end:]))
+    left = _RUN.pack(first - 1) if first & 255 > 1 else b""
+    hours = left + recent[end + 4 : newest] + _RUN.pack(last + 1)
+    return b"".join((recent[:1], recent[5:end], hashed, hours))
+
+
+def _with_other_hours(
+    recent: RecentIds, hashed: bytes, hour: int, arrived_at: int | None
+) -> RecentIds:
+    """Add an id where hours come or go, or the first one loses some of its ids."""
     number, runs = recent[0], _runs(recent)
     dropped = 0 if arrived_at is None else _count_forgotten(runs, hour)
     if number - dropped == MAX_RECENT:
@@ -76,9 +100,10 @@ def with_id(recent: RecentIds, hashed: bytes, arrived_at: int | None) -> RecentI
         runs[-1] += 1
     else:
         runs.append(hour << 8 | 1)
-    number += 1 - dropped
-    ids = recent[1 + 4 * dropped : 1 + 4 * recent[0]]
-    return b"".join((bytes((number,)), ids, hashed, struct.pack(f"<{len(runs)}I", *runs)))
+    ids = recent[1 + 4 * dropped : 1 + 4 * number]
+    return b"".join(
+        (_NUMBERS[number + 1 - dropped], ids, hashed, struct.pack(f"<{len(runs)}I", *runs))
+    )
 
 
 def count_ids(recent: RecentIds) -> int:

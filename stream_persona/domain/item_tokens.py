@@ -41,8 +41,6 @@ class ItemTokens:
         )
         self._attributes: dict[str, dict[str, bytes]] = slots.derive()
         self._categories: dict[str, bytes] = slots.derive()
-        # Also of names that are not settled: to part and compare a text costs the most.
-        self._paths: dict[str, list[str]] = slots.derive()
         self._used: dict[str, bool] = slots.derive()
         self._prices: dict[int, bytes] = {}
         self._quantities: dict[int, bytes] = {}
@@ -75,16 +73,11 @@ class ItemTokens:
         return found
 
     def _cache_category(self, category: str) -> bytes:
-        paths = self._paths.get(category)
-        if paths is None:
+        def join_levels() -> bytes:
             paths = shown_levels(category, self._separator)
-            if self._slots.has_room("category", category):
-                self._paths[category] = paths
-        known = len(self._names.found)
-        found = b"".join([self._slots.find("category", path) for path in paths])
-        if len(self._names.found) == known and self._slots.has_room("category", category):
-            self._categories[category] = found
-        return found
+            return b"".join([self._slots.find("category", path) for path in paths])
+
+        return self._slots.find_joined(self._categories, "category", category, join_levels)
 
     def add_attributes(self, attributes: dict[str, str], slots: list[bytes]) -> None:
         """Add the slots of attributes."""

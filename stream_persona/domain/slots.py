@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -16,10 +16,12 @@ from stream_persona.domain.binning import BANDS, canonical_field, canonical_toke
 from stream_persona.domain.token_names import make_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from stream_persona.domain.taxonomy import Features, Persona
     from stream_persona.domain.token_names import Name, TokenNames
+
+K = TypeVar("K", bound="Hashable")
 
 #: Slots of coarse and of fine tokens; a slot is a 16-bit number.
 COARSE_SLOTS: Final = 57_344
@@ -94,6 +96,7 @@ class SlotCache:
         self._fine = make_fine(features)
         self._slots: dict[str, dict[str, bytes]] = {field: {} for field in features.fields}
         self._unsettled: dict[tuple[str, str], tuple[bytes, Name | None]] = {}
+        self._open: dict[tuple[str, Hashable], tuple[bytes, tuple[Name, ...]]] = {}
         self._derived: list[dict[Any, Any]] = []
         self._cached = 0
 
@@ -128,6 +131,30 @@ class SlotCache:
             self._unsettled[field, value] = packed, name
         return packed
 
+    def find_joined(
+        self, cache: dict[K, bytes], field: str, key: K, make: Callable[[], bytes]
+    ) -> bytes:
+        """Find the packed slots that ``make`` joins for a key, and note the names of their tokens.
+
+        ``cache`` has them once none of these names needs more carriers. Until then they are kept
+        with the names that do: a name costs little while it is noted, and most stay rare.
+        """
+        known, begun = self._open.get((field, key)), len(self._names.found)
+        if known is None:
+            packed = make()
+            if not self.has_room(field, str(key)):
+                return packed
+        else:
+            packed, unsettled = known
+            for name in unsettled:
+                self._names.note(name)
+        if len(self._names.found) == begun:
+            self._open.pop((field, key), None)
+            cache[key] = packed
+        elif known is None:
+            self._open[field, key] = packed, tuple(self._names.found[begun:])
+        return packed
+
     def _hash(self, field: str, value: str) -> tuple[bytes, Name | None]:
         """Return the packed slot of a value, and its name; of no token: no bytes, and None."""
         display = f"{field}:{value}"
@@ -150,7 +177,7 @@ class SlotCache:
 
     def clear(self) -> None:
         """Empty all caches; those of the taxonomy's own fields stay the same objects."""
-        for cache in (*self._slots.values(), *self._derived, self._unsettled):
+        for cache in (*self._slots.values(), *self._derived, self._unsettled, self._open):
             cache.clear()
         self._cached = 0
         self._slots = {field: self._slots[field] for field in self._own}

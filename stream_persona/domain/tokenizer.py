@@ -95,9 +95,8 @@ class Tokenizer:
         # Slots are packed, several of them one after another.
         self._hours: dict[int, bytes] = self.slots.derive()
         self._queries: dict[str, bytes] = self.slots.derive()
-        self._reactions: dict[tuple[str, str, str | None], tuple[bytes, bytes]] = (
-            self.slots.derive()
-        )
+        self._reactions: dict[tuple[str, str, str | None], bytes] = self.slots.derive()
+        self._reaction_weights: dict[str, bytes] = self.slots.derive()
 
     def slot(self, field: str, value: str) -> int:
         """The slot of ``field:value``; of a category, that of its last level.
@@ -205,35 +204,43 @@ class Tokenizer:
         return joined, _repeat(weight, joined), anomalies
 
     def _engagement(self, event: Engagement, at: int) -> Tokens:
-        reaction = event.action, event.channel, event.campaign
-        weight, own = self._reactions.get(reaction) or self._cache_reaction(reaction)
+        weight = self._reaction_weights.get(event.action)
+        if weight is None:
+            weight = self._cache_weight(event.action)
         if not weight:
             return _UNWEIGHTED
-        slots = self._context(event, at)
-        slots.append(own)
+        slots, reaction = self._context(event, at), (event.action, event.channel, event.campaign)
+        own = self._reactions.get(reaction)
+        slots.append(self._cache_reaction(reaction) if own is None else own)
         joined = b"".join(slots)
         says_little = len(joined) <= len(slots[0]) + self._action_bytes
         anomalies = _UNINFORMATIVE if says_little else ()
         return joined, _repeat(weight, joined), anomalies
 
-    def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> tuple[bytes, bytes]:
-        """Compute the weight of an action, and its slots with a channel and a campaign."""
-        weight = self._engagement_weights.get(normalize(reaction[0]), self._other_weight)
-        named = zip(("action", "channel", "campaign"), reaction, strict=True)
-        given = [(field, value) for field, value in named if value and field in self._fields]
-        known = len(self.names.found)
-        slots = b"".join([self.slots.find(*each) for each in given]) if weight else b""
-        if len(self.names.found) == known and self.slots.has_room("campaign", reaction[2] or ""):
-            self._reactions[reaction] = weight, slots
-        return weight, slots
+    def _cache_weight(self, action: str) -> bytes:
+        """Find the packed weight of an engagement's action in any spelling."""
+        weight = self._engagement_weights.get(normalize(action), self._other_weight)
+        if self.slots.has_room("action", action):
+            self._reaction_weights[action] = weight
+        return weight
+
+    def _cache_reaction(self, reaction: tuple[str, str, str | None]) -> bytes:
+        """Compute the slots of an action, a channel and a campaign."""
+
+        def join_slots() -> bytes:
+            named = zip(("action", "channel", "campaign"), reaction, strict=True)
+            given = [(field, value) for field, value in named if value and field in self._fields]
+            return b"".join([self.slots.find(*each) for each in given])
+
+        return self.slots.find_joined(self._reactions, "campaign", reaction, join_slots)
 
     def _cache_query(self, query: str) -> bytes:
         """Compute the slots of the words of a search."""
-        known = len(self.names.found)
-        found = b"".join([self.slots.find("query", word) for word in words(query)])
-        if len(self.names.found) == known and self.slots.has_room("query", query):
-            self._queries[query] = found
-        return found
+
+        def join_words() -> bytes:
+            return b"".join([self.slots.find("query", word) for word in words(query)])
+
+        return self.slots.find_joined(self._queries, "query", query, join_words)
 
     def _context(self, event: Behaviour, at: int) -> list[bytes]:
         """The event itself, when it happened, and its free attributes."""

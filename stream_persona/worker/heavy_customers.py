@@ -87,5 +87,6 @@ class HeavyCustomers:
 
 def _shrink(events: Counter[str]) -> None:
     """Keep the heaviest customers alone."""
-    for customer, _ in events.most_common()[KEPT:]:
-        del events[customer]
+    kept = dict(events.most_common(KEPT))
+    events.clear()
+    events.update(kept)

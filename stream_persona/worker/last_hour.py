@@ -87,12 +87,13 @@ class LastHourTracker:
         older than the deletion.
         """
         records = outcome.records
-        self._customers.forget(name for name, message in outcome.messages if message is None)
-        self._customers.add(
-            name for each in routed.deliveries if (name := each.event.customer_id) in records
-        )
+        self._customers.forget([name for name, message in outcome.messages if message is None])
+        names = [each.event.customer_id for each in routed.deliveries]
+        if not records.keys() >= routed.homes.keys():
+            names = [name for name in names if name in records]
+        self._customers.add(names)
         self._customers.forget(
-            name for name, each in records.items() if each.deleted_at and each.is_marker
+            [name for name, each in records.items() if each.deleted_at and each.is_marker]
         )
 
     def _current(self) -> _Minute:

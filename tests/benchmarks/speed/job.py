@@ -5,6 +5,7 @@ labelled, and events are 20 % purchases, 60 % browses and 20 % engagements of ab
 ``produce`` puts them once onto topics that stay; a system reads them with a group of its own.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +21,10 @@ from stream_persona.domain.events import ASSIGNMENT, BROWSE, ENGAGEMENT, PURCHAS
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.settings import Settings
 
-#: Event time of the first event, epoch milliseconds, and how long the log lasts.
-BEGAN = 1_764_000_000_000
+#: Days that the log lasts, and the event time of its first event in epoch milliseconds: it is of
+#: now, since evidence of long ago has faded by the clock, and names nobody.
 DAYS = 10
+BEGAN = (time.time_ns() // 86_400_000_000_000 - DAYS) * 86_400_000
 #: Shares of the kinds.
 MIX = {PURCHASE: 0.2, BROWSE: 0.6, ENGAGEMENT: 0.2}
 #: Of every so many customers, by activity, one is labelled; which of them.

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from stream_persona.domain.deduplication import (
     KNOWN_HOURS,
     MAX_RECENT,
+    count_ids,
     from_former,
     hash_id,
     knows_id,
@@ -57,12 +58,17 @@ def test_an_id_is_not_found_across_two_others() -> None:
     assert not knows_id(recent, recent[-4:], NOW)
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 12 * DAY)), max_size=300))
+@given(
+    st.integers(0, MAX_RECENT + 2),
+    st.integers(1, 5 * HOUR),
+    st.lists(st.tuples(st.integers(0, 200), st.none() | st.integers(0, 12 * DAY)), max_size=300),
+)
 def test_ids_are_known_as_a_list_of_the_last_ones_would_know_them(
-    arrivals: list[tuple[int, int | None]],
+    begun: int, step: int, arrivals: list[tuple[int, int | None]]
 ) -> None:
     recent, plain = b"", list[tuple[int, int | None]]()
-    for number, arrived_at in arrivals:
+    # Some come first at a steady pace: with any others hardly a run would reach the number.
+    for number, arrived_at in [*((n, n * step) for n in range(begun)), *arrivals]:
         if arrived_at is not None:
             oldest = arrived_at // HOUR - KNOWN_HOURS
             while plain and plain[0][1] is not None and plain[0][1] // HOUR < oldest:
@@ -72,6 +78,7 @@ def test_ids_are_known_as_a_list_of_the_last_ones_would_know_them(
         if not known:
             plain = [*plain, (number, arrived_at)][-MAX_RECENT:]
             recent = with_id(recent, hash_id(str(number)), arrived_at)
+        assert count_ids(recent) == len(plain)
 
 
 def test_ids_of_earlier_records_are_known() -> None:
