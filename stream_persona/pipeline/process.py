@@ -7,7 +7,7 @@ replay and tests call the same one; it does no input or output and reads no cloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream_persona.domain.due import advance_all
@@ -43,7 +43,7 @@ _NO_HISTORIES: Histories = {}
 _NO_EVENTS = EventCounts()
 
 
-def process_batch(
+def process_batch(  # noqa: PLR0913 - what is pure is given everything
     deliveries: Sequence[Delivery],
     records: Mapping[str, Record],
     predictor: Predictor,
@@ -51,20 +51,23 @@ def process_batch(
     tokenizer: Tokenizer,
     now: int,
     histories: Histories = _NO_HISTORIES,
+    *,
+    undecided: Collection[str] = (),
 ) -> Outcome:
     """Process a batch: its effect on the records, then the changes that follow from it.
 
     ``records`` holds the stored record of every known customer among the deliveries; ``now``
     (epoch milliseconds) dates changes, and what was due by then is done (``domain.due``): events
     of long ago must not name a persona that the next moment takes back. ``tokenizer`` must be of
-    the same taxonomy, ``histories`` hold the events that ``find_late_deletions`` asks for.
+    the same taxonomy, ``histories`` hold the events that ``find_late_deletions`` asks for. Of
+    ``undecided`` customers nothing is published yet.
     """
     drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
     new, counts = fold_all(drafts, applied, taxonomy.features)
     folded = advance_all(new, now, taxonomy)
     updates = _update_model(drafts, folded, taxonomy)
     predicted = predict(folded, predictor, taxonomy)
-    decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR)
+    decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR, undecided)
     changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
     trials = _find_trials(drafts, folded, predicted, taxonomy)
     return _conclude(folded, changes, drafts, updates, trials, counts)
@@ -97,17 +100,18 @@ def rescore(
     tokenizer: Tokenizer,
     now: int,
     cause: Cause,
+    undecided: Collection[str] = (),
 ) -> Outcome:
     """Predict customers again, without new events; the outcome holds the records that changed.
 
     What was due by ``now`` is done first, and the model unlearns the labels that ended. ``cause``
     is why they are predicted; a label that came or went is a cause of its own, and so is evidence
-    that has faded.
+    that has faded. Of ``undecided`` customers nothing is published yet.
     """
     advanced = advance_all(records, now, taxonomy)
     ended = {name: each for name, each in advanced.items() if each is not records[name]}
     predicted = predict(advanced, predictor, taxonomy)
-    decided = decide_all(predicted, predictor, taxonomy, now, cause)
+    decided = decide_all(predicted, predictor, taxonomy, now, cause, undecided)
     changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
     changed = ended | {name: advanced[name] for name in changes}
     return _conclude(changed, changes, (), _unlearn_ended(records, ended, taxonomy))

@@ -13,7 +13,7 @@ from stream_persona.model.explain import reasons
 from stream_persona.pipeline.decision import Belief, decide, millionths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -50,14 +50,24 @@ def predict(records: Mapping[str, Record], predictor: Predictor, taxonomy: Taxon
 
 
 def decide_all(
-    predicted: Predictions, predictor: Predictor, taxonomy: Taxonomy, now: int, cause: Cause
+    predicted: Predictions,
+    predictor: Predictor,
+    taxonomy: Taxonomy,
+    now: int,
+    cause: Cause,
+    undecided: Collection[str] = (),
 ) -> dict[int, PublishedChange]:
-    """Decide for each row what to publish; the changes, still without reasons, by row."""
+    """Decide for each row what to publish; the changes, still without reasons, by row.
+
+    Rows of ``undecided`` customers have none.
+    """
     rows, evidence = millionths(predicted.probabilities), _find_evidence(predicted, taxonomy)
     version, thresholds = predictor.version, predictor.thresholds
     floor, changes = predictor.candidate_floor, {}
     for row, record in enumerate(predicted.records):
         belief = Belief(rows[row], evidence[row], version, thresholds, floor)
+        if undecided and predicted.customers[row] in undecided:
+            continue
         change = decide(record, belief, taxonomy, now, cause)
         if change is not None:
             changes[row] = change

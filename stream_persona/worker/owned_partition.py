@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stream_persona.pipeline.process import ModelUpdate
     from stream_persona.store.repository import RecordCache
     from stream_persona.store.tables import Claim
+    from stream_persona.worker.behind import BehindCustomers
 
 
 @dataclass(slots=True)
@@ -33,7 +34,8 @@ class OwnedPartition:
     that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic,
     once all that was processed is written, and ``has_moved`` says whether they have moved since
     they were last written. ``names`` are those of its tokens. ``trusts_group``: after a version
-    that stored none, only the group knows them yet.
+    that stored none, only the group knows them yet. ``behind`` are the customers of whom nothing is
+    decided yet, if there are any.
     """
 
     claim: Claim
@@ -52,6 +54,7 @@ class OwnedPartition:
     panel_evidence: int = 0
     has_moved: bool = False
     trusts_group: bool = False
+    behind: BehindCustomers | None = None
 
     def update_model(self, model_updates: Sequence[ModelUpdate]) -> None:
         """Add the model updates of a committed batch to the shard's sums."""
@@ -78,6 +81,14 @@ class OwnedPartition:
             if topic not in repartitioned:
                 self.offsets[topic] = max(offset, self.offsets.get(topic, 0))
                 self.has_moved = True
+
+    def take_caught_up(self, now: float) -> frozenset[str]:
+        """Return the customers who were behind and are no more, at a time of the worker's clock."""
+        behind = self.behind
+        if behind is None or not behind.have_caught_up(self.offsets, now):
+            return frozenset()
+        self.behind = None
+        return behind.customers
 
     def take_offsets(self) -> dict[str, int]:
         """Return the offsets to store with the next write; none while the group alone knows."""

@@ -13,6 +13,7 @@ from stream_persona.errors import FencedError
 from stream_persona.model.shard import Shard
 from stream_persona.store import shards, tables
 from stream_persona.store.repository import RecordCache
+from stream_persona.worker.behind import find_behind
 from stream_persona.worker.owned_partition import OwnedPartition
 from stream_persona.worker.takeover import PartitionTaker
 
@@ -53,6 +54,8 @@ class OwnedPartitions:
         clock: Callable[[], float],
     ) -> None:
         self._taker = PartitionTaker(settings, taxonomy, tables, publisher, log)
+        self._log = log
+        self._topics = (*settings.input_topics, settings.topic_reroutes)
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
@@ -119,6 +122,19 @@ class OwnedPartitions:
             if not self._unsettled:
                 self._is_settled.set()
 
+    @property
+    def behind(self) -> frozenset[str]:
+        """The customers of whom nothing is decided: their events have yet to be read again."""
+        found = [owned.behind.customers for owned in self.held.values() if owned.behind]
+        return frozenset().union(*found)
+
+    def take_caught_up(self) -> dict[str, int]:
+        """Return the customers who are behind no more, with their partitions."""
+        now = self._clock()
+        return {
+            name: home for home, owned in self.held.items() for name in owned.take_caught_up(now)
+        }
+
     async def wait_until_assigned(self) -> None:
         """Wait until no rebalance is under way."""
         await self._is_settled.wait()
@@ -147,15 +163,16 @@ class OwnedPartitions:
         """Take the partition over, and fold its shard of the model."""
         fenced_at = self._clock()
         taken = await self._taker.take_over(partition)
-        self._metrics.adopted.inc(taken.adopted)
+        self._metrics.adopted.inc(len(taken.adopted))
         folded = await shards.fold_shard(self._tables, partition, self._taxonomy)
         sums, labelled = folded.sums, folded.labelled
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
+        behind = await find_behind(taken.adopted, partition, self._topics, self._log, fenced_at)
         return OwnedPartition(
             taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets, taken.names,
             taken.damaged | folded.damaged, folded.unknown_labels,
-            trusts_group=taken.claim.offsets is None,
+            trusts_group=taken.claim.offsets is None, behind=behind,
         )  # fmt: skip
 
     async def fold_again(self, owned: OwnedPartition) -> None:

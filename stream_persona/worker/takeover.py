@@ -41,6 +41,7 @@ from stream_persona.store.writes import build_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from stream_persona.domain.carried_names import CarriedNames
     from stream_persona.domain.taxonomy import Taxonomy
@@ -62,13 +63,13 @@ class TakenOver:
 
     ``offsets`` are where reading goes on, by topic, as far as that is stored; ``names`` are those
     of the partition's tokens.
-    ``adopted`` is the number of customers whose changes were published and not known any more,
+    ``adopted`` are the customers whose changes were published and not known any more,
     ``damaged`` those whose stored records are damaged: nothing was taken over into these.
     """
 
     claim: Claim
     offsets: dict[str, int]
-    adopted: int
+    adopted: frozenset[str]
     names: CarriedNames
     damaged: set[str] = field(default_factory=set)
 
@@ -129,7 +130,7 @@ class PartitionTaker:
 
     async def _restore(
         self, claim: Claim, known: CarriedNames, published: Published, damaged: set[str]
-    ) -> int:
+    ) -> frozenset[str]:
         """Let records take over what was published; write doubtful customers' values again.
 
         Customers with ``damaged`` records are added to these, and left as they are.
@@ -141,17 +142,17 @@ class PartitionTaker:
                 "partition %d: a master of the Redis Cluster came back older; looking at %d "
                 "customers again", claim.partition, len(doubtful),
             )  # fmt: skip
-        names, adopted = iter(sorted(published.last.keys() | doubtful)), 0
+        names, adopted = iter(sorted(published.last.keys() | doubtful)), set[str]()
         while chunk := list(islice(names, _CHUNK)):
-            adopted += await self._restore_chunk(
+            adopted |= await self._restore_chunk(
                 claim, known, chunk, published.last, doubtful, damaged
             )
         if adopted:
             logger.warning(
                 "partition %d: Redis came back older than the changes of %d customers that were "
-                "published; they were taken over from the topic", claim.partition, adopted,
+                "published; they were taken over from the topic", claim.partition, len(adopted),
             )  # fmt: skip
-        return adopted
+        return frozenset(adopted)
 
     async def _restore_chunk(
         self,
@@ -161,7 +162,7 @@ class PartitionTaker:
         published: Mapping[str, bytes | None],
         doubtful: set[str],
         damaged: set[str],
-    ) -> int:
+    ) -> AbstractSet[str]:
         mark = self._taxonomy.fingerprint
         stored, broken = await load_intact(self._tables, names, mark)
         damaged |= broken.keys()
@@ -182,7 +183,7 @@ class PartitionTaker:
         write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
         if write.states or write.markers or write.names:
             await self._tables.commit(claim, write)
-        return len(adopted)
+        return adopted.keys()
 
     async def _forget_again(
         self, claim: Claim, known: CarriedNames, suspects: set[str], stored: Mapping[str, Record]

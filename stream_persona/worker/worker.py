@@ -185,7 +185,7 @@ class Worker:
         histories = await self._history.read(late_deletions) if late_deletions else {}
         return process.process_batch(
             routed.deliveries, stored, self.weights, self._taxonomy, self._tokenizer,
-            self._now(), histories,
+            self._now(), histories, undecided=self.partitions.behind,
         )  # fmt: skip
 
     @property
@@ -237,6 +237,10 @@ class Worker:
                 await self._records.drain()
                 await self.partitions.fence_again(owned)
         await self._records.check_age()
+        if caught_up := self.partitions.take_caught_up():
+            await self._idle.score(
+                caught_up, lambda _, stored: self._rescore(stored, Cause.BEHAVIOUR)
+            )
         await self._idle.restore_noted(self._settings.partitions)
         await self._model.refresh()
 
@@ -287,5 +291,6 @@ class Worker:
     def _rescore(self, records: Mapping[str, Record], cause: Cause) -> Outcome:
         """Score records with the model in use."""
         return process.rescore(
-            records, self.weights, self._taxonomy, self._tokenizer, self._now(), cause
-        )
+            records, self.weights, self._taxonomy, self._tokenizer, self._now(), cause,
+            self.partitions.behind,
+        )  # fmt: skip

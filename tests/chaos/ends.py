@@ -15,14 +15,11 @@ def check_due(
     oracle: Mapping[str, Record],
     ends: Mapping[str, int],
     verdict: Collector,
-    *,
-    came_back_older: bool,
 ) -> None:
     """Check that nobody keeps what has ended, and that each end was published once.
 
     ``oracle`` holds the records of the time at which the public ones were read, ``ends`` when the
-    only assignment of some customers was to end. A Redis that ``came_back_older`` may lack an
-    assignment for a while.
+    only assignment of some customers was to end.
     """
     for name, record in oracle.items():
         found = orjson.loads(public[name]) if name in public else None
@@ -36,25 +33,22 @@ def check_due(
     lives = _split_into_lives(changes)
     for name in ends:
         for life in lives.get(name, ()):
-            wrong, expiries = _judge_life(life, came_back_older=came_back_older)
+            wrong, expiries = _judge_life(life)
             if wrong:
                 verdict.add("due", name, f"the causes {wrong} at the ends of assignments")
             verdict.figures["expiries"] += expiries
 
 
-def _judge_life(life: Sequence[tuple[str, str]], *, came_back_older: bool) -> tuple[list[str], int]:
+def _judge_life(life: Sequence[tuple[str, str]]) -> tuple[list[str], int]:
     """Find what is wrong with the causes of a life's changes, and count its expiries.
 
-    Where an assignment ends, and nowhere else, the cause is ``expiry``; only where it was lacking
-    for a while it may be ``assignment``, and the end is no news.
+    Where an assignment ends, and nowhere else, the cause is ``expiry``.
     """
     before = ["predicted", *(source for source, _ in life)]
     ended = [was == "assigned" != now for was, (now, _) in zip(before, life, strict=False)]
     causes = [cause for _, cause in life]
     wrong = [
-        cause
-        for cause, ends in zip(causes, ended, strict=True)
-        if (cause == "expiry") != ends and not (came_back_older and ends and cause == "assignment")
+        cause for cause, ends in zip(causes, ended, strict=True) if (cause == "expiry") != ends
     ]
     return wrong, causes.count("expiry")
 

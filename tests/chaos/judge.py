@@ -59,11 +59,8 @@ class Evidence:
         return {c for c in asked if c not in self.oracle}
 
 
-async def judge(shop: Shop, feeder: Feeder, log: Log, *, came_back_older: bool) -> Verdict:
-    """Wait until the shop is still, then compare it with the oracle of that time.
-
-    ``came_back_older`` says whether its Redis did, at some time.
-    """
+async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
+    """Wait until the shop is still, then compare it with the oracle of that time."""
     verdict, messages = Verdict(), feeder.sent
     await wait_until_ended(feeder.ends)
     log("folding the topics in one process")
@@ -88,10 +85,7 @@ async def judge(shop: Shop, feeder: Feeder, log: Log, *, came_back_older: bool) 
     await check_predictions(shop, oracle, verdict)
     check_public_records(evidence, verdict)
     check_changes(evidence.changes, evidence.public, evidence.deleted, verdict)
-    check_due(
-        evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict,
-        came_back_older=came_back_older,
-    )  # fmt: skip
+    check_due(evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict)
     await check_index(evidence, verdict)
     await check_deletions(evidence, verdict)
     await check_dead_letters(shop, read, verdict)

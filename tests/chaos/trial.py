@@ -331,9 +331,7 @@ async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
             await trial.run(feeder)
             # Connections of a server that was restarted may be dead: judge over new ones.
             async with Redis.from_url(shop.settings.redis_url) as redis:
-                older = any(fault.group == "older" for fault in plan.faults)
-                judged = Shop(shop.settings, redis)
-                result.verdict = await judge(judged, feeder, log, came_back_older=older)
+                result.verdict = await judge(Shop(shop.settings, redis), feeder, log)
         except AssertionError as error:
             result.verdict.add("trial", "", str(error))
         finally:

@@ -77,7 +77,7 @@ class RecordingPublisher:
 class InMemoryLog:
     """The log of the input topics: the deliveries that a test puts into it.
 
-    Each of its partitions ends at ``end``; topics have 64 of them.
+    Each of its partitions ends at ``end``, but for those in ``ends``; topics have 64 of them.
     """
 
     def __init__(self, end: int = 1_000_000) -> None:
@@ -86,12 +86,13 @@ class InMemoryLog:
         self.expired: frozenset[int] = frozenset()
         self.passes = 0
         self.end = end
+        self.ends: dict[TopicPartition, int] = {}
         #: The partitions whose ends were asked for, call by call.
         self.asked: list[set[TopicPartition]] = []
 
     async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         self.asked.append(set(partitions))
-        return {tp: self.end for tp in partitions if tp.partition < 64}
+        return {tp: self.ends.get(tp, self.end) for tp in partitions if tp.partition < 64}
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
