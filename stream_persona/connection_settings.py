@@ -61,7 +61,9 @@ class ConnectionSettings(BaseSettings):
     redis_ca_file: Path | None = Field(
         None, description="authorities (PEM) of Redis's certificate; the system's when unset"
     )
-    redis_cert_file: Path | None = Field(None, description="certificate (PEM) that we show to Redis")
+    redis_cert_file: Path | None = Field(
+        None, description="certificate (PEM) that we show to Redis"
+    )
     redis_key_file: Path | None = Field(None, description="its key (PEM, not encrypted)")
 
     @classmethod

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode
 
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import KafkaError
 
-from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.setting_forms import variable
 
 if TYPE_CHECKING:
-    from stream_persona.settings import Settings
+    from pydantic import SecretStr
 
 #: A token is renewed when it has less of its time left than this share, or these seconds.
 _RENEWED_SHARE: Final = 0.2
@@ -45,21 +45,32 @@ _CODES: Final = frozenset(
 _MOST_BYTES: Final = 1_000_000
 
 
-class TokenError(UnavailableError):
-    """The endpoint gave no token, and may give one later."""
+class TokenError(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """The endpoint gave no token, and may give one later.
+
+    An error of aiokafka's, as those of connecting are: what else is raised there ends the task that
+    keeps a client's metadata, in silence.
+    """
 
 
-class RefusedTokenError(TopologyError):
+class RefusedTokenError(TokenError):
     """The endpoint refuses the login, or is none."""
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
     """Gives the token of now. ``clock`` gives seconds that never go back."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = settings.kafka_token_url
-        self._login = (settings.kafka_username, settings.kafka_password.get_secret_value())
-        self._scope = settings.kafka_token_scope
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        secret: SecretStr,
+        scope: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url
+        self._client_id, self._secret = client_id, secret
+        self._scope = scope
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
@@ -112,7 +123,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
 
     def _request(self) -> urllib.request.Request:
         """Make the request of RFC 6749, 4.4.2, with the client's login as its 2.3.1 says."""
-        login = ":".join(quote_plus(text) for text in self._login)
+        login = ":".join(map(quote_plus, (self._client_id, self._secret.get_secret_value())))
         fields = {"grant_type": "client_credentials"}
         fields |= {"scope": self._scope} if self._scope else {}
         return urllib.request.Request(  # noqa: S310 - the setting is checked to be http or https
