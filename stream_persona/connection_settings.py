@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_persona import setting_forms as forms
@@ -80,6 +80,14 @@ class ConnectionSettings(BaseSettings):
         files = SecretFiles(settings_cls, env_settings, dotenv_settings)
         return init_settings, env_settings, dotenv_settings, files
 
+    def variables(self) -> dict[str, str]:
+        """Return the environment of a process with these settings, secrets in it too."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        values |= {
+            name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)
+        }
+        return {forms.variable(name): str(value) for name, value in values.items()}
+
     @property
     def has_kafka_login(self) -> bool:
         """Whether brokers ask for a login."""
@@ -108,6 +116,15 @@ class ConnectionSettings(BaseSettings):
         files = (self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
         given = {n: str(path) for n, path in zip(names, files, strict=True) if path is not None}
         return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}" if given else url
+
+    @field_validator(
+        "kafka_ca_file", "kafka_cert_file", "kafka_key_file",
+        "redis_ca_file", "redis_cert_file", "redis_key_file", mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _unset(cls, path: object) -> object:
+        """An empty text is no file: the folder in which a process was started is none either."""
+        return None if path == "" else path
 
     @model_validator(mode="after")
     def _check_kafka(self) -> Self:

@@ -99,7 +99,7 @@ class AsyncPersonaClient(BaseClient):
             self._nobody,
             group=group,
             from_beginning=from_beginning,
-            options=options,
+            connection=connection,
         )
 
     async def close(self) -> None:

@@ -37,7 +37,7 @@ from stream_persona.client import AsyncPersonaClient, Options, PersonaClient
 from stream_persona.testing.shoppers import StubShoppers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from stream_persona.client import Change
