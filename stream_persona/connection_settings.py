@@ -78,7 +78,7 @@ class ConnectionSettings(BaseSettings):
         """Read secrets from files as well."""
         del file_secret_settings  # pydantic's folder of secrets, which is not used
         files = SecretFiles(settings_cls, env_settings, dotenv_settings)
-        return init_settings, env_settings, dotenv_settings, files
+        return init_settings, files, env_settings, dotenv_settings  # empty variables are unset
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a process with these settings, secrets in it too."""

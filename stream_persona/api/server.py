@@ -16,7 +16,7 @@ import uvicorn
 from stream_persona.api.app import create_api
 from stream_persona.api.dependencies import PATIENCE
 from stream_persona.errors import SettingsError, UnavailableError
-from stream_persona.kafka.rights import check_group, check_topics, rights_of_api
+from stream_persona.kafka.rights import check_rights, rights_of_api
 from stream_persona.kafka.topics import ask
 from stream_persona.listening import explain_listening
 from stream_persona.model.river_trial import check_models
@@ -92,8 +92,7 @@ async def _check_broker(settings: Settings) -> None:
     """
 
     async def check(admin: AIOKafkaAdminClient) -> None:
-        await check_topics(admin, settings, rights_of_api(settings))
-        await check_group(admin, settings, "Describe")
+        await check_rights(admin, settings, rights_of_api(settings), "Describe")
 
     try:
         await ask(settings.model_copy(update={"retry_seconds": _BROKER_SECONDS}), check)

@@ -3,8 +3,8 @@
 ``connection_options`` makes the options of aiokafka's consumers, producers and admin clients from
 the settings, and Faust's credentials are made of them; no other module names brokers to a client.
 
-aiokafka logs why it could not connect and raises that it could not. So ``start_client`` asks once
-more when a client cannot connect: a refused login or certificate is an error of its own, at once.
+aiokafka logs why it could not connect, and raises that it could not. So ``start_client`` connects
+once by itself before a client does: a refused login or certificate is an error of its own, at once.
 """
 
 from __future__ import annotations
@@ -99,12 +99,9 @@ async def start_client(client: _Client, settings: Settings) -> None:
     Raises:
         TopologyError: the brokers refuse the login or a certificate, or have a wrong one.
     """
-    try:
-        await client.start()
-    except kafka.KafkaError:
-        if refusal := await find_refusal(settings):
-            raise refusal from None
-        raise
+    if settings.kafka_security != "PLAINTEXT" and (refusal := await find_refusal(settings)):
+        raise refusal
+    await client.start()
 
 
 async def find_refusal(settings: Settings) -> TopologyError | None:

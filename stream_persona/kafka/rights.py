@@ -6,23 +6,21 @@ transactional ids can't be asked for: a refusal is explained when it comes (``re
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.errors import GroupAuthorizationFailedError, IncompatibleBrokerVersion
+from aiokafka.errors import GroupAuthorizationFailedError as GroupRefused
+from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.errors import TopicAuthorizationFailedError as TopicRefused
 
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.connection import login_of
-from stream_persona.kafka.topic_ids import load_facts
+from stream_persona.kafka.topic_ids import TopicFacts, load_facts
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
     from stream_persona.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 #: Kafka's numbers of operations.
 _NUMBERS: Final = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
@@ -52,48 +50,56 @@ def rights_of_api(settings: Settings) -> dict[str, set[str]]:
     }
 
 
-async def check_topics(admin: AIOKafkaAdminClient, settings: Settings, wanted: Rights) -> None:
-    """Check that the login may do what is wanted with topics; those that are missing are left out.
+async def check_rights(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Rights, group: str
+) -> None:
+    """Check that the login may do something with topics, and with the workers' group.
+
+    Topics that are missing are left out, and so is what a broker does not say.
 
     Raises:
         TopologyError: it may not; names each right.
         KafkaError: the broker did not answer.
     """
-    lacking = []
-    for topic, found in (await load_facts(admin, list(wanted))).items():
-        if found.error == TopicRefused.errno:
-            lacking += [f"{right} on topic {topic}" for right in sorted(wanted[topic])]
-        elif found.error == 0 and found.operations != _UNSAID:
-            lacking += [
-                f"{right} on topic {topic}"
-                for right in sorted(wanted[topic])
-                if not found.operations >> _NUMBERS[right] & 1
-            ]
+    facts = await load_facts(admin, list(topics))
+    found = {topic: _list_lacking(each, topics[topic]) for topic, each in facts.items()}
+    lacking = [f"{', '.join(rights)} on topic {name}" for name, rights in found.items() if rights]
+    lacking += (
+        [f"{group} on group {settings.group}"] if await _lacks(admin, settings, group) else []
+    )
     if lacking:
         raise refuse(settings, lacking)
 
 
-async def check_group(admin: AIOKafkaAdminClient, settings: Settings, right: str) -> None:
-    """Check that the login may do something with the workers' group; raises as ``check_topics``."""
+def _list_lacking(found: TopicFacts, wanted: Collection[str]) -> list[str]:
+    if found.error == TopicRefused.errno:  # whether there is one or not
+        return sorted(wanted)
+    if found.error or found.operations == _UNSAID:
+        return []
+    return sorted(right for right in wanted if not found.operations >> _NUMBERS[right] & 1)
+
+
+async def _lacks(admin: AIOKafkaAdminClient, settings: Settings, right: str) -> bool:
+    """Whether the login lacks a right on the group."""
     try:
         answers = await admin.describe_consumer_groups(
             [settings.group], include_authorized_operations=True
         )
-    except GroupAuthorizationFailedError:
-        raise refuse(settings, [f"{right} on group {settings.group}"]) from None
+    except GroupRefused:
+        return True
     except IncompatibleBrokerVersion:  # the embedded broker
-        return
+        return False
     for code, *_, operations in (found for each in answers for found in each.groups):
-        is_said = isinstance(operations, int) and operations != _UNSAID
-        if code == GroupAuthorizationFailedError.errno or (
-            is_said and code == 0 and not operations >> _NUMBERS[right] & 1
-        ):
-            raise refuse(settings, [f"{right} on group {settings.group}"])
+        if code == GroupRefused.errno:
+            return True
+        if isinstance(operations, int) and operations != _UNSAID:
+            return not operations >> _NUMBERS[right] & 1
+    return False
 
 
 def refuse(settings: Settings, lacking: Collection[str]) -> TopologyError:
     """Return the error that names rights which the login lacks."""
     return TopologyError(
-        f"Kafka does not allow {login_of(settings)} to: {', '.join(lacking)}; add these ACLs, "
-        f"{_TABLE} (STREAM_PERSONA_KAFKA_USERNAME)"
+        f"STREAM_PERSONA_KAFKA_USERNAME: Kafka does not let {login_of(settings)} do this: "
+        f"{'; '.join(lacking)}. Add these ACLs; {_TABLE}"
     )

@@ -97,7 +97,8 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
     except (KafkaError, ValueError) as error:
         message = (
             f"no Kafka broker answered at {settings.brokers} for "
-            f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
+            f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS, and "
+            "STREAM_PERSONA_KAFKA_SECURITY if it takes TLS or a login"
         )
         raise UnavailableError(message) from error
 
@@ -131,7 +132,9 @@ async def declare(
     for name, code, *_ in response.topic_errors:
         if code not in {0, TopicAlreadyExistsError.errno}:
             message = f"topic {name} cannot be created: {for_code(code).__name__}"
-            raise TopologyError(f"{message}; create it yourself, or allow the worker to")
+            raise TopologyError(
+                f"{message}; create it yourself, or allow the worker to (ACL: Create on the topic)"
+            )
         logger.info("created topic %s", name)
 
 

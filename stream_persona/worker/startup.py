@@ -8,7 +8,7 @@ from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 from stream_persona.kafka.refusals import check_session
-from stream_persona.kafka.rights import check_group, check_topics, rights_of_worker
+from stream_persona.kafka.rights import check_rights, rights_of_worker
 from stream_persona.kafka.timestamps import warn_of_producers_times
 from stream_persona.kafka.topic_ids import topic_ids
 from stream_persona.kafka.topics import (
@@ -45,11 +45,10 @@ async def prepare(settings: Settings) -> tuple[str, str]:
 async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     async def prepare_all(admin: AIOKafkaAdminClient) -> str:
         cluster = await admin.describe_cluster()
-        await check_topics(admin, settings, rights_of_worker(settings))
+        await check_rights(admin, settings, rights_of_worker(settings), "Read")
         if settings.declare_topics:
             await declare(admin, topics(settings), settings.replication, len(cluster["brokers"]))
-            await check_topics(admin, settings, rights_of_worker(settings))
-        await check_group(admin, settings, "Read")
+            await check_rights(admin, settings, rights_of_worker(settings), "Read")
         await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)
         await check_policies(admin, settings)

@@ -83,7 +83,7 @@ class RealKafka:
     description = f"Apache Kafka {KAFKA_VERSION} (KRaft, one node)"
 
     def __init__(self, files: Mapping[str, bytes] | None = None, more: str = "") -> None:
-        """Start it, with ``files`` in its folder and ``more`` properties, of which the last count."""
+        """Start it, with ``files`` in its folder and ``more`` properties; the last ones count."""
         libraries = kafka_libraries()
         self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
         self.log = Path(self._directory.name) / "server.log"

@@ -4,7 +4,6 @@ Each lets in only who it knows, and lets them do only what was granted; everythi
 The Kafka has a listener without a login as well, whose clients may do anything: for the tests.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import trustme
 from confluent_kafka.admin import (
@@ -44,15 +43,20 @@ from tests.support.waiting import wait_until
 HOST: Final = "localhost"
 PASSWORD: Final = "p@ss/w#rd? %41"
 
-_PROPERTIES = """
+_PROPERTIES = r"""
 listeners=PLAINTEXT://127.0.0.1:{port},SECURED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURED://localhost:{proxied}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL,CONTROLLER:PLAINTEXT
 listener.name.secured.sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER
-listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.secured.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain-secret";
-listener.name.secured.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+listener.name.secured.scram-sha-512.sasl.jaas.config=\
+ org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secured.scram-sha-256.sasl.jaas.config=\
+ org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secured.plain.sasl.jaas.config=\
+ org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain-secret";
+listener.name.secured.oauthbearer.sasl.jaas.config=\
+ org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+ unsecuredLoginStringClaim_sub="broker";
 ssl.keystore.type=PEM
 ssl.keystore.location={directory}/server.pem
 ssl.truststore.type=PEM
@@ -86,13 +90,13 @@ class Authority:
         self.certificate.write_bytes(chain)
         key = load_pem_private_key(server.private_key_pem.bytes(), None)
         # Kafka reads no other form.
-        self.key.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        self.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 class SecuredKafka:
     """``brokers`` take a login by SCRAM over TLS; ``open_brokers`` are the tests' own way in."""
+
+    kind: Literal["kafka"] = "kafka"
 
     def __init__(self, authority: Authority) -> None:
         pem = authority.key.read_bytes() + authority.certificate.read_bytes()
@@ -190,9 +194,7 @@ class SecuredRedis:
         return f"rediss://{user}@{HOST}:{self.port}/0" if user else f"rediss://{HOST}:{self.port}/0"
 
     def set_user(self, name: str, rules: Collection[str], password: str = PASSWORD) -> None:
-        self.admin.execute_command(
-            "ACL", "SETUSER", name, "reset", "on", f">{password}", *rules
-        )
+        self.admin.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules)
 
     def refused(self) -> list[dict[str, object]]:
         """What was refused for want of a right since the last call."""
