@@ -80,6 +80,7 @@ def place(servers: tuple[Authority, SecuredKafka, SecuredRedis]) -> Place:
         redis_password=PASSWORD,
         redis_ca_file=authority.ca,
         retry_seconds=20.0,
+        session_timeout=20.0,
     )
     return Place(authority, kafka, redis, settings)
 

@@ -178,7 +178,7 @@ class SecuredRedis:
             "--port", "0", "--tls-port", str(self.port),
             "--tls-cert-file", str(authority.certificate), "--tls-key-file", str(authority.key),
             "--tls-ca-cert-file", str(authority.ca), "--tls-auth-clients", "no",
-            "--aclfile", str(acl), *options,
+            "--aclfile", str(acl), "--appendonly", "yes", *options,
         ]  # fmt: skip
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
