@@ -10,15 +10,23 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr
 
 #: Topics that Kafka keeps for itself.
 _KAFKAS_OWN: Final = frozenset(
     {"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"}
 )
+_SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\],]+)(?::(\d{1,5}))?")
 _LARGEST_PORT: Final = 65_535
+#: Settings of which no message shows anything: what is malformed hides no password from us, but we
+#: could not tell where it begins. Files are among them, since a key may be pasted in place of its
+#: file's name.
+_UNSHOWN: Final = re.compile(r"api_keys|redis_url|\w*(password|secret|token_url|_file)")
+#: Where anything else may hold a login, as in an address that has none.
+_HAS_LOGIN: Final = re.compile(r"@|://.*:|-----BEGIN ")
 _LONGEST_GROUP: Final = 1_000
 #: Characters of a value that a message shows whole.
 _LONGEST_SHOWN: Final = 200
@@ -68,6 +76,46 @@ def check_redis_url(url: str) -> str:
     has_host = url.startswith(("redis://", "rediss://")) and parts.hostname and has_port
     if not has_host or parts.fragment or not re.fullmatch(r"/?|/\d{1,9}", parts.path):
         raise ValueError(f"{form}; {encoded}")
+    return url
+
+
+def check_security(protocol: str) -> str:
+    """Check how brokers are spoken to, in capitals or not."""
+    if protocol.upper() not in _SECURITY:
+        raise ValueError(f"expected {', '.join(_SECURITY[:-1])} or {_SECURITY[-1]}")
+    return protocol.upper()
+
+
+def check_mechanism(mechanism: str) -> str:
+    """Check how to log in, in capitals or not; empty where nobody asks for a login."""
+    if mechanism and mechanism.upper() not in _MECHANISMS:
+        raise ValueError(f"expected {', '.join(_MECHANISMS[:-1])} or {_MECHANISMS[-1]}")
+    return mechanism.upper()
+
+
+def has_password(url: str) -> bool:
+    """Whether an address of Redis has a password among its options, where clients read one too."""
+    return bool(re.search(r"[?&]password=", url))
+
+
+def check_password(secret: SecretStr) -> SecretStr:
+    """Refuse a NUL, at which a login by password ends."""
+    if "\x00" in secret.get_secret_value():
+        raise ValueError("it has characters that no login takes; write it anew")
+    return secret
+
+
+def check_token_url(url: str) -> str:
+    """Check the address of a token endpoint: a client's secret is sent there."""
+    form = "expected https://host/path, without a login in it"
+    try:
+        parts = urlsplit(url)
+        is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"} and parts.port != 0
+    except ValueError:
+        raise ValueError(form) from None
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local)
+    if url and not (is_safe and parts.hostname and "@" not in parts.netloc and not parts.fragment):
+        raise ValueError(form)
     return url
 
 
@@ -137,12 +185,9 @@ def variable(setting: str) -> str:
 
 def show(setting: str, value: object) -> str:
     """Return what was given, for a message: shortened, and without keys and passwords."""
-    if setting == "api_keys":
+    if _UNSHOWN.fullmatch(setting) or _HAS_LOGIN.search(str(value)):
         return ""
-    text = str(value)
-    if setting == "redis_url":  # a password may stand before the last @ or behind the ?
-        text = re.sub(r"^(\w*:?/{0,2}).*@", r"\1***@", text.partition("?")[0])
-    shown = repr(text)
+    shown = repr(str(value))
     return f" (got {shown})" if len(shown) <= _LONGEST_SHOWN else f" (got {shown[:60]}...)"
 
 
@@ -151,6 +196,10 @@ Name = Annotated[Text, AfterValidator(check_name)]
 Group = Annotated[Name, AfterValidator(check_group)]
 TopicName = Annotated[str, AfterValidator(check_topic)]
 Brokers = Annotated[Text, AfterValidator(check_brokers)]
+Security = Annotated[str, AfterValidator(check_security)]
+Mechanism = Annotated[str, AfterValidator(check_mechanism)]
+Password = Annotated[SecretStr, AfterValidator(check_password)]
+TokenUrl = Annotated[Name, AfterValidator(check_token_url)]
 RedisUrl = Annotated[Name, AfterValidator(check_redis_url)]
 Host = Annotated[Name, AfterValidator(check_host)]
 Keys = Annotated[str, AfterValidator(check_keys)]

@@ -8,17 +8,19 @@ from __future__ import annotations
 import difflib
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from stream_persona import setting_forms as forms
+from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.errors import SettingsError
+from stream_persona.secret_files import name_files
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -26,18 +28,11 @@ if TYPE_CHECKING:
 _FILE: Final = ".env"
 
 
-class Settings(BaseSettings):
+class Settings(ConnectionSettings):
     """Addresses, names and limits of a deployment; the personas are defined by the taxonomy."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="STREAM_PERSONA_", env_file=_FILE, env_file_encoding="utf-8-sig",
-        extra="ignore", frozen=True,
-    )  # fmt: skip
+    model_config = SettingsConfigDict(env_file=_FILE, env_file_encoding="utf-8-sig")
 
-    brokers: forms.Brokers = Field("localhost:9092", description="Kafka brokers, `host:port,...`")
-    redis_url: forms.RedisUrl = Field(
-        "redis://localhost:6379/0", description="Redis, `redis://host:port/db`"
-    )
     taxonomy: Path | None = Field(
         None, description="the taxonomy file; the shipped generic shop when unset"
     )
@@ -187,11 +182,31 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: the message names each wrong variable and what was expected.
     """
-    _read_file(Path(_FILE))
+    _refuse_code(_read_file(Path(_FILE)), overrides)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _refuse_code(found: Mapping[str, str | None], overrides: Mapping[str, object]) -> None:
+    """Refuse a ``.env`` file that names code to be imported, but for River's own classifiers.
+
+    Whoever may write into a folder should not decide what a process runs that is started there.
+
+    Raises:
+        SettingsError: it names another module.
+    """
+    given = {*map(str.upper, os.environ), *map(forms.variable, overrides)}
+    for setting in ("model", "challengers"):
+        name = forms.variable(setting)
+        values = [value or "" for key, value in found.items() if key.upper() == name]
+        parts = [part.strip() for value in values for part in value.split(",") if ":" in part]
+        if name not in given and not all(part.startswith("river.") for part in parts):
+            raise SettingsError(
+                f"{name}: a {_FILE} file may name River's own classifiers alone, as it may come "
+                "with a folder; set it in the environment to run code of another module"
+            )
 
 
 def _explain(item: ErrorDetails) -> str:
@@ -205,30 +220,30 @@ def _explain(item: ErrorDetails) -> str:
 
 def find_misspelt(environment: Mapping[str, str]) -> dict[str, str]:
     """Find variables that are no settings but look like one; return which one by name."""
-    known = [forms.variable(name) for name in Settings.model_fields]
+    known = [*map(forms.variable, Settings.model_fields), *name_files(Settings)]
     given = {name.upper() for name in (*environment, *_read_file(Path(_FILE)))}
     strange = sorted(name for name in given - set(known) if name.startswith("STREAM_PERSONA_"))
     near = {name: difflib.get_close_matches(name, known, 1, 0.9) for name in strange}
     return {name: found[0] for name, found in near.items() if found}
 
 
-def _read_file(path: Path) -> Iterable[str]:
-    """Return the names in a ``.env`` file; lines that its reader would skip unread are refused.
+def _read_file(path: Path) -> Mapping[str, str | None]:
+    """Return what a ``.env`` file sets; lines that its reader would skip unread are refused.
 
     Raises:
         SettingsError: the file can't be read, or a line for us isn't ``NAME=value``.
     """
     if not os.path.isfile(path):  # noqa: PTH113 - False as well where it may not be looked at
-        return []
+        return {}
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: correct or remove it, it cannot be read ({error})") from None
-    names = []
+    found: dict[str, str | None] = {}
     for line in parse_stream(io.StringIO(text)):
         is_assignment = not line.error and (line.key is None or line.value is not None)
         if not is_assignment and "stream_persona_" in line.original.string.lower():
             message = f"{path}:{line.original.line}: expected STREAM_PERSONA_<NAME>=value"
             raise SettingsError(f"{message} on a line of its own")
-        names += [line.key] if line.key else []
-    return names
+        found |= {line.key: line.value} if line.key else {}
+    return found

@@ -144,7 +144,7 @@ class Tail:
     def _make_reader(self) -> RangeReader:
         self._known = set()
         return RangeReader(
-            self.settings.brokers, patience=PATIENCE, chunk=_CHUNK, poll_ms=_POLL_MS,
+            self.settings, patience=PATIENCE, chunk=_CHUNK, poll_ms=_POLL_MS,
             hold_ms=_HOLD_MS, skip_expired=True,
         )  # fmt: skip
 

@@ -65,12 +65,12 @@ class Dependencies:
         Raises:
             TopologyError: an address in the settings is malformed.
         """
-        tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
+        tables = RedisTables.connect(settings.redis_address, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
         agreement = Agreement(settings, taxonomy, tables)
         watch = RedisWatch(tables)
         dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
-        subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
+        subscriber = Redis.from_url(settings.redis_address, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,
             taxonomy=taxonomy,

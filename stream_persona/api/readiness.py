@@ -88,4 +88,4 @@ class Readiness:
         return True
 
     async def _kafka_answers(self) -> bool:
-        return await any_broker_answers(self._settings.brokers, PATIENCE)
+        return await any_broker_answers(self._settings, PATIENCE)

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.api.ring import RING
-from stream_persona.errors import UnavailableError
+from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.pipeline.messages import encode_copy
 
@@ -66,7 +66,14 @@ async def _try_until_read(
         try:
             async with asyncio.timeout(_SECONDS):
                 use(await _read_copies(settings))
-        except (KafkaError, UnavailableError, OSError, TimeoutError, ValueError) as error:
+        except (
+            KafkaError,
+            ConfigError,
+            UnavailableError,
+            OSError,
+            TimeoutError,
+            ValueError,
+        ) as error:
             logger.warning("changes from before the start can't be read yet: %s", error)
         else:
             return
@@ -87,7 +94,7 @@ async def read_newest(settings: Settings, most: int) -> list[tuple[int, Consumer
     was before a tombstone stays before it, whatever the clocks of the two producers.
     """
     async with RangeReader(
-        settings.brokers, patience=_SECONDS, chunk=_CHUNK, poll_ms=_POLL_MS, skip_expired=True
+        settings, patience=_SECONDS, chunk=_CHUNK, poll_ms=_POLL_MS, skip_expired=True
     ) as reader:
         if settings.topic_changes not in await reader.topics():
             return []

@@ -16,6 +16,8 @@ import uvicorn
 from stream_persona.api.app import create_api
 from stream_persona.api.dependencies import PATIENCE
 from stream_persona.errors import SettingsError, UnavailableError
+from stream_persona.kafka.rights import check_rights, rights_of_api
+from stream_persona.kafka.topics import ask
 from stream_persona.listening import explain_listening
 from stream_persona.model.river_trial import check_models
 from stream_persona.store.redis import RedisTables
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from aiokafka.admin import AIOKafkaAdminClient
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
@@ -32,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that requests in progress get after a signal.
 _GRACE = 5
+#: Seconds that a broker may take to answer at the start.
+_BROKER_SECONDS = 1.0
 
 
 def serve(settings: Settings, taxonomy: Taxonomy) -> None:
@@ -49,6 +55,7 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
         raise SettingsError(message)
     check_models(settings.model, "", taxonomy.names)
     asyncio.run(_check_store(settings, taxonomy))
+    asyncio.run(_check_broker(settings))
     api = create_api(settings, taxonomy)
     with _listen(settings) as listening:
         config = uvicorn.Config(
@@ -68,13 +75,29 @@ async def _check_store(settings: Settings, taxonomy: Taxonomy) -> None:
     Raises:
         ConfigError: it is not of this deployment, or the login is refused.
     """
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, PATIENCE)
     try:
         await check_store(settings, taxonomy, tables)
     except UnavailableError as error:
         logger.warning("starting without a look at what is stored: %s", error)
     finally:
         await tables.close()
+
+
+async def _check_broker(settings: Settings) -> None:
+    """Check the login at Kafka; a broker that is away is waited for later.
+
+    Raises:
+        ConfigError: the login is refused, or lacks a right.
+    """
+
+    async def check(admin: AIOKafkaAdminClient) -> None:
+        await check_rights(admin, settings, rights_of_api(settings), "Describe")
+
+    try:
+        await ask(settings.model_copy(update={"retry_seconds": _BROKER_SECONDS}), check)
+    except UnavailableError as error:
+        logger.warning("starting without a broker: %s", error)
 
 
 class _Server(uvicorn.Server):

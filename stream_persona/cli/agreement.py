@@ -46,7 +46,7 @@ async def check_before_sending(
         TopologyError: names the setting that differs, and what to do.
     """
     patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
     try:
         await check_agreement(settings, taxonomy, tables, ignoring)
     except UnavailableError as error:

@@ -83,7 +83,7 @@ async def load_examples(settings: Settings, taxonomy: Taxonomy) -> list[Example]
     from stream_persona.store.redis import RedisTables
 
     patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
     try:
         await check_agreement(settings, taxonomy, tables)
         return await examples.read(tables, settings.partitions, taxonomy)

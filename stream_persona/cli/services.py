@@ -111,6 +111,8 @@ def log_to_stderr(level: str) -> None:
     chatty = max(levels[level.upper()], logging.WARNING) if level.upper() != "DEBUG" else 0
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(chatty)
+    # What it logs at DEBUG are whole requests, and a login by PLAIN or OAUTHBEARER is one.
+    logging.getLogger("aiokafka.conn").setLevel(max(levels[level.upper()], chatty, logging.INFO))
     logging.getLogger("faust.worker").setLevel(levels[level.upper()])
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Seldom(time.monotonic))

@@ -71,7 +71,7 @@ async def load(
         return None
     check_id(customer_id)
     patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, patience)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
     try:
         await check_agreement(settings, taxonomy, tables)
         public = await tables.load_public(customer_id)

@@ -80,17 +80,27 @@ class AsyncPersonaClient(BaseClient):
         *,
         group: str | None = None,
         from_beginning: bool = False,
+        connection: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Change]:
         """Yield changes as they happen, each once, for ever; wait while the broker is away.
 
         ``from_beginning=True`` starts with the last known change of every customer (the topic is
         compacted). ``group`` shares the partitions among the watchers of one name, and begins
-        where these have ended; what was yielded last before a crash may come again.
+        where these have ended; what was yielded last before a crash may come again. ``connection``
+        are options of ``AIOKafkaConsumer`` for a login and certificates, such as those that
+        ``stream_persona.kafka.connection.connection_options(load_settings())`` makes.
 
         Raises:
             ImportError: ``aiokafka`` is not installed.
         """
-        return watch(brokers, topic, self._nobody, group=group, from_beginning=from_beginning)
+        return watch(
+            brokers,
+            topic,
+            self._nobody,
+            group=group,
+            from_beginning=from_beginning,
+            connection=connection,
+        )
 
     async def close(self) -> None:
         """Give the connections back."""

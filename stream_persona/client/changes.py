@@ -9,7 +9,8 @@ from stream_persona.client.models import Change, parse_change
 from stream_persona.domain.identity import NOBODY_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
+    from typing import Any
 
     from stream_persona.domain.identity import NobodyIds
 
@@ -57,16 +58,25 @@ class ChangeReader:
 
 
 async def watch(
-    brokers: str, topic: str, nobody: NobodyIds, *, group: str | None, from_beginning: bool
+    brokers: str,
+    topic: str,
+    nobody: NobodyIds,
+    *,
+    group: str | None,
+    from_beginning: bool,
+    connection: Mapping[str, Any] | None = None,
 ) -> AsyncGenerator[Change]:
     """Yield the changes of a topic, as ``AsyncPersonaClient.watch`` promises."""
     from aiokafka import AIOKafkaConsumer  # noqa: PLC0415 - lookups do without it
 
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=brokers, group_id=group, isolation_level="read_committed",
+        topic,
+        **{"bootstrap_servers": brokers, **(connection or {})},
+        group_id=group,
+        isolation_level="read_committed",
         auto_offset_reset="earliest" if from_beginning else "latest",
         enable_auto_commit=group is not None,
-    )  # fmt: skip
+    )
     reader = ChangeReader(nobody=nobody)
     await consumer.start()
     try:

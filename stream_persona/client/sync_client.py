@@ -96,9 +96,13 @@ class PersonaClient(BaseClient):
         *,
         group: str | None = None,
         from_beginning: bool = False,
+        connection: Mapping[str, Any] | None = None,
     ) -> Iterator[Change]:
         """Yield changes as they happen; see ``AsyncPersonaClient.watch``."""
-        stream = watch(brokers, topic, self._nobody, group=group, from_beginning=from_beginning)
+        stream = watch(
+            brokers, topic, self._nobody,
+            group=group, from_beginning=from_beginning, connection=connection,
+        )  # fmt: skip
         reading: set[asyncio.Task[Any] | None] = set()
 
         async def read_next() -> Change:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from stream_persona.errors import UnavailableError
+from stream_persona.setting_forms import variable
 from stream_persona.settings import Settings
 
 #: Last lines of a process's output that are kept, and those that are shown when it dies.
@@ -22,9 +23,11 @@ _LONGEST_LINE: Final = 1 << 20
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment, with every setting overridden by ``settings``."""
-    given = settings.model_dump(exclude_none=True)
-    own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in given.items()}
-    return {**os.environ, **own, "PYTHONUNBUFFERED": "1"}
+    own = {name: value for name, value in settings.variables().items() if value}
+    # An empty file is one that is unset: the child must not take it from a `.env`.
+    unset = {variable(name): "" for name in type(settings).model_fields if name.endswith("_file")}
+    others = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
+    return {**others, **unset, **own, "PYTHONUNBUFFERED": "1"}
 
 
 class ChildProcess:

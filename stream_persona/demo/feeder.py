@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from stream_persona.demo.shifting import move
 from stream_persona.domain.events import KINDS, Event, encode
 from stream_persona.errors import UnavailableError
+from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.settings import Settings
 
 #: Bytes that may be sent before the broker's acknowledgements are awaited.
@@ -96,15 +97,15 @@ class Feeder:
         self.is_waiting = False
 
     async def __aenter__(self) -> Self:
-        brokers = self._settings.brokers.split(",")
+        options = connection_options(self._settings)
         # aiokafka's partitioner is Java's: a customer's events all go to the home partition.
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=brokers, acks="all", linger_ms=2, max_batch_size=_MOST_UNACKNOWLEDGED
+            **options, acks="all", linger_ms=2, max_batch_size=_MOST_UNACKNOWLEDGED
         )
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+        self._admin = AIOKafkaAdminClient(**options)
         try:
-            await self._producer.start()
-            await self._admin.start()
+            await start_client(self._producer, self._settings)
+            await start_client(self._admin, self._settings)
         except KafkaConnectionError as error:
             await self._close()
             raise UnavailableError(

@@ -119,7 +119,7 @@ class _Demo:
         self._options = options
         self._settings = settings
         self._display = display
-        self._redis = Redis.from_url(settings.redis_url, socket_timeout=10.0)
+        self._redis = Redis.from_url(settings.redis_address, socket_timeout=10.0)
         self._interrupted = interrupted
         self._watchers: set[asyncio.Task[None]] = set()
 

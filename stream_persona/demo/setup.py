@@ -9,6 +9,7 @@ import socket
 import sys
 from typing import Final
 
+from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.demo.embedded import PARTITIONS, find_free_port
 from stream_persona.domain.taxonomy import shipped_path
 from stream_persona.settings import Settings, load_settings
@@ -22,9 +23,10 @@ def load_demo_settings(brokers: str, redis_url: str) -> Settings:
 
     A port of the API that is taken is replaced by a free one.
     """
+    embedded = {name: field.default for name, field in ConnectionSettings.model_fields.items()}
+    embedded |= {"brokers": brokers, "redis_url": redis_url}  # which take no login, and have no TLS
     settings = load_settings(
-        brokers=brokers,
-        redis_url=redis_url,
+        **embedded,
         taxonomy=shipped_path("complete-journey"),
         partitions=PARTITIONS,
         declare_topics=False,  # the embedded broker makes a topic when it is first used

@@ -91,7 +91,7 @@ async def read_topic(name: str, kind: int | None, limit: int, settings: Settings
     own = kind if kind is not None else kinds_by_name(settings).get(name)
     partitions = [TopicPartition(name, number) for number in range(facts.partitions)]
     try:
-        async with RangeReader(settings.brokers, patience=settings.retry_seconds) as reader:
+        async with RangeReader(settings, patience=settings.retry_seconds) as reader:
             held = await reader.bounds(partitions)
             reader.begin(spread(held, limit))
             records = [record async for batch in reader.read() for record in batch]

@@ -10,13 +10,19 @@ import asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from stream_persona.kafka.connection import connection_options
+from stream_persona.settings import Settings
 
-async def any_broker_answers(brokers: str, seconds: float) -> bool:
-    """Return whether any broker of ``host:port,...`` answers; takes about ``seconds`` at most.
+
+async def any_broker_answers(settings: Settings, seconds: float) -> bool:
+    """Return whether any broker of the settings answers; takes about ``seconds`` at most.
 
     All are asked at a time: a silent one holds up none of the others.
     """
-    asking = [asyncio.create_task(_answers(each, seconds)) for each in brokers.split(",")]
+    asking = [
+        asyncio.create_task(_answers(settings, each.strip(), seconds))
+        for each in settings.brokers.split(",")
+    ]
     try:
         for answered in asyncio.as_completed(asking):
             if await answered:
@@ -28,10 +34,10 @@ async def any_broker_answers(brokers: str, seconds: float) -> bool:
         await asyncio.gather(*asking, return_exceptions=True)
 
 
-async def _answers(broker: str, seconds: float) -> bool:
+async def _answers(settings: Settings, broker: str, seconds: float) -> bool:
     """Return whether a broker answers with its cluster's metadata."""
     client = AIOKafkaAdminClient(
-        bootstrap_servers=broker.strip(), request_timeout_ms=round(1_000 * seconds)
+        **connection_options(settings, broker), request_timeout_ms=round(1_000 * seconds)
     )
     try:
         async with asyncio.timeout(1.5 * seconds):  # it connects, and asks twice

@@ -20,7 +20,7 @@ from stream_persona.domain.events import (
     encode,
 )
 from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
-from stream_persona.errors import DecodeError, QueryError, UnavailableError
+from stream_persona.errors import ConfigError, DecodeError, QueryError, UnavailableError
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.publisher import KafkaPublisher
 
@@ -121,6 +121,9 @@ class Commands:
                 self._publisher = publisher
             except UnavailableError as error:
                 logger.warning("assignments and deletions can't be sent yet: %s", error)
+            except ConfigError as error:
+                logger.error("assignments and deletions can't be sent: %s", error)  # noqa: TRY400
+                await asyncio.sleep(PATIENCE)  # until a broker knows us
             except asyncio.CancelledError:
                 await publisher.stop()
                 raise

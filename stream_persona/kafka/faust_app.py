@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any, Final
 
 import faust
+from faust.auth import Credentials, OAuthCredentials
 from faust.tables import TableManager
 from faust.types import TP, TopicT
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
+from stream_persona.connection_settings import OAUTH
 from stream_persona.errors import SettingsError, TopologyError
+from stream_persona.kafka.connection import connection_options
 from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,27 @@ def broker_urls(brokers: str) -> list[URL]:
     return urls
 
 
+def faust_credentials(settings: Settings) -> Credentials | None:
+    """Return how a Faust app logs in: as all other clients do.
+
+    Raises:
+        SettingsError: a certificate is gone, or not what it was at the start.
+    """
+    options = connection_options(settings)
+    context, mechanism = options.get("ssl_context"), options.get("sasl_mechanism")
+    if mechanism == OAUTH:
+        provider = options["sasl_oauth_token_provider"]
+        return OAuthCredentials(oauth_cb=provider, ssl_context=context)
+    if mechanism is not None:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=mechanism,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
 def faust_options(settings: Settings) -> dict[str, Any]:
     """Return the options with which ``faust.App(**options)`` runs on this transport.
 
@@ -59,6 +81,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     return {
         "id": settings.group,
         "broker": broker_urls(settings.brokers),
+        "broker_credentials": faust_credentials(settings),
         "agent_supervisor": CrashingSupervisor,  # an agent's error ends the worker, exit code 1
         "broker_commit_interval": settings.commit_interval,
         "broker_heartbeat_interval": min(1.0, settings.session_timeout / 3),  # notices handovers
@@ -68,7 +91,6 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_session_timeout": settings.session_timeout,
         "consumer_auto_offset_reset": "none",  # see `ConsumerThread`
         "consumer_metadata_max_age_ms": 30_000,  # how long new partitions go unnoticed
-        "datadir": Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
         "TableManager": NoTables,
         "store": "memory://",
         "stream_buffer_maxsize": 2 * UNACKED_POLLS * settings.max_batch_records,  # never full
@@ -136,6 +158,9 @@ class BatchApp(faust.App):
     #: Whether the fault is being reported already.
     fault_reported = False
 
+    def _create_directories(self) -> None:
+        """Make no folder: there is nothing to keep, and a fixed one could be another user's."""
+
     async def start(self) -> None:
         """Start; what fails on the way is a crash as well, which nothing else reports."""
         try:
@@ -160,6 +185,10 @@ class BatchApp(faust.App):
         Faust may ask before it has signalled the assignment.
         """
         return {}
+
+    async def find_refusal(self) -> TopologyError | None:
+        """Find out whether brokers that do not answer refuse to let us in; to be overridden."""
+        return None
 
     def rebalance(self) -> AbstractContextManager[None]:
         """What holds while partitions are being assigned; to be overridden."""

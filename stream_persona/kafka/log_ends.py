@@ -62,7 +62,7 @@ class LogEndFinder:
         if not partitions:
             return {}
         if self._reader is None:
-            reader = RangeReader(self._settings.brokers, patience=self._settings.retry_seconds)
+            reader = RangeReader(self._settings, patience=self._settings.retry_seconds)
             await reader.start()
             self._reader = reader
         return await self._reader.ends(partitions)

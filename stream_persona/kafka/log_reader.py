@@ -103,7 +103,7 @@ class KafkaEventLog:
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
         settings = self._settings
         try:
-            async with RangeReader(settings.brokers, patience=settings.retry_seconds) as reader:
+            async with RangeReader(settings, patience=settings.retry_seconds) as reader:
                 reader.begin(await self._find_ranges(reader, wanted))
                 async for batch in reader.read():
                     for record in batch:
@@ -149,7 +149,7 @@ class KafkaEventLog:
         wanted = {TopicPartition(topic, partition): own for topic, own in ranges.items()}
         try:
             async with RangeReader(
-                settings.brokers, patience=settings.retry_seconds, skip_expired=True
+                settings, patience=settings.retry_seconds, skip_expired=True
             ) as reader:
                 held = await reader.bounds(wanted)
                 reader.begin(

@@ -14,6 +14,7 @@ from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManage
 from aiokafka.structs import RecordMetadata
 
 from stream_persona.errors import UnavailableError
+from stream_persona.kafka.refusals import RIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,6 +125,7 @@ async def send_all(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[obje
 
     Raises:
         ProducerFenced: a newer producer has the same transactional id.
+        KafkaError: one of ``RIGHTS``, for want of which the broker did not take them.
         UnavailableError: the broker did not take them; for what is too large, its error is
             returned instead.
     """
@@ -134,7 +136,7 @@ async def send_all(sending: Iterable[Awaitable[Awaitable[object]]]) -> list[obje
     for error in failed:
         if isinstance(error, MessageSizeTooLargeError):
             continue
-        if not isinstance(error, KafkaError) or isinstance(error, ProducerFenced):
+        if not isinstance(error, KafkaError) or isinstance(error, (ProducerFenced, *RIGHTS)):
             raise error
         message = f"Kafka did not take {len(failed)} of {len(ends)} messages or batches: {error!r}"
         raise UnavailableError(message) from error

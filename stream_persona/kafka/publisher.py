@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.errors import FencedError, TopologyError, UnavailableError
 from stream_persona.kafka import letters
+from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.producer import (
     Epochs,
     Message,
@@ -33,6 +34,7 @@ from stream_persona.kafka.producer import (
     with_epochs,
 )
 from stream_persona.kafka.published import Published, load_published
+from stream_persona.kafka.refusals import explaining
 from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class KafkaPublisher:
         self._settings = settings
         self._seconds = settings.retry_seconds
         self._options = {
-            "bootstrap_servers": settings.brokers,
+            **connection_options(settings),
             "acks": "all",
             "max_request_size": 8_388_608,
             "request_timeout_ms": round(1_000 * min(self._seconds, 30.0)),
@@ -131,12 +133,13 @@ class KafkaPublisher:
         """Connect; waits for a broker that is still starting.
 
         Raises:
+            TopologyError: the brokers refuse the login.
             UnavailableError: no broker answered in ``retry_seconds``.
         """
         try:
-            await self._patiently(self._producer.start)
-            await self._patiently(self._changes.start)
-        except UnavailableError:
+            await self._patiently(lambda: start_client(self._producer, self._settings))
+            await self._patiently(lambda: start_client(self._changes, self._settings))
+        except (UnavailableError, TopologyError):
             await self.stop()
             raise
 
@@ -148,7 +151,8 @@ class KafkaPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send all, in order per key; a dead letter that is too large goes without some parts."""
-        too_large = await _send(self._producer, messages)
+        with explaining(self._settings, "Write"):
+            too_large = await _send(self._producer, messages)
         topics = {message.topic for message in too_large}
         if topics - {self._settings.topic_dead_letters}:
             names = ", ".join(sorted(topics))
@@ -162,8 +166,9 @@ class KafkaPublisher:
         Each time alone: it may have been refused because of others in its batch.
         """
         for shortened in (letter, *letters.shorten(letter)):
-            if not await _send(self._producer, [shortened]):
-                return
+            with explaining(self._settings, "Write"):
+                if not await _send(self._producer, [shortened]):
+                    return
         raise UnavailableError(
             f"max.message.bytes of {letter.topic} is too small for any dead letter: raise it"
         )
@@ -193,9 +198,11 @@ class KafkaPublisher:
                 raise FencedError(partition)
             batches = pack_batches(self._changes, keyed)
             try:
-                ends = await send_all(
-                    self._changes.send_batch(batch, topic, partition=partition) for batch in batches
-                )
+                with explaining(self._settings, "Write"):
+                    ends = await send_all(
+                        self._changes.send_batch(batch, topic, partition=partition)
+                        for batch in batches
+                    )
             except ProducerFenced as error:
                 raise FencedError(partition) from error
         if any(isinstance(end, KafkaError) for end in ends):
@@ -240,7 +247,8 @@ class KafkaPublisher:
 
         async def call_in_time() -> T:
             async with asyncio.timeout_at(deadline):
-                return await call()
+                with explaining(self._settings, "Write"):
+                    return await call()
 
         try:
             return await retry_until(deadline, call_in_time, on=_PASSING)

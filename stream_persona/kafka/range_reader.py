@@ -16,11 +16,16 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.batches import unpack_whatever_comes
+from stream_persona.kafka.connection import connection_options, start_client
+from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.rights import refuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
     from aiokafka import ConsumerRecord, TopicPartition
+
+    from stream_persona.settings import Settings
 
 
 class RangeReader:
@@ -30,7 +35,7 @@ class RangeReader:
     ``OSError`` or a ``ValueError`` for brokers that cannot be found.
 
     Args:
-        brokers: ``host:port,...``.
+        settings: How to connect.
         patience: Seconds after which a range that gives nothing more is an error.
         chunk: Most records that are unpacked at a time, and so how long the event loop is held up.
         poll_ms: Milliseconds after which positions are looked at again where no record comes.
@@ -41,7 +46,7 @@ class RangeReader:
 
     def __init__(
         self,
-        brokers: str,
+        settings: Settings,
         *,
         patience: float,
         chunk: int = 500,
@@ -50,10 +55,11 @@ class RangeReader:
         skip_expired: bool = False,
     ) -> None:
         unpack_whatever_comes()
+        self._settings = settings
         self._patience = patience
         self._poll_ms = poll_ms
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=brokers,
+            **connection_options(settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest" if skip_expired else "none",
             isolation_level="read_committed",
@@ -66,7 +72,7 @@ class RangeReader:
     async def start(self) -> None:
         """Connect; what cannot connect is closed."""
         try:
-            await self._consumer.start()
+            await start_client(self._consumer, self._settings)
         except BaseException:
             await self.stop()
             raise
@@ -89,14 +95,31 @@ class RangeReader:
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, range]:
         """The offsets that each log holds: from its first one to the end of what is committed."""
+        await self._refuse_hidden(partitions)
         first = await self._consumer.beginning_offsets(list(partitions))
         ends = await self._consumer.end_offsets(list(partitions))
         return {tp: range(first[tp], ends[tp]) for tp in partitions}
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The ends of what is committed in each log; all of them must exist."""
+        await self._refuse_hidden(partitions)
         found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
         return found
+
+    async def _refuse_hidden(self, partitions: Collection[TopicPartition]) -> None:
+        """Refuse topics that this login may not see: where they end would be waited for.
+
+        Raises:
+            TopologyError: the login lacks a right.
+        """
+        names, client = {tp.topic for tp in partitions}, self._consumer._client  # noqa: SLF001
+        if not names or names <= client.cluster.topics():
+            return
+        for name in names:
+            client.add_topic(name)
+        await client.force_metadata_update()
+        if hidden := names & client.cluster.unauthorized_topics:
+            raise refuse(self._settings, [f"Read on topic {name}" for name in sorted(hidden)])
 
     async def offsets_at(
         self, time_ms: int, partitions: Collection[TopicPartition]
@@ -128,6 +151,7 @@ class RangeReader:
         Each list is of one partition, and those of a partition are in the order of its offsets.
 
         Raises:
+            TopologyError: the login may not read one of them.
             UnavailableError: no position moved for ``patience`` seconds, or a batch cannot be
                 unpacked.
         """
@@ -135,7 +159,8 @@ class RangeReader:
         deadline = loop.time() + self._patience
         while wanted := [tp for tp in partitions or self.unread if tp in self.unread]:
             ends = {tp: self.unread[tp].stop for tp in wanted}
-            batches = await self._consumer.getmany(*wanted, timeout_ms=self._poll_ms)
+            with explaining(self._settings, "Read"):
+                batches = await self._consumer.getmany(*wanted, timeout_ms=self._poll_ms)
             moved = await self._advance(wanted)
             if not moved and loop.time() > deadline:
                 tp = wanted[0]

@@ -6,7 +6,7 @@ brings them (KIP-516, Kafka 2.8 and newer).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from aiokafka.errors import IncompatibleBrokerVersion
@@ -114,11 +114,22 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]  
         topics: list[tuple[UUID, str, dict[int, bytes]]] = [
             (UUID(int=0), name, {}) for name in self._names
         ]
-        return request_struct_class(topics, False, False, False, {})  # noqa: FBT003 - in order
+        return request_struct_class(topics, False, False, True, {})  # noqa: FBT003 - in order
 
 
-async def topic_ids(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
-    """Return the ids of the topics that exist; of none where the broker has no ids.
+class TopicFacts(NamedTuple):
+    """What a broker says of a topic: an error's code, its id, and what this login may do with it.
+
+    ``operations`` has a bit for each, by Kafka's numbers of them.
+    """
+
+    error: int
+    identity: UUID
+    operations: int
+
+
+async def load_facts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, TopicFacts]:
+    """Load what a broker says of topics; nothing where it is too old, or the embedded one.
 
     Raises:
         KafkaError: the broker did not answer.
@@ -129,7 +140,20 @@ async def topic_ids(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
     except (NotImplementedError, IncompatibleBrokerVersion):
         return {}
     return {
-        topic: str(identity)
-        for error, topic, identity, *_ in answer.topics
-        if error == 0 and identity.int
+        topic: TopicFacts(error, identity, operations)
+        for error, topic, identity, _, _, operations, *_ in answer.topics
+    }
+
+
+async def topic_ids(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
+    """Return the ids of the topics that exist; of none where the broker has no ids.
+
+    Raises:
+        KafkaError: the broker did not answer.
+    """
+    facts = await load_facts(admin, names)
+    return {
+        topic: str(found.identity)
+        for topic, found in facts.items()
+        if found.error == 0 and found.identity.int
     }

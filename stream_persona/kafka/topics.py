@@ -13,6 +13,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.kafka.connection import connection_options, start_client
+from stream_persona.kafka.refusals import explaining
 from stream_persona.retrying import retry_until
 from stream_persona.settings import Settings
 
@@ -52,13 +54,15 @@ async def ask(settings: Settings, question: Callable[[AIOKafkaAdminClient], Awai
     """Return what a broker answers, asking another one while the first is just dying.
 
     Raises:
+        TopologyError: brokers refuse the login, or it lacks a right.
         UnavailableError: none answered in ``settings.retry_seconds``, or not as expected.
     """
 
     async def ask_once() -> T:
         admin = await _connect(settings)
         try:
-            return await question(admin)
+            with explaining(settings, "Describe"):
+                return await question(admin)
         except KafkaError as error:
             if not error.retriable:
                 raise _unexpected(settings, error) from error
@@ -79,9 +83,9 @@ def _unexpected(settings: Settings, error: KafkaError) -> UnavailableError:
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
     async def connect_once() -> AIOKafkaAdminClient:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
+        admin = AIOKafkaAdminClient(**connection_options(settings))
         try:
-            await admin.start()
+            await start_client(admin, settings)
         except BaseException:
             await admin.close()
             raise
@@ -93,7 +97,8 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
     except (KafkaError, ValueError) as error:
         message = (
             f"no Kafka broker answered at {settings.brokers} for "
-            f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS"
+            f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS, and "
+            "STREAM_PERSONA_KAFKA_SECURITY if it takes TLS or a login"
         )
         raise UnavailableError(message) from error
 
@@ -127,7 +132,9 @@ async def declare(
     for name, code, *_ in response.topic_errors:
         if code not in {0, TopicAlreadyExistsError.errno}:
             message = f"topic {name} cannot be created: {for_code(code).__name__}"
-            raise TopologyError(f"{message}; create it yourself, or allow the worker to")
+            raise TopologyError(
+                f"{message}; create it yourself, or allow the worker to (ACL: Create on the topic)"
+            )
         logger.info("created topic %s", name)
 
 

@@ -12,6 +12,7 @@ from stream_persona.errors import UnavailableError
 from stream_persona.kafka.broker_watch import BrokerWatch
 from stream_persona.kafka.faust_app import BatchApp
 from stream_persona.kafka.fetcher import ConsumerThread
+from stream_persona.kafka.refusals import RIGHTS
 
 #: Seconds between two looks at whether any broker answers.
 _LOOK_SECONDS: Final = 2.0
@@ -36,6 +37,9 @@ class WatchedConsumer(driver.Consumer):
             await self.sleep(1.0)
             try:
                 await self._thread.call_thread(self._thread.check_group)
+            except tuple(RIGHTS) as error:
+                await self.crash(error)  # no waiting gives a right
+                return
             except KafkaError as error:
                 self._group_errors += 1
                 self.log.warning("The consumer group refused this worker: %r", error)
@@ -59,6 +63,6 @@ class WatchedConsumer(driver.Consumer):
                 has_coordinator=thread.has_coordinator(),
             )
             if fault is not None:
-                await self.crash(fault)
+                await self.crash(await app.find_refusal() or fault)
             elif watch.should_ask(silence=silence, missing=missing):
                 thread.ask_brokers()

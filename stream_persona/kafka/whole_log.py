@@ -56,7 +56,7 @@ async def read_whole(
     """
     try:
         async with RangeReader(
-            settings.brokers, patience=settings.retry_seconds, skip_expired=True
+            settings, patience=settings.retry_seconds, skip_expired=True
         ) as reader:
             deliveries, expired = await _read_events(reader, settings, router, homes, origins)
             changes = await _read_last_changes(reader, settings, homes)

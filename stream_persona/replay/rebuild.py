@@ -12,9 +12,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_persona.domain.events import KINDS
 from stream_persona.errors import UnavailableError
+from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.range_reader import RangeReader
+from stream_persona.kafka.refusals import explaining
 from stream_persona.replay.fold import Replay
 from stream_persona.replay.run import hide
 from stream_persona.replay.summary import Summary
@@ -52,7 +54,9 @@ async def rebuild(
     await startup.prepare(settings)
     await refuse_live_workers(settings)
     async with AsyncExitStack() as stack:
-        tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+        tables = RedisTables.connect(
+            settings.redis_address, settings.prefix, settings.retry_seconds
+        )
         stack.push_async_callback(tables.close)
         deployment = await _describe(settings, taxonomy, tables)
         publisher = KafkaPublisher(settings)
@@ -91,7 +95,7 @@ async def _find_ends(settings: Settings) -> dict[TopicPartition, int]:
         for number in range(settings.partitions)
     ]
     try:
-        async with RangeReader(settings.brokers, patience=settings.retry_seconds) as reader:
+        async with RangeReader(settings, patience=settings.retry_seconds) as reader:
             held = await reader.bounds(partitions)
     except (KafkaError, OSError, ValueError) as error:
         message = f"the broker did not say where the topics end: {error}"
@@ -102,12 +106,15 @@ async def _find_ends(settings: Settings) -> dict[TopicPartition, int]:
 async def _commit(settings: Settings, ends: dict[TopicPartition, int], deployment: str) -> None:
     """Let the group go on at these offsets, as that of the deployment."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.brokers, group_id=settings.group, enable_auto_commit=False
+        **connection_options(settings), group_id=settings.group, enable_auto_commit=False
     )
     try:
-        await consumer.start()
+        await start_client(consumer, settings)
         consumer.assign(list(ends))
-        await consumer.commit({tp: OffsetAndMetadata(end, deployment) for tp, end in ends.items()})
+        with explaining(settings, "Read"):
+            await consumer.commit(
+                {tp: OffsetAndMetadata(end, deployment) for tp, end in ends.items()}
+            )
     except (KafkaError, OSError, ValueError) as error:
         message = f"the broker did not take the group's offsets: {error}"
         raise UnavailableError(message) from error

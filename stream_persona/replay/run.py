@@ -79,7 +79,9 @@ async def backfill(
     await join(settings, taxonomy)
     async with AsyncExitStack() as stack:
         note = stack.enter_context(_open_dead_letters(request.dead_letters))
-        tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+        tables = RedisTables.connect(
+            settings.redis_address, settings.prefix, settings.retry_seconds
+        )
         stack.push_async_callback(tables.close)
         publisher = KafkaPublisher(settings)
         await publisher.start()

@@ -103,7 +103,7 @@ class Topics:
         self._settings = settings
         self._nobody = NobodyIds(settings.nobody)
         self._events = EventReader(taxonomy, now, self._nobody)
-        self._reader = RangeReader(settings.brokers, patience=settings.retry_seconds, chunk=CHUNK)
+        self._reader = RangeReader(settings, patience=settings.retry_seconds, chunk=CHUNK)
         self._ranges: dict[TopicPartition, range] = {}
         #: Offsets in the range, of all partitions.
         self.total = 0

@@ -8,6 +8,7 @@ not pass, and are reported at once.
 from __future__ import annotations
 
 import re
+import ssl
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,11 @@ _REFUSED = (
 )  # fmt: skip
 
 
+#: What lacks of them stands in the server's own text.
+_RIGHTS = "; add it to the user's ACL, deploy/README.md lists what each process needs"
+#: OpenSSL's codes of a certificate for another name.
+_WRONG_NAME = frozenset({62, 64})
+
 #: The number of a database.
 _NO_DATABASE = re.compile("DB index is out of range|invalid DB index|SELECT is not allowed")
 
@@ -67,7 +73,12 @@ def raise_if_permanent(error: Exception) -> None:
     text = str(error)
     if isinstance(error, _REFUSED):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
-        raise TopologyError(message) from None
+        raise TopologyError(f"{message}{_remedy(error)}") from None
+    if "ACL failure" in text or "NOPERM" in text:  # in a script, and of a Cluster's pipeline
+        message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
+        raise TopologyError(f"{message}{_RIGHTS}") from None
+    if cause := find_tls_fault(error):
+        raise _explain_tls(cause) from None
     if isinstance(error, InvalidResponse):
         message = f"STREAM_PERSONA_REDIS_URL: what answers there is no Redis ({text})"
         raise TopologyError(f"{message}; name the address of one") from None
@@ -78,6 +89,45 @@ def raise_if_permanent(error: Exception) -> None:
         raise TopologyError(f"{message}; name one that it has, on a Cluster 0") from None
     if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
         raise UnavailableError(f"Redis refused a command: {text}") from error
+
+
+def _remedy(error: Exception) -> str:
+    return _RIGHTS if isinstance(error, NoPermissionError) else ""
+
+
+def find_tls_fault(error: BaseException) -> ssl.SSLError | None:
+    """Find the error of TLS, if any, that an error of the client's comes from."""
+    found: BaseException | None = error
+    for _ in range(5):
+        if isinstance(found, ssl.SSLError):
+            return found
+        found = found and (found.__cause__ or found.__context__)
+    return None
+
+
+def _explain_tls(error: ssl.SSLError) -> TopologyError | UnavailableError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _WRONG_NAME:
+            return TopologyError(
+                "STREAM_PERSONA_REDIS_URL: the server's certificate is for another name; name the "
+                "server as its certificate does"
+            )
+        return TopologyError(
+            "STREAM_PERSONA_REDIS_CA_FILE: the server's certificate cannot be verified "
+            f"({error.verify_message}); name the file of the authority that it comes from"
+        )
+    reason = error.reason or type(error).__name__
+    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
+        return TopologyError(
+            "STREAM_PERSONA_REDIS_URL: what answers there speaks no TLS; write redis://, or the "
+            "port that does"
+        )
+    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+        return TopologyError(
+            "STREAM_PERSONA_REDIS_CERT_FILE: the server wants a certificate of us that it trusts "
+            f"({reason.lower().replace('_', ' ')})"
+        )
+    return UnavailableError(f"Redis broke a connection off ({reason})")
 
 
 def foreign_key_error(details: str) -> TopologyError:

@@ -37,7 +37,7 @@ from stream_persona.client import AsyncPersonaClient, Options, PersonaClient
 from stream_persona.testing.shoppers import StubShoppers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from stream_persona.client import Change
@@ -65,6 +65,7 @@ class StubPersonaClient(StubShoppers, PersonaClient):
         *,
         group: str | None = None,  # noqa: ARG002
         from_beginning: bool = False,
+        connection: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> Iterator[Change]:
         """Yield the changes that no call has yielded yet, or all, and end after the last."""
         return self._stub_changes(from_beginning=from_beginning)
@@ -94,6 +95,7 @@ class StubAsyncPersonaClient(StubShoppers, AsyncPersonaClient):
         *,
         group: str | None = None,  # noqa: ARG002
         from_beginning: bool = False,
+        connection: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> AsyncIterator[Change]:
         """Yield the changes that no call has yielded yet, or all, and end after the last."""
         for change in self._stub_changes(from_beginning=from_beginning):

@@ -16,8 +16,9 @@ from faust.types import TP, EventT, StreamT
 from mode import Service
 
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.errors import RolledBackError
+from stream_persona.errors import RolledBackError, TopologyError
 from stream_persona.kafka.batch import Batch
+from stream_persona.kafka.connection import find_refusal
 from stream_persona.kafka.faust_app import (
     BatchApp,
     batch_topic,
@@ -61,7 +62,7 @@ class PersonaApp(BatchApp):
         self._metrics = metrics = Metrics()
         self._reading_again = asyncio.Lock()
         self._tables = RedisTables.connect(
-            self.settings.redis_url, self.settings.prefix, self.settings.retry_seconds
+            self.settings.redis_address, self.settings.prefix, self.settings.retry_seconds
         )
         self.guard = DeploymentGuard(self.settings, self.taxonomy, self.deployment, self._tables)
         self._publisher = KafkaPublisher(self.settings)
@@ -83,6 +84,10 @@ class PersonaApp(BatchApp):
         """Log and count events that retention dropped before they were read, and go on."""
         super().report_expired(tp, first, number)
         self._metrics.expired_events.inc(number)
+
+    async def find_refusal(self) -> TopologyError | None:
+        """Ask brokers that do not answer once more, and why."""
+        return await find_refusal(self.settings)
 
     def rebalance(self) -> AbstractContextManager[None]:
         """Hold up batches until it is known what is ours: events may come before the signal."""

@@ -9,7 +9,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import TopologyError
+from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.group import load_group
+from stream_persona.kafka.refusals import explaining
 from stream_persona.kafka.topics import ask
 from stream_persona.store import deployment as deployments
 from stream_persona.worker.joining import describe_loss, refuse_others
@@ -89,7 +91,8 @@ class DeploymentGuard:
         A broker that is away is left alone: others end the worker when it stays away.
         """
         try:
-            group = await load_group(await self._connect(), self._settings)
+            with explaining(self._settings, "Describe"):
+                group = await load_group(await self._connect(), self._settings)
         except (KafkaError, OSError, ValueError, AttributeError) as error:
             # The last two are aiokafka's, for a broker that it has just lost.
             logger.debug("the group was not looked at: %r", error)
@@ -100,9 +103,9 @@ class DeploymentGuard:
     async def _connect(self) -> AIOKafkaAdminClient:
         if self._admin is None:
             self._admin = AIOKafkaAdminClient(
-                bootstrap_servers=self._settings.brokers, request_timeout_ms=_PATIENCE_MS
+                **connection_options(self._settings), request_timeout_ms=_PATIENCE_MS
             )
-            await self._admin.start()
+            await start_client(self._admin, self._settings)
         return self._admin
 
     async def close(self) -> None:

@@ -48,7 +48,7 @@ async def join(settings: Settings, taxonomy: Taxonomy) -> Joined:
         TopologyError: one of them is not as it must be, or they don't belong together.
         UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
     """
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, settings.retry_seconds)
     try:
         stored = await deployments.load(tables)
         if stored is not None:  # before topics are declared by wrong names

@@ -29,7 +29,7 @@ async def check(settings: Settings, taxonomy: Taxonomy) -> None:
 
 async def check_redis(settings: Settings, taxonomy: Taxonomy) -> None:
     """Look at Redis, and at what is stored there; raise as ``check`` does."""
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, settings.retry_seconds)
     try:
         refuse_eviction(await look_at_redis(tables))
         await check_store(settings, taxonomy, tables)

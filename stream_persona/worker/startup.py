@@ -8,6 +8,7 @@ from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 from stream_persona.kafka.refusals import check_session
+from stream_persona.kafka.rights import check_rights, rights_of_worker
 from stream_persona.kafka.timestamps import warn_of_producers_times
 from stream_persona.kafka.topic_ids import topic_ids
 from stream_persona.kafka.topics import (
@@ -33,7 +34,7 @@ async def prepare(settings: Settings) -> tuple[str, str]:
         TopologyError: something exists but is not as it must be; says what to do.
         UnavailableError: broker or Redis did not answer in ``settings.retry_seconds``.
     """
-    tables = RedisTables.connect(settings.redis_url, settings.prefix, settings.retry_seconds)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, settings.retry_seconds)
     try:
         redis = f"Redis {await tables.ping()}"
         return await _prepare_topics(settings, tables), redis
@@ -44,8 +45,10 @@ async def prepare(settings: Settings) -> tuple[str, str]:
 async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     async def prepare_all(admin: AIOKafkaAdminClient) -> str:
         cluster = await admin.describe_cluster()
+        await check_rights(admin, settings, rights_of_worker(settings), "Read")
         if settings.declare_topics:
             await declare(admin, topics(settings), settings.replication, len(cluster["brokers"]))
+            await check_rights(admin, settings, rights_of_worker(settings), "Read")
         await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)
         await check_policies(admin, settings)

@@ -77,7 +77,7 @@ def purchases(settings: Settings) -> list[TopicPartition]:
 
 
 async def test_ranges_are_read(compressed: Settings) -> None:
-    async with RangeReader(compressed.brokers, patience=20) as reader:
+    async with RangeReader(compressed, patience=20) as reader:
         reader.begin(await reader.bounds(purchases(compressed)))
         found = [record async for batch in reader.read() for record in batch]
     assert sorted(record.value for record in found) == sorted(
@@ -110,7 +110,7 @@ async def test_older_events_are_read_again_for_a_late_deletion(
     """The embedded broker does not look offsets up by time."""
     assert real_kafka.brokers == compressed.brokers
     history = KafkaEventLog(compressed, taxonomy.load(compressed.taxonomy))
-    async with RangeReader(compressed.brokers, patience=20) as reader:
+    async with RangeReader(compressed, patience=20) as reader:
         held = await reader.bounds(purchases(compressed))
     positions = {PURCHASE << 16 | tp.partition: offsets.stop for tp, offsets in held.items()}
     wanted = {name: LateDeletion(0, positions) for name in CUSTOMERS}

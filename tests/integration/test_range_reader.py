@@ -22,7 +22,7 @@ def partitions(declared_topics: Settings) -> list[TopicPartition]:
 
 @pytest.fixture
 async def reader(declared_topics: Settings) -> AsyncIterator[RangeReader]:
-    async with RangeReader(declared_topics.brokers, patience=20, chunk=10) as reader:
+    async with RangeReader(declared_topics, patience=20, chunk=10) as reader:
         yield reader
 
 
@@ -119,7 +119,7 @@ async def test_a_range_that_gives_nothing_more_is_an_error_after_the_patience(
     partitions: list[TopicPartition], declared_topics: Settings
 ) -> None:
     await produce(declared_topics, partitions, 3)
-    async with RangeReader(declared_topics.brokers, patience=0.5, poll_ms=50) as reader:
+    async with RangeReader(declared_topics, patience=0.5, poll_ms=50) as reader:
         reader.begin({partitions[0]: range(5)})
         with pytest.raises(UnavailableError, match=r"browses.*/0 gave nothing more for 0\.5 s"):
             await read_all(reader)
@@ -130,7 +130,7 @@ async def test_a_caller_that_takes_its_time_is_no_lack_of_messages(
     partitions: list[TopicPartition], declared_topics: Settings
 ) -> None:
     await produce(declared_topics, partitions[:1], 20)
-    async with RangeReader(declared_topics.brokers, patience=0.3, chunk=10, poll_ms=5) as reader:
+    async with RangeReader(declared_topics, patience=0.3, chunk=10, poll_ms=5) as reader:
         reader.begin({partitions[0]: range(20)})
         seen = 0
         async for batch in reader.read():
@@ -145,7 +145,7 @@ async def test_a_position_that_the_log_does_not_have_is_an_error(
 ) -> None:
     assert real_kafka.brokers == declared_topics.brokers
     await produce(declared_topics, partitions[:1], 3)
-    async with RangeReader(declared_topics.brokers, patience=20) as strict:
+    async with RangeReader(declared_topics, patience=20) as strict:
         strict.begin({partitions[0]: range(50, 60)})
         with pytest.raises(OffsetOutOfRangeError):
             await read_all(strict)

@@ -104,7 +104,7 @@ async def test_a_damaged_batch_is_a_sentence_to_every_reader_and_ends_workers(
     again = deployment.start()
     await again.ends(sentence)
 
-    async with RangeReader(settings.brokers, patience=20) as reader:
+    async with RangeReader(settings, patience=20) as reader:
         reader.begin(await reader.bounds([tp]))
         with pytest.raises(UnavailableError, match=sentence):
             _ = [batch async for batch in reader.read()]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -81,7 +82,8 @@ class RealKafka:
     kind: Literal["kafka"] = "kafka"
     description = f"Apache Kafka {KAFKA_VERSION} (KRaft, one node)"
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[str, bytes] | None = None, more: str = "") -> None:
+        """Start it, with ``files`` in its folder and ``more`` properties; the last ones count."""
         libraries = kafka_libraries()
         self._directory = tempfile.TemporaryDirectory(prefix="stream-persona-kafka-")
         self.log = Path(self._directory.name) / "server.log"
@@ -90,8 +92,10 @@ class RealKafka:
         self.brokers = f"127.0.0.1:{ports['port']}"
         self.proxied, self.proxy = ports["proxied"], ports["proxy"]
         Path(self._directory.name, "server.properties").write_text(
-            PROPERTIES.format(directory=self._directory.name, **ports)
+            (PROPERTIES + more).format(directory=self._directory.name, **ports)
         )
+        for name, content in (files or {}).items():
+            Path(self._directory.name, name).write_bytes(content)
         identity = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(

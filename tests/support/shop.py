@@ -36,8 +36,7 @@ from tests.support.waiting import eventually
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a process with these settings."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    own = {f"STREAM_PERSONA_{name.upper()}": str(value) for name, value in values.items()}
+    own = settings.variables()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
     return {**inherited, **own}
 

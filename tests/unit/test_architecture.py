@@ -18,7 +18,10 @@ PACKAGE = Path(stream_persona.__file__).parent
 GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 #: What everything may import.
-FOUNDATION: Final = frozenset({"errors", "listening", "retrying", "setting_forms", "settings"})
+FOUNDATION: Final = frozenset({
+    "connection_settings", "errors", "listening", "retrying", "secret_files", "setting_forms",
+    "settings", "tls_files",
+})  # fmt: skip
 _CORE = frozenset({"domain", "model", "pipeline"})
 _STATE_AND_STREAM = _CORE | {"store", "kafka"}
 #: Packages and what else they may import of ours: what is below them, and nothing beside them.
@@ -96,7 +99,42 @@ def test_a_package_imports_only_what_is_below_it(package: str) -> None:
 
 def test_the_foundation_imports_nothing_of_the_packages() -> None:
     found = {each for name in FOUNDATION for each in imports_of_ours(PACKAGE / f"{name}.py")}
-    assert found <= {("errors",), ("setting_forms",)}
+    assert found <= {
+        ("connection_settings",), ("errors",), ("secret_files",), ("setting_forms",), ("tls_files",)
+    }  # fmt: skip
+
+
+def test_one_module_alone_names_brokers_to_clients() -> None:
+    """All others take its options, with the login in them; who only watches gives their own."""
+    named = {"bootstrap_servers", "security_protocol", "sasl_mechanism", "ssl_context"}
+    found = {
+        ".".join(module_of(path))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.keyword) and node.arg in named)
+        or (isinstance(node, ast.Constant) and node.value in named)
+    }
+    assert found == {"kafka.connection", "kafka.faust_app", "client.changes"}
+
+
+@pytest.mark.parametrize("client", ["AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient"])
+def test_every_client_is_made_with_the_options_of_the_settings(client: str) -> None:
+    made = {
+        ".".join(module_of(path)): [
+            node
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == client
+        ]
+        for path in FILES
+    }
+    assert any(made.values())
+    for module, calls in made.items():
+        for call in calls:
+            assert any(word.arg is None for word in call.keywords), module  # `**options`
+            names = {each[1:] for each in imported(MODULES[tuple(module.split("."))])}
+            assert ("kafka", "connection") in names or module in {
+                "client.changes", "kafka.producer"  # which are given them
+            }, module  # fmt: skip
 
 
 def test_the_core_knows_errors_alone_of_the_foundation() -> None:

@@ -17,6 +17,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from stream_persona.errors import ConfigError
+from stream_persona.kafka.connection import connection_options, start_client
+from stream_persona.kafka.refusals import explaining
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
@@ -57,7 +61,9 @@ class LagMonitor:
             async with asyncio.timeout(PATIENCE):
                 await self._measure()
             self._failures, self._known, self.away = 0, True, False
-        except (KafkaError, OSError, TimeoutError, ValueError, AttributeError) as error:
+        except (
+            KafkaError, ConfigError, OSError, TimeoutError, ValueError, AttributeError,
+        ) as error:  # fmt: skip
             # The last two are aiokafka's, for a broker that it has just lost.
             await self._fail(error)
 
@@ -88,7 +94,8 @@ class LagMonitor:
             clients = _Clients(self._settings, self._clock)
             self._clients = clients
             await clients.start()
-        following, ends = await self._clients.offsets()
+        with explaining(self._settings, "Describe"):
+            following, ends = await self._clients.offsets()
         self._lag.update(following, ends, self._clock())
 
     async def _fail(self, error: Exception) -> None:
@@ -99,7 +106,9 @@ class LagMonitor:
                 error or type(error).__name__,
             )
         if self._failures >= _FAILURES:
-            refused = isinstance(error, KafkaError) and not error.retriable
+            refused = isinstance(error, ConfigError) or (
+                isinstance(error, KafkaError) and not error.retriable
+            )
             self._known, self.away = False, not refused
         await self.close()
 
@@ -108,21 +117,20 @@ class _Clients:
     """Two connections: a consumer for the ends of logs, an admin client for the group's offsets."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._settings = settings
         self._group = settings.group
         self._topics = {*settings.input_topics, settings.topic_reroutes}
         self._clock = clock
-        patience = {"request_timeout_ms": round(1_000 * PATIENCE)}
+        options = connection_options(settings) | {"request_timeout_ms": round(1_000 * PATIENCE)}
         # Events of transactions that have not ended wait for their producers, not for the workers.
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.brokers, isolation_level="read_committed", **patience
-        )
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers, **patience)
+        self._consumer = AIOKafkaConsumer(isolation_level="read_committed", **options)
+        self._admin = AIOKafkaAdminClient(**options)
         self._partitions: list[TopicPartition] = []
         self._found_at = -math.inf
 
     async def start(self) -> None:
-        await self._consumer.start()
-        await self._admin.start()
+        await start_client(self._consumer, self._settings)
+        await start_client(self._admin, self._settings)
 
     async def close(self) -> None:
         await self._consumer.stop()

@@ -1,5 +1,6 @@
 """Every setting with values that can't work: exit code 2, and one sentence that names it."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -23,12 +24,36 @@ WRONG: dict[str, dict[str, str]] = {
         "redis://a:6379/zero": "expected redis://", "redis://a:6379/-1": "expected redis://",
         "redis://u:p#w@a:6379/0": "percent-encode", "redis://a:6379/0 ": "take away the blanks",
         "redis://u:p/w@a:6379/0": "percent-encode",
+        "redis://u:p?w@a:6379/0": "percent-encode", "redis://u:p w#x@a:6379/0": "percent-encode",
         "redis://a:6379/0?nonsense=1": "unexpected keyword argument 'nonsense'",
         "redis://a:6379/0?socket_timeout=soon": "Invalid value for 'socket_timeout'",
         "redis://a:6379/0?decode_responses=True": "decode_responses makes text of them",
         "rediss://a:6379/0?ssl_cert_reqs=no": "Invalid SSL Certificate Requirements",
+        "rediss://a:6379/0?ssl_cert_reqs=none": "a certificate is always verified",
+        "rediss://a:6379/0?ssl_check_hostname=no": "a server's name is always verified",
         "rediss://a:6379/0?ssl_ca_certs=nowhere.pem": "there is no nowhere.pem",
     },
+    "redis_password": {"a\x00b": "no login takes"},
+    **{
+        f"{server}_{kind}_file": {"nowhere.pem": sentence}
+        for server, sentence in {
+            "kafka": "set STREAM_PERSONA_KAFKA_SECURITY to SSL or SASL_SSL, or unset it",
+            "redis": "begin STREAM_PERSONA_REDIS_URL with rediss://, or unset it",
+        }.items()
+        for kind in ("ca", "cert", "key")
+    },
+    "kafka_security": {"": "expected PLAINTEXT, SSL", "TLS": "or SASL_SSL", "sasl": "expected"},
+    "kafka_sasl_mechanism": {
+        "GSSAPI": "or OAUTHBEARER", "PLAIN": "it has no effect; set STREAM_PERSONA_KAFKA_SECURITY"
+    },
+    "kafka_username": {" a": "take away the blanks", "a": "it has no effect", "a\x07": "printed"},
+    "kafka_password": {"secret": "it has no effect", "a\x00b": "no login takes"},
+    "kafka_token_url": {
+        "https://idp.example/token": "it has no effect", "http://idp.example/": "expected https://",
+        "idp.example": "expected https://", "https://u:pw@idp.example/": "without a login in it",
+        "ftp://idp.example": "expected https://", "https://idp.example:port/": "expected https://",
+    },
+    "kafka_token_scope": {"kafka": "it has no effect", " a": "take away the blanks"},
     "taxonomy": {
         "": "name a file, or unset it", "nowhere.toml": "cannot be read", ".": "cannot be read",
         "binary.toml": "cannot be read", "empty.toml": "2 to 24 [[persona]] tables are needed",
@@ -95,6 +120,8 @@ WRONG: dict[str, dict[str, str]] = {
     "deletion_marker_days": {"0": "0.001", "nan": "finite", "inf": "finite", "36501": "36500"},
     "retry_seconds": {"0": "0.1", "nan": "finite", "inf": "finite", "86401": "86400"},
 }  # fmt: skip
+#: Parts of passwords in the values above.
+SECRET_PARTS = {"p", "w", "pw", "secret"}
 CASES = [
     (name, value, sentence) for name, values in WRONG.items() for value, sentence in values.items()
 ]
@@ -134,6 +161,7 @@ def test_a_wrong_setting_ends_the_worker_with_2_and_one_sentence(
     assert line.startswith(f"STREAM_PERSONA_{name.upper()}: ")
     assert sentence in line
     assert len(line) < 500
+    assert not SECRET_PARTS.intersection(re.findall(r"\w+", line.partition("expected")[0]))
 
 
 @pytest.fixture

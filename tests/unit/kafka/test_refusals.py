@@ -7,22 +7,39 @@ import pytest
 from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_persona.errors import SettingsError, UnavailableError
-from stream_persona.kafka.refusals import check_session, explain_refusal
+from stream_persona.errors import SettingsError, TopologyError, UnavailableError
+from stream_persona.kafka.refusals import check_session, explain_refusal, explaining
 from stream_persona.settings import Settings
 
 
 @pytest.mark.parametrize(
     ("error", "name"),
     [(kafka.InvalidSessionTimeoutError, "SESSION_TIMEOUT"), (kafka.InvalidGroupIdError, "GROUP"),
-     (kafka.InconsistentGroupProtocolError, "GROUP"),
-     (kafka.GroupAuthorizationFailedError, "GROUP")],
+     (kafka.InconsistentGroupProtocolError, "GROUP")],
 )  # fmt: skip
 def test_a_refusal_that_lasts_is_of_a_setting(error: type[kafka.KafkaError], name: str) -> None:
     explained = explain_refusal(error("group"), Settings(_env_file=None))
     assert isinstance(explained, SettingsError)
     assert str(explained).startswith(f"STREAM_PERSONA_{name}: ")
     assert "\n" not in str(explained)
+
+
+@pytest.mark.parametrize(
+    ("error", "right"),
+    [(kafka.TopicAuthorizationFailedError("purchases"), "Read on topic purchases"),
+     (kafka.TopicAuthorizationFailedError({"b", "a"}), "Read on topic a; Read on topic b"),
+     (kafka.TopicAuthorizationFailedError(), "Read on topic"),
+     (kafka.GroupAuthorizationFailedError("g"), "Read on group stream-persona"),
+     (kafka.TransactionalIdAuthorizationFailed(), "id stream-persona-changes-*"),
+     (kafka.ClusterAuthorizationFailedError(), "on the cluster")],
+)  # fmt: skip
+def test_a_right_that_lacks_is_named(error: kafka.KafkaError, right: str) -> None:
+    explained = explain_refusal(error, Settings(_env_file=None))
+    assert isinstance(explained, TopologyError)
+    assert right in str(explained)
+    assert "\n" not in str(explained)
+    with pytest.raises(TopologyError), explaining(Settings(_env_file=None), "Write"):
+        raise error
 
 
 def test_any_other_refusal_may_pass() -> None:
