@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.api.problems import answer_unavailable, problem
 from stream_persona.api.security.caller import may_operate
-from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.errors import ConfigError, RedisUnavailableError, UnavailableError
 from stream_persona.store import deployment as deployments
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ class AgreementMiddleware:
             try:
                 fault = await self._agreement.find_fault()
             except UnavailableError as error:
-                await answer_unavailable(scope, error)(scope, receive, send)
+                away = RedisUnavailableError(str(error))
+                await answer_unavailable(scope, away)(scope, receive, send)
                 return
             if fault is not None:
                 message = fault if may_operate(scope) else DISAGREEMENT

@@ -45,8 +45,8 @@ async def send_assignment(
         raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
     now = clock() // 1_000_000
     event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
+    await check_before_sending(settings, taxonomy)
     with auditing(settings, "assignment", event.assignment_id, customer_id):
-        await check_before_sending(settings, taxonomy)
         await send_once(settings, event)
     return {
         "assignment_id": event.assignment_id,
@@ -74,8 +74,8 @@ async def send_deletion(
     """
     now = clock() // 1_000_000
     event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
+    await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
     with auditing(settings, "deletion", event.request_id, customer_id):
-        await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
         await send_once(settings, event)
     return {
         "request_id": event.request_id,

@@ -83,7 +83,7 @@ def make_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
     key = f"{_MARK}{secrets.token_urlsafe(_RANDOM_BYTES)}"
     listed = ", ".join(f'"{scope}"' for scope in dict.fromkeys(scopes))
     table = f'[[key]]\nname = "{name}"\nsha256 = "{_digest(key).hex()}"\nscopes = [{listed}]\n'
-    mistakes = [] if _NAME.fullmatch(name) else [_explain_name()]
+    mistakes = [] if _is_name(name) else [_explain_name()]
     mistakes += _check_scopes([*scopes])
     if mistakes:
         raise SettingsError("\n".join(mistakes))
@@ -144,10 +144,7 @@ def _check_table(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in _FIELDS:
         if name not in table:
             yield name, f"the key has no {name}"
-    if "name" in table and not (
-        isinstance(table["name"], str) and _NAME.fullmatch(table["name"])
-        and table["name"] != LOOPBACK
-    ):  # fmt: skip
+    if "name" in table and not _is_name(table["name"]):
         yield "name", _explain_name()
     digest = table.get("sha256", "0" * 64)
     if not (isinstance(digest, str) and re.fullmatch(r"[0-9a-fA-F]{64}", digest)):
@@ -182,6 +179,10 @@ def _find_repeats(
             f"this is the key of {digests[digest]!r} once more; make one for each caller",
         )
     names[name], digests[digest] = name, name
+
+
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and bool(_NAME.fullmatch(given)) and given != LOOPBACK
 
 
 def _explain_name() -> str:

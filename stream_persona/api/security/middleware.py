@@ -139,9 +139,9 @@ class DoorMiddleware:
                 scope, 401, None, _SENTENCE, "no valid key", {"WWW-Authenticate": "Bearer"}
             )
         answer = RedirectResponse(_PAGE, 303)
-        answer.set_cookie(
-            COOKIE, cookie, httponly=True, samesite="strict", secure=scope["scheme"] == "https"
-        )
+        secure = "; Secure" if scope["scheme"] == "https" else ""
+        value = f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        answer.headers["Set-Cookie"] = value
         return answer
 
     def _limit_rate(self, scope: Scope, caller: Caller | None) -> None:
