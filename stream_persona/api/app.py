@@ -13,7 +13,15 @@ from stream_persona.api.agreement import AgreementMiddleware
 from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
-from stream_persona.api.routes import commands, customers, dashboard, operations, pages, queries
+from stream_persona.api.routes import (
+    commands,
+    customers,
+    dashboard,
+    login,
+    operations,
+    pages,
+    queries,
+)
 from stream_persona.api.security.headers import AnswerHeadersMiddleware
 from stream_persona.api.security.middleware import DoorMiddleware
 from stream_persona.api.security.scopes import Rules
@@ -65,7 +73,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
 def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
     """Add all routes; return them in the order in which they are looked at."""
-    subjects = (queries, customers, commands, dashboard, operations)
+    subjects = (queries, customers, commands, dashboard, operations, login)
     routers = [*(subject.router(dependencies) for subject in subjects), pages.router()]
     own = list(app.router.routes)
     for router in routers:
