@@ -1,8 +1,8 @@
 """Logging in by an OpenID provider: the code flow with PKCE, and a signed session in a cookie.
 
 authlib does the flow and checks the identity token. What must be remembered between both halves of
-a login, and then for as long as the session lasts, is in cookies that this API alone can make:
-signed with a key that is derived from the client's secret, so that each of its processes reads them.
+a login, and then as long as the session lasts, is in cookies that this API alone can make: signed
+with a key that is derived from the client's secret, so that each of its processes reads them.
 """
 
 from __future__ import annotations
