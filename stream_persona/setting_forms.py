@@ -28,6 +28,8 @@ _UNSHOWN: Final = re.compile(r"api_keys|redis_url|\w*(password|secret|token_url|
 #: Where anything else may hold a login, as in an address that has none.
 _HAS_LOGIN: Final = re.compile(r"@|://.*:|-----BEGIN ")
 _LONGEST_GROUP: Final = 1_000
+#: Bytes that a key of the API has, at least: fewer can be guessed.
+LEAST_KEY_BYTES: Final = 16
 #: Characters of a value that a message shows whole.
 _LONGEST_SHOWN: Final = 200
 
@@ -136,9 +138,12 @@ def check_host(host: str) -> str:
 
 
 def check_keys(text: str) -> str:
-    """Refuse keys that no header can carry; they are not shown."""
+    """Refuse keys that no header can carry or that can be guessed; they are not shown."""
     if not re.fullmatch(r"[ -~]*", text):
         raise ValueError("a key may have letters, digits and signs of ASCII alone")
+    if any(len(key) < LEAST_KEY_BYTES for key in split(text)):
+        message = f"a key has at least {LEAST_KEY_BYTES} characters, since fewer can be guessed"
+        raise ValueError(f"{message}; make one with `openssl rand -hex 24`")
     return text
 
 
@@ -149,6 +154,21 @@ def check_origins(text: str) -> str:
             raise ValueError("expected origins such as https://shop.example, without a path")
         if re.fullmatch(r"http://.+:80|https://.+:443", origin):
             raise ValueError("leave out the port: browsers do not write a scheme's own")
+    return text
+
+
+def check_web_address(url: str) -> str:
+    """Check an address of a provider or of ours; only this machine may do without TLS."""
+    host = r"https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+    if url and not re.fullmatch(rf"({host})(/[^?#\s]*)?", url):
+        raise ValueError("expected https://..., without a user, a query or a fragment")
+    return url
+
+
+def check_secret(text: str) -> str:
+    """Check a secret by which sessions are signed; it is not shown."""
+    if text and (len(text.encode()) < LEAST_KEY_BYTES or not text.isprintable()):
+        raise ValueError(f"expected the provider's secret, of {LEAST_KEY_BYTES} bytes at least")
     return text
 
 
@@ -204,5 +224,7 @@ RedisUrl = Annotated[Name, AfterValidator(check_redis_url)]
 Host = Annotated[Name, AfterValidator(check_host)]
 Keys = Annotated[str, AfterValidator(check_keys)]
 Origins = Annotated[Text, AfterValidator(check_origins)]
+WebAddress = Annotated[Text, AfterValidator(check_web_address)]
+Secret = Annotated[str, AfterValidator(check_secret)]
 Level = Annotated[str, AfterValidator(check_level)]
 Specification = Annotated[Text, AfterValidator(str.strip)]

@@ -54,7 +54,24 @@ class Settings(ConnectionSettings):
     api_keys: forms.Keys = Field(
         "",
         repr=False,
-        description="keys that let callers of the API in, `key,...`; none: loopback addresses only",
+        description="keys that let callers of the API do everything, `key,...`; without keys it "
+        "answers this machine alone",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="file of keys with scopes (TOML), which may change while the API runs"
+    )
+    oidc_issuer: forms.WebAddress = Field(
+        "", description="OpenID provider by which people log in to the dashboard, `https://...`"
+    )
+    oidc_client_id: forms.Name = Field("", description="the dashboard's client id there")
+    oidc_client_secret: forms.Keys = Field(
+        "", repr=False, description="its secret, 16 bytes at least"
+    )
+    oidc_redirect_url: forms.WebAddress = Field(
+        "", description="where the provider sends people back to, `https://.../login/callback`"
+    )
+    audit_file: Path | None = Field(
+        None, description="file that the audit log is appended to; standard error when unset"
     )
     api_cors_origins: forms.Origins = Field(
         "", description="origins whose pages may call the API, `https://shop.example,...`"
@@ -149,8 +166,13 @@ class Settings(ConnectionSettings):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of the API; empty when callers need none."""
+        """The keys of the API that are good for everything."""
         return forms.split(self.api_keys)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether callers of the API need a key; without, they must be on this machine."""
+        return bool(self.keys) or self.api_keys_file is not None
 
     @property
     def nobody(self) -> tuple[str, ...]:
@@ -162,12 +184,21 @@ class Settings(ConnectionSettings):
         """The origins whose pages may call the API, in the lower case of browsers."""
         return forms.split(self.api_cors_origins.lower())
 
-    @field_validator("taxonomy", mode="before")
+    @field_validator("taxonomy", "api_keys_file", "audit_file", mode="before")
     @classmethod
     def _check_path(cls, path: object) -> object:
         if path == "":
-            raise ValueError("name a file, or unset it for the shipped generic shop")
+            raise ValueError("name a file, or unset it")
         return forms.check_text(path) if isinstance(path, str) else path
+
+    @model_validator(mode="after")
+    def _check_provider(self) -> Self:
+        names = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_redirect_url")
+        missing = [name for name in (*names, "api_keys_file") if not getattr(self, name)]
+        if missing and any(getattr(self, name) for name in names):
+            named = ", ".join(map(forms.variable, missing))
+            raise ValueError(f"{named}: to log people in, set it as well")
+        return self
 
     @model_validator(mode="after")
     def _check_topics(self) -> Self:

@@ -31,6 +31,10 @@ class ApiMetrics:
         self.listeners = Gauge("listeners", "Open streams of changes", **prefix)
         self.changes = Gauge("changes_heard", "Changes heard since the start", **prefix)
         self.labelled = Gauge("labelled_customers", "Customers that the model learned", **prefix)
+        self.refusals = Counter("refusals", "Calls refused at the door", ["status"], **prefix)
+        self.keys_broken = Gauge(
+            "keys_file_broken", "Whether the file of keys can't be used as it is now", **prefix
+        )
         self.ready = Gauge("ready", "Whether a part that is needed is there", ["part"], **prefix)
 
 

@@ -24,11 +24,11 @@ from tests.support.api import api_process, basket, running_worker
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
 from tests.support.waiting import wait_until
 
-KEY = {"Authorization": "Bearer some-key"}
+KEY = {"Authorization": "Bearer some-key-of-a-shop"}
 #: Its answer never ends, and so cannot be checked as a whole; test_api.py reads it.
 ENDLESS = "/v1/changes"
 #: What every route but a probe's may answer, and all may be described with.
-EVERYWHERE = {"401", "413", "429"}
+EVERYWHERE = {"401", "403", "413", "429"}
 PROBES = {"/healthz", "/readyz"}
 
 schemathesis.openapi.format(
@@ -41,7 +41,7 @@ schemathesis.openapi.format(  # "from 1970 to 9999" is beyond what a schema can 
     "date-time", st.integers(0, 253_402_300_799_999).map(rfc3339)
 )
 
-LOCKED = Settings(_env_file=None, api_keys="some-key")
+LOCKED = Settings(_env_file=None, api_keys="some-key-of-a-shop")
 DESCRIPTION = create_api(LOCKED, taxonomies.load(None)).openapi()
 api = schemathesis.openapi.from_dict(DESCRIPTION)
 
@@ -49,7 +49,7 @@ api = schemathesis.openapi.from_dict(DESCRIPTION)
 @pytest.fixture(scope="module")
 def address(kafka: Kafka, redis_server: Redis, tmp_path_factory: Any) -> Iterator[str]:
     """Where an API that needs a key is served; the customer of the examples is known to it."""
-    settings = settings_for(kafka, redis_server.url, api_keys="some-key")
+    settings = settings_for(kafka, redis_server.url, api_keys="some-key-of-a-shop")
     asyncio.run(prepare(kafka, settings))
     with api_process(settings, tmp_path_factory.mktemp("api") / "api.log") as (_, address):
         wait_until(lambda: httpx.get(f"{address}/readyz").is_success, 30, "not ready")
@@ -86,7 +86,7 @@ def test_every_route_is_described() -> None:
                 assert response["content"], (path, status)
             assert "422" not in operation["responses"]
             missing = EVERYWHERE - operation["responses"].keys()
-            assert missing == ({"401", "429"} if path in PROBES else set())
+            assert missing == ({"401", "403", "429"} if path in PROBES else set())
 
 
 def test_every_answer_that_is_json_has_a_shape_and_an_example() -> None:

@@ -19,8 +19,8 @@ GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 #: What everything may import.
 FOUNDATION: Final = frozenset({
-    "connection_settings", "errors", "listening", "retrying", "secret_files", "setting_forms",
-    "settings", "tls_files",
+    "audit_log", "connection_settings", "errors", "listening", "retrying", "secret_files",
+    "setting_forms", "settings", "tls_files",
 })  # fmt: skip
 _CORE = frozenset({"domain", "model", "pipeline"})
 _STATE_AND_STREAM = _CORE | {"store", "kafka"}
