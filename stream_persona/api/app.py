@@ -12,7 +12,7 @@ from stream_persona.api import openapi, problems
 from stream_persona.api.agreement import AgreementMiddleware
 from stream_persona.api.auth import ApiKeys, AuthMiddleware
 from stream_persona.api.dependencies import Dependencies
-from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
+from stream_persona.api.limits import BodyLimitMiddleware, HeadLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
 from stream_persona.api.routes import commands, customers, dashboard, operations, pages, queries
 
@@ -73,4 +73,5 @@ def _add_middleware(app: FastAPI, settings: Settings, dependencies: Dependencies
             allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
             expose_headers=["Retry-After"],
         )  # fmt: skip
+    app.add_middleware(HeadLimitMiddleware)
     app.add_middleware(RequestMetricsMiddleware, metrics=dependencies.metrics)

@@ -100,7 +100,8 @@ class AuthMiddleware:
             return
         cookie = self._exchange_key(scope)
         caller = self._keys.identify(Headers(scope=scope)) if self._keys else None
-        refusal = self._limit_rate(caller or _address(scope))
+        known = scope.setdefault("state", {})["caller"] = caller or _address(scope)
+        refusal = self._limit_rate(known)
         if refusal is None and self._keys and caller is None and cookie is None:
             refusal = problem(401, _SENTENCE, {"WWW-Authenticate": "Bearer"})
         if refusal is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Self
 from redis.asyncio import Redis
 
 from stream_persona.api.agreement import INTERVAL, Agreement
+from stream_persona.api.bounds import Bounds
 from stream_persona.api.changes import ChangeFeed
+from stream_persona.api.connections import SWEEP_SECONDS, Connections
 from stream_persona.api.customer_log import Tail
 from stream_persona.api.dashboard.background import run_periodically
 from stream_persona.api.dashboard.service import DashboardService
+from stream_persona.api.listeners import ListenerSeats
 from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
@@ -54,6 +58,8 @@ class Dependencies:
     customer_log: Tail
     commands: Commands
     metrics: ApiMetrics
+    connections: Connections
+    seats: ListenerSeats
     subscriber: Redis
     readiness: Readiness
     nobody: NobodyIds
@@ -65,6 +71,7 @@ class Dependencies:
         Raises:
             TopologyError: an address in the settings is malformed.
         """
+        bounds, metrics = Bounds.of_process(), ApiMetrics()
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
         agreement = Agreement(settings, taxonomy, tables)
@@ -82,7 +89,9 @@ class Dependencies:
             dashboard=dashboard,
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
-            metrics=ApiMetrics(),
+            metrics=metrics,
+            connections=Connections(bounds, metrics, time.monotonic),
+            seats=ListenerSeats(bounds),
             subscriber=subscriber,
             readiness=Readiness(settings, tables),
             nobody=NobodyIds(settings.nobody),
@@ -111,6 +120,9 @@ class Dependencies:
             "model": self.reader.follow(),
             "deployment": run_periodically(INTERVAL, "deployment", self.agreement.refresh),
             "changes": self.feed.follow(),
+            "connections": run_periodically(
+                SWEEP_SECONDS, "look at connections", self.connections.sweep
+            ),
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
             **self.dashboard.background(lambda: self.feed.ready),

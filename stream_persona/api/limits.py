@@ -1,4 +1,4 @@
-"""Limits of what a caller may send: requests a second, and bytes of one request."""
+"""Limits of what a caller may send: requests a second, and bytes of one request's parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from stream_persona.api.bounds import HEAD_BYTES, too_long_head
 from stream_persona.api.problems import problem
 
 if TYPE_CHECKING:
@@ -51,6 +52,29 @@ class TokenBuckets:
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return 0.0 if enough else (1.0 - tokens) / self._rate
+
+
+class HeadLimitMiddleware:
+    """Middleware that answers 431 to a request whose line and headers are too long.
+
+    One that is incomplete is refused by the connection; this one came whole in one packet.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse it, or let it through."""
+        if scope["type"] == "http" and _head_bytes(scope) > HEAD_BYTES:
+            await problem(431, too_long_head())(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Count the bytes of a request's line and headers, signs between them left out."""
+    line = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + len(scope["method"])
+    return line + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 class BodyLimitMiddleware:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -98,6 +99,14 @@ async def becomes_ready(client: httpx.AsyncClient) -> None:
     await eventually(ready, 30, "the API does not become ready")
 
 
+def limiting(open_files: int | None) -> Callable[[], None] | None:
+    """What a process does before it starts, so that it may open only so many files."""
+    if open_files is None:
+        return None
+    limits = open_files, open_files
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 async def has_model(client: httpx.AsyncClient, version: str) -> None:
     """Wait until the API uses this version of the model."""
 
@@ -109,12 +118,18 @@ async def has_model(client: httpx.AsyncClient, version: str) -> None:
 
 
 @contextmanager
-def api_process(settings: Settings, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """``stream-persona api`` as an operator runs it, and the address that it logs."""
+def api_process(
+    settings: Settings, log: Path, open_files: int | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """``stream-persona api`` as an operator runs it, and the address that it logs.
+
+    It may have so many ``open_files``; as many as this process where none are given.
+    """
     with log.open("wb") as output:
         popen = subprocess.Popen(
             [sys.executable, "-m", "stream_persona", "api"],
             env=environment(settings), cwd=log.parent, stdout=output, stderr=subprocess.STDOUT,
+            preexec_fn=limiting(open_files),
         )  # fmt: skip
     try:
         pattern = r"listening on (http://\S+)"

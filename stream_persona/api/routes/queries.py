@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import Response, StreamingResponse
+from starlette.requests import Request
 
 from stream_persona.api.changes import EventStream
 from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
@@ -110,6 +111,7 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
         response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
     )  # fmt: skip
     async def changes(
+        request: Request,
         last_event_id: Annotated[str | None, Header()] = None,
         recent: Annotated[int, Query(ge=0, le=200)] = 0,
     ) -> EventStream:
@@ -117,5 +119,5 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
 
         `recent` asks for that many of the newest ones to begin with.
         """
-        dependencies.feed.admit()
-        return EventStream(dependencies.feed.listen(last_event_id, recent))
+        seat = dependencies.seats.take(request.state.caller)
+        return EventStream(dependencies.feed.listen(last_event_id, recent), seat)
