@@ -1,4 +1,4 @@
-"""Attacks on the API's own process, of which the limit of open files is low: it goes on, quietly."""
+"""Attacks on the API's own process, which may open few files: it goes on, quietly."""
 
 from __future__ import annotations
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -99,12 +98,9 @@ async def becomes_ready(client: httpx.AsyncClient) -> None:
     await eventually(ready, 30, "the API does not become ready")
 
 
-def limiting(open_files: int | None) -> Callable[[], None] | None:
-    """What a process does before it starts, so that it may open only so many files."""
-    if open_files is None:
-        return None
-    limits = open_files, open_files
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+def limiting(open_files: int | None) -> list[str]:
+    """The beginning of a command that may open only so many files."""
+    return [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"]
 
 
 async def has_model(client: httpx.AsyncClient, version: str) -> None:
@@ -127,9 +123,8 @@ def api_process(
     """
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "stream_persona", "api"],
+            [*limiting(open_files), sys.executable, "-m", "stream_persona", "api"],
             env=environment(settings), cwd=log.parent, stdout=output, stderr=subprocess.STDOUT,
-            preexec_fn=limiting(open_files),
         )  # fmt: skip
     try:
         pattern = r"listening on (http://\S+)"
