@@ -1,11 +1,11 @@
 """Deployments in one Redis whose prefixes overlap: a key of the one can be a key of the other.
 
-A key is the prefix, ``persona`` or ``persona-<kind>``, a colon and a name. Names are chosen by others:
-a customer may be called ``persona:x``. So a prefix that continues another one with the beginning
-of such a key, as ``persona:`` continues the empty one, overlaps with it: customer ``persona:x``
-of the deployment without a prefix and ``x`` of the other have the same record, whoever scans the
-one's records meets the other's, and so on. Any other two prefixes have no key in common: neither
-continues the other, or it goes on with what no key of the other begins with.
+A key is the prefix, ``persona`` or ``persona-<kind>``, a colon and a name. Others choose the names:
+a customer may be called ``persona:x``. So a prefix that continues another one as such a key begins
+overlaps with it, as ``persona:`` does with the empty one: customer ``persona:x`` of the deployment
+without a prefix and ``x`` of the other have the same record, whoever scans the one's records meets
+the other's, and so on. Any other two prefixes have no key in common: neither continues the other,
+or it goes on with what no key of the other begins with.
 
 Two deployments of one prefix in two databases of one server have no key in common, but a channel:
 channels know no databases.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import NoPermissionError, ResponseError
@@ -24,15 +25,19 @@ from stream_persona.store.entries import escape
 from stream_persona.store.tables import Keyspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from stream_persona.store.redis import RedisTables
     from stream_persona.store.redis_port import Store
 
 logger = logging.getLogger(__name__)
 
-#: How the keys of customers and of personas begin, behind the prefix.
-_BEGINNING: Final = re.compile(r"persona(?:-[a-z-]+)?:")
+#: How keys with a name begin behind the prefix, of all kinds that may come; and those of today
+#: whose names others choose.
+_BEGINNING: Final = re.compile(r"(?=persona(?:-[a-z-]+)?:)")
+_PLAIN: Final = (
+    "persona:", "persona-state:", "persona-deleted:", "persona-damaged:", "persona-affinity:"
+)  # fmt: skip
 _DESCRIPTOR: Final = "persona-deployment"
 #: Keys looked at in one scan.
 _SCANNED: Final = 10_000
@@ -64,18 +69,19 @@ def overlap(one: str, other: str) -> bool:
 async def refuse_overlaps(prefix: str, tables: RedisTables) -> None:
     """Refuse to run beside a deployment whose prefix overlaps with this one.
 
-    A deployment that is not made yet looks at all keys for those that continue its prefix; later
-    on it need not: they look for it.
+    Of longer prefixes the plain ones are looked up. A deployment that is not made yet looks for all
+    others among all keys, which takes a while; later on it need not: they look for it.
 
     Raises:
         TopologyError: there is one; names it, and what to do.
         UnavailableError: Redis stayed away.
     """
-    for other in shorter_overlapping(prefix):
-        if await tables.ask(lambda store, key=other + _DESCRIPTOR: _exists(store, key)):  # type: ignore[misc]
-            raise TopologyError(_explain(prefix, other))
-    if await tables.load_deployment() is None and (longer := await _find_longer(prefix, tables)):
-        raise TopologyError(_explain(prefix, longer))
+    others = [*shorter_overlapping(prefix), *(prefix + each for each in _PLAIN)]
+    found = await tables.ask(lambda store: _find_deployments(store, others))
+    if not found and await tables.load_deployment() is None:
+        found = await _find_longer(prefix, tables)
+    if found:
+        raise TopologyError(_explain(prefix, found[0]))
     if databases := await tables.ask(lambda store: _find_elsewhere(store, prefix)):
         raise TopologyError(
             f"STREAM_PERSONA_PREFIX {prefix!r}: database {databases[0]} of this Redis server holds "
@@ -84,27 +90,28 @@ async def refuse_overlaps(prefix: str, tables: RedisTables) -> None:
         )
 
 
-async def _exists(store: Store, key: str) -> bool:
-    try:
-        (kind,) = await store.run(("TYPE", key))
-    except NoPermissionError:  # what it may not look at it can't read or write either
-        return False
-    return bool(kind != b"none")
+async def _find_deployments(store: Store, prefixes: Iterable[str]) -> list[str]:
+    """Find those of some prefixes that a deployment in this Redis has."""
+    found = []
+    for prefix in prefixes:
+        with suppress(NoPermissionError):  # what we may not look at we can't read or write either
+            (kind,) = await store.run(("TYPE", Keyspace(prefix).of("deployment")))
+            found += [prefix] if kind != b"none" else []
+    return found
 
 
-async def _find_longer(prefix: str, tables: RedisTables) -> str | None:
-    """Find the prefix of a deployment that continues this one so that they overlap."""
+async def _find_longer(prefix: str, tables: RedisTables) -> list[str]:
+    """Find the prefixes of deployments that continue this one so that they overlap."""
     pattern, cursor = f"{escape(prefix)}persona*{_DESCRIPTOR}", 0
+    found = []
     while True:
         cursor, keys = await tables.ask(
             lambda store, at=cursor: store.scan(at, pattern, _SCANNED)  # type: ignore[misc]
         )
-        for key in keys:
-            other = key.decode(errors="replace").removesuffix(_DESCRIPTOR)
-            if prefix in shorter_overlapping(other):
-                return str(other)
+        others = [key.decode(errors="replace").removesuffix(_DESCRIPTOR) for key in keys]
+        found += [other for other in others if prefix in shorter_overlapping(other)]
         if not cursor:
-            return None
+            return found
 
 
 async def _find_elsewhere(store: Store, prefix: str) -> list[str]:
@@ -133,7 +140,7 @@ def _databases(info: object) -> list[str]:
 
 def _explain(own: str, other: str) -> str:
     return (
-        f"STREAM_PERSONA_PREFIX {own!r} and {other!r}, of another deployment in this Redis, overlap: "
-        "a customer's key in the one may be a key of the other; give this one a prefix that does "
+        f"STREAM_PERSONA_PREFIX {own!r} and {other!r}, of another deployment in this Redis, "
+        "overlap: a customer's key in the one may be a key of the other; give this one a prefix that does "
         "not continue the other with `persona:` or the like, such as 'shop-a:' beside 'shop-b:'"
     )
