@@ -141,6 +141,6 @@ def _databases(info: object) -> list[str]:
 def _explain(own: str, other: str) -> str:
     return (
         f"STREAM_PERSONA_PREFIX {own!r} and {other!r}, of another deployment in this Redis, "
-        "overlap: a customer's key in the one may be a key of the other; give this one a prefix that does "
-        "not continue the other with `persona:` or the like, such as 'shop-a:' beside 'shop-b:'"
+        "overlap: a customer's key in the one may be a key of the other; give this one a prefix "
+        "that does not continue the other with `persona:` or the like: 'shop-a:' beside 'shop-b:'"
     )
