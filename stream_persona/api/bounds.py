@@ -15,7 +15,7 @@ from typing import Final, Self
 #: of a larger limit, this share.
 RESERVED_FILES: Final = 160
 RESERVED_SHARE: Final = 1 / 4
-#: Connections that one process takes however many files it may open: each costs some 30 kB.
+#: Connections that one process takes however many files it may open: each costs 4 kB and more.
 MOST_CONNECTIONS: Final = 10_000
 #: Connections that it takes however few these are.
 LEAST_CONNECTIONS: Final = 32
@@ -30,6 +30,10 @@ HEAD_SECONDS: Final = 10.0
 #: Seconds until its body is there; one more for each so many bytes that have come.
 BODY_SECONDS: Final = 10.0
 BODY_RATE: Final = 10_000
+#: Bytes of all bodies together that are being read or answered, small ones left out; a single body
+#: may always be as large as the settings let it.
+BODIES_BYTES: Final = 64_000_000
+SMALL_BODY_BYTES: Final = 16_384
 #: Seconds for which a connection may be idle between two requests.
 IDLE_SECONDS: Final = 5
 #: Seconds in which a caller must take what fills the buffers of an answer.

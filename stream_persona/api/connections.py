@@ -149,6 +149,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
+        self.cycle.body = bytearray()  # of a request that was refused unread
         super().on_response_complete()
         self._observe()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from stream_persona.api.bounds import HEAD_BYTES, too_long_head
+from stream_persona.api.bounds import BODIES_BYTES, HEAD_BYTES, SMALL_BODY_BYTES, too_long_head
 from stream_persona.api.problems import problem
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def _head_bytes(scope: Scope) -> int:
 class BodyLimitMiddleware:
     """Middleware that answers 413 to a larger body, whether its length is announced or not.
 
+    Bodies of all requests in progress have a bound as well: beyond it a large one is answered 503.
+
     Starlette's ``RequestBodyLimitMiddleware`` (1.10) does not fit. Its answer is plain text, where
     ours is JSON, and it lets a route that reads no body run before it refuses: an oversized
     ``DELETE`` would be answered 413 although the deletion was sent.
@@ -89,6 +92,8 @@ class BodyLimitMiddleware:
         self._app = app
         self._max_bytes = max_bytes
         self._sentence = f"the body is too large: at most {max_bytes:,} bytes are read"
+        self._most_held = max(BODIES_BYTES, max_bytes)
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a body that is announced as too large, and count the bytes of any other."""
@@ -99,18 +104,39 @@ class BodyLimitMiddleware:
         if announced.isdecimal() and int(announced[:20]) > self._max_bytes:
             await problem(413, self._sentence)(scope, receive, send)
             return
-        await self._app(scope, self._limit(receive), send)
+        body = _Body()
+        try:
+            await self._app(scope, self._limit(receive, body), send)
+        finally:
+            self._hold(body, 0)
 
-    def _limit(self, receive: Receive) -> Receive:
-        """``receive``, which raises once the messages' bodies exceed the limit."""
-        size = 0
+    def _limit(self, receive: Receive, body: _Body) -> Receive:
+        """``receive``, which raises once the messages' bodies exceed a limit."""
 
         async def receive_limited() -> Message:
-            nonlocal size
             message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._max_bytes:
+            body.size += len(message.get("body", b""))
+            if body.size > self._max_bytes:
                 raise HTTPException(413, self._sentence)
+            self._hold(body, body.size if body.size > SMALL_BODY_BYTES else 0)
+            if body.held and self._held > self._most_held:
+                raise HTTPException(503, _TOO_MANY, {"Retry-After": "1"})
             return message
 
         return receive_limited
+
+    def _hold(self, body: _Body, size: int) -> None:
+        """Count so many bytes of a body among those of all requests in progress."""
+        self._held += size - body.held
+        body.held = size
+
+
+@dataclass(slots=True)
+class _Body:
+    """What has come of a request's body, and what is counted of it."""
+
+    size: int = 0
+    held: int = 0
+
+
+_TOO_MANY: Final = "too many large requests are being read or answered: try again in a second"

@@ -32,6 +32,8 @@ def test_the_table_has_each_limit_as_it_is() -> None:
             f"{FRACTIONS[bounds.CALLERS_SHARE]} of these"
         ),
         "a request's line and headers": f"{bounds.HEAD_BYTES:,} bytes",
+        "bodies of all requests in progress, without those of up to "
+        f"{bounds.SMALL_BODY_BYTES:,} bytes": f"{bounds.BODIES_BYTES:,} bytes, or one body",
         "time for a head": f"{bounds.HEAD_SECONDS:g} s",
         "time for a body": (
             f"{bounds.BODY_SECONDS:g} s, and 1 s more for each {bounds.BODY_RATE:,} bytes that came"
@@ -59,7 +61,7 @@ def test_every_constant_of_the_bounds_is_in_the_table_or_explained() -> None:
     constants = {name for name in vars(bounds) if name.isupper() and name != "TYPE_CHECKING"}
     assert constants == {
         "RESERVED_FILES", "RESERVED_SHARE", "MOST_CONNECTIONS", "LISTENERS_SHARE", "CALLERS_SHARE",
-        "HEAD_BYTES", "HEAD_SECONDS", "BODY_SECONDS", "BODY_RATE", "IDLE_SECONDS", "UNREAD_SECONDS",
-        "CLOSING_SECONDS",
+        "HEAD_BYTES", "HEAD_SECONDS", "BODIES_BYTES", "SMALL_BODY_BYTES", "BODY_SECONDS",
+        "BODY_RATE", "IDLE_SECONDS", "UNREAD_SECONDS", "CLOSING_SECONDS",
         "LEAST_CONNECTIONS",  # of limits below 200 files, with which nothing runs for long
     }  # fmt: skip
