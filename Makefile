@@ -14,7 +14,7 @@ IN_PARALLEL := -n auto --maxprocesses 4 --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-quick test-random test-browser screenshot fuzz bench bench-api bench-backpressure \
-	bench-dashboard bench-model bench-rank bench-state bench-sweep chaos faults check format lock clean
+	bench-dashboard bench-model bench-rank bench-state bench-sweep chaos faults check audit format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -70,10 +70,15 @@ faults: $(VENV)/.dev ## each fault of Redis and Kafka that deploy/README.md name
 chaos: $(VENV)/.dev ## workers, broker and Redis die on a busy shop: ARGS="--seeds 3 --events 200000"
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
 
-check: $(VENV)/.dev ## lint, formatting and types
+check: $(VENV)/.dev ## lint, formatting, types and unsafe calls
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml stream_persona
+
+audit: $(VENV)/.audit ## known vulnerabilities of all locked versions: asks a service on the network
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off $(ARGS) -r requirements.lock \
+	    || { echo "make audit: there are vulnerabilities, or some versions could not be asked about; no result is no good one" >&2; exit 1; }
 
 format: $(VENV)/.dev ## rewrite the sources as `make check` wants them
 	@$(BIN)/ruff check --fix-only .
@@ -83,8 +88,8 @@ lock: ## choose the newest allowed versions anew and write requirements.lock
 	@rm -rf $(LOCK_VENV) && mkdir -p build
 	@$(call make_venv,$(LOCK_VENV))
 	@echo "Installing the newest allowed versions into $(LOCK_VENV) ..."
-	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev,fuzz]'
-	@{ echo "# Every version that the dev and fuzz extras install; made by \`make lock\`, not by hand."; \
+	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev,fuzz,audit]'
+	@{ echo "# Every version that the dev, fuzz and audit extras install; made by \`make lock\`, not by hand."; \
 	   echo "# It constrains an installation: pip install -c requirements.lock -e '.[dev]'"; \
 	   $(LOCK_VENV)/bin/python -m pip freeze --exclude-editable | LC_ALL=C sort -f; \
 	 } > build/requirements.lock
@@ -106,6 +111,11 @@ $(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
 $(VENV)/.fuzz: $(VENV)/.dev
 	@echo "Installing the fuzzer into $(VENV), once ..."
 	@$(PIP) install --quiet -c requirements.lock -e '.[dev,fuzz]'
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev
+	@echo "Installing pip-audit into $(VENV), once ..."
+	@$(PIP) install --quiet -c requirements.lock -e '.[dev,audit]'
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml requirements.lock | $(BIN)/python

@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from stream_persona.api import openapi, problems
 from stream_persona.api.agreement import AgreementMiddleware
 from stream_persona.api.dependencies import Dependencies
-from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
+from stream_persona.api.limits import BodyLimitMiddleware, HeadLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
 from stream_persona.api.routes import (
     commands,
@@ -102,5 +102,6 @@ def _add_middleware(
             allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
             expose_headers=["Retry-After"],
         )  # fmt: skip
+    app.add_middleware(HeadLimitMiddleware)
     app.add_middleware(RequestMetricsMiddleware, metrics=dependencies.metrics)
     app.add_middleware(AnswerHeadersMiddleware)

@@ -14,30 +14,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from stream_persona.api.ring import HeldChange, Ring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
+    from contextlib import AbstractContextManager
 
-    from starlette.types import Send
+    from starlette.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
 #: Seconds of silence after which a listener gets a comment.
 HEARTBEAT: Final = 15.0
-#: Seconds in which a listener must take a chunk, and most listeners of a process.
+#: Seconds in which a listener must take a chunk.
 SEND_SECONDS: Final = 30.0
-MOST_LISTENERS: Final = 10_000
 _RETRY_MS: Final = 2_000
 _MOST_PAUSE: Final = 5.0
 _POLL: Final = 5.0
@@ -124,12 +123,6 @@ class ChangeFeed:
         for customer, ids in later.items():
             self.ring.forget(customer, but=ids)
 
-    def admit(self) -> None:
-        """Raise 503 when there are as many listeners as one process may hold."""
-        if self.listeners >= MOST_LISTENERS:
-            message = f"this process has {MOST_LISTENERS:,} listeners: try again later"
-            raise HTTPException(503, message, {"Retry-After": "5"})
-
     async def listen(
         self,
         last_id: str | None = None,
@@ -193,14 +186,28 @@ class ChangeFeed:
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events; a listener that takes nothing for ``patience`` seconds is dropped."""
+    """Server-sent events; a listener that takes nothing for ``patience`` seconds is dropped.
+
+    It holds its ``seat`` until it ends; where there is none, the refusal is the answer.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes], patience: float = SEND_SECONDS) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes],
+        seat: AbstractContextManager[None] | None = None,
+        patience: float = SEND_SECONDS,
+    ) -> None:
         super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._events = events
+        self._seat = seat or nullcontext()
         self._patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the seat, and stream."""
+        with self._seat:
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send until the events end, or the listener takes none for too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Self
 from redis.asyncio import Redis
 
 from stream_persona.api.agreement import INTERVAL, Agreement
+from stream_persona.api.bounds import Bounds
 from stream_persona.api.changes import ChangeFeed
+from stream_persona.api.connections import SWEEP_SECONDS, Connections
 from stream_persona.api.customer_log import Tail
 from stream_persona.api.dashboard.background import run_periodically
 from stream_persona.api.dashboard.service import DashboardService
+from stream_persona.api.listeners import ListenerSeats
 from stream_persona.api.metrics import ApiMetrics
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
@@ -57,6 +61,8 @@ class Dependencies:
     customer_log: Tail
     commands: Commands
     metrics: ApiMetrics
+    connections: Connections
+    seats: ListenerSeats
     subscriber: Redis
     readiness: Readiness
     nobody: NobodyIds
@@ -71,6 +77,7 @@ class Dependencies:
             TopologyError: an address in the settings is malformed.
             SettingsError: the file of keys can't be used.
         """
+        bounds = Bounds.of_process()
         tables = RedisTables.connect(settings.redis_address, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
         agreement = Agreement(settings, taxonomy, tables)
@@ -92,6 +99,8 @@ class Dependencies:
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
             metrics=metrics,
+            connections=Connections(bounds, metrics, time.monotonic),
+            seats=ListenerSeats(bounds),
             subscriber=subscriber,
             readiness=Readiness(settings, tables),
             nobody=NobodyIds(settings.nobody),
@@ -123,6 +132,9 @@ class Dependencies:
             "model": self.reader.follow(),
             "deployment": run_periodically(INTERVAL, "deployment", self.agreement.refresh),
             "changes": self.feed.follow(),
+            "connections": run_periodically(
+                SWEEP_SECONDS, "look at connections", self.connections.sweep
+            ),
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
             "keys": run_periodically(key_file.INTERVAL, "keys", self._look_after_keys),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: Why connections are closed: none is free; to make room; a head, a body or a reader took too long.
+DROPPED: Final = ("full", "evicted", "head", "body", "unread")
+#: Methods of HTTP (RFC 9110, RFC 5789); anybody can make up others.
+METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+)
+#: Statuses that are counted singly, others by their class.
+STATUSES: Final = frozenset(
+    {200, 202, 204, 206, 303, 304, 307, 400, 401, 403, 404, 405, 408, 409, 413, 415, 416, 422, 429}
+    | {431, 500, 503}
+)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -28,6 +39,13 @@ class ApiMetrics:
             "seconds", "From a request to the start of its answer", ["route"],
             buckets=_SECONDS, **prefix,
         )  # fmt: skip
+        self.connections = Gauge("connections", "Connections of callers", **prefix)
+        self.dropped = Counter(
+            "dropped_connections", "Connections closed before their caller was done, by reason",
+            ["reason"], **prefix,
+        )  # fmt: skip
+        for reason in DROPPED:
+            self.dropped.labels(reason)
         self.listeners = Gauge("listeners", "Open streams of changes", **prefix)
         self.changes = Gauge("changes_heard", "Changes heard since the start", **prefix)
         self.labelled = Gauge("labelled_customers", "Customers that the model learned", **prefix)
@@ -70,6 +88,9 @@ class RequestMetricsMiddleware:
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if route != "unmatched" else "any"
-        self._metrics.requests.labels(method, route, str(status)).inc()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        counted = str(status) if status in STATUSES else f"{str(status)[:1]}xx"
+        self._metrics.requests.labels(
+            method if route != "unmatched" else "any", route, counted
+        ).inc()
         self._metrics.seconds.labels(route).observe(seconds)

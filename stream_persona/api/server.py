@@ -8,11 +8,14 @@ import logging
 import signal
 import socket
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from stream_persona.api.app import create_api
+from stream_persona.api.bounds import HEAD_BYTES, IDLE_SECONDS
+from stream_persona.api.connections import BoundedProtocol
 from stream_persona.api.dependencies import PATIENCE
 from stream_persona.api.security.origins import is_loopback
 from stream_persona.errors import SettingsError, UnavailableError
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from aiokafka.admin import AIOKafkaAdminClient
+    from fastapi import FastAPI
 
+    from stream_persona.api.connections import Connections
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
@@ -38,6 +43,10 @@ logger = logging.getLogger(__name__)
 _GRACE = 5
 #: Seconds that a broker may take to answer at the start.
 _BROKER_SECONDS = 1.0
+#: Connections that the kernel holds until they are accepted; and those that are accepted before any
+#: of them is looked at, and perhaps refused: they are beyond the bound for a moment.
+_BACKLOG = 2_048
+_ACCEPTED_AT_ONCE = 16
 
 
 def serve(settings: Settings, taxonomy: Taxonomy) -> None:
@@ -54,12 +63,9 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
     asyncio.run(_check_broker(settings))
     api = create_api(settings, taxonomy)
     with _listen(settings) as listening:
-        config = uvicorn.Config(
-            api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE, ws="none",
-            # Without keys it counts who is at the other end, and nobody's word for it.
-            proxy_headers=settings.needs_key,
-        )  # fmt: skip
-        server = _Server(config, before_exit=api.state.dependencies.feed.close)
+        parts = api.state.dependencies
+        config = _configure(api, settings, parts.connections)
+        server = _Server(config, before_exit=parts.feed.close)
         # A full collection would traverse everything that was imported as well, a tenth of a second
         # in which no request is answered: what exists by now is kept out of collections.
         gc.collect()
@@ -87,6 +93,17 @@ def check_door(settings: Settings) -> None:
             "STREAM_PERSONA_API_KEYS_FILE as well: without keys no page of another origin may call"
         )
         raise SettingsError(message)
+
+
+def _configure(api: FastAPI, settings: Settings, connections: Connections) -> uvicorn.Config:
+    return uvicorn.Config(
+        api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE, ws="none",
+        # Without keys it counts who is at the other end, and nobody's word for it.
+        proxy_headers=settings.needs_key,
+        http=partial(BoundedProtocol, connections=connections),  # type: ignore[arg-type]
+        h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=IDLE_SECONDS,
+        backlog=_ACCEPTED_AT_ONCE,
+    )  # fmt: skip
 
 
 async def _check_store(settings: Settings, taxonomy: Taxonomy) -> None:
@@ -130,6 +147,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for each in sockets or () if self.started else ():
+            each.listen(_BACKLOG)  # asyncio has set it to what it accepts at once
             host, port = each.getsockname()[:2]
             logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
@@ -152,7 +170,7 @@ def _listen(settings: Settings) -> socket.socket:
     host, port = settings.api_host, settings.api_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=2_048)
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:  # the latter: no name of a host
         raise explain_listening(error, "API", host, port) from None
     # Connections inherit it, and asyncio does not set it on connections of a socket that it was

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from stamina.instrumentation import set_on_retry_hooks
 
 from stream_persona import audit_log
+from stream_persona.cli.open_files import raise_open_files
 from stream_persona.errors import StreamPersonaError
 from stream_persona.settings import find_misspelt
 
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 _COLLECTIONS: Final = (200_000, 20, 50)
 #: Seconds that a process may take to end that has only begun to start.
 _GRACE_SECONDS: Final = 3.0
-#: Loggers that write one line at each attempt of theirs, and seconds between two equal ones.
-_OFTEN: Final = ("aiokafka", "stream_persona.api.problems")
+#: Loggers of a line at each attempt, or each request; seconds between equal ones.
+_REPETITIVE: Final = ("aiokafka", "asyncio", "stream_persona.api.problems", "uvicorn")
 _SELDOM_SECONDS: Final = 10.0
 
 
@@ -58,6 +59,7 @@ def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_DropAfterFatal())
     end_politely()
+    raise_open_files()
     asyncio.run(preflight.check(settings, taxonomy))
     joined = asyncio.run(join(settings, taxonomy))
     logger.info("Kafka %s, %s, taxonomy %s", joined.broker, joined.redis, taxonomy.version)
@@ -98,6 +100,7 @@ def api(settings: Settings, taxonomy: Taxonomy) -> None:
     log_to_stderr(settings.log_level)
     audit_log.configure(settings.audit_file, settings.log_level)
     end_politely()
+    raise_open_files()
     serve(settings, taxonomy)
 
 
@@ -125,18 +128,23 @@ def log_to_stderr(level: str) -> None:
 
 
 class _Seldom(logging.Filter):
-    """Lets the same warning through every ten seconds, not at each attempt or request."""
+    """Lets the same warning through every ten seconds, not at each attempt or request.
+
+    aiokafka writes one at each of its attempts, sixty times a second; uvicorn one for each request
+    that is no HTTP, and asyncio one for each connection that could not be accepted.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
-        self._next: dict[tuple[str, int], float] = {}
+        self._next: dict[tuple[object, ...], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        if not record.name.startswith(_OFTEN) or record.levelno < logging.WARNING:
+        if not record.name.startswith(_REPETITIVE) or record.levelno < logging.WARNING:
             return True
-        origin, now = (record.name, record.lineno), self._clock()
+        raised = record.exc_info[0] if record.exc_info else None
+        origin, now = (record.name, record.lineno, raised), self._clock()
         if now < self._next.get(origin, now):
             return False
         self._next[origin] = now + _SELDOM_SECONDS

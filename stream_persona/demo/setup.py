@@ -54,7 +54,9 @@ def dashboard_address(settings: Settings) -> str:
 
 def _host(settings: Settings) -> str:
     """Return where this machine reaches the API."""
-    return "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host  # noqa: S104
+    # None is listened on: they are only compared with.
+    is_any = settings.api_host in {"0.0.0.0", "::"}  # noqa: S104  # nosec
+    return "127.0.0.1" if is_any else settings.api_host
 
 
 async def wait_for_api(settings: Settings) -> None:

@@ -88,7 +88,7 @@ class Simulator:
             for persona in taxonomy.personas
         }
         self._drift_after = drift_after
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # nosec B311
         self._shoppers = [
             _SimulatedShopper(
                 f"SIM-{i + 1:05d}", names[i % len(names)], names[(i + 1) % len(names)]

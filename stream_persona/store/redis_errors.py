@@ -105,7 +105,7 @@ def find_tls_fault(error: BaseException) -> ssl.SSLError | None:
     return None
 
 
-def _explain_tls(error: ssl.SSLError) -> TopologyError | UnavailableError:
+def _explain_tls(error: ssl.SSLError) -> TopologyError | RedisUnavailableError:
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in _WRONG_NAME:
             return TopologyError(
@@ -127,7 +127,7 @@ def _explain_tls(error: ssl.SSLError) -> TopologyError | UnavailableError:
             "STREAM_PERSONA_REDIS_CERT_FILE: the server wants a certificate of us that it trusts "
             f"({reason.lower().replace('_', ' ')})"
         )
-    return UnavailableError(f"Redis broke a connection off ({reason})")
+    return RedisUnavailableError(f"Redis broke a connection off ({reason})")
 
 
 def foreign_key_error(details: str) -> TopologyError:

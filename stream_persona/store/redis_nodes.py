@@ -82,6 +82,10 @@ class Nodes:
         )
         return cls(cluster, keys)
 
+    @property
+    def database(self) -> None:
+        return None
+
     async def version(self) -> str:
         await self._refresh()
         masters = self._cluster.get_primaries()

@@ -27,6 +27,11 @@ class Reply(IntEnum):
 class Store(Protocol):
     """One Redis server or a Redis Cluster; any method may raise what their client raises."""
 
+    @property
+    def database(self) -> int | None:
+        """The number of the database; None where a store has one alone."""
+        ...
+
     async def version(self) -> str:
         """Return the version, and which kind of store this is."""
         ...

@@ -45,6 +45,10 @@ class OneServer:
         #: Token and turn of the last write of each partition that was acknowledged.
         self._acked: dict[int, tuple[int, int]] = {}
 
+    @property
+    def database(self) -> int | None:
+        return int(self._redis.connection_pool.connection_kwargs.get("db") or 0)
+
     async def version(self) -> str:
         try:
             return version_in(await self._redis.info("server"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain import record_codec
 from stream_persona.errors import StreamPersonaError, TopologyError
+from stream_persona.store.prefixes import refuse_overlaps
 from stream_persona.store.redis_errors import foreign_key_error
 from stream_persona.store.shards import read_shards
 from stream_persona.store.tables import Keyspace
@@ -32,6 +33,7 @@ async def check_store(settings: Settings, taxonomy: Taxonomy, tables: RedisTable
         TopologyError: they are not; names what to set.
         UnavailableError: Redis stayed away.
     """
+    await refuse_overlaps(settings.prefix, tables)
     await tables.ask(lambda store: _check_keys(store, settings, taxonomy))
     await tables.ask(lambda store: _check_old_names(store, settings))
     await _check_records(taxonomy, tables)

@@ -38,7 +38,8 @@ from stream_persona.worker import startup
 from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
 from stream_persona.worker.due import DUE_SECONDS
-from stream_persona.worker.metrics import Metrics, serve
+from stream_persona.worker.metrics import Metrics
+from stream_persona.worker.metrics_server import serve
 from stream_persona.worker.reporter import REPORT_SECONDS, Reporter
 from stream_persona.worker.worker import Worker
 

@@ -5,32 +5,24 @@ A ``Metrics`` object owns its registry: two workers in one process (tests) don't
 
 from __future__ import annotations
 
-import errno
-import logging
-import socket
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import KINDS
-from stream_persona.listening import explain_listening
+from stream_persona.domain.events import KINDS, REASONS
 from stream_persona.pipeline.decision import CAUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from threading import Thread
-    from wsgiref.simple_server import WSGIServer
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
     from stream_persona.kafka.router import RoutedBatch
     from stream_persona.model.evaluation import Quality
     from stream_persona.pipeline.types import Outcome
-
-logger = logging.getLogger(__name__)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -86,6 +78,9 @@ class Metrics:
             "due_seconds", "From when an assignment ended, or evidence had faded, to its change",
             buckets=_SECONDS, **prefix,
         )  # fmt: skip
+        self.dropped_scrapes = Counter(
+            "dropped_scrapes", "Connections to the metrics that were closed unanswered", **prefix
+        )
         self.cached = Gauge("cached_records", "Customer records in memory", **prefix)
         self.labelled = Gauge(
             "labelled_customers", "Customers in this worker's model part", **prefix
@@ -164,7 +159,7 @@ class Metrics:
     def _record_rejected(self, routed: RoutedBatch) -> None:
         """Count the messages of a batch that are not processed here."""
         for reason in routed.reasons:
-            self.dead_letters.labels(reason).inc()
+            self.dead_letters.labels(reason if reason in REASONS else "other").inc()
         self.rerouted.inc(len(routed.reroutes))
         self._record_anomalies(routed.anomalies)
 
@@ -206,49 +201,3 @@ def bounds_and_counts(histogram: Histogram) -> tuple[list[float], list[int]]:
     numbers = [0, *(int(sample.value) for sample in upto)]
     bounds = [float(sample.labels["le"]) for sample in upto[:-1]]
     return bounds, [higher - lower for lower, higher in pairwise(numbers)]
-
-
-def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], None]]:
-    """Serve ``/metrics`` on ``port``, or on a free one when it is taken.
-
-    Returns:
-        The port, and a function that stops serving.
-
-    Raises:
-        SettingsError: this machine can't listen there.
-    """
-    try:
-        server, thread = _listen(metrics, host, port)
-    except (OSError, UnicodeError) as error:  # the latter: no name of a host
-        raise explain_listening(error, "METRICS", host, port) from None
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
-
-    logger.info("metrics on http://%s:%d/metrics", host, server.server_port)
-    return server.server_port, close
-
-
-def check_host(host: str) -> None:
-    """Listen on a free port of the host, and stop at once.
-
-    Raises:
-        SettingsError: it is no address of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, 0), family=family).close()
-    except (OSError, UnicodeError) as error:
-        raise explain_listening(error, "METRICS", host, 0) from None
-
-
-def _listen(metrics: Metrics, host: str, port: int) -> tuple[WSGIServer, Thread]:
-    try:
-        return start_http_server(port, host, registry=metrics.registry)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        logger.warning("metrics port %d is taken, using a free one", port)
-        return start_http_server(0, host, registry=metrics.registry)

@@ -8,7 +8,7 @@ from stream_persona.model.river_trial import check_models
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import look_at_redis, refuse_eviction
 from stream_persona.store.stored_check import check_store
-from stream_persona.worker.metrics import check_host
+from stream_persona.worker.metrics_server import check_host
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy

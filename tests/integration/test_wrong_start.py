@@ -49,6 +49,10 @@ ANY = [
         stored={"persona-names": b"theirs"},
     ),
     Case(
+        "overlap: a customer's key in the one may be a key of the other",
+        stored={"persona:persona-deployment": b"{}"},
+    ),
+    Case(
         "stored records were folded with another half-life or epoch origin than the taxonomy's",
         stored={"persona-state:c": encode_records({"c": Record()}, quick_shop().fingerprint)["c"]},
     ),

@@ -98,6 +98,11 @@ async def becomes_ready(client: httpx.AsyncClient) -> None:
     await eventually(ready, 30, "the API does not become ready")
 
 
+def limiting(open_files: int | None) -> list[str]:
+    """The beginning of a command that may open only so many files."""
+    return [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"]
+
+
 async def has_model(client: httpx.AsyncClient, version: str) -> None:
     """Wait until the API uses this version of the model."""
 
@@ -109,11 +114,16 @@ async def has_model(client: httpx.AsyncClient, version: str) -> None:
 
 
 @contextmanager
-def api_process(settings: Settings, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """``stream-persona api`` as an operator runs it, and the address that it logs."""
+def api_process(
+    settings: Settings, log: Path, open_files: int | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """``stream-persona api`` as an operator runs it, and the address that it logs.
+
+    It may have so many ``open_files``; as many as this process where none are given.
+    """
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "stream_persona", "api"],
+            [*limiting(open_files), sys.executable, "-m", "stream_persona", "api"],
             env=environment(settings), cwd=log.parent, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stream_persona.api.bounds import MOST_CONNECTIONS, Bounds
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
 
@@ -61,13 +62,57 @@ def test_every_service_is_health_checked_restarted_and_given_time_to_stop(servic
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_image_is_pinned_to_a_full_version(service: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*", SERVICES[service]["image"])
+    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*", default_of(SERVICES[service]["image"]))
+
+
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - set(OURS)))
+def test_an_image_of_others_can_be_replaced_by_its_digest(service: str) -> None:
+    assert SERVICES[service]["image"].startswith(f"${{{service.upper()}_IMAGE:-")
 
 
 def test_the_base_images_of_the_dockerfile_are_pinned_and_the_same() -> None:
-    images = {line.split()[0] for line in instructions("FROM")}
-    assert len(images) == 1
-    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", images.pop())
+    assert {line.split()[0] for line in instructions("FROM")} == {"${PYTHON_IMAGE}"}
+    (default,) = instructions("ARG")
+    name, _, image = default.partition("=")
+    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", image)
+    for service in OURS:
+        given = SERVICES[service]["build"]["args"][name]
+        assert given == f"${{PYTHON_IMAGE:-{image}}}"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_can_write_to_its_volumes_and_to_memory_alone(service: str) -> None:
+    values = SERVICES[service]
+    assert values["read_only"] is True
+    assert values["cap_drop"] == ["ALL"]
+    assert values["security_opt"] == ["no-new-privileges:true"]
+    assert not {"cap_add", "privileged", "devices", "pid", "network_mode"} & set(values)
+    assert all(re.search(r":size=\d+m\b", mounted) for mounted in values["tmpfs"])
+    assert "/tmp" in {mounted.split(":")[0] for mounted in values["tmpfs"]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_does_not_run_as_root_and_has_its_share_of_the_machine(service: str) -> None:
+    values = SERVICES[service]
+    assert values["user"] not in {"", "0", "root"}
+    assert 0 < values["pids_limit"] <= 1_024
+    assert re.fullmatch(r"[12]g", values["mem_limit"])
+    assert 0 < float(values["cpus"]) <= 1, "Docker refuses more than the machine has"
+
+
+def test_our_containers_run_as_the_user_of_the_image() -> None:
+    assert {SERVICES[service]["user"] for service in OURS} == set(instructions("USER"))
+
+
+def test_the_api_may_open_as_many_files_as_give_it_the_most_connections() -> None:
+    files = SERVICES["api"]["ulimits"]["nofile"]
+    assert Bounds.of(files).connections == MOST_CONNECTIONS
+
+
+def test_redis_is_full_before_its_container_is() -> None:
+    command = SERVICES["redis"]["command"]
+    assert command[command.index("--maxmemory") + 1] == "1gb"
+    assert SERVICES["redis"]["mem_limit"] == "2g"
 
 
 def test_our_image_carries_the_version_of_the_package() -> None:
@@ -164,6 +209,7 @@ def test_redis_appends_every_write_to_its_file_and_evicts_nothing() -> None:
         "--appendonly": "yes",
         "--appendfsync": "everysec",
         "--maxmemory-policy": "noeviction",
+        "--maxmemory": "1gb",
     }
 
 

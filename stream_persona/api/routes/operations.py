@@ -63,6 +63,7 @@ def router(dependencies: Dependencies) -> APIRouter:
         """Give the API's own figures; workers have theirs on ports of their own."""
         await dependencies.find_missing()  # which sets the gauge of what is ready
         metrics = dependencies.metrics
+        metrics.connections.set(len(dependencies.connections))
         metrics.listeners.set(dependencies.feed.listeners)
         metrics.changes.set(dependencies.feed.ring.end)
         metrics.labelled.set(dependencies.reader.model.weights.customers)

@@ -121,6 +121,8 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
 
         `recent` asks for that many of the newest ones to begin with.
         """
-        dependencies.feed.admit()
-        may_listen = partial(dependencies.keys.may_go_on, caller_of(request.scope), "read")
-        return EventStream(dependencies.feed.listen(last_event_id, recent, may_listen=may_listen))
+        caller = caller_of(request.scope)
+        may_listen = partial(dependencies.keys.may_go_on, caller, "read")
+        seat = dependencies.seats.take(caller.name if caller else "")
+        events = dependencies.feed.listen(last_event_id, recent, may_listen=may_listen)
+        return EventStream(events, seat)

@@ -11,9 +11,7 @@ import msgspec
 import orjson
 import pytest
 from redis.asyncio import Redis
-from starlette.exceptions import HTTPException
 
-from stream_persona.api import changes
 from stream_persona.api.changes import ChangeFeed, EventStream
 from stream_persona.api.dashboard.persona_counts import CountedChange
 from stream_persona.api.ring import CHUNK, Ring
@@ -283,15 +281,3 @@ async def test_a_listener_that_takes_nothing_is_dropped() -> None:
     async with asyncio.timeout(10):
         await listening
     assert (sent, feed.listeners) == (3, 0)
-
-
-async def test_a_process_holds_only_so_many_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "MOST_LISTENERS", 1)
-    feed = feed_of()
-    feed.admit()
-    stream = await following(feed)
-    with pytest.raises(HTTPException) as refused:
-        feed.admit()
-    assert refused.value.status_code == 503
-    await stream.aclose()
-    feed.admit()

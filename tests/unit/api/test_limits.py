@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -9,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from stream_persona.api import limits
 from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
+from tests.support.servers import eventually
 
 # --- rates ---
 
@@ -65,3 +69,33 @@ async def test_a_route_that_reads_no_body_does_not_run_when_too_large_a_one_is_a
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         response = await client.request("DELETE", "/customer", content=b" " * size)
     assert (response.status_code, len(calls)) == (status, runs)
+
+
+async def test_large_bodies_of_all_requests_in_progress_have_a_bound_and_small_ones_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "BODIES_BYTES", 100)
+    monkeypatch.setattr(limits, "SMALL_BODY_BYTES", 10)
+    go, reading = asyncio.Event(), []
+
+    async def wait(request: Request) -> Response:
+        await request.body()
+        reading.append(request)
+        await go.wait()
+        return Response(status_code=204)
+
+    app = Starlette(routes=[Route("/", wait, methods=["POST"])])
+    app.add_middleware(BodyLimitMiddleware, max_bytes=60)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+
+        async def post(size: int) -> int:
+            return (await client.post("/", content=b" " * size)).status_code
+
+        held = [asyncio.create_task(post(size)) for size in (60, 40, 10)]
+        await eventually(lambda: len(reading) == 3, 10, "the bodies were not read")
+        refused = await client.post("/", content=b" " * 11)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        go.set()
+        assert await asyncio.gather(*held) == [204, 204, 204]
+        assert await post(60) == 204
