@@ -1,9 +1,10 @@
-"""The commands on one customer: show, assign and delete."""
+"""The commands on customers: show, assign (also a file of them) and delete."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,10 +42,13 @@ def show(
 
 @group.command(
     epilog="Example: stream-persona assign C-1017 student --source survey\n\n"
-    "Example: stream-persona assign C-1017 --withdraw"
+    "Example: stream-persona assign C-1017 --withdraw\n\n"
+    "Example: stream-persona assign --file labels.csv --source survey --dry-run"
 )
 def assign(
-    customer: Customer,
+    customer: Annotated[
+        str | None, typer.Argument(metavar="CUSTOMER", help="The customer's id.")
+    ] = None,
     persona: Annotated[
         str | None, typer.Argument(metavar="PERSONA", help="One of the taxonomy's personas.")
     ] = None,
@@ -52,11 +56,64 @@ def assign(
     source: Annotated[
         str, typer.Option(help="Where it comes from; kept with the assignment.")
     ] = "cli",
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Labels: CSV, JSON Lines, a JSON array or Parquet, also gzipped."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the whole file and send nothing; no server needed."),
+    ] = False,
+    skip_mistakes: Annotated[
+        bool, typer.Option("--skip-mistakes", help="Send the file's rows that are right.")
+    ] = False,
+    withdraw_empty: Annotated[
+        bool,
+        typer.Option("--withdraw-empty", help="Empty personas in the file take assignments back."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Assign a persona to a customer: lookups return it, and the model learns from it."""
+    """Assign a persona to a customer, or those of a file to many.
+
+    Lookups return it, and the model learns from it.
+
+    A file has the fields customer_id and persona, and may have occurred_at (otherwise now),
+    expires_at, source (otherwise --source) and assignment_id; in CSV as columns in any order, parted
+    by , ; or tab. Each mistake is shown with its line, value and what was expected: an unknown
+    persona, an id that is none, a time that cannot be read, an empty persona (without
+    --withdraw-empty), rows that give one customer two personas at one time. Then nothing is sent.
+    The same label sent again changes nothing, so that a file can be given again.
+
+    The exit code is 2 when mistakes kept a file from being sent, 3 when they were skipped, and 1
+    when the broker did not take all: it says up to which line it did.
+    """
+    options = {
+        "--dry-run": dry_run,
+        "--skip-mistakes": skip_mistakes,
+        "--withdraw-empty": withdraw_empty,
+    }
+    given = [name for name, is_given in options.items() if is_given]
+    if file is None:
+        if given:
+            raise typer.BadParameter(f"{given[0]} is for --file")
+        _assign_one(customer, persona, source, withdraw=withdraw, as_json=as_json)
+        return
+    if customer is not None or withdraw:
+        other = "a CUSTOMER" if customer is not None else "--withdraw (see --withdraw-empty)"
+        raise typer.BadParameter(f"--file and {other} exclude each other")
+    from stream_persona.cli.label_files import Request, assign_file
+
+    request = Request(file, source, withdraw_empty, skip_mistakes, dry_run, as_json)
+    assign_file(*load_configuration(), request)
+
+
+def _assign_one(
+    customer: str | None, persona: str | None, source: str, *, withdraw: bool, as_json: bool
+) -> None:
     from stream_persona.cli import customer_events
 
+    if customer is None:
+        raise typer.BadParameter("give a CUSTOMER and a PERSONA, or --file")
     if (persona is None) != withdraw:
         raise typer.BadParameter("give either a PERSONA or --withdraw")
     settings, taxonomy = load_configuration()
