@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_persona.cli.options import Json, load_configuration, print_result
+from stream_persona.cli.options import (
+    FILES,
+    DeadLetters,
+    DryRun,
+    EventKind,
+    Json,
+    load_configuration,
+    print_error,
+    print_result,
+)
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -20,54 +28,45 @@ if TYPE_CHECKING:
 group = typer.Typer()
 
 
-@group.command(
-    epilog="Example: stream-persona ingest purchases-2024.jsonl.gz --kind purchases --dry-run\n\n"
-    "Example: stream-persona ingest orders.csv --kind purchases --rate 500\n\n"
-    "Example: stream-persona ingest january.parquet february.parquet --dead-letters bad.jsonl"
-)
+_HELP = """Send events from files to the topics, while workers run.
+
+It reads what replay reads, and sends each row as it is, keyed by its customer and in order.
+A row that cannot be read is shown with its line and reason, and is not sent. The time in an
+event stays what the file says; where the broker dates arrivals, it arrives now. So a deletion
+counts as of now: it forgets all that its customer did before, also what is newer in the file.
+
+A file is known by its content, and sent once: under any name, gzipped or not, with what comes
+back of a run that was interrupted, and of a file that has grown with the new rows. Where Redis
+cannot be asked, and for rows that are in two files, events are known by their ids alone: for
+seven days, and up to 128 of each kind and customer. A file that was replayed is refused.
+
+The exit code is 3 when some rows could not be read, now or in the run that sent the others; 2
+when a file is none that can be read, and then nothing was sent; 1 when the broker stayed away:
+give the same command again.
+"""
+_EXAMPLES = """
+Example: stream-persona ingest purchases-2024.jsonl.gz --kind purchases --dry-run
+
+Example: stream-persona ingest orders.csv --kind purchases --rate 500
+
+Example: stream-persona ingest january.parquet february.parquet --dead-letters bad.jsonl
+"""
+
+Rate = Annotated[
+    float, typer.Option(min=0, help="Events a second, at most, beside live ones; 0 is no bound.")
+]
+
+
+@group.command(help=_HELP, epilog=_EXAMPLES)
 def ingest(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILES...",
-            help="JSON Lines, a JSON array, CSV or Parquet, also gzipped; the oldest first.",
-        ),
-    ],
-    kind: Annotated[
-        Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
-        typer.Option(
-            help="The kind of events in the files; without it each line names its 'topic'."
-        ),
-    ] = None,
-    rate: Annotated[
-        float,
-        typer.Option(min=0, help="Events a second, at most, beside live ones; 0 is no bound."),
-    ] = 2_000.0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and send nothing; no server needed.")
-    ] = False,
-    dead_letters: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the lines that cannot be read to this file."),
-    ] = None,
+    files: Annotated[list[Path], typer.Argument(**FILES)],
+    kind: EventKind = None,
+    rate: Rate = 2_000.0,
+    dry_run: DryRun = False,
+    dead_letters: DeadLetters = None,
     as_json: Json = False,
 ) -> None:
-    """Send events from files to the topics, while workers run.
-
-    It reads what replay reads, and sends each row as it is, keyed by its customer and in order.
-    A row that cannot be read is shown with its line and reason, and is not sent. The time in an
-    event stays what the file says; where the broker dates arrivals, it arrives now. So a deletion
-    counts as of now: it forgets all that its customer did before, also what is newer in the file.
-
-    A file is known by its content, and sent once: under any name, gzipped or not, with what comes
-    back of a run that was interrupted, and of a file that has grown with the new rows. Where Redis
-    cannot be asked, and for rows that are in two files, events are known by their ids alone: for
-    seven days, and up to 128 of each kind and customer. A file that was replayed is refused.
-
-    The exit code is 3 when some rows could not be read, now or in the run that sent the others; 2
-    when a file is none that can be read, and then nothing was sent; 1 when the broker stayed away:
-    give the same command again.
-    """
+    """Send events from files to the topics, while workers run."""
     from stream_persona.files.row_reader import KIND_NAMES
     from stream_persona.ingestion.run import Request
     from stream_persona.ingestion.summary import Summary
@@ -80,7 +79,7 @@ def ingest(
         asyncio.run(_ingest(settings, taxonomy, request, summary))
         code = 0 if summary.is_whole else 3
     except KeyboardInterrupt:
-        _print_error("interrupted: give the same command again, and it goes on")
+        print_error("interrupted: give the same command again, and it goes on")
     finally:
         if code != 1 or summary.receipts:
             _print(summary, as_json=as_json)
@@ -96,7 +95,7 @@ async def _ingest(
 
     if not request.dry_run:
         await check_before_sending(settings, taxonomy)
-    await send(settings, taxonomy, request, summary, progress, _print_error)
+    await send(settings, taxonomy, request, summary, progress, print_error)
 
 
 def _print(summary: Summary, *, as_json: bool) -> None:
@@ -104,12 +103,8 @@ def _print(summary: Summary, *, as_json: bool) -> None:
     facts = summary.plain()
     if not as_json:
         for each in facts.pop("unreadable_examples"):
-            _print_error(f"{each['source']}:{each['line']}: {each['reason']}: {each['detail']}")
+            print_error(f"{each['source']}:{each['line']}: {each['reason']}: {each['detail']}")
         more = summary.unreadable.total() - len(summary.examples)
         if more > 0:
-            _print_error(f"... and {more:,} more that cannot be read (--dead-letters has them all)")
+            print_error(f"... and {more:,} more that cannot be read (--dead-letters has them all)")
     print_result(facts, as_json=as_json)
-
-
-def _print_error(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201 - for the caller

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stream_persona.cli.agreement import check_before_sending
-from stream_persona.cli.options import print_result
+from stream_persona.cli.options import print_error, print_result
 from stream_persona.cli.terminal import progress
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.ingestion.assign import send_labels
@@ -62,7 +61,7 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
     try:
         asyncio.run(_send(settings, taxonomy, file, check, receipt))
     except KeyboardInterrupt:
-        _print_error("interrupted: give the same command again; what was sent changes nothing more")
+        print_error("interrupted: give the same command again; what was sent changes nothing more")
         raise typer.Exit(1) from None
     finally:
         _print(request, settings, check, receipt)
@@ -85,15 +84,11 @@ def _print(request: Request, settings: Settings, check: Check, receipt: Receipt)
     if not request.as_json:
         for line, _, field, value, detail in check.examples:
             what = f"{field} {value}" if field else value
-            _print_error(f"{request.path}:{line}: {what}: {detail}")
+            print_error(f"{request.path}:{line}: {what}: {detail}")
         del facts["mistake_examples"]
         more = check.mistakes.total() - len(check.examples)
         if more > 0:
-            _print_error(f"... and {more:,} more mistakes, counted below")
+            print_error(f"... and {more:,} more mistakes, counted below")
         if check.mistakes and not request.skip_mistakes:
-            _print_error("nothing was sent; --skip-mistakes sends the rows that are right")
+            print_error("nothing was sent; --skip-mistakes sends the rows that are right")
     print_result(facts, as_json=request.as_json)
-
-
-def _print_error(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201 - for the caller
