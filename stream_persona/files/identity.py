@@ -105,6 +105,12 @@ def find_parts(file: EventFile, content: Content, known: Mapping[str, str]) -> l
     return [*parts, Part(lasts[longest], tail.id), Part(math.inf, content.digest)]
 
 
+def find_beginnings(file: EventFile, content: Content, known: Collection[str]) -> list[str]:
+    """Return the known contents that a file begins with, the shortest first, perhaps its own."""
+    lasts, end = {find_last(key) for key in known}, find_last(content.key)
+    return [key for key in [*_find_beginnings(file, lasts, end), content.key] if key in known]
+
+
 def _ends_as(text: str, tail: str) -> bool:
     return text.rpartition(",")[2] == tail
 

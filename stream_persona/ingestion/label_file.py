@@ -174,8 +174,11 @@ class _Moments:
 
     def is_to_be_sent(self, label: Label) -> bool:
         """Whether a label is the first one of its moment, and no other one contradicts it."""
-        first, _, _, differs = self._STATE.unpack(self._states[_hash(label.moment, 16)])
-        return first == label.line and not differs
+        state = self._states.get(_hash(label.moment, 16))
+        if state is None:
+            return False  # the file was changed
+        first, _, _, differs = self._STATE.unpack(state)
+        return bool(first == label.line and not differs)
 
     def count(self) -> tuple[int, int]:
         """Count assignments and withdrawals that are to be sent."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,9 +20,17 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
-from stream_persona.errors import DecodeError
+from stream_persona.errors import DecodeError, InputError
 from stream_persona.files.formats import EventFile, Format, recognise
-from stream_persona.files.identity import Content, Part, find_parts, format_parts, read_content
+from stream_persona.files.identity import (
+    Content,
+    Part,
+    find_beginnings,
+    find_last,
+    find_parts,
+    format_parts,
+    read_content,
+)
 from stream_persona.files.row_reader import KIND_NAMES, RowReader
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
@@ -122,6 +130,20 @@ class Files:
             if source.content.rows > 1 and source.content.begun not in known:
                 contents.setdefault(source.content.begun, parts)
         return contents
+
+    def refuse_ingested(self, known: Collection[str]) -> None:
+        """Refuse files that were sent to the topics, from where they have other positions.
+
+        Raises:
+            InputError: a file, or its beginning, is among the ``known`` contents.
+        """
+        for source in self._sources:
+            if begun := find_beginnings(source.file, source.content, known):
+                raise InputError(
+                    f"{source.file.path}: was ingested, at least in part, up to row "
+                    f"{find_last(begun[-1]):,}, and replayed its events would count twice: ingest "
+                    "it again, which takes what is new"
+                )
 
     @property
     def earlier(self) -> dict[int, int]:

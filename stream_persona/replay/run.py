@@ -16,6 +16,7 @@ from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay
 from stream_persona.replay.summary import Summary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
+from stream_persona.store.ingested_files import load_ingested
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.replayed_files import add_files, load_files
 from stream_persona.worker import preflight
@@ -102,7 +103,13 @@ async def backfill(
 
 
 async def _identify(files: Files, tables: RedisTables, settings: Settings) -> dict[int, int]:
-    """Know files again, and let later replays know them; return ``Files.earlier``."""
+    """Know files again, and let later replays know them; return ``Files.earlier``.
+
+    Raises:
+        InputError: one was ingested.
+    """
+    ingested = await load_ingested(tables, settings)
+    files.refuse_ingested({content for _, content in ingested})
     contents = files.identify(await load_files(tables, settings))
     await add_files(tables, settings, contents)
     return files.earlier

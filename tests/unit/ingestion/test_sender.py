@@ -1,0 +1,51 @@
+"""Sending at a bounded rate."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_persona.ingestion.sender import CHUNK, Pace
+
+
+class Clock:
+    """A clock that goes on while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("rate", "chunk"), [(0, CHUNK), (1e6, CHUNK), (2_000, 200), (0.5, 1)])
+def test_a_tenth_of_a_second_of_the_rate_is_sent_at_once(rate: float, chunk: int) -> None:
+    assert Pace(rate).chunk == chunk
+
+
+async def test_chunks_are_as_far_apart_as_the_rate_says() -> None:
+    clock = Clock()
+    pace = Pace(200, clock, clock.sleep)
+    for _ in range(11):
+        await pace.wait(20)
+    assert clock.now == pytest.approx(101.0)
+
+
+async def test_time_that_was_not_used_is_not_made_up() -> None:
+    clock = Clock()
+    pace = Pace(200, clock, clock.sleep)
+    await pace.wait(20)
+    clock.now += 60
+    began = clock.now
+    for _ in range(11):
+        await pace.wait(20)
+    assert clock.now - began == pytest.approx(1.0)
+
+
+async def test_without_a_rate_nobody_waits() -> None:
+    clock = Clock()
+    for _ in range(9):
+        await Pace(0, clock, clock.sleep).wait(CHUNK)
+    assert clock.now == 100.0
