@@ -54,7 +54,7 @@ class Notes:
         Raises:
             InputError: it, or its beginning, was replayed.
         """
-        for key in content.beginnings:
+        for key in reversed(content.beginnings):
             if key in self._replayed:
                 raise InputError(
                     f"{path}: was replayed up to row {find_last(key):,}, and ingested its events "

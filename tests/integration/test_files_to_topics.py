@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from stream_persona.ingestion.sender import Receipt
 from stream_persona.ingestion.summary import Summary
 from stream_persona.replay.run import Request as ReplayRequest
 from stream_persona.replay.run import backfill, hide
-from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.support.constants import CATEGORIES, GENERIC_PERSONAS
 from tests.support.constants import RECENT as NOW
@@ -42,17 +41,8 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture
-async def shop(settings: Settings) -> AsyncIterator[Shop]:
-    await prepare(settings)
-    async with client_of(settings.redis_url) as redis:
-        yield Shop(settings, redis)
-
-
-@pytest.fixture
-def worker(shop: Shop, tmp_path: Path) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(shop.settings, tmp_path / "worker.log")
-    yield process
-    assert process.stop() == 0
+def worker(start_worker: Callable[..., WorkerProcess]) -> WorkerProcess:
+    return start_worker()
 
 
 async def start(shop: Shop, *arguments: str | Path) -> asyncio.subprocess.Process:
@@ -160,6 +150,7 @@ async def test_an_ingested_file_gives_what_its_replay_gives_once_and_twice(
     (path := tmp_path / "history.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
     (copy := tmp_path / "copy.gz").write_bytes(gzip.compress(path.read_bytes()))
     (array := tmp_path / "array.json").write_bytes(orjson.dumps(rows))
+    (mixed := tmp_path / "mixed.json").write_bytes(orjson.dumps(rows[::-1]))
     async with client_of(redis_server.url) as redis:
         other = Shop(settings_for(kafka, redis_server.url), redis)
         await prepare(other.settings)
@@ -175,10 +166,11 @@ async def test_an_ingested_file_gives_what_its_replay_gives_once_and_twice(
     assert dict(summary.events) == {"browse": 160, "purchase": 80, "assignment": 8}
     assert summary.receipts[str(path)] == Receipt(248, 248, 248)
     await eventually(as_replayed, 60, "it is not what a replay gives")
-    known = await send(shop, copy)
-    assert (known.already_ingested, known.receipts[str(copy)].sent) == (248, 0)
-    others = await send(shop, array)  # other bytes, and the events known by their ids
-    assert (others.already_ingested, others.receipts[str(array)].confirmed) == (0, 248)
+    for same in (copy, array):
+        known = await send(shop, same)
+        assert (known.already_ingested, known.receipts[str(same)].sent) == (248, 0)
+    others = await send(shop, mixed)  # another content, and the events known by their ids
+    assert (others.already_ingested, others.receipts[str(mixed)].confirmed) == (0, 248)
     await shop.at_rest()
     assert await as_replayed()
 
