@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 2.0
 #: Rows without a message, at most, before a chunk ends: they are noted, too.
 _ROWS: Final = 10_000
+#: Bytes of a chunk, at most, unless one row has more.
+_BYTES: Final = 4_194_304
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +196,23 @@ def cut(
     """Cut rows into chunks of ``most`` messages, and of what is known again of each customer."""
     chunk: list[tuple[int, list[Found]]] = []
     customers: Counter[tuple[str, str]] = Counter()
-    count = 0
+    count = size = 0
     for number, found in rows:
         messages = [each for each in found if isinstance(each, Outgoing)]
         own = Counter((each.topic, each.customer) for each in messages)
-        is_full = count + len(messages) > most or len(chunk) >= _ROWS
-        if chunk and (is_full or any(customers[key] + own[key] > MAX_RECENT for key in own)):
+        length = sum(len(each.value) for each in messages)
+        is_full = (
+            count + len(messages) > most
+            or len(chunk) >= _ROWS
+            or size + length > _BYTES
+            or any(customers[key] + own[key] > MAX_RECENT for key in own)
+        )
+        if chunk and is_full:
             yield chunk
-            chunk, count = [], 0
-            customers.clear()
+            chunk, customers, count, size = [], Counter(), 0, 0
         chunk.append((number, found))
         customers.update(own)
-        count += len(messages)
+        count, size = count + len(messages), size + length
     if chunk:
         yield chunk
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Messages that are sent before all of them are awaited, at most.
 CHUNK: Final = 1_000
+#: Bytes of a batch for a partition, at most: a fraction of what brokers take by default.
+_BATCH_BYTES: Final = 131_072
 #: Seconds of the rate that may come at once.
 _BURST: Final = 0.1
 #: Seconds to wait, at the end, for what a broker that is away may have taken.
@@ -116,6 +118,7 @@ class FileSender:
             acks="all",
             enable_idempotence=True,
             max_request_size=8_388_608,
+            max_batch_size=_BATCH_BYTES,
         )
         try:
             await self._producer.start()

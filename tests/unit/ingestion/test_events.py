@@ -113,3 +113,11 @@ def test_no_chunk_has_more_of_a_customer_than_is_known_again() -> None:
 def test_rows_without_messages_end_a_chunk_at_some_time(most: int) -> None:
     rows: list[tuple[int, list[Found]]] = [(n, [Anomaly.NOBODY]) for n in range(25_000)]
     assert [len(chunk) for chunk in cut(iter(rows), most)] == [10_000, 10_000, 5_000]
+
+
+def test_no_chunk_has_more_bytes_than_fit_into_memory_well() -> None:
+    value = b"x" * 1_000_000
+    rows: list[tuple[int, list[Found]]] = [
+        (n, [Outgoing("browses", f"c{n}", value, n)]) for n in range(9)
+    ]
+    assert [len(chunk) for chunk in cut(iter(rows), 1_000)] == [4, 4, 1]
