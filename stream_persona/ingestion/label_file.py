@@ -130,8 +130,8 @@ class LabelFile:
             raise InputError(f"{message}: look what it is now, and give the command again")
 
     def _find_contradictions(self, label: Label) -> Iterator[Mistake]:
-        value = show(label.event.customer_id)
         for line, other in self._moments.add(label):
+            value = show(label.event.customer_id)
             detail = f"line {other} gives the customer another persona or end at the same time"
             yield Mistake(line, "contradiction", "customer_id", value, detail)
 

@@ -152,7 +152,7 @@ class FileSender:
             self._has_failed = True
             raise
         finally:
-            _count(messages, sending, receipt)
+            count_confirmed(messages, sending, receipt)
 
     async def _wait(
         self, messages: Sequence[Outgoing], sending: Sequence[asyncio.Future[Any]]
@@ -189,7 +189,7 @@ def _explain(message: Outgoing, error: BaseException) -> UnavailableError:
     return UnavailableError(f"Kafka did not take the message of line {message.line}: {error!r}")
 
 
-def _count(
+def count_confirmed(
     messages: Sequence[Outgoing], sending: Sequence[asyncio.Future[Any]], receipt: Receipt
 ) -> None:
     """Count what was confirmed, and up to which line all was."""

@@ -1,10 +1,12 @@
-"""Sending at a bounded rate."""
+"""Sending at a bounded rate, and counting what a broker has confirmed."""
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from stream_persona.ingestion.sender import CHUNK, Pace
+from stream_persona.ingestion.sender import CHUNK, Outgoing, Pace, Receipt, count_confirmed
 
 
 class Clock:
@@ -49,3 +51,31 @@ async def test_without_a_rate_nobody_waits() -> None:
     for _ in range(9):
         await Pace(0, clock, clock.sleep).wait(CHUNK)
     assert clock.now == 100.0
+
+
+@pytest.mark.parametrize(
+    ("ends", "confirmed", "line"),
+    [
+        ("+++", 3, 12),
+        ("++-", 2, 11),
+        ("+-+", 2, 10),
+        ("-++", 2, None),
+        ("++?", 2, 11),
+        ("", 0, None),
+    ],
+)
+async def test_all_up_to_the_last_confirmed_line_is_confirmed(
+    ends: str, confirmed: int, line: int | None
+) -> None:
+    messages = [Outgoing("browses", "c", b"", n) for n in (10, 11, 12)]
+    sending: list[asyncio.Future[object]] = []
+    for end in ends:
+        future = asyncio.get_running_loop().create_future()
+        if end == "+":
+            future.set_result(None)
+        elif end == "-":
+            future.set_exception(OSError())
+        sending.append(future)
+    receipt = Receipt()
+    count_confirmed(messages, sending, receipt)
+    assert (receipt.confirmed, receipt.last_confirmed_line) == (confirmed, line)
