@@ -16,7 +16,7 @@ from stream_persona.domain.identity import NobodyIds
 from stream_persona.ingestion.assign import send_labels
 from stream_persona.ingestion.label_file import LabelFile
 from stream_persona.ingestion.labels import LabelReader
-from stream_persona.ingestion.sender import Receipt
+from stream_persona.kafka.sender import Receipt
 
 if TYPE_CHECKING:
     from pathlib import Path

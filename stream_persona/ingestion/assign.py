@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stream_persona.domain.events import encode
-from stream_persona.ingestion.sender import FileSender, Outgoing, Pace, Receipt, check_topics
+from stream_persona.kafka.sender import FileSender, Outgoing, Pace, Receipt, check_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
 from stream_persona.files.row_reader import RowReader
 from stream_persona.files.unreadable import Unreadable
-from stream_persona.ingestion.sender import Outgoing
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.kafka.sender import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,14 +25,14 @@ from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.files.unreadable import Unreadable, open_dead_letters
 from stream_persona.ingestion.events import EventFiles
 from stream_persona.ingestion.notes import Notes
-from stream_persona.ingestion.sender import (
+from stream_persona.kafka.arrivals import epoch_ms
+from stream_persona.kafka.sender import (
     FileSender,
     Outgoing,
     Pace,
     Receipt,
     check_topics,
 )
-from stream_persona.kafka.arrivals import epoch_ms
 from stream_persona.store.ingested_files import Ingested
 from stream_persona.store.redis import RedisTables
 
@@ -88,31 +88,42 @@ async def ingest(
     """
     began = time.monotonic()
     summary.dry_run = request.dry_run
-    files = EventFiles(settings, taxonomy, request.kind)
+    files, pace = EventFiles(settings, taxonomy, request.kind), Pace(request.rate)
     found = [recognise(path) for path in request.files]
     for file in found:
         files.rows.check_columns(file)
-    async with AsyncExitStack() as stack:
-        note = stack.enter_context(open_dead_letters(request.dead_letters))
-        notes = await _open_notes(settings, request, stack, warn)
-        with progress("rows, first looked through", None) as advance:
-            contents = [(file, read_content(file, notes.known, advance)) for file in found]
-        for file, content in contents:
-            notes.refuse_replayed(file.path, content)
-        sender = None
-        pace = Pace(request.rate)
-        if not request.dry_run:
-            names, kind = settings.input_topics, request.kind
-            await check_topics(settings, names if kind is None else [names[kind]])
-            sender = await stack.enter_async_context(FileSender(settings, pace))
-        total = sum(content.rows for _, content in contents)
-        advance = stack.enter_context(progress("rows", total))
-        run = _Run(files, notes, sender, summary, note, pace.chunk)
-        try:
+    try:
+        async with AsyncExitStack() as stack:
+            note = stack.enter_context(open_dead_letters(request.dead_letters))
+            notes = await _open_notes(settings, request, stack, warn)
+            contents = _look_through(found, notes, progress)
+            sender = None
+            if not request.dry_run:
+                topics, kind = settings.input_topics, request.kind
+                await check_topics(settings, topics if kind is None else [topics[kind]])
+                sender = await stack.enter_async_context(FileSender(settings, pace))
+            total = sum(content.rows for _, content in contents)
+            advance = stack.enter_context(progress("rows", total))
+            run = _Run(files, notes, sender, summary, note, pace.chunk)
             for file, content in contents:
                 await run.ingest(file, content, advance)
-        finally:
-            summary.seconds = time.monotonic() - began
+    finally:
+        summary.seconds = time.monotonic() - began
+
+
+def _look_through(
+    files: Sequence[EventFile], notes: Notes, progress: Progress
+) -> list[tuple[EventFile, Content]]:
+    """Read what the files' contents are, before anything of them is sent.
+
+    Raises:
+        InputError: one cannot be read to its end, or was replayed.
+    """
+    with progress("rows, first looked through", None) as advance:
+        contents = [(file, read_content(file, notes.known, advance)) for file in files]
+    for file, content in contents:
+        notes.refuse_replayed(file.path, content)
+    return contents
 
 
 async def _open_notes(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.ingestion.sender import Receipt
+from stream_persona.kafka.sender import Receipt
 
 if TYPE_CHECKING:
     from stream_persona.files.unreadable import Unreadable

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from stream_persona.errors import UnavailableError
-from stream_persona.ingestion.sender import FileSender, Outgoing, Pace, Receipt
+from stream_persona.kafka.sender import FileSender, Outgoing, Pace, Receipt
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.chaos.machines import Broker

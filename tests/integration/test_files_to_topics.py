@@ -26,8 +26,8 @@ from stream_persona.domain.record import Record
 from stream_persona.errors import InputError
 from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.ingestion.run import Request, ingest
-from stream_persona.ingestion.sender import Receipt
 from stream_persona.ingestion.summary import Summary
+from stream_persona.kafka.sender import Receipt
 from stream_persona.replay.run import Request as ReplayRequest
 from stream_persona.replay.run import backfill, hide
 from stream_persona.worker.startup import prepare
@@ -225,13 +225,26 @@ async def test_a_killed_run_goes_on_where_it_was(
     before = await shop.size(topic)
     assert before < 2_000
 
+    interrupted = await start(shop, *words)
+
+    async def goes_on() -> bool:
+        return await shop.size(topic) > before + 100
+
+    await eventually(goes_on, 60, "it does not go on")
+    interrupted.send_signal(signal.SIGINT)
+    out, err = await interrupted.communicate()
+    assert interrupted.returncode == 1
+    assert b"interrupted: give the same command again" in err
+    line_of = orjson.loads(out)["last_confirmed_line"][str(path)]
+    assert 0 < line_of < 2_000
+
     summary = await run(shop, *words[:-1], "0")
-    assert summary["already_ingested"] >= 160
+    assert line_of - 40 <= summary["already_ingested"] <= line_of
     assert summary["already_ingested"] + summary["confirmed"] == 2_000
     assert summary["last_confirmed_line"] == {str(path): 2_000}
     sent = [orjson.loads(each.value)["event_id"] for each in await shop.read(topic)]
     assert set(sent) == {event.event_id for event in events}
-    assert len(sent) <= 2_000 + 40  # a tenth of a second of the rate
+    assert len(sent) <= 2_000 + 2 * 40  # a tenth of a second of the rate, each time
     await shop.at_rest()
     other = [Browse(f"o{n}", f"d{n % 5}", NOW + n, "search", query="dog") for n in range(2_000)]
     await shop.produce(*other)

@@ -13,7 +13,7 @@ from stream_persona.files.formats import recognise
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.ingestion.events import EventFiles, Found
 from stream_persona.ingestion.run import cut
-from stream_persona.ingestion.sender import Outgoing
+from stream_persona.kafka.sender import Outgoing
 from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
 from tests.support.events import assignment, browse, deletion, engagement, purchase, shop

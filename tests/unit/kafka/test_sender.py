@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stream_persona.ingestion.sender import CHUNK, Outgoing, Pace, Receipt, count_confirmed
+from stream_persona.kafka.sender import CHUNK, Outgoing, Pace, Receipt, count_confirmed
 
 
 class Clock:
