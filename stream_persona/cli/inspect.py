@@ -12,6 +12,7 @@ import typer
 from stream_persona.cli.options import Json, load_configuration
 
 if TYPE_CHECKING:
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.inspection.sample import Sample
     from stream_persona.settings import Settings
 
@@ -24,58 +25,54 @@ _SUFFIXES: Final = frozenset({
 group = typer.Typer()
 
 
-@group.command(
-    epilog="Example: stream-persona inspect purchases browses\n\n"
-    "Example: stream-persona inspect orders-2024.csv --kind purchases --json"
-)
+_HELP = """Show what topics or files hold, what would become of it, and what helps.
+
+It shows how many messages can be read and why others cannot, which fields are there, read, or
+look like ours, whose ids, times, retries and searches these are, and what the taxonomy makes of
+them; then it suggests settings and changes, each with the number of messages that it concerns.
+
+It needs no worker and no Redis, joins no consumer group and changes nothing.
+
+The exit code is 0 when something could be read, and 2 for what is neither a topic nor a file
+that can be read.
+"""
+_EXAMPLES = """
+Example: stream-persona inspect purchases browses
+
+Example: stream-persona inspect orders-2024.csv --kind purchases --json
+"""
+
+_Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="TOPIC|FILE...", help="Topics, or files as replay reads them."),
+]
+_Kind = Annotated[
+    Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
+    typer.Option(
+        help="The kind of events; otherwise that of the topic, or the one that fits best."
+    ),
+]
+_Limit = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Messages to read: a topic's latest, of all partitions; a file's first."
+    ),
+]
+
+
+@group.command(help=_HELP, epilog=_EXAMPLES)
 def inspect(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="TOPIC|FILE...", help="Topics, or files as replay reads them."),
-    ],
-    kind: Annotated[
-        Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
-        typer.Option(
-            help="The kind of events; otherwise that of the topic, or the one that fits best."
-        ),
-    ] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Messages to read: a topic's latest, of all partitions; a file's first."
-        ),
-    ] = 10_000,
-    as_json: Json = False,
+    inputs: _Inputs, kind: _Kind = None, limit: _Limit = 10_000, as_json: Json = False
 ) -> None:
-    """Show what topics or files hold, what would become of it, and what helps.
-
-    It shows how many messages can be read and why others cannot, which fields are there, read, or
-    look like ours, whose ids, times, retries and searches these are, and what the taxonomy makes of
-    them; then it suggests settings and changes, each with the number of messages that it concerns.
-
-    It needs no worker and no Redis, joins no consumer group and changes nothing.
-
-    The exit code is 0 when something could be read, and 2 for what is neither a topic nor a file
-    that can be read.
-    """
+    """Show what topics or files hold, what would become of it, and what helps."""
     from stream_persona.cli.inspect_tables import print_report
-    from stream_persona.cli.terminal import print_json, progress
-    from stream_persona.inspection.reading import kinds_by_name
-    from stream_persona.inspection.report import make_report
+    from stream_persona.cli.terminal import print_json
     from stream_persona.inspection.sample import KIND_NAMES
 
     settings, taxonomy = load_configuration()
     own = None if kind is None else KIND_NAMES.index(kind)
     samples = [_read(name, own, limit, settings) for name in inputs]
-    topics, now = kinds_by_name(settings), time.time_ns() // 1_000_000
-    nobody = settings.nobody
-    reports: list[dict[str, Any]] = []
-    with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
-        for sample in samples:
-            report = make_report(
-                sample, taxonomy, topics, settings.partitions, now, nobody, advance
-            )
-            reports.append(report)
+    reports = _make_reports(samples, settings, taxonomy)
     if as_json:
         suggestions = [
             {"input": report["name"], **each}
@@ -86,6 +83,23 @@ def inspect(
         return
     for report in reports:
         print_report(report)
+
+
+def _make_reports(
+    samples: list[Sample], settings: Settings, taxonomy: Taxonomy
+) -> list[dict[str, Any]]:
+    from stream_persona.cli.terminal import progress
+    from stream_persona.inspection.reading import kinds_by_name
+    from stream_persona.inspection.report import make_report
+
+    topics, now = kinds_by_name(settings), time.time_ns() // 1_000_000
+    with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
+        return [
+            make_report(
+                sample, taxonomy, topics, settings.partitions, now, settings.nobody, advance
+            )
+            for sample in samples
+        ]
 
 
 def _read(name: str, kind: int | None, limit: int, settings: Settings) -> Sample:

@@ -2,7 +2,7 @@
 
 A command imports what it runs, so that ``--help`` is quick and ``taxonomy check`` needs neither
 Kafka nor Redis. Exit codes: 0 done, 1 failed, 2 a wrong argument or setting (one clear line on
-standard error), 3 replayed but not everything could be read.
+standard error), 3 replayed, ingested or assigned but not everything could be read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from stream_persona.cli import customers, demo, inspect, keys, model, replay, taxonomy
+from stream_persona.cli import customers, demo, ingest, inspect, keys, model, replay, taxonomy
 from stream_persona.cli.options import exit_with, load_configuration
 from stream_persona.errors import StreamPersonaError
 
@@ -97,6 +97,7 @@ def api() -> None:
 app.add_typer(demo.group)
 app.add_typer(customers.group)
 app.add_typer(replay.group)
+app.add_typer(ingest.group)
 app.add_typer(inspect.group)
 app.add_typer(taxonomy.group, name="taxonomy")
 app.add_typer(model.group, name="model")

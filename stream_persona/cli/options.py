@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
 
@@ -19,6 +20,22 @@ _DATE_DIGITS: Final = 8
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and send nothing; no server needed.")
+]
+EventKind = Annotated[
+    Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
+    typer.Option(help="The kind of events in the files; without it each line names its 'topic'."),
+]
+DeadLetters = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the lines that cannot be read to this file."),
+]
+#: What arguments are that name files of events.
+FILES: Final[dict[str, Any]] = {
+    "metavar": "FILES",
+    "help": "JSON Lines, a JSON array, CSV or Parquet, also gzipped; the oldest first.",
+}
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
 
 
@@ -81,6 +98,11 @@ def exit_with(message: str, code: int) -> NoReturn:
     """End the process with a message on standard error."""
     print(message, file=sys.stderr)  # noqa: T201 - for the caller
     sys.exit(code)
+
+
+def print_error(line: str) -> None:
+    """Print a line on standard error, and go on."""
+    print(line, file=sys.stderr)  # noqa: T201 - for the caller
 
 
 def print_result(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stream_persona.cli.options import Json, load_configuration, parse_time, print_result
+from stream_persona.cli.options import (
+    FILES,
+    DeadLetters,
+    EventKind,
+    Json,
+    load_configuration,
+    parse_time,
+    print_result,
+)
 
 if TYPE_CHECKING:
     from stream_persona.replay.summary import Summary
@@ -17,85 +25,74 @@ if TYPE_CHECKING:
 group = typer.Typer()
 
 
-@group.command(
-    epilog="Example: stream-persona replay purchases-2024.jsonl.gz --kind purchases\n\n"
-    "Example: stream-persona replay orders.csv --kind purchases --dead-letters unreadable.jsonl\n\n"
-    "Example: stream-persona replay --topic purchases --topic browses --publish none"
-)
+_HELP = """Replay events from files or topics into the stored records, and publish once at the end.
+
+Without FILES it reads topics: all five inputs from beginning to end, unless the options limit
+them. Events that were applied before change nothing: those of topics are recognised by their
+offset, those of files by the file's content and the line. So the same file counts once, under
+any name, gzipped or not, and of a file that has grown the new lines count.
+
+What a file is shows in its content. CSV (with , ; or tab) has a header row with columns named
+like fields; product_id, category, brand, price, quantity and items.attributes.<key> make an
+item, attributes.<key> is the event's. Lines of one event_id (without that column, of one
+order_id) stand together and make one purchase; an empty cell is a field left out.
+
+Stop the workers first: a replay claims the partitions that it writes, which fences workers
+out, so it does not start while the group has members. A replay that was interrupted can be
+started again.
+
+The exit code is 3 when some lines could not be read; all others were replayed, and of each
+reason the first line is shown. It is 2 when a file is none that can be read: then nothing was.
+"""
+_EXAMPLES = """
+Example: stream-persona replay purchases-2024.jsonl.gz --kind purchases
+
+Example: stream-persona replay orders.csv --kind purchases --dead-letters unreadable.jsonl
+
+Example: stream-persona replay --topic purchases --topic browses --publish none
+"""
+
+_Files = Annotated[list[Path] | None, typer.Argument(**FILES)]
+_Topics = Annotated[list[str] | None, typer.Option(help="A topic to replay; may be repeated.")]
+_FromOffset = Annotated[int | None, typer.Option(min=0, help="Replay from this offset on.")]
+_FromTime = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_time, metavar="TIME", help="Replay what arrived at this time or later."
+    ),
+]
+_ToOffset = Annotated[int | None, typer.Option(min=0, help="Replay what is before this offset.")]
+_ToTime = Annotated[
+    int | None,
+    typer.Option(parser=parse_time, metavar="TIME", help="Replay what arrived before this time."),
+]
+_Publish = Annotated[
+    Literal["changes", "none"],
+    typer.Option(help="Publish one change for each customer whose persona shifted, or none."),
+]
+
+
+@group.command(help=_HELP, epilog=_EXAMPLES)
 def replay(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="FILES",
-            help="JSON Lines, a JSON array, CSV or Parquet, also gzipped; the oldest first.",
-        ),
-    ] = None,
-    kind: Annotated[
-        Literal["purchases", "browses", "engagements", "assignments", "deletions"] | None,
-        typer.Option(
-            help="The kind of events in the files; without it each line names its 'topic'."
-        ),
-    ] = None,
-    topic: Annotated[
-        list[str] | None, typer.Option(help="A topic to replay; may be repeated.")
-    ] = None,
-    from_offset: Annotated[
-        int | None, typer.Option(min=0, help="Replay from this offset on.")
-    ] = None,
-    from_time: Annotated[
-        int | None,
-        typer.Option(
-            parser=parse_time, metavar="TIME", help="Replay what arrived at this time or later."
-        ),
-    ] = None,
-    to_offset: Annotated[
-        int | None, typer.Option(min=0, help="Replay what is before this offset.")
-    ] = None,
-    to_time: Annotated[
-        int | None,
-        typer.Option(
-            parser=parse_time, metavar="TIME", help="Replay what arrived before this time."
-        ),
-    ] = None,
-    publish: Annotated[
-        Literal["changes", "none"],
-        typer.Option(help="Publish one change for each customer whose persona shifted, or none."),
-    ] = "changes",
-    dead_letters: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the lines that cannot be read to this file."),
-    ] = None,
+    files: _Files = None,
+    kind: EventKind = None,
+    topic: _Topics = None,
+    from_offset: _FromOffset = None,
+    from_time: _FromTime = None,
+    to_offset: _ToOffset = None,
+    to_time: _ToTime = None,
+    publish: _Publish = "changes",
+    dead_letters: DeadLetters = None,
     as_json: Json = False,
 ) -> None:
-    """Replay events from files or topics into the stored records, and publish once at the end.
-
-    Without FILES it reads topics: all five inputs from beginning to end, unless the options limit
-    them. Events that were applied before change nothing: those of topics are recognised by their
-    offset, those of files by the file's content and the line. So the same file counts once, under
-    any name, gzipped or not, and of a file that has grown the new lines count.
-
-    What a file is shows in its content. CSV (with , ; or tab) has a header row with columns named
-    like fields; product_id, category, brand, price, quantity and items.attributes.<key> make an
-    item, attributes.<key> is the event's. Lines of one event_id (without that column, of one
-    order_id) stand together and make one purchase; an empty cell is a field left out.
-
-    Stop the workers first: a replay claims the partitions that it writes, which fences workers
-    out, so it does not start while the group has members. A replay that was interrupted can be
-    started again.
-
-    The exit code is 3 when some lines could not be read; all others were replayed, and of each
-    reason the first line is shown. It is 2 when a file is none that can be read: then nothing was.
-    """
+    """Replay events from files or topics into the stored records, and publish once at the end."""
     from stream_persona.cli.terminal import progress
     from stream_persona.replay.files import KIND_NAMES
     from stream_persona.replay.run import Request, backfill
     from stream_persona.replay.topics import Range
 
     span = Range(from_offset, from_time, to_offset, to_time)
-    if files and (topic or span != Range()):
-        raise typer.BadParameter("FILES and a range of topics exclude each other")
-    if kind and not files:
-        raise typer.BadParameter("--kind is for FILES; topics are named with --topic")
+    _refuse_mixture(files, kind, has_range=bool(topic) or span != Range())
     settings, taxonomy = load_configuration()
     request = Request(
         files=files or (),
@@ -106,6 +103,13 @@ def replay(
         dead_letters=dead_letters,
     )
     _conclude(asyncio.run(backfill(settings, taxonomy, request, progress)), as_json=as_json)
+
+
+def _refuse_mixture(files: list[Path] | None, kind: str | None, *, has_range: bool) -> None:
+    if files and has_range:
+        raise typer.BadParameter("FILES and a range of topics exclude each other")
+    if kind and not files:
+        raise typer.BadParameter("--kind is for FILES; topics are named with --topic")
 
 
 @group.command(epilog="Example: stream-persona rebuild")

@@ -70,19 +70,8 @@ async def load(
     if customer_id in NobodyIds(settings.nobody):
         return None
     check_id(customer_id)
-    patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
-    try:
-        await check_agreement(settings, taxonomy, tables)
-        public = await tables.load_public(customer_id)
-        blob = (await tables.load([customer_id])).get(customer_id)
-        tokenizer = Tokenizer(taxonomy)
-        listing = await ListingReader(tables).read() if blob else None
-        if listing is not None:
-            tokenizer.show_names(listing)
-        record = await _decode(tables, customer_id, blob, taxonomy) if blob else None
-    finally:
-        await tables.close()
+    tokenizer = Tokenizer(taxonomy)
+    public, blob, record = await _load_stored(settings, taxonomy, customer_id, tokenizer)
     if blob is None or record is None or record.is_marker:
         return None
     intact = public is not None and decode_public_record(customer_id, public) is not None
@@ -91,6 +80,25 @@ async def load(
     facts = _describe_record(record, settings, taxonomy)
     facts |= {"bytes": len(blob), **_describe_behaviour(record, taxonomy, tokenizer, tokens)}
     return StoredCustomer(customer_id, published, facts)
+
+
+async def _load_stored(
+    settings: Settings, taxonomy: Taxonomy, customer_id: str, tokenizer: Tokenizer
+) -> tuple[bytes | None, bytes | None, Record | None]:
+    """Load the public record, the private one and its bytes; name the tokens that may be shown."""
+    patience = min(_PATIENCE, settings.retry_seconds)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
+    try:
+        await check_agreement(settings, taxonomy, tables)
+        public = await tables.load_public(customer_id)
+        blob = (await tables.load([customer_id])).get(customer_id)
+        listing = await ListingReader(tables).read() if blob else None
+        if listing is not None:
+            tokenizer.show_names(listing)
+        record = await _decode(tables, customer_id, blob, taxonomy) if blob else None
+    finally:
+        await tables.close()
+    return public, blob, record
 
 
 async def _decode(tables: RedisTables, customer_id: str, blob: bytes, taxonomy: Taxonomy) -> Record:

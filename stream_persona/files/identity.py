@@ -19,11 +19,13 @@ from stream_persona.files.formats import Format
 from stream_persona.files.rows import read_contents
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from stream_persona.files.formats import EventFile
 
 _DIGEST_BYTES: Final = 16
+#: Rows between two signs of progress.
+_STEP: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +33,53 @@ class Content:
     """The content of a file: its number of rows, a hash of them, and the texts it is known by.
 
     ``key`` is that of all rows; ``begun`` that of all but the last one, which somebody may still be
-    writing.
+    writing. ``beginnings`` are known contents that it begins with, the shortest first, perhaps
+    itself.
     """
 
     rows: int
     digest: str
     key: str
     begun: str
+    beginnings: tuple[str, ...] = ()
 
 
-def read_content(file: EventFile) -> Content:
-    """Read what a file's content is.
+def read_content(
+    file: EventFile,
+    known: Collection[str] = (),
+    advance: Callable[[int], None] = lambda _: None,
+) -> Content:
+    """Read what a file's content is, and with which ``known`` ones it begins.
+
+    ``advance`` is called with numbers of rows that were read.
 
     Raises:
         InputError: the file cannot be read to its end, or holds nothing.
     """
     hashed, rows, pending = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0, b""
     last = before = 0
+    ends, beginnings = {find_last(key) for key in known}, []
     for number, content in read_contents(file):
         hashed.update(pending)
         rows, before, last, pending = rows + 1, last, number, _frame(number, content)
+        if number in ends:
+            reached = hashed.copy()
+            reached.update(pending)
+            beginnings.append(f"{number}:{reached.hexdigest()}")
+        if rows % _STEP == 0:
+            advance(_STEP)
     begun = f"{before}:{hashed.hexdigest()}"
     hashed.update(pending)
     digest = hashed.hexdigest()
     if rows <= (file.format is Format.CSV):  # a header row is no event
         raise InputError(f"{file.path}: is empty: there are no events in it")
-    return Content(rows, digest, f"{last}:{digest}", begun)
+    found = tuple(key for key in beginnings if key in known)
+    return Content(rows, digest, f"{last}:{digest}", begun, found)
+
+
+def find_last(key: str) -> int:
+    """Return the number of the last row of a content, given its ``key``."""
+    return int(key.partition(":")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +94,7 @@ def find_parts(file: EventFile, content: Content, known: Mapping[str, str]) -> l
     """Return the parts of a file with a content, given those of known ones by ``Content.key``."""
     if content.key in known:
         return parse_parts(known[content.key])
-    lasts = {key: int(key.partition(":")[0]) for key in known}
-    end = int(content.key.partition(":")[0])
+    lasts, end = {key: find_last(key) for key in known}, find_last(content.key)
     begun = [key for key in _find_beginnings(file, {*lasts.values()}, end) if key in known]
     if not begun:
         return [Part(math.inf, content.digest)]
@@ -81,6 +103,12 @@ def find_parts(file: EventFile, content: Content, known: Mapping[str, str]) -> l
     if lasts[longest] == max(lasts[key] for key in known if _ends_as(known[key], tail.id)):
         return [*parts, tail]
     return [*parts, Part(lasts[longest], tail.id), Part(math.inf, content.digest)]
+
+
+def find_beginnings(file: EventFile, content: Content, known: Collection[str]) -> list[str]:
+    """Return the known contents that a file begins with, the shortest first, perhaps its own."""
+    lasts, end = {find_last(key) for key in known}, find_last(content.key)
+    return [key for key in [*_find_beginnings(file, lasts, end), content.key] if key in known]
 
 
 def _ends_as(text: str, tail: str) -> bool:

@@ -14,15 +14,15 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import InputError, UnavailableError
-from stream_persona.files.csv_events import Row, read_columns, read_events
+from stream_persona.files.csv_events import read_columns
 from stream_persona.files.formats import Format, recognise
-from stream_persona.files.rows import read_rows
+from stream_persona.files.row_reader import RowReader
 from stream_persona.inspection.sample import KIND_NAMES, Message, Sample, TopicFacts
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask, partition_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aiokafka import ConsumerRecord
@@ -54,24 +54,17 @@ def read_file(path: Path, kind: int | None, limit: int, settings: Settings) -> S
         ConfigError: it is Parquet, and no package to read that is installed.
     """
     file = recognise(path)
-    names = kinds_by_name(settings)
     word = "row" if file.format in {Format.CSV, Format.PARQUET} else "line"
     word = "element" if file.format is Format.VALUES else word
     kind = _guess_kind(file) if kind is None and file.format is Format.CSV else kind
     messages = [
         Message(row.value, f"{word} {row.number}", error=row.error)
-        for row in islice(_read_rows(file, kind, names), limit)
+        for row in islice(RowReader(kind, settings.input_topics).read(file), limit)
     ]
     if not messages:
         raise InputError(f"{path}: is empty: there are no events in it")
     described = f"{file.format}, gzipped" if file.gzipped else str(file.format)
     return Sample(str(path), messages, kind, format=described)
-
-
-def _read_rows(file: EventFile, kind: int | None, names: Mapping[str, int]) -> Iterator[Row]:
-    if file.format is not Format.CSV:
-        return (Row(number, value) for number, value in read_rows(file))
-    return read_events(file, kind, names)
 
 
 def _guess_kind(file: EventFile) -> int | None:

@@ -16,9 +16,10 @@ from stream_persona.inspection.suggestions import suggest
 from stream_persona.inspection.times import describe_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.inspection.fields import FieldCount
     from stream_persona.inspection.mapping import Names
     from stream_persona.inspection.sample import Reading, Sample
 
@@ -41,10 +42,7 @@ def make_report(
     """
     readings = read_all(sample, topics)
     counted = FieldTokens(taxonomy)
-    tokens = []
-    for reading in readings:
-        tokens.append(counted.add(reading))
-        progress(1)
+    tokens = [counted.add(reading) for reading in _tick(readings, progress)]
     counts = count_fields(readings, tokens)
     fields = describe_fields(counts)
     names = find_names(fields)
@@ -54,11 +52,7 @@ def make_report(
         "format": sample.format or "topic",
         "readable": describe_readability(readings, sample),
         "fields": fields,
-        "absent": {
-            KIND_NAMES[kind]: absent
-            for kind, paths in counts.items()
-            if (absent := find_absent(kind, paths))
-        },
+        "absent": _describe_absent(counts),
         "when_mapped": _describe_mapped(mapped, names, taxonomy),
         "ids": describe_ids(mapped, nobody_ids),
         "times": describe_times(readings, mapped, names, now),
@@ -69,6 +63,19 @@ def make_report(
         "topic": _describe_topic(sample, mapped, partitions),
     }
     return report | {"suggestions": suggest(report)}
+
+
+def _tick(readings: Sequence[Reading], progress: Callable[[int], None]) -> Iterator[Reading]:
+    """Yield readings, and show that each is done."""
+    for reading in readings:
+        yield reading
+        progress(1)
+
+
+def _describe_absent(counts: Mapping[int, Mapping[str, FieldCount]]) -> dict[str, Any]:
+    """Return what events of each kind might have, and lack."""
+    found = {KIND_NAMES[kind]: find_absent(kind, paths) for kind, paths in counts.items()}
+    return {name: absent for name, absent in found.items() if absent}
 
 
 def _describe_mapped(

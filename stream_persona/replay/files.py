@@ -12,43 +12,39 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError, InputError
-from stream_persona.files.csv_events import Row, read_columns, read_events
 from stream_persona.files.formats import EventFile, Format, recognise
-from stream_persona.files.identity import Content, Part, find_parts, format_parts, read_content
-from stream_persona.files.rows import read_rows
+from stream_persona.files.identity import (
+    Content,
+    Part,
+    find_beginnings,
+    find_last,
+    find_parts,
+    format_parts,
+    read_content,
+)
+from stream_persona.files.row_reader import KIND_NAMES, RowReader
+from stream_persona.files.unreadable import Unreadable
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.pipeline.process import Delivery
-from stream_persona.replay.summary import Unreadable
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.replay.summary import Found
     from stream_persona.settings import Settings
 
-#: The kinds of events by the names that people use, in the order of ``events.KINDS``.
-KIND_NAMES: Final = ("purchases", "browses", "engagements", "assignments", "deletions")
 #: Events handed on at a time.
 CHUNK: Final = 4_000
 #: The bit in a position's input that marks it as a file's, not a partition's.
 FILE_BIT: Final = 1 << 15
-
-
-class _Line(msgspec.Struct):
-    topic: Any = None
-
-
-_line_decoder = msgspec.json.Decoder(_Line)
 
 
 def file_partition(name: str) -> int:
@@ -113,11 +109,10 @@ class Files:
         self._taxonomy = taxonomy
         self._nobody = NobodyIds(settings.nobody)
         self._events = EventReader(taxonomy, now, self._nobody)
-        self._kinds = dict(zip(KIND_NAMES, range(len(KIND_NAMES)), strict=True))
-        self._kinds |= {topic: kind for kind, topic in enumerate(settings.input_topics)}
+        self._rows = RowReader(kind, settings.input_topics)
         found = [recognise(path) for path in paths]
         for file in found:
-            self._check_columns(file)
+            self._rows.check_columns(file)
         self._sources = [_Source(file) for file in found]
         #: Rows of all files.
         self.total = sum(source.content.rows for source in self._sources)
@@ -135,6 +130,20 @@ class Files:
             if source.content.rows > 1 and source.content.begun not in known:
                 contents.setdefault(source.content.begun, parts)
         return contents
+
+    def refuse_ingested(self, known: Collection[str]) -> None:
+        """Refuse files that were sent to the topics, from where they have other positions.
+
+        Raises:
+            InputError: a file, or its beginning, is among the ``known`` contents.
+        """
+        for source in self._sources:
+            if begun := find_beginnings(source.file, source.content, known):
+                raise InputError(
+                    f"{source.file.path}: was ingested, at least in part, up to row "
+                    f"{find_last(begun[-1]):,}, and replayed its events would count twice: ingest "
+                    "it again, which takes what is new"
+                )
 
     @property
     def earlier(self) -> dict[int, int]:
@@ -157,30 +166,16 @@ class Files:
         while chunk := list(islice(found, CHUNK)):
             yield chunk
 
-    def _check_columns(self, file: EventFile) -> None:
-        """Refuse CSV whose header row lacks what its events must have."""
-        if file.format is not Format.CSV:
-            return
-        columns = read_columns(file)
-        if self._kind is None and "topic" not in columns.fields:
-            message = f"{file.path}: the header row has no column topic, which names each row's"
-            raise InputError(f"{message}: add it, or give --kind")
-        missing = [] if self._kind is None else columns.missing(self._kind)
-        if missing:
-            found = ", ".join(columns.names)[:200]
-            message = f"{file.path}: the header row has no column {' nor '.join(missing)} ({found})"
-            raise InputError(f"{message}: name them so; stream-persona inspect says which they are")
-
     def _read_deletions(self, source: _Source) -> Iterator[Found]:
         if self._kind in {None, KINDS.index(Deletion)}:
             yield from filter(_is_deletion, self._read_events(source))
 
     def _read_events(self, source: _Source) -> Iterator[Found]:
-        for number, value, error in self._read_rows(source.file):
+        for number, value, error in self._rows.read(source.file):
             try:
                 if error is not None:
                     raise error
-                kind = self._kind_of(value) if self._kind is None else self._kind
+                kind = self._rows.find_kind(value)
                 event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
                 if event.customer_id in self._nobody:
                     yield Anomaly.NOBODY
@@ -192,29 +187,9 @@ class Files:
             else:
                 yield delivery
 
-    def _read_rows(self, file: EventFile) -> Iterator[Row]:
-        if file.format is Format.CSV:
-            return read_events(file, self._kind, self._kinds)
-        return (Row(number, value) for number, value in read_rows(file))
-
-    def _kind_of(self, line: bytes) -> int:
-        """Return the kind that a line's ``topic`` names."""
-        try:
-            topic = _line_decoder.decode(line).topic
-        except msgspec.ValidationError as error:
-            raise DecodeError("invalid_field", str(error)) from None
-        except UnicodeDecodeError as error:
-            raise DecodeError("not_utf8", str(error)[:200]) from None
-        except msgspec.DecodeError as error:
-            raise DecodeError("not_json", str(error)) from None
-        except RecursionError:
-            raise DecodeError("too_deep", "nested deeper than can be read") from None
-        if not isinstance(topic, str) or topic not in self._kinds:
-            known = ", ".join(self._kinds)
-            detail = f"expected one of {known} in the field topic (or --kind), got {topic!r:.80}"
-            raise DecodeError("invalid_field", detail)
-        return self._kinds[topic]
-
 
 def _is_deletion(found: Found) -> bool:
     return isinstance(found, Delivery) and isinstance(found.event, Deletion)
+
+
+__all__ = ["CHUNK", "FILE_BIT", "KIND_NAMES", "Files", "file_partition"]

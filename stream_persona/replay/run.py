@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.events import encode
-from stream_persona.errors import InputError
+from stream_persona.files.unreadable import open_dead_letters
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay
-from stream_persona.replay.summary import Summary, Unreadable
+from stream_persona.replay.summary import Summary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
+from stream_persona.store.ingested_files import load_ingested
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.replayed_files import add_files, load_files
 from stream_persona.worker import preflight
@@ -78,7 +78,7 @@ async def backfill(
     await refuse_live_workers(settings)
     await join(settings, taxonomy)
     async with AsyncExitStack() as stack:
-        note = stack.enter_context(_open_dead_letters(request.dead_letters))
+        note = stack.enter_context(open_dead_letters(request.dead_letters))
         tables = RedisTables.connect(
             settings.redis_address, settings.prefix, settings.retry_seconds
         )
@@ -105,26 +105,13 @@ async def backfill(
 
 
 async def _identify(files: Files, tables: RedisTables, settings: Settings) -> dict[int, int]:
-    """Know files again, and let later replays know them; return ``Files.earlier``."""
+    """Know files again, and let later replays know them; return ``Files.earlier``.
+
+    Raises:
+        InputError: one was ingested.
+    """
+    ingested = await load_ingested(tables, settings)
+    files.refuse_ingested({content for _, content in ingested})
     contents = files.identify(await load_files(tables, settings))
     await add_files(tables, settings, contents)
     return files.earlier
-
-
-@contextmanager
-def _open_dead_letters(path: Path | None) -> Iterator[Callable[[Unreadable], None]]:
-    """Open a file for what cannot be read: a JSON object on each line."""
-    if path is None:
-        yield lambda _: None
-        return
-    try:
-        file = path.open("wb")
-    except OSError as error:
-        message = f"{path}: cannot be written: {error.strerror or error}"
-        raise InputError(message) from None
-    with file:
-
-        def note(found: Unreadable) -> None:
-            file.write(encode(found.plain()) + b"\n")
-
-        yield note

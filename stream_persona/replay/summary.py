@@ -8,31 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
+from stream_persona.files.unreadable import Unreadable
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
     from stream_persona.pipeline.process import Outcome
-
-
-@dataclass(slots=True, frozen=True)
-class Unreadable:
-    """A line or message that is no event: the reason, and its line, row or offset."""
-
-    reason: str
-    detail: str
-    source: str
-    line: int
-    value: bytes
-
-    def plain(self) -> dict[str, Any]:
-        """Return it as plain values; what is not UTF-8 in the value is shown as escapes."""
-        return {
-            "reason": self.reason,
-            "detail": self.detail,
-            "source": self.source,
-            "line": self.line,
-            "value": self.value.decode(errors="backslashreplace").rstrip("\r\n"),
-        }
 
 
 #: What a source gives: events, what could not be read, and what is ignored.
@@ -101,3 +81,6 @@ class Summary:
             f"{found.line}: {found.detail}"
             for reason, found in self.examples.items()
         }
+
+
+__all__ = ["Found", "Summary", "Unreadable"]

@@ -14,7 +14,8 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
-``persona-files``                hash, content of a replayed file -> its parts (``replayed_files``)
+``persona-files``                hash, content of a replayed file -> its parts (``replayed_files``),
+                                 and of an ingested one -> how far it was sent (``ingested_files``)
 ``persona-names:<partition>``    hash: names of tokens, each with some of the customers who carry it
 ``persona-shown-names``          names that enough customers carry to be shown (``store.names``)
 ``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)

@@ -36,10 +36,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "worker": _STATE_AND_STREAM,
     "api": _STATE_AND_STREAM | {"client"},
     "replay": _STATE_AND_STREAM | {"files", "worker", "api"},
+    "ingestion": _STATE_AND_STREAM | {"files"},
     "inspection": _CORE | {"kafka", "files"},
     "demo": _STATE_AND_STREAM | {"client"},
     "testing": _STATE_AND_STREAM | {"client"},
-    "cli": _STATE_AND_STREAM | {"client", "worker", "api", "replay", "inspection", "demo"},
+    "cli": _STATE_AND_STREAM
+    | {"client", "files", "worker", "api", "replay", "ingestion", "inspection", "demo"},
 }
 #: They decide: time and everything else that they need comes in as arguments.
 PURE: Final = ("domain", "model", "pipeline")

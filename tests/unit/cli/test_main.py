@@ -23,7 +23,7 @@ from stream_persona.domain import taxonomy
 from tests.support.commands import Ended
 
 COMMANDS = (
-    "worker", "api", "demo", "simulate", "replay", "rebuild", "inspect", "taxonomy check",
+    "worker", "api", "demo", "simulate", "replay", "rebuild", "ingest", "inspect", "taxonomy check",
     "model compare", "show", "assign", "delete", "keys new",
 )  # fmt: skip
 FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))

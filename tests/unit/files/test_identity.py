@@ -9,6 +9,7 @@ from stream_persona.files.formats import recognise
 from stream_persona.files.identity import (
     Content,
     Part,
+    find_beginnings,
     find_parts,
     format_parts,
     parse_parts,
@@ -34,6 +35,18 @@ def test_a_content_is_that_of_its_rows_and_their_numbers(tmp_path: Path) -> None
     path.write_text('{"n": 1}\n\n{"n": 2}')
     assert read_content(recognise(path)).key != content.key
     assert content_of(path, 1, 2, 3).begun == content.key
+
+
+def test_a_content_tells_the_known_ones_that_it_begins_with(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    one, two, other = (content_of(path, *rows).key for rows in ((1,), (1, 2), (7, 8)))
+    all_rows = content_of(path, 1, 2, 3)
+    known = {one, two, other, all_rows.key}
+    file = recognise(path)
+    assert read_content(file, known).beginnings == (one, two, all_rows.key)
+    assert find_beginnings(file, all_rows, known) == [one, two, all_rows.key]
+    assert read_content(file, {other}).beginnings == ()
+    assert find_beginnings(file, all_rows, {other}) == []
 
 
 def test_the_longest_known_beginning_gives_the_id(tmp_path: Path) -> None:

@@ -180,3 +180,19 @@ def test_what_is_older_than_a_deletion_is_carried_by_nobody() -> None:
     assert carried_after(deleted, old) == set()
     assert carried_after(old, new, deleted) == {"category:b"}
     assert carried_after(deleted, past=[old, new]) == {"category:b"}
+
+
+@pytest.mark.parametrize("later", [0, HOUR])
+def test_an_assignment_that_comes_again_publishes_nothing_and_teaches_nothing(later: int) -> None:
+    given_ = [purchase("p"), assignment("a")]
+    first = process_batch(deliver(*given_), SHOP)
+    again = deliver(assignment("a", NOW + later), first=1)
+    second = process_batch(again, SHOP, first.records, now=NOW + later)
+    assert (len(first.messages), len(second.messages), len(second.public_records)) == (1, 0, 0)
+    model = PersonaClassifier()
+    for update in second.model_updates:
+        model.add(update.part, update.persona, update.sign)
+    assert model.canonical() == PersonaClassifier().canonical()
+    before, after = first.records["c"].label, second.records["c"].label
+    assert before is not None
+    assert after == replace(before, at=NOW + later, offset=1)

@@ -1,0 +1,94 @@
+"""What ``assign --file`` does: look through a file of labels, show its mistakes, send the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stream_persona.cli.agreement import check_before_sending
+from stream_persona.cli.options import print_error, print_result
+from stream_persona.cli.terminal import progress
+from stream_persona.domain.identity import NobodyIds
+from stream_persona.ingestion.assign import send_labels
+from stream_persona.ingestion.label_file import LabelFile
+from stream_persona.ingestion.labels import LabelReader
+from stream_persona.kafka.sender import Receipt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.ingestion.label_file import Check
+    from stream_persona.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A file of labels, and what is to be done with it; ``source`` is that of rows without one."""
+
+    path: Path
+    source: str
+    withdraw_empty: bool
+    skip_mistakes: bool
+    dry_run: bool
+    as_json: bool
+
+
+def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> None:
+    """Send the labels of a file; end with 2 if mistakes keep that from being done, 3 if skipped.
+
+    Raises:
+        InputError: it is no file of labels, or has changed while it was read.
+        TopologyError: workers or topics are set otherwise.
+        UnavailableError: the broker did not confirm all; what it did is printed.
+    """
+    reader = LabelReader(
+        taxonomy, NobodyIds(settings.nobody), request.source, time.time_ns() // 1_000_000,
+        withdraw_empty=request.withdraw_empty,
+    )  # fmt: skip
+    file = LabelFile(request.path, reader)
+    with progress("rows, first looked through", None) as advance:
+        check = file.check(advance)
+    receipt = Receipt()
+    is_refused = bool(check.mistakes) and not request.skip_mistakes
+    if is_refused or request.dry_run:
+        _print(request, settings, check, receipt)
+        raise typer.Exit(2 if is_refused else 3 if check.mistakes else 0)
+    try:
+        asyncio.run(_send(settings, taxonomy, file, check, receipt))
+    except KeyboardInterrupt:
+        print_error("interrupted: give the same command again; what was sent changes nothing more")
+        raise typer.Exit(1) from None
+    finally:
+        _print(request, settings, check, receipt)
+    if check.mistakes:
+        raise typer.Exit(3)
+
+
+async def _send(
+    settings: Settings, taxonomy: Taxonomy, file: LabelFile, check: Check, receipt: Receipt
+) -> None:
+    await check_before_sending(settings, taxonomy)
+    with progress("labels", check.assignments + check.withdrawals) as advance:
+        await send_labels(settings, file, receipt, advance)
+
+
+def _print(request: Request, settings: Settings, check: Check, receipt: Receipt) -> None:
+    """Print what was found and sent; for people, each mistake on standard error."""
+    facts: dict[str, Any] = {"file": str(request.path), "dry_run": request.dry_run, **check.plain()}
+    facts |= {**asdict(receipt), "topic": settings.topic_assignments}
+    if not request.as_json:
+        for line, _, field, value, detail in check.examples:
+            what = f"{field} {value}" if field else value
+            print_error(f"{request.path}:{line}: {what}: {detail}")
+        del facts["mistake_examples"]
+        more = check.mistakes.total() - len(check.examples)
+        if more > 0:
+            print_error(f"... and {more:,} more mistakes, counted below")
+        if check.mistakes and not request.skip_mistakes:
+            print_error("nothing was sent; --skip-mistakes sends the rows that are right")
+    print_result(facts, as_json=request.as_json)

@@ -1,0 +1,1 @@
+"""From files to the input topics, while workers run: events of all kinds, and labels."""

@@ -1,0 +1,37 @@
+"""Sends the labels of a file that was looked through."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from stream_persona.domain.events import encode
+from stream_persona.kafka.sender import FileSender, Outgoing, Pace, Receipt, check_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_persona.ingestion.label_file import LabelFile
+    from stream_persona.settings import Settings
+
+
+async def send_labels(
+    settings: Settings, file: LabelFile, receipt: Receipt, advance: Callable[[int], None]
+) -> None:
+    """Send all good labels of a file; ``receipt`` is right also when this raises.
+
+    Raises:
+        InputError: the file was changed since it was looked through.
+        TopologyError: the topic is missing, or of another size.
+        UnavailableError: the broker did not confirm all.
+    """
+    topic, pace = settings.topic_assignments, Pace(0)
+    await check_topics(settings, [topic])
+    messages = (
+        Outgoing(topic, label.event.customer_id, encode(label.event), label.line)
+        for label in file.read_good()
+    )
+    async with FileSender(settings, pace) as sender:
+        while chunk := list(islice(messages, pace.chunk)):
+            await sender.send(chunk, receipt)
+            advance(len(chunk))

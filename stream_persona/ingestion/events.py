@@ -1,0 +1,90 @@
+"""The rows of a file as messages for the topics of their kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.events import KINDS, decode_for_taxonomy, event_time
+from stream_persona.domain.identity import NobodyIds
+from stream_persona.errors import DecodeError
+from stream_persona.files.row_reader import RowReader
+from stream_persona.files.unreadable import Unreadable
+from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.kafka.sender import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.files.csv_events import Row
+    from stream_persona.files.formats import EventFile
+    from stream_persona.settings import Settings
+
+#: What a row gives: messages, what cannot be read, and what is ignored.
+Found = Outgoing | Unreadable | Anomaly
+
+
+class EventFiles:
+    """Reads files, and refuses what a worker or a replay would refuse.
+
+    Args:
+        settings: names the topics.
+        taxonomy: names the personas that assignments may have.
+        kind: an index into ``events.KINDS``; None reads it from each row's ``topic``.
+        now: gives epoch milliseconds; a time far ahead of it is not believed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        taxonomy: Taxonomy,
+        kind: int | None,
+        now: Callable[[], int] = epoch_ms,
+    ) -> None:
+        self.rows = RowReader(kind, settings.input_topics)
+        self._topics = settings.input_topics
+        self._taxonomy = taxonomy
+        self._nobody = NobodyIds(settings.nobody)
+        self._times = EventReader(taxonomy, now, self._nobody)
+        self._names = {
+            topic: each.__name__.lower()
+            for topic, each in zip(settings.input_topics, KINDS, strict=True)
+        }
+
+    def name_kind(self, message: Outgoing) -> str:
+        """Return the kind of a message's event, as results name it."""
+        return self._names[message.topic]
+
+    def read(self, file: EventFile, first: int, last: int) -> Iterator[tuple[int, list[Found]]]:
+        """Yield the number of each row from ``first`` to ``last``, and what it gives.
+
+        Raises:
+            InputError: the file is damaged, or is not of its format from some place on.
+        """
+        for row in self.rows.read(file):
+            if row.number > last:
+                return  # came while we read: it is for another time
+            if row.number >= first:
+                yield row.number, self._read_row(row, str(file.path))
+
+    def _read_row(self, row: Row, source: str) -> list[Found]:
+        try:
+            if row.error is not None:
+                raise row.error
+            return self._make_messages(row.value.strip(), row.number)
+        except DecodeError as error:
+            return [Unreadable(error.reason, error.detail, source, row.number, row.value)]
+
+    def _make_messages(self, value: bytes, number: int) -> list[Found]:
+        """Return the messages of a row: of one in our shape, one with the row as it is.
+
+        Raises:
+            DecodeError: it cannot be read.
+        """
+        kind = self.rows.find_kind(value)
+        event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
+        if event.customer_id in self._nobody:
+            return [Anomaly.NOBODY]
+        self._times.bound_time(kind, event_time(event))
+        return [Outgoing(self._topics[kind], event.customer_id, value, number)]
