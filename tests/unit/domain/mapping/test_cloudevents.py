@@ -43,7 +43,9 @@ def test_the_id_is_source_and_id_whatever_the_data_says() -> None:
     [("c", "s", "c"), (None, "s", "s"), ("", "s", "s"), ("undefined", "s", "s"), (None, None, ""),
      ("guest", None, "guest")],
 )  # fmt: skip
-def test_the_subject_stands_in_for_a_customer(data: str | None, subject: str | None, customer: str) -> None:
+def test_the_subject_stands_in_for_a_customer(
+    data: str | None, subject: str | None, customer: str
+) -> None:
     document = envelope({**SEARCH, "customer_id": data}, subject=subject)
     assert only(document).customer_id == customer
 
@@ -80,9 +82,7 @@ def test_a_batch_within_an_envelope_has_an_id_for_each_event() -> None:
     assert [(link.from_id, link.message_id) for link in found.links] == [("a", "n")]
 
 
-@pytest.mark.parametrize(
-    "data", [None, {}, {"order": "shipped"}, {"type": "warehouse", "id": 1}]
-)
+@pytest.mark.parametrize("data", [None, {}, {"order": "shipped"}, {"type": "warehouse", "id": 1}])
 def test_data_of_no_known_shape_is_left_out_and_counted(data: Any) -> None:
     found = read(envelope(data))
     assert (found.events, found.left_out) == ((), {"unknown_event": 1})

@@ -35,7 +35,11 @@ def only(text: str, document: object) -> Any:
 
 def test_values_are_read_as_other_tools_write_them() -> None:
     order = only(ORDER, DOCUMENT)
-    assert (order.event_id, order.customer_id, event_time(order)) == ("17", "4711", 1_763_974_800_000)
+    assert (order.event_id, order.customer_id, event_time(order)) == (
+        "17",
+        "4711",
+        1_763_974_800_000,
+    )
     (item,) = order.items
     assert (item.product_id, item.price, item.quantity, item.category) == ("1", 12.5, 1.0, None)
     assert item.attributes == {"size": "42"}
@@ -82,7 +86,7 @@ def test_a_wrong_field_is_named_by_its_expression(changes: dict[str, Any], place
 
 
 def test_an_expression_that_cannot_be_told_is_an_error_that_shows_it() -> None:
-    text = ORDER.replace('"at"', '"join(\'T\', at)"')
+    text = ORDER.replace('"at"', "\"join('T', at)\"")
     with pytest.raises(DecodeError, match=r"`join\('T', at\)` cannot be told"):
         read(text, DOCUMENT)
 
