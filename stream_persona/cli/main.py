@@ -14,7 +14,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from stream_persona.cli import customers, demo, ingest, inspect, keys, model, replay, taxonomy
+from stream_persona.cli import (
+    customers,
+    demo,
+    ingest,
+    inspect,
+    keys,
+    model,
+    replay,
+    sources,
+    taxonomy,
+)
 from stream_persona.cli.options import exit_with, load_configuration
 from stream_persona.errors import StreamPersonaError
 
@@ -100,5 +110,6 @@ app.add_typer(replay.group)
 app.add_typer(ingest.group)
 app.add_typer(inspect.group)
 app.add_typer(taxonomy.group, name="taxonomy")
+app.add_typer(sources.group, name="sources")
 app.add_typer(model.group, name="model")
 app.add_typer(keys.group, name="keys")
