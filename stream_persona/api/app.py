@@ -11,10 +11,11 @@ from fastapi.middleware.cors import CORSMiddleware
 from stream_persona.api import openapi, problems
 from stream_persona.api.agreement import AgreementMiddleware
 from stream_persona.api.auth import ApiKeys, AuthMiddleware
+from stream_persona.api.collector.write_keys import WriteKeyMiddleware
 from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
-from stream_persona.api.routes import commands, customers, dashboard, operations, pages, queries
+from stream_persona.api.routes import collect, commands, customers, dashboard, operations, pages, queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,7 +53,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
     app.state.dependencies = dependencies
     _add_middleware(app, settings, dependencies)
     problems.install(app)
-    for routes in (queries, customers, commands, dashboard, operations):
+    for routes in (queries, customers, commands, collect, dashboard, operations):
         app.include_router(routes.router(dependencies))
     app.include_router(pages.router())
     pages.mount_files(app)
@@ -66,11 +67,12 @@ def _add_middleware(app: FastAPI, settings: Settings, dependencies: Dependencies
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.api_max_body_bytes)
     buckets = TokenBuckets(settings.api_requests_per_second)
     app.add_middleware(AuthMiddleware, keys=ApiKeys(settings.keys), buckets=buckets)
+    app.add_middleware(WriteKeyMiddleware)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
+            allow_headers=["Authorization", "X-API-Key", "Last-Event-ID", "X-Retry-Count"],
             expose_headers=["Retry-After"],
         )  # fmt: skip
     app.add_middleware(RequestMetricsMiddleware, metrics=dependencies.metrics)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from stream_persona.api.agreement import INTERVAL, Agreement
 from stream_persona.api.changes import ChangeFeed
+from stream_persona.api.collector.service import Collector
 from stream_persona.api.customer_log import Tail
 from stream_persona.api.dashboard.background import run_periodically
 from stream_persona.api.dashboard.service import DashboardService
@@ -23,6 +24,7 @@ from stream_persona.api.refill import refill
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
+from stream_persona.kafka.event_sender import EventSender
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
 
@@ -53,6 +55,8 @@ class Dependencies:
     dashboard: DashboardService
     customer_log: Tail
     commands: Commands
+    sender: EventSender
+    collector: Collector
     metrics: ApiMetrics
     subscriber: Redis
     readiness: Readiness
@@ -70,6 +74,7 @@ class Dependencies:
         agreement = Agreement(settings, taxonomy, tables)
         watch = RedisWatch(tables)
         dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
+        metrics, sender = ApiMetrics(), EventSender(settings)
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
         return cls(
             settings=settings,
@@ -82,7 +87,9 @@ class Dependencies:
             dashboard=dashboard,
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
-            metrics=ApiMetrics(),
+            sender=sender,
+            collector=Collector(settings, sender, metrics.collected),
+            metrics=metrics,
             subscriber=subscriber,
             readiness=Readiness(settings, tables),
             nobody=NobodyIds(settings.nobody),
@@ -103,6 +110,7 @@ class Dependencies:
             await self.dashboard.close()
             await self.customer_log.close()
             await self.commands.close()
+            await self.sender.close()
             await self.tables.close()
             await self.subscriber.aclose()
 
@@ -113,6 +121,7 @@ class Dependencies:
             "changes": self.feed.follow(),
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
+            "collector": self.sender.connect(),
             **self.dashboard.background(lambda: self.feed.ready),
         }
 

@@ -31,6 +31,10 @@ class ApiMetrics:
         self.listeners = Gauge("listeners", "Open streams of changes", **prefix)
         self.changes = Gauge("changes_heard", "Changes heard since the start", **prefix)
         self.labelled = Gauge("labelled_customers", "Customers that the model learned", **prefix)
+        self.collected = Counter(
+            "collected_events", "Events that were posted, by what became of each", ["outcome"],
+            namespace="stream_persona", registry=self.registry,
+        )  # fmt: skip
         self.ready = Gauge("ready", "Whether a part that is needed is there", ["part"], **prefix)
 
 

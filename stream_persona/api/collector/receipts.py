@@ -1,0 +1,84 @@
+"""What becomes of the events of one request, as it is answered and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream_persona.kafka.producer import Message
+
+
+class Outcome(StrEnum):
+    """What became of an event that was posted, or of a call of another's library."""
+
+    #: The broker has it.
+    ACCEPTED = "accepted"
+    #: Its id stands for nobody.
+    NOBODY = "nobody"
+    #: It links two ids of a customer, and is no event.
+    LINK = "link"
+    #: It says nothing of what a shopper did in the shop.
+    LEFT_OUT = "left_out"
+    #: It cannot be read, or its topic does not take one as large: the answer says why.
+    REFUSED = "refused"
+    #: The broker was away or busy: the caller was asked to send it again.
+    UNSENT = "unsent"
+
+
+@dataclass
+class Receipt:
+    """The events of one request: those to send, and what became of each of them.
+
+    An event of a caller's, by its place in the request, may be several messages.
+    """
+
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    messages: list[tuple[int, Message]] = field(default_factory=list)
+
+    def refuse(self, index: int, message: str) -> None:
+        """Refuse an event, with a sentence."""
+        self.outcomes[index] = Outcome.REFUSED
+        self.refused[index] = message
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """How many events have each outcome."""
+        return Counter(self.outcomes.values())
+
+    @property
+    def status(self) -> int:
+        """The answer's status: not all is well if one of several was refused."""
+        if not self.refused:
+            return 202
+        return 400 if len(self.refused) == len(self.outcomes) else 207
+
+    @property
+    def call_status(self) -> int:
+        """The same for Segment's libraries."""
+        return 200 if self.status == 202 else self.status  # noqa: PLR2004 - the status of above
+
+    def as_answer(self) -> dict[str, Any]:
+        """The answer's body; with a message where nothing could be taken."""
+        counts = self.counts
+        refused = [{"index": index, "message": text} for index, text in sorted(self.refused.items())]
+        answer: dict[str, Any] = {
+            "accepted": counts[Outcome.ACCEPTED], "ignored": counts[Outcome.NOBODY],
+            "refused": refused,
+        }  # fmt: skip
+        if self.status != 400:  # noqa: PLR2004 - the status of above
+            return answer
+        first = refused[0]["message"]
+        several = f"none of {len(refused)} events could be taken; the first one: {first}"
+        return {"message": first if len(refused) == 1 else several, **answer}
+
+    def as_call_answer(self) -> dict[str, Any]:
+        """The same as Segment's libraries know it."""
+        counts = self.counts
+        return {
+            "success": not self.refused, "left_out": counts[Outcome.LEFT_OUT],
+            "links": counts[Outcome.LINK], **self.as_answer(),
+        }  # fmt: skip

@@ -1,0 +1,120 @@
+"""Routes of the collector: events of our own shapes, and the calls of Segment's libraries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from stream_persona.api.access import require
+from stream_persona.api.collector.bodies import read_body, split_list
+from stream_persona.api.collector.write_keys import BATCHES, CALLS, OWN_PATH, SETTINGS
+from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.schemas import collect as documents
+from stream_persona.api.schemas.queries import gives, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from stream_persona.api.collector.service import Collector
+    from stream_persona.api.dependencies import Dependencies
+
+_CALLS: Final = (
+    gives(documents.CallReceipt, "The broker has them, and what is left out is counted.")
+    | gives(documents.CallReceipt, "The broker has them but for those refused.", 207)
+    | gives(documents.CallProblem, "None could be taken.", 400)
+    | problems(415, 503)
+)
+
+
+def router(dependencies: Dependencies) -> APIRouter:
+    """Build the routes. They answer once the broker has the events; workers apply them later."""
+    routes = APIRouter(tags=["collector"], responses=ANY, dependencies=[Depends(require("collect"))])
+    _add_events(routes, dependencies.collector)
+    _add_calls(routes, dependencies.collector)
+    _add_batches(routes, dependencies.collector)
+    _add_settings(routes)
+    return routes
+
+
+def _add_events(routes: APIRouter, collector: Collector) -> None:
+    @routes.post(
+        OWN_PATH, summary="Send events", status_code=202,
+        responses=gives(documents.CollectReceipt, "The broker has them.", 202)
+        | gives(documents.CollectReceipt, "The broker has them but for those refused.", 207)
+        | gives(documents.CollectProblem, "None could be taken.", 400)
+        | problems(415, 503),
+        openapi_extra=_takes(documents.describe_own_events()[0], documents.EVENT_EXAMPLE),
+    )  # fmt: skip
+    async def collect_events(request: Request) -> Response:
+        """Take purchases, browses and engagements, one or a list, as on their topics.
+
+        Without `occurred_at` an event happened when it came in; without an `event_id` it gets one,
+        so that a second try counts twice. Retry what was answered 429 or 503.
+        """
+        receipt = await collector.collect_events(split_list(await read_body(request)))
+        return as_json(receipt.as_answer(), receipt.status)
+
+
+def _add_calls(routes: APIRouter, collector: Collector) -> None:
+    """Add a route of each call, under its name and in short."""
+    for name, (path, short) in CALLS.items():
+        collect = _collect_one(collector, name)
+        routes.post(
+            path, summary=f"Segment's `{name}`", name=name, responses=_CALLS,
+            openapi_extra=_takes(documents.describe_call(name), documents.CALL_EXAMPLE | {"type": name}),
+        )(collect)  # fmt: skip
+        routes.post(short, name=name, include_in_schema=False)(collect)
+
+
+def _collect_one(collector: Collector, name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def collect_call(request: Request) -> Response:
+        """Take a call as Segment's libraries make it, one that it answers at the same path."""
+        receipt = await collector.collect_call(await read_body(request), name)
+        return as_json(receipt.as_call_answer(), receipt.call_status)
+
+    return collect_call
+
+
+def _add_batches(routes: APIRouter, collector: Collector) -> None:
+    """Add the routes of many calls; what is imported is history, to us as all that comes late."""
+
+    async def collect_batch(request: Request) -> Response:
+        """Take calls as Segment's libraries send them; each is as good as one by itself."""
+        receipt = await collector.collect_batch(await read_body(request))
+        return as_json(receipt.as_call_answer(), receipt.call_status)
+
+    long, short, history = BATCHES
+    described: dict[str, Any] = {
+        "responses": _CALLS,
+        "openapi_extra": _takes(documents.describe_batch(list(CALLS)), documents.BATCH_EXAMPLE),
+    }
+    routes.post(long, summary="Segment's `batch`", name="batch", **described)(collect_batch)
+    routes.post(history, summary="Segment's `import`", name="import", **described)(collect_batch)
+    routes.post(short, name="batch", include_in_schema=False)(collect_batch)
+
+
+def _add_settings(routes: APIRouter) -> None:
+    @routes.get(
+        SETTINGS, summary="How Segment's library for browsers is to be set",
+        responses=gives(documents.LibrarySettings, "Its settings."),
+    )  # fmt: skip
+    async def library_settings(request: Request, write_key: str) -> Response:
+        """Tell a page's library to send all that it has to where it asks, and nothing elsewhere."""
+        sends_to = {
+            "apiKey": write_key, "apiHost": f"{request.url.netloc}/v1",
+            "protocol": request.url.scheme,
+        }  # fmt: skip
+        return as_json({
+            "integrations": {"Segment.io": sends_to}, "plan": {}, "metrics": {"sampleRate": 0},
+            "edgeFunction": {}, "middlewareSettings": {}, "enabledMiddleware": {},
+            "remotePlugins": [],
+        })  # fmt: skip
+
+
+def _takes(schema: dict[str, Any], example: object) -> dict[str, Any]:
+    """Describe a body, which routes read by themselves: libraries call it plain text."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
