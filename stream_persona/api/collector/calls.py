@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream_persona.api.collector.bodies import (
-    MAX_BODY,
     Documents,
     check_number,
     decode_object,
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     Call = dict[str, Any]
-
-#: The names of calls, in the order of the documentation.
-NAMES: Final = ("track", "identify", "alias", "page", "screen", "group")
-
 
 class _Batch(msgspec.Struct):
     """A body of many calls, with what it says of all of them."""
@@ -52,11 +47,11 @@ def read_call(body: bytes, name: str, at: int) -> Call:
         shown = str(call["type"])[:64]
         detail = f"expected {name} or none, got {shown!r} - at `$.type`"
         raise DecodeError("invalid_field", detail)
-    return _stamp(call, at)
+    return _stamp(call, at, is_history=False)
 
 
-def read_batch(body: bytes, at: int) -> Iterator[Call | DecodeError]:
-    """Read the calls of a body, each by itself.
+def read_batch(body: bytes, at: int, *, is_history: bool) -> Iterator[Call | DecodeError]:
+    """Read the calls of a body, each by itself; ``is_history`` if it was posted to be imported.
 
     Raises:
         DecodeError: it has no list of calls, or too many of them.
@@ -67,13 +62,13 @@ def read_batch(body: bytes, at: int) -> Iterator[Call | DecodeError]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise explain(error, {}) from None
     check_number(batch.batch)
-    return _read_each(batch, at)
+    return _read_each(batch, at, is_history=is_history)
 
 
-def _read_each(batch: _Batch, at: int) -> Iterator[Call | DecodeError]:
+def _read_each(batch: _Batch, at: int, *, is_history: bool) -> Iterator[Call | DecodeError]:
     for raw in batch.batch:
         try:
-            yield _stamp(_share(decode_object(raw), batch), at)
+            yield _stamp(_share(decode_object(raw), batch), at, is_history=is_history)
         except DecodeError as error:
             yield error
 
@@ -88,8 +83,16 @@ def _share(call: Call, batch: _Batch) -> Call:
     return call
 
 
-def _stamp(call: Call, at: int) -> Call:
+def _stamp(call: Call, at: int, *, is_history: bool) -> Call:
+    """Add an id and when a call came in, and let its time be corrected by its sender's clock.
+
+    Of history that is imported times are right as they are.
+    """
     call["receivedAt"] = rfc3339(at)
     if call.get("messageId") is None:
         call["messageId"] = str(uuid.uuid4())
+    if is_history and call.get("timestamp") is not None:
+        return call
+    happened = call.pop("timestamp", None) or call.get("originalTimestamp")
+    call["timestamp" if happened is None else "originalTimestamp"] = happened or call["receivedAt"]
     return call

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.domain.anomaly import Anomaly
 
 if TYPE_CHECKING:
     from stream_persona.kafka.producer import Message
@@ -17,15 +19,21 @@ class Outcome(StrEnum):
     #: The broker has it.
     ACCEPTED = "accepted"
     #: Its id stands for nobody.
-    NOBODY = "nobody"
-    #: It links two ids of a customer, and is no event.
-    LINK = "link"
-    #: It says nothing of what a shopper did in the shop.
-    LEFT_OUT = "left_out"
+    NOBODY = Anomaly.NOBODY.value
+    #: It says that two ids are one customer: no event.
+    IDENTITY_LINK = Anomaly.IDENTITY_LINK.value
+    #: It is no event of ours, for one of these reasons.
+    UNKNOWN_EVENT = Anomaly.UNKNOWN_EVENT.value
+    NOT_OF_INTEREST = Anomaly.NOT_OF_INTEREST.value
+    NOT_BOUGHT = Anomaly.NOT_BOUGHT.value
     #: It cannot be read, or its topic does not take one as large: the answer says why.
     REFUSED = "refused"
     #: The broker was away or busy: the caller was asked to send it again.
     UNSENT = "unsent"
+
+
+#: The reasons for which a call is left out.
+LEFT_OUT: Final = (Outcome.UNKNOWN_EVENT, Outcome.NOT_OF_INTEREST, Outcome.NOT_BOUGHT)
 
 
 @dataclass
@@ -54,7 +62,8 @@ class Receipt:
         """The answer's status: not all is well if one of several was refused."""
         if not self.refused:
             return 202
-        return 400 if len(self.refused) == len(self.outcomes) else 207
+        is_nothing_taken = not self.messages and len(self.refused) == len(self.outcomes)
+        return 400 if is_nothing_taken else 207
 
     @property
     def call_status(self) -> int:
@@ -79,6 +88,7 @@ class Receipt:
         """The same as Segment's libraries know it."""
         counts = self.counts
         return {
-            "success": not self.refused, "left_out": counts[Outcome.LEFT_OUT],
-            "links": counts[Outcome.LINK], **self.as_answer(),
+            "success": not self.refused, "links": counts[Outcome.IDENTITY_LINK],
+            "left_out": {each: counts[each] for each in LEFT_OUT if counts[each]},
+            **self.as_answer(),
         }  # fmt: skip

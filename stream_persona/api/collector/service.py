@@ -7,23 +7,30 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 
+from stream_persona.api.collector.calls import read_batch, read_call
 from stream_persona.api.collector.own_events import read_own_event
 from stream_persona.api.collector.receipts import Outcome, Receipt
 from stream_persona.domain.events import encode
 from stream_persona.domain.identity import NobodyIds
+from stream_persona.domain.mapping.documents import map_document
+from stream_persona.domain.mapping.sources import Source
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka.producer import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import msgspec
     from prometheus_client import Counter
 
+    from stream_persona.api.collector.calls import Call
     from stream_persona.domain.events import Event
+    from stream_persona.domain.mapping.documents import MappedDocument
     from stream_persona.kafka.event_sender import EventSender
     from stream_persona.settings import Settings
 
+#: How calls are read; there is no such topic.
+_SOURCES: Final = (Source(topic="collector", preset="segment"),)
 _BUSY: Final = "too many events are on their way to Kafka: try again in 1 s"
 _AWAY: Final = "the Kafka broker does not confirm what it was sent: try again later"
 
@@ -70,14 +77,14 @@ class Collector:
         """
         return await self._collect_calls([read_call(body, name, self._now())])
 
-    async def collect_batch(self, body: bytes) -> Receipt:
+    async def collect_batch(self, body: bytes, *, is_history: bool = False) -> Receipt:
         """Take a body's list of calls.
 
         Raises:
             DecodeError: there is none.
             HTTPException, UnavailableError: as by ``collect_events``.
         """
-        return await self._collect_calls(read_batch(body, self._now()))
+        return await self._collect_calls(read_batch(body, self._now(), is_history=is_history))
 
     async def _collect_calls(self, calls: Iterable[Call | DecodeError]) -> Receipt:
         receipt = Receipt()
@@ -85,7 +92,7 @@ class Collector:
             try:
                 if isinstance(call, DecodeError):
                     raise call
-                mapped = map_document(_SOURCES, call)
+                mapped = map_document(_SOURCES, call, self._nobody)
             except DecodeError as error:
                 receipt.refuse(index, error.detail)
             else:
@@ -102,6 +109,15 @@ class Collector:
         for kind, event in known:
             message = Message(self._topics[kind], event.customer_id.encode(), encode(event))
             receipt.messages.append((index, message))
+
+    def _add_mapped(self, receipt: Receipt, index: int, mapped: MappedDocument) -> None:
+        """Add what a call is as events of ours, or why it is none."""
+        if mapped.events:
+            self._add(receipt, index, mapped.events)
+        else:
+            receipt.outcomes[index] = Outcome(next(iter(mapped.left_out)))
+        if mapped.faults:
+            receipt.refuse(index, f"in part, while the rest is taken: {mapped.faults[0].detail}")
 
     async def _send(self, receipt: Receipt) -> Receipt:
         """Send what is to be sent; whatever comes of it is counted."""

@@ -30,11 +30,15 @@ CALLS: Final = {
     "screen": ("/v1/screen", "/v1/s"),
     "group": ("/v1/group", "/v1/g"),
 }  # fmt: skip
-BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import")
+BATCH: Final = "/v1/batch"
+SHORT_BATCH: Final = "/v1/b"
+IMPORT: Final = "/v1/import"
 #: A library asks here, with its key in the address, how it is set.
 SETTINGS: Final = "/v1/projects/{write_key}/settings"
 
-_POSTED: Final = frozenset({OWN_PATH, *BATCHES, *(path for paths in CALLS.values() for path in paths)})
+_POSTED: Final = frozenset({
+    OWN_PATH, BATCH, SHORT_BATCH, IMPORT, *(path for paths in CALLS.values() for path in paths)
+})  # fmt: skip
 _BEFORE_KEY, _AFTER_KEY = SETTINGS.split("{write_key}")
 
 

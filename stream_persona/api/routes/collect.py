@@ -10,7 +10,14 @@ from starlette.requests import Request
 
 from stream_persona.api.access import require
 from stream_persona.api.collector.bodies import read_body, split_list
-from stream_persona.api.collector.write_keys import BATCHES, CALLS, OWN_PATH, SETTINGS
+from stream_persona.api.collector.write_keys import (
+    BATCH,
+    CALLS,
+    IMPORT,
+    OWN_PATH,
+    SETTINGS,
+    SHORT_BATCH,
+)
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import collect as documents
 from stream_persona.api.schemas.queries import gives, problems
@@ -79,21 +86,23 @@ def _collect_one(collector: Collector, name: str) -> Callable[[Request], Awaitab
 
 
 def _add_batches(routes: APIRouter, collector: Collector) -> None:
-    """Add the routes of many calls; what is imported is history, to us as all that comes late."""
+    described: dict[str, Any] = {
+        "responses": _CALLS,
+        "openapi_extra": _takes(documents.describe_batch(list(CALLS)), documents.BATCH_EXAMPLE),
+    }
 
+    @routes.post(SHORT_BATCH, include_in_schema=False)
+    @routes.post(BATCH, summary="Segment's `batch`", **described)
     async def collect_batch(request: Request) -> Response:
         """Take calls as Segment's libraries send them; each is as good as one by itself."""
         receipt = await collector.collect_batch(await read_body(request))
         return as_json(receipt.as_call_answer(), receipt.call_status)
 
-    long, short, history = BATCHES
-    described: dict[str, Any] = {
-        "responses": _CALLS,
-        "openapi_extra": _takes(documents.describe_batch(list(CALLS)), documents.BATCH_EXAMPLE),
-    }
-    routes.post(long, summary="Segment's `batch`", name="batch", **described)(collect_batch)
-    routes.post(history, summary="Segment's `import`", name="import", **described)(collect_batch)
-    routes.post(short, name="batch", include_in_schema=False)(collect_batch)
+    @routes.post(IMPORT, summary="Segment's `import`", **described)
+    async def collect_history(request: Request) -> Response:
+        """Take calls of the past: their times are not corrected by the sender's clock."""
+        receipt = await collector.collect_batch(await read_body(request), is_history=True)
+        return as_json(receipt.as_call_answer(), receipt.call_status)
 
 
 def _add_settings(routes: APIRouter) -> None:

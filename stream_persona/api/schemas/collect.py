@@ -42,11 +42,17 @@ class CollectProblem(CollectReceipt):
 class CallReceipt(CollectReceipt):
     """What became of calls of Segment's libraries."""
 
-    model_config = example(success=True, accepted=2, ignored=0, left_out=1, links=0, refused=[])
+    model_config = example(
+        success=True, accepted=2, ignored=0, links=0, left_out={"not_of_interest": 1}, refused=[]
+    )
 
     success: Annotated[bool, Field(description="False if one was refused.")]
     left_out: Annotated[
-        Number, Field(description="Calls that say nothing of what a shopper did in the shop.")
+        dict[str, Number],
+        Field(
+            description="Calls that are no event of ours, by reason: `unknown_event`, "
+            "`not_of_interest` (a page view), `not_bought` (a refund)."
+        ),
     ]
     links: Annotated[
         Number, Field(description="Calls that link two ids of a customer: counted, not yet used.")
