@@ -15,7 +15,15 @@ from stream_persona.api.collector.write_keys import WriteKeyMiddleware
 from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
-from stream_persona.api.routes import collect, commands, customers, dashboard, operations, pages, queries
+from stream_persona.api.routes import (
+    collect,
+    commands,
+    customers,
+    dashboard,
+    operations,
+    pages,
+    queries,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

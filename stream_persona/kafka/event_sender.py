@@ -138,7 +138,7 @@ class EventSender:
         try:
             async with asyncio.timeout(PATIENCE):
                 for message in messages:
-                    begun.append(await _begin(producer, message))
+                    begun.append(await _begin(producer, message))  # noqa: PERF401 - some, in time
         except TimeoutError as error:
             begun += [_failed(error)] * (len(messages) - len(begun))
         return await asyncio.gather(*begun, return_exceptions=True)

@@ -21,9 +21,10 @@ from stream_persona.domain.time import rfc3339
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     Call = dict[str, Any]
+
 
 class _Batch(msgspec.Struct):
     """A body of many calls, with what it says of all of them."""

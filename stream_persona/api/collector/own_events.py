@@ -75,7 +75,9 @@ def find_kind(document: dict[str, Any]) -> int:
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        fields = ", ".join(f"`{name}`" for name in ("items", "action", "channel") if name in document)
+        fields = ", ".join(
+            f"`{name}`" for name in ("items", "action", "channel") if name in document
+        )
         raise DecodeError("invalid_field", f"an event with {fields} may be of two kinds; {_HINT}")
     for field, route in _COMMANDS.items():
         if field in document:

@@ -73,7 +73,9 @@ class Receipt:
     def as_answer(self) -> dict[str, Any]:
         """The answer's body; with a message where nothing could be taken."""
         counts = self.counts
-        refused = [{"index": index, "message": text} for index, text in sorted(self.refused.items())]
+        refused = [
+            {"index": index, "message": text} for index, text in sorted(self.refused.items())
+        ]
         answer: dict[str, Any] = {
             "accepted": counts[Outcome.ACCEPTED], "ignored": counts[Outcome.NOBODY],
             "refused": refused,

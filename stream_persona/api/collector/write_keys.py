@@ -114,7 +114,7 @@ def _key_of_body(body: bytes, encoding: str) -> str:
 
 
 async def _read_ahead(receive: Receive) -> tuple[bytes, Receive]:
-    """Read a body, but not much more than the collector takes; return it, and what gives it again."""
+    """Read a body, or a little more than is taken of one; return it, and what gives it again."""
     messages: list[Message] = []
     size, more = 0, True
     while more and size <= MAX_BODY:

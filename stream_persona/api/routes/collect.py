@@ -38,7 +38,9 @@ _CALLS: Final = (
 
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. They answer once the broker has the events; workers apply them later."""
-    routes = APIRouter(tags=["collector"], responses=ANY, dependencies=[Depends(require("collect"))])
+    routes = APIRouter(
+        tags=["collector"], responses=ANY, dependencies=[Depends(require("collect"))]
+    )
     _add_events(routes, dependencies.collector)
     _add_calls(routes, dependencies.collector)
     _add_batches(routes, dependencies.collector)
@@ -68,10 +70,10 @@ def _add_events(routes: APIRouter, collector: Collector) -> None:
 def _add_calls(routes: APIRouter, collector: Collector) -> None:
     """Add a route of each call, under its name and in short."""
     for name, (path, short) in CALLS.items():
-        collect = _collect_one(collector, name)
+        collect, example = _collect_one(collector, name), documents.CALL_EXAMPLE | {"type": name}
         routes.post(
             path, summary=f"Segment's `{name}`", name=name, responses=_CALLS,
-            openapi_extra=_takes(documents.describe_call(name), documents.CALL_EXAMPLE | {"type": name}),
+            openapi_extra=_takes(documents.describe_call(name), example),
         )(collect)  # fmt: skip
         routes.post(short, name=name, include_in_schema=False)(collect)
 
