@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 
 from stream_persona.api.predict import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
+from stream_persona.api.schemas.collect import describe_own_events
 from stream_persona.domain.events import MAX_ID_BYTES
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _describe(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> dict[str,
             if settings.keys:
                 operation["security"] = [] if path in _OPEN else [{name: []} for name in _SCHEMES]
     description["components"]["securitySchemes"] = _SCHEMES
+    description["components"]["schemas"] |= describe_own_events()[1]
     _refine_schemas(description["components"]["schemas"], taxonomy)
     return description
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_persona.domain.anomaly import Anomaly
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream_persona.kafka.producer import Message
 
 
@@ -34,6 +36,8 @@ class Outcome(StrEnum):
 
 #: The reasons for which a call is left out.
 LEFT_OUT: Final = (Outcome.UNKNOWN_EVENT, Outcome.NOT_OF_INTEREST, Outcome.NOT_BOUGHT)
+#: Statuses: the broker has all, some, none of the events that it was to have.
+_ALL, _SOME, _NONE = 202, 207, 400
 
 
 @dataclass
@@ -61,36 +65,42 @@ class Receipt:
     def status(self) -> int:
         """The answer's status: not all is well if one of several was refused."""
         if not self.refused:
-            return 202
+            return _ALL
         is_nothing_taken = not self.messages and len(self.refused) == len(self.outcomes)
-        return 400 if is_nothing_taken else 207
+        return _NONE if is_nothing_taken else _SOME
 
     @property
     def call_status(self) -> int:
         """The same for Segment's libraries."""
-        return 200 if self.status == 202 else self.status  # noqa: PLR2004 - the status of above
+        return 200 if self.status == _ALL else self.status
 
     def as_answer(self) -> dict[str, Any]:
-        """The answer's body; with a message where nothing could be taken."""
+        """The answer's body: a problem where nothing could be taken."""
         counts = self.counts
         refused = [
             {"index": index, "message": text} for index, text in sorted(self.refused.items())
         ]
-        answer: dict[str, Any] = {
+        if self.status == _NONE:
+            return {"message": _describe(refused), "refused": refused}
+        return {
             "accepted": counts[Outcome.ACCEPTED], "ignored": counts[Outcome.NOBODY],
             "refused": refused,
         }  # fmt: skip
-        if self.status != 400:  # noqa: PLR2004 - the status of above
-            return answer
-        first = refused[0]["message"]
-        several = f"none of {len(refused)} events could be taken; the first one: {first}"
-        return {"message": first if len(refused) == 1 else several, **answer}
 
     def as_call_answer(self) -> dict[str, Any]:
-        """The same as Segment's libraries know it."""
+        """The same for Segment's libraries, with the word that their own servers answer."""
+        if self.status == _NONE:
+            return self.as_answer()
         counts = self.counts
         return {
             "success": not self.refused, "links": counts[Outcome.IDENTITY_LINK],
             "left_out": {each: counts[each] for each in LEFT_OUT if counts[each]},
             **self.as_answer(),
         }  # fmt: skip
+
+
+def _describe(refused: Sequence[dict[str, Any]]) -> str:
+    first: str = refused[0]["message"]
+    if len(refused) == 1:
+        return first
+    return f"none of {len(refused)} events could be taken; the first one: {first}"

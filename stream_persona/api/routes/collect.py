@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CALLS: Final = (
     gives(documents.CallReceipt, "The broker has them, and what is left out is counted.")
     | gives(documents.CallReceipt, "The broker has them but for those refused.", 207)
-    | gives(documents.CallProblem, "None could be taken.", 400)
+    | gives(documents.CollectProblem, "None could be taken.", 400)
     | problems(415, 503)
 )
 

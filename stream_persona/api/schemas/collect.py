@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from stream_persona.api.collector.bodies import MAX_EVENT, MAX_EVENTS
 from stream_persona.api.collector.own_events import TYPES
+from stream_persona.api.problems import Problem
 from stream_persona.api.schemas.queries import Number, example
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.time import END
@@ -33,10 +34,12 @@ class CollectReceipt(BaseModel):
     refused: list[Refusal]
 
 
-class CollectProblem(CollectReceipt):
-    """Nothing could be taken."""
+class CollectProblem(Problem):
+    """Nothing could be taken: of the body, or of each event by itself."""
 
-    message: Annotated[str, Field(description="One sentence on what is wrong.")]
+    model_config = example(message="the list has no events")
+
+    refused: Annotated[list[Refusal], Field(default_factory=list)]
 
 
 class CallReceipt(CollectReceipt):
@@ -59,14 +62,16 @@ class CallReceipt(CollectReceipt):
     ]
 
 
-class CallProblem(CallReceipt):
-    """Nothing could be taken of calls of Segment's libraries."""
-
-    message: Annotated[str, Field(description="One sentence on what is wrong.")]
-
-
 class LibrarySettings(BaseModel):
     """Settings of `@segment/analytics-next`: where it sends to, and that nothing else is on."""
+
+    model_config = example(
+        integrations={
+            "Segment.io": {"apiKey": "key", "apiHost": "shop.example/v1", "protocol": "https"}
+        },
+        plan={}, metrics={"sampleRate": 0}, edgeFunction={}, middlewareSettings={},
+        enabledMiddleware={}, remotePlugins=[],
+    )  # fmt: skip
 
     integrations: dict[str, dict[str, str]]
     plan: dict[str, Any]
@@ -149,7 +154,8 @@ def describe_call(name: str) -> dict[str, Any]:
 
 def describe_batch(names: list[str]) -> dict[str, Any]:
     """Describe a body of many calls."""
-    call = {"anyOf": [{**describe_call(name), "required": ["type"]} for name in names]}
+    kind = {"type": {"enum": names}}
+    call = {**_CALL, "properties": {**_CALL["properties"], **kind}, "required": ["type"]}
     return {
         "type": "object",
         "properties": {
