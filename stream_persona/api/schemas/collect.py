@@ -138,6 +138,8 @@ _CALL: Final[dict[str, Any]] = {
     },
     "anyOf": [{"required": ["userId"]}, {"required": ["anonymousId"]}],
 }
+#: The call that names an event.
+_NAMED: Final = "track"
 CALL_EXAMPLE: Final[dict[str, Any]] = {
     "type": "track", "event": "Product Viewed", "userId": "CUST-04812", "messageId": "m-1",
     "properties": {"product_id": "p-17", "category": "baby/diapers", "price": 9.99},
@@ -146,21 +148,29 @@ CALL_EXAMPLE: Final[dict[str, Any]] = {
 BATCH_EXAMPLE: Final[dict[str, Any]] = {"batch": [CALL_EXAMPLE]}
 
 
-def describe_call(name: str) -> dict[str, Any]:
-    """Describe the body of one call."""
-    named = {"type": {"enum": [name]}} | ({"event": {"type": "string"}} if name == "track" else {})
-    return {**_CALL, "properties": {**_CALL["properties"], **named}}
+def describe_call(*names: str) -> dict[str, Any]:
+    """Describe the body of one call, of one of these names; of an event the shop has named."""
+    schema: dict[str, Any] = {
+        **_CALL, "properties": {**_CALL["properties"], "type": {"enum": list(names)}}
+    }  # fmt: skip
+    if names == (_NAMED,):
+        schema["properties"]["event"] = {"type": "string"}
+        schema["required"] = ["event"]
+    return schema
 
 
 def describe_batch(names: list[str]) -> dict[str, Any]:
-    """Describe a body of many calls."""
-    kind = {"type": {"enum": names}}
-    call = {**_CALL, "properties": {**_CALL["properties"], **kind}, "required": ["type"]}
+    """Describe a body of many calls, each of which says its name."""
+    of_events, others = describe_call(_NAMED), describe_call(*sorted({*names} - {_NAMED}))
+    of_events["required"], others["required"] = ["type", "event"], ["type"]
     return {
         "type": "object",
         "properties": {
-            "batch": {"type": "array", "items": call, "minItems": 1, "maxItems": MAX_EVENTS},
+            "batch": {
+                "type": "array", "items": {"anyOf": [of_events, others]},
+                "minItems": 1, "maxItems": MAX_EVENTS,
+            },
             "sentAt": {"type": "string", "format": "date-time"},
         },
         "required": ["batch"],
-    }
+    }  # fmt: skip
