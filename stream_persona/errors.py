@@ -15,6 +15,8 @@ StreamPersonaError
 ├── FencedError              another worker owns this partition now: let go of it
 ├── RolledBackError          Redis came back older than it was: claim again, read again
 └── UnavailableError         broker or Redis stayed away past the retries; exit code 1
+    ├── RedisUnavailableError    it was Redis
+    └── KafkaUnavailableError    it was Kafka
 
 Each message names what the reader can do about it.
 """
@@ -148,3 +150,11 @@ class RolledBackError(StreamPersonaError):
 
 class UnavailableError(StreamPersonaError):
     """Broker or Redis stayed away past the retries."""
+
+
+class RedisUnavailableError(UnavailableError):
+    """Redis stayed away, or refused a command."""
+
+
+class KafkaUnavailableError(UnavailableError):
+    """Kafka stayed away, or did not do what was asked."""

@@ -20,6 +20,8 @@ _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATA
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\],]+)(?::(\d{1,5}))?")
 _LARGEST_PORT: Final = 65_535
 _LONGEST_GROUP: Final = 1_000
+#: Bytes that a key of the API has, at least: fewer can be guessed.
+LEAST_KEY_BYTES: Final = 16
 #: Characters of a value that a message shows whole.
 _LONGEST_SHOWN: Final = 200
 
@@ -88,9 +90,12 @@ def check_host(host: str) -> str:
 
 
 def check_keys(text: str) -> str:
-    """Refuse keys that no header can carry; they are not shown."""
+    """Refuse keys that no header can carry or that can be guessed; they are not shown."""
     if not re.fullmatch(r"[ -~]*", text):
         raise ValueError("a key may have letters, digits and signs of ASCII alone")
+    if any(len(key) < LEAST_KEY_BYTES for key in split(text)):
+        message = f"a key has at least {LEAST_KEY_BYTES} characters, since fewer can be guessed"
+        raise ValueError(f"{message}; make one with `openssl rand -hex 24`")
     return text
 
 

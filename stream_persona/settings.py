@@ -62,7 +62,14 @@ class Settings(BaseSettings):
     api_keys: forms.Keys = Field(
         "",
         repr=False,
-        description="keys that let callers of the API in, `key,...`; none: loopback addresses only",
+        description="keys that let callers of the API do everything, `key,...`; without keys it "
+        "answers this machine alone",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="file of keys with scopes (TOML), which may change while the API runs"
+    )
+    audit_file: Path | None = Field(
+        None, description="file that the audit log is appended to; standard error when unset"
     )
     api_cors_origins: forms.Origins = Field(
         "", description="origins whose pages may call the API, `https://shop.example,...`"
@@ -157,8 +164,13 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of the API; empty when callers need none."""
+        """The keys of the API that are good for everything."""
         return forms.split(self.api_keys)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether callers of the API need a key; without, they must be on this machine."""
+        return bool(self.keys) or self.api_keys_file is not None
 
     @property
     def nobody(self) -> tuple[str, ...]:
@@ -170,7 +182,7 @@ class Settings(BaseSettings):
         """The origins whose pages may call the API, in the lower case of browsers."""
         return forms.split(self.api_cors_origins.lower())
 
-    @field_validator("taxonomy", "sources", mode="before")
+    @field_validator("taxonomy", "sources", "api_keys_file", "audit_file", mode="before")
     @classmethod
     def _check_path(cls, path: object, info: ValidationInfo) -> object:
         if path == "":

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.api.problems import problem
-from stream_persona.errors import ConfigError, UnavailableError
+from stream_persona.api.problems import answer_unavailable, problem
+from stream_persona.api.security.caller import may_operate
+from stream_persona.errors import ConfigError, RedisUnavailableError, UnavailableError
 from stream_persona.store import deployment as deployments
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the descriptor.
 INTERVAL: Final = 2.0
 
+#: What callers see of it who are no operators.
+DISAGREEMENT: Final = (
+    "this API and the workers do not agree, so that answers could be wrong: a key with the scope "
+    "`operate` sees why"
+)
 _OTHERWISE: Final = "this API is set otherwise than the workers"
 _LOST: Final = (
     "this Redis holds nothing any more of the deployment that it had: set STREAM_PERSONA_REDIS_URL "
@@ -107,9 +113,12 @@ class AgreementMiddleware:
             try:
                 fault = await self._agreement.find_fault()
             except UnavailableError as error:
-                fault = str(error)
+                away = RedisUnavailableError(str(error))
+                await answer_unavailable(scope, away)(scope, receive, send)
+                return
             if fault is not None:
-                await problem(503, fault, {"Retry-After": "1"})(scope, receive, send)
+                message = fault if may_operate(scope) else DISAGREEMENT
+                await problem(503, message, {"Retry-After": "1"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -10,8 +10,6 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from stream_persona.api import openapi, problems
 from stream_persona.api.agreement import AgreementMiddleware
-from stream_persona.api.auth import ApiKeys, AuthMiddleware
-from stream_persona.api.collector.write_keys import WriteKeyMiddleware
 from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.limits import BodyLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
@@ -24,9 +22,14 @@ from stream_persona.api.routes import (
     pages,
     queries,
 )
+from stream_persona.api.security.headers import AnswerHeadersMiddleware
+from stream_persona.api.security.middleware import DoorMiddleware
+from stream_persona.api.security.scopes import Rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.routing import BaseRoute
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
@@ -35,7 +38,8 @@ _DESCRIPTION = """\
 Which of your own personas a shopper behaves like, while they are on the page.
 
 Every answer that is no success is one sentence, `{"message": ...}`. Where API keys are set, send
-one as `Authorization: Bearer <key>` or `X-API-Key: <key>`.
+one as `Authorization: Bearer <key>` or `X-API-Key: <key>`; each route names the scope that the key
+must have.
 """
 
 
@@ -46,6 +50,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
     Raises:
         TopologyError: an address in the settings is malformed.
+        SettingsError: the file of keys can't be used.
     """
     dependencies = Dependencies.build(settings, taxonomy)
 
@@ -59,23 +64,37 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
         docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.dependencies = dependencies
-    _add_middleware(app, settings, dependencies)
     problems.install(app)
-    for routes in (queries, customers, commands, collect, dashboard, operations):
-        app.include_router(routes.router(dependencies))
-    app.include_router(pages.router())
-    pages.mount_files(app)
+    rules = Rules(_add_routes(app, dependencies))
+    _add_middleware(app, settings, dependencies, rules)
     openapi.install(app, settings, taxonomy)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, dependencies: Dependencies) -> None:
+def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
+    """Add all routes; return them in the order in which they are looked at."""
+    subjects = (queries, customers, commands, collect, dashboard, operations)
+    routers = [*(subject.router(dependencies) for subject in subjects), pages.router()]
+    own = list(app.router.routes)
+    for router in routers:
+        app.include_router(router)
+    included = list(app.router.routes)
+    pages.mount_files(app)
+    mounted = app.router.routes[len(included) :]
+    return [*own, *(route for router in routers for route in router.routes), *mounted]
+
+
+def _add_middleware(
+    app: FastAPI, settings: Settings, dependencies: Dependencies, rules: Rules
+) -> None:
     """Add what a request passes before its route. The last one added is the outermost."""
     app.add_middleware(AgreementMiddleware, agreement=dependencies.agreement)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.api_max_body_bytes)
     buckets = TokenBuckets(settings.api_requests_per_second)
-    app.add_middleware(AuthMiddleware, keys=ApiKeys(settings.keys), buckets=buckets)
-    app.add_middleware(WriteKeyMiddleware)
+    app.add_middleware(
+        DoorMiddleware, keys=dependencies.keys, rules=rules, buckets=buckets,
+        audit=dependencies.audit,
+    )  # fmt: skip
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins,
@@ -84,3 +103,4 @@ def _add_middleware(app: FastAPI, settings: Settings, dependencies: Dependencies
             expose_headers=["Retry-After"],
         )  # fmt: skip
     app.add_middleware(RequestMetricsMiddleware, metrics=dependencies.metrics)
+    app.add_middleware(AnswerHeadersMiddleware)

@@ -131,13 +131,17 @@ class ChangeFeed:
             raise HTTPException(503, message, {"Retry-After": "5"})
 
     async def listen(
-        self, last_id: str | None = None, recent: int = 0, heartbeat: float = HEARTBEAT
+        self,
+        last_id: str | None = None,
+        recent: int = 0,
+        heartbeat: float = HEARTBEAT,
+        may_listen: Callable[[], bool] = lambda: True,
     ) -> AsyncGenerator[bytes]:
         """Yield one listener's stream: what comes after ``last_id``, or what comes from now on.
 
         Without ``last_id``, that many ``recent`` changes come first, without those that would show
         of deleted customers. After ``heartbeat`` seconds of
-        silence a comment is sent.
+        silence a comment is sent. The stream ends once ``may_listen`` is false.
         """
         end = self.ring.end
         self.listeners += 1
@@ -152,7 +156,7 @@ class ChangeFeed:
             if position is None:
                 yield _GAP
                 position = self.ring.start
-            while not self._closed and position >= self.ring.start:
+            while not self._closed and may_listen() and position >= self.ring.start:
                 events = self.ring.read(position, quiet_until)
                 if missed or events:
                     position += len(events)

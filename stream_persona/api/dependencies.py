@@ -21,6 +21,9 @@ from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
 from stream_persona.api.readiness import Readiness
 from stream_persona.api.refill import refill
+from stream_persona.api.security import key_file
+from stream_persona.api.security.audit import Audit
+from stream_persona.api.security.key_file import ApiKeys
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
@@ -61,6 +64,8 @@ class Dependencies:
     subscriber: Redis
     readiness: Readiness
     nobody: NobodyIds
+    keys: ApiKeys
+    audit: Audit
 
     @classmethod
     def build(cls, settings: Settings, taxonomy: Taxonomy) -> Self:
@@ -68,14 +73,18 @@ class Dependencies:
 
         Raises:
             TopologyError: an address in the settings is malformed.
+            SettingsError: the file of keys can't be used.
         """
         tables = RedisTables.connect(settings.redis_url, settings.prefix, PATIENCE)
         reader = ModelReader(settings, taxonomy, tables)
         agreement = Agreement(settings, taxonomy, tables)
         watch = RedisWatch(tables)
+        keys, metrics = ApiKeys(settings), ApiMetrics()
         dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
-        metrics, sender = ApiMetrics(), EventSender(settings)
+        sender = EventSender(settings)
         subscriber = Redis.from_url(settings.redis_url, socket_connect_timeout=PATIENCE)
+        feed = ChangeFeed(subscriber, tables.channel, dashboard.receive)
+        keys.changed = feed.ring.wake  # listeners ask whether their keys are valid still
         return cls(
             settings=settings,
             taxonomy=taxonomy,
@@ -83,7 +92,7 @@ class Dependencies:
             agreement=agreement,
             reader=reader,
             ranker=Ranker(settings, taxonomy, tables, reader),
-            feed=ChangeFeed(subscriber, tables.channel, dashboard.receive),
+            feed=feed,
             dashboard=dashboard,
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
@@ -93,6 +102,8 @@ class Dependencies:
             subscriber=subscriber,
             readiness=Readiness(settings, tables),
             nobody=NobodyIds(settings.nobody),
+            keys=keys,
+            audit=Audit(metrics.refusals),
         )
 
     @asynccontextmanager
@@ -113,6 +124,7 @@ class Dependencies:
             await self.sender.close()
             await self.tables.close()
             await self.subscriber.aclose()
+            self.audit.close()
 
     def _background(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
@@ -122,8 +134,14 @@ class Dependencies:
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
             "collector": self.sender.connect(),
+            "keys": run_periodically(key_file.INTERVAL, "keys", self._look_after_keys),
             **self.dashboard.background(lambda: self.feed.ready),
         }
+
+    async def _look_after_keys(self) -> None:
+        await self.keys.refresh()
+        self.metrics.keys_broken.set(bool(self.keys.troubles))
+        self.audit.flush()
 
     async def find_missing(self) -> list[str]:
         """Name what requests need and is not there, and set the ``ready`` gauge to the same."""

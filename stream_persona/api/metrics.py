@@ -35,6 +35,10 @@ class ApiMetrics:
             "collected_events", "Events that were posted, by what became of each", ["outcome"],
             namespace="stream_persona", registry=self.registry,
         )  # fmt: skip
+        self.refusals = Counter("refusals", "Calls refused at the door", ["status"], **prefix)
+        self.keys_broken = Gauge(
+            "keys_file_broken", "Whether the file of keys can't be used as it is now", **prefix
+        )
         self.ready = Gauge("ready", "Whether a part that is needed is there", ["part"], **prefix)
 
 

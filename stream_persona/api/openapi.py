@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from stream_persona.api.predict import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
 from stream_persona.api.schemas.collect import describe_own_events
+from stream_persona.api.security.scopes import OPEN, TABLE
 from stream_persona.domain.events import MAX_ID_BYTES
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
 
-#: Paths that need no key.
-_OPEN: Final = {"/healthz", "/readyz"}
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The key of a caller."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
-}
+    "basic": {
+        "type": "http", "scheme": "basic",
+        "description": "The same as the user, with an empty password.",
+    },
+}  # fmt: skip
 #: The schema of an id; that it is printable, and its length in bytes, no schema can express.
 CUSTOMER_ID: Final = {
     "type": "string",
@@ -53,15 +56,26 @@ def _describe(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> dict[str,
     description = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
+    scopes = {name.replace(":path}", "}"): scope for name, scope in TABLE.items()}
     for path, operations in description["paths"].items():
         for operation in operations.values():
             _refine_operation(operation)
-            if settings.keys:
-                operation["security"] = [] if path in _OPEN else [{name: []} for name in _SCHEMES]
+        if settings.needs_key:
+            for method, operation in operations.items():
+                _name_scope(operation, scopes[f"{method.upper()} {path}"])
     description["components"]["securitySchemes"] = _SCHEMES
     description["components"]["schemas"] |= describe_own_events()[1]
     _refine_schemas(description["components"]["schemas"], taxonomy)
     return description
+
+
+def _name_scope(operation: dict[str, Any], scope: str) -> None:
+    """Describe which key is needed: by the scope, as the role that OpenAPI 3.1 lets it have."""
+    if scope == OPEN:
+        operation["security"] = []
+        return
+    operation["security"] = [{name: [scope]} for name in _SCHEMES]
+    operation["description"] += f"\n\nIt takes a key with the scope `{scope}`."
 
 
 def _refine_schemas(schemas: dict[str, Any], taxonomy: Taxonomy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,17 +11,24 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from stream_persona.api.security.headers import HEADERS
+from stream_persona.api.security.request_ids import request_id_of
 from stream_persona.errors import (
     ConfigError,
     DamagedRecordError,
     DecodeError,
     InputError,
+    KafkaUnavailableError,
+    RedisUnavailableError,
     UnavailableError,
 )
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
+    from starlette.types import Scope
+
+logger = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
@@ -61,18 +69,34 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(UnavailableError)
     @app.exception_handler(ConfigError)
-    async def answer_unavailable(_: Request, error: Exception) -> JSONResponse:
-        return problem(503, str(error), {"Retry-After": "1"})
+    async def answer_away(request: Request, error: Exception) -> JSONResponse:
+        return answer_unavailable(request.scope, error)
 
     @app.exception_handler(Exception)
     async def answer_mistake(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "the server made a mistake; its log says which")
 
 
+def answer_unavailable(scope: Scope, error: Exception) -> JSONResponse:
+    """Build a 503 that says of which server, and log the rest: it holds addresses and the like."""
+    sentence = next((text for kind, text in _AWAY.items() if isinstance(error, kind)), _NOT_THERE)
+    logger.warning("request %s is answered 503: %s", request_id_of(scope), error)
+    return problem(503, sentence, {"Retry-After": "1"})
+
+
 def problem(status: int, message: str, headers: object = None) -> JSONResponse:
     """Build an answer of this status whose body is the sentence."""
     text = message.encode(errors="replace").decode()
-    return JSONResponse({"message": text}, status, headers if isinstance(headers, dict) else None)
+    own = headers if isinstance(headers, dict) else {}
+    return JSONResponse({"message": text}, status, {**HEADERS, **own})
+
+
+_NOT_THERE: Final = "what the answer needs is not there now: try again later"
+_AWAY: Final[dict[type[Exception], str]] = {
+    RedisUnavailableError: "Redis is not usable now: try again later",
+    KafkaUnavailableError: "Kafka did not answer in time, or too many ask at once: try again later",
+    ConfigError: "this API is not set as its servers are: its log says how",
+}
 
 
 #: Details that Starlette gives of itself: phrases, no sentences.

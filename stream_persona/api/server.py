@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import signal
 import socket
@@ -15,6 +14,7 @@ import uvicorn
 
 from stream_persona.api.app import create_api
 from stream_persona.api.dependencies import PATIENCE
+from stream_persona.api.security.origins import is_loopback
 from stream_persona.errors import SettingsError, UnavailableError
 from stream_persona.listening import explain_listening
 from stream_persona.model.river_trial import check_models
@@ -38,28 +38,48 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
     """Serve until a signal; log ``listening on http://HOST:PORT`` once requests are answered.
 
     Raises:
-        SettingsError: the address can't be bound, or others could reach it and no key is set.
+        SettingsError: the address can't be bound, or others could reach it and no key is set, or
+            the file of keys can't be used.
         TopologyError: the address of Redis is malformed.
     """
-    if not settings.keys and not _is_loopback(settings.api_host):
-        message = (
-            f"STREAM_PERSONA_API_KEYS: set at least one key to listen on {settings.api_host!r}, "
-            "where others can reach personal data, or set STREAM_PERSONA_API_HOST=127.0.0.1"
-        )
-        raise SettingsError(message)
+    check_door(settings)
     check_models(settings.model, "", taxonomy.names)
     asyncio.run(_check_store(settings, taxonomy))
     api = create_api(settings, taxonomy)
     with _listen(settings) as listening:
         config = uvicorn.Config(
-            api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE
-        )
+            api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE, ws="none",
+            # Without keys it counts who is at the other end, and nobody's word for it.
+            proxy_headers=settings.needs_key,
+        )  # fmt: skip
         server = _Server(config, before_exit=api.state.dependencies.feed.close)
         # A full collection would traverse everything that was imported as well, a tenth of a second
         # in which no request is answered: what exists by now is kept out of collections.
         gc.collect()
         gc.freeze()
         asyncio.run(server.serve(sockets=[listening]))
+
+
+def check_door(settings: Settings) -> None:
+    """Refuse to let in without a key whom only a key may let in.
+
+    Raises:
+        SettingsError: others could reach the address, or pages of others shall call.
+    """
+    if settings.needs_key:
+        return
+    if not is_loopback(settings.api_host) and settings.api_host != "localhost":
+        message = (
+            f"STREAM_PERSONA_API_KEYS: set at least one key to listen on {settings.api_host!r}, "
+            "where others can reach personal data, or set STREAM_PERSONA_API_HOST=127.0.0.1"
+        )
+        raise SettingsError(message)
+    if settings.origins:
+        message = (
+            "STREAM_PERSONA_API_CORS_ORIGINS: set STREAM_PERSONA_API_KEYS or "
+            "STREAM_PERSONA_API_KEYS_FILE as well: without keys no page of another origin may call"
+        )
+        raise SettingsError(message)
 
 
 async def _check_store(settings: Settings, taxonomy: Taxonomy) -> None:
@@ -103,13 +123,6 @@ class _Server(uvicorn.Server):
     def _end(self, _: int, __: FrameType | None) -> None:
         self.should_exit = True
         self._before_exit()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stream_persona.cli.agreement import OF_TAXONOMIES, check_before_sending
+from stream_persona.cli.auditing import auditing
 from stream_persona.domain.decode_errors import tell_apart
 from stream_persona.domain.events import rfc3339
 from stream_persona.domain.identity import NobodyIds
@@ -45,7 +46,8 @@ async def send_assignment(
     now = clock() // 1_000_000
     event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
     await check_before_sending(settings, taxonomy)
-    await send_once(settings, event)
+    with auditing(settings, "assignment", event.assignment_id, customer_id):
+        await send_once(settings, event)
     return {
         "assignment_id": event.assignment_id,
         "customer_id": customer_id,
@@ -73,7 +75,8 @@ async def send_deletion(
     now = clock() // 1_000_000
     event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
     await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
-    await send_once(settings, event)
+    with auditing(settings, "deletion", event.request_id, customer_id):
+        await send_once(settings, event)
     return {
         "request_id": event.request_id,
         "customer_id": customer_id,

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from stream_persona.cli import customers, demo, inspect, model, replay, sources, taxonomy
+from stream_persona.cli import customers, demo, inspect, keys, model, replay, sources, taxonomy
 from stream_persona.cli.options import exit_with, load_configuration
 from stream_persona.errors import StreamPersonaError
 
@@ -101,3 +101,4 @@ app.add_typer(inspect.group)
 app.add_typer(taxonomy.group, name="taxonomy")
 app.add_typer(sources.group, name="sources")
 app.add_typer(model.group, name="model")
+app.add_typer(keys.group, name="keys")

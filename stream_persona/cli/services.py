@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from stamina.instrumentation import set_on_retry_hooks
 
+from stream_persona import audit_log
 from stream_persona.errors import StreamPersonaError
 from stream_persona.settings import find_misspelt
 
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 _COLLECTIONS: Final = (200_000, 20, 50)
 #: Seconds that a process may take to end that has only begun to start.
 _GRACE_SECONDS: Final = 3.0
-#: Seconds between two equal lines of a library that writes one at each of its attempts.
+#: Loggers that write one line at each attempt of theirs, and seconds between two equal ones.
+_OFTEN: Final = ("aiokafka", "stream_persona.api.problems")
 _SELDOM_SECONDS: Final = 10.0
 
 
@@ -94,6 +96,7 @@ def api(settings: Settings, taxonomy: Taxonomy) -> None:
     from stream_persona.api import serve
 
     log_to_stderr(settings.log_level)
+    audit_log.configure(settings.audit_file, settings.log_level)
     end_politely()
     serve(settings, taxonomy)
 
@@ -120,7 +123,7 @@ def log_to_stderr(level: str) -> None:
 
 
 class _Seldom(logging.Filter):
-    """Lets aiokafka log the same warning every ten seconds, not sixty times a second."""
+    """Lets the same warning through every ten seconds, not at each attempt or request."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -129,7 +132,7 @@ class _Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
+        if not record.name.startswith(_OFTEN) or record.levelno < logging.WARNING:
             return True
         origin, now = (record.name, record.lineno), self._clock()
         if now < self._next.get(origin, now):

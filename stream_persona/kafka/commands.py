@@ -20,7 +20,7 @@ from stream_persona.domain.events import (
     encode,
 )
 from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
-from stream_persona.errors import DecodeError, QueryError, UnavailableError
+from stream_persona.errors import DecodeError, KafkaUnavailableError, QueryError, UnavailableError
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.publisher import KafkaPublisher
 
@@ -143,7 +143,7 @@ class Commands:
         Raises:
             QueryError: the persona is not of the taxonomy, or the id stands for nobody.
             DecodeError: a worker could not read the event.
-            UnavailableError: the broker did not take it.
+            KafkaUnavailableError: the broker did not take it.
         """
         assignment = new_assignment(
             self._taxonomy, customer_id, persona, source, expires_at,
@@ -158,7 +158,7 @@ class Commands:
         Raises:
             QueryError: the id stands for nobody.
             DecodeError: no customer can have this id.
-            UnavailableError: the broker did not take it.
+            KafkaUnavailableError: the broker did not take it.
         """
         deletion = new_deletion(customer_id, at=self._now(), nobody=self._nobody)
         await self._send(deletion)
@@ -166,8 +166,12 @@ class Commands:
 
     async def _send(self, command: Assignment | Deletion) -> None:
         if self._publisher is None:
-            raise UnavailableError("no Kafka broker has been reached yet: try again later")
-        await self._publisher.publish([_message(self._settings, command)])
+            raise KafkaUnavailableError("no Kafka broker has been reached yet: try again later")
+        message = _message(self._settings, command)
+        try:
+            await self._publisher.publish([message])
+        except UnavailableError as error:
+            raise KafkaUnavailableError(str(error)) from error
 
     def _now(self) -> datetime:
         milliseconds = self._clock() // 1_000_000

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from stream_persona.errors import FencedError, RolledBackError, UnavailableError
+from stream_persona.errors import FencedError, RedisUnavailableError, RolledBackError
 from stream_persona.retrying import retry_until
 from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
@@ -229,7 +229,7 @@ class RedisTables(DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, Affini
 
         Raises:
             TopologyError: the server refuses the login, or another program uses one of our keys.
-            UnavailableError: it stayed unusable.
+            RedisUnavailableError: it stayed unusable.
         """
         deadline, has_failed = asyncio.get_running_loop().time() + self._seconds, False
 
@@ -247,7 +247,7 @@ class RedisTables(DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, Affini
             answer = await retry_until(deadline, ask, on=_REDIS_ERRORS, first_wait=0.05)
         except _REDIS_ERRORS as error:
             message = f"Redis was not usable for {self._seconds:g} s: {error}"
-            raise UnavailableError(message) from error
+            raise RedisUnavailableError(message) from error
         if has_failed:  # reads may succeed all the time that no write can
             self._log_usable()
         return answer

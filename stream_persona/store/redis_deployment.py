@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.errors import UnavailableError
+from stream_persona.errors import RedisUnavailableError
 
 if TYPE_CHECKING:
     from stream_persona.store.redis_port import Command
@@ -31,7 +31,7 @@ class DeploymentInRedis:
         found = await self.load_deployment()
         if found is None:
             message = "Redis does not keep what is written to it: the deployment's descriptor went"
-            raise UnavailableError(message)
+            raise RedisUnavailableError(message)
         return found
 
     async def load_deployment(self) -> bytes | None:

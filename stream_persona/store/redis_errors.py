@@ -33,7 +33,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from stream_persona.errors import TopologyError, UnavailableError
+from stream_persona.errors import RedisUnavailableError, TopologyError
 
 #: What may pass by itself: tried again until the deadline. A Cluster that moves slots or replaces
 #: a master is among it; ``LOADING`` is a connection's error, ``MASTERDOWN`` and ``CLUSTERDOWN`` are
@@ -62,7 +62,7 @@ def raise_if_permanent(error: Exception) -> None:
     Raises:
         TopologyError: the login is refused, a key is of a type that is not ours, or the address is
             of no Redis or of a database that it lacks.
-        UnavailableError: Redis refuses for a reason that is not known to pass.
+        RedisUnavailableError: Redis refuses for a reason that is not known to pass.
     """
     text = str(error)
     if isinstance(error, _REFUSED):
@@ -77,7 +77,7 @@ def raise_if_permanent(error: Exception) -> None:
         message = f"STREAM_PERSONA_REDIS_URL: the server has no such database ({text})"
         raise TopologyError(f"{message}; name one that it has, on a Cluster 0") from None
     if not isinstance(error, _PASSING) and not _PASSING_CODES.search(text):
-        raise UnavailableError(f"Redis refused a command: {text}") from error
+        raise RedisUnavailableError(f"Redis refused a command: {text}") from error
 
 
 def foreign_key_error(details: str) -> TopologyError:

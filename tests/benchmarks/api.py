@@ -56,10 +56,11 @@ class Route:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
-    def written(self) -> bytes:
+    def written(self, port: int) -> bytes:
         """Its bytes on a connection that stays open."""
         body = b"" if self.body is None else json.dumps(self.body).encode()
-        head = f"{self.method} {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n"
+        head = f"{self.method} {self.path} HTTP/1.1\r\n"
+        head += f"Host: 127.0.0.1:{port}\r\nAccept: */*\r\n"
         if body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return f"{head}\r\n".encode() + body
@@ -113,7 +114,10 @@ def compared(
             order = list(targets) if number % 2 else list(reversed(targets))
             turns.append({
                 name: measure_load(
-                    targets[name][0].address, targets[name][1].written(), callers, options.seconds
+                    targets[name][0].address,
+                    targets[name][1].written(targets[name][0].port),
+                    callers,
+                    options.seconds,
                 )
                 for name in order
             })  # fmt: skip

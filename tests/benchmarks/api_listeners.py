@@ -29,8 +29,8 @@ PADDING = "x" * 4_000
 POSTERIOR = {"persona": None, "confidence": 0.5, "ambiguous": True, "source": "predicted"}
 
 
-def request(*headers: str) -> bytes:
-    lines = ["GET /v1/changes HTTP/1.1", "Host: 127.0.0.1", *headers]
+def request(address: Address, *headers: str) -> bytes:
+    lines = ["GET /v1/changes HTTP/1.1", f"Host: {address[0]}:{address[1]}", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -83,7 +83,7 @@ class Listener(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: Any) -> None:
-        transport.write(request())
+        transport.write(request(transport.get_extra_info("peername")))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -138,7 +138,7 @@ class Stream:
         await asyncio.get_running_loop().sock_connect(sock, address)
         stream = cls(*await asyncio.open_connection(sock=sock, limit=4 * len(PADDING)))
         headers = [] if last_id is None else [f"Last-Event-ID: {last_id}"]
-        stream._writer.write(request("Connection: close", *headers))
+        stream._writer.write(request(address, "Connection: close", *headers))
         async with asyncio.timeout(PATIENCE):
             while not (await stream._reader.readline()).startswith(b"retry:"):
                 continue

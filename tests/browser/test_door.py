@@ -9,7 +9,7 @@ from tests.browser.dashboard import dashboard_of
 from tests.browser.deployment import Deployment, api_of
 from tests.browser.shoppers import baskets
 
-KEY = "let-me-in"
+KEY = "let-me-in-by-this-key"
 
 
 async def test_the_page_asks_for_its_key_without_one_and_drops_it_from_the_address(

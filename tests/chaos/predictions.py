@@ -52,7 +52,9 @@ async def check_over_http(
     api, name_of = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).names.name
     async with (
         api.router.lifespan_context(api),
-        httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://api") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(api), base_url="http://127.0.0.1"
+        ) as client,
     ):
 
         async def ready() -> bool:

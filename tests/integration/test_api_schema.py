@@ -24,7 +24,7 @@ from tests.support.api import api_process, basket, running_worker
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
 from tests.support.waiting import wait_until
 
-KEY = {"Authorization": "Bearer some-key"}
+KEY = {"Authorization": "Bearer some-key-of-a-shop"}
 #: Its answer never ends, and so cannot be checked as a whole; test_api.py reads it.
 ENDLESS = "/v1/changes"
 #: Calls of Segment's libraries are read by one code; test_collector.py makes all of them.
@@ -47,7 +47,7 @@ schemathesis.openapi.format(  # "from 1970 to 9999" is beyond what a schema can 
     "date-time", st.integers(0, 253_402_300_799_999).map(rfc3339)
 )
 
-LOCKED = Settings(_env_file=None, api_keys="some-key")
+LOCKED = Settings(_env_file=None, api_keys="some-key-of-a-shop")
 DESCRIPTION = create_api(LOCKED, taxonomies.load(None)).openapi()
 api = schemathesis.openapi.from_dict(DESCRIPTION)
 
@@ -55,7 +55,7 @@ api = schemathesis.openapi.from_dict(DESCRIPTION)
 @pytest.fixture(scope="module")
 def address(kafka: Kafka, redis_server: Redis, tmp_path_factory: Any) -> Iterator[str]:
     """Where an API that needs a key is served; the customer of the examples is known to it."""
-    settings = settings_for(kafka, redis_server.url, api_keys="some-key")
+    settings = settings_for(kafka, redis_server.url, api_keys="some-key-of-a-shop")
     asyncio.run(prepare(kafka, settings))
     with api_process(settings, tmp_path_factory.mktemp("api") / "api.log") as (_, address):
         wait_until(lambda: httpx.get(f"{address}/readyz").is_success, 30, "not ready")

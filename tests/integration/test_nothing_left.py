@@ -147,7 +147,7 @@ async def serving(shop: Shop) -> AsyncIterator[tuple[httpx.AsyncClient, ChangeFe
     transport = httpx.ASGITransport(api)
     async with (
         api.router.lifespan_context(api),
-        httpx.AsyncClient(transport=transport, base_url="http://api") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
     ):
         await becomes_ready(client)
         yield client, api.state.dependencies.feed

@@ -62,7 +62,10 @@ CASES = {
     ],
     "api": [
         *ANY,
-        Case("STREAM_PERSONA_API_HOST: can't", {"api_host": "192.0.2.1", "api_keys": "k"}),
+        Case(
+            "STREAM_PERSONA_API_HOST: can't",
+            {"api_host": "192.0.2.1", "api_keys": "a-key-of-16-bytes-or-more"},
+        ),
         Case("STREAM_PERSONA_API_KEYS: set at least one key", {"api_host": "0.0.0.0"}),
     ],
 }

@@ -18,7 +18,9 @@ PACKAGE = Path(stream_persona.__file__).parent
 GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 #: What everything may import.
-FOUNDATION: Final = frozenset({"errors", "listening", "retrying", "setting_forms", "settings"})
+FOUNDATION: Final = frozenset(
+    {"audit_log", "errors", "listening", "retrying", "setting_forms", "settings"}
+)
 _CORE = frozenset({"domain", "model", "pipeline"})
 _STATE_AND_STREAM = _CORE | {"store", "kafka"}
 #: Packages and what else they may import of ours: what is below them, and nothing beside them.

@@ -69,12 +69,12 @@ def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_keys_and_origins_are_lists_and_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAM_PERSONA_API_KEYS", "one, two,,")
+    monkeypatch.setenv("STREAM_PERSONA_API_KEYS", "first-key-of-a-shop, second-key-of-a-shop,,")
     monkeypatch.setenv("STREAM_PERSONA_API_CORS_ORIGINS", "https://shop.example,http://[::1]:8080")
     settings = load_settings()
-    assert settings.keys == ("one", "two")
+    assert settings.keys == ("first-key-of-a-shop", "second-key-of-a-shop")
     assert settings.origins == ("https://shop.example", "http://[::1]:8080")
-    assert "two" not in repr(settings)
+    assert "second-key" not in repr(settings)
     assert load_settings(api_keys=" , ").keys == ()
 
 

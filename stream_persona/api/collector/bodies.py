@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from stream_persona.domain.decode_errors import explain
 from stream_persona.domain.message_size import check_size
@@ -17,9 +16,6 @@ from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from starlette.requests import Request
-
 #: Most bytes of a body, packed or not, and of one event: as at Segment.
 MAX_BODY: Final = 512_000
 MAX_EVENT: Final = 32_768
@@ -31,22 +27,13 @@ _LISTS: Final = msgspec.json.Decoder(Documents)
 _OBJECTS: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-async def read_body(request: Request) -> bytes:
-    """Read a request's body, unpacked.
+def unpack(body: bytes, encoding: str) -> bytes:
+    """Unpack a body of a ``Content-Encoding``.
 
     Raises:
         HTTPException: 413, it is too large; 415, it is packed by other means than gzip.
         DecodeError: it is no gzip.
     """
-    try:
-        body = await request.body()
-    except ClientDisconnect:  # nobody reads the answer
-        raise HTTPException(400, "the body ended too soon") from None
-    return unpack(body, request.headers.get("content-encoding", ""))
-
-
-def unpack(body: bytes, encoding: str) -> bytes:
-    """Unpack a body of a ``Content-Encoding``; see ``read_body``."""
     if encoding.strip().lower() in {"gzip", "x-gzip"}:
         body = _unpack_gzip(body)
     elif encoding.strip().lower() not in {"", "identity"}:

@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Component = Literal[
-    "deployment", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+    "deployment", "keys", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
 ]
+#: What findings of these say is for operators: addresses, files, and values of settings.
+_OF_OPERATORS: Final = {
+    "deployment": "This API and the workers do not agree",
+    "keys": "The file of keys can't be used, those of before stay valid",
+    "storage": "Something is wrong with what Redis holds",
+}
 
 _REDIS: Final = "Redis does not answer: what you see may be old."
 _KAFKA: Final = (
@@ -96,6 +102,15 @@ def check_health(
 def make_findings(part: Component, sentences: Iterable[str]) -> list[HealthFinding]:
     """Make a finding of each sentence, which has no full stop."""
     return [{"part": part, "message": f"{sentence}."} for sentence in sentences]
+
+
+def hide_details(findings: Iterable[HealthFinding]) -> list[HealthFinding]:
+    """Hide what only operators may see."""
+    return [
+        {"part": each["part"], "message": f"{_OF_OPERATORS[each['part']]}: its operators see more."}
+        if each["part"] in _OF_OPERATORS else each
+        for each in findings
+    ]  # fmt: skip
 
 
 def _count(number: int, one: str, many: str) -> str:

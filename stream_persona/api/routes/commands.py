@@ -17,6 +17,7 @@ from stream_persona.api.customer_ids import refuse_two_ids
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.security.audit import note_command
 from stream_persona.domain.events import Time
 from stream_persona.domain.time import END, FORMS, as_field
 
@@ -94,11 +95,12 @@ def _add_assignments(routes: APIRouter, dependencies: Dependencies) -> None:
 
     @routes.put("/assignment", **described)
     @routes.put("/{customer_id:path}/assignment", **described)
-    async def assign(customer_id: str, body: AssignmentRequest) -> Response:
+    async def assign(request: Request, customer_id: str, body: AssignmentRequest) -> Response:
         """Pin a customer's persona and teach it to the model, or withdraw it with null."""
         receipt = await dependencies.commands.assign(
             customer_id, body.persona, body.source, body.expires_at
         )
+        note_command(request.scope, receipt.assignment_id, customer_id)
         return as_json(receipt, 202)
 
 
@@ -117,4 +119,6 @@ def _add_deletions(routes: APIRouter, dependencies: Dependencies) -> None:
         for end, method in _OF_CUSTOMERS.items():
             if request.path_params and customer_id.endswith(end):
                 raise HTTPException(405, _ONLY_CUSTOMERS, {"Allow": method})
-        return as_json(await dependencies.commands.delete(customer_id), 202)
+        receipt = await dependencies.commands.delete(customer_id)
+        note_command(request.scope, receipt.request_id, customer_id)
+        return as_json(receipt, 202)

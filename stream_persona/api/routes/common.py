@@ -10,7 +10,7 @@ from stream_persona.api.schemas.queries import problems
 from stream_persona.domain.events import encode
 
 #: Answers that every route may give, but for those of probes.
-ANY: Final = problems(401, 413, 429)
+ANY: Final = problems(401, 403, 413, 429)
 
 
 def as_json(content: object, status: int = 200) -> Response:

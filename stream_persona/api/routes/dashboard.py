@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from starlette.requests import Request
 
+from stream_persona.api.dashboard.health import hide_details, make_findings
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import dashboard as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.security.caller import may_operate
 
 if TYPE_CHECKING:
     from stream_persona.api.dashboard.service import DashboardService
@@ -34,11 +37,16 @@ def _add_overview(routes: APIRouter, dependencies: Dependencies) -> None:
         "/overview", summary="Key figures",
         responses=gives(documents.Overview, "The figures."),
     )  # fmt: skip
-    async def overview() -> Response:
-        """Say how all stands now, and in a sentence each what is wrong."""
-        return as_json(
-            service.overview(stream=dependencies.feed.ready and dependencies.reader.ready)
-        )
+    async def overview(request: Request) -> Response:
+        """Say how all stands now, and in a sentence each what is wrong.
+
+        What concerns servers, files and settings, keys see in full that have the scope `operate`.
+        """
+        found = service.overview(stream=dependencies.feed.ready and dependencies.reader.ready)
+        found["troubles"] += make_findings("keys", dependencies.keys.troubles)
+        if not may_operate(request.scope):
+            found["troubles"] = hide_details(found["troubles"])
+        return as_json(found)
 
     @routes.get(
         "/history", summary="The same over time, and who became what",
@@ -62,9 +70,18 @@ def _add_model(routes: APIRouter, service: DashboardService) -> None:
         "/model", summary="The model in use",
         responses=gives(documents.ModelInUse, "The model.") | problems(503),
     )  # fmt: skip
-    async def model() -> Response:
-        """Tell how good the model and its challengers are, and which workers there are."""
-        return as_json(service.model())
+    async def model(request: Request) -> Response:
+        """Tell how good the model and its challengers are, and which workers there are.
+
+        Names of workers, and why a challenger failed, keys see that have the scope `operate`.
+        """
+        found = service.model()
+        if not may_operate(request.scope):
+            for number, worker in enumerate(found["workers"], 1):
+                worker["worker"] = f"worker {number}"
+            for each in found["models"]:
+                each["failure"] = each["failure"] and "it failed: its operators see why"
+        return as_json(found)
 
     @routes.get(
         "/queue", summary="Whom to label next",

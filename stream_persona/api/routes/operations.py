@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
 
+from stream_persona.api.agreement import DISAGREEMENT
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.security.caller import may_operate
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
@@ -41,14 +44,15 @@ def router(dependencies: Dependencies) -> APIRouter:
         | gives(documents.NotReady, "Something is missing.", 503)
         | problems(413),
     )  # fmt: skip
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         """200 when Redis, the model and Kafka are there and the workers agree; else 503 and why."""
         missing = await dependencies.find_missing()
         if not missing:
             return as_json({"status": "ready"})
         message = f"not ready, missing: {', '.join(missing)}"
         if dependencies.agreement.fault is not None:
-            message = f"not ready: {dependencies.agreement.fault}"
+            fault = dependencies.agreement.fault
+            message = f"not ready: {fault if may_operate(request.scope) else DISAGREEMENT}"
         return as_json({"message": message, "missing": missing}, 503)
 
     @routes.get(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import Response, StreamingResponse
+from starlette.requests import Request
 
 from stream_persona.api.changes import EventStream
 from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
@@ -16,6 +18,7 @@ from stream_persona.api.rank import RankRequest
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.security.caller import caller_of
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
@@ -110,6 +113,7 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
         response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
     )  # fmt: skip
     async def changes(
+        request: Request,
         last_event_id: Annotated[str | None, Header()] = None,
         recent: Annotated[int, Query(ge=0, le=200)] = 0,
     ) -> EventStream:
@@ -118,4 +122,5 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
         `recent` asks for that many of the newest ones to begin with.
         """
         dependencies.feed.admit()
-        return EventStream(dependencies.feed.listen(last_event_id, recent))
+        may_listen = partial(dependencies.keys.may_go_on, caller_of(request.scope), "read")
+        return EventStream(dependencies.feed.listen(last_event_id, recent, may_listen=may_listen))

@@ -21,7 +21,7 @@ class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
     part: Literal[
-        "deployment", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+        "deployment", "keys", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
     ]
     message: Annotated[str, Field(description="One sentence, or two.")]
 

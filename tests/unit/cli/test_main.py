@@ -23,7 +23,7 @@ from tests.support.commands import Ended
 
 COMMANDS = (
     "worker", "api", "demo", "simulate", "replay", "rebuild", "inspect", "sources check",
-    "taxonomy check", "model compare", "show", "assign", "delete",
+    "taxonomy check", "model compare", "show", "assign", "delete", "keys new",
 )  # fmt: skip
 FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))
 

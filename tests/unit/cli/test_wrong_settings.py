@@ -52,7 +52,12 @@ WRONG: dict[str, dict[str, str]] = {
         "http://127.0.0.1": "expected an address", "two names": "expected an address",
     },
     "api_port": {"": "integer", "-1": "or equal to 0", "65536": "65535", "http": "integer"},
-    "api_keys": {"schlüssel": "of ASCII alone", "a\nb": "of ASCII alone"},
+    "api_keys": {
+        "schlüssel": "of ASCII alone", "a\nb": "of ASCII alone",
+        "a-secret": "openssl rand -hex 24", "long-enough-as-a-key,short": "at least 16 characters",
+    },
+    "api_keys_file": {"": "name a file, or unset it", "a\x07": "cannot be printed"},
+    "audit_file": {"": "name a file, or unset it", "a\x07": "cannot be printed"},
     "api_cors_origins": {
         "shop.example": "expected origins", "https://shop.example/": "expected origins",
         "https://a:443": "leave out the port", "http://a:80": "leave out the port",
@@ -237,7 +242,7 @@ def test_a_host_of_another_machine_is_named(
     value: str,
 ) -> None:
     monkeypatch.setenv(f"STREAM_PERSONA_{setting}", value)
-    monkeypatch.setenv("STREAM_PERSONA_API_KEYS", "some-key")
+    monkeypatch.setenv("STREAM_PERSONA_API_KEYS", "some-key-of-a-shop")
     ended = Ended(capsys, command)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert ended.err.startswith(f"STREAM_PERSONA_{setting}: can't listen on {value}:")

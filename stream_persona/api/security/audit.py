@@ -1,0 +1,125 @@
+"""The audit log of requests: a line for each command, and a bounded number for refused calls.
+
+A flood of refused calls must not fill a disk. Of each status ``MOST`` calls a minute are written;
+the rest are counted, and told in one line when the minute is over. The metric ``refusals`` counts
+all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from stream_persona import audit_log
+from stream_persona.api.security.caller import state_of
+from stream_persona.api.security.request_ids import request_id_of
+from stream_persona.api.security.scopes import AUDITED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import Counter
+    from starlette.types import Message, Scope, Send
+
+    from stream_persona.api.security.scopes import Rule
+
+#: Most lines of refused calls of a status in a window, and its seconds.
+MOST: Final = 20
+WINDOW: Final = 60.0
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_FIRST_FAILURE, _FIRST_MISTAKE = 500, 400
+_REFUSALS: Final = frozenset({401, 403})
+
+
+class Audit:
+    """Writes the lines. ``clock`` gives seconds that never go back."""
+
+    def __init__(self, refusals: Counter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._refusals = refusals
+        self._clock = clock
+        self._began = clock()
+        self._written: dict[int, int] = {}
+
+    def refuse(self, scope: Scope, status: int, who: str | None, reason: str, **facts: str) -> None:
+        """Count a refused call, and write its line if there is room for it."""
+        self._refusals.labels(str(status)).inc()
+        self.flush()
+        self._written[status] = self._written.get(status, 0) + 1
+        if self._written[status] <= MOST:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            what = {"status": status, "reason": reason, "method": method, **facts}
+            audit_log.write("call", who or "nobody", "refused", what | _facts_of(scope))
+
+    def flush(self) -> None:
+        """Begin a new window once one is over."""
+        if self._clock() - self._began >= WINDOW:
+            self.close()
+
+    def close(self) -> None:
+        """End a window, with a line on what was left out of it."""
+        for status, number in self._written.items():
+            if number > MOST:
+                left_out = {"status": status, "left_out": number - MOST}
+                audit_log.write("call", "several", "refused", left_out)
+        self._written = {}
+        self._began = self._clock()
+
+    def follow_command(self, scope: Scope, send: Send, rule: Rule, who: str) -> CommandLine:
+        """Return what writes the line of a command."""
+        return CommandLine(scope, send, AUDITED[rule.scope], who)
+
+    def follow_key_in_body(self, scope: Scope, send: Send) -> Send:
+        """``send``, which counts an answer that refuses the key of a body."""
+
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in _REFUSALS:
+                self.refuse(scope, message["status"], None, "no valid key in the body")
+            await send(message)
+
+        return send_and_count
+
+
+class CommandLine:
+    """Sends the answer to a command, and writes its line once it is known."""
+
+    def __init__(self, scope: Scope, send: Send, action: str, who: str) -> None:
+        self._scope = scope
+        self._send = send
+        self._action = action
+        self._who = who
+        self._status = _FIRST_FAILURE
+
+    async def send(self, message: Message) -> None:
+        """Send on, and note the status."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+        await self._send(message)
+
+    def write(self) -> None:
+        """Write the line. What was never answered has failed."""
+        outcome = "accepted" if self._status < _FIRST_MISTAKE else "refused"
+        if self._status >= _FIRST_FAILURE:
+            outcome = "failed"
+        facts = {"status": self._status, **_noted(self._scope), **_facts_of(self._scope)}
+        audit_log.write(self._action, self._who, outcome, facts)
+
+
+def note_command(scope: Scope, event_id: str, customer_id: str) -> None:
+    """Note which event a command has become, for its line."""
+    state_of(scope)["audit"] = {"event_id": event_id, "customer_id": customer_id}
+
+
+def _noted(scope: Scope) -> dict[str, str]:
+    noted = state_of(scope).get("audit")
+    return noted if isinstance(noted, dict) else {}
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of the caller, as the server sees it."""
+    host, *_ = scope.get("client") or ("unknown",)
+    return str(host)
+
+
+def _facts_of(scope: Scope) -> dict[str, str]:
+    return {"address": address_of(scope), "request_id": request_id_of(scope)}

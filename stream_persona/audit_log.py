@@ -1,0 +1,74 @@
+"""The audit log: who asked for what of which there must be a trace, one JSON line each.
+
+The lines hold no personal data of shoppers. A customer is named by the id of the event
+(``event_id``: the ``assignment_id``, the ``request_id`` of a deletion), which leads those who may
+read the topics to the customer, and nobody else. At the level DEBUG alone a line has the customer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from typing import TYPE_CHECKING, Final
+
+from stream_persona.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+logger: Final = logging.getLogger("stream_persona.audit")
+
+
+def configure(file: Path | None, level: str = "INFO") -> None:
+    """Write the lines, and nothing else, to a file's end, or on standard error.
+
+    They come whatever the level of the log is; ``DEBUG`` alone adds to them. A file that a rotation
+    moves away is begun anew.
+
+    Raises:
+        SettingsError: the file can't be written.
+    """
+    handler: logging.Handler = _StandardError()
+    if file is not None:
+        try:
+            handler = WatchedFileHandler(file, encoding="utf-8")
+        except OSError as error:
+            message = f"STREAM_PERSONA_AUDIT_FILE: {file} can't be written ({error.strerror})"
+            raise SettingsError(f"{message}; name a file in a folder of the process") from None
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if level.upper() == "DEBUG" else logging.INFO)
+    logger.propagate = False
+
+
+def write(
+    action: str,
+    who: str,
+    outcome: str,
+    facts: Mapping[str, object],
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Write a line; of the facts, ``customer_id`` is left out at all levels but DEBUG."""
+    hidden = () if logger.isEnabledFor(logging.DEBUG) else ("customer_id",)
+    line = {
+        "at": clock().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "logger": logger.name,
+        "action": action,
+        "who": who,
+        "outcome": outcome,
+        **{name: value for name, value in facts.items() if name not in hidden},
+    }
+    logger.info("%s", json.dumps(line))  # escapes whatever could begin another line
+
+
+class _StandardError(logging.Handler):
+    """Writes to what is standard error at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{self.format(record)}\n")
+        sys.stderr.flush()

@@ -1,0 +1,36 @@
+"""The command that makes keys of the API."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+group = typer.Typer(help="Make keys for callers of the API.")
+
+
+@group.callback()
+def commands() -> None:
+    """Keep ``new`` a command of its own, although it is the only one."""
+
+
+@group.command(
+    epilog="Example: stream-persona keys new --name crm --scopes read,assign >> keys.toml"
+)
+def new(
+    name: Annotated[str, typer.Option(help="Who gets it: it stands in the audit log.")],
+    scopes: Annotated[
+        str,
+        typer.Option(help="What it is good for: of read, rank, collect, assign, delete, operate."),
+    ],
+) -> None:
+    """Make a key: print it once, on standard error, and the table for the file of keys.
+
+    The table, on standard output, holds a digest alone; nothing else is kept.
+    """
+    from stream_persona.api.security.keys import make_key
+
+    key, table = make_key(name, [each.strip() for each in scopes.split(",") if each.strip()])
+    print(f"The key of {name}, shown this once:\n\n{key}\n", file=sys.stderr)  # noqa: T201
+    typer.echo(f"\n{table}", nl=False)
