@@ -13,10 +13,10 @@ from playwright.async_api import Browser
 from typer.testing import CliRunner
 
 from stream_persona.cli.main import app
-from tests.browser.deployment import Deployment, api_of
+from tests.browser.deployment import Deployment, deployed
 from tests.browser.looking import open_page
 from tests.support.npm_packages import SCRIPT, analytics_script, has_npm
-from tests.support.servers import require_no_real
+from tests.support.servers import Kafka, Redis, require_no_real, settings_for
 from tests.support.waiting import eventually
 
 GUIDE = (Path(__file__).parents[2] / "deploy/collecting.md").read_text(encoding="utf-8")
@@ -25,7 +25,8 @@ CUSTOMER = "CUST-04812"
 
 def block(language: str, start: str) -> str:
     """The block of the guide that begins so."""
-    found = re.findall(rf"^```{language}\n({re.escape(start)}.*?)^```", GUIDE, re.DOTALL | re.M)
+    pattern = rf"^```{language}\n({re.escape(start)}.*?)^```"
+    found = re.findall(pattern, GUIDE, re.DOTALL | re.MULTILINE)
     assert len(found) == 1
     text: str = found[0]
     return text
@@ -75,41 +76,44 @@ def make_keys(file: Path) -> list[str]:
 
 
 async def test_a_page_with_segments_library_and_a_write_key_gives_its_shopper_a_persona(
-    browser: Browser, shop: Deployment, script: Path, tmp_path: Path
+    browser: Browser, kafka: Kafka, redis_server: Redis, script: Path, tmp_path: Path
 ) -> None:
     write_key, read_key = make_keys(tmp_path / "keys.toml")
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "analytics.js").write_bytes(script.read_bytes())
     with serving(folder) as origin:
-        settings = shop.settings.model_copy(
-            update={"api_keys_file": tmp_path / "keys.toml", "api_cors_origins": origin}
+        settings = settings_for(
+            kafka, redis_server.url, api_keys_file=tmp_path / "keys.toml", api_cors_origins=origin
         )
-        async with api_of(settings, tmp_path) as api:
+        async with deployed(settings, tmp_path) as made:
             page = block("html", "<!doctype html>").replace("WRITE_KEY", write_key)
-            (folder / "index.html").write_text(page.replace("http://localhost:8000", api.url))
+            (folder / "index.html").write_text(page.replace("http://localhost:8000", made.url))
             async with open_page(browser, origin) as (tab, log):
-                log.forgive(f"it asks {re.escape(api.url)}/v1/")
+                log.forgive(f"it asks {re.escape(made.url)}/v1/")
                 log.forgive("favicon.ico")
                 await tab.goto("/")
-                await is_parent(shop, api.url, read_key)
-                sent = [url for url in log.asked if url.startswith(api.url)]
-            assert sent[0] == f"{api.url}/v1/projects/{write_key}/settings"
-            assert set(sent[1:]) == {f"{api.url}/v1/i", f"{api.url}/v1/t"}
-            assert all(url.startswith((api.url, origin)) for url in log.asked)
-            refused = await shop.http.get(lookup(api.url), headers=bearer(write_key))
+                await is_parent(made, read_key)
+                sent = [url for url in log.asked if url.startswith(made.url)]
+            assert sent[0] == f"{made.url}/v1/projects/{write_key}/settings"
+            assert set(sent[1:]) == {f"{made.url}/v1/i", f"{made.url}/v1/t"}
+            assert all(url.startswith((made.url, origin)) for url in log.asked)
+            refused = await made.http.get(lookup(made.url), headers=bearer(write_key))
             assert refused.status_code == 403
 
 
-async def is_parent(shop: Deployment, url: str, read_key: str) -> None:
+async def is_parent(made: Deployment, read_key: str) -> None:
     """Wait until the lookup of the guide says what the guide says."""
+    last = ""
 
     async def known() -> bool:
-        answer = await shop.http.get(lookup(url), headers=bearer(read_key))
-        assert answer.status_code in {200, 404}
+        nonlocal last
+        answer = await made.http.get(lookup(made.url), headers=bearer(read_key))
+        last = answer.text
+        assert answer.status_code in {200, 404}, last
         return answer.is_success and answer.json()["candidates"][0] == "parent_of_young_kids"
 
-    await eventually(known, 30, "the shopper gets no persona")
+    await eventually(known, 20, lambda: f"the shopper gets no persona: {last}")
 
 
 def lookup(url: str) -> str:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,11 +27,14 @@ from stream_persona.domain.events import (
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
 from tests.support.api import becomes_ready, calling
+from tests.support.foreign.own_events import own_events
+from tests.support.foreign.presets import captured
 from tests.support.shop import Shop
 
 ITEM = {"product_id": "p-17", "category": "baby/diapers", "price": 9.99}
 BOUGHT = {"event_id": "e1", "customer_id": "c1", "items": [ITEM], "order_id": "o1"}
 LOOKED = {"event_id": "e2", "customer_id": "c2", "action": "view", "product": ITEM}
+WRITE_KEY = "write-key-of-pages"
 REACTED = {"event_id": "e3", "customer_id": "c3", "channel": "email", "action": "open"}
 VIEWED = {
     "type": "track", "event": "Product Viewed", "userId": "c1", "messageId": "m1",
@@ -249,13 +253,34 @@ async def test_what_is_no_call_is_400(
     assert sentence in answer.json()["message"]
 
 
+@pytest.mark.parametrize("library", ["segment-python", "segment-node", "rudderstack-node"])
+async def test_what_a_vendors_library_sends_becomes_the_journeys_events(
+    client: httpx.AsyncClient, declared_topics: Settings, library: str
+) -> None:
+    packs = library == "rudderstack-node"
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded" if packs else "application/json",
+        **({"Content-Encoding": "gzip"} if packs else {}), **basic(WRITE_KEY),
+    }  # fmt: skip
+    for body in captured(library):
+        content = json.dumps(body).encode()
+        packed = gzip.compress(content) if packs else content
+        answer = await client.post("/v1/batch", content=packed, headers=headers)
+        assert answer.status_code == 200
+        assert answer.json()["success"]
+    kinds = (PURCHASE, BROWSE, ENGAGEMENT)
+    found = Counter({kind: len(await read(declared_topics, kind)) for kind in kinds})
+    assert found == Counter(kind for kind, _ in own_events())
+    assert (await counted(client))["identity_link"] == 2
+
+
 # --- write keys ---
 
 
 @pytest.fixture
 async def locked(declared_topics: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a key of an API that needs one, and lets a shop's pages call it."""
-    shop = {"api_keys": "write-key", "api_cors_origins": "https://shop.example"}
+    shop = {"api_keys": WRITE_KEY, "api_cors_origins": "https://shop.example"}
     async with calling(declared_topics.model_copy(update=shop)) as client:
         yield client
 
@@ -267,22 +292,22 @@ def basic(user: str) -> dict[str, str]:
 async def test_a_write_key_may_be_the_user_of_basic_or_in_the_body(
     locked: httpx.AsyncClient,
 ) -> None:
-    keyed = {**VIEWED, "writeKey": "write-key"}
-    batch = {"batch": [VIEWED], "writeKey": "write-key"}
+    keyed = {**VIEWED, "writeKey": WRITE_KEY}
+    batch = {"batch": [VIEWED], "writeKey": WRITE_KEY}
     for path in ("/v1/track", "/v1/t"):
-        assert (await locked.post(path, json=VIEWED, headers=basic("write-key"))).is_success
+        assert (await locked.post(path, json=VIEWED, headers=basic(WRITE_KEY))).is_success
         assert (await locked.post(path, json=keyed)).is_success
     assert (await locked.post("/v1/batch", json=batch)).is_success
     packed = gzip.compress(json.dumps(batch).encode())
     headers = {"Content-Encoding": "gzip"}
     assert (await locked.post("/v1/b", content=packed, headers=headers)).is_success
-    assert (await locked.post("/v1/events", json=BOUGHT, headers=basic("write-key"))).is_success
+    assert (await locked.post("/v1/events", json=BOUGHT, headers=basic(WRITE_KEY))).is_success
     bearer = {"Authorization": "Bearer write-key"}
     assert (await locked.post("/v1/events", json=BOUGHT, headers=bearer)).is_success
 
 
 async def test_no_other_place_of_a_key_lets_in(locked: httpx.AsyncClient) -> None:
-    keyed = {**VIEWED, "writeKey": "write-key"}
+    keyed = {**VIEWED, "writeKey": WRITE_KEY}
     for path in ("/v1/track", "/v1/batch", "/v1/events"):
         for headers in ({}, basic("other"), {"X-API-Key": "other"}, {"Authorization": "Basic ?"}):
             assert (await locked.post(path, json=VIEWED, headers=headers)).status_code == 401
@@ -290,18 +315,18 @@ async def test_no_other_place_of_a_key_lets_in(locked: httpx.AsyncClient) -> Non
     assert refused.status_code == 401
     nested = {"batch": [keyed]}
     assert (await locked.post("/v1/batch", json=nested)).status_code == 401
-    elsewhere = {"persona": None, "writeKey": "write-key"}
+    elsewhere = {"persona": None, "writeKey": WRITE_KEY}
     assert (await locked.put("/v1/customers/c1/assignment", json=elsewhere)).status_code == 401
-    assert (await locked.get("/v1/personas", headers=basic("write-key"))).status_code == 401
+    assert (await locked.get("/v1/personas", headers=basic(WRITE_KEY))).status_code == 401
 
 
 async def test_a_librarys_settings_lead_it_to_where_it_asked(locked: httpx.AsyncClient) -> None:
     answer = await locked.get(
-        "/v1/projects/write-key/settings", headers={"Origin": "https://shop.example"}
+        "/v1/projects/write-key-of-pages/settings", headers={"Origin": "https://shop.example"}
     )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
-    sends = {"apiKey": "write-key", "apiHost": "api/v1", "protocol": "http"}
+    sends = {"apiKey": WRITE_KEY, "apiHost": "127.0.0.1/v1", "protocol": "http"}
     assert answer.json()["integrations"] == {"Segment.io": sends}
     assert answer.json()["metrics"] == {"sampleRate": 0}
     assert (await locked.get("/v1/projects/other/settings")).status_code == 401
