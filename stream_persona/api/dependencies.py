@@ -150,7 +150,7 @@ class Dependencies:
             "redis": answers["redis"],
             "model": self.reader.ready,
             "changes": self.feed.ready,
-            "kafka": answers["kafka"] and self.commands.ready,
+            "kafka": answers["kafka"] and self.commands.ready and self.sender.ready,
             "deployment": await self._agrees(),
         }
         for name, is_ready in ready.items():

@@ -1,4 +1,4 @@
-"""The ten minutes of deploy/collecting.md: Segment's library on a page, and the shopper has a persona."""
+"""The ten minutes of deploy/collecting.md: from Segment's library on a page to a persona."""
 
 import http.server
 import re

@@ -8,12 +8,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from stream_persona.api.security.keys import make_key
 from stream_persona.domain.events import (
     BROWSE,
     ENGAGEMENT,
@@ -34,7 +36,7 @@ from tests.support.shop import Shop
 ITEM = {"product_id": "p-17", "category": "baby/diapers", "price": 9.99}
 BOUGHT = {"event_id": "e1", "customer_id": "c1", "items": [ITEM], "order_id": "o1"}
 LOOKED = {"event_id": "e2", "customer_id": "c2", "action": "view", "product": ITEM}
-WRITE_KEY = "write-key-of-pages"
+WRITE_KEY, TABLE = make_key("pages", ["collect"])
 REACTED = {"event_id": "e3", "customer_id": "c3", "channel": "email", "action": "open"}
 VIEWED = {
     "type": "track", "event": "Product Viewed", "userId": "c1", "messageId": "m1",
@@ -82,7 +84,8 @@ async def test_events_are_on_the_topics_of_their_kinds_when_they_are_answered(
     (bought,), (looked,), (reacted,) = [
         await read(declared_topics, kind) for kind in (PURCHASE, BROWSE, ENGAGEMENT)
     ]
-    assert isinstance(bought, Purchase) and isinstance(looked, Browse)
+    assert isinstance(bought, Purchase)
+    assert isinstance(looked, Browse)
     assert isinstance(reacted, Engagement)
     assert (bought.order_id, looked.action, reacted.channel) == ("o1", "view", "email")
     for event in (bought, looked, reacted):
@@ -278,10 +281,13 @@ async def test_what_a_vendors_library_sends_becomes_the_journeys_events(
 
 
 @pytest.fixture
-async def locked(declared_topics: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def locked(declared_topics: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a key of an API that needs one, and lets a shop's pages call it."""
-    shop = {"api_keys": WRITE_KEY, "api_cors_origins": "https://shop.example"}
+    keys = tmp_path / "keys.toml"
+    keys.write_text(TABLE, encoding="utf-8")
+    shop = {"api_keys_file": keys, "api_cors_origins": "https://shop.example"}
     async with calling(declared_topics.model_copy(update=shop)) as client:
+        await becomes_ready(client)
         yield client
 
 
@@ -317,12 +323,20 @@ async def test_no_other_place_of_a_key_lets_in(locked: httpx.AsyncClient) -> Non
     assert (await locked.post("/v1/batch", json=nested)).status_code == 401
     elsewhere = {"persona": None, "writeKey": WRITE_KEY}
     assert (await locked.put("/v1/customers/c1/assignment", json=elsewhere)).status_code == 401
-    assert (await locked.get("/v1/personas", headers=basic(WRITE_KEY))).status_code == 401
+    assert (await locked.get("/v1/personas?key=" + WRITE_KEY)).status_code == 401
+
+
+async def test_a_write_key_reads_nothing_and_commands_nothing(locked: httpx.AsyncClient) -> None:
+    for headers in (basic(WRITE_KEY), {"Authorization": f"Bearer {WRITE_KEY}"}):
+        for path in ("/v1/customers/c1/persona", "/v1/personas", "/v1/overview", "/metrics", "/"):
+            assert (await locked.get(path, headers=headers)).status_code == 403, path
+        assert (await locked.post("/v1/rank", json={}, headers=headers)).status_code == 403
+        assert (await locked.delete("/v1/customers/c1", headers=headers)).status_code == 403
 
 
 async def test_a_librarys_settings_lead_it_to_where_it_asked(locked: httpx.AsyncClient) -> None:
     answer = await locked.get(
-        "/v1/projects/write-key-of-pages/settings", headers={"Origin": "https://shop.example"}
+        f"/v1/projects/{WRITE_KEY}/settings", headers={"Origin": "https://shop.example"}
     )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
