@@ -308,7 +308,7 @@ async def test_a_write_key_may_be_the_user_of_basic_or_in_the_body(
     headers = {"Content-Encoding": "gzip"}
     assert (await locked.post("/v1/b", content=packed, headers=headers)).is_success
     assert (await locked.post("/v1/events", json=BOUGHT, headers=basic(WRITE_KEY))).is_success
-    bearer = {"Authorization": "Bearer write-key"}
+    bearer = {"Authorization": f"Bearer {WRITE_KEY}"}
     assert (await locked.post("/v1/events", json=BOUGHT, headers=bearer)).is_success
 
 
