@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.mapping.drafts import Draft
-from stream_persona.domain.mapping.sources import KIND_NAMES
-from stream_persona.domain.mapping.values import customer_of, number, text, time
+from stream_persona.domain.mapping.sources import KIND_OF
+from stream_persona.domain.mapping.values import customer_of, number, read_items, text, time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 _TIMES: Final = frozenset({"occurred_at", "requested_at", "expires_at"})
 _NUMBERS: Final = frozenset({"price", "quantity"})
 _FIELDS: Final = tuple(frozenset(kind.__struct_fields__) for kind in KINDS)
-#: The kinds by name, in the singular and the plural.
-_KINDS: Final = {
-    name + end: index for index, name in enumerate(KIND_NAMES) for end in ("", "s")
-}  # fmt: skip
 
 
 def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findings:
@@ -32,7 +28,7 @@ def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findi
     kind = source.fixed_kind
     if kind is None:
         found = source.kind.search(document) if source.kind else None
-        kind = _KINDS.get(found.lower()) if isinstance(found, str) else None
+        kind = KIND_OF.get(found.lower()) if isinstance(found, str) else None
     if kind is None:
         yield Anomaly.UNKNOWN_EVENT
         return
@@ -48,11 +44,11 @@ def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findi
 
 
 def _items(found: Any) -> Any:
-    return list(map(_item, found)) if isinstance(found, list) else [_item(found)]
+    return read_items(found, _item) if isinstance(found, list) else [_item(found)]
 
 
 def _item(found: Any) -> Any:
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return found
     item = {}
     for name, value in found.items():
@@ -63,7 +59,7 @@ def _item(found: Any) -> Any:
 
 
 def _attributes(found: Any) -> Any:
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return found
     return {key: text(value) for key, value in found.items() if text(value) is not None}
 

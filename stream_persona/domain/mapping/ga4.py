@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft
 from stream_persona.domain.mapping.values import (
+    MAX_EVENTS,
     customer_of,
     digest,
     first_text,
@@ -23,6 +24,8 @@ from stream_persona.domain.mapping.values import (
     joined_id,
     number,
     numbered,
+    read_items,
+    require_list,
     require_object,
     text,
     time,
@@ -72,12 +75,13 @@ _ITEM_NAMES: Final = {
 }  # fmt: skip
 _ROW_NAMES: Final = {
     "customer_id": "user_id", "occurred_at": "event_timestamp", "product": "items[]",
+    "items": "items",
     "query": "event_params.search_term", "campaign": "event_params.promotion_name",
     "order_id": "ecommerce.transaction_id", **_ITEM_NAMES,
 }  # fmt: skip
 _REQUEST_NAMES: Final = {
-    "occurred_at": "timestamp_micros", "product": "params.items[]", "items": "params.items",
-    "query": "params.search_term", "campaign": "params.promotion_name",
+    "customer_id": "$.client_id", "occurred_at": "timestamp_micros", "items": "params.items",
+    "product": "params.items[]", "query": "params.search_term", "campaign": "params.promotion_name",
     "order_id": "params.transaction_id", **_ITEM_NAMES,
 }  # fmt: skip
 
@@ -88,10 +92,7 @@ def read_ga4(document: object, nobody: NobodyIds, arrived_at: int | None = None)
     if "events" not in row:
         yield from _read_row(row, nobody)
         return
-    events = row["events"]
-    if not isinstance(events, list):
-        raise DecodeError("invalid_field", "Expected `array` - at `$.events`")
-    for index, each in enumerate(events):
+    for index, each in enumerate(require_list(row["events"], "$.events", MAX_EVENTS)):
         try:
             yield from _read_request(row, each, index, nobody, arrived_at)
         except DecodeError as error:
@@ -148,7 +149,7 @@ def _draft(
     names: Mapping[str, str],
 ) -> Findings:
     if name in _PURCHASES:
-        fields["items"] = list(map(_item, items)) if isinstance(items, list) else items
+        fields["items"] = read_items(items, _item)
         fields["order_id"] = _text(params.get("transaction_id"))
         yield Draft(PURCHASE, fields, place, names)
     elif name in _ENGAGEMENTS:
@@ -174,21 +175,24 @@ def _browses(
     if action == "search" or not isinstance(items, list) or not items:
         yield Draft(BROWSE, fields, place, names)
         return
+    if action == "view" and len(items) > 1:
+        yield Anomaly.NOT_OF_INTEREST  # a list
+        return
     event_id = fields["event_id"]
-    for index, item in enumerate(items):
+    for index, item in enumerate(require_list(items, f"{place}.{names['items']}", MAX_ITEMS)):
         own = {**fields, "event_id": numbered(event_id, index), "product": _item(item)}
-        yield Draft(BROWSE, own, place, names)
+        yield Draft(BROWSE, own, place, names, index)
 
 
 def _campaign(params: Mapping[str, Any], items: Any) -> Any:
     found = first_text(params, ("promotion_name", "promotion_id", "message_name", "campaign"))
-    if found is None and isinstance(items, list) and items and isinstance(items[0], Mapping):
+    if found is None and isinstance(items, list) and items and isinstance(items[0], dict):
         found = first_text(items[0], ("promotion_name", "promotion_id"))
     return _text(found)
 
 
 def _item(item: Any) -> Any:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return item
     levels = [level for name in _CATEGORIES if (level := _text(item.get(name))) is not None]
     texts = all(isinstance(level, str) for level in levels)
@@ -226,15 +230,15 @@ def _name_of(name: Any, place: str) -> str:
 
 def _params_of(params: Any) -> dict[str, Any]:
     """Return parameters by name: in the export they are records of a key and a typed value."""
-    if isinstance(params, Mapping):
+    if isinstance(params, dict):
         return dict(params)
     if not isinstance(params, list):
         return {}
     found = {}
     for each in params:
-        if isinstance(each, Mapping) and isinstance(key := each.get("key"), str):
+        if isinstance(each, dict) and isinstance(key := each.get("key"), str):
             value = each.get("value")
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 value = next((one for one in value.values() if one is not None), None)
             found[key] = value
     return found

@@ -13,14 +13,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft, LinkDraft
 from stream_persona.domain.mapping.values import (
+    MAX_EVENTS,
     customer_of,
     first_text,
     inner,
     number,
     numbered,
+    read_items,
+    require_list,
     require_object,
     text,
     time,
@@ -46,10 +49,8 @@ _ENGAGEMENTS: Final = {
     "promotion viewed": ("onsite", "view", ("name", "promotion_id", "creative")),
     "promotion clicked": ("onsite", "click", ("name", "promotion_id", "creative")),
     "coupon applied": ("onsite", "redeem", ("coupon_name", "coupon_id")),
-    "email opened": ("email", "open", ("email_subject",)),
-    "email link clicked": ("email", "click", ("email_subject",)),
-    "email marked as spam": ("email", "dismiss", ("email_subject",)),
-    "unsubscribed": ("email", "unsubscribe", ("email_subject",)),
+    "email opened": ("email", "open", ()), "email link clicked": ("email", "click", ()),
+    "email marked as spam": ("email", "dismiss", ()), "unsubscribed": ("email", "unsubscribe", ()),
     "push notification tapped": ("push", "click", ()),
 }  # fmt: skip
 _NOT_BOUGHT: Final = frozenset({"order refunded", "order cancelled"})
@@ -66,7 +67,7 @@ _NOT_OF_INTEREST: Final = frozenset({
     "deep link opened", "signed up", "signed in", "signed out", "account created",
 })  # fmt: skip
 #: Calls that are no behaviour.
-_OTHER_CALLS: Final = frozenset({"page", "screen", "group"})
+_OTHER_CALLS: Final = frozenset({"page", "screen", "group", "merge"})
 
 _NAMES: Final = {
     "event_id": "messageId", "customer_id": "userId", "occurred_at": "timestamp",
@@ -74,22 +75,21 @@ _NAMES: Final = {
     "campaign": "properties.campaign", "order_id": "properties.order_id",
 }  # fmt: skip
 _LISTED: Final = {**_NAMES, "product": "properties.products[]"}
-_CAMPAIGN_NAMES: Final = ("campaign_name", "campaign", "campaign_id")
+_CAMPAIGN_NAMES: Final = ("campaign_name", "campaign", "utm_campaign", "campaign_id")
 
 
 def read_segment(document: object, nobody: NobodyIds, arrived_at: int | None = None) -> Findings:
     """Read a call, or a batch of calls."""
     call = require_object(document, "$")
     batch = call.get("batch")
+    head = {"sentAt": call.get("sentAt"), "receivedAt": call.get("receivedAt") or arrived_at}
     if batch is None:
-        yield from _read_call(call, "$", nobody, {})
+        yield from _read_call(call, "$", nobody, head)
         return
-    if not isinstance(batch, list):
-        raise DecodeError("invalid_field", "Expected `array` - at `$.batch`")
-    for index, each in enumerate(batch):
+    for index, each in enumerate(require_list(batch, "$.batch", MAX_EVENTS)):
         place = f"$.batch[{index}]"
         try:
-            yield from _read_call(require_object(each, place), place, nobody, call)
+            yield from _read_call(require_object(each, place), place, nobody, head)
         except DecodeError as error:
             yield error
 
@@ -100,14 +100,12 @@ def _read_call(
     kind = call.get("type") or ("track" if "event" in call else None)
     if kind == "track":
         yield from _read_track(call, place, nobody, batch)
+    elif not isinstance(kind, str):
+        raise DecodeError("invalid_field", f"no call of Segment's - at `{place}.type`")
     elif kind in {"identify", "alias"}:
         yield _read_link(call, place, kind, batch)
-    elif kind in _OTHER_CALLS:
-        yield Anomaly.NOT_OF_INTEREST
-    elif isinstance(kind, str):
-        yield Anomaly.UNKNOWN_EVENT
     else:
-        raise DecodeError("invalid_field", f"no call of Segment's - at `{place}.type`")
+        yield Anomaly.NOT_OF_INTEREST if kind in _OTHER_CALLS else Anomaly.UNKNOWN_EVENT
 
 
 def _read_link(call: Mapping[str, Any], place: str, kind: Any, batch: Mapping[str, Any]) -> Found:
@@ -147,9 +145,8 @@ def _read_track(
 
 
 def _purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> Draft:
-    products = properties.get("products")
-    fields["items"] = list(map(_item, products)) if isinstance(products, list) else products
-    fields["order_id"] = first_text(properties, ("order_id", "checkout_id"))
+    fields["items"] = read_items(properties.get("products"), _item)
+    fields["order_id"] = text(properties.get("order_id"))
     return Draft(PURCHASE, fields, place, _NAMES)
 
 
@@ -166,10 +163,13 @@ def _browse(
     if item["product_id"] is not None or not isinstance(products, list) or not products:
         yield Draft(BROWSE, {**fields, "product": item}, place, _NAMES)
         return
+    if action == "view" and len(products) > 1:
+        yield Anomaly.NOT_OF_INTEREST  # a list
+        return
     event_id = fields["event_id"]
-    for index, each in enumerate(products):
+    for index, each in enumerate(require_list(products, f"{place}.properties.products", MAX_ITEMS)):
         own = {**fields, "product": _item(each), "event_id": numbered(event_id, index)}
-        yield Draft(BROWSE, own, place, _LISTED)
+        yield Draft(BROWSE, own, place, _LISTED, index)
 
 
 def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], place: str) -> Draft:
@@ -180,18 +180,19 @@ def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], plac
 
 
 def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
-    """Return the campaign: of the event, of the context (``utm_campaign``), its name."""
+    """Return the campaign that is named, what was reacted to, or what brought the visitor."""
     own = properties.get("campaign")
-    if isinstance(own, Mapping):
+    if isinstance(own, dict):
         found = first_text(own, ("name", "campaign_name", "id"))
     else:
         found = first_text(properties, _CAMPAIGN_NAMES)
     found = found or first_text(properties, places)
-    return found or first_text(inner(context, "campaign"), ("name", "id"))
+    found = found or first_text(inner(context, "campaign"), ("name", "id"))
+    return found or first_text(properties, ("email_subject",))
 
 
 def _item(product: Any) -> Any:
-    if not isinstance(product, Mapping):
+    if not isinstance(product, dict):
         return product
     item = {
         "product_id": first_text(product, ("product_id", "sku", "id", "name")),
@@ -209,7 +210,8 @@ def _time_of(call: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
     """Return when it happened, by the clock of the receiver where that is known.
 
     Segment and RudderStack write ``timestamp`` corrected. Where only what it is made of is there,
-    it is made in the same way; of a library's own request the client's clock is all there is.
+    it is made in the same way; of a library's own request the client's clock is all there is, and
+    what names no time is of its arrival.
     """
     if (given := time(call.get("timestamp"))) is not None:
         return given

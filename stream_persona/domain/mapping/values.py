@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.domain.events import MAX_ID_BYTES
+from stream_persona.domain.events import MAX_ID_BYTES, MAX_ITEMS
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from stream_persona.domain.identity import NobodyIds
 
@@ -24,6 +24,12 @@ _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*"
 _NAIVE: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?: UTC)?", re.ASCII
 )
+#: Most characters of an id of several parts: it is not the whole of what follows.
+_LONGEST_ID: Final = MAX_ID_BYTES - 16
+#: Most events of one document.
+MAX_EVENTS: Final = 10_000
+#: Seconds, milliseconds, microseconds, nanoseconds.
+_EPOCH: Final = re.compile(r"(?:\d{10}|\d{13}|\d{16}|\d{19})(\.\d{1,9})?", re.ASCII)
 #: Longer texts of digits are no numbers: to parse one costs the square of its length.
 _LONGEST_NUMBER: Final = 40
 
@@ -56,6 +62,11 @@ def text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
+def name_of(value: Any) -> str:
+    """Return a name; the empty one for anything else, which may be no member of a set."""
+    return value if isinstance(value, str) else ""
+
+
 def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
     """Return the text of the first of several names that has one."""
     for name in names:
@@ -66,11 +77,17 @@ def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def time(value: Any) -> Any:
-    """Return a time whose number may be a text."""
+    """Return a time whose number may be a text: of as many digits as a unit's have since 2001.
+
+    Digits such as 20251124 are no seconds, but a date.
+
+    >>> time("1764000000"), time("1764000000.5"), time("20251124")
+    (1764000000, 1764000000.5, '20251124')
+    """
     if isinstance(value, str):
         value = value.strip()
-        if value.isdigit() and value.isascii() and len(value) <= _LONGEST_NUMBER:
-            return int(value)
+        if (found := _EPOCH.fullmatch(value)) is not None:
+            return float(value) if found[1] else int(value)
         return value or None
     return value
 
@@ -85,7 +102,7 @@ def utc_time(value: Any) -> Any:
 def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the object of a name; an empty one where there is none."""
     value = fields.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
@@ -104,11 +121,18 @@ def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
 
 
 def joined_id(*parts: object) -> str:
-    """Return an id of several parts: the same of the same parts, whatever their length."""
-    joined = ":".join(str(part) for part in parts if part is not None)
-    if len(joined) <= MAX_ID_BYTES // 4:
+    """Return an id of several parts: one of its own for each other list of parts.
+
+    It shows the parts, where these are short and no blank of theirs could be taken for a border.
+
+    >>> joined_id("order", 17, None), joined_id("/shop", "a b")
+    ('order 17 ', '/shop a b')
+    """
+    texts = ["" if part is None else str(part) for part in parts]
+    joined = " ".join(texts)
+    if len(joined) <= _LONGEST_ID and joined.count(" ") == len(texts) - 1 + texts[-1].count(" "):
         return joined
-    return f"{parts[0]}"[:32] + ":" + digest(joined)
+    return f"{texts[0][:32]} {digest(repr(texts))}"
 
 
 def digest(content: str) -> str:
@@ -118,7 +142,28 @@ def digest(content: str) -> str:
 
 def numbered(event_id: Any, index: int) -> Any:
     """Return the id of one of several events of a foreign one: of the first, its own."""
-    return f"{event_id}:{index}" if index and isinstance(event_id, str) else event_id
+    return f"{event_id} #{index}" if index and isinstance(event_id, str) else event_id
+
+
+def read_items(items: Any, read: Callable[[Any], Any]) -> Any:
+    """Return each item read; what is no list, or longer than a purchase may be, as it is."""
+    if isinstance(items, list) and len(items) <= MAX_ITEMS:
+        return list(map(read, items))
+    return items
+
+
+def require_list(value: Any, place: str, most: int) -> list[Any]:
+    """Return a list of at most so many.
+
+    Raises:
+        DecodeError: it is none, or longer.
+    """
+    if not isinstance(value, list):
+        raise DecodeError("invalid_field", f"Expected `array`, got {_kind(value)} - at `{place}`")
+    if len(value) > most:
+        detail = f"{len(value):,} entries; at most {most:,} are read - at `{place}`"
+        raise DecodeError("invalid_field", detail)
+    return value
 
 
 def require_object(value: Any, place: str) -> Mapping[str, Any]:
@@ -127,8 +172,11 @@ def require_object(value: Any, place: str) -> Mapping[str, Any]:
     Raises:
         DecodeError: it is none.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value
-    kinds = {list: "array", tuple: "array", str: "str", bool: "bool", int: "int", float: "float"}
-    kind = "null" if value is None else kinds.get(type(value), type(value).__name__)
-    raise DecodeError("invalid_field", f"Expected `object`, got `{kind}` - at `{place}`")
+    raise DecodeError("invalid_field", f"Expected `object`, got {_kind(value)} - at `{place}`")
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "array", dict: "object", type(None): "null"}
+    return f"`{kinds.get(type(value), type(value).__name__)}`"
