@@ -11,34 +11,57 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from logging.handlers import WatchedFileHandler
+from logging.handlers import SysLogHandler, WatchedFileHandler
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 logger: Final = logging.getLogger("stream_persona.audit")
+_SYSTEM_LOG: Final = Path("/dev/log")
 
 
 def configure(file: Path | None, level: str = "INFO") -> None:
-    """Write the lines, and nothing else, to a file's end, or on standard error.
+    """Write the lines of a service to a file's end, else on standard error.
 
-    They come whatever the level of the log is; ``DEBUG`` alone adds to them. A file that a rotation
-    moves away is begun anew.
+    They come whatever the level of the log is; ``DEBUG`` alone adds to them.
 
     Raises:
         SettingsError: the file can't be written.
     """
-    handler: logging.Handler = _StandardError()
+    _use(_StandardError() if file is None else _open(file), level)
+
+
+def configure_command(file: Path | None, level: str = "INFO") -> None:
+    """Write the lines of a command to a file's end, else to the system's log, where it has one.
+
+    Standard error is for who calls the command.
+
+    Raises:
+        SettingsError: the file can't be written.
+    """
     if file is not None:
-        try:
-            handler = WatchedFileHandler(file, encoding="utf-8")
-        except OSError as error:
-            message = f"STREAM_PERSONA_AUDIT_FILE: {file} can't be written ({error.strerror})"
-            raise SettingsError(f"{message}; name a file in a folder of the process") from None
+        _use(_open(file), level)
+        return
+    try:
+        _use(SysLogHandler(str(_SYSTEM_LOG), SysLogHandler.LOG_AUTHPRIV), level)
+    except OSError:  # there is none, or nobody reads it
+        _use(logging.NullHandler(), level)
+
+
+def _open(file: Path) -> logging.Handler:
+    """Open a file at its end; one that a rotation moves away is begun anew."""
+    try:
+        return WatchedFileHandler(file, encoding="utf-8")
+    except OSError as error:
+        message = f"STREAM_PERSONA_AUDIT_FILE: {file} can't be written ({error.strerror})"
+        raise SettingsError(f"{message}; name a file in a folder of the process") from None
+
+
+def _use(handler: logging.Handler, level: str) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if level.upper() == "DEBUG" else logging.INFO)

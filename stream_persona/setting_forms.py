@@ -109,6 +109,21 @@ def check_origins(text: str) -> str:
     return text
 
 
+def check_web_address(url: str) -> str:
+    """Check an address of a provider or of ours; only this machine may do without TLS."""
+    host = r"https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+    if url and not re.fullmatch(rf"({host})(/[^?#\s]*)?", url):
+        raise ValueError("expected https://..., without a user, a query or a fragment")
+    return url
+
+
+def check_secret(text: str) -> str:
+    """Check a secret by which sessions are signed; it is not shown."""
+    if text and (len(text.encode()) < LEAST_KEY_BYTES or not text.isprintable()):
+        raise ValueError(f"expected the provider's secret, of {LEAST_KEY_BYTES} bytes at least")
+    return text
+
+
 def check_level(level: str) -> str:
     """Check a level of the log, in capitals or not."""
     if level.upper() not in _LEVELS:
@@ -142,7 +157,7 @@ def variable(setting: str) -> str:
 
 def show(setting: str, value: object) -> str:
     """Return what was given, for a message: shortened, and without keys and passwords."""
-    if setting == "api_keys":
+    if setting in {"api_keys", "oidc_client_secret"}:
         return ""
     text = str(value)
     if setting == "redis_url":  # a password may stand before the last @ or behind the ?
@@ -160,5 +175,7 @@ RedisUrl = Annotated[Name, AfterValidator(check_redis_url)]
 Host = Annotated[Name, AfterValidator(check_host)]
 Keys = Annotated[str, AfterValidator(check_keys)]
 Origins = Annotated[Text, AfterValidator(check_origins)]
+WebAddress = Annotated[Text, AfterValidator(check_web_address)]
+Secret = Annotated[str, AfterValidator(check_secret)]
 Level = Annotated[str, AfterValidator(check_level)]
 Specification = Annotated[Text, AfterValidator(str.strip)]

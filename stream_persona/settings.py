@@ -68,6 +68,16 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None, description="file of keys with scopes (TOML), which may change while the API runs"
     )
+    oidc_issuer: forms.WebAddress = Field(
+        "", description="OpenID provider by which people log in to the dashboard, `https://...`"
+    )
+    oidc_client_id: forms.Name = Field("", description="the dashboard's client id there")
+    oidc_client_secret: forms.Keys = Field(
+        "", repr=False, description="its secret, 16 bytes at least"
+    )
+    oidc_redirect_url: forms.WebAddress = Field(
+        "", description="where the provider sends people back to, `https://.../login/callback`"
+    )
     audit_file: Path | None = Field(
         None, description="file that the audit log is appended to; standard error when unset"
     )
@@ -189,6 +199,15 @@ class Settings(BaseSettings):
             default = "the shipped generic shop" if info.field_name == "taxonomy" else "none"
             raise ValueError(f"name a file, or unset it for {default}")
         return forms.check_text(path) if isinstance(path, str) else path
+
+    @model_validator(mode="after")
+    def _check_provider(self) -> Self:
+        names = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_redirect_url")
+        missing = [name for name in (*names, "api_keys_file") if not getattr(self, name)]
+        if missing and any(getattr(self, name) for name in names):
+            named = ", ".join(map(forms.variable, missing))
+            raise ValueError(f"{named}: to log people in, set it as well")
+        return self
 
     @model_validator(mode="after")
     def _check_topics(self) -> Self:

@@ -18,6 +18,7 @@ from stream_persona.api.routes import (
     commands,
     customers,
     dashboard,
+    login,
     operations,
     pages,
     queries,
@@ -73,7 +74,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
 def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
     """Add all routes; return them in the order in which they are looked at."""
-    subjects = (queries, customers, commands, collect, dashboard, operations)
+    subjects = (queries, customers, commands, collect, dashboard, operations, login)
     routers = [*(subject.router(dependencies) for subject in subjects), pages.router()]
     own = list(app.router.routes)
     for router in routers:

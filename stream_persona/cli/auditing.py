@@ -23,7 +23,7 @@ def auditing(settings: Settings, action: str, event_id: str, customer_id: str) -
     Raises:
         SettingsError: the file of the audit log can't be written; nothing is done then.
     """
-    audit_log.configure(settings.audit_file, settings.log_level)
+    audit_log.configure_command(settings.audit_file, settings.log_level)
     outcome = "failed"
     try:
         yield

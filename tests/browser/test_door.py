@@ -1,15 +1,63 @@
-"""The page without its key, and the page that can show but not act."""
+"""The page without its key, the page that can show but not act, and another site's page."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, expect
 
 from stream_persona.demo.embedded import find_free_port
 from tests.browser.dashboard import dashboard_of
 from tests.browser.deployment import Deployment, api_of
+from tests.browser.looking import chromium, find_chromium
 from tests.browser.shoppers import baskets
 
 KEY = "let-me-in-by-this-key"
+#: What another site's page tries once its name leads to this machine: the status of each try.
+_ATTACK = """
+async (customer) => {
+    const status = async (path, options) => (await fetch(path, options)).status;
+    const listening = (path) => new Promise((resolve) => {
+        const source = new EventSource(path);
+        source.onopen = () => resolve("open");
+        source.onerror = () => resolve("refused");
+    });
+    return [
+        await status(`/v1/customers/${customer}`, { method: "DELETE" }),
+        await status(`/v1/customers/${customer}/assignment`, {
+            method: "PUT", body: JSON.stringify({ persona: null }),
+            headers: { "Content-Type": "application/json" },
+        }),
+        await status(`/v1/customers/${customer}/persona`),
+        await status("/v1/queue"),
+        await listening("/v1/changes"),
+    ];
+}
+"""
+
+
+async def test_a_page_whose_name_is_let_lead_to_this_machine_neither_deletes_nor_reads(
+    browser: Browser, shop: Deployment
+) -> None:
+    customer = "CUST-REBOUND"
+    await shop.shop.produce(*baskets(customer, "pets/dog"))
+    await shop.knows(customer)
+    port, topic = urlsplit(shop.url).port, shop.settings.topic_deletions
+    sent = len(await shop.shop.read(topic))
+    site, binary = f"http://attacker.example:{port}", find_chromium()
+    assert binary is not None
+    rebinding = "--host-resolver-rules=MAP attacker.example 127.0.0.1"
+    async with chromium(binary, rebinding) as rebound:
+        page = await rebound.new_page()
+        # The page itself came while its name still led to the attacker's own server.
+        await page.route(f"{site}/", lambda route: route.fulfill(body="<h1>Win a prize</h1>"))
+        await page.goto(f"{site}/")
+        assert await page.evaluate("location.origin") == site
+        assert await page.evaluate(_ATTACK, customer) == [403, 403, 403, 403, "refused"]
+        assert len(await shop.shop.read(topic)) == sent
+        # What it tried is what our own page does.
+        await page.goto(f"{shop.url}/")
+        assert await page.evaluate(_ATTACK, customer) == [202, 202, 200, 200, "open"]
+    assert len(await shop.shop.read(topic)) == sent + 1
 
 
 async def test_the_page_asks_for_its_key_without_one_and_drops_it_from_the_address(

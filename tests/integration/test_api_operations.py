@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -24,6 +25,14 @@ SEED_QUERY = {
 }
 
 
+def says_nothing_of_servers(response: httpx.Response, settings: Settings) -> None:
+    """What is wrong with a server is in the log: an answer has neither addresses nor errors."""
+    assert response.status_code == 503
+    port = {settings.brokers.rpartition(":")[2], str(urlsplit(settings.redis_url).port)}
+    for word in (*port, "127.0.0.1", "Errno", "Error", "refused", "usable for"):
+        assert word not in response.text, response.text
+
+
 async def test_lookups_work_and_commands_are_503_without_a_broker(
     settings: Settings, manual_worker: ManualWorker
 ) -> None:
@@ -34,6 +43,7 @@ async def test_lookups_work_and_commands_are_503_without_a_broker(
         assert (await client.get("/healthz")).status_code == 200
         response = await client.delete("/v1/customers/c1")
         assert (response.status_code, list(response.json())) == (503, ["message"])
+        says_nothing_of_servers(response, away)
         assert "kafka" in (await client.get("/readyz")).json()["missing"]
 
 
@@ -50,6 +60,8 @@ async def test_the_api_stays_up_and_reports_it_without_redis(
         predicted = await client.post("/api/v1/_predict", json=SEED_QUERY)
         assert predicted.status_code == 503
         assert "Redis" in predicted.json()["message"]
+        for path in ("/v1/customers/c1/persona", "/v1/history", "/v1/personas", "/readyz"):
+            says_nothing_of_servers(await client.get(path), away)
         assert (await client.get("/healthz")).status_code == 200
 
 

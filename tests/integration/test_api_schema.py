@@ -34,7 +34,7 @@ LIKE_TRACK_AND_BATCH = [
 #: Of a call that is no event of ours, which is left out, nothing more is looked at.
 CALLS = {"/v1/track", "/v1/batch"}
 #: What every route but a probe's may answer, and all may be described with.
-EVERYWHERE = {"401", "413", "429"}
+EVERYWHERE = {"401", "403", "413", "429"}
 PROBES = {"/healthz", "/readyz"}
 
 schemathesis.openapi.format(
@@ -93,7 +93,7 @@ def test_every_route_is_described() -> None:
                 assert response["content"], (path, status)
             assert "422" not in operation["responses"]
             missing = EVERYWHERE - operation["responses"].keys()
-            assert missing == ({"401", "429"} if path in PROBES else set())
+            assert missing == ({"401", "403", "429"} if path in PROBES else set())
 
 
 def test_every_answer_that_is_json_has_a_shape_and_an_example() -> None:

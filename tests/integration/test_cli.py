@@ -1,6 +1,8 @@
 """Commands as real processes against real servers."""
 
 import asyncio
+import os
+import pwd
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -76,14 +78,24 @@ async def test_assign_show_withdraw_and_delete_go_through_a_worker(
             shop.settings.topic_purchases,
             shop.settings.topic_assignments,
         }
-        await answer(shop, "assign", "c1", "--withdraw")
+        audit = tmp_path / "audit.log"
+        shop.settings = shop.settings.model_copy(update={"audit_file": audit})
+        withdrawal = await answer(shop, "assign", "c1", "--withdraw")
 
         async def predicted() -> bool:
             found = await shop.public("c1")
             return bool(found and found["source"] == "predicted")
 
         await eventually(predicted, 30, "the withdrawal did not arrive")
-        await answer(shop, "delete", "c1", "--yes")
+        deletion = await answer(shop, "delete", "c1", "--yes")
+        lines = [orjson.loads(line) for line in audit.read_text().splitlines()]
+        assert [(each["action"], each["event_id"], each["outcome"]) for each in lines] == [
+            ("assignment", withdrawal["assignment_id"], "accepted"),
+            ("deletion", deletion["request_id"], "accepted"),
+        ]
+        user = pwd.getpwuid(os.getuid()).pw_name
+        assert {each["who"] for each in lines} == {f"user {user}"}
+        assert "c1" not in {*lines[1].values()}
 
         async def gone() -> bool:
             return await shop.public("c1") is None

@@ -1,4 +1,4 @@
-"""Whom the API lets in, as a process that listens: attacks on one without keys, keys that change."""
+"""Whom the API lets in, as a process: attacks on one without keys, and keys that change."""
 
 from __future__ import annotations
 

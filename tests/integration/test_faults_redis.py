@@ -410,7 +410,7 @@ async def test_an_api_without_redis_says_so_and_goes_on_when_it_is_back(
             async with broken_by(place, fault):
                 refused = await client.get(path)
                 assert (refused.status_code, list(refused.json())) == (503, ["message"])
-                assert refused.json()["message"].startswith("Redis was not usable for")
+                assert refused.json()["message"].startswith("Redis is not usable now")
                 assert refused.elapsed.total_seconds() < 5
                 assert (await client.get("/healthz")).status_code == 200
                 assert "redis" in (await client.get("/readyz")).json()["missing"]

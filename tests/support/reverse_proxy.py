@@ -1,4 +1,4 @@
-"""A reverse proxy as they stand in front of services: it rewrites the head, and passes on the rest."""
+"""A reverse proxy: it rewrites the head of a request, and passes on the rest."""
 
 from __future__ import annotations
 

@@ -203,8 +203,8 @@ def problems(*statuses: int) -> dict[int | str, Any]:
 _PROBLEMS: Final = {
     400: "Something in the request is wrong; the sentence names it.",
     401: "There is no API key in the request, or one that is not known.",
-    403: "The key lacks the scope that the sentence names; or there are no keys, and the request may "
-    "not be of this machine.",
+    403: "The key lacks the scope that the sentence names. Or there are no keys, and the request "
+    "may be of another machine, or of another site's page.",
     404: "The customer is not known; with a line break in an id there is not even a path.",
     405: "This can't be done to what the path names.",
     413: "The body is too large.",

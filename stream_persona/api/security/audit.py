@@ -49,7 +49,7 @@ class Audit:
         if self._written[status] <= MOST:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             what = {"status": status, "reason": reason, "method": method, **facts}
-            audit_log.write("call", who or "nobody", "refused", what | _facts_of(scope))
+            audit_log.write("call", who or "nobody", "refused", what | facts_of(scope))
 
     def flush(self) -> None:
         """Begin a new window once one is over."""
@@ -101,7 +101,7 @@ class CommandLine:
         outcome = "accepted" if self._status < _FIRST_MISTAKE else "refused"
         if self._status >= _FIRST_FAILURE:
             outcome = "failed"
-        facts = {"status": self._status, **_noted(self._scope), **_facts_of(self._scope)}
+        facts = {"status": self._status, **_noted(self._scope), **facts_of(self._scope)}
         audit_log.write(self._action, self._who, outcome, facts)
 
 
@@ -121,5 +121,6 @@ def address_of(scope: Scope) -> str:
     return str(host)
 
 
-def _facts_of(scope: Scope) -> dict[str, str]:
+def facts_of(scope: Scope) -> dict[str, str]:
+    """Return where a request came from, and its id."""
     return {"address": address_of(scope), "request_id": request_id_of(scope)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from starlette.types import Scope as AsgiScope
 
+    from stream_persona.api.security.logins import Person
     from stream_persona.api.security.scopes import Scope
 
 _CALLER: Final = "caller"
@@ -21,6 +22,7 @@ class Caller:
     scopes: frozenset[Scope]
     by_cookie: bool = False
     digest: bytes = field(default=b"", repr=False)
+    person: Person | None = None
 
 
 def note_caller(asked: AsgiScope, caller: Caller | None) -> None:

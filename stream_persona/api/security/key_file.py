@@ -7,6 +7,7 @@ import base64
 import binascii
 import logging
 import stat
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from starlette.requests import cookie_parser
 from stream_persona import audit_log
 from stream_persona.api.security.caller import Caller
 from stream_persona.api.security.keys import KeyRing, keys_of_setting, parse_keys
+from stream_persona.api.security.logins import scopes_of
 from stream_persona.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
+    from stream_persona.api.security.oidc import Provider
     from stream_persona.api.security.scopes import Scope
     from stream_persona.settings import Settings
 
@@ -34,6 +37,8 @@ INTERVAL: Final = 1.0
 #: another alphabet: a cookie made of what the server has, the digest, could be made by whoever
 #: reads the file of digests. No script can read it, and it is valid for as long as its key.
 COOKIE: Final = "stream_persona_key"
+#: That of a person whom an OpenID provider has named.
+SESSION_COOKIE: Final = "stream_persona_session"
 _SETTING: Final = "STREAM_PERSONA_API_KEYS_FILE"
 #: Most bytes of the file.
 _MOST: Final = 1_000_000
@@ -46,7 +51,7 @@ class ApiKeys:
     called when keys have.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, wall_clock: Callable[[], float] = time.time) -> None:
         """Read the file.
 
         Raises:
@@ -59,6 +64,8 @@ class ApiKeys:
         self.needed = settings.needs_key
         self._last: bytes | None = None
         self._trouble: str | None = None
+        self._wall_clock = wall_clock
+        self.provider = _make_provider(settings, wall_clock)
         self.ring = KeyRing(self._fixed)
         if self._file is not None:
             self._last = _read(self._file)
@@ -97,8 +104,20 @@ class ApiKeys:
         given = _key_in(headers)
         if given is not None:
             return self.find(given)
-        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
-        return None if cookie is None else self.find(_decode(cookie), by_cookie=True)
+        cookies = cookie_parser(headers.get("cookie", ""))
+        if COOKIE in cookies and (caller := self.find(_decode(cookies[COOKIE]), by_cookie=True)):
+            return caller
+        if self.provider is None or SESSION_COOKIE not in cookies:
+            return None
+        return self._find_person(cookies[SESSION_COOKIE])
+
+    def _find_person(self, session: str) -> Caller | None:
+        """Return the caller of a session; one whom no table lets in any more is none."""
+        person = self.provider.find_person(session) if self.provider else None
+        scopes = frozenset() if person is None else scopes_of(self.ring.logins, person)
+        if person is None or not scopes:
+            return None
+        return Caller(person.name, scopes, by_cookie=True, person=person)
 
     def find(self, given: bytes, *, by_cookie: bool = False) -> Caller | None:
         """Return the caller who has this key."""
@@ -109,6 +128,9 @@ class ApiKeys:
         """Whether a caller who was let in still may do something: keys come and go."""
         if not self.needed:
             return True
+        if caller is not None and caller.person is not None:
+            has_ended = caller.person.until <= self._wall_clock()
+            return not has_ended and scope in scopes_of(self.ring.logins, caller.person)
         digests = {key.digest for key in self.ring if scope in key.scopes}
         return caller is not None and caller.digest in digests
 
@@ -127,10 +149,16 @@ class ApiKeys:
                 f"{_SETTING}: {self._file}: it is not UTF-8; write it anew"
             ) from None
         try:
-            return KeyRing([*self._fixed, *parse_keys(text, str(self._file), self._fixed)])
+            ring = parse_keys(text, str(self._file), self._fixed)
         except SettingsError as error:
             lines = str(error).splitlines()
             raise SettingsError("\n".join(f"{_SETTING}: {line}" for line in lines)) from None
+        if self.provider is not None and not ring.logins:
+            message = (
+                f"{_SETTING}: {self._file} has no [[login]] table: name whom the provider lets in"
+            )
+            raise SettingsError(message)
+        return ring
 
     def _report(self, error: SettingsError) -> None:
         """Report it once, and show it for as long as it lasts."""
@@ -153,6 +181,17 @@ class ApiKeys:
             logger.info("the keys of the API have changed: %s", changes)
             audit_log.write("keys", "file", "changed", changes)
             self.changed()
+
+
+def _make_provider(settings: Settings, wall_clock: Callable[[], float]) -> Provider | None:
+    if not settings.oidc_issuer:
+        return None
+    try:
+        from stream_persona.api.security.oidc import Provider  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        message = "STREAM_PERSONA_OIDC_ISSUER: pip install 'stream-persona[oidc]' to log people in"
+        raise SettingsError(f"{message} ({error.name} is missing)") from None
+    return Provider(settings, wall_clock)
 
 
 def _read(file: Path) -> bytes:

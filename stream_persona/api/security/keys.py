@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_persona.api.security.logins import Login, check_login, logins_of
 from stream_persona.api.security.scopes import SCOPES
 from stream_persona.domain.toml_lines import find_lines, line_of
 from stream_persona.errors import SettingsError
@@ -51,8 +52,9 @@ class KeyRing:
     nothing of a key.
     """
 
-    def __init__(self, keys: Iterable[Key] = ()) -> None:
+    def __init__(self, keys: Iterable[Key] = (), logins: Iterable[Login] = ()) -> None:
         self._keys = tuple(keys)
+        self.logins = tuple(logins)
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._keys)
@@ -90,8 +92,8 @@ def make_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
     return key, table
 
 
-def parse_keys(text: str, source: str, taken: Iterable[Key] = ()) -> list[Key]:
-    """Parse a file of keys; ``taken`` are keys that it must not repeat.
+def parse_keys(text: str, source: str, taken: Iterable[Key] = ()) -> KeyRing:
+    """Parse a file of keys; ``taken`` are keys that belong to the ring as well, and come first.
 
     Raises:
         SettingsError: names each mistake with its line; no digest or key stands in it.
@@ -110,10 +112,11 @@ def parse_keys(text: str, source: str, taken: Iterable[Key] = ()) -> list[Key]:
         raise SettingsError(
             "\n".join(f"{source}:{line_of(lines, path)}: {what}" for path, what in mistakes)
         )
-    return [
+    own = [
         Key(each["name"], bytes.fromhex(each["sha256"]), frozenset(each["scopes"]))
-        for each in document["key"]
+        for each in document.get("key", ())
     ]
+    return KeyRing([*taken, *own], logins_of(document))
 
 
 def _digest(key: str) -> bytes:
@@ -121,12 +124,18 @@ def _digest(key: str) -> bytes:
 
 
 def _find_mistakes(document: Mapping[str, Any], taken: list[Key]) -> Iterator[tuple[_Path, str]]:
-    for name in document.keys() - {"key"}:
-        yield (name,), f"{name!r} is not known here: a file of keys has [[key]] tables alone"
-    tables = document.get("key")
-    if not isinstance(tables, list) or not tables:
+    for name in document.keys() - {"key", "login"}:
+        yield (
+            (name,),
+            f"{name!r} is not known here: a file of keys has [[key]] and [[login]] tables",
+        )
+    tables, logins = document.get("key", []), document.get("login", [])
+    if not isinstance(tables, list) or not isinstance(logins, list) or not (tables or logins):
         yield ("key",), "there is no [[key]] table: make one with `stream-persona keys new`"
         return
+    for number, login in enumerate(logins):
+        for field, what in _check_login(login):
+            yield ("login", number, field), what
     names = {each.name: "STREAM_PERSONA_API_KEYS" for each in taken}
     digests = {each.digest.hex(): each.name for each in taken}
     for number, table in enumerate(tables):
@@ -153,6 +162,14 @@ def _check_table(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "sha256", "sha256: this is the digest of nothing; the key was lost on its way"
     if "scopes" in table:
         yield from (("scopes", what) for what in _check_scopes(table["scopes"]))
+
+
+def _check_login(table: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(table, dict):
+        yield "", "expected a [[login]] table"
+        return
+    yield from check_login(table)
+    yield from (("scopes", what) for what in _check_scopes(table.get("scopes")))
 
 
 def _check_scopes(given: object) -> list[str]:

@@ -15,7 +15,7 @@ from stream_persona.api.security.caller import Caller, caller_of, note_caller
 from stream_persona.api.security.key_file import COOKIE
 from stream_persona.api.security.keys import LOOPBACK
 from stream_persona.api.security.origins import SAFE_METHODS, find_stranger, is_own_origin
-from stream_persona.api.security.scopes import AUDITED, OPEN, SCOPES
+from stream_persona.api.security.scopes import AUDITED, ENTRY, OPEN, SCOPES
 from stream_persona.errors import StreamPersonaError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class DoorMiddleware:
         self._rules = rules
         self._buckets = buckets
         self._audit = audit
+        self._sentence = f"{_SENTENCE}, or log in at /login" if keys.provider else _SENTENCE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or refuse it; there are no routes for other protocols."""
@@ -107,15 +108,19 @@ class DoorMiddleware:
             raise self._refuse(scope, 403, None, stranger, "stranger")
         if self._keys.needed and (exchanged := self._exchange_key(scope)) is not None:
             return exchanged
+        if caller is None and self._keys.provider and scope["path"] == _PAGE:
+            return RedirectResponse("/login", 303)
         self._check(scope, caller, rule)
         return None
 
     def _check(self, scope: Scope, caller: Caller | None, rule: Rule | None) -> None:
+        if rule is not None and rule.scope == ENTRY:
+            return
         if caller is None:
             if rule is not None and rule.scope == "collect" and not _brings_key(scope):
                 return  # the body may hold it: the route asks ``admit_by_key``
             raise self._refuse(
-                scope, 401, None, _SENTENCE, "no valid key", {"WWW-Authenticate": "Bearer"}
+                scope, 401, None, self._sentence, "no valid key", {"WWW-Authenticate": "Bearer"}
             )
         headers = Headers(scope=scope)
         is_command = scope["method"] not in SAFE_METHODS

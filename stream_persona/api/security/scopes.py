@@ -23,15 +23,22 @@ Scope = Literal["read", "rank", "collect", "assign", "delete", "operate"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 #: Of probes and of pages' files, which hold nothing of anybody.
 OPEN: Final = "open"
+#: Of the routes by which people log in: they need no key, and have a rate.
+ENTRY: Final = "entry"
+#: What a row may say.
+Need = Scope | Literal["open", "entry"]
 
 _CUSTOMER: Final = "/v1/customers/{customer_id:path}"
 #: Each route, and the scope that it needs.
-TABLE: Final[Mapping[str, Scope | Literal["open"]]] = {
+TABLE: Final[Mapping[str, Need]] = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
     "/static": OPEN,
     "/static/swagger": OPEN,
     "GET /static/plotly/plotly.min.js": OPEN,
+    "GET /login": ENTRY,
+    "GET /login/callback": ENTRY,
+    "POST /logout": ENTRY,
     "GET /": "read",
     "GET /docs": "read",
     "GET /openapi.json": "read",
@@ -76,7 +83,7 @@ class Rule:
     """A route with the scope that it needs."""
 
     route: Route | Mount
-    scope: Scope | Literal["open"]
+    scope: Need
 
 
 class Rules:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -271,3 +272,24 @@ def test_nothing_is_known_of_nobody(capsys: pytest.CaptureFixture[str], customer
     ended = Ended(capsys, *shlex.split(f"show {customer}"))
     assert ended.code == 1
     assert ended.err.startswith(f"nothing is known of customer {shlex.split(customer)[0]!r}")
+
+
+@pytest.mark.parametrize("command", ["assign c1 student", "delete c1 --yes"])
+def test_a_command_that_the_broker_does_not_take_leaves_a_line_of_its_failure(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+) -> None:
+    async def agrees(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr("stream_persona.cli.customer_events.check_before_sending", agrees)
+    monkeypatch.setenv("STREAM_PERSONA_AUDIT_FILE", str(tmp_path / "audit.log"))
+    monkeypatch.setenv("STREAM_PERSONA_BROKERS", "127.0.0.1:1")
+    monkeypatch.setenv("STREAM_PERSONA_RETRY_SECONDS", "0.2")
+    ended = Ended(capsys, *command.split())
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    (line,) = (tmp_path / "audit.log").read_text().splitlines()
+    assert '"outcome": "failed"' in line
+    assert "c1" not in line.replace(socket.gethostname(), "")

@@ -57,6 +57,13 @@ WRONG: dict[str, dict[str, str]] = {
         "a-secret": "openssl rand -hex 24", "long-enough-as-a-key,short": "at least 16 characters",
     },
     "api_keys_file": {"": "name a file, or unset it", "a\x07": "cannot be printed"},
+    "oidc_issuer": {
+        "id.example": "expected https://", "http://id.example": "expected https://",
+        "https://id.example": "OIDC_CLIENT_ID, STREAM_PERSONA_OIDC_CLIENT_SECRET",
+    },
+    "oidc_client_id": {"a\x07": "cannot be printed", "dashboard": "STREAM_PERSONA_OIDC_ISSUER,"},
+    "oidc_client_secret": {"short": "of 16 bytes at least", "a-long-secret-there": "OIDC_ISSUER,"},
+    "oidc_redirect_url": {"http://shop.example/login/callback": "expected https://"},
     "audit_file": {"": "name a file, or unset it", "a\x07": "cannot be printed"},
     "api_cors_origins": {
         "shop.example": "expected origins", "https://shop.example/": "expected origins",

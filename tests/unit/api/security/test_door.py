@@ -119,9 +119,7 @@ async def test_every_answer_is_kept_nowhere_and_read_as_what_it_is(
     async with Door(**settings).client() as client:
         answer = await client.get(path, headers=headers)
         assert answer.status_code == status
-        assert {name: answer.headers[name] for name in HEADERS} == {
-            name: value for name, value in HEADERS.items()
-        }
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
         assert answer.headers["x-request-id"]
 
 
@@ -282,7 +280,7 @@ def test_a_line_cannot_be_forged_by_what_callers_send() -> None:
 
 
 def test_a_log_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="STREAM_PERSONA_AUDIT_FILE: .* can't be written"):
+    with pytest.raises(SettingsError, match=r"STREAM_PERSONA_AUDIT_FILE: .* can't be written"):
         audit_log.configure(tmp_path / "nowhere" / "audit.log")
 
 

@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount, Route
 
 from stream_persona.api import create_api
-from stream_persona.api.security.scopes import OPEN, SCOPES, TABLE, Rules
+from stream_persona.api.security.scopes import ENTRY, OPEN, SCOPES, TABLE, Rules
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
 from tests.support.doors import MASTER, Door, key_of, write_keys
@@ -47,6 +47,9 @@ def test_the_routes_that_need_no_key_are_these() -> None:
     assert {name for name, scope in TABLE.items() if scope == OPEN} == {
         "GET /healthz", "GET /readyz", "/static", "/static/swagger",
         "GET /static/plotly/plotly.min.js",
+    }  # fmt: skip
+    assert {name for name, scope in TABLE.items() if scope == ENTRY} == {
+        "GET /login", "GET /login/callback", "POST /logout",
     }  # fmt: skip
 
 
@@ -91,7 +94,7 @@ async def test_a_key_with_one_scope_reaches_its_routes_and_is_told_what_it_lacks
     async with door.client() as client:
         for method, path, needed in REQUESTS:
             answer = await ask(client, method, path, scope)
-            if needed in {scope, OPEN}:
+            if needed in {scope, OPEN, ENTRY}:
                 assert (answer.status_code, answer.text) == (200, needed)
             else:
                 message = f"this key lacks the scope `{needed}`"
