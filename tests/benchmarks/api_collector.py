@@ -67,7 +67,8 @@ def measure(options: argparse.Namespace, settings: Settings) -> list[dict[str, A
         wait_until(lambda: httpx.get(f"{ours.url}/readyz").is_success, 60, "the API is not ready")
         for callers in options.callers:
             for name, (served, route, number) in targets(ours, plain).items():
-                found = measure_load(served.address, route.written(served.port), callers, options.seconds)
+                request = route.written(served.port)
+                found = measure_load(served.address, request, callers, options.seconds)
                 rate = found["requests_per_second"] * number
                 rows.append({"callers": callers, "route": name, "events_per_second": rate, **found})
     return rows
