@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from stream_persona.errors import UnavailableError
+from stream_persona.errors import KafkaUnavailableError
 from stream_persona.kafka.producer import Message, begin_sending
 
 if TYPE_CHECKING:
@@ -99,11 +99,11 @@ class EventSender:
         A caller who leaves takes nothing back.
 
         Raises:
-            UnavailableError: the broker has not confirmed all of them. It may have some, and may
+            KafkaUnavailableError: the broker has not confirmed all of them. It may have some, and may
                 get others still.
         """
         if self._producer is None:
-            raise UnavailableError("no Kafka broker has been reached yet: try again later")
+            raise KafkaUnavailableError("no Kafka broker has been reached yet: try again later")
         delivery = asyncio.create_task(self._deliver(self._producer, messages))
         self._account(delivery, len(messages), _size(messages))
         try:
@@ -111,7 +111,7 @@ class EventSender:
                 ends = await asyncio.shield(delivery)
         except TimeoutError:
             message = f"the Kafka broker has not confirmed {len(messages)} events in {PATIENCE:g} s"
-            raise UnavailableError(message) from None
+            raise KafkaUnavailableError(message) from None
         return _find_too_large(ends)
 
     def _account(self, delivery: asyncio.Task[list[object]], events: int, size: int) -> None:
@@ -161,7 +161,7 @@ def _find_too_large(ends: Sequence[object]) -> list[bool]:
     """Return which messages were too large for their topics.
 
     Raises:
-        UnavailableError: the broker did not take one for another reason.
+        KafkaUnavailableError: the broker did not take one for another reason.
     """
     too_large = [isinstance(end, MessageSizeTooLargeError) for end in ends]
     failed = [
@@ -174,7 +174,7 @@ def _find_too_large(ends: Sequence[object]) -> list[bool]:
             raise error
     if failed:
         message = f"Kafka did not take {len(failed)} of {len(ends)} events: {failed[0]!r}"
-        raise UnavailableError(message) from failed[0]
+        raise KafkaUnavailableError(message) from failed[0]
     return too_large
 
 

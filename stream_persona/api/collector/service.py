@@ -14,7 +14,7 @@ from stream_persona.domain.events import encode
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.mapping.documents import map_document
 from stream_persona.domain.mapping.sources import Source
-from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.errors import DecodeError, KafkaUnavailableError
 from stream_persona.kafka.producer import Message
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Collector:
 
         Raises:
             HTTPException: 429, too much is on its way to the broker.
-            UnavailableError: the broker has not confirmed all of them.
+            KafkaUnavailableError: the broker has not confirmed all of them.
         """
         receipt, at = Receipt(), self._now()
         for index, document in enumerate(documents):
@@ -73,7 +73,7 @@ class Collector:
 
         Raises:
             DecodeError: there is none.
-            HTTPException, UnavailableError: as by ``collect_events``.
+            HTTPException, KafkaUnavailableError: as by ``collect_events``.
         """
         return await self._collect_calls([read_call(body, name, self._now())])
 
@@ -82,7 +82,7 @@ class Collector:
 
         Raises:
             DecodeError: there is none.
-            HTTPException, UnavailableError: as by ``collect_events``.
+            HTTPException, KafkaUnavailableError: as by ``collect_events``.
         """
         return await self._collect_calls(read_batch(body, self._now(), is_history=is_history))
 
@@ -143,5 +143,5 @@ class Collector:
         if self._sender.has_room(messages):
             return
         if self._sender.stalled:
-            raise UnavailableError(_AWAY)
+            raise KafkaUnavailableError(_AWAY)
         raise HTTPException(429, _BUSY, {"Retry-After": "1"})
