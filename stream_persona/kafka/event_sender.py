@@ -99,8 +99,8 @@ class EventSender:
         A caller who leaves takes nothing back.
 
         Raises:
-            KafkaUnavailableError: the broker has not confirmed all of them. It may have some, and may
-                get others still.
+            KafkaUnavailableError: the broker has not confirmed all of them. It may have some, and
+                may get others still.
         """
         if self._producer is None:
             raise KafkaUnavailableError("no Kafka broker has been reached yet: try again later")
