@@ -40,7 +40,7 @@ _REQUIRED: Final = {
 }
 
 
-class _MistakeAt(ValueError):
+class _MisplacedError(ValueError):
     """A mistake of several keys together, to be shown at one of them."""
 
     def __init__(self, message: str, *path: str) -> None:
@@ -101,23 +101,23 @@ class Source(BaseModel):
         is_name = text.isidentifier() and text not in KIND_OF
         if is_name and difflib.get_close_matches(text, KIND_OF, 1, 0.8):
             message = f"{text!r}{_near(text, KIND_NAMES)} (a field of this name is @.{text})"
-            raise _MistakeAt(message, "kind")
+            raise _MisplacedError(message, "kind")
         name = KIND_NAMES[KIND_OF[text]] if text in KIND_OF else ""
         fields = _FIELDS.get(name) or {each for own in _FIELDS.values() for each in own}
         for field in self.map:
             if field not in fields:
-                raise _MistakeAt(f"is no field of ours{_near(field, fields)}", "map", field)
+                raise _MisplacedError(f"is no field of ours{_near(field, fields)}", "map", field)
         if missing := [each for each in _REQUIRED.get(name, ()) if each not in self.map]:
-            raise _MistakeAt(f"a {name} needs {', '.join(missing)} as well", "map")
+            raise _MisplacedError(f"a {name} needs {', '.join(missing)} as well", "map")
 
     @model_validator(mode="after")
     def _check_format(self) -> Self:
         if self.format == "json" and self.registry is not None:
             message = "format json needs none; did you mean json-schema?"
-            raise _MistakeAt(message, "registry")
+            raise _MisplacedError(message, "registry")
         if self.format != "json" and self.registry is None:
             message = f"{self.format} needs the address of a schema registry, as registry"
-            raise _MistakeAt(message, "format")
+            raise _MisplacedError(message, "format")
         return self
 
     @cached_property
@@ -202,7 +202,7 @@ class Sources(BaseModel):
 def _path_of(item: ErrorDetails) -> tuple[str | int, ...]:
     """Return the tables and keys that lead to a mistake."""
     error = item.get("ctx", {}).get("error")
-    return (*item["loc"], *(error.path if isinstance(error, _MistakeAt) else ()))
+    return (*item["loc"], *(error.path if isinstance(error, _MisplacedError) else ()))
 
 
 def _sentence(item: ErrorDetails) -> str:

@@ -60,7 +60,7 @@ MISTAKES = {
     PRESET + 'when = "contains(a)"': (4, "source.0.when: 'contains(a)' gives contains() 1 argum"),
     PRESET + 'when = "a[?length(b) > `1` && nope(@)]"': (4, "calls nope(), which is no function"),
     PRESET + 'format = "avro"': (4, "source.0.format: avro needs the address"),
-    PRESET + 'registry = "http://r:8081"': (4, "source.0.registry: format json needs none; did you mean"),
+    PRESET + 'registry = "http://r:8081"': (4, "source.0.registry: format json needs none"),
     PRESET + 'format = "avro"\nregistry = "r:8081"': (5, "source.0.registry: expected"),
     MAP + 'prodct = "it"': (9, "source.0.map.prodct: is no field of ours; did you mean product?"),
     MAP.replace('action = "did"', ""): (4, "source.0.map: a browse needs action as well"),
