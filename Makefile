@@ -14,8 +14,8 @@ IN_PARALLEL := -n auto --maxprocesses 4 --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-quick test-random test-browser screenshot fuzz bench bench-api bench-backpressure \
-	bench-dashboard bench-model bench-rank bench-sources bench-state bench-sweep chaos faults check audit \
-	format lock clean
+	bench-collector bench-dashboard bench-model bench-rank bench-sources bench-state bench-sweep chaos faults \
+	check audit format lock clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench-state: $(VENV)/.dev ## of these, bytes of a shopper, and what hashed slots
 
 bench-api: $(VENV)/.dev ## the API's routes beside a bare GET, 1,000 listeners: ARGS="--turns 1"
 	@$(BIN)/python -m tests.benchmarks.api $(ARGS)
+
+bench-collector: $(VENV)/.dev ## events by HTTP until the broker has them, beside a bare POST: ARGS="--seconds 2"
+	@$(BIN)/python -m tests.benchmarks.api_collector $(ARGS)
 
 bench-dashboard: $(VENV)/.dev ## the page while 200 shoppers a second change: ARGS="--seconds 60"
 	@$(BIN)/python -m tests.benchmarks.dashboard $(ARGS)

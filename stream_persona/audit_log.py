@@ -63,7 +63,10 @@ def _open(file: Path) -> logging.Handler:
 
 def _use(handler: logging.Handler, level: str) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.handlers[:] = [handler]
+    for before in logger.handlers[:]:
+        logger.removeHandler(before)
+        before.close()
+    logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if level.upper() == "DEBUG" else logging.INFO)
     logger.propagate = False
 

@@ -14,6 +14,7 @@ from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.limits import BodyLimitMiddleware, HeadLimitMiddleware, TokenBuckets
 from stream_persona.api.metrics import RequestMetricsMiddleware
 from stream_persona.api.routes import (
+    collect,
     commands,
     customers,
     dashboard,
@@ -73,7 +74,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
 def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
     """Add all routes; return them in the order in which they are looked at."""
-    subjects = (queries, customers, commands, dashboard, operations, login)
+    subjects = (queries, customers, commands, collect, dashboard, operations, login)
     routers = [*(subject.router(dependencies) for subject in subjects), pages.router()]
     own = list(app.router.routes)
     for router in routers:
@@ -99,7 +100,7 @@ def _add_middleware(
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key", "Last-Event-ID"],
+            allow_headers=["Authorization", "X-API-Key", "Last-Event-ID", "X-Retry-Count"],
             expose_headers=["Retry-After"],
         )  # fmt: skip
     app.add_middleware(HeadLimitMiddleware)

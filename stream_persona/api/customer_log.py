@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.errors import KafkaUnavailableError, UnavailableError
+from stream_persona.errors import UnavailableError
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.kafka.range_reader import RangeReader
 
@@ -99,22 +99,22 @@ class Tail:
         """Return what the newest part of the logs has of a customer; missing topics are left out.
 
         Raises:
-            KafkaUnavailableError: the broker did not give it in time, or too many are waiting.
+            UnavailableError: the broker did not give it in time, or too many are waiting.
         """
         if customer_id in self._kept:
             return self._kept[customer_id]
         if self._callers >= MOST_CALLERS:
-            raise KafkaUnavailableError("too many customers are being looked for: try again later")
+            raise UnavailableError("too many customers are being looked for: try again later")
         self._callers += 1
         try:
             async with asyncio.timeout(PATIENCE), self._turn:
                 return self._kept.get(customer_id) or await self._look(customer_id)
         except TimeoutError as error:
             message = f"a customer's events were not found in {PATIENCE:g} s: try again later"
-            raise KafkaUnavailableError(message) from error
-        except (KafkaError, OSError, UnavailableError, ValueError) as error:
+            raise UnavailableError(message) from error
+        except (KafkaError, OSError, ValueError) as error:
             message = f"the broker does not give a customer's events: {error}"
-            raise KafkaUnavailableError(message) from error
+            raise UnavailableError(message) from error
         finally:
             self._callers -= 1
 
@@ -166,9 +166,7 @@ class Tail:
                         await _read_older(reader, wanted, most, customer_id.encode())
         reader.rest()
         if any(tail.low > tail.first for tail in tails) and not any(t.was_read for t in tails):
-            raise KafkaUnavailableError(
-                f"the broker gave no events in {SECONDS:g} s: try again later"
-            )
+            raise UnavailableError(f"the broker gave no events in {SECONDS:g} s: try again later")
         return CustomerMessages(
             tuple(raw for tail in tails for raw in tail.found if tail.at.topic in self._events),
             tuple(raw for tail in tails for raw in tail.found if tail.at.topic not in self._events),

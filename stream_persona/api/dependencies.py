@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from stream_persona.api.agreement import INTERVAL, Agreement
 from stream_persona.api.bounds import Bounds
 from stream_persona.api.changes import ChangeFeed
+from stream_persona.api.collector.service import Collector
 from stream_persona.api.connections import SWEEP_SECONDS, Connections
 from stream_persona.api.customer_log import Tail
 from stream_persona.api.dashboard.background import run_periodically
@@ -30,6 +31,7 @@ from stream_persona.api.security.key_file import ApiKeys
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
+from stream_persona.kafka.event_sender import EventSender
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
 
@@ -60,6 +62,8 @@ class Dependencies:
     dashboard: DashboardService
     customer_log: Tail
     commands: Commands
+    sender: EventSender
+    collector: Collector
     metrics: ApiMetrics
     connections: Connections
     seats: ListenerSeats
@@ -84,6 +88,7 @@ class Dependencies:
         watch = RedisWatch(tables)
         keys, metrics = ApiKeys(settings), ApiMetrics()
         dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
+        sender = EventSender(settings)
         subscriber = Redis.from_url(settings.redis_address, socket_connect_timeout=PATIENCE)
         feed = ChangeFeed(subscriber, tables.channel, dashboard.receive)
         keys.changed = feed.ring.wake  # listeners ask whether their keys are valid still
@@ -98,6 +103,8 @@ class Dependencies:
             dashboard=dashboard,
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
+            sender=sender,
+            collector=Collector(settings, sender, metrics.collected),
             metrics=metrics,
             connections=Connections(bounds, metrics, time.monotonic),
             seats=ListenerSeats(bounds),
@@ -123,6 +130,7 @@ class Dependencies:
             await self.dashboard.close()
             await self.customer_log.close()
             await self.commands.close()
+            await self.sender.close()
             await self.tables.close()
             await self.subscriber.aclose()
             self.audit.close()
@@ -137,6 +145,7 @@ class Dependencies:
             ),
             "changes of before": refill(self.settings, self.feed),
             "kafka": self.commands.connect(),
+            "collector": self.sender.connect(),
             "keys": run_periodically(key_file.INTERVAL, "keys", self._look_after_keys),
             **self.dashboard.background(lambda: self.feed.ready),
         }
@@ -153,7 +162,7 @@ class Dependencies:
             "redis": answers["redis"],
             "model": self.reader.ready,
             "changes": self.feed.ready,
-            "kafka": answers["kafka"] and self.commands.ready,
+            "kafka": answers["kafka"] and self.commands.ready and self.sender.ready,
             "deployment": await self._agrees(),
         }
         for name, is_ready in ready.items():

@@ -49,6 +49,10 @@ class ApiMetrics:
         self.listeners = Gauge("listeners", "Open streams of changes", **prefix)
         self.changes = Gauge("changes_heard", "Changes heard since the start", **prefix)
         self.labelled = Gauge("labelled_customers", "Customers that the model learned", **prefix)
+        self.collected = Counter(
+            "collected_events", "Events that were posted, by what became of each", ["outcome"],
+            namespace="stream_persona", registry=self.registry,
+        )  # fmt: skip
         self.refusals = Counter("refusals", "Calls refused at the door", ["status"], **prefix)
         self.keys_broken = Gauge(
             "keys_file_broken", "Whether the file of keys can't be used as it is now", **prefix

@@ -15,9 +15,7 @@ def commands() -> None:
     """Keep ``new`` a command of its own, although it is the only one."""
 
 
-@group.command(
-    epilog="Example: stream-persona keys new --name crm --scopes read,assign >> keys.toml"
-)
+@group.command(epilog="Example: stream-persona keys new --name crm --scopes read,assign")
 def new(
     name: Annotated[str, typer.Option(help="Who gets it: it stands in the audit log.")],
     scopes: Annotated[

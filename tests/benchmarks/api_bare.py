@@ -1,4 +1,6 @@
-"""A bare app of one route that does one GET: the least that a lookup over HTTP can cost.
+"""A bare app whose one route does one GET: the least that a lookup over HTTP can cost.
+
+Another one reads the body of a POST and forgets it, beside which the collector is measured.
 
 It runs as the API does: Starlette on uvicorn with the same options, redis-py on an event loop.
 """
@@ -22,7 +24,13 @@ def create(url: str, prefix: str) -> Starlette:
         record = await redis.get(f"{prefix}persona:{request.path_params['customer_id']}")
         return Response(record, media_type="application/json")
 
-    return Starlette(routes=[Route("/{customer_id}", persona)])
+    async def events(request: Request) -> Response:
+        await request.body()
+        return Response(b'{"accepted":1}', media_type="application/json")
+
+    return Starlette(
+        routes=[Route("/events", events, methods=["POST"]), Route("/{customer_id}", persona)]
+    )
 
 
 def main() -> None:

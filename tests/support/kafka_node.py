@@ -137,9 +137,14 @@ def version(*command: str | None) -> str:
     return found[0] if found else ""
 
 
-def kafka_cache() -> Path:
+def cache_folder() -> Path:
+    """Where what was fetched for tests is kept."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "stream-persona" / f"kafka-{KAFKA_VERSION}"
+    return cache / "stream-persona"
+
+
+def kafka_cache() -> Path:
+    return cache_folder() / f"kafka-{KAFKA_VERSION}"
 
 
 def kafka_libraries() -> Path:

@@ -14,9 +14,11 @@ from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import customers as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.errors import KafkaUnavailableError, UnavailableError
 from stream_persona.store import repository
 
 if TYPE_CHECKING:
+    from stream_persona.api.customer_log import CustomerMessages
     from stream_persona.api.dependencies import Dependencies
     from stream_persona.domain.record import Record
 
@@ -46,7 +48,7 @@ def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
         Events that no worker has applied yet, and what a deletion has forgotten, are left out.
         """
         await _load_published(dependencies, customer_id)
-        found = await dependencies.customer_log.find(customer_id)
+        found = await _find_logged(dependencies, customer_id)
         # Read again, after the log: the customer may have been deleted meanwhile.
         record = await _load_published(dependencies, customer_id)
         answer = await asyncio.to_thread(
@@ -80,6 +82,18 @@ def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
                 counterfactuals.answer, customer_id, record, weights, dependencies.taxonomy, names
             )
         return as_json(answer)
+
+
+async def _find_logged(dependencies: Dependencies, customer_id: str) -> CustomerMessages:
+    """Find the newest events of a customer.
+
+    Raises:
+        KafkaUnavailableError: Kafka did not give them in time, or too many are waiting.
+    """
+    try:
+        return await dependencies.customer_log.find(customer_id)
+    except UnavailableError as error:
+        raise KafkaUnavailableError(str(error)) from error
 
 
 async def _load_published(dependencies: Dependencies, customer_id: str) -> Record:

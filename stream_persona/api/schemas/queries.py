@@ -208,6 +208,7 @@ _PROBLEMS: Final = {
     404: "The customer is not known; with a line break in an id there is not even a path.",
     405: "This can't be done to what the path names.",
     413: "The body is too large.",
+    415: "The body is packed otherwise than by gzip.",
     429: "Too many requests; `Retry-After` says in how many seconds to try again.",
     503: "Redis or Kafka is away, or this API is set otherwise than the workers are; the sentence "
     "says which. Try again after `Retry-After` seconds.",

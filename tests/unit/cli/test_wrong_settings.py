@@ -60,7 +60,7 @@ WRONG: dict[str, dict[str, str]] = {
         "a\nb": "cannot be printed",
     },
     "sources": {
-        "": "name a file, or unset it for none", "nowhere.toml": "cannot be read",
+        "": "name a file, or unset it", "nowhere.toml": "cannot be read",
         "binary.toml": "cannot be read", "empty.toml": "at least one [[source]] table is needed",
         "a\nb": "cannot be printed",
     },

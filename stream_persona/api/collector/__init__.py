@@ -1,0 +1,1 @@
+"""The collector: events of shops without Kafka producers, by HTTP."""

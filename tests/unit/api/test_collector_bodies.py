@@ -1,0 +1,75 @@
+"""Bodies that are posted to the collector: packed, too large, and lists of them."""
+
+import gzip
+import zlib
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from stream_persona.api.collector.bodies import MAX_BODY, MAX_EVENTS, split_list, unpack
+from stream_persona.errors import DecodeError
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip "])
+def test_a_packed_body_is_unpacked(encoding: str) -> None:
+    assert unpack(gzip.compress(b"{}"), encoding) == b"{}"
+
+
+@pytest.mark.parametrize("encoding", ["", "identity"])
+def test_a_body_that_is_not_packed_stays_as_it_is(encoding: str) -> None:
+    assert unpack(b"{}", encoding) == b"{}"
+
+
+def test_all_members_of_a_packed_body_count() -> None:
+    assert unpack(gzip.compress(b"[1,") + gzip.compress(b"2]"), "gzip") == b"[1,2]"
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
+def test_a_body_that_is_packed_otherwise_is_415(encoding: str) -> None:
+    with pytest.raises(HTTPException) as refused:
+        unpack(b"", encoding)
+    assert refused.value.status_code == 415
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"\x1f\x8b", gzip.compress(b"{}" * 99)[:-9], zlib.compress(b"{}")]
+)
+def test_a_body_that_is_said_to_be_gzip_and_is_not_is_refused(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="not valid gzip"):
+        unpack(body, "gzip")
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_a_body_is_bounded_after_it_was_unpacked(encoding: str) -> None:
+    pack = gzip.compress if encoding else bytes
+    assert len(unpack(pack(b" " * MAX_BODY), encoding)) == MAX_BODY
+    with pytest.raises(HTTPException) as refused:
+        unpack(pack(b" " * (MAX_BODY + 1)), encoding)
+    assert refused.value.status_code == 413
+
+
+def test_a_gigabyte_of_nothing_costs_no_more_than_what_is_read() -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(1_000)) + packer.flush()
+    assert len(bomb) < MAX_BODY * 2
+    with pytest.raises(HTTPException):
+        unpack(bomb, "gzip")
+
+
+def test_a_body_is_one_event_or_a_list_of_them() -> None:
+    assert [bytes(each) for each in split_list(b' \n[{"a": 1}, 2]')] == [b'{"a": 1}', b"2"]
+    assert [bytes(each) for each in split_list(b'{"a": 1}')] == [b'{"a": 1}']
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"[]", "no events"),
+        (b"[" + b"1," * MAX_EVENTS + b"1]", "at most 1,000"),
+        (b"[1,", "cannot be read"),
+        (b"[" * 300 + b"]" * 300, "nested deeper"),
+    ],
+)
+def test_a_list_of_none_of_too_many_or_of_no_json_is_refused(body: bytes, sentence: str) -> None:
+    with pytest.raises(DecodeError, match=sentence):
+        split_list(body)
