@@ -67,9 +67,7 @@ class Settings(ConnectionSettings):
         "", description="OpenID provider by which people log in to the dashboard, `https://...`"
     )
     oidc_client_id: forms.Name = Field("", description="the dashboard's client id there")
-    oidc_client_secret: forms.Keys = Field(
-        "", repr=False, description="its secret, 16 bytes at least"
-    )
+    oidc_client_secret: forms.Secret = Field("", repr=False, description="its secret")
     oidc_redirect_url: forms.WebAddress = Field(
         "", description="where the provider sends people back to, `https://.../login/callback`"
     )
@@ -197,10 +195,11 @@ class Settings(ConnectionSettings):
     @model_validator(mode="after")
     def _check_provider(self) -> Self:
         names = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_redirect_url")
+        given = [name for name in names if getattr(self, name)]
         missing = [name for name in (*names, "api_keys_file") if not getattr(self, name)]
-        if missing and any(getattr(self, name) for name in names):
+        if given and missing:
             named = ", ".join(map(forms.variable, missing))
-            raise ValueError(f"{named}: to log people in, set it as well")
+            raise ValueError(f"{forms.variable(given[0])}: to log people in, set {named} as well")
         return self
 
     @model_validator(mode="after")

@@ -86,8 +86,13 @@ WRONG: dict[str, dict[str, str]] = {
         "id.example": "expected https://", "http://id.example": "expected https://",
         "https://id.example": "OIDC_CLIENT_ID, STREAM_PERSONA_OIDC_CLIENT_SECRET",
     },
-    "oidc_client_id": {"a\x07": "cannot be printed", "dashboard": "STREAM_PERSONA_OIDC_ISSUER,"},
-    "oidc_client_secret": {"short": "of 16 bytes at least", "a-long-secret-there": "OIDC_ISSUER,"},
+    "oidc_client_id": {
+        "a\x07": "cannot be printed", "dashboard": "set STREAM_PERSONA_OIDC_ISSUER,",
+    },
+    "oidc_client_secret": {
+        "short": "of 16 bytes at least",
+        "a-long-secret-there": "set STREAM_PERSONA_OIDC_ISSUER,",
+    },
     "oidc_redirect_url": {"http://shop.example/login/callback": "expected https://"},
     "audit_file": {"": "name a file, or unset it", "a\x07": "cannot be printed"},
     "api_cors_origins": {
@@ -246,6 +251,8 @@ def test_a_file_of_other_programs_and_a_mark_at_its_beginning_are_no_fault() -> 
     ("name", "value"),
     [("redis_url", "redis://user:hunter2@a:port/0"), ("redis_url", "redis://u:hun/ter2@a:1/0"),
      ("redis_url", "http://a:1/0?password=hunter2"), ("api_keys", "hunter2ö"),
+     ("api_keys", "hunter2"), ("oidc_client_secret", "hunter2"),
+     ("oidc_client_secret", "a-longer-hunter2-secret"),
      ("redis_url", "redis://user:hunter2@a:1/0?nonsense=1")],
 )  # fmt: skip
 def test_no_message_shows_a_secret(
