@@ -163,7 +163,7 @@ def _has_logged(process: WorkerProcess, text: str) -> bool:
 
 
 async def _watch_and_delete(place: Place, client: httpx.AsyncClient) -> None:
-    asking = place.as_process("assign")
+    asking = place.as_process("assign", redis="assign")
     watching = place.as_process("watch")
     ranking = place.as_process("ranking service", redis="ranking service")
     address = ranking.redis_address
@@ -382,3 +382,44 @@ async def _use(tables: RedisTables) -> None:
     await tables.save_affinities({"student": {"a": 1.0}})
     await tables.announce([b"{}"])
     await tables.load_deployment()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("lost", ["Read on topic", "Read on group", "a right in Redis"])
+async def test_a_worker_that_loses_a_right_ends_with_2_and_names_it(
+    place: Place, start: Callable[..., WorkerProcess], lost: str
+) -> None:
+    settings = place.as_process("worker", redis="worker")
+    await declare(place)
+    worker = start(settings, "worker")
+    await eventually(lambda: _has_logged(worker, "Ready"), 90, worker.log.read_text)
+    user = settings.kafka_username
+    if lost == "Read on topic":
+        place.kafka.revoke(user, Right("topic", settings.topic_purchases, "Read"))
+        lost = f"{lost} {settings.topic_purchases}"
+    elif lost == "Read on group":
+        place.kafka.revoke(user, Right("group", settings.group, "Read"))
+        lost = f"{lost} {settings.group}"
+    else:
+        place.redis.set_user(user, [*redis_rules("worker", settings), "-get", "-hget"])
+        lost = "the server refuses the login"
+    await eventually(lambda: worker.process.poll() is not None, 90, worker.log.read_text)
+    assert worker.process.returncode == 2, worker.log.read_text()
+    assert lost in worker.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_the_commands_that_read_topics_work_with_their_rights_alone(place: Place) -> None:
+    await declare(place)
+    replaying = place.as_process("replay", redis="replay")
+    for command in (
+        ["inspect", replaying.topic_purchases, "--json"],
+        ["replay", "--from-offset", "0"] if False else ["rebuild", "--yes"],
+    ):
+        code, printed = await run(replaying, *command)
+        assert "Kafka does not let" not in printed, printed
+        assert "refuses the login" not in printed, printed
+    code, printed = await run(place.as_process("inspect"), "inspect", replaying.topic_browses)
+    assert code == 0 or "there are no events" in printed, printed
