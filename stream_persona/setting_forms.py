@@ -112,11 +112,13 @@ def check_token_url(url: str) -> str:
     form = "expected https://host/path, without a login in it"
     try:
         parts = urlsplit(url)
-        is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"} and parts.port != 0
+        has_port = parts.port != 0
     except ValueError:
         raise ValueError(form) from None
+    is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local)
-    if url and not (is_safe and parts.hostname and "@" not in parts.netloc and not parts.fragment):
+    has_host = bool(parts.hostname) and has_port and "@" not in parts.netloc
+    if url and not (is_safe and has_host and not parts.fragment):
         raise ValueError(form)
     return url
 

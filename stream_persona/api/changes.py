@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from starlette.responses import StreamingResponse
 
 from stream_persona.api.ring import HeldChange, Ring
@@ -39,6 +39,7 @@ HEARTBEAT: Final = 15.0
 SEND_SECONDS: Final = 30.0
 _RETRY_MS: Final = 2_000
 _MOST_PAUSE: Final = 5.0
+_FIRST_PAUSE: Final = 0.1
 _POLL: Final = 5.0
 _GAP: Final = b"event: gap\ndata: {}\n\n"
 #: Seconds that a listener waits for the changes from before the process started.
@@ -69,14 +70,15 @@ class ChangeFeed:
 
     async def follow(self) -> None:
         """Receive changes for ever; subscribe again whenever Redis was away."""
-        pause = 0.1
+        pause = _FIRST_PAUSE
         while True:
             try:
                 await self._subscribe()
             except (RedisError, OSError) as error:
-                if self.ready:
+                is_refused = isinstance(error, AuthenticationError | NoPermissionError)
+                if self.ready or (is_refused and pause == _FIRST_PAUSE):
                     logger.warning("changes can't be followed for now: %s", error)
-                    pause = 0.1
+                    pause = _FIRST_PAUSE
             finally:
                 self.ready = False
             await asyncio.sleep(pause)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiokafka import errors as kafka
 from aiokafka.client import collect_hosts
 from aiokafka.conn import create_conn
+from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_persona.connection_settings import OAUTH
 from stream_persona.errors import SettingsError, TopologyError
@@ -129,7 +130,15 @@ async def _connect_to(settings: Settings, host: str, port: int) -> None:
         connection = await create_conn(
             host, port, request_timeout_ms=round(1_000 * _PATIENCE), **options
         )
-    connection.close()
+        try:
+            # A token that is refused is answered like one that is taken, but nothing after it is.
+            if (
+                settings.has_kafka_login
+                and not (await connection.send(MetadataRequest([]))).brokers
+            ):
+                raise kafka.SaslAuthenticationFailed
+        finally:
+            connection.close()
 
 
 def explain_connecting(

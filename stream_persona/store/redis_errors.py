@@ -55,6 +55,8 @@ _REFUSED = (
 
 #: What lacks of them stands in the server's own text.
 _RIGHTS = "; add it to the user's ACL, deploy/README.md lists what each process needs"
+#: The same of a command in a script, of which the client knows the text alone.
+_IN_A_SCRIPT = re.compile("ACL failure in script|NOPERM|The user executing the script can't")
 #: OpenSSL's codes of a certificate for another name.
 _WRONG_NAME = frozenset({62, 64})
 
@@ -74,7 +76,7 @@ def raise_if_permanent(error: Exception) -> None:
     if isinstance(error, _REFUSED):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
         raise TopologyError(f"{message}{_remedy(error)}") from None
-    if "ACL failure" in text or "NOPERM" in text:  # in a script, and of a Cluster's pipeline
+    if _IN_A_SCRIPT.search(text):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
         raise TopologyError(f"{message}{_RIGHTS}") from None
     if cause := find_tls_fault(error):

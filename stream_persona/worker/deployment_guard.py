@@ -12,12 +12,14 @@ from stream_persona.errors import TopologyError
 from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.group import load_group
 from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.rights import check_rights, rights_of_worker
 from stream_persona.kafka.topics import ask
 from stream_persona.store import deployment as deployments
 from stream_persona.worker.joining import describe_loss, refuse_others
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.group import GroupState
     from stream_persona.settings import Settings
     from stream_persona.store.deployment import Deployment
     from stream_persona.store.tables import Tables
@@ -52,9 +54,8 @@ class DeploymentGuard:
             UnavailableError: Redis or the broker stayed away.
         """
         await self.check_stored()
-        settings = self._settings
-        group = await ask(settings, lambda admin: load_group(admin, settings))
-        refuse_others(settings, self._deployment, group)
+        group = await ask(self._settings, self._load_group)
+        refuse_others(self._settings, self._deployment, group)
 
     async def look(self) -> None:
         """Compare with Redis, and now and then with the group.
@@ -92,13 +93,22 @@ class DeploymentGuard:
         """
         try:
             with explaining(self._settings, "Describe"):
-                group = await load_group(await self._connect(), self._settings)
+                group = await self._load_group(await self._connect())
         except (KafkaError, OSError, ValueError, AttributeError) as error:
             # The last two are aiokafka's, for a broker that it has just lost.
             logger.debug("the group was not looked at: %r", error)
             await self.close()
             return
         refuse_others(self._settings, self._deployment, group)
+
+    async def _load_group(self, admin: AIOKafkaAdminClient) -> GroupState:
+        """Load the group; first look whether we still may do what we do.
+
+        aiokafka says nothing of some rights that were taken away, and tries for ever.
+        """
+        settings = self._settings
+        await check_rights(admin, settings, rights_of_worker(settings), "Read")
+        return await load_group(admin, settings)
 
     async def _connect(self) -> AIOKafkaAdminClient:
         if self._admin is None:

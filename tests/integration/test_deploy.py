@@ -93,7 +93,7 @@ async def own(settings: Settings, kafka: Kafka, redis_server: Redis) -> dict[str
     if not settings.declare_topics:
         await declare_topics(kafka, topics_of(settings), settings.partitions)
     mounted = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", SERVICES["worker"]["volumes"][0]).split(":")[0]
-    unique = settings.model_dump(mode="json", exclude={"taxonomy"})
+    unique = settings.model_dump(mode="json", exclude={"taxonomy"}, exclude_none=True)
     return {name: str(value) for name, value in unique.items()} | {
         "brokers": kafka.brokers,
         "redis_url": redis_server.url,

@@ -154,7 +154,8 @@ async def test_the_whole_path_works_with_the_listed_rights_alone(
     assert api.stop() == 0
     assert place.redis.refused() == []
     for log in (worker.log, api.log):
-        assert not re.search("WARNING|ERROR|p@ss|%40", log.read_text()), log.read_text()
+        found = re.search("ERROR|refuses|does not let|p@ss|%40", log.read_text())
+        assert not found, log.read_text()
 
 
 def _has_logged(process: WorkerProcess, text: str) -> bool:
@@ -163,7 +164,7 @@ def _has_logged(process: WorkerProcess, text: str) -> bool:
 
 
 async def _watch_and_delete(place: Place, client: httpx.AsyncClient) -> None:
-    asking = place.as_process("assign")
+    asking = place.as_process("assign", redis="assign")
     watching = place.as_process("watch")
     ranking = place.as_process("ranking service", redis="ranking service")
     address = ranking.redis_address
@@ -382,3 +383,45 @@ async def _use(tables: RedisTables) -> None:
     await tables.save_affinities({"student": {"a": 1.0}})
     await tables.announce([b"{}"])
     await tables.load_deployment()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("lost", ["Read on topic", "Read on group", "a right in Redis"])
+async def test_a_worker_that_loses_a_right_ends_with_2_and_names_it(
+    place: Place, start: Callable[..., WorkerProcess], lost: str
+) -> None:
+    settings = place.as_process("worker", redis="worker")
+    await declare(place)
+    worker = start(settings, "worker")
+    await eventually(lambda: _has_logged(worker, "Ready"), 90, worker.log.read_text)
+    user = settings.kafka_username
+    if lost == "Read on topic":
+        place.kafka.revoke(user, Right("topic", settings.topic_purchases, "Read"))
+        lost = f"{lost} {settings.topic_purchases}"
+    elif lost == "Read on group":
+        place.kafka.revoke(user, Right("group", settings.group, "Read"))
+        lost = f"{lost} {settings.group}"
+    else:
+        place.redis.set_user(user, [*redis_rules("worker", settings), "-get", "-hget"])
+        lost = "the server refuses the login"
+    await eventually(lambda: worker.process.poll() is not None, 90, worker.log.read_text)
+    assert worker.process.returncode == 2, worker.log.read_text()
+    assert lost in worker.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_the_commands_that_read_topics_work_with_their_rights_alone(place: Place) -> None:
+    await declare(place)
+    replaying = place.as_process("replay", redis="replay")
+    async with AIOKafkaProducer(bootstrap_servers=place.kafka.open_brokers) as producer:
+        event = Purchase("e", "C-1", NOW, (Item("p", "baby/diapers"),))
+        await producer.send_and_wait(replaying.topic_purchases, encode(event), key=b"C-1")
+    for command in (["replay"], ["rebuild"]):
+        code, printed = await run(replaying, *command)
+        assert code == 0, printed
+    inspecting = place.as_process("inspect")
+    code, printed = await run(inspecting, "inspect", replaying.topic_purchases)
+    assert code == 0, printed
+    assert place.redis.refused() == []

@@ -120,7 +120,8 @@ class SecuredKafka:
                 done.result(30)
 
     def grant(self, user: str, rights: Collection[Right]) -> None:
-        for done in self.admin.create_acls([_bind(user, right) for right in rights]).values():
+        bindings = [_bind(user, right) for right in rights]
+        for done in self.admin.create_acls(bindings).values() if bindings else ():
             done.result(30)
 
     def revoke(self, user: str, right: Right | None = None) -> None:

@@ -1,5 +1,6 @@
 """Settings of connections: what contradicts itself is refused, and no secret is shown."""
 
+import logging
 import os
 import traceback
 from pathlib import Path
@@ -9,12 +10,16 @@ import trustme
 from pydantic import SecretStr
 
 from stream_persona import secret_files
+from stream_persona.cli import services
+from stream_persona.client import AsyncPersonaClient
 from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.errors import SettingsError, TopologyError
 from stream_persona.kafka.connection import connection_options
 from stream_persona.kafka.faust_app import faust_credentials, faust_options
 from stream_persona.settings import Settings, find_misspelt, load_settings
 from stream_persona.store.redis_address import check_address
+from stream_persona.store.redis_nodes import Nodes
+from stream_persona.store.tables import Keyspace
 
 SASL = {
     "kafka_security": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "SCRAM-SHA-512",
@@ -262,3 +267,39 @@ def test_a_file_in_the_folder_names_no_code_but_rivers(
 def test_every_connection_setting_stands_first_and_is_described() -> None:
     names = list(ConnectionSettings.model_fields)
     assert list(Settings.model_fields)[: len(names)] == names
+
+
+def test_a_log_of_everything_holds_no_request_in_which_a_password_is() -> None:
+    before = {name: logging.getLogger(name).level for name in ("", "aiokafka", "aiokafka.conn")}
+    handlers = logging.getLogger().handlers[:]
+    try:
+        services.log_to_stderr("DEBUG")
+        assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
+        assert logging.getLogger("aiokafka.client").isEnabledFor(logging.DEBUG)
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+async def test_every_connection_to_redis_takes_the_address_with_its_certificates(
+    pem: dict[str, Path],
+) -> None:
+    settings = load_settings(
+        redis_url="rediss://worker@h:6380/0", redis_password="zq#", redis_ca_file=pem["ca"]
+    )
+    cluster = Nodes.connect(settings.redis_address, Keyspace(""))
+    client = AsyncPersonaClient(settings.redis_address)
+    clustered = AsyncPersonaClient(settings.redis_address, cluster=True)
+    for given in (
+        cluster._cluster.connection_kwargs,
+        client._redis.connection_pool.connection_kwargs,
+        clustered._redis.connection_kwargs,
+    ):
+        assert (given["username"], given["password"]) == ("worker", "zq#")
+        assert given["ssl_ca_certs"] == str(pem["ca"])
+        assert given.get("ssl_check_hostname", True)
+    assert "zq" not in repr((cluster._cluster, client._redis))
+    await cluster.close()
+    for each in (client, clustered):
+        await each.close()

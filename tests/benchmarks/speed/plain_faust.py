@@ -26,7 +26,7 @@ def app_of(settings: Settings, plain: Plain, meter: Meter) -> faust.App:
         broker=f"kafka://{settings.brokers}",
         broker_commit_interval=settings.commit_interval,
         consumer_auto_offset_reset="earliest",
-        datadir=Path(tempfile.gettempdir()) / "stream-persona",  # made at start, left empty
+        datadir=Path(tempfile.mkdtemp(prefix="stream-persona-")),  # left empty
         store="memory://",
         topic_allow_declare=False,
         topic_disable_leader=True,

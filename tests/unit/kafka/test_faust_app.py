@@ -1,5 +1,6 @@
 """Faust takes the options of the batched transport, and a crash ends the process."""
 
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -74,3 +75,11 @@ async def test_an_error_at_the_start_is_the_fault_that_the_process_ends_with(
     with pytest.raises(SettingsError):
         await app.start()
     assert isinstance(app.fault, SettingsError)
+
+
+async def test_an_app_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = BatchApp(**faust_options(Settings(_env_file=None)))
+    app._create_directories()
+    assert list(tmp_path.iterdir()) == []
+    assert not app.conf.datadir.exists()

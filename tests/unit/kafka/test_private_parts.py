@@ -119,6 +119,11 @@ USES: Final = [
     # --- Faust's app ---
     Use(Service.crash, ("_crash",), "faust_app.BatchApp overrides it"),
     Use(App._new_consumer, ("_on_partitions_assigned",), "faust_app.BatchApp overrides it"),
+    Use(App.on_first_start, ("_create_directories",), "faust_app.BatchApp overrides it"),
+    Use(AIOKafkaClient._wait_on_metadata, ("add_topic", "force_metadata_update", "cluster",
+        "unauthorized_topics"), "range_reader finds topics that a login may not see"),
+    Use(AIOKafkaClient.bootstrap, ("hosts", "create_conn"),
+        "connection.find_refusal connects as this does"),
     Use(TableManager.on_start, ("_update_channels", "recovery", "start"),
         "faust_app.NoTables does the same at once"),
     # --- producers: an epoch for each partition ---

@@ -33,6 +33,9 @@ def group(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a look at the group finds: ``ids``, or an ``error``."""
     found: dict[str, Any] = {"ids": {OURS}, "looks": 0}
 
+    async def allow(*_: object) -> None:
+        """Brokers allow all."""
+
     async def load_group(*_: object) -> GroupState:
         found["looks"] += 1
         if "error" in found:
@@ -41,6 +44,7 @@ def group(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(deployment_guard, "load_group", load_group)
     monkeypatch.setattr(deployment_guard, "AIOKafkaAdminClient", Admin)
+    monkeypatch.setattr(deployment_guard, "check_rights", allow)
     monkeypatch.setattr(Admin, "opened", 0)
     return found
 
