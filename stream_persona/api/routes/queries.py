@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from stream_persona.api.changes import EventStream
 from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
+from stream_persona.api.listeners import name_caller
 from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
 from stream_persona.api.public_records import load_public_record
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
@@ -119,5 +120,5 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
 
         `recent` asks for that many of the newest ones to begin with.
         """
-        seat = dependencies.seats.take(request.state.caller)
+        seat = dependencies.seats.take(name_caller(request.scope))
         return EventStream(dependencies.feed.listen(last_event_id, recent), seat)
