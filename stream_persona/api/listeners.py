@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.types import Scope
+
     from stream_persona.api.bounds import Bounds
 
 #: Seconds after which one who was refused may ask again.
@@ -46,6 +48,15 @@ class ListenerSeats:
             self._taken[caller] -= 1
             if not self._taken[caller]:
                 del self._taken[caller]
+
+
+def name_caller(scope: Scope) -> str:
+    """Return whose seats a request takes: a key's that authentication noted, else an address's."""
+    noted = scope.get("state", {}).get("caller")
+    if noted is None:
+        host, *_ = scope.get("client") or ("unknown",)
+        return f"address {host}"
+    return str(getattr(noted, "name", noted))
 
 
 def _refuse(reason: str) -> None:

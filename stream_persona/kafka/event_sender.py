@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from stream_persona.errors import KafkaUnavailableError
+from stream_persona.errors import KafkaUnavailableError, TopologyError
+from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.producer import Message, begin_sending
 
 if TYPE_CHECKING:
@@ -69,13 +70,13 @@ class EventSender:
             # Not an idempotent one: after a message that is too large for its topic, brokers refuse
             # all that it sends to that partition, as out of order.
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.brokers,
+                **connection_options(self._settings),
                 acks="all",
                 request_timeout_ms=round(1_000 * PATIENCE),
             )
             try:
-                await producer.start()
-            except KafkaError as error:
+                await start_client(producer, self._settings)
+            except (KafkaError, TopologyError) as error:
                 await producer.stop()
                 logger.warning("events can't be collected yet: %s", error)
                 await asyncio.sleep(_PAUSE)

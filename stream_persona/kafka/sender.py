@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from stream_persona.errors import TopologyError, UnavailableError
-from stream_persona.kafka.connection import connection_options
+from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.topics import ask, partition_counts
 
 if TYPE_CHECKING:
@@ -122,7 +122,10 @@ class FileSender:
             max_batch_size=_BATCH_BYTES,
         )
         try:
-            await self._producer.start()
+            await start_client(self._producer, self._settings)
+        except TopologyError:
+            await self._producer.stop()
+            raise
         except KafkaError as error:
             await self._producer.stop()
             message = f"no Kafka broker answered at {self._settings.brokers}: {error}"

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from stream_persona.api.changes import EventStream
 from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
+from stream_persona.api.listeners import name_caller
 from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
 from stream_persona.api.public_records import load_public_record
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
@@ -123,6 +124,6 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
         """
         caller = caller_of(request.scope)
         may_listen = partial(dependencies.keys.may_go_on, caller, "read")
-        seat = dependencies.seats.take(caller.name if caller else "")
+        seat = dependencies.seats.take(name_caller(request.scope))
         events = dependencies.feed.listen(last_event_id, recent, may_listen=may_listen)
         return EventStream(events, seat)

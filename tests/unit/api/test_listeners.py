@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
 
 from stream_persona.api.bounds import Bounds
-from stream_persona.api.listeners import ListenerSeats
+from stream_persona.api.listeners import ListenerSeats, name_caller
 
 
 def refusal(seats: ListenerSeats, caller: str) -> str:
@@ -29,6 +31,19 @@ def test_a_caller_has_so_many_seats_and_others_have_theirs() -> None:
             assert refusal(seats, "key 1").startswith("this process has 3 listeners")
         stack.enter_context(seats.take("key 0"))
     assert len(seats) == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "name"),
+    [
+        ({"state": {"caller": "key 1"}, "client": ("192.0.2.1", 1)}, "key 1"),
+        ({"state": {"caller": SimpleNamespace(name="till")}}, "till"),
+        ({"state": {"caller": None}, "client": ("192.0.2.1", 1)}, "address 192.0.2.1"),
+        ({"client": None}, "address unknown"),
+    ],
+)
+def test_a_caller_is_named_by_its_key_or_its_address(scope: dict[str, Any], name: str) -> None:
+    assert name_caller(scope) == name
 
 
 def test_a_seat_is_given_back_whatever_ends_the_stream() -> None:
