@@ -22,6 +22,7 @@ import msgspec
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
+from stream_persona.domain.inputs import FILE_BIT
 from stream_persona.errors import DecodeError, InputError
 from stream_persona.files.csv_events import Row, read_columns, read_events
 from stream_persona.files.formats import EventFile, Format, recognise
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 KIND_NAMES: Final = ("purchases", "browses", "engagements", "assignments", "deletions")
 #: Events handed on at a time.
 CHUNK: Final = 4_000
-#: The bit in a position's input that marks it as a file's, not a partition's.
-FILE_BIT: Final = 1 << 15
 
 
 class _Line(msgspec.Struct):

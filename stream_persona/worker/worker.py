@@ -155,6 +155,7 @@ class Worker:
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.wait_until_assigned()
+        await self._router.sources.prepare(batch)
         routed = self._router.route(batch, await self._origins.find_ends(batch))
         offsets = next_offsets(batch)
         owned = await self.partitions.of(routed.homes.values(), offsets)
