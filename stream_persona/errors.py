@@ -43,13 +43,21 @@ class SettingsError(ConfigError):
     """A setting is missing or malformed."""
 
 
-class TaxonomyError(ConfigError):
-    """The taxonomy file has mistakes; ``mistakes`` holds ``(line, sentence)`` for each."""
+class FileMistakesError(ConfigError):
+    """A file of the operator's has mistakes; ``mistakes`` holds ``(line, sentence)`` for each."""
 
     def __init__(self, source: str, mistakes: Sequence[tuple[int, str]]) -> None:
         self.source = source
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(f"{source}:{line}: {text}" for line, text in self.mistakes))
+
+
+class TaxonomyError(FileMistakesError):
+    """The taxonomy file has mistakes."""
+
+
+class SourcesError(FileMistakesError):
+    """The file of foreign sources has mistakes."""
 
 
 class TopologyError(ConfigError):

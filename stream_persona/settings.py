@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_persona import setting_forms as forms
@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     )
     taxonomy: Path | None = Field(
         None, description="the taxonomy file; the shipped generic shop when unset"
+    )
+    sources: Path | None = Field(
+        None, description="the file of foreign sources (TOML); none when unset"
     )
     group: forms.Group = Field("stream-persona", description="consumer group of the workers")
     prefix: forms.Name = Field("", description="put before every Redis key and channel")
@@ -167,11 +170,12 @@ class Settings(BaseSettings):
         """The origins whose pages may call the API, in the lower case of browsers."""
         return forms.split(self.api_cors_origins.lower())
 
-    @field_validator("taxonomy", mode="before")
+    @field_validator("taxonomy", "sources", mode="before")
     @classmethod
-    def _check_path(cls, path: object) -> object:
+    def _check_path(cls, path: object, info: ValidationInfo) -> object:
         if path == "":
-            raise ValueError("name a file, or unset it for the shipped generic shop")
+            default = "the shipped generic shop" if info.field_name == "taxonomy" else "none"
+            raise ValueError(f"name a file, or unset it for {default}")
         return forms.check_text(path) if isinstance(path, str) else path
 
     @model_validator(mode="after")

@@ -33,3 +33,13 @@ class Anomaly(StrEnum):
     UNWEIGHTED = "unweighted"
     #: Labelled with a persona that the taxonomy does not know (any more): the label has no effect.
     UNKNOWN_PERSONA = "unknown_persona"
+    #: No source of its topic takes the document: left out.
+    UNMAPPED = "unmapped"
+    #: A foreign event of a name that its preset does not know: left out.
+    UNKNOWN_EVENT = "unknown_event"
+    #: A foreign event that its preset knows, and that is no behaviour of ours: left out.
+    NOT_OF_INTEREST = "not_of_interest"
+    #: A refund, or an order that was cancelled or made as a test: left out.
+    NOT_BOUGHT = "not_bought"
+    #: One customer under two ids (``identify``, ``alias``): no event, kept apart.
+    IDENTITY_LINK = "identity_link"

@@ -179,7 +179,9 @@ _FEW_ITEMS: Final = MAX_ITEM_ATTRIBUTES // MAX_ATTRIBUTES
 #: An id of no more characters has no more than its most bytes.
 _SHORT_ID: Final = MAX_ID_BYTES // 4
 #: The fields that have a closed list of values.
-_KNOWN: Final = tuple({"action": get_args(Action)} if kind is Browse else {} for kind in KINDS)
+KNOWN_VALUES: Final = tuple(
+    {"action": get_args(Action)} if kind is Browse else {} for kind in KINDS
+)
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
@@ -213,8 +215,8 @@ def decode_event(kind: int, value: bytes | None, nobody: NobodyIds = NOBODY_IDS)
     try:
         event = _DECODERS[kind].decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(error, _KNOWN[kind]) from None
-    _check_meaning(kind, event, nobody)
+        raise explain(error, KNOWN_VALUES[kind]) from None
+    check_meaning(kind, event, nobody)
     return event
 
 
@@ -234,8 +236,12 @@ def decode_for_taxonomy(
     return event if own == persona else replace(cast("Assignment", event), persona=own)
 
 
-def _check_meaning(kind: int, event: Event, nobody: NobodyIds) -> None:
-    """Refuse ids, times and sizes that their types allow and the limits do not."""
+def check_meaning(kind: int, event: Event, nobody: NobodyIds) -> None:
+    """Refuse ids, times and sizes that their types allow and the limits do not.
+
+    Raises:
+        DecodeError: there is one.
+    """
     customer_id = event.customer_id
     is_plain = customer_id.isprintable() and customer_id.strip() == customer_id
     if (len(customer_id) > _SHORT_ID or not is_plain) and customer_id not in nobody:
@@ -286,9 +292,9 @@ def encode(message: object) -> bytes:
 
 
 __all__ = [
-    "ASSIGNMENT", "BEHAVIOURAL", "BROWSE", "DELETION", "ENGAGEMENT", "KINDS", "MAX_ATTRIBUTES",
-    "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS", "MAX_ITEM_ATTRIBUTES", "PURCHASE",
+    "ASSIGNMENT", "BEHAVIOURAL", "BROWSE", "DELETION", "ENGAGEMENT", "KINDS", "KNOWN_VALUES",
+    "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS", "MAX_ITEM_ATTRIBUTES", "PURCHASE",
     "REASONS", "Action", "Assignment", "Behaviour", "Browse", "Deletion", "Engagement", "Event",
-    "Item", "Purchase", "Time", "TokenizedEvent", "check_id", "decode_event", "decode_for_taxonomy",
+    "Item", "Purchase", "Time", "TokenizedEvent", "check_id", "check_meaning", "decode_event", "decode_for_taxonomy",
     "encode", "event_id", "event_time", "milliseconds", "rfc3339",
 ]  # fmt: skip

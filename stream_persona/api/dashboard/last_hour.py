@@ -41,6 +41,7 @@ class Reason(NamedTuple):
 
 
 _INSPECT: Final = "`stream-persona inspect TOPIC` shows it"
+_CHECK: Final = "`stream-persona sources check FILE --try DOCUMENT` shows how one is read"
 
 #: By reason, in the order in which they are shown.
 REASONS: Final[Mapping[str, Reason]] = {
@@ -106,6 +107,31 @@ REASONS: Final[Mapping[str, Reason]] = {
         "are labels of personas that the taxonomy does not know, and have no effect",
         'misspelt, or renamed? Add renamed_from = ["the old name"] to the persona that took its '
         "place", None,
+    ),
+    Anomaly.UNMAPPED: Reason(
+        "1 that no source takes", "{} that no source takes",
+        "are documents that no source of their topic takes, and are left out",
+        f"the conditions in the file of sources leave them out: {_CHECK}", 0.2,
+    ),
+    Anomaly.UNKNOWN_EVENT: Reason(
+        "1 of an unknown name", "{} of unknown names",
+        "are foreign events of names that their preset does not know, and are left out",
+        f"a [[source]] with expressions before the preset's reads them: {_CHECK}", 0.5,
+    ),
+    Anomaly.NOT_OF_INTEREST: Reason(
+        "1 that is no behaviour", "{} that are no behaviour",
+        "are foreign events, such as page views, that are none of ours, and are left out",
+        f"that is right for most sites; what is read of each is in deploy/README.md: {_CHECK}", 0.98,
+    ),
+    Anomaly.NOT_BOUGHT: Reason(
+        "1 refund or cancelled order", "{} refunds, cancelled orders and tests",
+        "are refunds, cancelled orders and test orders, and are left out",
+        f"a shop of tests on the topic? {_CHECK}", 0.2,
+    ),
+    Anomaly.IDENTITY_LINK: Reason(
+        "1 customer under two ids", "{} customers under two ids",
+        "say that two ids are one customer, and are kept apart from events",
+        f"many come of a page that identifies on each view: {_CHECK}", 0.5,
     ),
 }  # fmt: skip
 

@@ -1,0 +1,116 @@
+"""Foreign documents as our events: each document by the first source that takes it.
+
+Every failure is a ``DecodeError``. Nothing vanishes in silence: what is left out of a document is
+counted by its reason (``domain.anomaly``), and of several events in one document those that are
+wrong are ``faults`` beside the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.decode_errors import explain
+from stream_persona.domain.events import Event
+from stream_persona.domain.identity import NOBODY_IDS
+from stream_persona.domain.mapping.drafts import (
+    Draft,
+    IdentityLink,
+    LinkDraft,
+    finish,
+    finish_link,
+)
+from stream_persona.domain.mapping.readers import read_with
+from stream_persona.domain.message_size import SHORT_MESSAGE, check_size
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.domain.mapping.drafts import Findings
+    from stream_persona.domain.mapping.sources import Source
+
+__all__ = ["IdentityLink", "MappedDocument", "decode_document", "map_document"]
+
+_DECODER: Final = msgspec.json.Decoder()
+
+
+class MappedDocument(NamedTuple):
+    """What a document holds: events with their kinds (indices into ``events.KINDS``), in order.
+
+    ``left_out`` counts what is no event, by ``Anomaly``; ``faults`` are events of the document that
+    are wrong while others are right: it belongs into the dead letters as well, once, with the first.
+    """
+
+    events: tuple[tuple[int, Event], ...]
+    links: tuple[IdentityLink, ...]
+    left_out: Mapping[str, int]
+    faults: tuple[DecodeError, ...] = ()
+
+
+def decode_document(value: bytes | None) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Return the JSON in a message's value, within the limits of our own events.
+
+    Raises:
+        DecodeError: it is empty, too large, too deep or no JSON.
+    """
+    if not value:
+        raise DecodeError("empty", "the message has no value")
+    if len(value) >= SHORT_MESSAGE:
+        check_size(value)
+    try:
+        return _DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise explain(error, {}) from None
+
+
+def map_document(
+    sources: Sequence[Source],
+    document: object,
+    nobody: NobodyIds = NOBODY_IDS,
+    arrived_at: int | None = None,
+) -> MappedDocument:
+    """Map a decoded document by the first of its topic's sources that takes it.
+
+    ``arrived_at`` (epoch milliseconds, where the broker sets it) dates documents of tools that may
+    leave the time to whoever receives them, as GA4's Measurement Protocol does.
+
+    Raises:
+        DecodeError: something of the document is wrong, and no event or link of it is right.
+    """
+    for source in sources:
+        if source.when is None or source.when.holds(document):
+            try:
+                return _collect(read_with(source, document, nobody, arrived_at), nobody)
+            except RecursionError:
+                raise DecodeError("too_deep", "nested deeper than can be read") from None
+    return MappedDocument((), (), {Anomaly.UNMAPPED: 1})
+
+
+def _collect(findings: Findings, nobody: NobodyIds) -> MappedDocument:
+    events: list[tuple[int, Event]] = []
+    links: list[IdentityLink] = []
+    left_out: Counter[str] = Counter()
+    faults: list[DecodeError] = []
+    for found in findings:
+        try:
+            if isinstance(found, Draft):
+                events.append((found.kind, finish(found, nobody)))
+            elif isinstance(found, LinkDraft):
+                link = finish_link(found, nobody)
+                left_out[Anomaly.NOBODY if link is None else Anomaly.IDENTITY_LINK] += 1
+                links += [] if link is None else [link]
+            elif isinstance(found, DecodeError):
+                faults.append(found)
+            else:
+                left_out[found] += 1
+        except DecodeError as error:
+            faults.append(error)
+    if faults and not events and not links:
+        raise faults[0]
+    return MappedDocument(tuple(events), tuple(links), dict(left_out), tuple(faults))

@@ -1,0 +1,238 @@
+"""Segment's and RudderStack's calls: the e-commerce specification (v2, and the names of v1).
+
+A document is one call, or a ``batch`` of them as libraries send it. Names of events are compared
+without case, blanks and underscores: ``Order Completed`` is ``order_completed``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.mapping.drafts import Draft, LinkDraft
+from stream_persona.domain.mapping.values import (
+    customer_of,
+    first_text,
+    inner,
+    number,
+    numbered,
+    require_object,
+    text,
+    time,
+)
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.domain.mapping.drafts import Findings, Found
+
+#: What a browse of one of these names does.
+_BROWSES: Final = {
+    "products searched": "search",
+    "product viewed": "view", "viewed product": "view",
+    "product added": "add_to_cart", "added product": "add_to_cart",
+    "wishlist product added to cart": "add_to_cart",
+    "product removed": "remove_from_cart", "removed product": "remove_from_cart",
+    "product added to wishlist": "wishlist",
+}  # fmt: skip
+_PURCHASES: Final = frozenset({"order completed", "completed order"})
+#: Channel and action of a reaction, and where its campaign stands, besides the usual places.
+_ENGAGEMENTS: Final = {
+    "promotion viewed": ("onsite", "view", ("name", "promotion_id", "creative")),
+    "promotion clicked": ("onsite", "click", ("name", "promotion_id", "creative")),
+    "coupon applied": ("onsite", "redeem", ("coupon_name", "coupon_id")),
+    "email opened": ("email", "open", ("email_subject",)),
+    "email link clicked": ("email", "click", ("email_subject",)),
+    "email marked as spam": ("email", "dismiss", ("email_subject",)),
+    "unsubscribed": ("email", "unsubscribe", ("email_subject",)),
+    "push notification tapped": ("push", "click", ()),
+}  # fmt: skip
+_NOT_BOUGHT: Final = frozenset({"order refunded", "order cancelled"})
+#: Names that are known, and say nothing of a taste that another event does not say.
+_NOT_OF_INTEREST: Final = frozenset({
+    "product list viewed", "viewed product category", "product list filtered", "product clicked",
+    "cart viewed", "checkout started", "checkout step viewed", "checkout step completed",
+    "payment info entered", "order updated", "updated order", "coupon entered", "coupon denied",
+    "coupon removed", "product removed from wishlist", "product shared", "cart shared",
+    "product reviewed", "email delivered", "email bounced", "push notification received",
+    "push notification bounced", "application installed", "application opened",
+    "application updated", "application backgrounded", "application foregrounded",
+    "application crashed", "application uninstalled", "install attributed", "deep link clicked",
+    "deep link opened", "signed up", "signed in", "signed out", "account created",
+})  # fmt: skip
+#: Calls that are no behaviour.
+_OTHER_CALLS: Final = frozenset({"page", "screen", "group"})
+
+_NAMES: Final = {
+    "event_id": "messageId", "customer_id": "userId", "occurred_at": "timestamp",
+    "items": "properties.products", "product": "properties", "query": "properties.query",
+    "campaign": "properties.campaign", "order_id": "properties.order_id",
+}  # fmt: skip
+_LISTED: Final = {**_NAMES, "product": "properties.products[]"}
+_CAMPAIGN_NAMES: Final = ("campaign_name", "campaign", "campaign_id")
+
+
+def read_segment(document: object, nobody: NobodyIds, arrived_at: int | None = None) -> Findings:
+    """Read a call, or a batch of calls."""
+    call = require_object(document, "$")
+    batch = call.get("batch")
+    if batch is None:
+        yield from _read_call(call, "$", nobody, {})
+        return
+    if not isinstance(batch, list):
+        raise DecodeError("invalid_field", "Expected `array` - at `$.batch`")
+    for index, each in enumerate(batch):
+        place = f"$.batch[{index}]"
+        try:
+            yield from _read_call(require_object(each, place), place, nobody, call)
+        except DecodeError as error:
+            yield error
+
+
+def _read_call(
+    call: Mapping[str, Any], place: str, nobody: NobodyIds, batch: Mapping[str, Any]
+) -> Findings:
+    kind = call.get("type") or ("track" if "event" in call else None)
+    if kind == "track":
+        yield from _read_track(call, place, nobody, batch)
+    elif kind in {"identify", "alias"}:
+        yield _read_link(call, place, kind, batch)
+    elif kind in _OTHER_CALLS:
+        yield Anomaly.NOT_OF_INTEREST
+    elif isinstance(kind, str):
+        yield Anomaly.UNKNOWN_EVENT
+    else:
+        raise DecodeError("invalid_field", f"no call of Segment's - at `{place}.type`")
+
+
+def _read_link(call: Mapping[str, Any], place: str, kind: Any, batch: Mapping[str, Any]) -> Found:
+    """Read two ids of one customer; a call that names one of them alone links nothing."""
+    from_id = text(call.get("anonymousId" if kind == "identify" else "previousId"))
+    into_id = text(call.get("userId"))
+    if from_id is None or into_id is None or from_id == into_id:
+        return Anomaly.NOT_OF_INTEREST
+    at = _time_of(call, batch)
+    return LinkDraft(kind, from_id, into_id, at, text(call.get("messageId")), place)
+
+
+def _read_track(
+    call: Mapping[str, Any], place: str, nobody: NobodyIds, batch: Mapping[str, Any]
+) -> Findings:
+    event = call.get("event")
+    if not isinstance(event, str):
+        raise DecodeError("invalid_field", f"Expected `str` - at `{place}.event`")
+    name = _fold(event)
+    properties = inner(call, "properties")
+    if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS:
+        fields = {
+            "event_id": text(call.get("messageId")),
+            "customer_id": customer_of((call.get("userId"), call.get("anonymousId")), nobody),
+            "occurred_at": _time_of(call, batch),
+        }
+        if name in _PURCHASES:
+            yield _purchase(fields, properties, place)
+        elif name in _BROWSES:
+            yield from _browse(fields, _BROWSES[name], properties, place)
+        else:
+            yield _engagement(fields, name, call, place)
+    elif name in _NOT_BOUGHT:
+        yield Anomaly.NOT_BOUGHT
+    else:
+        yield Anomaly.NOT_OF_INTEREST if name in _NOT_OF_INTEREST else Anomaly.UNKNOWN_EVENT
+
+
+def _purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> Draft:
+    products = properties.get("products")
+    fields["items"] = list(map(_item, products)) if isinstance(products, list) else products
+    fields["order_id"] = first_text(properties, ("order_id", "checkout_id"))
+    return Draft(PURCHASE, fields, place, _NAMES)
+
+
+def _browse(
+    fields: dict[str, Any], action: str, properties: Mapping[str, Any], place: str
+) -> Findings:
+    """Read a browse of the product in the properties, or of each in a list of some."""
+    fields["action"] = action
+    if action == "search":
+        fields["query"] = text(properties.get("query"))
+        yield Draft(BROWSE, fields, place, _NAMES)
+        return
+    item, products = _item(properties), properties.get("products")
+    if item["product_id"] is not None or not isinstance(products, list) or not products:
+        yield Draft(BROWSE, {**fields, "product": item}, place, _NAMES)
+        return
+    event_id = fields["event_id"]
+    for index, each in enumerate(products):
+        own = {**fields, "product": _item(each), "event_id": numbered(event_id, index)}
+        yield Draft(BROWSE, own, place, _LISTED)
+
+
+def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], place: str) -> Draft:
+    fields["channel"], fields["action"], places = _ENGAGEMENTS[name]
+    properties = inner(call, "properties")
+    fields["campaign"] = _campaign(properties, inner(call, "context"), places)
+    return Draft(ENGAGEMENT, fields, place, _NAMES)
+
+
+def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
+    """Return the campaign: of the event, of the context (what ``utm_campaign`` became), its name."""
+    own = properties.get("campaign")
+    if isinstance(own, Mapping):
+        found = first_text(own, ("name", "campaign_name", "id"))
+    else:
+        found = first_text(properties, _CAMPAIGN_NAMES)
+    found = found or first_text(properties, places)
+    return found or first_text(inner(context, "campaign"), ("name", "id"))
+
+
+def _item(product: Any) -> Any:
+    if not isinstance(product, Mapping):
+        return product
+    item = {
+        "product_id": first_text(product, ("product_id", "sku", "id", "name")),
+        "category": text(product.get("category")),
+        "brand": text(product.get("brand")),
+        "price": number(product.get("price")),
+    }
+    quantity = number(product.get("quantity"))
+    if quantity is not None:
+        item["quantity"] = quantity
+    return item
+
+
+def _time_of(call: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
+    """Return when it happened, by the clock of the receiver where that is known.
+
+    Segment and RudderStack write ``timestamp`` corrected. Where only what it is made of is there,
+    it is made in the same way; of a library's own request the client's clock is all there is.
+    """
+    if (given := time(call.get("timestamp"))) is not None:
+        return given
+    original = time(call.get("originalTimestamp"))
+    sent = time(call.get("sentAt")) or time(batch.get("sentAt"))
+    received = time(call.get("receivedAt")) or time(batch.get("receivedAt"))
+    if original is None:
+        return sent or received
+    moments = [_parse(each) for each in (original, sent, received)]
+    if None in moments:
+        return original
+    happened, sent_at, received_at = moments
+    return received_at - (sent_at - happened)
+
+
+def _parse(moment: Any) -> Any:
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except (TypeError, ValueError):
+        return None
+    return parsed if parsed.tzinfo else None
+
+
+@lru_cache(maxsize=1_024)
+def _fold(name: str) -> str:
+    return " ".join(re.split(r"[\s_]+", name.strip().casefold()))

@@ -1,0 +1,124 @@
+"""Values as other tools write them: numbers in texts, ids that are numbers, several spellings.
+
+What cannot be read as meant is returned as it is, so that the check of the event refuses it by its
+name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.domain.events import MAX_ID_BYTES
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_persona.domain.identity import NobodyIds
+
+_NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+#: Longer texts of digits are no numbers: to parse one costs the square of its length.
+_LONGEST_NUMBER: Final = 40
+
+
+def number(value: Any) -> Any:  # noqa: ANN401 - whatever is there
+    """Return a number that may be a text; None where there is none.
+
+    >>> number("12.50"), number(" "), number("ca. 12")
+    (12.5, None, 'ca. 12')
+    """
+    if isinstance(value, str):
+        if len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value):
+            return float(value)
+        return value if value.strip() else None
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def text(value: Any) -> Any:  # noqa: ANN401 - whatever is there
+    """Return a text that may be a whole number; None where there is none.
+
+    >>> text(207119551), text(""), text(4711.0)
+    ('207119551', None, '4711')
+    """
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return str(value) if isinstance(value, int) else value
+
+
+def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401
+    """Return the text of the first of several names that has one."""
+    for name in names:
+        value = text(fields.get(name))
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def time(value: Any) -> Any:  # noqa: ANN401 - whatever is there
+    """Return a time whose number may be a text."""
+    if isinstance(value, str):
+        value = value.strip()
+        if value.isdigit() and value.isascii() and len(value) <= _LONGEST_NUMBER:
+            return int(value)
+        return value or None
+    return value
+
+
+def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object of a name; an empty one where there is none."""
+    value = fields.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:  # noqa: ANN401
+    """Return the first id that stands for somebody, else the first there is, else the empty one.
+
+    A document without any id is one of nobody's, as one with an empty id is.
+    """
+    first = None
+    for candidate in map(text, candidates):
+        if candidate is None:
+            continue
+        if not isinstance(candidate, str) or candidate not in nobody:
+            return candidate
+        first = candidate if first is None else first
+    return "" if first is None else first
+
+
+def joined_id(*parts: object) -> str:
+    """Return an id of several parts: the same of the same parts, whatever their length."""
+    joined = ":".join(str(part) for part in parts if part is not None)
+    if len(joined) <= MAX_ID_BYTES // 4:
+        return joined
+    return f"{parts[0]}"[:32] + ":" + digest(joined)
+
+
+def digest(content: str) -> str:
+    """Return 32 hexadecimal digits of a text."""
+    return hashlib.blake2b(content.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def numbered(event_id: Any, index: int) -> Any:  # noqa: ANN401 - whatever is there
+    """Return the id of one of several events of a foreign one: of the first, its own."""
+    return f"{event_id}:{index}" if index and isinstance(event_id, str) else event_id
+
+
+def require_object(value: Any, place: str) -> Mapping[str, Any]:  # noqa: ANN401
+    """Return an object.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    if isinstance(value, Mapping):
+        return value
+    kinds = {list: "array", tuple: "array", str: "str", bool: "bool", int: "int", float: "float"}
+    kind = "null" if value is None else kinds.get(type(value), type(value).__name__)
+    raise DecodeError("invalid_field", f"Expected `object`, got `{kind}` - at `{place}`")
