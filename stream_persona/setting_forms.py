@@ -137,7 +137,7 @@ def variable(setting: str) -> str:
 
 def show(setting: str, value: object) -> str:
     """Return what was given, for a message: shortened, and without keys and passwords."""
-    if setting == "api_keys":
+    if setting in {"api_keys", "registry_password"}:
         return ""
     text = str(value)
     if setting == "redis_url":  # a password may stand before the last @ or behind the ?

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_persona import setting_forms as forms
@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     sources: Path | None = Field(
         None, description="the file of foreign sources (TOML); none when unset"
     )
+    registry_username: forms.Text = Field("", description="user of the sources' schema registry")
+    registry_password: SecretStr = Field(SecretStr(""), description="the user's password")
     group: forms.Group = Field("stream-persona", description="consumer group of the workers")
     prefix: forms.Name = Field("", description="put before every Redis key and channel")
     partitions: Annotated[int, Field(gt=0, le=10_000)] = Field(

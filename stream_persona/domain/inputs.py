@@ -43,6 +43,11 @@ def partition_of_source(topic: str, partition: int) -> int:
     return _hash(topic) << _HASH_SHIFT | partition
 
 
+def is_own(key: int) -> bool:
+    """Whether an input is a topic of ours."""
+    return key >> _HASH_SHIFT == 0
+
+
 def is_of_source(key: int) -> bool:
     """Whether an input is the topic of a source."""
     return key >> _HASH_SHIFT > 0 and not key & FILE_BIT

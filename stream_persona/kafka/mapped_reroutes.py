@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from stream_persona.domain import events
-from stream_persona.domain.inputs import MOST_EVENTS, partition_of_source, place_events
+from stream_persona.domain.inputs import (
+    MOST_EVENTS,
+    is_of_source,
+    is_own,
+    offset_of,
+    partition_of_source,
+    place_events,
+)
 from stream_persona.domain.message_size import MAX_BYTES
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.origins import KINDS_HEADER, MappedOrigin, parse_mapped_origin
@@ -31,7 +38,7 @@ from stream_persona.kafka.producer import Message
 from stream_persona.pipeline.types import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
@@ -97,6 +104,27 @@ def read_reroute(raw: ConsumerRecord) -> MappedEvents:
     if not 0 < len(values) == len(kinds) <= MOST_EVENTS or any(k not in known for k in kinds):
         raise DecodeError("invalid_field", "the headers do not say of what kinds its events are")
     return MappedEvents(origin, group, list(zip(kinds, values, strict=True)))
+
+
+def drop_mapped(deliveries: Iterable[Delivery], topics: Sequence[str]) -> list[Delivery]:
+    """Return each event once, as it came first, and of what was mapped the mapped ones alone.
+
+    ``topics`` are our own inputs: one of them may be, or have been, a source as well.
+    """
+    found: dict[tuple[int, int], Delivery] = {}
+    for each in deliveries:
+        found.setdefault((each.source, each.offset), each)
+    mapped = {
+        (each.partition, offset_of(each.offset)) for each in found.values()
+        if is_of_source(each.source)
+    }  # fmt: skip
+    if not mapped:
+        return list(found.values())
+    return [
+        each for (source, offset), each in found.items()
+        if not is_own(source)
+        or (partition_of_source(topics[each.kind], each.partition), offset) not in mapped
+    ]  # fmt: skip
 
 
 def deliver_mapped(held: MappedEvents, taxonomy: Taxonomy, nobody: NobodyIds) -> list[Delivery]:

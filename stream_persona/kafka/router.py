@@ -78,8 +78,8 @@ class MessageRouter:
         self._all_kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
         #: Those whose messages are all in our own shape.
         self._kinds = {t: k for t, k in self._all_kinds.items() if t not in self.sources.topics}
-        #: Topics of another number of partitions: none of these is any customer's home.
-        self.repartitioned: Collection[str] = ()
+        #: Topics of sources, or of more partitions: none of these is any customer's home.
+        self.forwarded: Collection[str] = ()
 
     def route(self, batch: Sequence[ConsumerRecord], ends: LogEnds | None = None) -> RoutedBatch:
         """Make a delivery, a dead letter or a reroute of each message; none is lost.
@@ -108,7 +108,7 @@ class MessageRouter:
                     routed.anomalies[Anomaly.NOBODY] += 1
                     continue
                 at_home = partitioner.home_partition(customer, partitions)
-            if at_home != raw.partition or raw.topic in self.repartitioned:
+            if at_home != raw.partition or raw.topic in self.forwarded:
                 position = kind, partition, offset, arrived
                 routed.reroutes.append(self._make_reroute(raw, customer, position, at_home))
                 continue
@@ -144,9 +144,7 @@ class MessageRouter:
         if kind is not None:
             return kind, raw.partition, raw.offset, find_arrival(raw)
         if raw.topic in self.sources.topics:
-            mapped = self.sources.read(raw)
-            if mapped is not None:
-                self._forward(raw, mapped, routed)
+            if self._take_mapped(raw, routed):
                 return None
             return self._all_kinds[raw.topic], raw.partition, raw.offset, find_arrival(raw)
         if is_mapped(raw):
@@ -156,6 +154,13 @@ class MessageRouter:
         if ends is not None:
             check_origin(origin, raw, ends)
         return origin
+
+    def _take_mapped(self, raw: ConsumerRecord, routed: RoutedBatch) -> bool:
+        """Forward what a source's mapping makes of a message; False if no source takes it."""
+        mapped = self.sources.read(raw)
+        if mapped is not None:
+            self._forward(raw, mapped, routed)
+        return mapped is not None
 
     def _forward(self, raw: ConsumerRecord, mapped: MappedMessage, routed: RoutedBatch) -> None:
         """Forward what a mapping made of a message to the homes of its customers, all or nothing."""
@@ -224,3 +229,23 @@ class MessageRouter:
             ("timestamp", str(max(arrived, -1)).encode()),
         )
         return Message(self._settings.topic_reroutes, customer.encode(), raw.value, headers, home)
+
+
+class HistoryRouter(MessageRouter):
+    """Routes what was read before, as it was mapped then: mapped events are among the reroutes.
+
+    Of a topic of ours that is a source as well, no message says whether it was mapped when it came.
+    One whose events are among the reroutes was (``drop_mapped``), and so, as far as can be known,
+    was one of which today's mapping leaves nothing.
+    """
+
+    def _take_mapped(self, raw: ConsumerRecord, routed: RoutedBatch) -> bool:  # noqa: ARG002
+        return raw.topic not in self._all_kinds or self.is_left_out(raw)
+
+    def is_left_out(self, raw: ConsumerRecord) -> bool:
+        """Whether a mapping takes a message of a topic of ours and leaves nothing of it."""
+        try:
+            mapped = self.sources.read(raw)
+        except DecodeError:
+            return False
+        return mapped is not None and not mapped.events

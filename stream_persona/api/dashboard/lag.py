@@ -17,6 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from stream_persona.kafka.source_topics import find_source_topics
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
@@ -109,7 +111,8 @@ class _Clients:
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._group = settings.group
-        self._topics = {*settings.input_topics, settings.topic_reroutes}
+        sources = find_source_topics(settings)
+        self._topics = {*settings.input_topics, settings.topic_reroutes, *sources}
         self._clock = clock
         patience = {"request_timeout_ms": round(1_000 * PATIENCE)}
         # Events of transactions that have not ended wait for their producers, not for the workers.
