@@ -70,9 +70,10 @@ def replay(
     """Replay events from files or topics into the stored records, and publish once at the end.
 
     Without FILES it reads topics: all five inputs and the topics of sources, these by today's
-    mapping, from beginning to end, unless the options limit them. Events that were applied before change nothing: those of topics are recognised by their
-    offset, those of files by the file's content and the line. So the same file counts once, under
-    any name, gzipped or not, and of a file that has grown the new lines count.
+    mapping, from beginning to end, unless the options limit them. Events that were applied before
+    change nothing: those of topics are recognised by their offset, those of files by the file's
+    content and the line. So the same file counts once, under any name, gzipped or not, and of a
+    file that has grown the new lines count.
 
     What a file is shows in its content. CSV (with , ; or tab) has a header row with columns named
     like fields; product_id, category, brand, price, quantity and items.attributes.<key> make an

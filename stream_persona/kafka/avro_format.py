@@ -72,26 +72,25 @@ class _Shape:
 
     def _walk(self, schema: object, around: tuple[str, ...]) -> bool:
         """Look at a schema within those ``around`` it; whether its values may have no bytes."""
-        if isinstance(schema, list):
+        if isinstance(schema, list):  # a union, whose values begin with a number
             for each in schema:
                 self._walk(each, around)
             return False
         if isinstance(schema, str):
             return self._walk_name(schema, around)
-        if not isinstance(schema, dict):
-            return False
+        return isinstance(schema, dict) and self._walk_complex(schema, around)
+
+    def _walk_complex(self, schema: dict[str, Any], around: tuple[str, ...]) -> bool:
         own = schema["type"]
         if own in {"record", "error"}:
             return self._walk_record(schema, around)
-        if own == "array":
-            self.is_unbounded |= self._walk(schema["items"], around)
-            return False
-        if own == "map":
-            self._walk(schema["values"], around)
-            return False
         if own in {"enum", "fixed"}:
             self._named[_full_name(schema)] = schema
-            return own == "fixed" and schema["size"] == 0
+            return own == "fixed" and int(schema["size"]) == 0
+        if own in {"array", "map"}:
+            is_empty = self._walk(schema["items" if own == "array" else "values"], around)
+            self.is_unbounded |= is_empty and own == "array"
+            return False
         return self._walk(own, around)
 
     def _walk_name(self, name: str, around: tuple[str, ...]) -> bool:
@@ -110,7 +109,8 @@ class _Shape:
             return False
         self._named[name] = schema
         inner = (*around, name)
-        return all([self._walk(each["type"], inner) for each in schema["fields"]])
+        empty = [self._walk(each["type"], inner) for each in schema["fields"]]
+        return all(empty)
 
 
 def _full_name(schema: Mapping[str, Any]) -> str:

@@ -122,9 +122,7 @@ def find_number(value: bytes | None) -> int | None:
 class RegistryDecoder:
     """Decodes payloads of one format with the schemas of one registry."""
 
-    def __init__(
-        self, kind: str, url: str, settings: Settings, fetch: Fetch | None = None
-    ) -> None:
+    def __init__(self, kind: str, url: str, settings: Settings, fetch: Fetch | None = None) -> None:
         self._url = url
         self._seconds = settings.retry_seconds
         self._fetch = fetch or make_fetch(kind, url, settings)
@@ -218,7 +216,8 @@ def make_fetch(kind: str, url: str, settings: Settings) -> Fetch:
     expected, make = makers[kind]
 
     def fetch(number: int) -> Decode:
-        client.clear_caches()  # what is kept is kept by number, and bounded
+        # What is kept is kept by number, and bounded.
+        client.clear_caches()  # type: ignore[no-untyped-call]
         schema = _ask(url, lambda: client.get_schema(number, fmt=_format_of(kind)))
         own = (schema.schema_type or "AVRO").upper()
         if own != expected:

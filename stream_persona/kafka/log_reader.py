@@ -243,7 +243,7 @@ class KafkaEventLog:
                 yield delivery
 
     def _read(self, record: ConsumerRecord) -> Sequence[Delivery]:
-        """Read an event of an input, or the mapped ones of a reroute: others are where they came in."""
+        """Read an event of an input, or mapped ones: other reroutes are read where they came in."""
         settings = self._settings
         if record.topic == settings.topic_reroutes:
             return self._router.route([record]).deliveries if is_mapped(record) else ()

@@ -25,7 +25,7 @@ from stream_persona.errors import DecodeError
 from stream_persona.kafka.plain_values import make_plain, plain_decimal
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
 #: The name of a payload's message by its indexes in the schema, then its bytes.
@@ -149,7 +149,7 @@ def _as_values(message: Message) -> Any:  # noqa: ANN401 - JSON of any shape
 
     Protobuf's own JSON has 64-bit numbers as texts.
     """
-    kind: Descriptor = message.DESCRIPTOR
+    kind = message.DESCRIPTOR
     if kind.full_name == "confluent.type.Decimal":
         return _as_decimal(message)
     if kind.full_name.startswith("google.protobuf."):

@@ -163,7 +163,7 @@ class MessageRouter:
         return mapped is not None
 
     def _forward(self, raw: ConsumerRecord, mapped: MappedMessage, routed: RoutedBatch) -> None:
-        """Forward what a mapping made of a message to the homes of its customers, all or nothing."""
+        """Forward what a mapping made of a message to its customers' homes, all or nothing."""
         settings = self._settings
         reroutes = [
             make_reroute(

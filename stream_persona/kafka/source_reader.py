@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MappedMessage:
-    """What a mapping made of a message: where this came in, each customer's events with their kinds.
+    """What a mapping made of a message: where that came in, and each customer's events with kinds.
 
     ``anomalies`` counts what was left out of it, ``fault`` is why the first of those events is none
     that is wrong while others are right.

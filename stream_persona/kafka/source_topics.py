@@ -33,15 +33,13 @@ def find_source_topics(settings: Settings) -> tuple[str, ...]:
     for topic in topics:
         if topic in written:
             raise SettingsError(
-                f"STREAM_PERSONA_SOURCES: the topic {topic} is written by the workers, so it can be "
-                "no source: name the topic that the events come in on"
+                f"STREAM_PERSONA_SOURCES: the topic {topic} is written by the workers, so it can "
+                "be no source: name the topic that the events come in on"
             )
     return tuple(topic for topic in topics if topic not in settings.input_topics)
 
 
-async def count_source_partitions(
-    admin: AIOKafkaAdminClient, settings: Settings
-) -> dict[str, int]:
+async def count_source_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
     """Count the partitions of each source's topic.
 
     Raises:

@@ -83,9 +83,8 @@ async def _read_events(
     async for batch in reader.read():
         wanted = [raw for raw in batch if _may_name(raw, ids)]
         await router.sources.prepare(wanted)
-        for delivery in router.route(wanted, await origins.find_ends(wanted)).deliveries:
-            if delivery.event.customer_id in homes:
-                found.append(delivery)
+        routed = router.route(wanted, await origins.find_ends(wanted))
+        found += [each for each in routed.deliveries if each.event.customer_id in homes]
     held = await reader.bounds(partitions)  # as it is now: retention may have been faster
     expired = frozenset(tp.partition for tp in partitions if held[tp].start > 0)
     # Deletions first: what they forget need not be folded.

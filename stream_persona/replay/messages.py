@@ -15,7 +15,7 @@ from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
 from stream_persona.kafka.mapped_reroutes import MappedEvents, deliver_mapped, read_reroute
-from stream_persona.kafka.origins import is_mapped
+from stream_persona.kafka.origins import Origins, check_origin, is_mapped
 from stream_persona.kafka.source_reader import SourceReader
 from stream_persona.replay.summary import Unreadable
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.kafka.origins import HasEnds, LogEnds
     from stream_persona.kafka.source_reader import MappedMessage
     from stream_persona.replay.summary import Found
     from stream_persona.settings import Settings
@@ -88,7 +89,24 @@ class TopicMessages:
 
 
 class FormerMessages(TopicMessages):
-    """Reads the same as they were mapped when they came: from the topic of reroutes."""
+    """Reads the same as they were mapped when they came: from the topic of reroutes.
+
+    ``log`` knows where the inputs end, so that no more is taken than workers would take.
+    """
+
+    def __init__(self, settings: Settings, taxonomy: Taxonomy, log: HasEnds) -> None:
+        super().__init__(settings, taxonomy)
+        self._origins = Origins(settings, log)
+        self._ends: LogEnds = {}
+
+    async def prepare(self, batch: Iterable[ConsumerRecord]) -> None:
+        """Fetch the schemas, and the ends of logs, that a batch needs.
+
+        Raises:
+            UnavailableError: a registry or the broker stayed away.
+        """
+        await super().prepare(batch)
+        self._ends = await self._origins.find_ends(batch)
 
     def _read(self, raw: ConsumerRecord) -> list[Found]:
         if raw.topic != self._settings.topic_reroutes:
@@ -96,7 +114,10 @@ class FormerMessages(TopicMessages):
         if not is_mapped(raw):
             return []  # it is read where it came in
         held = read_reroute(raw)
-        return self._deliver(held) if held.group == self._settings.group else []
+        if held.group != self._settings.group:
+            return []
+        check_origin(held.origin, raw, self._ends)
+        return self._deliver(held)
 
     def _list_mapped(self, raw: ConsumerRecord, mapped: MappedMessage) -> list[Found]:  # noqa: ARG002
         return []

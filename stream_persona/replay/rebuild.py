@@ -61,13 +61,13 @@ async def rebuild(
         await publisher.start()
         stack.push_async_callback(publisher.stop)
         ends = await _find_ends(settings)
+        history = KafkaEventLog(settings, taxonomy)
         topics = Topics(
             range(len(KINDS)), Range(), settings, taxonomy, others=[settings.topic_reroutes],
-            messages=FormerMessages(settings, taxonomy),
+            messages=FormerMessages(settings, taxonomy, history),
         )  # fmt: skip
         source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
-        history = KafkaEventLog(settings, taxonomy)
         replay = Replay(settings, taxonomy, tables, publisher, history)
         began = clock()
         summary = await replay.run(source.chunks(), progress=advance)

@@ -90,9 +90,7 @@ async def backfill(
         if files is not None:
             source = files
         else:
-            topics = Topics(
-                request.kinds, request.span, settings, taxonomy, others=request.sources
-            )
+            topics = Topics(request.kinds, request.span, settings, taxonomy, others=request.sources)
             source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
         history = KafkaEventLog(settings, taxonomy)

@@ -118,9 +118,7 @@ class Worker:
         await self._tables.remove_old_names()
         await self.refresh()
 
-    async def assign(
-        self, partitions: Collection[int], forwarded: Collection[str] = ()
-    ) -> None:
+    async def assign(self, partitions: Collection[int], forwarded: Collection[str] = ()) -> None:
         """Own exactly these partitions: keep what is still ours, claim and fold the rest.
 
         All events of topics that are ``forwarded`` go to their customers' homes first. The weights
