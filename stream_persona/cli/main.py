@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from stream_persona.cli import customers, demo, inspect, model, replay, taxonomy
+from stream_persona.cli import customers, demo, inspect, model, replay, sources, taxonomy
 from stream_persona.cli.options import exit_with, load_configuration
 from stream_persona.errors import StreamPersonaError
 
@@ -99,4 +99,5 @@ app.add_typer(customers.group)
 app.add_typer(replay.group)
 app.add_typer(inspect.group)
 app.add_typer(taxonomy.group, name="taxonomy")
+app.add_typer(sources.group, name="sources")
 app.add_typer(model.group, name="model")

@@ -293,8 +293,9 @@ def encode(message: object) -> bytes:
 
 __all__ = [
     "ASSIGNMENT", "BEHAVIOURAL", "BROWSE", "DELETION", "ENGAGEMENT", "KINDS", "KNOWN_VALUES",
-    "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS", "MAX_ITEM_ATTRIBUTES", "PURCHASE",
-    "REASONS", "Action", "Assignment", "Behaviour", "Browse", "Deletion", "Engagement", "Event",
-    "Item", "Purchase", "Time", "TokenizedEvent", "check_id", "check_meaning", "decode_event", "decode_for_taxonomy",
-    "encode", "event_id", "event_time", "milliseconds", "rfc3339",
+    "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS",
+    "MAX_ITEM_ATTRIBUTES", "PURCHASE", "REASONS", "Action", "Assignment", "Behaviour", "Browse",
+    "Deletion", "Engagement", "Event", "Item", "Purchase", "Time", "TokenizedEvent", "check_id",
+    "check_meaning", "decode_event", "decode_for_taxonomy", "encode", "event_id", "event_time",
+    "milliseconds", "rfc3339",
 ]  # fmt: skip

@@ -121,7 +121,8 @@ REASONS: Final[Mapping[str, Reason]] = {
     Anomaly.NOT_OF_INTEREST: Reason(
         "1 that is no behaviour", "{} that are no behaviour",
         "are foreign events, such as page views, that are none of ours, and are left out",
-        f"that is right for most sites; what is read of each is in deploy/README.md: {_CHECK}", 0.98,
+        f"that is right for most sites; deploy/README.md says what is read of each: {_CHECK}",
+        0.98,
     ),
     Anomaly.NOT_BOUGHT: Reason(
         "1 refund or cancelled order", "{} refunds, cancelled orders and tests",

@@ -8,14 +8,12 @@ wrong are ``faults`` beside the others.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.decode_errors import explain
 from stream_persona.domain.events import Event
 from stream_persona.domain.identity import NOBODY_IDS
+from stream_persona.domain.mapping.decoding import decode_document
 from stream_persona.domain.mapping.drafts import (
     Draft,
     IdentityLink,
@@ -24,12 +22,10 @@ from stream_persona.domain.mapping.drafts import (
     finish_link,
 )
 from stream_persona.domain.mapping.readers import read_with
-from stream_persona.domain.message_size import SHORT_MESSAGE, check_size
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.domain.mapping.drafts import Findings
@@ -37,36 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["IdentityLink", "MappedDocument", "decode_document", "map_document"]
 
-_DECODER: Final = msgspec.json.Decoder()
-
 
 class MappedDocument(NamedTuple):
     """What a document holds: events with their kinds (indices into ``events.KINDS``), in order.
 
-    ``left_out`` counts what is no event, by ``Anomaly``; ``faults`` are events of the document that
-    are wrong while others are right: it belongs into the dead letters as well, once, with the first.
+    ``left_out`` counts what is no event, by ``Anomaly``. ``faults`` are events of the document that
+    are wrong while others are right: it belongs into the dead letters too, once, with the first.
     """
 
     events: tuple[tuple[int, Event], ...]
     links: tuple[IdentityLink, ...]
     left_out: Mapping[str, int]
     faults: tuple[DecodeError, ...] = ()
-
-
-def decode_document(value: bytes | None) -> Any:  # noqa: ANN401 - JSON of any shape
-    """Return the JSON in a message's value, within the limits of our own events.
-
-    Raises:
-        DecodeError: it is empty, too large, too deep or no JSON.
-    """
-    if not value:
-        raise DecodeError("empty", "the message has no value")
-    if len(value) >= SHORT_MESSAGE:
-        check_size(value)
-    try:
-        return _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(error, {}) from None
 
 
 def map_document(

@@ -62,7 +62,7 @@ class LinkDraft(NamedTuple):
 
 
 class IdentityLink(NamedTuple):
-    """A foreign tool's word that two ids are one customer; ``occurred_at`` is epoch milliseconds."""
+    """A tool's word that two ids are one customer; ``occurred_at`` is epoch milliseconds."""
 
     kind: Literal["identify", "alias"]
     from_id: str
@@ -103,22 +103,22 @@ def finish_link(draft: LinkDraft, nobody: NobodyIds) -> IdentityLink | None:
     Raises:
         DecodeError: an id or the time is wrong.
     """
-    for given in (draft.from_id, draft.into_id, draft.message_id):
-        if not isinstance(given, str):
-            message = f"Expected ids of a link as texts - at `{draft.place}`"
-            raise DecodeError("invalid_field", message)
-    if draft.from_id in nobody or draft.into_id in nobody:
+    from_id, into_id, message_id = draft.from_id, draft.into_id, draft.message_id
+    if not (isinstance(from_id, str) and isinstance(into_id, str) and isinstance(message_id, str)):
+        detail = f"Expected two ids, and one of the message, as texts - at `{draft.place}`"
+        raise DecodeError("invalid_field", detail)
+    if from_id in nobody or into_id in nobody:
         return None
-    check_id(draft.from_id)
-    check_id(draft.into_id)
+    check_id(from_id)
+    check_id(into_id)
     try:
         at = milliseconds(as_field(msgspec.convert(draft.occurred_at, _Time)))
     except (msgspec.ValidationError, ValueError):
         raise DecodeError("invalid_field", f"no time of `{draft.place}`: {FORMS}") from None
-    return IdentityLink(draft.kind, draft.from_id, draft.into_id, at, draft.message_id)
+    return IdentityLink(draft.kind, from_id, into_id, at, message_id)
 
 
-def _check_values(event: Any, kind: int) -> None:  # noqa: ANN401 - any kind of event
+def _check_values(event: Any, kind: int) -> None:
     """Refuse numbers that no JSON has; other formats have them."""
     if kind == PURCHASE:
         items, place = event.items, "items[{}]"

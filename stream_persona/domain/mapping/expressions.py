@@ -49,7 +49,7 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
-    def search(self, document: object) -> Any:  # noqa: ANN401 - whatever is there
+    def search(self, document: object) -> Any:
         """Return what is found in a document, None where nothing is.
 
         Raises:

@@ -1,25 +1,28 @@
-"""The reader of each preset, and of a source's own expressions."""
+"""How a source reads: by its preset, or by expressions of its own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.mapping.segment import read_segment
+from stream_persona.domain.mapping.cloudevents import read_cloudevents
+from stream_persona.domain.mapping.expressed import read_expressed
+from stream_persona.domain.mapping.recognition import READERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.domain.mapping.drafts import Findings
+    from stream_persona.domain.mapping.recognition import Reader
     from stream_persona.domain.mapping.sources import Source
 
-    Reader = Callable[[object, NobodyIds, int | None], Findings]
-
-_READERS: Final[Mapping[str, Reader]] = {"segment": read_segment, "rudderstack": read_segment}
+_READERS: Final[Mapping[str, Reader]] = {**READERS, "cloudevents": read_cloudevents}
 
 
 def read_with(
     source: Source, document: object, nobody: NobodyIds, arrived_at: int | None
 ) -> Findings:
     """Read a document as a source has it."""
-    return _READERS[source.preset or ""](document, nobody, arrived_at)
+    if source.preset is None:
+        return read_expressed(source, document, nobody)
+    return _READERS[source.preset](document, nobody, arrived_at)

@@ -180,7 +180,7 @@ def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], plac
 
 
 def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
-    """Return the campaign: of the event, of the context (what ``utm_campaign`` became), its name."""
+    """Return the campaign: of the event, of the context (``utm_campaign``), its name."""
     own = properties.get("campaign")
     if isinstance(own, Mapping):
         found = first_text(own, ("name", "campaign_name", "id"))

@@ -200,7 +200,7 @@ def _sentence(item: ErrorDetails) -> str:
     return f"{where}: {text}"
 
 
-def _near(name: str, known: Any) -> str:  # noqa: ANN401 - any names
+def _near(name: str, known: Any) -> str:
     """Return which known name is meant, or all of them."""
     found = difflib.get_close_matches(name, known, 1, 0.6)
     return f"; did you mean {found[0]}?" if found else f"; expected one of {', '.join(known)}"

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from stream_persona.domain.identity import NobodyIds
 
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+_NAIVE: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?: UTC)?", re.ASCII
+)
 #: Longer texts of digits are no numbers: to parse one costs the square of its length.
 _LONGEST_NUMBER: Final = 40
 
 
-def number(value: Any) -> Any:  # noqa: ANN401 - whatever is there
+def number(value: Any) -> Any:
     """Return a number that may be a text; None where there is none.
 
     >>> number("12.50"), number(" "), number("ca. 12")
@@ -38,7 +41,7 @@ def number(value: Any) -> Any:  # noqa: ANN401 - whatever is there
     return float(value) if isinstance(value, Decimal) else value
 
 
-def text(value: Any) -> Any:  # noqa: ANN401 - whatever is there
+def text(value: Any) -> Any:
     """Return a text that may be a whole number; None where there is none.
 
     >>> text(207119551), text(""), text(4711.0)
@@ -53,7 +56,7 @@ def text(value: Any) -> Any:  # noqa: ANN401 - whatever is there
     return str(value) if isinstance(value, int) else value
 
 
-def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401
+def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
     """Return the text of the first of several names that has one."""
     for name in names:
         value = text(fields.get(name))
@@ -62,7 +65,7 @@ def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa:
     return None
 
 
-def time(value: Any) -> Any:  # noqa: ANN401 - whatever is there
+def time(value: Any) -> Any:
     """Return a time whose number may be a text."""
     if isinstance(value, str):
         value = value.strip()
@@ -72,13 +75,20 @@ def time(value: Any) -> Any:  # noqa: ANN401 - whatever is there
     return value
 
 
+def utc_time(value: Any) -> Any:
+    """Return a time; one without an offset, as databases write it, is UTC."""
+    if isinstance(value, str) and (found := _NAIVE.fullmatch(value.strip())):
+        return f"{found[1]}T{found[2]}Z"
+    return time(value)
+
+
 def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the object of a name; an empty one where there is none."""
     value = fields.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
-def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:  # noqa: ANN401
+def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
     """Return the first id that stands for somebody, else the first there is, else the empty one.
 
     A document without any id is one of nobody's, as one with an empty id is.
@@ -106,12 +116,12 @@ def digest(content: str) -> str:
     return hashlib.blake2b(content.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
-def numbered(event_id: Any, index: int) -> Any:  # noqa: ANN401 - whatever is there
+def numbered(event_id: Any, index: int) -> Any:
     """Return the id of one of several events of a foreign one: of the first, its own."""
     return f"{event_id}:{index}" if index and isinstance(event_id, str) else event_id
 
 
-def require_object(value: Any, place: str) -> Mapping[str, Any]:  # noqa: ANN401
+def require_object(value: Any, place: str) -> Mapping[str, Any]:
     """Return an object.
 
     Raises:

@@ -22,8 +22,8 @@ from stream_persona.domain import taxonomy
 from tests.support.commands import Ended
 
 COMMANDS = (
-    "worker", "api", "demo", "simulate", "replay", "rebuild", "inspect", "taxonomy check",
-    "model compare", "show", "assign", "delete",
+    "worker", "api", "demo", "simulate", "replay", "rebuild", "inspect", "sources check",
+    "taxonomy check", "model compare", "show", "assign", "delete",
 )  # fmt: skip
 FIVE = "".join(f'[[persona]]\nname = "p{n}"\n' for n in range(5))
 
@@ -140,6 +140,7 @@ WRONG = {
     "replay --topic sales": "no input topic 'sales'; expected one of purchases, browses",
     "replay --from-time yesterday": "'yesterday' is no time; write 2025-03-01",
     "replay --publish some": "Invalid value for '--publish'",
+    "sources check nowhere.toml": "nowhere.toml:0: cannot be read",
     "taxonomy check nowhere.toml": "nowhere.toml:0: cannot be read",
 }
 

@@ -1,0 +1,127 @@
+"""CloudEvents in structured mode: an envelope, or a batch of them, with any other shape in it.
+
+``data`` is an event of ours, or a document of another preset: its fields tell. The envelope gives
+what the data lacks: ``subject`` for the customer, ``time`` for the time. The id is the envelope's,
+``source`` and ``id`` together, as these tell a retry from another event; assignments and deletions
+keep their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.events import DELETION
+from stream_persona.domain.mapping.decoding import decode_document
+from stream_persona.domain.mapping.drafts import Draft, LinkDraft
+from stream_persona.domain.mapping.own import ID_FIELDS, kind_of
+from stream_persona.domain.mapping.recognition import recognize
+from stream_persona.domain.mapping.values import (
+    customer_of,
+    joined_id,
+    numbered,
+    require_object,
+    text,
+    time,
+)
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.domain.mapping.drafts import Findings, Found
+
+_PLACE: Final = re.compile(r"`\$")
+
+
+def read_cloudevents(
+    document: object, nobody: NobodyIds, arrived_at: int | None = None
+) -> Findings:
+    """Read an envelope, or a batch of them."""
+    if not isinstance(document, list):
+        yield from _read_envelope(document, "$", nobody, arrived_at)
+        return
+    for index, each in enumerate(document):
+        try:
+            yield from _read_envelope(each, f"$[{index}]", nobody, arrived_at)
+        except DecodeError as error:
+            yield error
+
+
+def _read_envelope(
+    document: object, place: str, nobody: NobodyIds, arrived_at: int | None
+) -> Findings:
+    envelope = require_object(document, place)
+    for name in ("specversion", "id", "source"):
+        if not isinstance(envelope.get(name), str):
+            detail = f"no CloudEvent: expected a text - at `{place}.{name}`"
+            raise DecodeError("invalid_field", detail)
+    try:
+        data = _data_of(envelope)
+        found = list(_read_data(data, nobody, arrived_at))
+    except DecodeError as error:
+        raise _move(error, place) from None
+    for index, each in enumerate(found):
+        yield _complete(each, index, envelope, place, nobody)
+
+
+def _data_of(envelope: Mapping[str, Any]) -> Any:
+    encoded = envelope.get("data_base64")
+    if isinstance(encoded, str):
+        try:
+            return decode_document(base64.b64decode(encoded, validate=True))
+        except binascii.Error:
+            raise DecodeError("invalid_field", "no base64 - at `$_base64`") from None
+    data = envelope.get("data")
+    return decode_document(data.encode(errors="replace")) if isinstance(data, str) else data
+
+
+def _read_data(data: Any, nobody: NobodyIds, arrived_at: int | None) -> Findings:
+    if data is None:
+        yield Anomaly.UNKNOWN_EVENT
+        return
+    fields = require_object(data, "$")
+    if (read := recognize(fields)) is not None:
+        yield from read(fields, nobody, arrived_at)
+    elif (kind := kind_of(fields)) is not None:
+        yield Draft(
+            kind, {**fields, "customer_id": customer_of((fields.get("customer_id"),), nobody)}
+        )
+    else:
+        yield Anomaly.UNKNOWN_EVENT
+
+
+def _complete(
+    found: Found, index: int, envelope: Mapping[str, Any], place: str, nobody: NobodyIds
+) -> Found:
+    """Return what is found with what the envelope adds, at its place in the document."""
+    if isinstance(found, DecodeError):
+        return _move(found, place)
+    if isinstance(found, LinkDraft):
+        return found._replace(place=_move_place(found.place, place))
+    if isinstance(found, Anomaly):
+        return found
+    fields = dict(found.fields)
+    event_id = numbered(joined_id(envelope["source"], envelope["id"]), index)
+    if (own := ID_FIELDS.get(found.kind)) is None:
+        fields["event_id"] = event_id
+    elif fields.get(own) is None:
+        fields[own] = event_id
+    customer = (fields["customer_id"] or None, text(envelope.get("subject")))
+    fields["customer_id"] = customer_of(customer, nobody)
+    moment = "requested_at" if found.kind == DELETION else "occurred_at"
+    if fields.get(moment) is None:
+        fields[moment] = time(envelope.get("time"))
+    return found._replace(fields=fields, place=_move_place(found.place, place))
+
+
+def _move(error: DecodeError, place: str) -> DecodeError:
+    return DecodeError(error.reason, _PLACE.sub(lambda _: f"`{place}.data", error.detail))
+
+
+def _move_place(inner: str, place: str) -> str:
+    return f"{place}.data{inner[1:]}"

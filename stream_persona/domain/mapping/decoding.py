@@ -1,0 +1,40 @@
+"""The JSON in a message's value, or in a text within it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from stream_persona.domain.decode_errors import explain
+from stream_persona.domain.mapping.snowplow_tsv import is_enriched_line, parse_line
+from stream_persona.domain.message_size import SHORT_MESSAGE, check_size
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_persona.domain.mapping.sources import Source
+
+_DECODER: Final = msgspec.json.Decoder()
+
+
+def decode_document(value: bytes | None, sources: Iterable[Source] = ()) -> Any:
+    """Return the JSON in a message's value, within the limits of our own events.
+
+    With a source of Snowplow's among ``sources``, a line of an enriched event is read as well: as
+    an object of its fields.
+
+    Raises:
+        DecodeError: it is empty, too large, too deep or no JSON.
+    """
+    if not value:
+        raise DecodeError("empty", "the message has no value")
+    if len(value) >= SHORT_MESSAGE:
+        check_size(value)
+    try:
+        if any(source.preset == "snowplow" for source in sources) and is_enriched_line(value):
+            return parse_line(value.decode())
+        return _DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise explain(error, {}) from None

@@ -1,0 +1,73 @@
+"""Documents that a source reads by JMESPath of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.events import KINDS
+from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.sources import KIND_NAMES
+from stream_persona.domain.mapping.values import customer_of, number, text, time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.domain.mapping.drafts import Findings
+    from stream_persona.domain.mapping.sources import Source
+
+_TIMES: Final = frozenset({"occurred_at", "requested_at", "expires_at"})
+_NUMBERS: Final = frozenset({"price", "quantity"})
+_FIELDS: Final = tuple(frozenset(kind.__struct_fields__) for kind in KINDS)
+#: The kinds by name, in the singular and the plural.
+_KINDS: Final = {
+    name + end: index for index, name in enumerate(KIND_NAMES) for end in ("", "s")
+}  # fmt: skip
+
+
+def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findings:
+    """Read one event by the expressions of a source."""
+    kind = source.fixed_kind
+    if kind is None:
+        found = source.kind.search(document) if source.kind else None
+        kind = _KINDS.get(found.lower()) if isinstance(found, str) else None
+    if kind is None:
+        yield Anomaly.UNKNOWN_EVENT
+        return
+    fields: dict[str, Any] = {}
+    for name, expression in source.map.items():
+        if name in _FIELDS[kind]:
+            value = _READ.get(name, text)(expression.search(document))
+            if value is not None or name == "persona":
+                fields[name] = value
+    fields["customer_id"] = customer_of((fields.get("customer_id"),), nobody)
+    names = {name: expression.text for name, expression in source.map.items()}
+    yield Draft(kind, fields, "$", names)
+
+
+def _items(found: Any) -> Any:
+    return list(map(_item, found)) if isinstance(found, list) else [_item(found)]
+
+
+def _item(found: Any) -> Any:
+    if not isinstance(found, Mapping):
+        return found
+    item = {}
+    for name, value in found.items():
+        own = _READ.get(name, number if name in _NUMBERS else text)(value)
+        if own is not None:
+            item[name] = own
+    return item
+
+
+def _attributes(found: Any) -> Any:
+    if not isinstance(found, Mapping):
+        return found
+    return {key: text(value) for key, value in found.items() if text(value) is not None}
+
+
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(_TIMES, time), "items": _items, "product": _item, "attributes": _attributes,
+}  # fmt: skip

@@ -1,0 +1,260 @@
+"""Google Analytics 4: rows of the export to BigQuery, and requests of the Measurement Protocol.
+
+GA4 gives events no id. Ours is made of who, when, what and the numbers that the export gives an
+event in its batch; without these, of its contents too: the same event read twice has the same id,
+and two of one microsecond have two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.values import (
+    customer_of,
+    digest,
+    first_text,
+    inner,
+    joined_id,
+    number,
+    numbered,
+    require_object,
+    text,
+    time,
+)
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.domain.mapping.drafts import Findings
+
+_BROWSES: Final = {
+    "view_item": "view", "add_to_cart": "add_to_cart", "remove_from_cart": "remove_from_cart",
+    "add_to_wishlist": "wishlist", "search": "search", "view_search_results": "search",
+}  # fmt: skip
+_PURCHASES: Final = frozenset({"purchase", "ecommerce_purchase"})
+_ENGAGEMENTS: Final = {
+    "view_promotion": ("onsite", "view"), "select_promotion": ("onsite", "click"),
+    "notification_open": ("push", "click"), "notification_dismiss": ("push", "dismiss"),
+    "ad_click": ("ad", "click"),
+}  # fmt: skip
+_NOT_BOUGHT: Final = frozenset({"refund", "purchase_refund", "app_store_refund"})
+#: What GA4 itself collects, enhances and recommends besides.
+_NOT_OF_INTEREST: Final = frozenset({
+    "view_item_list", "select_item", "view_cart", "begin_checkout", "add_shipping_info",
+    "add_payment_info", "page_view", "screen_view", "session_start", "first_visit",
+    "first_open", "user_engagement", "scroll", "click", "file_download", "form_start",
+    "form_submit", "video_start", "video_progress", "video_complete", "select_content", "share",
+    "login", "sign_up", "generate_lead", "join_group", "earn_virtual_currency",
+    "spend_virtual_currency", "tutorial_begin", "tutorial_complete", "level_up", "level_start",
+    "level_end", "post_score", "unlock_achievement", "campaign_details", "exception",
+    "app_update", "app_remove", "app_clear_data", "app_exception", "os_update",
+    "notification_receive", "notification_foreground", "notification_send", "ad_impression",
+    "ad_query", "ad_reward", "ad_exposure", "adunit_exposure", "in_app_purchase",
+    "dynamic_link_app_open", "dynamic_link_app_update", "dynamic_link_first_open",
+    "app_store_subscription_cancel", "app_store_subscription_convert",
+    "app_store_subscription_renew", "firebase_campaign", "error", "qualify_lead",
+    "disqualify_lead", "working_lead", "close_convert_lead", "close_unconvert_lead",
+})  # fmt: skip
+
+_CATEGORIES: Final = (
+    "item_category", "item_category2", "item_category3", "item_category4", "item_category5",
+)  # fmt: skip
+#: What the export writes where there is nothing.
+_EMPTY: Final = frozenset({"(not set)", "(not provided)"})
+_ITEM_NAMES: Final = {
+    ".product_id": "item_id", ".category": "item_category", ".brand": "item_brand",
+}  # fmt: skip
+_ROW_NAMES: Final = {
+    "customer_id": "user_id", "occurred_at": "event_timestamp", "product": "items[]",
+    "query": "event_params.search_term", "campaign": "event_params.promotion_name",
+    "order_id": "ecommerce.transaction_id", **_ITEM_NAMES,
+}  # fmt: skip
+_REQUEST_NAMES: Final = {
+    "occurred_at": "timestamp_micros", "product": "params.items[]", "items": "params.items",
+    "query": "params.search_term", "campaign": "params.promotion_name",
+    "order_id": "params.transaction_id", **_ITEM_NAMES,
+}  # fmt: skip
+
+
+def read_ga4(document: object, nobody: NobodyIds, arrived_at: int | None = None) -> Findings:
+    """Read a row of the export, or a request of the Measurement Protocol."""
+    row = require_object(document, "$")
+    if "events" not in row:
+        yield from _read_row(row, nobody)
+        return
+    events = row["events"]
+    if not isinstance(events, list):
+        raise DecodeError("invalid_field", "Expected `array` - at `$.events`")
+    for index, each in enumerate(events):
+        try:
+            yield from _read_request(row, each, index, nobody, arrived_at)
+        except DecodeError as error:
+            yield error
+
+
+def _read_row(row: Mapping[str, Any], nobody: NobodyIds) -> Findings:
+    name = _name_of(row.get("event_name"), "$.event_name")
+    if (reason := _reason_of(name)) is not None:
+        yield reason
+        return
+    params = _params_of(row.get("event_params"))
+    at = time(row.get("event_timestamp"))
+    fields = {
+        "event_id": _row_id(row, name, at),
+        "customer_id": customer_of((row.get("user_id"), row.get("user_pseudo_id")), nobody),
+        "occurred_at": at,
+    }
+    items = row.get("items")
+    params.setdefault("transaction_id", inner(row, "ecommerce").get("transaction_id"))
+    yield from _draft(name, fields, params, items, "$", _ROW_NAMES)
+
+
+def _read_request(
+    row: Mapping[str, Any], event: Any, index: int, nobody: NobodyIds, arrived_at: int | None
+) -> Findings:
+    place = f"$.events[{index}]"
+    event = require_object(event, place)
+    name = _name_of(event.get("name"), f"{place}.name")
+    if (reason := _reason_of(name)) is not None:
+        yield reason
+        return
+    ids = (row.get("user_id"), row.get("client_id"), row.get("app_instance_id"))
+    at = time(event.get("timestamp_micros")) or time(row.get("timestamp_micros")) or arrived_at
+    if at is None:
+        detail = "no time, and nothing is known of the arrival"
+        raise DecodeError("invalid_field", f"{detail} - at `{place}.timestamp_micros`")
+    params = inner(event, "params")
+    contents = digest(_canonical(params))
+    fields = {
+        "event_id": joined_id("ga4", ids[1] or ids[2] or ids[0], at, name, index, contents),
+        "customer_id": customer_of(ids, nobody),
+        "occurred_at": at,
+    }
+    yield from _draft(name, fields, params, params.get("items"), place, _REQUEST_NAMES)
+
+
+def _draft(
+    name: str,
+    fields: dict[str, Any],
+    params: Mapping[str, Any],
+    items: Any,
+    place: str,
+    names: Mapping[str, str],
+) -> Findings:
+    if name in _PURCHASES:
+        fields["items"] = list(map(_item, items)) if isinstance(items, list) else items
+        fields["order_id"] = _text(params.get("transaction_id"))
+        yield Draft(PURCHASE, fields, place, names)
+    elif name in _ENGAGEMENTS:
+        fields["channel"], fields["action"] = _ENGAGEMENTS[name]
+        fields["campaign"] = _campaign(params, items)
+        yield Draft(ENGAGEMENT, fields, place, names)
+    else:
+        yield from _browses(_BROWSES[name], fields, params, items, place, names)
+
+
+def _browses(
+    action: str,
+    fields: dict[str, Any],
+    params: Mapping[str, Any],
+    items: Any,
+    place: str,
+    names: Mapping[str, str],
+) -> Findings:
+    """Read a search, or a browse of each item."""
+    fields["action"] = action
+    if action == "search":
+        fields["query"] = _text(params.get("search_term"))
+    if action == "search" or not isinstance(items, list) or not items:
+        yield Draft(BROWSE, fields, place, names)
+        return
+    event_id = fields["event_id"]
+    for index, item in enumerate(items):
+        own = {**fields, "event_id": numbered(event_id, index), "product": _item(item)}
+        yield Draft(BROWSE, own, place, names)
+
+
+def _campaign(params: Mapping[str, Any], items: Any) -> Any:
+    found = first_text(params, ("promotion_name", "promotion_id", "message_name", "campaign"))
+    if found is None and isinstance(items, list) and items and isinstance(items[0], Mapping):
+        found = first_text(items[0], ("promotion_name", "promotion_id"))
+    return _text(found)
+
+
+def _item(item: Any) -> Any:
+    if not isinstance(item, Mapping):
+        return item
+    levels = [level for name in _CATEGORIES if (level := _text(item.get(name))) is not None]
+    texts = all(isinstance(level, str) for level in levels)
+    fields = {
+        "product_id": _text(item.get("item_id")) or _text(item.get("item_name")),
+        "category": ("/".join(levels) or None) if texts else levels,
+        "brand": _text(item.get("item_brand")),
+        "price": number(item.get("price")),
+    }
+    quantity = number(item.get("quantity"))
+    if quantity is not None:
+        fields["quantity"] = quantity
+    return fields
+
+
+def _text(value: Any) -> Any:
+    found = text(value)
+    return None if isinstance(found, str) and found in _EMPTY else found
+
+
+def _reason_of(name: str) -> Anomaly | None:
+    """Return why an event of a name is left out; None if it is not."""
+    if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS:
+        return None
+    if name in _NOT_BOUGHT:
+        return Anomaly.NOT_BOUGHT
+    return Anomaly.NOT_OF_INTEREST if name in _NOT_OF_INTEREST else Anomaly.UNKNOWN_EVENT
+
+
+def _name_of(name: Any, place: str) -> str:
+    if isinstance(name, str):
+        return name
+    raise DecodeError("invalid_field", f"no name of an event - at `{place}`")
+
+
+def _params_of(params: Any) -> dict[str, Any]:
+    """Return parameters by name: in the export they are records of a key and a typed value."""
+    if isinstance(params, Mapping):
+        return dict(params)
+    if not isinstance(params, list):
+        return {}
+    found = {}
+    for each in params:
+        if isinstance(each, Mapping) and isinstance(key := each.get("key"), str):
+            value = each.get("value")
+            if isinstance(value, Mapping):
+                value = next((one for one in value.values() if one is not None), None)
+            found[key] = value
+    return found
+
+
+def _row_id(row: Mapping[str, Any], name: str, at: Any) -> str:
+    known = row.get("batch_event_index")
+    contents = None
+    if known is None:
+        contents = digest(_canonical([row.get("event_params"), row.get("items")]))
+    return joined_id(
+        "ga4", row.get("user_pseudo_id") or row.get("user_id"), at, name,
+        row.get("event_bundle_sequence_id"), row.get("batch_page_id"),
+        row.get("batch_ordering_id"), known, contents,
+    )  # fmt: skip
+
+
+def _canonical(value: object) -> str:
+    """Return a text of JSON values that is the same for the same ones."""
+    try:
+        return msgspec.json.encode(value, order="deterministic").decode()
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        raise DecodeError("invalid_field", "the parameters are no JSON values") from None

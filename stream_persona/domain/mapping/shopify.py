@@ -1,0 +1,112 @@
+"""Shopify's webhooks: orders, checkouts, carts and refunds, told by their fields.
+
+Which webhook it was stands in a header that no body has. All three of an order name the order, so
+that it counts once. A cart comes whole with each change: each of its lines counts once, as put into
+the cart, and so do those of the checkout that it becomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from stream_persona.domain.anomaly import Anomaly
+from stream_persona.domain.events import BROWSE, PURCHASE
+from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.values import (
+    customer_of,
+    first_text,
+    inner,
+    joined_id,
+    number,
+    require_object,
+    text,
+    time,
+)
+from stream_persona.errors import DecodeError
+
+if TYPE_CHECKING:
+    from stream_persona.domain.identity import NobodyIds
+    from stream_persona.domain.mapping.drafts import Findings
+
+#: Any of these makes a body with lines an order.
+_OF_ORDERS: Final = frozenset({"order_number", "financial_status", "order_status_url"})
+_NOT_PAID: Final = frozenset({"refunded", "voided", "expired"})
+
+_NAMES: Final = {
+    "event_id": "id", "customer_id": "customer.id", "items": "line_items", "order_id": "id",
+    "product": "line_items[]", ".category": "product_type", ".brand": "vendor",
+}  # fmt: skip
+_ORDER_NAMES: Final = {**_NAMES, "occurred_at": "processed_at"}
+_CART_NAMES: Final = {**_NAMES, "occurred_at": "updated_at", "event_id": "token"}
+
+
+def read_shopify(document: object, nobody: NobodyIds, arrived_at: int | None = None) -> Findings:
+    """Read the body of a webhook."""
+    body = require_object(document, "$")
+    if "refund_line_items" in body:
+        yield Anomaly.NOT_BOUGHT
+    elif "line_items" not in body:
+        yield Anomaly.UNKNOWN_EVENT
+    elif not _OF_ORDERS.isdisjoint(body):
+        yield _read_order(body, nobody)
+    elif "token" in body:
+        yield from _read_cart(body, nobody)
+    else:
+        yield Anomaly.UNKNOWN_EVENT
+
+
+def _read_order(body: Mapping[str, Any], nobody: NobodyIds) -> Draft | Anomaly:
+    is_paid = body.get("financial_status") not in _NOT_PAID
+    if body.get("test") is True or body.get("cancelled_at") is not None or not is_paid:
+        return Anomaly.NOT_BOUGHT
+    order = text(body.get("id"))
+    lines = body.get("line_items")
+    fields = {
+        "event_id": order and joined_id("order", order, text(body.get("updated_at"))),
+        "customer_id": _customer(body, nobody),
+        "occurred_at": time(body.get("processed_at")) or time(body.get("created_at")),
+        "items": list(map(_item, lines)) if isinstance(lines, list) else lines,
+        "order_id": order,
+    }
+    return Draft(PURCHASE, fields, "$", _ORDER_NAMES)
+
+
+def _read_cart(body: Mapping[str, Any], nobody: NobodyIds) -> Findings:
+    """Read each line of a cart or checkout; an empty one is none."""
+    token = first_text(body, ("cart_token", "token"))
+    lines = body.get("line_items")
+    if not isinstance(lines, list):
+        raise DecodeError("invalid_field", "Expected `array` - at `$.line_items`")
+    if not lines:
+        yield Anomaly.NOT_OF_INTEREST
+    for index, line in enumerate(lines):
+        ids = inner({"line": line}, "line")
+        own = first_text(ids, ("variant_id", "product_id", "sku", "title")) or index
+        fields = {
+            "event_id": token and joined_id("cart", token, own),
+            "customer_id": _customer(body, nobody),
+            "occurred_at": time(body.get("updated_at")) or time(body.get("created_at")),
+            "action": "add_to_cart",
+            "product": _item(line),
+        }
+        yield Draft(BROWSE, fields, "$", _CART_NAMES)
+
+
+def _customer(body: Mapping[str, Any], nobody: NobodyIds) -> Any:
+    """Return the customer's number; who bought as a guest is nobody, whatever else is known."""
+    return customer_of((inner(body, "customer").get("id"),), nobody)
+
+
+def _item(line: Any) -> Any:
+    if not isinstance(line, Mapping):
+        return line
+    item = {
+        "product_id": first_text(line, ("product_id", "sku", "title")),
+        "category": text(line.get("product_type")),
+        "brand": text(line.get("vendor")),
+        "price": number(line.get("price")),
+    }
+    if (quantity := number(line.get("quantity"))) is not None:
+        item["quantity"] = quantity
+    return item
