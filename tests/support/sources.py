@@ -1,4 +1,4 @@
-"""Sources of other tools' documents, and their messages on the way through a router's two halves."""
+"""Sources of other tools' documents, and their messages through both halves of a router."""
 
 import json
 from collections.abc import Iterable, Sequence
