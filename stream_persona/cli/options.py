@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.errors import FileMistakesError, SettingsError
     from stream_persona.settings import Settings
 
 #: Digits of a date without hyphens.
@@ -26,19 +27,33 @@ def load_configuration() -> tuple[Settings, Taxonomy]:
     """Load the settings from the environment, and the taxonomy that they name.
 
     Raises:
-        ConfigError: a setting or the taxonomy is wrong; the message names it.
+        ConfigError: a setting, the taxonomy or the file of sources is wrong; the message names it.
     """
     from stream_persona.domain.taxonomy import load
-    from stream_persona.errors import SettingsError, TaxonomyError
+    from stream_persona.errors import SourcesError, TaxonomyError
     from stream_persona.settings import load_settings
 
     settings = load_settings()
     try:
-        return settings, load(settings.taxonomy)
+        taxonomy = load(settings.taxonomy)
     except TaxonomyError as error:
-        lines = [f"STREAM_PERSONA_TAXONOMY: {line}" for line in str(error).splitlines()]
-        remedy = "" if error.mistakes[0][0] else "; name a taxonomy file, or unset it"
-        raise SettingsError("\n".join(lines) + remedy) from None
+        raise _explain("TAXONOMY", error, "name a taxonomy file, or unset it") from None
+    if settings.sources is not None:
+        from stream_persona.domain.mapping.sources import Sources
+
+        try:
+            Sources.load(settings.sources)
+        except SourcesError as error:
+            raise _explain("SOURCES", error, "name a file of sources, or unset it") from None
+    return settings, taxonomy
+
+
+def _explain(setting: str, error: FileMistakesError, remedy: str) -> SettingsError:
+    """Return a file's mistakes as those of the setting that names it."""
+    from stream_persona.errors import SettingsError
+
+    lines = [f"STREAM_PERSONA_{setting}: {line}" for line in str(error).splitlines()]
+    return SettingsError("\n".join(lines) + ("" if error.mistakes[0][0] else f"; {remedy}"))
 
 
 def parse_duration(text: str) -> float:

@@ -77,7 +77,7 @@ def _try(sources: Sources, topic: str | None, path: Path) -> MappedDocument:
         value = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    return map_document(own, decode_document(value.removeprefix(b"\xef\xbb\xbf"), own))
+    return map_document(own, decode_document(value.removeprefix(b"\xef\xbb\xbf")))
 
 
 def _describe_mapped(mapped: MappedDocument) -> dict[str, Any]:
@@ -88,7 +88,8 @@ def _describe_mapped(mapped: MappedDocument) -> dict[str, Any]:
 
     return {
         "events": [
-            {"kind": KIND_NAMES[kind], **msgspec.to_builtins(event)} for kind, event in mapped.events
+            {"kind": KIND_NAMES[kind], **msgspec.to_builtins(event)}
+            for kind, event in mapped.events
         ],
         "of_nobody": sum(event.customer_id in NOBODY_IDS for _, event in mapped.events),
         "links": [link._asdict() for link in mapped.links],

@@ -9,7 +9,6 @@ keep their own.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,9 +19,11 @@ from stream_persona.domain.mapping.drafts import Draft, LinkDraft
 from stream_persona.domain.mapping.own import ID_FIELDS, kind_of
 from stream_persona.domain.mapping.recognition import recognize
 from stream_persona.domain.mapping.values import (
+    MAX_EVENTS,
     customer_of,
     joined_id,
     numbered,
+    require_list,
     require_object,
     text,
     time,
@@ -45,7 +46,7 @@ def read_cloudevents(
     if not isinstance(document, list):
         yield from _read_envelope(document, "$", nobody, arrived_at)
         return
-    for index, each in enumerate(document):
+    for index, each in enumerate(require_list(document, "$", MAX_EVENTS)):
         try:
             yield from _read_envelope(each, f"$[{index}]", nobody, arrived_at)
         except DecodeError as error:
@@ -73,9 +74,10 @@ def _data_of(envelope: Mapping[str, Any]) -> Any:
     encoded = envelope.get("data_base64")
     if isinstance(encoded, str):
         try:
-            return decode_document(base64.b64decode(encoded, validate=True))
-        except binascii.Error:
+            value = base64.b64decode(encoded, validate=True)
+        except ValueError:
             raise DecodeError("invalid_field", "no base64 - at `$_base64`") from None
+        return decode_document(value)
     data = envelope.get("data")
     return decode_document(data.encode(errors="replace")) if isinstance(data, str) else data
 

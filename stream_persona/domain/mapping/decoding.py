@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,19 +11,13 @@ from stream_persona.domain.mapping.snowplow_tsv import is_enriched_line, parse_l
 from stream_persona.domain.message_size import SHORT_MESSAGE, check_size
 from stream_persona.errors import DecodeError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from stream_persona.domain.mapping.sources import Source
-
 _DECODER: Final = msgspec.json.Decoder()
 
 
-def decode_document(value: bytes | None, sources: Iterable[Source] = ()) -> Any:
+def decode_document(value: bytes | None) -> Any:
     """Return the JSON in a message's value, within the limits of our own events.
 
-    With a source of Snowplow's among ``sources``, a line of an enriched event is read as well: as
-    an object of its fields.
+    A line of Snowplow's enriched event, which no JSON looks like, is an object of its fields.
 
     Raises:
         DecodeError: it is empty, too large, too deep or no JSON.
@@ -33,7 +27,7 @@ def decode_document(value: bytes | None, sources: Iterable[Source] = ()) -> Any:
     if len(value) >= SHORT_MESSAGE:
         check_size(value)
     try:
-        if any(source.preset == "snowplow" for source in sources) and is_enriched_line(value):
+        if is_enriched_line(value):
             return parse_line(value.decode())
         return _DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

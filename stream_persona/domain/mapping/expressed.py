@@ -9,7 +9,7 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.mapping.drafts import Draft
 from stream_persona.domain.mapping.sources import KIND_NAMES
-from stream_persona.domain.mapping.values import customer_of, number, text, time
+from stream_persona.domain.mapping.values import customer_of, number, read_items, text, time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findi
 
 
 def _items(found: Any) -> Any:
-    return list(map(_item, found)) if isinstance(found, list) else [_item(found)]
+    return read_items(found, _item) if isinstance(found, list) else [_item(found)]
 
 
 def _item(found: Any) -> Any:

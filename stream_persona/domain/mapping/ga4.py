@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft
 from stream_persona.domain.mapping.values import (
+    MAX_EVENTS,
     customer_of,
     digest,
     first_text,
@@ -23,6 +24,8 @@ from stream_persona.domain.mapping.values import (
     joined_id,
     number,
     numbered,
+    read_items,
+    require_list,
     require_object,
     text,
     time,
@@ -88,10 +91,7 @@ def read_ga4(document: object, nobody: NobodyIds, arrived_at: int | None = None)
     if "events" not in row:
         yield from _read_row(row, nobody)
         return
-    events = row["events"]
-    if not isinstance(events, list):
-        raise DecodeError("invalid_field", "Expected `array` - at `$.events`")
-    for index, each in enumerate(events):
+    for index, each in enumerate(require_list(row["events"], "$.events", MAX_EVENTS)):
         try:
             yield from _read_request(row, each, index, nobody, arrived_at)
         except DecodeError as error:
@@ -148,7 +148,7 @@ def _draft(
     names: Mapping[str, str],
 ) -> Findings:
     if name in _PURCHASES:
-        fields["items"] = list(map(_item, items)) if isinstance(items, list) else items
+        fields["items"] = read_items(items, _item)
         fields["order_id"] = _text(params.get("transaction_id"))
         yield Draft(PURCHASE, fields, place, names)
     elif name in _ENGAGEMENTS:
@@ -175,7 +175,7 @@ def _browses(
         yield Draft(BROWSE, fields, place, names)
         return
     event_id = fields["event_id"]
-    for index, item in enumerate(items):
+    for index, item in enumerate(require_list(items, f"{place}.{names['product']}", MAX_ITEMS)):
         own = {**fields, "event_id": numbered(event_id, index), "product": _item(item)}
         yield Draft(BROWSE, own, place, names)
 

@@ -8,6 +8,7 @@ from stream_persona.domain.mapping.ga4 import read_ga4
 from stream_persona.domain.mapping.segment import read_segment
 from stream_persona.domain.mapping.shopify import read_shopify
 from stream_persona.domain.mapping.snowplow import read_snowplow
+from stream_persona.domain.mapping.values import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,12 +23,12 @@ READERS: Final[Mapping[str, Reader]] = {
     "segment": read_segment, "rudderstack": read_segment, "ga4": read_ga4,
     "snowplow": read_snowplow, "shopify": read_shopify,
 }  # fmt: skip
-_CALLS: Final = frozenset({"track", "identify", "alias", "page", "screen", "group"})
+_CALLS: Final = frozenset({"", "track", "identify", "alias", "page", "screen", "group"})
 
 
 def recognize(fields: Mapping[str, Any]) -> Reader | None:
     """Return the reader of an object by its fields; None if it is of no preset."""
-    if "batch" in fields or ("messageId" in fields and fields.get("type", "track") in _CALLS):
+    if "batch" in fields or ("messageId" in fields and name_of(fields.get("type")) in _CALLS):
         return read_segment
     if "event_timestamp" in fields or ("events" in fields and "customer_id" not in fields):
         return read_ga4

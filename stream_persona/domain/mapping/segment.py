@@ -13,14 +13,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft, LinkDraft
 from stream_persona.domain.mapping.values import (
+    MAX_EVENTS,
     customer_of,
     first_text,
     inner,
     number,
     numbered,
+    read_items,
+    require_list,
     require_object,
     text,
     time,
@@ -84,9 +87,7 @@ def read_segment(document: object, nobody: NobodyIds, arrived_at: int | None = N
     if batch is None:
         yield from _read_call(call, "$", nobody, {})
         return
-    if not isinstance(batch, list):
-        raise DecodeError("invalid_field", "Expected `array` - at `$.batch`")
-    for index, each in enumerate(batch):
+    for index, each in enumerate(require_list(batch, "$.batch", MAX_EVENTS)):
         place = f"$.batch[{index}]"
         try:
             yield from _read_call(require_object(each, place), place, nobody, call)
@@ -100,14 +101,12 @@ def _read_call(
     kind = call.get("type") or ("track" if "event" in call else None)
     if kind == "track":
         yield from _read_track(call, place, nobody, batch)
+    elif not isinstance(kind, str):
+        raise DecodeError("invalid_field", f"no call of Segment's - at `{place}.type`")
     elif kind in {"identify", "alias"}:
         yield _read_link(call, place, kind, batch)
-    elif kind in _OTHER_CALLS:
-        yield Anomaly.NOT_OF_INTEREST
-    elif isinstance(kind, str):
-        yield Anomaly.UNKNOWN_EVENT
     else:
-        raise DecodeError("invalid_field", f"no call of Segment's - at `{place}.type`")
+        yield Anomaly.NOT_OF_INTEREST if kind in _OTHER_CALLS else Anomaly.UNKNOWN_EVENT
 
 
 def _read_link(call: Mapping[str, Any], place: str, kind: Any, batch: Mapping[str, Any]) -> Found:
@@ -147,8 +146,7 @@ def _read_track(
 
 
 def _purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> Draft:
-    products = properties.get("products")
-    fields["items"] = list(map(_item, products)) if isinstance(products, list) else products
+    fields["items"] = read_items(properties.get("products"), _item)
     fields["order_id"] = first_text(properties, ("order_id", "checkout_id"))
     return Draft(PURCHASE, fields, place, _NAMES)
 
@@ -167,7 +165,7 @@ def _browse(
         yield Draft(BROWSE, {**fields, "product": item}, place, _NAMES)
         return
     event_id = fields["event_id"]
-    for index, each in enumerate(products):
+    for index, each in enumerate(require_list(products, f"{place}.properties.products", MAX_ITEMS)):
         own = {**fields, "product": _item(each), "event_id": numbered(event_id, index)}
         yield Draft(BROWSE, own, place, _LISTED)
 

@@ -11,19 +11,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BROWSE, PURCHASE
+from stream_persona.domain.events import BROWSE, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft
 from stream_persona.domain.mapping.values import (
     customer_of,
     first_text,
     inner,
     joined_id,
+    name_of,
     number,
+    read_items,
+    require_list,
     require_object,
     text,
     time,
 )
-from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
     from stream_persona.domain.identity import NobodyIds
@@ -57,16 +59,15 @@ def read_shopify(document: object, nobody: NobodyIds, arrived_at: int | None = N
 
 
 def _read_order(body: Mapping[str, Any], nobody: NobodyIds) -> Draft | Anomaly:
-    is_paid = body.get("financial_status") not in _NOT_PAID
+    is_paid = name_of(body.get("financial_status")) not in _NOT_PAID
     if body.get("test") is True or body.get("cancelled_at") is not None or not is_paid:
         return Anomaly.NOT_BOUGHT
     order = text(body.get("id"))
-    lines = body.get("line_items")
     fields = {
         "event_id": order and joined_id("order", order, text(body.get("updated_at"))),
         "customer_id": _customer(body, nobody),
         "occurred_at": time(body.get("processed_at")) or time(body.get("created_at")),
-        "items": list(map(_item, lines)) if isinstance(lines, list) else lines,
+        "items": read_items(body.get("line_items"), _item),
         "order_id": order,
     }
     return Draft(PURCHASE, fields, "$", _ORDER_NAMES)
@@ -75,9 +76,7 @@ def _read_order(body: Mapping[str, Any], nobody: NobodyIds) -> Draft | Anomaly:
 def _read_cart(body: Mapping[str, Any], nobody: NobodyIds) -> Findings:
     """Read each line of a cart or checkout; an empty one is none."""
     token = first_text(body, ("cart_token", "token"))
-    lines = body.get("line_items")
-    if not isinstance(lines, list):
-        raise DecodeError("invalid_field", "Expected `array` - at `$.line_items`")
+    lines = require_list(body.get("line_items"), "$.line_items", MAX_ITEMS)
     if not lines:
         yield Anomaly.NOT_OF_INTEREST
     for index, line in enumerate(lines):

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE
+from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft
 from stream_persona.domain.mapping.snowplow_tsv import parse_line
 from stream_persona.domain.mapping.values import (
     customer_of,
     first_text,
     inner,
+    name_of,
     number,
     numbered,
+    read_items,
+    require_list,
     require_object,
     text,
     utc_time,
@@ -79,19 +82,19 @@ def read_snowplow(document: object, nobody: NobodyIds, arrived_at: int | None = 
         product = _item(data, ("sku", "name"), "unitPrice")
         fields = {**_head(event, nobody), "action": _CARTS[schema], "product": product}
         yield Draft(BROWSE, fields, "$", _CART_NAMES)
-    elif event.get("event") == "transaction_item":
+    elif name_of(event.get("event")) == "transaction_item":
         yield _read_classic_item(event, nobody)
     else:
-        is_known = event.get("event") in _OTHER_EVENTS or _is_snowplows(event, schema)
+        is_known = name_of(event.get("event")) in _OTHER_EVENTS or _is_snowplows(event, schema)
         yield Anomaly.NOT_OF_INTEREST if is_known else Anomaly.UNKNOWN_EVENT
 
 
 def _read_action(event: Mapping[str, Any], data: Mapping[str, Any], nobody: NobodyIds) -> Findings:
-    kind = data.get("type")
+    kind = name_of(data.get("type"))
     products = _entities(event, "product")
     if kind == "transaction":
         transaction = (*_entities(event, "transaction"), {})[0]
-        items = list(map(_product, products))
+        items = read_items(products, _product)
         order = text(inner({"t": transaction}, "t").get("transaction_id"))
         fields = {**_head(event, nobody), "items": items, "order_id": order}
         yield Draft(PURCHASE, fields, "$", _NAMES)
@@ -100,7 +103,7 @@ def _read_action(event: Mapping[str, Any], data: Mapping[str, Any], nobody: Nobo
         event_id = fields["event_id"]
         if not products:
             yield Draft(BROWSE, fields, "$", _NAMES)
-        for index, product in enumerate(products):
+        for index, product in enumerate(require_list(products, "$.contexts.product", MAX_ITEMS)):
             own = {**fields, "event_id": numbered(event_id, index), "product": _product(product)}
             yield Draft(BROWSE, own, "$", _NAMES)
     elif kind in _ENGAGEMENTS:

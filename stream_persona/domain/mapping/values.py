@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.domain.events import MAX_ID_BYTES
+from stream_persona.domain.events import MAX_ID_BYTES, MAX_ITEMS
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from stream_persona.domain.identity import NobodyIds
 
@@ -24,6 +24,8 @@ _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*"
 _NAIVE: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?: UTC)?", re.ASCII
 )
+#: Most events of one document.
+MAX_EVENTS: Final = 10_000
 #: Longer texts of digits are no numbers: to parse one costs the square of its length.
 _LONGEST_NUMBER: Final = 40
 
@@ -54,6 +56,11 @@ def text(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return f"{value:.0f}"
     return str(value) if isinstance(value, int) else value
+
+
+def name_of(value: Any) -> str:
+    """Return a name; the empty one for anything else, which may be no member of a set."""
+    return value if isinstance(value, str) else ""
 
 
 def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -121,6 +128,27 @@ def numbered(event_id: Any, index: int) -> Any:
     return f"{event_id}:{index}" if index and isinstance(event_id, str) else event_id
 
 
+def read_items(items: Any, read: Callable[[Any], Any]) -> Any:
+    """Return each item read; what is no list, or longer than a purchase may be, as it is."""
+    if isinstance(items, list) and len(items) <= MAX_ITEMS:
+        return list(map(read, items))
+    return items
+
+
+def require_list(value: Any, place: str, most: int) -> list[Any]:
+    """Return a list of at most so many.
+
+    Raises:
+        DecodeError: it is none, or longer.
+    """
+    if not isinstance(value, list):
+        raise DecodeError("invalid_field", f"Expected `array`, got {_kind(value)} - at `{place}`")
+    if len(value) > most:
+        detail = f"{len(value):,} entries; at most {most:,} are read - at `{place}`"
+        raise DecodeError("invalid_field", detail)
+    return value
+
+
 def require_object(value: Any, place: str) -> Mapping[str, Any]:
     """Return an object.
 
@@ -129,6 +157,9 @@ def require_object(value: Any, place: str) -> Mapping[str, Any]:
     """
     if isinstance(value, Mapping):
         return value
-    kinds = {list: "array", tuple: "array", str: "str", bool: "bool", int: "int", float: "float"}
-    kind = "null" if value is None else kinds.get(type(value), type(value).__name__)
-    raise DecodeError("invalid_field", f"Expected `object`, got `{kind}` - at `{place}`")
+    raise DecodeError("invalid_field", f"Expected `object`, got {_kind(value)} - at `{place}`")
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "array", dict: "object", type(None): "null"}
+    return f"`{kinds.get(type(value), type(value).__name__)}`"

@@ -67,7 +67,9 @@ def rows() -> list[dict[str, Any]]:
     found = []
     for number, (name, at, params, items) in enumerate(events()):
         ecommerce = {"transaction_id": params.pop("transaction_id", "(not set)")}
-        padded = [{"item_list_name": "(not set)", "item_category5": "(not set)", **i} for i in items]
+        padded = [
+            {"item_list_name": "(not set)", "item_category5": "(not set)", **i} for i in items
+        ]
         found.append({
             "event_date": "20251124", "event_timestamp": str(at), "event_name": name,
             "event_params": [{"key": key, "value": typed(v)} for key, v in params.items()],

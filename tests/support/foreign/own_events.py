@@ -44,9 +44,7 @@ def own_values(categories: bool = True) -> Iterator[tuple[str, int, dict[str, An
             yield do, ENGAGEMENT, fields
 
 
-def own_events(
-    without: Collection[str] = (), categories: bool = True
-) -> list[tuple[int, Event]]:
+def own_events(without: Collection[str] = (), categories: bool = True) -> list[tuple[int, Event]]:
     """The events, with their kinds, but for what a tool has no event for."""
     return [
         (kind, msgspec.convert(fields, KINDS[kind]))

@@ -100,7 +100,11 @@ def expressed() -> list[Any]:
     kinds = ("purchase", "browse", "engagement")
     found = []
     for _, kind, fields in own_values():
-        items = fields.get("items") or [fields["product"]] if "product" in fields else fields.get("items", [])
+        items = (
+            fields.get("items") or [fields["product"]]
+            if "product" in fields
+            else fields.get("items", [])
+        )
         lines = [
             {"sku": i["product_id"], "path": i["category"].split("/"), "maker": i["brand"],
              "cents_free": f"{i['price']:.2f}", "n": i.get("quantity")}

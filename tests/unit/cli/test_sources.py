@@ -76,7 +76,11 @@ def test_a_document_is_shown_as_the_events_that_it_becomes(
     facts = json.loads(ended.out)
     (event,) = facts["events"]
     assert ended.code in {0, None}
-    assert (event["kind"], event["action"], event["product"]["product_id"]) == ("browse", "view", "P")
+    assert (event["kind"], event["action"], event["product"]["product_id"]) == (
+        "browse",
+        "view",
+        "P",
+    )
     assert (facts["of_nobody"], facts["left_out"], facts["faults"]) == (1, {}, [])
 
 

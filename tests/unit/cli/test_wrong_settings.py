@@ -34,6 +34,11 @@ WRONG: dict[str, dict[str, str]] = {
         "binary.toml": "cannot be read", "empty.toml": "2 to 24 [[persona]] tables are needed",
         "a\nb": "cannot be printed",
     },
+    "sources": {
+        "": "name a file, or unset it for none", "nowhere.toml": "cannot be read",
+        "binary.toml": "cannot be read", "empty.toml": "at least one [[source]] table is needed",
+        "a\nb": "cannot be printed",
+    },
     "group": {
         "": "expected a name of 1 to", " mine": "take away the blanks", "a\x07": "be printed",
         "x" * 1_001: "expected a name of 1 to",

@@ -76,9 +76,7 @@ def test_what_is_no_behaviour_is_counted_by_its_reason(way: Way) -> None:
     assert set(left_out) - {"identity_link"} == others
 
 
-@pytest.mark.parametrize(
-    "name", ["segment segment-python", "segment segment-node", "rudderstack"]
-)
+@pytest.mark.parametrize("name", ["segment segment-python", "segment segment-node", "rudderstack"])
 def test_identify_and_alias_are_read_and_kept_apart(name: str) -> None:
     found = map_all(WAYS[name])
     links = [link for document in found for link in document.links]

@@ -1,0 +1,121 @@
+"""CloudEvents: what the envelope adds to an event of ours, or to any other preset's document."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from stream_persona.domain.events import Assignment, Deletion, event_id, event_time
+from stream_persona.domain.mapping.documents import MappedDocument, map_document
+from stream_persona.errors import DecodeError
+from tests.support.foreign.presets import preset
+
+AT, AT_MS = "2025-11-24T09:00:00Z", 1_763_974_800_000
+SEARCH = {"customer_id": "c", "occurred_at": AT, "action": "search", "query": "dog"}
+
+
+def envelope(data: Any, **fields: Any) -> dict[str, Any]:
+    made = {"specversion": "1.0", "type": "shop.event", "source": "/shop", "id": "1", "time": AT}
+    return {**made, "data": data} | fields
+
+
+def read(document: object) -> MappedDocument:
+    return map_document(preset("cloudevents"), document)
+
+
+def only(document: object) -> Any:
+    ((_, event),) = read(document).events
+    return event
+
+
+def test_the_id_is_source_and_id_whatever_the_data_says() -> None:
+    again = [envelope({**SEARCH, "event_id": name}) for name in ("a", "b")]
+    assert {only(each).event_id for each in again} == {"/shop:1"}
+    assert only(envelope(SEARCH, source="/other")).event_id == "/other:1"
+    long = [only(envelope(SEARCH, id=end * 300)).event_id for end in "xy"]
+    assert len(set(long)) == 2
+    assert all(len(each) <= 256 for each in long)
+
+
+@pytest.mark.parametrize(
+    ("data", "subject", "customer"),
+    [("c", "s", "c"), (None, "s", "s"), ("", "s", "s"), ("undefined", "s", "s"), (None, None, ""),
+     ("guest", None, "guest")],
+)  # fmt: skip
+def test_the_subject_stands_in_for_a_customer(
+    data: str | None, subject: str | None, customer: str
+) -> None:
+    document = envelope({**SEARCH, "customer_id": data}, subject=subject)
+    assert only(document).customer_id == customer
+
+
+def test_the_time_of_the_data_comes_before_that_of_the_envelope() -> None:
+    later = "2025-11-24T10:00:00Z"
+    assert event_time(only(envelope(SEARCH, time=later))) == AT_MS
+    assert event_time(only(envelope({**SEARCH, "occurred_at": None}, time=later))) > AT_MS
+
+
+def test_data_may_be_encoded_or_a_text() -> None:
+    encoded = base64.b64encode(json.dumps(SEARCH).encode()).decode()
+    plain = only(envelope(SEARCH))
+    assert only({**envelope(None), "data_base64": encoded}) == plain
+    assert only(envelope(json.dumps(SEARCH))) == plain
+
+
+def test_assignments_and_deletions_keep_the_ids_that_others_ask_for() -> None:
+    deletion = only(envelope({"request_id": "r", "customer_id": "c", "requested_at": AT}))
+    assert isinstance(deletion, Deletion)
+    assert event_id(deletion) == "r"
+    assigned = {"assignment_id": "a", "customer_id": "c", "occurred_at": AT, "persona": None}
+    found = only(envelope(assigned))
+    assert isinstance(found, Assignment)
+    assert (event_id(found), found.persona) == ("a", None)
+
+
+def test_a_batch_within_an_envelope_has_an_id_for_each_event() -> None:
+    call = {"type": "track", "event": "Products Searched", "messageId": "m", "userId": "c",
+            "timestamp": AT}  # fmt: skip
+    alias = {"type": "alias", "userId": "c", "previousId": "a", "messageId": "n", "timestamp": AT}
+    found = read(envelope({"batch": [call, {**call, "messageId": None}, alias]}))
+    assert [event.event_id for _, event in found.events] == ["/shop:1", "/shop:1:1"]
+    assert [(link.from_id, link.message_id) for link in found.links] == [("a", "n")]
+
+
+@pytest.mark.parametrize("data", [None, {}, {"order": "shipped"}, {"type": "warehouse", "id": 1}])
+def test_data_of_no_known_shape_is_left_out_and_counted(data: Any) -> None:
+    found = read(envelope(data))
+    assert (found.events, found.left_out) == ((), {"unknown_event": 1})
+
+
+def test_an_envelope_that_is_wrong_spoils_no_other_of_its_batch() -> None:
+    found = read([envelope(SEARCH), {"id": 1}, envelope({**SEARCH, "query": 1}, id="2")])
+    assert len(found.events) == 1
+    assert "`$[1].specversion`" in found.faults[0].detail
+    assert "`$[2].data.query`" in found.faults[1].detail
+
+
+TRACK = {"type": "track", "event": "Product Viewed", "messageId": "m", "timestamp": AT}
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"customer_id": "c"}, "specversion"), ("text", ""), (envelope(SEARCH, id=7), "id"),
+        (envelope(SEARCH, source=None), "source"), (envelope([SEARCH]), "data"),
+        (envelope({**SEARCH, "action": "look"}), "data.action"),
+        (envelope({"customer_id": "c", "occurred_at": AT}), "data"),
+        (envelope({**SEARCH, "items": []}), "data.items"),
+        (envelope({**TRACK, "properties": {"sku": "S", "price": "x"}}), "data.properties.price"),
+        (envelope({**TRACK, "event": 5}), "data.event"),
+        ({**envelope(None), "data_base64": "%%%"}, "data_base64"),
+        ({**envelope(None), "data_base64": "bm8="}, None), (envelope("{"), None),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named_as_the_document_has_it(document: object, place: str | None) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(document)
+    if place is None:
+        assert caught.value.reason == "not_json"
+    else:
+        assert (f"`$.{place}`" if place else "`$`") in caught.value.detail
