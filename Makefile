@@ -14,7 +14,8 @@ IN_PARALLEL := -n auto --maxprocesses 4 --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-quick test-random test-browser screenshot fuzz bench bench-api bench-backpressure \
-	bench-dashboard bench-model bench-rank bench-state bench-sweep chaos faults check format lock clean
+	bench-dashboard bench-model bench-rank bench-sources bench-state bench-sweep chaos faults check format lock \
+	clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +64,9 @@ bench-rank: $(VENV)/.dev ## next baskets of real households, ranked with and wit
 
 bench-sweep: $(VENV)/.dev ## a million idle shoppers follow the model: ARGS="--shoppers 100000"
 	@$(BIN)/python -m tests.benchmarks.sweep $(ARGS)
+
+bench-sources: $(VENV)/.dev ## what a foreign event costs beside one in our own shape: ARGS="--seconds 2"
+	@$(BIN)/python -m tests.benchmarks.sources $(ARGS)
 
 faults: $(VENV)/.dev ## each fault of Redis and Kafka that deploy/README.md names
 	@$(BIN)/python -m pytest -m faults tests/integration $(ARGS)

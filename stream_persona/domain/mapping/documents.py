@@ -7,7 +7,6 @@ wrong are ``faults`` beside the others.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_persona.domain.anomaly import Anomaly
@@ -73,7 +72,7 @@ def map_document(
 def _collect(findings: Findings, nobody: NobodyIds) -> MappedDocument:
     events: list[tuple[int, Event]] = []
     links: list[IdentityLink] = []
-    left_out: Counter[str] = Counter()
+    left_out: dict[str, int] = {}
     faults: list[DecodeError] = []
     for found in findings:
         try:
@@ -81,14 +80,15 @@ def _collect(findings: Findings, nobody: NobodyIds) -> MappedDocument:
                 events.append((found.kind, finish(found, nobody)))
             elif isinstance(found, LinkDraft):
                 link = finish_link(found, nobody)
-                left_out[Anomaly.NOBODY if link is None else Anomaly.IDENTITY_LINK] += 1
+                reason = Anomaly.NOBODY if link is None else Anomaly.IDENTITY_LINK
+                left_out[reason] = left_out.get(reason, 0) + 1
                 links += [] if link is None else [link]
             elif isinstance(found, DecodeError):
                 faults.append(found)
             else:
-                left_out[found] += 1
+                left_out[found] = left_out.get(found, 0) + 1
         except DecodeError as error:
             faults.append(error)
     if faults and not events and not links:
         raise faults[0]
-    return MappedDocument(tuple(events), tuple(links), dict(left_out), tuple(faults))
+    return MappedDocument(tuple(events), tuple(links), left_out, tuple(faults))

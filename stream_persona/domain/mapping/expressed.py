@@ -52,7 +52,7 @@ def _items(found: Any) -> Any:
 
 
 def _item(found: Any) -> Any:
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return found
     item = {}
     for name, value in found.items():
@@ -63,7 +63,7 @@ def _item(found: Any) -> Any:
 
 
 def _attributes(found: Any) -> Any:
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return found
     return {key: text(value) for key, value in found.items() if text(value) is not None}
 

@@ -182,13 +182,13 @@ def _browses(
 
 def _campaign(params: Mapping[str, Any], items: Any) -> Any:
     found = first_text(params, ("promotion_name", "promotion_id", "message_name", "campaign"))
-    if found is None and isinstance(items, list) and items and isinstance(items[0], Mapping):
+    if found is None and isinstance(items, list) and items and isinstance(items[0], dict):
         found = first_text(items[0], ("promotion_name", "promotion_id"))
     return _text(found)
 
 
 def _item(item: Any) -> Any:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return item
     levels = [level for name in _CATEGORIES if (level := _text(item.get(name))) is not None]
     texts = all(isinstance(level, str) for level in levels)
@@ -226,15 +226,15 @@ def _name_of(name: Any, place: str) -> str:
 
 def _params_of(params: Any) -> dict[str, Any]:
     """Return parameters by name: in the export they are records of a key and a typed value."""
-    if isinstance(params, Mapping):
+    if isinstance(params, dict):
         return dict(params)
     if not isinstance(params, list):
         return {}
     found = {}
     for each in params:
-        if isinstance(each, Mapping) and isinstance(key := each.get("key"), str):
+        if isinstance(each, dict) and isinstance(key := each.get("key"), str):
             value = each.get("value")
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 value = next((one for one in value.values() if one is not None), None)
             found[key] = value
     return found

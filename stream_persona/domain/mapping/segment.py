@@ -180,7 +180,7 @@ def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], plac
 def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
     """Return the campaign: of the event, of the context (``utm_campaign``), its name."""
     own = properties.get("campaign")
-    if isinstance(own, Mapping):
+    if isinstance(own, dict):
         found = first_text(own, ("name", "campaign_name", "id"))
     else:
         found = first_text(properties, _CAMPAIGN_NAMES)
@@ -189,7 +189,7 @@ def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places:
 
 
 def _item(product: Any) -> Any:
-    if not isinstance(product, Mapping):
+    if not isinstance(product, dict):
         return product
     item = {
         "product_id": first_text(product, ("product_id", "sku", "id", "name")),

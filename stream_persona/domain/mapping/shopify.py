@@ -98,7 +98,7 @@ def _customer(body: Mapping[str, Any], nobody: NobodyIds) -> Any:
 
 
 def _item(line: Any) -> Any:
-    if not isinstance(line, Mapping):
+    if not isinstance(line, dict):
         return line
     item = {
         "product_id": first_text(line, ("product_id", "sku", "title")),

@@ -151,7 +151,7 @@ def _product(product: Any) -> Any:
 
 
 def _item(product: Any, ids: tuple[str, ...], price: str) -> Any:
-    if not isinstance(product, Mapping):
+    if not isinstance(product, dict):
         return product
     item = {
         "product_id": first_text(product, ids),
@@ -197,10 +197,10 @@ def _describe(event: Mapping[str, Any]) -> tuple[Schema | None, Mapping[str, Any
     """Return the schema of a self-describing event, and what it says."""
     for key, schema in _EVENT_KEYS.items():
         data = event.get(key)
-        if isinstance(data, Mapping):
+        if isinstance(data, dict):
             return schema, data
     outer = _parse(event.get("unstruct_event"), "$.unstruct_event")
-    return _open(outer.get("data", outer)) if isinstance(outer, Mapping) else (None, {})
+    return _open(outer.get("data", outer)) if isinstance(outer, dict) else (None, {})
 
 
 def _entities(event: Mapping[str, Any], name: str) -> list[Any]:
@@ -209,7 +209,7 @@ def _entities(event: Mapping[str, Any], name: str) -> list[Any]:
     if isinstance(own, list):
         return own
     outer = _parse(event.get("contexts"), "$.contexts")
-    listed = outer.get("data") if isinstance(outer, Mapping) else outer
+    listed = outer.get("data") if isinstance(outer, dict) else outer
     if not isinstance(listed, list):
         return []
     opened = map(_open, listed)
@@ -217,7 +217,7 @@ def _entities(event: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _open(described: Any) -> tuple[Schema | None, Mapping[str, Any]]:
-    if not isinstance(described, Mapping):
+    if not isinstance(described, dict):
         return None, {}
     schema = described.get("schema")
     found = _IGLU.fullmatch(schema) if isinstance(schema, str) else None

@@ -39,13 +39,15 @@ _LEAST_TABS: Final = 100
 
 def is_enriched_line(value: bytes) -> bool:
     """Whether a message's value is a line of an enriched event, and no JSON."""
+    if value.startswith((b"{", b"[")):  # nearly all are
+        return False
     return value.count(b"\t") >= _LEAST_TABS and not value.lstrip().startswith((b"{", b"["))
 
 
 def parse_line(line: str) -> dict[str, str]:
-    """Return the fields of a line that are there; those that later versions add have no name.
+    r"""Return the fields of a line that are there; those that later versions add have no name.
 
-    >>> parse_line("shop\\tweb\\t\\t2025-11-24 09:00:00.000")["collector_tstamp"]
+    >>> parse_line("shop\tweb\t\t2025-11-24 09:00:00.000")["collector_tstamp"]
     '2025-11-24 09:00:00.000'
     """
     values = line.rstrip("\r\n").split("\t")

@@ -92,7 +92,7 @@ def utc_time(value: Any) -> Any:
 def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the object of a name; an empty one where there is none."""
     value = fields.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
@@ -155,7 +155,7 @@ def require_object(value: Any, place: str) -> Mapping[str, Any]:
     Raises:
         DecodeError: it is none.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value
     raise DecodeError("invalid_field", f"Expected `object`, got {_kind(value)} - at `{place}`")
 

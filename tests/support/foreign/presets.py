@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 from stream_persona.domain.events import Event
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
-from stream_persona.domain.mapping.sources import Source, Sources
 from stream_persona.domain.mapping.snowplow_tsv import parse_line
+from stream_persona.domain.mapping.sources import Source, Sources
 from tests.support.foreign import ga4_events, shopify_webhooks, snowplow_events
 from tests.support.foreign.own_events import own_events, own_values
 from tests.support.foreign.segment_calls import FOLDER, JOURNEY
 
-SHOP_SOURCE = """
+_LINE = "{product_id: sku, category: join('/', path), brand: maker, price: paid, quantity: n}"
+SHOP_SOURCE = f"""
 [[source]]
 topic = "t"
 when = "shop_event"
@@ -21,10 +22,10 @@ kind = "shop_event"
 event_id = "nr"
 customer_id = "who.id"
 occurred_at = "at"
-items = "lines[].{product_id: sku, category: join('/', path), brand: maker, price: cents_free, quantity: n}"
+items = "lines[].{_LINE}"
 order_id = "order"
 action = "did"
-product = "lines[0].{product_id: sku, category: join('/', path), brand: maker, price: cents_free, quantity: n}"
+product = "lines[0].{_LINE}"
 query = "words"
 channel = "way"
 campaign = "reason"
@@ -107,7 +108,7 @@ def expressed() -> list[Any]:
         )
         lines = [
             {"sku": i["product_id"], "path": i["category"].split("/"), "maker": i["brand"],
-             "cents_free": f"{i['price']:.2f}", "n": i.get("quantity")}
+             "paid": f"{i['price']:.2f}", "n": i.get("quantity")}
             for i in items
         ]  # fmt: skip
         document = {

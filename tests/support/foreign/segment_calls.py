@@ -32,24 +32,22 @@ def product(name: str, quantity: int | None = None) -> dict[str, Any]:
 
 
 def properties(step: dict[str, Any]) -> dict[str, Any]:
-    do = step["do"]
-    if do == "search":
-        return {"query": step["query"]}
-    if do == "purchase":
-        return {
-            "order_id": step["order"], "checkout_id": "c-1", "total": 215.75, "currency": "EUR",
-            "products": [product(*line) for line in step["lines"]],
-        }  # fmt: skip
-    if do in {"promotion_view", "promotion_click"}:
-        return {"promotion_id": "promo_1", "name": step["campaign"], "creative": "top_banner"}
-    if do == "coupon":
-        return {"coupon_id": "c-10", "coupon_name": step["campaign"], "discount": 10}
-    if do in {"email_open", "email_click"}:
-        return {"email_id": "e-1", "campaign_id": "48", "campaign_name": step["campaign"]}
-    if do == "push_click":
-        return {"action": "Accept", "campaign": {"name": step["campaign"], "medium": "Push"}}
-    if do == "list":
-        return {"list_id": "hot", "products": [product("shoe"), product("food")]}
+    campaign = step.get("campaign")
+    lines = [product(*line) for line in step.get("lines", ())]
+    of_other_steps = {
+        "search": {"query": step.get("query")},
+        "purchase": {"order_id": step.get("order"), "checkout_id": "c-1", "total": 215.75,
+                     "currency": "EUR", "products": lines},
+        "promotion_view": {"promotion_id": "promo_1", "name": campaign, "creative": "banner"},
+        "promotion_click": {"promotion_id": "promo_1", "name": campaign, "creative": "banner"},
+        "coupon": {"coupon_id": "c-10", "coupon_name": campaign, "discount": 10},
+        "email_open": {"email_id": "e-1", "campaign_id": "48", "campaign_name": campaign},
+        "email_click": {"email_id": "e-1", "campaign_id": "48", "campaign_name": campaign},
+        "push_click": {"action": "Accept", "campaign": {"name": campaign, "medium": "Push"}},
+        "list": {"list_id": "hot", "products": [product("shoe"), product("food")]},
+    }  # fmt: skip
+    if step["do"] in of_other_steps:
+        return of_other_steps[step["do"]]
     return product(step["product"], step.get("quantity")) if "product" in step else {}
 
 

@@ -1,4 +1,4 @@
-"""``stream-persona sources check``: what a file of sources reads, and what becomes of a document."""
+"""``sources check``: what a file of sources reads, and what becomes of a document."""
 
 import json
 from pathlib import Path

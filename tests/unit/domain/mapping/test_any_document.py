@@ -28,12 +28,16 @@ PRESETS = {
 each_preset = pytest.mark.parametrize("preset", PRESETS)
 
 
+def check_reason(error: DecodeError) -> None:
+    assert error.reason in REASONS
+
+
 def check(preset: str, document: object) -> MappedDocument | None:
     """Map a document; every event of it is one that our own shape would be read as."""
     try:
         found = map_document(PRESETS[preset], document, arrived_at=1_764_000_000_000)
     except DecodeError as error:
-        assert error.reason in REASONS
+        check_reason(error)
         return None
     for kind, event in found.events:
         assert isinstance(event, KINDS[kind])
@@ -49,7 +53,9 @@ LEAVES = st.one_of(
 )  # fmt: skip
 ANYTHING = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )  # fmt: skip
 
@@ -108,7 +114,7 @@ def test_any_bytes_are_a_document_or_refused(value: bytes) -> None:
     try:
         document = decode_document(value)
     except DecodeError as error:
-        assert error.reason in REASONS
+        check_reason(error)
         return
     for preset in PRESETS:
         check(preset, document)
@@ -152,7 +158,7 @@ HOSTILE = {
     "a basket of nothing": {**TRACK, "event": "Order Completed", "properties": {"products": TINY}},
     "a long cart": {**TRACK, "event": "Product Added", "properties": {"products": TINY}},
     "a long batch": {"batch": TINY},
-    "a row of many items": {"event_name": "view_item", "event_timestamp": 1_764_000_000, "items": TINY},
+    "a row of many items": {"event_name": "view_item", "event_timestamp": 1, "items": TINY},
     "a row of many parameters": {
         "event_name": "search", "event_timestamp": 1_764_000_000, "user_pseudo_id": "a",
         "event_params": [{"key": "k", "value": {"int_value": 1}}] * 20_000,
@@ -172,7 +178,7 @@ HOSTILE = {
     "a long number": {**TRACK, "event": "Product Viewed", "properties": {
         "product_id": "P", "price": "1" * 900_000,
     }},
-    "long texts": {name: "x" * 200_000 for name in ("id", "source", "specversion", "subject")},
+    "long texts": dict.fromkeys(("id", "source", "specversion", "subject"), "x" * 200000),
 }  # fmt: skip
 
 
@@ -204,7 +210,7 @@ def test_values_of_other_formats_are_read_or_refused_as_json_is() -> None:
     assert check("expressions", document) is not None
     bought = next(d for d in WAYS["expressions"].documents if d["shop_event"] == "purchase")
     for price, is_right in ((Decimal("9.50"), True), (Decimal("NaN"), False), (math.nan, False)):
-        lines = [{**bought["lines"][0], "cents_free": price}]
+        lines = [{**bought["lines"][0], "paid": price}]
         found = check("expressions", {**bought, "lines": lines})
         assert (found is not None) == is_right
     assert check("expressions", {**bought, "nr": "\ud800"}) is None

@@ -12,7 +12,8 @@ from stream_persona.errors import DecodeError
 HEAD = 'event_id = "id"\ncustomer_id = "who.nr"\noccurred_at = "at"\n'
 ORDER = (
     '[[source]]\ntopic = "t"\nkind = "purchase"\n[source.map]\n' + HEAD
-    + 'items = "lines[].{product_id: sku, price: paid, quantity: n, category: kind, attributes: more}"\n'
+    + 'items = "lines[].{product_id: sku, price: paid, quantity: n, category: kind,'
+    + ' attributes: more}"\n'
 )  # fmt: skip
 DOCUMENT = {
     "id": 17, "who": {"nr": 4711}, "at": "1763974800",

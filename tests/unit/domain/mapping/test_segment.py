@@ -165,7 +165,8 @@ def test_an_added_list_of_products_is_one_event_for_each() -> None:
 LEFT_OUT = {
     "Product List Viewed": "not_of_interest", "Product Clicked": "not_of_interest",
     "Checkout Started": "not_of_interest", "Coupon Entered": "not_of_interest",
-    "Order Refunded": "not_bought", "Order Cancelled": "not_bought", "Video Played": "unknown_event",
+    "Order Refunded": "not_bought", "Order Cancelled": "not_bought",
+    "Video Played": "unknown_event",
 }  # fmt: skip
 
 
