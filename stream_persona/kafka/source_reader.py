@@ -77,7 +77,7 @@ class SourceReader:
         Raises:
             DecodeError: it cannot be read.
         """
-        document = self._decode(raw)
+        document = self.decode(raw)
         sources = self._sources.of_topic(raw.topic) if self._sources else ()
         # Where the broker does not say when it arrived, its producer's time of sending stands in.
         sent = int(raw.timestamp) if raw.timestamp >= 0 else None
@@ -102,8 +102,12 @@ class SourceReader:
             self._reader.bound_time(kind, event_time(event))
         message.events.setdefault(event.customer_id, []).append((kind, event))
 
-    def _decode(self, raw: ConsumerRecord) -> object:
-        """Return a message's plain values."""
+    def decode(self, raw: ConsumerRecord) -> object:
+        """Return a message's plain values.
+
+        Raises:
+            DecodeError: it has none.
+        """
         if raw.topic in self._deserializers:
             return self._deserializers.decode(raw.topic, raw.value)
         return decode_document(raw.value)
