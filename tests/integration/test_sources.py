@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.servers import PARTITIONS, Kafka, declare_topics, settings_fo
 from tests.support.servers import Redis as RedisServer
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.sources import SEGMENT, TOPIC, order, search
+from tests.support.waiting import eventually
 
 CUSTOMERS = [f"u{number}" for number in range(30)]
 CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio")
@@ -70,13 +72,13 @@ async def expected(shop: Shop) -> dict[str, bytes]:
 async def test_a_segment_topic_is_as_exact_as_our_own_and_predicts(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
-    start_worker()
     first = start_worker()
     parents = [order(f"p{n}", "CUST-04812", "baby/diapers", NOW - n) for n in range(6)]
     await produce(shop, *story(1, 200), json.dumps({"batch": parents}).encode(), b"{no json")
     await shop.produce(*(purchase(f"own{n}", NOW, name) for n, name in enumerate(CUSTOMERS)))
-    await shop.at_rest()
-    first.stop(9)
+    await eventually(lambda: shop.keys("persona-state:*"), 30, "the worker does nothing")
+    first.stop(signal.SIGKILL)
+    start_worker()
     # What is dated after the deletion is left, and folded again from the reroutes.
     later_ms = time.time_ns() // 1_000_000 + 2 * HOUR
     later = [order("later", name, "tools", later_ms) for name in CUSTOMERS[:3]]
