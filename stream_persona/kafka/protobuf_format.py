@@ -25,7 +25,6 @@ from stream_persona.errors import DecodeError
 from stream_persona.kafka.plain_values import make_plain, plain_decimal
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
 #: The name of a payload's message by its indexes in the schema, then its bytes.
@@ -162,7 +161,7 @@ def _as_values(message: Message) -> Any:  # noqa: ANN401 - JSON of any shape
     }
 
 
-def _as_value(field: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - of any field
+def _as_value(field: Any, value: Any) -> Any:  # noqa: ANN401 - one of two classes of fields
     inner = field.message_type
     if inner is not None and inner.GetOptions().map_entry:
         of = inner.fields_by_name["value"]
@@ -172,7 +171,7 @@ def _as_value(field: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - of a
     return _as_single(field, value)
 
 
-def _as_single(field: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - of any field
+def _as_single(field: Any, value: Any) -> Any:  # noqa: ANN401 - the same
     if field.message_type is not None:
         return _as_values(value)
     if field.enum_type is not None:

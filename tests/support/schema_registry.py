@@ -1,4 +1,4 @@
-"""Schema registries for tests: Apicurio, fetched with Maven once; and a stand-in that misbehaves."""
+"""Registries of schemas for tests: Apicurio, fetched with Maven; and a stand-in that fails."""
 
 import json
 import os

@@ -137,8 +137,10 @@ def test_bytes_that_are_not_of_their_avro_schema_are_refused(content: bytes) -> 
 def test_avro_references_are_resolved() -> None:
     line = {"type": "record", "name": "Line", "namespace": "shop",
             "fields": [{"name": "sku", "type": "string"}]}  # fmt: skip
-    own = {"type": "record", "name": "O", "namespace": "shop",
-           "fields": [{"name": "lines", "type": {"type": "array", "items": "shop.Line"}}]}  # fmt: skip
+    own: dict[str, Any] = {
+        "type": "record", "name": "O", "namespace": "shop",
+        "fields": [{"name": "lines", "type": {"type": "array", "items": "shop.Line"}}],
+    }  # fmt: skip
     whole = {**own, "fields": [{"name": "lines", "type": {"type": "array", "items": line}}]}
     decode = make_avro_decoder(json.dumps(own), {"shop.Line": json.dumps(line)})
     assert decode(avro(whole, {"lines": [{"sku": "a"}]})) == {"lines": [{"sku": "a"}]}
