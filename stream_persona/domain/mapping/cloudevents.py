@@ -16,7 +16,7 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.mapping.decoding import decode_document
 from stream_persona.domain.mapping.drafts import Draft, LinkDraft
-from stream_persona.domain.mapping.own import ID_FIELDS, kind_of
+from stream_persona.domain.mapping.own import ID_FIELDS, is_own, kind_of
 from stream_persona.domain.mapping.recognition import recognize
 from stream_persona.domain.mapping.values import (
     MAX_EVENTS,
@@ -67,7 +67,7 @@ def _read_envelope(
     except DecodeError as error:
         raise _move(error, place) from None
     for index, each in enumerate(found):
-        yield _complete(each, index, envelope, place, nobody)
+        yield _complete(each, index, envelope, (place, nobody, arrived_at))
 
 
 def _data_of(envelope: Mapping[str, Any]) -> Any:
@@ -87,7 +87,7 @@ def _read_data(data: Any, nobody: NobodyIds, arrived_at: int | None) -> Findings
         yield Anomaly.UNKNOWN_EVENT
         return
     fields = require_object(data, "$")
-    if (read := recognize(fields)) is not None:
+    if not is_own(fields) and (read := recognize(fields)) is not None:
         yield from read(fields, nobody, arrived_at)
     elif (kind := kind_of(fields)) is not None:
         yield Draft(
@@ -98,9 +98,13 @@ def _read_data(data: Any, nobody: NobodyIds, arrived_at: int | None) -> Findings
 
 
 def _complete(
-    found: Found, index: int, envelope: Mapping[str, Any], place: str, nobody: NobodyIds
+    found: Found,
+    index: int,
+    envelope: Mapping[str, Any],
+    around: tuple[str, NobodyIds, int | None],
 ) -> Found:
     """Return what is found with what the envelope adds, at its place in the document."""
+    place, nobody, arrived_at = around
     if isinstance(found, DecodeError):
         return _move(found, place)
     if isinstance(found, LinkDraft):
@@ -117,7 +121,7 @@ def _complete(
     fields["customer_id"] = customer_of(customer, nobody)
     moment = "requested_at" if found.kind == DELETION else "occurred_at"
     if fields.get(moment) is None:
-        fields[moment] = time(envelope.get("time"))
+        fields[moment] = time(envelope.get("time")) or arrived_at
     return found._replace(fields=fields, place=_move_place(found.place, place))
 
 

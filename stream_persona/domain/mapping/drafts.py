@@ -40,14 +40,16 @@ _LAST: Final = re.compile(r"\.(\w+)$")
 class Draft(NamedTuple):
     """An event of ours as plain values, before it is checked.
 
-    ``place`` is where the foreign event begins, and ``names`` are the foreign paths of our fields;
-    those of items' fields begin with a dot.
+    ``place`` is where the foreign event begins, and ``names`` are the foreign paths of our fields:
+    from there, or from the document's beginning if they begin with ``$``. Those of items' fields
+    begin with a dot; ``[]`` stands for the ``number`` of one.
     """
 
     kind: int
     fields: dict[str, Any]
     place: str = "$"
     names: Mapping[str, str] = {}
+    number: int | None = None
 
 
 class LinkDraft(NamedTuple):
@@ -146,4 +148,7 @@ def _translate(error: DecodeError, draft: Draft) -> DecodeError:
 def _place(found: re.Match[str], draft: Draft) -> str:
     names = draft.names
     rest = _LAST.sub(lambda last: "." + names.get(f".{last[1]}", last[1]), found[2])
-    return f"`{draft.place}.{names.get(found[1], found[1])}{rest}`"
+    path = names.get(found[1], found[1])
+    if draft.number is not None:
+        path = path.replace("[]", f"[{draft.number}]")
+    return f"`{path}{rest}`" if path.startswith("$") else f"`{draft.place}.{path}{rest}`"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.mapping.drafts import Draft
-from stream_persona.domain.mapping.sources import KIND_NAMES
+from stream_persona.domain.mapping.sources import KIND_OF
 from stream_persona.domain.mapping.values import customer_of, number, read_items, text, time
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 _TIMES: Final = frozenset({"occurred_at", "requested_at", "expires_at"})
 _NUMBERS: Final = frozenset({"price", "quantity"})
 _FIELDS: Final = tuple(frozenset(kind.__struct_fields__) for kind in KINDS)
-#: The kinds by name, in the singular and the plural.
-_KINDS: Final = {
-    name + end: index for index, name in enumerate(KIND_NAMES) for end in ("", "s")
-}  # fmt: skip
 
 
 def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findings:
@@ -32,7 +28,7 @@ def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findi
     kind = source.fixed_kind
     if kind is None:
         found = source.kind.search(document) if source.kind else None
-        kind = _KINDS.get(found.lower()) if isinstance(found, str) else None
+        kind = KIND_OF.get(found.lower()) if isinstance(found, str) else None
     if kind is None:
         yield Anomaly.UNKNOWN_EVENT
         return

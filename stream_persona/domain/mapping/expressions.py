@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import jmespath
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
@@ -64,7 +64,7 @@ class Expression:
         try:
             return TreeInterpreter().visit(self._parsed, document)
         except _FAILURES as error:
-            reason = " ".join(str(error).split())
+            reason = _reason_of(error)
             raise DecodeError("invalid_field", f"`{self.text}` cannot be told: {reason}") from None
 
     def holds(self, document: object) -> bool:
@@ -77,6 +77,14 @@ class Expression:
         except DecodeError:
             return False
         return found not in (None, False, "", [], {}) or (found == 0 and found is not False)
+
+
+def _reason_of(error: Exception) -> str:
+    """Return what is wrong, without the value: it may be anybody's, and as long as the document."""
+    if isinstance(error, JMESPathTypeError):
+        expected = " or ".join(error.expected_types)
+        return f"{error.function_name}() got {error.actual_type}, expected {expected}"
+    return "a function met what it cannot take"
 
 
 def _keys_of(node: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -75,12 +75,13 @@ _ITEM_NAMES: Final = {
 }  # fmt: skip
 _ROW_NAMES: Final = {
     "customer_id": "user_id", "occurred_at": "event_timestamp", "product": "items[]",
+    "items": "items",
     "query": "event_params.search_term", "campaign": "event_params.promotion_name",
     "order_id": "ecommerce.transaction_id", **_ITEM_NAMES,
 }  # fmt: skip
 _REQUEST_NAMES: Final = {
-    "occurred_at": "timestamp_micros", "product": "params.items[]", "items": "params.items",
-    "query": "params.search_term", "campaign": "params.promotion_name",
+    "customer_id": "$.client_id", "occurred_at": "timestamp_micros", "items": "params.items",
+    "product": "params.items[]", "query": "params.search_term", "campaign": "params.promotion_name",
     "order_id": "params.transaction_id", **_ITEM_NAMES,
 }  # fmt: skip
 
@@ -174,10 +175,13 @@ def _browses(
     if action == "search" or not isinstance(items, list) or not items:
         yield Draft(BROWSE, fields, place, names)
         return
+    if action == "view" and len(items) > 1:
+        yield Anomaly.NOT_OF_INTEREST  # a list
+        return
     event_id = fields["event_id"]
-    for index, item in enumerate(require_list(items, f"{place}.{names['product']}", MAX_ITEMS)):
+    for index, item in enumerate(require_list(items, f"{place}.{names['items']}", MAX_ITEMS)):
         own = {**fields, "event_id": numbered(event_id, index), "product": _item(item)}
-        yield Draft(BROWSE, own, place, names)
+        yield Draft(BROWSE, own, place, names, index)
 
 
 def _campaign(params: Mapping[str, Any], items: Any) -> Any:

@@ -16,6 +16,11 @@ ID_FIELDS: Final = {ASSIGNMENT: "assignment_id", DELETION: "request_id"}
 _MARKS: Final = ("customer_id", "occurred_at", "requested_at", "assignment_id")
 
 
+def is_own(fields: Mapping[str, Any]) -> bool:
+    """Whether an object is an event of ours beyond doubt, whatever else it holds."""
+    return "customer_id" in fields and ("occurred_at" in fields or "requested_at" in fields)
+
+
 def kind_of(fields: Mapping[str, Any]) -> int | None:
     """Return the kind of an event of ours; None if the object is nothing of ours.
 
@@ -28,10 +33,11 @@ def kind_of(fields: Mapping[str, Any]) -> int | None:
         return ASSIGNMENT
     if "requested_at" in fields:
         return DELETION
+    if "action" in fields:
+        is_browse = "product" in fields or "query" in fields or "channel" not in fields
+        return BROWSE if is_browse else ENGAGEMENT
     if "channel" in fields:
         return ENGAGEMENT
-    if "action" in fields:
-        return BROWSE
     if any(mark in fields for mark in _MARKS):
         detail = "an event of ours has items, channel, action, persona or requested_at - at `$`"
         raise DecodeError("invalid_field", detail)

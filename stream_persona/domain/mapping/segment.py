@@ -49,10 +49,8 @@ _ENGAGEMENTS: Final = {
     "promotion viewed": ("onsite", "view", ("name", "promotion_id", "creative")),
     "promotion clicked": ("onsite", "click", ("name", "promotion_id", "creative")),
     "coupon applied": ("onsite", "redeem", ("coupon_name", "coupon_id")),
-    "email opened": ("email", "open", ("email_subject",)),
-    "email link clicked": ("email", "click", ("email_subject",)),
-    "email marked as spam": ("email", "dismiss", ("email_subject",)),
-    "unsubscribed": ("email", "unsubscribe", ("email_subject",)),
+    "email opened": ("email", "open", ()), "email link clicked": ("email", "click", ()),
+    "email marked as spam": ("email", "dismiss", ()), "unsubscribed": ("email", "unsubscribe", ()),
     "push notification tapped": ("push", "click", ()),
 }  # fmt: skip
 _NOT_BOUGHT: Final = frozenset({"order refunded", "order cancelled"})
@@ -69,7 +67,7 @@ _NOT_OF_INTEREST: Final = frozenset({
     "deep link opened", "signed up", "signed in", "signed out", "account created",
 })  # fmt: skip
 #: Calls that are no behaviour.
-_OTHER_CALLS: Final = frozenset({"page", "screen", "group"})
+_OTHER_CALLS: Final = frozenset({"page", "screen", "group", "merge"})
 
 _NAMES: Final = {
     "event_id": "messageId", "customer_id": "userId", "occurred_at": "timestamp",
@@ -77,20 +75,21 @@ _NAMES: Final = {
     "campaign": "properties.campaign", "order_id": "properties.order_id",
 }  # fmt: skip
 _LISTED: Final = {**_NAMES, "product": "properties.products[]"}
-_CAMPAIGN_NAMES: Final = ("campaign_name", "campaign", "campaign_id")
+_CAMPAIGN_NAMES: Final = ("campaign_name", "campaign", "utm_campaign", "campaign_id")
 
 
 def read_segment(document: object, nobody: NobodyIds, arrived_at: int | None = None) -> Findings:
     """Read a call, or a batch of calls."""
     call = require_object(document, "$")
     batch = call.get("batch")
+    head = {"sentAt": call.get("sentAt"), "receivedAt": call.get("receivedAt") or arrived_at}
     if batch is None:
-        yield from _read_call(call, "$", nobody, {})
+        yield from _read_call(call, "$", nobody, head)
         return
     for index, each in enumerate(require_list(batch, "$.batch", MAX_EVENTS)):
         place = f"$.batch[{index}]"
         try:
-            yield from _read_call(require_object(each, place), place, nobody, call)
+            yield from _read_call(require_object(each, place), place, nobody, head)
         except DecodeError as error:
             yield error
 
@@ -147,7 +146,7 @@ def _read_track(
 
 def _purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> Draft:
     fields["items"] = read_items(properties.get("products"), _item)
-    fields["order_id"] = first_text(properties, ("order_id", "checkout_id"))
+    fields["order_id"] = text(properties.get("order_id"))
     return Draft(PURCHASE, fields, place, _NAMES)
 
 
@@ -164,10 +163,13 @@ def _browse(
     if item["product_id"] is not None or not isinstance(products, list) or not products:
         yield Draft(BROWSE, {**fields, "product": item}, place, _NAMES)
         return
+    if action == "view" and len(products) > 1:
+        yield Anomaly.NOT_OF_INTEREST  # a list
+        return
     event_id = fields["event_id"]
     for index, each in enumerate(require_list(products, f"{place}.properties.products", MAX_ITEMS)):
         own = {**fields, "product": _item(each), "event_id": numbered(event_id, index)}
-        yield Draft(BROWSE, own, place, _LISTED)
+        yield Draft(BROWSE, own, place, _LISTED, index)
 
 
 def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], place: str) -> Draft:
@@ -178,14 +180,15 @@ def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], plac
 
 
 def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
-    """Return the campaign: of the event, of the context (``utm_campaign``), its name."""
+    """Return the campaign that is named, what was reacted to, or what brought the visitor."""
     own = properties.get("campaign")
     if isinstance(own, dict):
         found = first_text(own, ("name", "campaign_name", "id"))
     else:
         found = first_text(properties, _CAMPAIGN_NAMES)
     found = found or first_text(properties, places)
-    return found or first_text(inner(context, "campaign"), ("name", "id"))
+    found = found or first_text(inner(context, "campaign"), ("name", "id"))
+    return found or first_text(properties, ("email_subject",))
 
 
 def _item(product: Any) -> Any:
@@ -207,7 +210,8 @@ def _time_of(call: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
     """Return when it happened, by the clock of the receiver where that is known.
 
     Segment and RudderStack write ``timestamp`` corrected. Where only what it is made of is there,
-    it is made in the same way; of a library's own request the client's clock is all there is.
+    it is made in the same way; of a library's own request the client's clock is all there is, and
+    what names no time is of its arrival.
     """
     if (given := time(call.get("timestamp"))) is not None:
         return given

@@ -89,7 +89,7 @@ def _read_cart(body: Mapping[str, Any], nobody: NobodyIds) -> Findings:
             "action": "add_to_cart",
             "product": _item(line),
         }
-        yield Draft(BROWSE, fields, "$", _CART_NAMES)
+        yield Draft(BROWSE, fields, "$", _CART_NAMES, index)
 
 
 def _customer(body: Mapping[str, Any], nobody: NobodyIds) -> Any:

@@ -103,9 +103,12 @@ def _read_action(event: Mapping[str, Any], data: Mapping[str, Any], nobody: Nobo
         event_id = fields["event_id"]
         if not products:
             yield Draft(BROWSE, fields, "$", _NAMES)
+        if kind == "product_view" and len(products) > 1:
+            yield Anomaly.NOT_OF_INTEREST  # a list
+            return
         for index, product in enumerate(require_list(products, "$.contexts.product", MAX_ITEMS)):
             own = {**fields, "event_id": numbered(event_id, index), "product": _product(product)}
-            yield Draft(BROWSE, own, "$", _NAMES)
+            yield Draft(BROWSE, own, "$", _NAMES, index)
     elif kind in _ENGAGEMENTS:
         yield Draft(ENGAGEMENT, _promotion(event, _ENGAGEMENTS[kind], nobody), "$", _NAMES)
     elif kind == "refund":

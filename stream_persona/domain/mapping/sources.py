@@ -29,6 +29,8 @@ Format = Literal["json", "avro", "protobuf", "json-schema"]
 
 #: The names of our kinds, as ``kind`` has them.
 KIND_NAMES: Final = tuple(kind.__name__.lower() for kind in KINDS)
+#: The kinds by name, in the singular and, as topics have it, in the plural.
+KIND_OF: Final = {name + end: index for index, name in enumerate(KIND_NAMES) for end in ("", "s")}
 _FIELDS: Final = {
     name: tuple(kind.__struct_fields__) for name, kind in zip(KIND_NAMES, KINDS, strict=True)
 }
@@ -36,6 +38,14 @@ _REQUIRED: Final = {
     name: kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
     for name, kind in zip(KIND_NAMES, KINDS, strict=True)
 }
+
+
+class _MisplacedError(ValueError):
+    """A mistake of several keys together, to be shown at one of them."""
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def _compile(text: object) -> Expression:
@@ -87,30 +97,33 @@ class Source(BaseModel):
             names = ", ".join(get_args(Preset))
             message = f"expected preset (one of {names}), or kind and [source.map]"
             raise ValueError(message)
-        fields = _FIELDS.get(self.kind.text) or {each for own in _FIELDS.values() for each in own}
+        text = self.kind.text
+        is_name = text.isidentifier() and text not in KIND_OF
+        if is_name and difflib.get_close_matches(text, KIND_OF, 1, 0.8):
+            message = f"{text!r}{_near(text, KIND_NAMES)} (a field of this name is @.{text})"
+            raise _MisplacedError(message, "kind")
+        name = KIND_NAMES[KIND_OF[text]] if text in KIND_OF else ""
+        fields = _FIELDS.get(name) or {each for own in _FIELDS.values() for each in own}
         for field in self.map:
             if field not in fields:
-                message = f"map: {field} is no field of ours{_near(field, fields)}"
-                raise ValueError(message)
-        if missing := [each for each in _REQUIRED.get(self.kind.text, ()) if each not in self.map]:
-            message = f"map: a {self.kind.text} needs {', '.join(missing)} as well"
-            raise ValueError(message)
+                raise _MisplacedError(f"is no field of ours{_near(field, fields)}", "map", field)
+        if missing := [each for each in _REQUIRED.get(name, ()) if each not in self.map]:
+            raise _MisplacedError(f"a {name} needs {', '.join(missing)} as well", "map")
 
     @model_validator(mode="after")
     def _check_format(self) -> Self:
         if self.format == "json" and self.registry is not None:
-            message = "registry: format json needs none; did you mean json-schema?"
-            raise ValueError(message)
+            message = "format json needs none; did you mean json-schema?"
+            raise _MisplacedError(message, "registry")
         if self.format != "json" and self.registry is None:
-            message = f"registry: format {self.format} needs the address of a schema registry"
-            raise ValueError(message)
+            message = f"{self.format} needs the address of a schema registry, as registry"
+            raise _MisplacedError(message, "format")
         return self
 
     @cached_property
     def fixed_kind(self) -> int | None:
         """The index of the kind that ``kind`` names; None where it is an expression."""
-        text = self.kind.text if self.kind else ""
-        return KIND_NAMES.index(text) if text in KIND_NAMES else None
+        return KIND_OF.get(self.kind.text) if self.kind else None
 
     @property
     def title(self) -> str:
@@ -179,15 +192,21 @@ class Sources(BaseModel):
         except ValidationError as error:
             lines = find_lines(text)
             mistakes = [
-                (line_of(lines, item["loc"]), _sentence(item))
+                (line_of(lines, _path_of(item)), _sentence(item))
                 for item in error.errors()
                 if not (item["type"] == "too_short" and item["input"])  # for others' mistakes
             ]
             raise SourcesError(source, sorted(mistakes)) from None
 
 
+def _path_of(item: ErrorDetails) -> tuple[str | int, ...]:
+    """Return the tables and keys that lead to a mistake."""
+    error = item.get("ctx", {}).get("error")
+    return (*item["loc"], *(error.path if isinstance(error, _MisplacedError) else ()))
+
+
 def _sentence(item: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in item["loc"]) or "file"
+    where = ".".join(str(part) for part in _path_of(item)) or "file"
     text = item["msg"].removeprefix("Value error, ")
     own = item["loc"][-1] if item["loc"] else ""
     if item["type"] == "extra_forbidden":

@@ -24,8 +24,12 @@ _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*"
 _NAIVE: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?: UTC)?", re.ASCII
 )
+#: Most characters of an id of several parts: it is not the whole of what follows.
+_LONGEST_ID: Final = MAX_ID_BYTES - 16
 #: Most events of one document.
 MAX_EVENTS: Final = 10_000
+#: Seconds, milliseconds, microseconds, nanoseconds.
+_EPOCH: Final = re.compile(r"(?:\d{10}|\d{13}|\d{16}|\d{19})(\.\d{1,9})?", re.ASCII)
 #: Longer texts of digits are no numbers: to parse one costs the square of its length.
 _LONGEST_NUMBER: Final = 40
 
@@ -73,11 +77,17 @@ def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def time(value: Any) -> Any:
-    """Return a time whose number may be a text."""
+    """Return a time whose number may be a text: of as many digits as a unit's have since 2001.
+
+    Digits such as 20251124 are no seconds, but a date.
+
+    >>> time("1764000000"), time("1764000000.5"), time("20251124")
+    (1764000000, 1764000000.5, '20251124')
+    """
     if isinstance(value, str):
         value = value.strip()
-        if value.isdigit() and value.isascii() and len(value) <= _LONGEST_NUMBER:
-            return int(value)
+        if (found := _EPOCH.fullmatch(value)) is not None:
+            return float(value) if found[1] else int(value)
         return value or None
     return value
 
@@ -111,11 +121,18 @@ def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
 
 
 def joined_id(*parts: object) -> str:
-    """Return an id of several parts: the same of the same parts, whatever their length."""
-    joined = ":".join(str(part) for part in parts if part is not None)
-    if len(joined) <= MAX_ID_BYTES // 4:
+    """Return an id of several parts: one of its own for each other list of parts.
+
+    It shows the parts, where these are short and no blank of theirs could be taken for a border.
+
+    >>> joined_id("order", 17, None), joined_id("/shop", "a b")
+    ('order 17 ', '/shop a b')
+    """
+    texts = ["" if part is None else str(part) for part in parts]
+    joined = " ".join(texts)
+    if len(joined) <= _LONGEST_ID and joined.count(" ") == len(texts) - 1 + texts[-1].count(" "):
         return joined
-    return f"{parts[0]}"[:32] + ":" + digest(joined)
+    return f"{texts[0][:32]} {digest(repr(texts))}"
 
 
 def digest(content: str) -> str:
@@ -125,7 +142,7 @@ def digest(content: str) -> str:
 
 def numbered(event_id: Any, index: int) -> Any:
     """Return the id of one of several events of a foreign one: of the first, its own."""
-    return f"{event_id}:{index}" if index and isinstance(event_id, str) else event_id
+    return f"{event_id} #{index}" if index and isinstance(event_id, str) else event_id
 
 
 def read_items(items: Any, read: Callable[[Any], Any]) -> Any:

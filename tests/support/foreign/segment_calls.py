@@ -34,7 +34,7 @@ def product(name: str, quantity: int | None = None) -> dict[str, Any]:
 def properties(step: dict[str, Any]) -> dict[str, Any]:
     campaign = step.get("campaign")
     lines = [product(*line) for line in step.get("lines", ())]
-    of_other_steps = {
+    of_other_steps: dict[str, dict[str, Any]] = {
         "search": {"query": step.get("query")},
         "purchase": {"order_id": step.get("order"), "checkout_id": "c-1", "total": 215.75,
                      "currency": "EUR", "products": lines},

@@ -187,7 +187,7 @@ def test_the_cost_of_a_document_is_bounded(document: object) -> None:
     began = time.process_time()
     for preset in PRESETS:
         check(preset, document)
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 5.0  # what grew with the square would take minutes
 
 
 def test_a_document_has_so_many_events_and_items_and_no_more() -> None:

@@ -31,8 +31,8 @@ def only(document: object) -> Any:
 
 def test_the_id_is_source_and_id_whatever_the_data_says() -> None:
     again = [envelope({**SEARCH, "event_id": name}) for name in ("a", "b")]
-    assert {only(each).event_id for each in again} == {"/shop:1"}
-    assert only(envelope(SEARCH, source="/other")).event_id == "/other:1"
+    assert {only(each).event_id for each in again} == {"/shop 1"}
+    assert only(envelope(SEARCH, source="/other")).event_id == "/other 1"
     long = [only(envelope(SEARCH, id=end * 300)).event_id for end in "xy"]
     assert len(set(long)) == 2
     assert all(len(each) <= 256 for each in long)
@@ -63,6 +63,21 @@ def test_data_may_be_encoded_or_a_text() -> None:
     assert only(envelope(json.dumps(SEARCH))) == plain
 
 
+def test_an_envelope_without_a_time_is_of_its_arrival() -> None:
+    timeless = envelope({**SEARCH, "occurred_at": None}, time=None)
+    ((_, event),) = map_document(preset("cloudevents"), timeless, arrived_at=AT_MS).events
+    assert event_time(event) == AT_MS
+    with pytest.raises(DecodeError, match="occurred_at"):
+        read(timeless)
+
+
+def test_an_event_of_ours_is_told_by_its_own_fields_first() -> None:
+    assert only(envelope({**SEARCH, "line_items": [], "event_timestamp": 1})).query == "dog"
+    assert only(envelope({**SEARCH, "channel": "app"})).query == "dog"
+    opened = {"customer_id": "c", "occurred_at": AT, "channel": "email", "action": "open"}
+    assert only(envelope(opened)).channel == "email"
+
+
 def test_assignments_and_deletions_keep_the_ids_that_others_ask_for() -> None:
     deletion = only(envelope({"request_id": "r", "customer_id": "c", "requested_at": AT}))
     assert isinstance(deletion, Deletion)
@@ -78,7 +93,7 @@ def test_a_batch_within_an_envelope_has_an_id_for_each_event() -> None:
             "timestamp": AT}  # fmt: skip
     alias = {"type": "alias", "userId": "c", "previousId": "a", "messageId": "n", "timestamp": AT}
     found = read(envelope({"batch": [call, {**call, "messageId": None}, alias]}))
-    assert [event.event_id for _, event in found.events] == ["/shop:1", "/shop:1:1"]
+    assert [event.event_id for _, event in found.events] == ["/shop 1", "/shop 1 #1"]
     assert [(link.from_id, link.message_id) for link in found.links] == [("a", "n")]
 
 

@@ -88,8 +88,23 @@ def test_a_wrong_field_is_named_by_its_expression(changes: dict[str, Any], place
 
 def test_an_expression_that_cannot_be_told_is_an_error_that_shows_it() -> None:
     text = ORDER.replace('"at"', "\"join('T', at)\"")
-    with pytest.raises(DecodeError, match=r"`join\('T', at\)` cannot be told"):
-        read(text, DOCUMENT)
+    with pytest.raises(DecodeError) as caught:
+        read(text, {**DOCUMENT, "at": "somebody's"})
+    assert caught.value.detail == (
+        "`join('T', at)` cannot be told: join() got string, expected array-string"
+    )
+
+
+@pytest.mark.parametrize(
+    "expression", ["sort(all)", "max_by(all, &a)", "sort_by(all, &a)[0]", "sum(all)"]
+)
+def test_no_value_of_a_document_is_in_the_error(expression: str) -> None:
+    text = ORDER.replace('"at"', f'"{expression}"')
+    document = {**DOCUMENT, "all": [{"a": "secret" * 1_000}, {"a": 1}, "secret"]}
+    with pytest.raises(DecodeError) as caught:
+        read(text, document)
+    assert "secret" not in str(caught.value)
+    assert len(caught.value.detail) < 200
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 3, {"lines": {}}, {"who": "x"}])

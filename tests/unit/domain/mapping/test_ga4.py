@@ -119,10 +119,15 @@ def test_two_equal_events_of_a_request_are_two() -> None:
     assert [event.event_id for _, event in read(body).events] == [first, second]
 
 
+def test_a_view_of_several_items_is_a_list() -> None:
+    found = read(row(items=[ITEM, {"item_id": "Q"}]))
+    assert (found.events, found.left_out) == ((), {"not_of_interest": 1})
+
+
 def test_several_items_in_a_cart_are_an_event_each() -> None:
     found = read(row("add_to_cart", items=[ITEM, {"item_id": "Q", "quantity": "2"}])).events
     assert [event.product.product_id for _, event in found] == ["P", "Q"]
-    assert found[1][1].event_id == f"{found[0][1].event_id}:1"
+    assert found[1][1].event_id == f"{found[0][1].event_id} #1"
 
 
 LEFT_OUT = {
@@ -141,7 +146,8 @@ def test_other_events_are_left_out_and_counted(name: str, reason: str) -> None:
 
 WRONG = {
     "event_name": row(event_name=None), "event_timestamp": row(event_timestamp="soon"),
-    "items[].price": row(items=[{**ITEM, "price": "dear"}]),
+    "items[0].price": row(items=[{**ITEM, "price": "dear"}]),
+    "client_id": request(asked("search"), client_id="a\x00"),
     "items[1].price": row("purchase", items=[ITEM, {**ITEM, "price": "dear"}]),
     "items[0].item_id": row("purchase", items=[{"price": 1}]), "items": row("purchase", items=[]),
     "events": {"client_id": "a", "events": {}}, "events[0]": request(None),  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ LATER = "2025-11-24T09:00:05Z"
         ({}, AT_MS),
         ({"originalTimestamp": EARLIER, "sentAt": LATER, "receivedAt": LATER}, AT_MS),
         ({"timestamp": "2025-11-24T10:00:00+01:00"}, AT_MS),
-        ({"timestamp": 1_763_974_800}, AT_MS),
+        ({"timestamp": 1_763_974_800}, AT_MS), ({"timestamp": "1763974800000"}, AT_MS),
         ({"timestamp": ..., "originalTimestamp": EARLIER}, AT_MS - 3_000),
         # The client's clock: it wrote 08:59:57, sent at 09:00:00, and that was at 09:00:05.
         ({"timestamp": ..., "originalTimestamp": EARLIER, "sentAt": AT, "receivedAt": LATER},
@@ -73,6 +73,20 @@ LATER = "2025-11-24T09:00:05Z"
 )  # fmt: skip
 def test_the_time_is_the_corrected_one_or_is_corrected(fields: dict[str, Any], at: int) -> None:
     assert event_time(only(view(**fields))) == at
+
+
+@pytest.mark.parametrize("digits", ["20251124", "20251124090000", "202511240900", "1"])
+def test_digits_that_may_be_a_date_are_no_time(digits: str) -> None:
+    with pytest.raises(DecodeError, match=r"`\$\.timestamp`"):
+        read(view(timestamp=digits))
+
+
+def test_a_call_that_names_no_time_is_of_its_arrival() -> None:
+    for document in (view(timestamp=...), {"batch": [view(timestamp=...)]}):
+        ((_, event),) = map_document(preset("segment"), document, arrived_at=AT_MS).events
+        assert event_time(event) == AT_MS
+        with pytest.raises(DecodeError, match=r"\.timestamp`"):
+            read(document)
 
 
 def test_a_batch_says_when_it_was_sent() -> None:
@@ -120,14 +134,22 @@ WRONG = {
     "type": {"type": None, "userId": "c"},
     "event": {**view(), "event": None},
     "properties.query": track("Products Searched", {"query": "x" * 1_025}),
+    "properties.products[1].price": track("Wishlist Product Added to Cart", {"products": [
+        {"sku": "S"}, {"sku": "S", "price": "x"},
+    ]}),
 }  # fmt: skip
+
+
+def fault_of(document: object) -> DecodeError:
+    try:
+        return read(document).faults[0]
+    except DecodeError as error:
+        return error
 
 
 @pytest.mark.parametrize(("place", "document"), WRONG.items())
 def test_a_wrong_field_is_named_as_the_document_has_it(place: str, document: object) -> None:
-    with pytest.raises(DecodeError) as caught:
-        read(document)
-    assert f"`$.{place}`" in caught.value.detail
+    assert f"`$.{place}`" in fault_of(document).detail
 
 
 def test_a_wrong_call_of_a_batch_spoils_no_other() -> None:
@@ -159,7 +181,7 @@ def test_a_name_is_known_in_any_spelling(name: str) -> None:
 def test_an_added_list_of_products_is_one_event_for_each() -> None:
     found = read(track("Product Added", {"products": [{"sku": "S"}, {"sku": "T", "price": "1"}]}))
     products = [(event.event_id, event.product.product_id) for _, event in found.events]
-    assert products == [("m-1", "S"), ("m-1:1", "T")]
+    assert products == [("m-1", "S"), ("m-1 #1", "T")]
 
 
 LEFT_OUT = {
@@ -180,7 +202,8 @@ def test_other_events_are_left_out_and_counted(name: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("call", "reason"),
     [({"type": "page"}, "not_of_interest"), ({"type": "screen"}, "not_of_interest"),
-     ({"type": "group"}, "not_of_interest"), ({"type": "merge"}, "unknown_event"),
+     ({"type": "group"}, "not_of_interest"), ({"type": "merge"}, "not_of_interest"),
+     ({"type": "new"}, "unknown_event"),
      ({"type": "identify", "userId": "c"}, "not_of_interest"),
      ({"type": "identify", "userId": "c", "anonymousId": "c"}, "not_of_interest"),
      ({"type": "alias", "userId": "c", "previousId": None}, "not_of_interest"),
@@ -201,6 +224,21 @@ def test_other_calls_are_left_out_and_counted(call: dict[str, Any], reason: str)
 def test_a_wrong_link_is_an_error(call: dict[str, Any], place: str) -> None:
     with pytest.raises(DecodeError, match=place):
         read({"messageId": "m", "timestamp": AT, **call})
+
+
+def test_a_view_of_several_products_is_a_list() -> None:
+    several = {"products": [{"product_id": "P"}, {"product_id": "Q"}]}
+    found = read(track("Product Viewed", several))
+    assert (found.events, found.left_out) == ((), {"not_of_interest": 1})
+    assert only(track("Product Viewed", {"products": [{"sku": "S"}]})).product.product_id == "S"
+
+
+def test_a_promotion_is_named_before_what_brought_the_visitor() -> None:
+    context = {"context": {"campaign": {"name": "spring"}}}
+    assert only(track("Promotion Clicked", {"name": "sofa"}, **context)).campaign == "sofa"
+    mail = {"email_subject": "Hello"}
+    assert only(track("Email Opened", mail, **context)).campaign == "spring"
+    assert only(track("Email Opened", mail)).campaign == "Hello"
 
 
 def test_the_campaign_of_the_context_stands_in_for_one_of_the_event() -> None:

@@ -22,6 +22,12 @@ def test_sources_are_found_by_topic_in_the_order_of_the_file() -> None:
     assert found.of_topic("nowhere") == ()
 
 
+def test_a_kind_may_be_named_as_topics_are_and_a_field_may_be_named_like_one() -> None:
+    for kind, fixed in (("browses", 1), ("browse", 1), ("@.browse", None), ("what", None)):
+        (source,) = Sources.parse(MAP.replace('"browse"', f'"{kind}"')).source
+        assert source.fixed_kind == fixed
+
+
 def test_a_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "sources.toml"
     path.write_text(PRESET, encoding="utf-8-sig")
@@ -53,11 +59,12 @@ MISTAKES = {
     PRESET + 'when = "uper(a)"': (4, "source.0.when: 'uper(a)' calls uper(), which is no function"),
     PRESET + 'when = "contains(a)"': (4, "source.0.when: 'contains(a)' gives contains() 1 argum"),
     PRESET + 'when = "a[?length(b) > `1` && nope(@)]"': (4, "calls nope(), which is no function"),
-    PRESET + 'format = "avro"': (1, "source.0: registry: format avro needs the address"),
-    PRESET + 'registry = "http://r:8081"': (1, "registry: format json needs none; did you mean"),
+    PRESET + 'format = "avro"': (4, "source.0.format: avro needs the address"),
+    PRESET + 'registry = "http://r:8081"': (4, "source.0.registry: format json needs none"),
     PRESET + 'format = "avro"\nregistry = "r:8081"': (5, "source.0.registry: expected"),
-    MAP + 'prodct = "it"': (1, "source.0: map: prodct is no field of ours; did you mean product?"),
-    MAP.replace('action = "did"', ""): (1, "source.0: map: a browse needs action as well"),
+    MAP + 'prodct = "it"': (9, "source.0.map.prodct: is no field of ours; did you mean product?"),
+    MAP.replace('action = "did"', ""): (4, "source.0.map: a browse needs action as well"),
+    MAP.replace('"browse"', '"brwse"'): (3, "source.0.kind: 'brwse'; did you mean browse?"),
     MAP.replace('"did"', '"did["'): (8, "source.0.map.action: 'did[' is no JMESPath expression"),
     PRESET + PRESET + 'format = "avro"\nregistry = "http://r"': (
         1, "file: the sources of topic web differ in format or registry",
