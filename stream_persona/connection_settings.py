@@ -50,6 +50,8 @@ class ConnectionSettings(BaseSettings):
         None, description="certificate (PEM) that we show to brokers"
     )
     kafka_key_file: Path | None = Field(None, description="its key (PEM, not encrypted)")
+    registry_username: forms.Text = Field("", description="user of the sources' schema registry")
+    registry_password: _Secret = Field(SecretStr(""), description="the user's password")
     redis_url: Annotated[forms.RedisUrl, SECRET] = Field(
         "redis://localhost:6379/0",
         repr=False,

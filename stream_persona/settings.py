@@ -20,7 +20,7 @@ from pydantic_settings import SettingsConfigDict
 from stream_persona import setting_forms as forms
 from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.errors import SettingsError
-from stream_persona.secret_files import name_files
+from stream_persona.secret_files import SECRET, name_files
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -67,7 +67,9 @@ class Settings(ConnectionSettings):
         "", description="OpenID provider by which people log in to the dashboard, `https://...`"
     )
     oidc_client_id: forms.Name = Field("", description="the dashboard's client id there")
-    oidc_client_secret: forms.Secret = Field("", repr=False, description="its secret")
+    oidc_client_secret: Annotated[forms.Secret, SECRET] = Field(
+        "", repr=False, description="its secret"
+    )
     oidc_redirect_url: forms.WebAddress = Field(
         "", description="where the provider sends people back to, `https://.../login/callback`"
     )

@@ -27,6 +27,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     console.print(Text(f"{report['name']} ({report['format']})", style="bold underline"))
     tables = [
         _make_facts(report),
+        _make_sources(report["sources"]),
         _make_reasons(report["readable"]["unreadable"]),
         *(_make_fields(kind, report["fields"]) for kind in report["readable"]["kinds"]),
         _make_suggestions(report["suggestions"]),
@@ -36,6 +37,20 @@ def print_report(report: Mapping[str, Any]) -> None:
     if not report["suggestions"]:
         console.print("Nothing to suggest.")
     console.print()
+
+
+def _make_sources(sources: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Return what each source made of the messages; None of a topic that is none."""
+    if not sources:
+        return None
+    table = Table("source", "messages", "events", "left out", "unreadable")
+    for each in sources:
+        numbers = [
+            _join(f"{name} {n:,}" for name, n in each[column].items())
+            for column in ("events", "left_out", "unreadable")
+        ]
+        table.add_row(Text(each["source"]), f"{each['messages']:,}", *map(Text, numbers))
+    return table
 
 
 def _make_facts(report: Mapping[str, Any]) -> Table:

@@ -27,10 +27,11 @@ group = typer.Typer()
 
 _HELP = """Replay events from files or topics into the stored records, and publish once at the end.
 
-Without FILES it reads topics: all five inputs from beginning to end, unless the options limit
-them. Events that were applied before change nothing: those of topics are recognised by their
-offset, those of files by the file's content and the line. So the same file counts once, under
-any name, gzipped or not, and of a file that has grown the new lines count.
+Without FILES it reads topics: all five inputs and the topics of sources, these by today's
+mapping, from beginning to end, unless the options limit them. Events that were applied before
+change nothing: those of topics are recognised by their offset, those of files by the file's
+content and the line. So the same file counts once, under any name, gzipped or not, and of a
+file that has grown the new lines count.
 
 What a file is shows in its content. CSV (with , ; or tab) has a header row with columns named
 like fields; product_id, category, brand, price, quantity and items.attributes.<key> make an
@@ -87,6 +88,7 @@ def replay(
 ) -> None:
     """Replay events from files or topics into the stored records, and publish once at the end."""
     from stream_persona.cli.terminal import progress
+    from stream_persona.kafka.source_topics import find_source_topics
     from stream_persona.replay.files import KIND_NAMES
     from stream_persona.replay.run import Request, backfill
     from stream_persona.replay.topics import Range
@@ -94,10 +96,13 @@ def replay(
     span = Range(from_offset, from_time, to_offset, to_time)
     _refuse_mixture(files, kind, has_range=bool(topic) or span != Range())
     settings, taxonomy = load_configuration()
+    all_topics = [*settings.input_topics, *find_source_topics(settings)]
+    kinds, sources = _find_topics(topic or all_topics, settings)
     request = Request(
         files=files or (),
         kind=KIND_NAMES.index(kind) if kind else None,
-        kinds=_find_kinds(topic or list(settings.input_topics), settings),
+        kinds=kinds,
+        sources=sources,
         span=span,
         publish=publish == "changes",
         dead_letters=dead_letters,
@@ -141,14 +146,17 @@ def _conclude(summary: Summary, *, as_json: bool) -> None:
         raise typer.Exit(3)
 
 
-def _find_kinds(topics: list[str], settings: Settings) -> list[int]:
-    """Return the kinds of input topics, which are named as in the settings or as kinds are."""
+def _find_topics(topics: list[str], settings: Settings) -> tuple[list[int], list[str]]:
+    """Return the kinds of input topics, named as in the settings or as kinds are; and sources."""
+    from stream_persona.kafka.source_topics import find_source_topics
     from stream_persona.replay.files import KIND_NAMES
 
+    sources = find_source_topics(settings)
     known = {name: kind for kind, name in enumerate(KIND_NAMES)}
     known |= {name: kind for kind, name in enumerate(settings.input_topics)}
     for name in topics:
-        if name not in known:
-            expected = ", ".join(settings.input_topics)
+        if name not in known and name not in sources:
+            expected = ", ".join([*settings.input_topics, *sources])
             raise typer.BadParameter(f"no input topic {name!r}; expected one of {expected}")
-    return sorted({known[name] for name in topics})
+    own = sorted({known[name] for name in topics if name in known})
+    return own, sorted({name for name in topics if name not in known})

@@ -18,11 +18,12 @@ from stream_persona.domain.events import (
 )
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.identity import NobodyIds
+from stream_persona.domain.inputs import describe_source, is_of_file, is_of_source
+from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.domain.slots import EVENTS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError
 from stream_persona.pipeline.messages import decode_public_record
-from stream_persona.replay.files import FILE_BIT
 from stream_persona.store.names import ListingReader
 from stream_persona.store.redis import RedisTables
 
@@ -143,9 +144,15 @@ def _describe_behaviour(
 
 
 def _describe_source(key: int, settings: Settings) -> str:
-    """Name an input: ``purchases/3``, or ``purchases/file-...`` for a replayed file."""
+    """Name an input: ``purchases/3``, or ``purchases/file-...`` for a replayed file.
+
+    One of a source has the name of its topic: ``purchases of shop-events/3``.
+    """
     topic, partition = settings.input_topics[key >> 16 & 7], key & 0xFFFF
-    if partition & FILE_BIT:
+    if is_of_source(key):
+        sources = load_sources(settings.sources)
+        return f"{topic} of {describe_source(key, sources.topics if sources else ())}"
+    if is_of_file(key):
         return f"{topic}/file-{key >> 19:011x}"
     return f"{topic}/{partition}"
 

@@ -171,7 +171,7 @@ BEHAVIOURAL: Final = frozenset({PURCHASE, BROWSE, ENGAGEMENT})
 #: Why a message was put into the dead letters.
 REASONS: Final = frozenset({
     "empty", "too_large", "not_utf8", "not_json", "too_deep", "invalid_field", "invalid_id",
-    "unknown_persona", "future_time",
+    "unknown_persona", "future_time", "unknown_schema", "wrong_format",
 })  # fmt: skip
 
 #: Fewer items are within the limit of all attributes.

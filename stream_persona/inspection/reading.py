@@ -18,6 +18,7 @@ from stream_persona.files.csv_events import read_columns
 from stream_persona.files.formats import Format, recognise
 from stream_persona.files.row_reader import RowReader
 from stream_persona.inspection.sample import KIND_NAMES, Message, Sample, TopicFacts
+from stream_persona.inspection.sources import map_sample
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask, partition_counts
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
     from aiokafka.admin import AIOKafkaAdminClient
 
+    from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.files.formats import EventFile
     from stream_persona.settings import Settings
 
@@ -73,12 +75,14 @@ def _guess_kind(file: EventFile) -> int | None:
     return None if "topic" in columns.fields else columns.guess_kind()
 
 
-async def read_topic(name: str, kind: int | None, limit: int, settings: Settings) -> Sample:
-    """Read the latest messages of a topic, as many of each partition.
+async def read_topic(
+    name: str, kind: int | None, limit: int, settings: Settings, taxonomy: Taxonomy
+) -> Sample:
+    """Read the latest messages of a topic, as many of each partition; of a source's, the events.
 
     Raises:
         InputError: there is no such topic.
-        UnavailableError: the broker does not answer.
+        UnavailableError: the broker does not answer, or the registry of a source.
     """
     facts = await _describe(name, settings)
     own = kind if kind is not None else kinds_by_name(settings).get(name)
@@ -92,7 +96,8 @@ async def read_topic(name: str, kind: int | None, limit: int, settings: Settings
         raise UnavailableError(f"the broker did not give topic {name}: {error}") from error
     records.sort(key=lambda record: (record.partition, record.offset))
     messages = [_make_message(record) for record in records]
-    return Sample(name, messages, own, facts, held=sum(map(len, held.values())))
+    sample = Sample(name, messages, own, facts, held=sum(map(len, held.values())))
+    return sample if kind is not None else await map_sample(sample, records, settings, taxonomy)
 
 
 def spread(held: Mapping[TopicPartition, range], limit: int) -> dict[TopicPartition, range]:

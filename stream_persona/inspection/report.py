@@ -50,6 +50,7 @@ def make_report(
     report = {
         "name": sample.name,
         "format": sample.format or "topic",
+        "sources": [dict(each) for each in sample.mapping],
         "readable": describe_readability(readings, sample),
         "fields": fields,
         "absent": _describe_absent(counts),

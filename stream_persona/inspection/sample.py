@@ -60,7 +60,8 @@ class Sample:
     """What was read of an input: a ``topic`` with these facts, or a file of a ``format``.
 
     ``kind`` is that of all messages, an index into ``events.KINDS``; None: not known before.
-    ``held`` is how many messages there are, None where nobody has counted.
+    ``held`` is how many messages there are, None where nobody has counted; ``mapping`` is what each
+    source of the topic made of them, whose events these then are.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Sample:
     topic: TopicFacts | None = None
     format: str = ""
     held: int | None = None
+    mapping: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

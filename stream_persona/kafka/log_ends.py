@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from aiokafka import TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient
 
     from stream_persona.settings import Settings
 
@@ -29,7 +30,7 @@ class LogEndFinder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reader: RangeReader | None = None
-        #: Partitions that input topics are known to have beyond those of the deployment.
+        #: Partitions that topics are known to have, where these may not be the deployment's.
         self._counts: dict[str, int] = {}
 
     async def find(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -72,12 +73,19 @@ class LogEndFinder:
     ) -> list[TopicPartition]:
         """Select those that exist: one that does not would be waited for.
 
-        Every input topic has the deployment's partitions; whether one has more is asked.
+        Every input topic has the deployment's partitions; whether one has more is asked, and how
+        many there are of any other topic, of a source that there is or was.
         """
-        own = self._settings.partitions
-        if any(tp.partition >= self._counts.get(tp.topic, own) for tp in partitions):
-            names = list(self._settings.input_topics)
-            self._counts = await ask(
-                self._settings, lambda admin: partition_counts(admin, names, 0.0)
-            )
-        return [tp for tp in partitions if tp.partition < self._counts.get(tp.topic, own)]
+        own = dict.fromkeys(self._settings.input_topics, self._settings.partitions)
+        known = own | self._counts
+        if any(tp.partition >= known.get(tp.topic, 0) for tp in partitions):
+            names = {*own, *(tp.topic for tp in partitions)}
+
+            async def count(admin: AIOKafkaAdminClient) -> dict[str, int]:
+                # Asked for all topics, no broker makes one; asked for one that is missing, some do.
+                existing = names.intersection(await admin.list_topics()) | own.keys()
+                return await partition_counts(admin, sorted(existing), 0.0)
+
+            self._counts = await ask(self._settings, count)
+            known = own | self._counts
+        return [tp for tp in partitions if tp.partition < known.get(tp.topic, 0)]

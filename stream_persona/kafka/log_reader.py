@@ -17,17 +17,27 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.identity import NobodyIds, is_customer
+from stream_persona.domain.inputs import is_of_file, is_of_source
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka import whole_log
 from stream_persona.kafka.arrivals import BY_BROKER, EventReader, epoch_ms
 from stream_persona.kafka.log_ends import LogEndFinder
-from stream_persona.kafka.origins import Origins
+from stream_persona.kafka.mapped_reroutes import drop_mapped
+from stream_persona.kafka.origins import Origins, is_mapped
+from stream_persona.kafka.partitioner import home_partition
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.kafka.router import MessageRouter
+from stream_persona.kafka.router import HistoryRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Collection,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from aiokafka import ConsumerRecord
 
@@ -95,7 +105,7 @@ class KafkaEventLog:
         self._settings = settings
         self._ends = LogEndFinder(settings)
         self._nobody = NobodyIds(settings.nobody)
-        self._router = MessageRouter(settings, taxonomy, now=now)
+        self._router = HistoryRouter(settings, taxonomy, now=now)
         self._reader = EventReader(taxonomy, now, self._nobody)
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
@@ -106,14 +116,15 @@ class KafkaEventLog:
             async with RangeReader(settings, patience=settings.retry_seconds) as reader:
                 reader.begin(await self._find_ranges(reader, wanted))
                 async for batch in reader.read():
+                    await self._router.sources.prepare(batch)
                     for record in batch:
-                        delivery = self._deliver(record, wanted)
-                        if delivery is not None:
+                        for delivery in self._deliver(record, wanted):
                             found[delivery.event.customer_id].append(delivery)
         except KafkaError as error:
             message = f"the broker did not give older events again: {error}"
             raise UnavailableError(message) from error
-        return found
+        topics = settings.input_topics
+        return {name: drop_mapped(each, topics) for name, each in found.items()}
 
     async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
         """One pass over each of the partitions, from their beginnings to their ends."""
@@ -128,8 +139,10 @@ class KafkaEventLog:
         router, origins = self._router, Origins(settings, self)
         found: list[Delivery] = []
         async for batch in self._read_ranges(partition, ranges):
+            await router.sources.prepare(batch)
             found += router.route(batch, await origins.find_ends(batch)).deliveries
-        return [delivery for delivery in found if delivery.kind == DELETION]
+        once = drop_mapped(found, settings.input_topics)
+        return [delivery for delivery in once if delivery.kind == DELETION]
 
     async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
         """One pass over the ranges, as far as the logs still hold them."""
@@ -137,7 +150,7 @@ class KafkaEventLog:
         wanted = {topic: offsets for topic, offsets in ranges.items() if topic in known}
         found = set[str]()
         async for batch in self._read_ranges(partition, wanted):
-            named = (_find_customer(raw.value) for raw in batch)
+            named = (_find_customer(raw) for raw in batch)
             found.update(name for name in named if name and is_customer(name, self._nobody))
         return found
 
@@ -185,8 +198,12 @@ class KafkaEventLog:
         held = await reader.bounds(ends)
         dated = await _find_dated(reader, held)
         starts = {tp: held[tp].start for tp in ends.keys() - dated}
-        if dated:
-            starts |= await reader.offsets_at(since, dated)
+        reroutes = {tp for tp in dated if tp.topic == self._settings.topic_reroutes}
+        if dated - reroutes:
+            starts |= await reader.offsets_at(since, dated - reroutes)
+        if reroutes:  # of events that may have come without an arrival, and ahead of the clock
+            starts |= await reader.offsets_at(since - self._reader.ahead_ms, reroutes)
+        ends |= {tp: held[tp].stop for tp in ends if tp.topic == self._settings.topic_reroutes}
         ranges = {tp: range(start, ends[tp]) for tp, start in starts.items()}
         for tp, offsets in ranges.items():
             if offsets and 0 < held[tp].start == offsets.start:
@@ -194,30 +211,45 @@ class KafkaEventLog:
         return ranges
 
     def _find_ends(self, wanted: Mapping[str, LateDeletion]) -> dict[TopicPartition, int]:
-        """Up to which offset anything was applied to any of the customers' records."""
-        topics, ends = self._settings.input_topics, dict[TopicPartition, int]()
-        for late_deletions in wanted.values():
+        """Up to which offset anything was applied to any of the customers' records.
+
+        Where some came of sources, all reroutes to their homes are read: mapped events are there.
+        """
+        settings, ends = self._settings, dict[TopicPartition, int]()
+        for customer, late_deletions in wanted.items():
             for source, end in late_deletions.positions.items():
-                kind, partition = source >> 16, source & 0xFFFF
-                if kind < len(topics):  # the numbers of files are larger
-                    tp = TopicPartition(topics[kind], partition)
+                if is_of_source(source):
+                    home = home_partition(customer, settings.partitions)
+                    ends[TopicPartition(settings.topic_reroutes, home)] = 0
+                elif not is_of_file(source):
+                    topic = settings.input_topics[source >> 16]
+                    tp = TopicPartition(topic, source & 0xFFFF)
                     ends[tp] = max(end, ends.get(tp, 0))
         return ends
 
     def _deliver(
         self, record: ConsumerRecord, wanted: Mapping[str, LateDeletion]
-    ) -> Delivery | None:
-        """The event, if it is of a customer in ``wanted`` and was applied to its record."""
-        kind = self._settings.input_topics.index(record.topic)
+    ) -> Iterator[Delivery]:
+        """Yield the events of customers in ``wanted`` that were applied to their records."""
         try:
-            delivery = self._reader.read(kind, record)
+            found = self._read(record)
         except DecodeError:
-            return None  # it is in the dead letters
-        late_deletions = wanted.get(delivery.event.customer_id)
-        applied = late_deletions is not None and record.offset < late_deletions.positions.get(
-            delivery.source, 0
-        )
-        return delivery if applied else None
+            return  # it is in the dead letters
+        for delivery in found:
+            late_deletions = wanted.get(delivery.event.customer_id)
+            if late_deletions and delivery.offset < late_deletions.positions.get(
+                delivery.source, 0
+            ):
+                yield delivery
+
+    def _read(self, record: ConsumerRecord) -> Sequence[Delivery]:
+        """Read an event of an input, or mapped ones: other reroutes are read where they came in."""
+        settings = self._settings
+        if record.topic == settings.topic_reroutes:
+            return self._router.route([record]).deliveries if is_mapped(record) else ()
+        if record.topic in self._router.sources.topics and self._router.is_left_out(record):
+            return ()
+        return [self._reader.read(settings.input_topics.index(record.topic), record)]
 
 
 async def _find_dated(
@@ -233,11 +265,13 @@ async def _find_dated(
     }
 
 
-def _find_customer(value: bytes | None) -> str | None:
+def _find_customer(raw: ConsumerRecord) -> str | None:
     """The customer of a message, if it names one; whether it can be read is not looked at."""
     try:
-        content = orjson.loads(value or b"null")
+        content = orjson.loads(raw.value or b"null")
     except orjson.JSONDecodeError:
         return None
+    if isinstance(content, list) and content:  # mapped events, which are of one customer
+        content = content[0]
     customer = content.get("customer_id") if isinstance(content, dict) else None
     return customer if isinstance(customer, str) else None

@@ -14,8 +14,10 @@ from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.kafka.arrivals import EventReader, epoch_ms, find_arrival
 from stream_persona.kafka.letters import make_letter
-from stream_persona.kafka.origins import check_origin, parse_origin
+from stream_persona.kafka.mapped_reroutes import deliver_mapped, make_reroute, read_reroute
+from stream_persona.kafka.origins import check_origin, is_mapped, parse_origin
 from stream_persona.kafka.producer import Message
+from stream_persona.kafka.source_reader import SourceReader
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.tokenizer import Tokenizer
     from stream_persona.kafka.origins import LogEnds
+    from stream_persona.kafka.source_reader import MappedMessage
     from stream_persona.settings import Settings
 
 
@@ -35,7 +38,8 @@ class RoutedBatch:
     """A batch sorted out: deliveries of events at home here, dead ``letters`` and ``reroutes``.
 
     ``homes`` are the partitions of the deliveries' customers, ``reasons`` those of the letters,
-    ``anomalies`` counts by reason what was ignored (``domain.anomaly``).
+    ``anomalies`` counts by reason what was ignored (``domain.anomaly``), ``more`` the events and
+    reroutes beyond one of a message.
     """
 
     deliveries: list[Delivery] = field(default_factory=list)
@@ -44,6 +48,11 @@ class RoutedBatch:
     reroutes: list[Message] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     anomalies: Counter[str] = field(default_factory=Counter)
+    more: int = 0
+
+    def count_read(self, messages: int) -> int:
+        """Count the events that were read here, of so many messages: not those forwarded."""
+        return messages - len(self.reroutes) + self.more
 
 
 class MessageRouter:
@@ -65,9 +74,12 @@ class MessageRouter:
         self._tokenizer = tokenizer
         self._nobody = NobodyIds(settings.nobody)
         self._reader = EventReader(taxonomy, now, self._nobody)
-        self._kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
-        #: Topics of another number of partitions: none of these is any customer's home.
-        self.repartitioned: Collection[str] = ()
+        self.sources = SourceReader(settings, taxonomy, self._reader, self._nobody)
+        self._all_kinds = {topic: kind for kind, topic in enumerate(settings.input_topics)}
+        #: Those whose messages are all in our own shape.
+        self._kinds = {t: k for t, k in self._all_kinds.items() if t not in self.sources.topics}
+        #: Topics of sources, or of more partitions: none of these is any customer's home.
+        self.forwarded: Collection[str] = ()
 
     def route(self, batch: Sequence[ConsumerRecord], ends: LogEnds | None = None) -> RoutedBatch:
         """Make a delivery, a dead letter or a reroute of each message; none is lost.
@@ -80,13 +92,14 @@ class MessageRouter:
         routed, partitions = RoutedBatch(), self._settings.partitions
         for raw in batch:
             try:
-                kind, partition, offset, arrived = self._find_origin(raw, ends)
+                origin = self._find_origin(raw, ends, routed)
+                if origin is None:
+                    continue
+                kind, partition, offset, arrived = origin
                 event = events.decode_for_taxonomy(kind, raw.value, self._taxonomy, self._nobody)
                 bounded = None if arrived >= 0 else self._bound_time(kind, event, routed)
             except DecodeError as error:
-                letters = self._settings.topic_dead_letters
-                routed.letters.append(make_letter(raw, error, letters))
-                routed.reasons.append(error.reason)
+                self._reject(raw, error, routed)
                 continue
             customer = event.customer_id
             at_home = routed.homes.get(customer, -1)
@@ -95,7 +108,7 @@ class MessageRouter:
                     routed.anomalies[Anomaly.NOBODY] += 1
                     continue
                 at_home = partitioner.home_partition(customer, partitions)
-            if at_home != raw.partition or raw.topic in self.repartitioned:
+            if at_home != raw.partition or raw.topic in self.forwarded:
                 position = kind, partition, offset, arrived
                 routed.reroutes.append(self._make_reroute(raw, customer, position, at_home))
                 continue
@@ -120,15 +133,90 @@ class MessageRouter:
             routed.anomalies[Anomaly.FUTURE] += 1
         return bounded
 
-    def _find_origin(self, raw: ConsumerRecord, ends: LogEnds | None) -> tuple[int, int, int, int]:
-        """Return kind, partition, offset and arrival where a message first came in."""
+    def _find_origin(
+        self, raw: ConsumerRecord, ends: LogEnds | None, routed: RoutedBatch
+    ) -> tuple[int, int, int, int] | None:
+        """Return kind, partition, offset and arrival where a message in our shape first came in.
+
+        None is a message of a source, or mapped events: these have been routed.
+        """
         kind = self._kinds.get(raw.topic)
         if kind is not None:
             return kind, raw.partition, raw.offset, find_arrival(raw)
-        origin = parse_origin(raw, self._kinds)
+        if raw.topic in self.sources.topics:
+            if self._take_mapped(raw, routed):
+                return None
+            return self._all_kinds[raw.topic], raw.partition, raw.offset, find_arrival(raw)
+        if is_mapped(raw):
+            self._deliver_mapped(raw, ends, routed)
+            return None
+        origin = parse_origin(raw, self._all_kinds)
         if ends is not None:
             check_origin(origin, raw, ends)
         return origin
+
+    def _take_mapped(self, raw: ConsumerRecord, routed: RoutedBatch) -> bool:
+        """Forward what a source's mapping makes of a message; False if no source takes it."""
+        mapped = self.sources.read(raw)
+        if mapped is not None:
+            self._forward(raw, mapped, routed)
+        return mapped is not None
+
+    def _forward(self, raw: ConsumerRecord, mapped: MappedMessage, routed: RoutedBatch) -> None:
+        """Forward what a mapping made of a message to its customers' homes, all or nothing."""
+        settings = self._settings
+        reroutes = [
+            make_reroute(
+                settings.topic_reroutes, settings.group, mapped.origin, own,
+                partitioner.home_partition(customer, settings.partitions),
+            )
+            for customer, own in mapped.events.items()
+        ]  # fmt: skip
+        routed.reroutes += reroutes
+        routed.anomalies.update(mapped.anomalies)
+        routed.more += max(0, len(reroutes) - 1)
+        if mapped.fault is not None:
+            self._reject(raw, mapped.fault, routed)
+
+    def _deliver_mapped(
+        self, raw: ConsumerRecord, ends: LogEnds | None, routed: RoutedBatch
+    ) -> None:
+        """Deliver the events of a reroute of mapped ones, all or nothing, where they are at home.
+
+        Those of another deployment that shares the topic are its own.
+        """
+        held = read_reroute(raw)
+        if held.group != self._settings.group:
+            routed.more -= 1
+            return
+        if ends is not None:
+            check_origin(held.origin, raw, ends)
+        deliveries = deliver_mapped(held, self._taxonomy, self._nobody)
+        customer = deliveries[0].event.customer_id
+        at_home = partitioner.home_partition(customer, self._settings.partitions)
+        if customer in self._nobody:
+            routed.anomalies[Anomaly.NOBODY] += len(deliveries)
+        elif at_home != raw.partition:
+            headers = tuple(raw.headers)
+            routed.reroutes.append(Message(raw.topic, raw.key, raw.value, headers, at_home))
+        else:
+            for each in deliveries:
+                self._settle(each, routed)
+            routed.homes[customer] = at_home
+            routed.deliveries += deliveries
+            routed.more += len(deliveries) - 1
+
+    def _settle(self, delivery: Delivery, routed: RoutedBatch) -> None:
+        """Bound the time of a mapped event without an arrival, and make its tokens."""
+        at, event = delivery.at, delivery.event
+        if self._reader.bound(delivery).at != at:
+            routed.anomalies[Anomaly.FUTURE] += 1
+        if self._tokenizer is not None and delivery.kind in BEHAVIOURAL:
+            delivery.event = self._tokenizer.tokenize(cast("Behaviour", event))
+
+    def _reject(self, raw: ConsumerRecord, error: DecodeError, routed: RoutedBatch) -> None:
+        routed.letters.append(make_letter(raw, error, self._settings.topic_dead_letters))
+        routed.reasons.append(error.reason)
 
     def _make_reroute(
         self, raw: ConsumerRecord, customer: str, position: tuple[int, int, int, int], home: int
@@ -141,3 +229,23 @@ class MessageRouter:
             ("timestamp", str(max(arrived, -1)).encode()),
         )
         return Message(self._settings.topic_reroutes, customer.encode(), raw.value, headers, home)
+
+
+class HistoryRouter(MessageRouter):
+    """Routes what was read before, as it was mapped then: mapped events are among the reroutes.
+
+    Of a topic of ours that is a source as well, no message says whether it was mapped when it came.
+    One whose events are among the reroutes was (``drop_mapped``), and so, as far as can be known,
+    was one of which today's mapping leaves nothing.
+    """
+
+    def _take_mapped(self, raw: ConsumerRecord, routed: RoutedBatch) -> bool:  # noqa: ARG002
+        return raw.topic not in self._all_kinds or self.is_left_out(raw)
+
+    def is_left_out(self, raw: ConsumerRecord) -> bool:
+        """Whether a mapping takes a message of a topic of ours and leaves nothing of it."""
+        try:
+            mapped = self.sources.read(raw)
+        except DecodeError:
+            return False
+        return mapped is not None and not mapped.events

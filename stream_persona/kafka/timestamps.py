@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from stream_persona.kafka.source_topics import find_source_topics
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,8 @@ BY_BROKER: Final = "LogAppendTime"
 
 async def warn_of_producers_times(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     """Warn once of all input topics without arrivals: how to mend it, and what holds until then."""
-    if topics := await find_producers_times(admin, settings.input_topics):
+    read = (*settings.input_topics, *find_source_topics(settings))
+    if topics := await find_producers_times(admin, read):
         logger.warning("%s", describe_producers_times(topics, settings.brokers))
 
 

@@ -1,8 +1,8 @@
 """Everything that the topics hold of some customers: what their lost records are made of again.
 
 A customer's events are in the home partition of each input topic, and those that came in on another
-one are among the reroutes. What is there twice, since a topic has more partitions than the
-deployment, has one position.
+one are among the reroutes, and so is what was mapped of a source. What is there twice, since a
+topic has more partitions than the deployment or was read twice, has one position.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.domain.events import DELETION
 from stream_persona.errors import UnavailableError
+from stream_persona.kafka.mapped_reroutes import drop_mapped
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.pipeline.process import Delivery
 
@@ -76,19 +77,20 @@ async def _read_events(
     """Read the customers' events; and of which partitions older ones are gone."""
     topics = [*settings.input_topics, settings.topic_reroutes]
     partitions = [TopicPartition(topic, home) for topic in topics for home in {*homes.values()}]
-    found: dict[tuple[int, int], Delivery] = {}
+    found: list[Delivery] = []
     ids = [name.encode() for name in homes] if len(homes) <= _MOST_IDS else [b""]
     reader.begin(await reader.bounds(partitions))
     async for batch in reader.read():
         wanted = [raw for raw in batch if _may_name(raw, ids)]
-        for delivery in router.route(wanted, await origins.find_ends(wanted)).deliveries:
-            if delivery.event.customer_id in homes:
-                found[delivery.source, delivery.offset] = delivery
+        await router.sources.prepare(wanted)
+        routed = router.route(wanted, await origins.find_ends(wanted))
+        found += [each for each in routed.deliveries if each.event.customer_id in homes]
     held = await reader.bounds(partitions)  # as it is now: retention may have been faster
     expired = frozenset(tp.partition for tp in partitions if held[tp].start > 0)
     # Deletions first: what they forget need not be folded.
-    order = sorted(found, key=lambda at: (found[at].kind != DELETION, at))
-    return [found[at] for at in order], expired
+    once = drop_mapped(found, settings.input_topics)
+    once.sort(key=lambda each: (each.kind != DELETION, each.source, each.offset))
+    return once, expired
 
 
 async def _read_last_changes(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
+from stream_persona.domain.inputs import FILE_BIT
 from stream_persona.errors import DecodeError, InputError
 from stream_persona.files.formats import EventFile, Format, recognise
 from stream_persona.files.identity import (
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 #: Events handed on at a time.
 CHUNK: Final = 4_000
-#: The bit in a position's input that marks it as a file's, not a partition's.
-FILE_BIT: Final = 1 << 15
 
 
 def file_partition(name: str) -> int:

@@ -18,6 +18,7 @@ from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.refusals import explaining
 from stream_persona.replay.fold import Replay
+from stream_persona.replay.messages import FormerMessages
 from stream_persona.replay.run import hide
 from stream_persona.replay.summary import Summary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
@@ -43,7 +44,8 @@ async def rebuild(
 ) -> Summary:
     """Fold all that the topics hold into Redis, and let the group go on behind it.
 
-    What Redis holds already is left as it is: events that are in a record change nothing. The
+    What Redis holds already is left as it is: events that are in a record change nothing. Events of
+    sources are taken from the reroutes; where the group has read sources to stays as it is. The
     revisions of customers count on from the changes that were published. It can be started again.
 
     Raises:
@@ -63,10 +65,13 @@ async def rebuild(
         await publisher.start()
         stack.push_async_callback(publisher.stop)
         ends = await _find_ends(settings)
-        topics = Topics(range(len(KINDS)), Range(), settings, taxonomy)
+        history = KafkaEventLog(settings, taxonomy)
+        topics = Topics(
+            range(len(KINDS)), Range(), settings, taxonomy, others=[settings.topic_reroutes],
+            messages=FormerMessages(settings, taxonomy, history),
+        )  # fmt: skip
         source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
-        history = KafkaEventLog(settings, taxonomy)
         replay = Replay(settings, taxonomy, tables, publisher, history)
         began = clock()
         summary = await replay.run(source.chunks(), progress=advance)

@@ -45,13 +45,15 @@ def hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
 class Request:
     """What to replay: ``files`` (all of ``kind``, or of what each line says), else topics.
 
-    ``kinds`` are the input topics to read the ``span`` of, as indices into ``events.KINDS``.
+    ``kinds`` are the input topics to read the ``span`` of, as indices into ``events.KINDS``, and
+    ``sources`` topics of sources.
     Lines that cannot be read are written to ``dead_letters``.
     """
 
     files: Sequence[Path] = ()
     kind: int | None = None
     kinds: Sequence[int] = ()
+    sources: Sequence[str] = ()
     span: Range = _ALL
     publish: bool = True
     dead_letters: Path | None = None
@@ -90,7 +92,7 @@ async def backfill(
         if files is not None:
             source = files
         else:
-            topics = Topics(request.kinds, request.span, settings, taxonomy)
+            topics = Topics(request.kinds, request.span, settings, taxonomy, others=request.sources)
             source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
         history = KafkaEventLog(settings, taxonomy)

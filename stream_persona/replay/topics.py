@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final, Self
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.identity import NobodyIds
-from stream_persona.errors import DecodeError, InputError, TopologyError, UnavailableError
-from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.errors import InputError, TopologyError, UnavailableError
+from stream_persona.kafka.arrivals import epoch_ms
 from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
+from stream_persona.kafka.source_topics import count_source_partitions
 from stream_persona.kafka.topics import ask
-from stream_persona.replay.summary import Unreadable
+from stream_persona.replay.messages import TopicMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +81,7 @@ def resolve(
 class Topics:
     """A range of input topics (indices into ``events.KINDS``); an async context manager.
 
+    ``others`` are the topics of sources, or that of reroutes; ``messages`` reads what is in them.
     ``now`` gives epoch milliseconds.
 
     Raises:
@@ -97,12 +97,14 @@ class Topics:
         settings: Settings,
         taxonomy: Taxonomy,
         now: Callable[[], int] = epoch_ms,
+        *,
+        others: Sequence[str] = (),
+        messages: TopicMessages | None = None,
     ) -> None:
-        self._kinds = {settings.input_topics[kind]: kind for kind in kinds}
+        self._topics = (*(settings.input_topics[kind] for kind in kinds), *others)
+        self._messages = messages or TopicMessages(settings, taxonomy, now)
         self._span = span
         self._settings = settings
-        self._nobody = NobodyIds(settings.nobody)
-        self._events = EventReader(taxonomy, now, self._nobody)
         self._reader = RangeReader(settings, patience=settings.retry_seconds, chunk=CHUNK)
         self._ranges: dict[TopicPartition, range] = {}
         #: Offsets in the range, of all partitions.
@@ -128,8 +130,8 @@ class Topics:
         chunk: list[Found] = []
         try:
             async for record in self._merge_arrivals():
-                chunk.append(self._read_event(record))
-                if len(chunk) == CHUNK:
+                chunk += self._messages.read(record)
+                if len(chunk) >= CHUNK:
                     yield chunk
                     chunk = []
         except KafkaError as error:
@@ -139,10 +141,12 @@ class Topics:
 
     async def _begin(self) -> None:
         """Find the offsets of each partition that are in the range, and begin to fetch them."""
+        settings = self._settings
+        counts = await ask(settings, lambda admin: count_source_partitions(admin, settings))
         partitions = [
             TopicPartition(topic, number)
-            for topic in self._kinds
-            for number in range(self._settings.partitions)
+            for topic in self._topics
+            for number in range(counts.get(topic, settings.partitions))
         ]
         held = await self._reader.bounds(partitions)
         beginnings = {tp: offsets.start for tp, offsets in held.items()}
@@ -181,6 +185,25 @@ class Topics:
                     f"what lies between: begin at {done} or before, or let them go on first"
                 )
                 raise InputError(message)
+        if {tp.topic for tp in late} - {*self._settings.input_topics}:
+            await self._check_reroutes()
+
+    async def _check_reroutes(self) -> None:
+        """Refuse the same where events of sources were forwarded, and wait to be applied."""
+        settings = self._settings
+        homes = [TopicPartition(settings.topic_reroutes, n) for n in range(settings.partitions)]
+        committed = await ask(
+            settings,
+            lambda admin: admin.list_consumer_group_offsets(settings.group, partitions=homes),
+        )
+        for tp, held in (await self._reader.bounds(homes)).items():
+            done = committed[tp].offset if tp in committed else 0
+            if held and done < held.stop:
+                raise InputError(
+                    f"{tp.topic}/{tp.partition} holds events of sources that the workers of group "
+                    f"{settings.group} have not applied yet: begin at the beginning, or let the "
+                    "workers go on first"
+                )
 
     async def _merge_arrivals(self) -> AsyncIterator[ConsumerRecord]:
         """Yield the records of all partitions, merged by their time of arrival.
@@ -189,35 +212,29 @@ class Topics:
         after another.
         """
         batches = {tp: self._reader.read(tp) for tp in self._ranges}
-        queues = {tp: deque(await _take_batch(batch)) for tp, batch in batches.items()}
+        queues = {tp: deque(await self._take_batch(batch)) for tp, batch in batches.items()}
         heads = [(queue[0].timestamp, tp) for tp, queue in queues.items() if queue]
         heapq.heapify(heads)
         while heads:
             _, tp = heads[0]
             yield queues[tp].popleft()
             if not queues[tp]:
-                queues[tp].extend(await _take_batch(batches[tp]))
+                queues[tp].extend(await self._take_batch(batches[tp]))
             if queues[tp]:
                 heapq.heapreplace(heads, (queues[tp][0].timestamp, tp))
             else:
                 heapq.heappop(heads)
 
-    def _read_event(self, record: ConsumerRecord) -> Found:
-        kind, value = self._kinds[record.topic], record.value
+    async def _take_batch(
+        self, batches: AsyncIterator[list[ConsumerRecord]]
+    ) -> list[ConsumerRecord]:
+        """Return the next batch, or an empty one at the end."""
         try:
-            delivery = self._events.read(kind, record)
-        except DecodeError as error:
-            source = f"{record.topic}/{record.partition}"
-            return Unreadable(error.reason, error.detail, source, record.offset, value or b"")
-        return Anomaly.NOBODY if delivery.event.customer_id in self._nobody else delivery
-
-
-async def _take_batch(batches: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:
-    """Return the next batch, or an empty one at the end."""
-    try:
-        return await anext(batches)
-    except StopAsyncIteration:
-        return []
+            batch = await anext(batches)
+        except StopAsyncIteration:
+            return []
+        await self._messages.prepare(batch)
+        return batch
 
 
 async def refuse_live_workers(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 import msgspec
 
 from stream_persona.domain.identity import NobodyIds
+from stream_persona.domain.mapping.configured import describe_mappings, load_sources
 from stream_persona.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ _APART: Final = (
 )
 
 #: What a process may disagree on.
-Subject = Literal["prefix", "group", "partitions", "topics", "half-life", "taxonomy", "nobody"]
+Subject = Literal[
+    "prefix", "group", "partitions", "topics", "half-life", "taxonomy", "nobody", "sources"
+]
 
 
 class TaxonomyIdentity(msgspec.Struct, frozen=True):
@@ -48,7 +51,8 @@ class TaxonomyIdentity(msgspec.Struct, frozen=True):
 class Deployment(msgspec.Struct, frozen=True):
     """The descriptor; ``topics`` are the names of topics by their kinds.
 
-    ``nobody`` are the ids that stand for nobody, left out for those that do by default.
+    ``nobody`` are the ids that stand for nobody, left out for those that do by default, ``sources``
+    how the documents of each source's topic are mapped (a fingerprint), left out without any.
     """
 
     id: str
@@ -59,6 +63,7 @@ class Deployment(msgspec.Struct, frozen=True):
     taxonomy: TaxonomyIdentity
     format: int = FORMAT
     nobody: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    sources: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, settings: Settings, taxonomy: Taxonomy, identity: str = "") -> Self:
@@ -71,11 +76,30 @@ class Deployment(msgspec.Struct, frozen=True):
             group=settings.group,
             taxonomy=TaxonomyIdentity(taxonomy.version, taxonomy.fingerprint),
             nobody=NobodyIds(settings.nobody).own or msgspec.UNSET,
+            sources=describe_mappings(load_sources(settings.sources)) or msgspec.UNSET,
         )
 
     def with_changeable(self, other: Deployment) -> Deployment:
         """Return this one with what another one may change of it."""
-        return msgspec.structs.replace(self, taxonomy=other.taxonomy, nobody=other.nobody)
+        return msgspec.structs.replace(
+            self, taxonomy=other.taxonomy, nobody=other.nobody, sources=other.sources
+        )
+
+    def describe_change_of_sources(self, before: Deployment) -> str:
+        """Describe in what sources differ from those before; empty if in nothing.
+
+        >>> made = Deployment("", 1, {}, "", "", TaxonomyIdentity("", 0))
+        >>> msgspec.structs.replace(made, sources={"a": "1"}).describe_change_of_sources(made)
+        'a is new'
+        """
+        own, theirs = _mappings(self), _mappings(before)
+        changes = [
+            *(f"{topic} is new" for topic in own if topic not in theirs),
+            *(f"{topic} is mapped otherwise" for topic in own.keys() & theirs.keys()
+              if own[topic] != theirs[topic]),
+            *(f"{topic} is none any more" for topic in theirs if topic not in own),
+        ]  # fmt: skip
+        return ", ".join(sorted(changes))
 
     def encode(self) -> bytes:
         """Encode as JSON; equal descriptors give equal bytes."""
@@ -153,7 +177,20 @@ def find_differences(
                 "were stopped",
             )
         )
+    if changes := own.describe_change_of_sources(stored):
+        found.append(
+            Difference(
+                "sources",
+                "STREAM_PERSONA_SOURCES is not the one of the deployment that this Redis holds "
+                f"({changes} here): give all its processes the same file; a changed one holds from "
+                "the moment that workers start with it after all of them were stopped",
+            )
+        )
     return found
+
+
+def _mappings(deployment: Deployment) -> dict[str, str]:
+    return {} if isinstance(deployment.sources, msgspec.UnsetType) else deployment.sources
 
 
 def _show_ids(deployment: Deployment) -> str:

@@ -28,6 +28,7 @@ from stream_persona.kafka.faust_app import (
 from stream_persona.kafka.group import client_id_of
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
+from stream_persona.kafka.source_topics import find_source_topics
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
 from stream_persona.store import redis_health
@@ -94,9 +95,9 @@ class PersonaApp(BatchApp):
         """Hold up batches until it is known what is ours: events may come before the signal."""
         return self.worker.partitions.rebalance()
 
-    async def find_repartitioned(self) -> frozenset[str]:
-        """Return the input topics with more partitions than the deployment; check all of them."""
-        return await startup.find_repartitioned(self.settings, self._tables)
+    async def find_forwarded(self) -> frozenset[str]:
+        """Return the topics whose events are all forwarded; check all inputs."""
+        return await startup.find_forwarded(self.settings, self._tables)
 
     async def process(self, batch: EventT[Any]) -> None:
         """Process a batch; it is written and acknowledged while the next one is processed.
@@ -177,7 +178,9 @@ def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -
     app.deployment_id = deployment.id
     app.retry_seconds = settings.retry_seconds
 
-    @app.agent(batch_topic(app, *settings.input_topics, settings.topic_reroutes))
+    inputs = (*settings.input_topics, settings.topic_reroutes, *find_source_topics(settings))
+
+    @app.agent(batch_topic(app, *inputs))
     async def process_batches(stream: StreamT[Any]) -> None:
         """Process all customer-keyed topics, one batch after another: one place sets the order."""
         async for batch in cast("Stream[Any]", stream).noack().events():
@@ -187,9 +190,9 @@ def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -
     @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # a signal knows no arguments
     async def assigned(_: faust.App, partitions: set[TP], **__: object) -> None:
         await app.guard.check()
-        repartitioned = await app.find_repartitioned()
-        homes = {tp.partition for tp in partitions if tp.topic not in repartitioned}
-        await app.worker.assign(homes, repartitioned)
+        forwarded = await app.find_forwarded()
+        homes = {tp.partition for tp in partitions if tp.topic not in forwarded}
+        await app.worker.assign(homes, forwarded)
 
     @app.task
     async def guard_deployment() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: What a worker may see otherwise when it starts: whether it can be changed is looked at last.
-_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy", "nobody")
+_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy", "nobody", "sources")
 
 
 class Joined(NamedTuple):
@@ -140,19 +140,31 @@ async def _change(
     _refuse_members(await count(), settings, stored, own)
     if not await tables.replace_deployment(blob, changed.encode()):
         raise TopologyError(
-            "another process has changed the taxonomy of the deployment just now, or its ids of "
-            "nobody: give all of them the same STREAM_PERSONA_TAXONOMY and "
-            "STREAM_PERSONA_NOBODY_IDS, and start this one again"
+            "another process has changed the taxonomy of the deployment just now, its ids of "
+            "nobody, or its sources: give all of them the same STREAM_PERSONA_TAXONOMY, "
+            "STREAM_PERSONA_NOBODY_IDS and STREAM_PERSONA_SOURCES, and start this one again"
         )
     try:
         _refuse_members(await count(), settings, stored, own)
     except TopologyError:
         await tables.replace_deployment(changed.encode(), blob)
         raise
-    version, before = own.taxonomy.version, stored.taxonomy.version
     await tables.remove_affinities(but=taxonomy.names)
-    logger.info("taxonomy %s takes the place of %s", version, before)
+    _report_change(stored, own)
     return changed
+
+
+def _report_change(stored: Deployment, own: Deployment) -> None:
+    if own.taxonomy != stored.taxonomy:
+        version, before = own.taxonomy.version, stored.taxonomy.version
+        logger.info("taxonomy %s takes the place of %s", version, before)
+    if changes := own.describe_change_of_sources(stored):
+        logger.warning(
+            "STREAM_PERSONA_SOURCES has changed (%s): what was read before stays as it was mapped "
+            "then, a new source is read from the beginning of its topic, and of one that is none "
+            "any more nothing further is read; to map the past otherwise, run `stream-persona "
+            "replay` under a new STREAM_PERSONA_PREFIX and STREAM_PERSONA_GROUP", changes,
+        )  # fmt: skip
 
 
 def _refuse_members(members: int, settings: Settings, stored: Deployment, own: Deployment) -> None:
@@ -165,6 +177,11 @@ def _refuse_members(members: int, settings: Settings, stored: Deployment, own: D
             f"workers with taxonomy {stored.taxonomy.version} {running}, and "
             f"STREAM_PERSONA_TAXONOMY is of version {own.taxonomy.version} here: stop all of them, "
             f"then start them with the new file {killed}"
+        )
+    if own.describe_change_of_sources(stored):
+        raise TopologyError(
+            f"workers with another STREAM_PERSONA_SOURCES {running}: stop all of them, then start "
+            f"them with the new file {killed}"
         )
     raise TopologyError(
         f"workers with another STREAM_PERSONA_NOBODY_IDS {running}: stop all of them, then start "

@@ -50,7 +50,7 @@ class LastHourTracker:
         were counted before.
         """
         minute = self._current()
-        minute.read += messages - len(routed.reroutes) - outcome.redelivered
+        minute.read += routed.count_read(messages) - outcome.redelivered
         minute.anomalies.update(routed.anomalies)
         minute.anomalies.update(outcome.anomalies)
         minute.letters.update(routed.reasons)

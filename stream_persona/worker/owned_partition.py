@@ -71,14 +71,14 @@ class OwnedPartition:
             elif customer in self.unknown_labels:
                 del self.unknown_labels[customer]
 
-    def advance(self, offsets: Mapping[str, int], repartitioned: Collection[str]) -> None:
+    def advance(self, offsets: Mapping[str, int], forwarded: Collection[str]) -> None:
         """Note that a batch was processed, after which reading goes on at these offsets.
 
-        Topics that were ``repartitioned`` are left out: their events are forwarded, which has no
+        Topics that are ``forwarded`` are left out: their events go elsewhere first, which has no
         effect here, and their partitions are of no customer.
         """
         for topic, offset in offsets.items():
-            if topic not in repartitioned:
+            if topic not in forwarded:
                 self.offsets[topic] = max(offset, self.offsets.get(topic, 0))
                 self.has_moved = True
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import compute_profiles
+from stream_persona.domain.inputs import is_of_file
 from stream_persona.domain.record import Record
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.decision import Cause
@@ -144,8 +145,7 @@ class Refolding:
         _, names = await self._tables.scan(0, _SAMPLE)
         blobs = await self._tables.load(names[:_SAMPLE])
         records, _ = record_codec.decode_intact(blobs, self._taxonomy.fingerprint)
-        kinds = len(self._settings.input_topics)
-        return any(at >> 16 >= kinds for each in records.values() for at in each.positions)
+        return any(is_of_file(key) for each in records.values() for key in each.positions)
 
 
 def encode_public(records: Mapping[str, Record]) -> dict[str, bytes | None]:

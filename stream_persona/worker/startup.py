@@ -9,6 +9,7 @@ from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 from stream_persona.kafka.refusals import check_session
 from stream_persona.kafka.rights import check_rights, rights_of_worker
+from stream_persona.kafka.source_topics import count_source_partitions, find_source_topics
 from stream_persona.kafka.timestamps import warn_of_producers_times
 from stream_persona.kafka.topic_ids import topic_ids
 from stream_persona.kafka.topics import (
@@ -52,6 +53,7 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
         await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)
         await check_policies(admin, settings)
+        await count_source_partitions(admin, settings)
         await warn_of_producers_times(admin, settings)
         await _check_identities(admin, settings, tables)
         return f"{settings.brokers} ({len(cluster['brokers'])} brokers)"
@@ -59,8 +61,10 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     return await ask(settings, prepare_all)
 
 
-async def find_repartitioned(settings: Settings, tables: RedisTables) -> frozenset[str]:
-    """Return the input topics that have more partitions than the deployment.
+async def find_forwarded(settings: Settings, tables: RedisTables) -> frozenset[str]:
+    """Return the topics whose events are all forwarded to their customers' homes.
+
+    These are the topics of sources, and inputs of more partitions than the deployment.
 
     Raises:
         TopologyError: an input topic is gone, or is another one by now.
@@ -72,22 +76,25 @@ async def find_repartitioned(settings: Settings, tables: RedisTables) -> frozens
         found = await partition_counts(admin, list(settings.input_topics), seconds)
         if gone := set(settings.input_topics) - found.keys():
             raise TopologyError(f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}")
+        await count_source_partitions(admin, settings)
         await _check_identities(admin, settings, tables)
         return found
 
     counts = await ask(settings, count)
-    return frozenset(name for name, count in counts.items() if count > settings.partitions)
+    repartitioned = {name for name, count in counts.items() if count > settings.partitions}
+    return frozenset({*repartitioned, *find_source_topics(settings)})
 
 
 async def _check_identities(
     admin: AIOKafkaAdminClient, settings: Settings, tables: RedisTables
 ) -> None:
     """Check that the positions in records are those of these topics' logs."""
-    found = await topic_ids(admin, settings.input_topics)
+    sources = find_source_topics(settings)
+    found = await topic_ids(admin, [*settings.input_topics, *sources])
     named = {
         kind.__name__.lower(): topic
         for kind, topic in zip(KINDS, settings.input_topics, strict=True)
-    }
+    } | {f"source:{topic}": topic for topic in sources}
     ids = {kind: found[topic] for kind, topic in named.items() if topic in found}
     known = await tables.topic_ids(ids) if ids else {}
     for kind, identity in ids.items():

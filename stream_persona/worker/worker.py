@@ -118,15 +118,13 @@ class Worker:
         await self._tables.remove_old_names()
         await self.refresh()
 
-    async def assign(
-        self, partitions: Collection[int], repartitioned: Collection[str] = ()
-    ) -> None:
+    async def assign(self, partitions: Collection[int], forwarded: Collection[str] = ()) -> None:
         """Own exactly these partitions: keep what is still ours, claim and fold the rest.
 
-        All events of topics that were ``repartitioned`` are forwarded to their home. The weights
+        All events of topics that are ``forwarded`` go to their customers' homes first. The weights
         in use stay until the next ``refresh``: they are of the shards as their owners left them.
         """
-        self._router.repartitioned = repartitioned
+        self._router.forwarded = forwarded
         async with self._reclaiming:
             fresh = await self.partitions.assign(partitions)
         for partition in fresh:
@@ -155,6 +153,7 @@ class Worker:
         if len(batch) > _LARGE_BATCH:
             self._busy_until = started + _BUSY_SECONDS
         await self.partitions.wait_until_assigned()
+        await self._router.sources.prepare(batch)
         routed = self._router.route(batch, await self._origins.find_ends(batch))
         offsets = next_offsets(batch)
         owned = await self.partitions.of(routed.homes.values(), offsets)
@@ -173,7 +172,7 @@ class Worker:
             self.challengers.judge(outcome.trials, outcome.model_updates, self._now())
             for home, own in offsets.items():
                 if home in owned:
-                    owned[home].advance(own, self._router.repartitioned)
+                    owned[home].advance(own, self._router.forwarded)
             return await self._records.write(outcome, routed.homes, owned, done)
 
     async def _compute_outcome(
@@ -250,7 +249,7 @@ class Worker:
         read_here = {
             at: offset
             for at, offset in committed.items()
-            if at[0] in topics.difference(self._router.repartitioned)
+            if at[0] in topics.difference(self._router.forwarded)
         }
         return self.partitions.find_starts(read_here)
 

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
+from tests.chaos.bundles import PARTITIONS, Bundler, topic_of
 from tests.chaos.shopfloor import Sent
 
 CHUNK = 250
@@ -35,6 +36,10 @@ class Progress:
             for topic in settings.input_topics
             for partition in range(settings.partitions)
         ]
+        if settings.sources is not None:
+            self._partitions += [
+                TopicPartition(topic_of(settings), number) for number in range(PARTITIONS)
+            ]
 
     async def read(self) -> None:
         self.committed = max(self.committed, await asyncio.to_thread(self._read))
@@ -54,10 +59,15 @@ class Feeder:
     """Sends messages in their order; a retry of its own keeps the order of a partition.
 
     At most ``ahead`` of them are not committed: more wait here. ``sent`` are the messages as the
-    broker has them, ``ends`` when assignments end of which the clock decides, by customer.
+    broker has them, ``bundled`` those of a source (``bundles``), ``ends`` when assignments end of
+    which the clock decides, by customer.
     """
 
-    def __init__(self, settings: Settings, messages: Sequence[Sent], ahead: int) -> None:
+    def __init__(
+        self, settings: Settings, messages: Sequence[Sent], ahead: int, seed: object = 0
+    ) -> None:
+        self._bundler = Bundler(str(seed)) if settings.sources else None
+        self.bundled: list[bytes] = []
         self._settings = settings
         self._messages = messages
         self._ahead = ahead
@@ -79,17 +89,30 @@ class Feeder:
         sent = 0
         while sent < len(self._messages):
             slowly = sent > KEPT * len(self._messages) and busy()
-            if sent - progress.committed < self._ahead:
+            if len(self.sent) + len(self.bundled) - progress.committed < self._ahead:
                 size = TRICKLE if slowly else CHUNK
                 for message in self._messages[sent : sent + size]:
                     self._send(message)
                 sent += size
             self._producer.poll(0)
             await asyncio.sleep(0.2 if slowly else 0.01)
+        self._send_bundle(last=True)
         await asyncio.to_thread(self._producer.flush)
         assert not self._refused, f"the broker did not take {self._refused[0]}"
 
+    def _send_bundle(self, *, last: bool = False) -> None:
+        bundle = self._bundler.bundle(last=last) if self._bundler else None
+        if bundle is not None:
+            partition, value = bundle
+            self.bundled.append(value)
+            self._producer.produce(
+                topic_of(self._settings), value, b"nobody", partition, on_delivery=self._delivered
+            )
+
     def _send(self, drawn: Sent) -> None:
+        if self._bundler and self._bundler.take(drawn):
+            self._send_bundle()
+            return
         message = self._date(drawn)
         self.sent.append(message)
         # Not librdkafka's own partitioner: an event is at home where Java's would put it.

@@ -22,8 +22,11 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
 from stream_persona.kafka.arrivals import EventReader
+from stream_persona.kafka.source_topics import find_source_topics
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.training import is_training_example
+from stream_persona.replay.messages import TopicMessages
+from stream_persona.replay.summary import Unreadable
 from stream_persona.store.names import decode_listing
 from tests.chaos.changes import Change, check_changes
 from tests.chaos.ends import check_due
@@ -80,6 +83,8 @@ async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
     log("judging")
     read = await read_inputs(shop)
     check_inputs(read, messages, verdict)
+    bundled = [raw for topic in find_source_topics(shop.settings) for raw in await shop.read(topic)]
+    check_bundles(bundled, feeder.bundled, verdict)
     check_records(evidence, verdict)
     await check_model(evidence, verdict)
     await check_predictions(shop, oracle, verdict)
@@ -88,7 +93,7 @@ async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
     check_due(evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict)
     await check_index(evidence, verdict)
     await check_deletions(evidence, verdict)
-    await check_dead_letters(shop, read, verdict)
+    await check_dead_letters(shop, read, bundled, verdict)
     verdict.figures["customers"] = len(oracle)
     verdict.figures["nameless_slots"] = len(await unnamed_slots(evidence))
     return verdict
@@ -147,6 +152,13 @@ def check_inputs(
     for kind, key, _ in sent - there:
         verdict.add("harness", key.decode(), f"a message of kind {kind} never reached its topic")
     verdict.figures["messages"] = len(read)
+
+
+def check_bundles(read: Sequence[ConsumerRecord], sent: Sequence[bytes], verdict: Verdict) -> None:
+    """Check the same of the topic of a source."""
+    if lost := Counter(sent) - Counter(raw.value for raw in read):
+        verdict.add("harness", "", f"{lost.total()} messages never reached the source's topic")
+    verdict.figures["bundles"] = len(read)
 
 
 def check_records(evidence: Evidence, verdict: Verdict) -> None:
@@ -236,10 +248,19 @@ async def unnamed_slots(evidence: Evidence) -> set[int]:
 
 
 async def check_dead_letters(
-    shop: Shop, read: Sequence[tuple[int, ConsumerRecord]], verdict: Verdict
+    shop: Shop,
+    read: Sequence[tuple[int, ConsumerRecord]],
+    bundled: Sequence[ConsumerRecord],
+    verdict: Verdict,
 ) -> None:
     """Check that the dead letters are exactly the unreadable messages, unchanged."""
     expected, reader = {}, EventReader(shop.taxonomy)
+    messages = TopicMessages(shop.settings, shop.taxonomy)
+    for raw in bundled:
+        for found_there in messages.read(raw):
+            if isinstance(found_there, Unreadable):
+                at = f"{raw.topic}/{raw.partition}/{raw.offset}"
+                expected[at] = (raw.key, raw.value, found_there.reason)
     for kind, raw in read:
         try:
             reader.read(kind, raw)

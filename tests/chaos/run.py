@@ -47,6 +47,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         default=1_800.0,
         help="how long to look for less: 30m",
     )
+    parser.add_argument(
+        "--sources", action="store_true", help="a part of the events comes of another tool's topic"
+    )
     return parser.parse_args(given)
 
 
@@ -60,7 +63,7 @@ class Runner:
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
         self._options = options
         self._console = console
-        self._size = Size(options.events, options.customers, options.session)
+        self._size = Size(options.events, options.customers, options.session, options.sources)
 
     def plan(self, seed: int) -> Plan:
         options = self._options
@@ -96,6 +99,8 @@ class Runner:
         whole = self.plan(plan.seed)
         if options.session != SESSION:
             text += f" --session {options.session:g}"
+        if options.sources:
+            text += " --sources"
         if options.faults is not None:
             text += f" --faults {options.faults}"
         if plan != whole or options.only is not None:

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
+from tests.chaos.bundles import PARTITIONS, sources_of, topic_of
 from tests.chaos.carrier import carry, count_notes
 from tests.chaos.feeder import Feeder, Progress
 from tests.chaos.judge import Log, judge
@@ -44,11 +45,15 @@ PAUSE = 3.0
 
 @dataclass(frozen=True)
 class Size:
-    """How large a trial is: events of how many customers, seconds of a session."""
+    """How large a trial is: events of how many customers, seconds of a session.
+
+    With ``sources``, a part of the events comes through another tool's topic (``bundles``).
+    """
 
     events: int
     customers: int
     session: float = 6.0
+    sources: bool = False
 
 
 @dataclass
@@ -278,7 +283,9 @@ class Trial:
 
 
 @asynccontextmanager
-async def servers(plan: Plan, size: Size) -> AsyncIterator[tuple[Broker, Store, Shop]]:
+async def servers(
+    plan: Plan, size: Size, directory: Path
+) -> AsyncIterator[tuple[Broker, Store, Shop]]:
     """Yield a broker, a Redis, and a shop on them with its topics."""
     broker = Broker()
     try:
@@ -286,6 +293,8 @@ async def servers(plan: Plan, size: Size) -> AsyncIterator[tuple[Broker, Store, 
         try:
             await asyncio.to_thread(broker.wait_until_ready)
             settings = settings_for(broker, store.url, session_timeout=size.session)
+            if size.sources:
+                settings = await add_source(settings, plan.seed, directory)
             await declare(settings, plan.seed)
             async with Redis.from_url(settings.redis_url) as redis:
                 yield broker, store, Shop(settings, redis)
@@ -298,6 +307,15 @@ async def servers(plan: Plan, size: Size) -> AsyncIterator[tuple[Broker, Store, 
 def most_ahead(size: Size) -> int:
     """Return how many messages may be uncommitted, so that each fault finds workers amid work."""
     return min(12_000, size.events // 6)
+
+
+async def add_source(settings: Settings, seed: int, directory: Path) -> Settings:
+    """Make a source's topic; every second seed knows nothing of arrivals there."""
+    path = directory / "sources.toml"
+    path.write_text(sources_of(settings))
+    times = {"message.timestamp.type": "LogAppendTime" if seed % 2 else "CreateTime"}
+    await create_topics(settings.brokers, [topic_of(settings)], PARTITIONS, times)
+    return settings.model_copy(update={"sources": path})
 
 
 async def declare(settings: Settings, seed: int) -> None:
@@ -317,7 +335,7 @@ async def declare(settings: Settings, seed: int) -> None:
 async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
     """Run one trial from start to verdict; the workers' logs are left in ``directory``."""
     result, began = Result(plan, size), time.monotonic()
-    async with servers(plan, size) as (broker, store, shop):
+    async with servers(plan, size, directory) as (broker, store, shop):
         messages = carry(
             Shopfloor(plan.seed, size.events, size.customers).messages(),
             plan.seed,
@@ -327,7 +345,7 @@ async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
         pool = WorkerPool(shop.settings, directory, plan.workers)
         trial = Trial(plan, size, broker, store, shop, pool, log)
         try:
-            feeder = Feeder(shop.settings, messages, most_ahead(size))
+            feeder = Feeder(shop.settings, messages, most_ahead(size), plan.seed)
             await trial.run(feeder)
             # Connections of a server that was restarted may be dead: judge over new ones.
             async with Redis.from_url(shop.settings.redis_url) as redis:

@@ -1,6 +1,7 @@
 """A short form of ``make chaos``: one seed, every kind of fault once, on servers of its own."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,14 @@ def restartable() -> None:
 @pytest.mark.chaos
 @pytest.mark.long
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "sources", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["ours", "sources"]
+)
 async def test_no_event_is_lost_or_counted_twice_whatever_dies(
-    restartable: None, tmp_path: Path
+    restartable: None, tmp_path: Path, sources: bool
 ) -> None:
     plan = schedule.plan(SEED, SIZE.events, len(schedule.SHORT))
-    result = await trial.run(plan, SIZE, tmp_path, print)
+    result = await trial.run(plan, replace(SIZE, sources=sources), tmp_path, print)
     assert describe(result.verdict.mismatches) == []
     assert set(result.injected) == set(schedule.SHORT)
     assert result.verdict.figures["deleted"] > 0

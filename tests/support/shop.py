@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,14 +20,15 @@ from stream_persona.domain.due import advance_all
 from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.errors import DecodeError
-from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.source_topics import find_source_topics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import Shard, members, merge_shards, panel_share, unpack
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
+from stream_persona.pipeline.types import Delivery
+from stream_persona.replay.messages import TopicMessages
 from stream_persona.settings import Settings
 from stream_persona.store import shards
 from stream_persona.store.blas import limit_blas_threads
@@ -105,9 +106,11 @@ class Shop:
         return self.settings.input_topics[KINDS.index(type(event))]
 
     async def at_rest(self, seconds: float = 60) -> None:
-        """Wait until the group has committed everything in the input topics."""
-        names = [*self.settings.input_topics, self.settings.topic_reroutes]
-        tps = await self._partitions(*names)
+        """Wait until the group has committed everything in the input topics, then in reroutes."""
+        settings = self.settings
+        inputs = await self._partitions(*settings.input_topics, *find_source_topics(settings))
+        reroutes = await self._partitions(settings.topic_reroutes)
+        tps = [*inputs, *reroutes]
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.brokers,
             group_id=self.settings.group,
@@ -118,9 +121,12 @@ class Shop:
         consumer.assign(tps)
 
         async def settled() -> bool:
-            ends = await consumer.end_offsets(tps)
-            done = [(await consumer.committed(tp) or 0) >= ends[tp] for tp in tps if ends[tp]]
-            return all(done)
+            for some in (inputs, reroutes):  # of which there is no more once inputs are done
+                ends = await consumer.end_offsets(some)
+                done = [(await consumer.committed(tp) or 0) >= ends[tp] for tp in some if ends[tp]]
+                if not all(done):
+                    return False
+            return True
 
         try:
             await eventually(settled, seconds, "the group did not commit to the end")
@@ -235,13 +241,11 @@ class Shop:
         What was due by ``now`` (epoch ms), the present if unset, is done.
         """
         stored: dict[str, Record] = {}
-        tokenizer, reader = Tokenizer(self.taxonomy), EventReader(self.taxonomy)
-        topics = list(enumerate(self.settings.input_topics))
-        for kind, topic in [topics[DELETION], *topics[:DELETION]]:
-            deliveries = []
-            for raw in await self.read(topic):
-                with suppress(DecodeError):
-                    deliveries.append(reader.read(kind, raw))
+        tokenizer, messages = Tokenizer(self.taxonomy), TopicMessages(self.settings, self.taxonomy)
+        topics, others = self.settings.input_topics, find_source_topics(self.settings)
+        for topic in (topics[DELETION], *topics[:DELETION], *others):
+            found = [each for raw in await self.read(topic) for each in messages.read(raw)]
+            deliveries = [each for each in found if isinstance(each, Delivery)]
             stored |= process.apply_events(deliveries, stored, self.taxonomy, tokenizer).records
         return advance_all(stored, now or time.time_ns() // 1_000_000, self.taxonomy)
 

@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_persona.errors import ConfigError
 from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.source_topics import find_source_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -119,7 +120,8 @@ class _Clients:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._group = settings.group
-        self._topics = {*settings.input_topics, settings.topic_reroutes}
+        sources = find_source_topics(settings)
+        self._topics = {*settings.input_topics, settings.topic_reroutes, *sources}
         self._clock = clock
         options = connection_options(settings) | {"request_timeout_ms": round(1_000 * PATIENCE)}
         # Events of transactions that have not ended wait for their producers, not for the workers.

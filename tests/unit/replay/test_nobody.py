@@ -7,8 +7,8 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import encode
 from stream_persona.pipeline.types import Delivery
 from stream_persona.replay.files import Files
+from stream_persona.replay.messages import TopicMessages
 from stream_persona.replay.summary import Found, Summary
-from stream_persona.replay.topics import Range, Topics
 from tests.support.events import assignment, deletion, purchase, shop
 from tests.support.workers import fetch, worker_settings
 
@@ -39,10 +39,11 @@ def read(path: Path) -> AsyncIterator[list[Found]]:
 
 
 async def test_messages_of_nobody_in_topics_are_counted() -> None:
-    topics = Topics(range(5), Range(), worker_settings(), SHOP)
+    messages = TopicMessages(worker_settings(), SHOP)
     message, another = fetch(purchase("p", customer="guest"), purchase("q", customer="C-1"))
-    assert topics._read_event(message) is Anomaly.NOBODY
-    assert isinstance(topics._read_event(another), Delivery)
+    assert messages.read(message) == [Anomaly.NOBODY]
+    (found,) = messages.read(another)
+    assert isinstance(found, Delivery)
 
 
 def test_the_summary_has_them_among_what_was_read() -> None:

@@ -1,5 +1,6 @@
 """The descriptor of a deployment: its JSON, and what a process may see otherwise."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import TOPIC_KINDS, Deployment
 from stream_persona.store.memory import MemoryTables
 from tests.support.deployments import CHANGED, OURS, SETTINGS, SHOP, SLOWER, descriptor
+from tests.support.sources import MAPPED, SEGMENT, TOPIC, source_settings
 
 
 def differences(stored: bytes, taxonomy: Taxonomy = SHOP) -> list[tuple[str, str]]:
@@ -136,3 +138,24 @@ def test_who_is_nobody_is_agreed_on() -> None:
     assert differences(descriptor(nobody_ids=default.upper())) == []
     blob = descriptor(nobody_ids="kiosk")
     assert deployments.decode(blob).encode() == blob
+
+
+def test_sources_are_agreed_on_by_how_they_map_and_not_by_where_their_schemas_are(
+    tmp_path: Path,
+) -> None:
+    first, other = source_settings(tmp_path), source_settings(tmp_path, MAPPED)
+    both = source_settings(tmp_path, SEGMENT + SEGMENT.replace(TOPIC, "till"))
+    stored = Deployment.of(first, SHOP)
+    for settings, change in (
+        (other, f"{TOPIC} is mapped otherwise"),
+        (both, "till is new"),
+        (SETTINGS, f"{TOPIC} is none any more"),
+    ):
+        own = Deployment.of(settings, SHOP)
+        assert own.describe_change_of_sources(stored) == change
+        assert own.with_changeable(stored).sources == stored.sources
+    avro = SEGMENT + 'format = "avro"\nregistry = "http://{}"\n'
+    here, there = (source_settings(tmp_path, avro.format(host)) for host in ("a:1", "b:2"))
+    assert Deployment.of(here, SHOP).sources == Deployment.of(there, SHOP).sources
+    found = deployments.find_differences(other, SHOP, stored)
+    assert ("sources", True) in [(e.subject, "is mapped otherwise" in e.message) for e in found]

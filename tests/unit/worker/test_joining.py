@@ -1,6 +1,7 @@
 """What a worker does about what Redis and the group hold when it starts, on tables in memory."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.support.deployments import (
     descriptor,
 )
 from tests.support.events import shop
+from tests.support.sources import TOPIC, source_settings
 
 NEW = GroupState(has_commits=False, ids=frozenset(), members=0)
 OLDER = GroupState(has_commits=True, ids=frozenset(), members=0)
@@ -138,6 +140,17 @@ async def test_other_ids_of_nobody_hold_when_no_worker_runs_with_those_before() 
     assert "another STREAM_PERSONA_NOBODY_IDS are running" in await refused(tables, of(OURS))
     assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode(descriptor())
     assert await tables.load_deployment() == descriptor()
+
+
+async def test_changed_sources_hold_when_no_worker_runs_and_what_that_means_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = await tables_with(descriptor(sources=source_settings(tmp_path).sources))
+    assert "another STREAM_PERSONA_SOURCES are running" in await refused(tables, of(OURS))
+    assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode(descriptor())
+    (warning,) = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert f"{TOPIC} is none any more" in warning
+    assert "what was read before stays as it was mapped then" in warning
 
 
 async def test_a_worker_that_joins_while_the_taxonomy_changes_keeps_its_own() -> None:
