@@ -134,7 +134,7 @@ async def test_the_whole_path_works_with_the_listed_rights_alone(
         place.as_process("worker", "worker that creates topics", redis="worker"), "worker"
     )
     await eventually(lambda: _has_logged(worker, "Kafka localhost:"), 90, worker.log.read_text)
-    api = start(place.as_process("api", redis="api"), "api")
+    api = start(place.as_process("api", "api that collects events", redis="api"), "api")
     buying = place.as_process("producers")
     async with AIOKafkaProducer(**connection_options(buying)) as producer:
         for number in range(5):
@@ -145,6 +145,8 @@ async def test_the_whole_path_works_with_the_listed_rights_alone(
     async with httpx.AsyncClient(base_url=found[1] if found else "", timeout=20) as client:
         await eventually(lambda: _is_known(client, "C-1"), 60, worker.log.read_text)
         await eventually(lambda: _is_ready(client), 60, api.log.read_text)
+        sent = {"customer_id": "C-1", "items": [{"product_id": "p"}]}
+        assert (await client.post("/v1/events", json=sent)).status_code == 202
         assert (await client.get("/v1/overview")).status_code == 200
         assert (await client.get("/v1/customers/C-1/activity")).status_code == 200
         asked = await client.put("/v1/customers/C-2/assignment", json={"persona": "student"})
