@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import syslog
 from datetime import UTC, datetime
-from logging.handlers import SysLogHandler, WatchedFileHandler
-from pathlib import Path
+from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 logger: Final = logging.getLogger("stream_persona.audit")
-_SYSTEM_LOG: Final = Path("/dev/log")
 
 
 def configure(file: Path | None, level: str = "INFO") -> None:
@@ -43,13 +43,7 @@ def configure_command(file: Path | None, level: str = "INFO") -> None:
     Raises:
         SettingsError: the file can't be written.
     """
-    if file is not None:
-        _use(_open(file), level)
-        return
-    try:
-        _use(SysLogHandler(str(_SYSTEM_LOG), SysLogHandler.LOG_AUTHPRIV), level)
-    except OSError:  # there is none, or nobody reads it
-        _use(logging.NullHandler(), level)
+    _use(_SystemLog() if file is None else _open(file), level)
 
 
 def _open(file: Path) -> logging.Handler:
@@ -89,6 +83,14 @@ def write(
         **{name: value for name, value in facts.items() if name not in hidden},
     }
     logger.info("%s", json.dumps(line))  # escapes whatever could begin another line
+
+
+class _SystemLog(logging.Handler):
+    """Writes to the system's log; where there is none, the system's own function does nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        syslog.syslog(syslog.LOG_AUTHPRIV | syslog.LOG_INFO, self.format(record))
 
 
 class _StandardError(logging.Handler):
