@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stream_persona.domain.message_size import MAX_BYTES, check_size
@@ -43,11 +44,7 @@ class Deserializers:
 
     @classmethod
     def of(cls, sources: Sources | None, settings: Settings) -> Self:
-        """Make those of the sources that are not plain JSON.
-
-        Raises:
-            SettingsError: what decodes them is not installed.
-        """
+        """Make those of the sources that are not plain JSON."""
         found: dict[tuple[str, str], RegistryDecoder] = {}
         by_topic = {}
         for source in sources.source if sources else ():
@@ -101,7 +98,8 @@ class RegistryDecoder:
     def __init__(self, kind: str, url: str, settings: Settings, fetch: Fetch | None = None) -> None:
         self._url = url
         self._seconds = settings.retry_seconds
-        self._fetch = fetch or make_fetch(kind, url, settings)
+        self._make_fetch = partial(make_fetch, kind, url, settings)
+        self._fetch = fetch  # made once it is needed: who only reads the past needs none
         self._known: OrderedDict[int, Decode | DecodeError] = OrderedDict()
         self._unknown_since: dict[int, float] = {}
 
@@ -109,11 +107,14 @@ class RegistryDecoder:
         """Fetch those of some schemas that are not known.
 
         Raises:
+            SettingsError: what decodes them is not installed.
             UnavailableError: the registry stayed away.
         """
         loop = asyncio.get_running_loop()
         self._forget_unknown(loop.time() - _UNKNOWN_SECONDS)
         new = sorted({*numbers} - self._known.keys())
+        if new and self._fetch is None:
+            self._fetch = self._make_fetch()
         for number in {*numbers} & self._known.keys():
             self._known.move_to_end(number)
         deadline = loop.time() + self._seconds
@@ -130,10 +131,11 @@ class RegistryDecoder:
 
     async def _load(self, number: int, deadline: float) -> Decode | DecodeError:
         """Fetch a schema; an error that trying again would not mend is returned."""
+        fetch = self._fetch or self._make_fetch()
 
         async def fetch_once() -> Decode | DecodeError:
             try:
-                return await asyncio.to_thread(self._fetch, number)
+                return await asyncio.to_thread(fetch, number)
             except DecodeError as error:
                 return error
 
@@ -163,7 +165,9 @@ class RegistryDecoder:
         number = find_number(value)
         if number is None:
             raise DecodeError("wrong_format", "no zero and number of a schema stand before it")
-        found = self._known[number]
+        found = self._known.get(number)
+        if found is None:
+            raise DecodeError("unknown_schema", f"schema {number} was not fetched")
         if isinstance(found, DecodeError):
             raise DecodeError(found.reason, f"schema {number}: {found.detail}")
         return found(value)
