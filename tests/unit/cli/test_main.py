@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -274,7 +273,7 @@ def test_nothing_is_known_of_nobody(capsys: pytest.CaptureFixture[str], customer
     assert ended.err.startswith(f"nothing is known of customer {shlex.split(customer)[0]!r}")
 
 
-@pytest.mark.parametrize("command", ["assign c1 student", "delete c1 --yes"])
+@pytest.mark.parametrize("command", ["assign Customer-1 student", "delete Customer-1 --yes"])
 def test_a_command_that_the_broker_does_not_take_leaves_a_line_of_its_failure(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -292,4 +291,4 @@ def test_a_command_that_the_broker_does_not_take_leaves_a_line_of_its_failure(
     assert (ended.code, ended.err.count("\n")) == (1, 1)
     (line,) = (tmp_path / "audit.log").read_text().splitlines()
     assert '"outcome": "failed"' in line
-    assert "c1" not in line.replace(socket.gethostname(), "")
+    assert "Customer-1" not in line
