@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from stream_persona import audit_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from stream_persona.settings import Settings
 
 
 @contextmanager
-def auditing(settings: Settings, action: str, event_id: str, customer_id: str) -> Iterator[None]:
+def auditing(settings: Settings, action: str, facts: Mapping[str, object]) -> Iterator[None]:
     """Write the line of what is done in the block, whether it succeeds or not.
+
+    ``facts`` are those of its end: the block may add to them.
 
     Raises:
         SettingsError: the file of the audit log can't be written; nothing is done then.
@@ -29,10 +31,8 @@ def auditing(settings: Settings, action: str, event_id: str, customer_id: str) -
         yield
         outcome = "accepted"
     finally:
-        facts = {
-            "event_id": event_id, "customer_id": customer_id, "host": socket.gethostname()
-        }  # fmt: skip
-        audit_log.write(action, f"user {_find_user()}", outcome, facts)
+        known = {**facts, "host": socket.gethostname()}
+        audit_log.write(action, f"user {_find_user()}", outcome, known)
 
 
 def _find_user() -> str:

@@ -46,7 +46,8 @@ async def send_assignment(
     now = clock() // 1_000_000
     event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
     await check_before_sending(settings, taxonomy)
-    with auditing(settings, "assignment", event.assignment_id, customer_id):
+    facts = {"event_id": event.assignment_id, "customer_id": customer_id}
+    with auditing(settings, "assignment", facts):
         await send_once(settings, event)
     return {
         "assignment_id": event.assignment_id,
@@ -75,7 +76,8 @@ async def send_deletion(
     now = clock() // 1_000_000
     event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
     await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
-    with auditing(settings, "deletion", event.request_id, customer_id):
+    facts = {"event_id": event.request_id, "customer_id": customer_id}
+    with auditing(settings, "deletion", facts):
         await send_once(settings, event)
     return {
         "request_id": event.request_id,

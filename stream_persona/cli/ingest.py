@@ -90,12 +90,20 @@ async def _ingest(
     settings: Settings, taxonomy: Taxonomy, request: Request, summary: Summary
 ) -> None:
     from stream_persona.cli.agreement import check_before_sending
+    from stream_persona.cli.auditing import auditing
     from stream_persona.cli.terminal import progress
     from stream_persona.ingestion.run import ingest as send
 
-    if not request.dry_run:
-        await check_before_sending(settings, taxonomy)
-    await send(settings, taxonomy, request, summary, progress, print_error)
+    if request.dry_run:
+        await send(settings, taxonomy, request, summary, progress, print_error)
+        return
+    await check_before_sending(settings, taxonomy)
+    facts: dict[str, object] = {"files": [str(path) for path in request.files]}
+    with auditing(settings, "files of events", facts):
+        try:
+            await send(settings, taxonomy, request, summary, progress, print_error)
+        finally:
+            facts["sent"] = sum(each.sent for each in summary.receipts.values())
 
 
 def _print(summary: Summary, *, as_json: bool) -> None:

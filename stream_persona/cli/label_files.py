@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stream_persona.cli.agreement import check_before_sending
+from stream_persona.cli.auditing import auditing
 from stream_persona.cli.options import print_error, print_result
 from stream_persona.cli.terminal import progress
 from stream_persona.domain.identity import NobodyIds
@@ -58,8 +59,13 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
     if is_refused or request.dry_run:
         _print(request, settings, check, receipt)
         raise typer.Exit(2 if is_refused else 3 if check.mistakes else 0)
+    facts: dict[str, object] = {"file": str(request.path)}
     try:
-        asyncio.run(_send(settings, taxonomy, file, check, receipt))
+        with auditing(settings, "file of assignments", facts):
+            try:
+                asyncio.run(_send(settings, taxonomy, file, check, receipt))
+            finally:
+                facts |= asdict(receipt)
     except KeyboardInterrupt:
         print_error("interrupted: give the same command again; what was sent changes nothing more")
         raise typer.Exit(1) from None
