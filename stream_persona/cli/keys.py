@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stream_persona.cli.options import Json, print_result
+
 group = typer.Typer(help="Make keys for callers of the API.")
 
 
@@ -22,13 +24,18 @@ def new(
         str,
         typer.Option(help="What it is good for: of read, rank, collect, assign, delete, operate."),
     ],
+    as_json: Json = False,
 ) -> None:
     """Make a key: print it once, on standard error, and the table for the file of keys.
 
-    The table, on standard output, holds a digest alone; nothing else is kept.
+    The table, on standard output, holds a digest alone; nothing else is kept. With --json both are
+    on standard output.
     """
     from stream_persona.api.security.keys import make_key
 
     key, table = make_key(name, [each.strip() for each in scopes.split(",") if each.strip()])
+    if as_json:
+        print_result({"name": name, "key": key, "table": table}, as_json=True)
+        return
     print(f"The key of {name}, shown this once:\n\n{key}\n", file=sys.stderr)  # noqa: T201
     typer.echo(f"\n{table}", nl=False)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
+from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.errors import UnavailableError
 from stream_persona.setting_forms import variable
 from stream_persona.settings import Settings
@@ -24,8 +25,9 @@ _LONGEST_LINE: Final = 1 << 20
 def environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment, with every setting overridden by ``settings``."""
     own = {name: value for name, value in settings.variables().items() if value}
-    # An empty file is one that is unset: the child must not take it from a `.env`.
-    unset = {variable(name): "" for name in type(settings).model_fields if name.endswith("_file")}
+    # An empty file of a connection is one that is unset: the child must not take it from a `.env`.
+    names = ConnectionSettings.model_fields
+    unset = {variable(name): "" for name in names if name.endswith("_file")}
     others = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
     return {**others, **unset, **own, "PYTHONUNBUFFERED": "1"}
 

@@ -187,7 +187,9 @@ def test_certificates_of_redis_are_in_its_address(pem: dict[str, Path]) -> None:
 def test_every_secret_can_be_in_a_file_without_the_end_of_its_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert secret_files.find_secrets(Settings) == ["kafka_password", "redis_url", "redis_password"]
+    assert secret_files.find_secrets(Settings) == [
+        "kafka_password", "registry_password", "redis_url", "redis_password", "oidc_client_secret",
+    ]  # fmt: skip
     for name, content in {"a": "p w\n", "b": "rediss://u@h/0\r\n", "c": "two\n\n"}.items():
         (tmp_path / name).write_bytes(content.encode())
     for name, value in SASL.items():

@@ -64,6 +64,14 @@ def test_images_are_those_of_the_plain_deployment() -> None:
     assert {service["image"] for service in SERVICES.values()} == plain
 
 
+@pytest.mark.parametrize("service", ["kafka-secured", "redis-secured", *OURS])
+def test_a_container_that_stays_is_confined_as_the_plain_one(service: str) -> None:
+    same = ("read_only", "tmpfs", "cap_drop", "security_opt", "pids_limit", "mem_limit", "cpus")
+    plain = PLAIN["services"][service.removesuffix("-secured")]
+    assert {name: SERVICES[service][name] for name in same} == {name: plain[name] for name in same}
+    assert SERVICES[service]["user"] not in {"", "0", "root"}
+
+
 def test_the_rights_that_the_script_gives_are_those_of_the_table(prepared: Path) -> None:
     wanted = {
         (user, *right)
@@ -96,7 +104,7 @@ def test_a_service_takes_its_settings_and_reads_its_own_password(
     user = service.removesuffix("-secured")
     for name, value in SERVICES[service]["environment"].items():
         monkeypatch.setenv(name, str(value).replace("/secured", str(prepared)))
-    settings = Settings(_env_file=None, api_keys="key")
+    settings = Settings(_env_file=None, api_keys="a-key-that-is-long-enough")
     password = (prepared / "passwords" / user).read_text().strip()
     assert settings.kafka_password.get_secret_value() == password
     assert f"://{user}:{password}@redis-secured:6380" in settings.redis_address

@@ -64,6 +64,8 @@ WRONG: dict[str, dict[str, str]] = {
         "binary.toml": "cannot be read", "empty.toml": "at least one [[source]] table is needed",
         "a\nb": "cannot be printed",
     },
+    "registry_username": {"a\x07": "cannot be printed"},
+    "registry_password": {"a\x00": "no login takes"},
     "group": {
         "": "expected a name of 1 to", " mine": "take away the blanks", "a\x07": "be printed",
         "x" * 1_001: "expected a name of 1 to",
