@@ -75,7 +75,7 @@ def _check_use(names: TlsFiles, files: TlsFiles) -> None:
             ) from None
     if files.certificate is not None and files.key is not None:
         try:
-            context.load_cert_chain(files.certificate, files.key, password="")
+            context.load_cert_chain(files.certificate, files.key, password="")  # nosec B106
         except (ssl.SSLError, OSError):
             raise ValueError(
                 f"{_of(names.key)}: it is not the key of {_of(names.certificate)}, or one of both "
@@ -105,5 +105,5 @@ def _make_context(files: TlsFiles, stamps: tuple[tuple[int, int], ...]) -> ssl.S
     del stamps  # a part of the cache's key alone
     context = ssl.create_default_context(cafile=files.authorities)
     if files.certificate is not None:
-        context.load_cert_chain(files.certificate, files.key, password="")
+        context.load_cert_chain(files.certificate, files.key, password="")  # nosec B106
     return context

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -135,13 +135,13 @@ class LabelReader:
             place = _PLACE.search(error.detail)
             field = place[1] if place else _field_of(error.reason)
             raise MistakeError(error.reason, field, fields.get(field), error.detail) from None
-        assert isinstance(event, Assignment)  # noqa: S101 - of this kind
-        _check_end(event, fields)
-        at = None if _is_empty(fields.get("occurred_at")) else event_time(event)
+        label = cast("Assignment", event)
+        _check_end(label, fields)
+        at = None if _is_empty(fields.get("occurred_at")) else event_time(label)
         if _is_empty(fields.get("assignment_id")):
-            own = make_id(customer, event, at)
-            event = msgspec.structs.replace(event, assignment_id=own)
-        return Label(line, event, at)
+            own = make_id(customer, label, at)
+            label = msgspec.structs.replace(label, assignment_id=own)
+        return Label(line, label, at)
 
     def _check_customer(self, customer: object) -> str:
         """Return a customer id that can be one."""

@@ -116,7 +116,8 @@ def _compile(texts: Mapping[str, str]) -> list[descriptor_pb2.FileDescriptorProt
             path.write_text(text, encoding="utf-8")
         out = root / "descriptors"
         command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}"]
-        run = subprocess.run(  # noqa: S603 - no shell, and the names are files of this folder
+        # No shell, and the names are files of this folder.
+        run = subprocess.run(  # noqa: S603  # nosec B603
             [*command, f"--descriptor_set_out={out}", *texts],
             capture_output=True, text=True, timeout=_COMPILER_SECONDS, check=False,
         )  # fmt: skip

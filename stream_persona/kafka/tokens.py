@@ -73,7 +73,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
         self._scope = scope
         self._clock = clock
         self._lock = threading.Lock()
-        self._token = ""
+        self._token = ""  # nosec B105
         self._renewed_at = 0.0
 
     def __repr__(self) -> str:
