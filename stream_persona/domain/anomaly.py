@@ -31,8 +31,6 @@ class Anomaly(StrEnum):
     UNINFORMATIVE = "uninformative"
     #: Of a signal to which the taxonomy gives no weight: left out.
     UNWEIGHTED = "unweighted"
-    #: Labelled with a persona that the taxonomy does not know (any more): the label has no effect.
-    UNKNOWN_PERSONA = "unknown_persona"
     #: No source of its topic takes the document: left out.
     UNMAPPED = "unmapped"
     #: A foreign event of a name that its preset does not know: left out.

@@ -102,12 +102,6 @@ REASONS: Final[Mapping[str, Reason]] = {
         "are of signals to which the taxonomy gives no weight",
         "if that is not meant so, give them one under [signals]", 0.5,
     ),
-    Anomaly.UNKNOWN_PERSONA: Reason(
-        "1 label of an unknown persona", "{} labels of unknown personas",
-        "are labels of personas that the taxonomy does not know, and have no effect",
-        'misspelt, or renamed? Add renamed_from = ["the old name"] to the persona that took its '
-        "place", None,
-    ),
     Anomaly.UNMAPPED: Reason(
         "1 that no source takes", "{} that no source takes",
         "are documents that no source of their topic takes, and are left out",
