@@ -42,7 +42,7 @@ class Metrics:
         self.dead_letters = Counter("dead_letters", "Unreadable, by reason", ["reason"], **prefix)
         self.anomalies = Counter(
             "anomalies",
-            "Events, lines of orders or labels that are left out or count for less, by reason",
+            "Events and lines of orders that are left out or count for less, by reason",
             ["reason"], **prefix,
         )  # fmt: skip
         for anomaly in Anomaly:
