@@ -22,14 +22,14 @@ async (customer) => {
         source.onerror = () => resolve("refused");
     });
     return [
-        await status(`/v1/customers/${customer}`, { method: "DELETE" }),
+        await status(`/v1/customers/${customer}/persona`),
+        await status("/v1/queue"),
+        await listening("/v1/changes"),
         await status(`/v1/customers/${customer}/assignment`, {
             method: "PUT", body: JSON.stringify({ persona: null }),
             headers: { "Content-Type": "application/json" },
         }),
-        await status(`/v1/customers/${customer}/persona`),
-        await status("/v1/queue"),
-        await listening("/v1/changes"),
+        await status(`/v1/customers/${customer}`, { method: "DELETE" }),
     ];
 }
 """
@@ -57,11 +57,11 @@ async def test_a_page_whose_name_is_let_lead_to_this_machine_neither_deletes_nor
         await page.route(f"{site}/", lambda route: route.fulfill(body="<h1>Win a prize</h1>"))
         await page.goto(f"{site}/")
         assert await page.evaluate("location.origin") == site
-        assert await page.evaluate(_ATTACK, customer) == [403, 403, 403, 403, "refused"]
+        assert await page.evaluate(_ATTACK, customer) == [403, 403, "refused", 403, 403]
         assert len(await shop.shop.read(topic)) == sent
         # What it tried is what our own page does.
         await page.goto(f"{shop.url}/")
-        assert await page.evaluate(_ATTACK, customer) == [202, 202, 200, 200, "open"]
+        assert await page.evaluate(_ATTACK, customer) == [200, 200, "open", 202, 202]
     assert len(await shop.shop.read(topic)) == sent + 1
 
 

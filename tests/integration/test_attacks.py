@@ -100,7 +100,7 @@ def test_what_is_no_http_is_refused_in_json_and_logged_now_and_then(api: Attacke
     for sending in (b"\x16\x03\x01 nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nNo colon\r\n\r\n"):
         with connections(api.address, 300, sending) as held:
             assert set(statuses(held)) <= {"400", ""}
-    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    upgrade = b"GET / HTTP/1.1\r\nHost: HERE\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     with connections(api.address, 300, upgrade) as held:
         assert "200" in statuses(held)
     assert api.get("/healthz").status_code == 200
@@ -110,7 +110,7 @@ def test_what_is_no_http_is_refused_in_json_and_logged_now_and_then(api: Attacke
 @pytest.mark.parametrize("name", [b"a", b"x-long"])
 def test_a_head_that_is_too_long_is_refused(api: Attacked, name: bytes) -> None:
     line = name + b": " + b"y" * 400 + b"\r\n"
-    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + 100 * line + b"\r\n"
+    whole = b"GET /healthz HTTP/1.1\r\nHost: HERE\r\n" + 100 * line + b"\r\n"
     with connections(api.address, 1, whole) as held:
         assert statuses(held) == ["431"]
     with connections(api.address, 1, whole[:-2] + 100 * line) as held:

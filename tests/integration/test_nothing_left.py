@@ -169,6 +169,7 @@ async def test_a_deletion_leaves_nothing_behind_but_what_the_table_says(
     shop: Shop, start_worker: Callable[[], WorkerProcess], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "stream_persona")
+    caplog.set_level(logging.INFO, "stream_persona.audit")  # whose lines name customers at DEBUG
     worker, prefix = start_worker(), shop.settings.prefix
     home = home_partition(GONE, shop.settings.partitions)
     await shop.produce(*busy_shop(), *told_by_one())

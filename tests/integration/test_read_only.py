@@ -16,21 +16,30 @@ from stream_persona.settings import Settings
 from tests.support.servers import wait_until
 from tests.support.shop import Shop, environment
 
-#: In a file system of its own: everything is read-only, then ``/tmp`` is an empty one in memory.
+ROOT = Path(__file__).parents[2]
+
+#: In a file system of its own: everything is read-only, then ``/tmp`` is an empty one in memory. If
+#: what is tested lies there, it is seen there still.
 CONFINE = r"""
 set -e
+root=$1
+shift
 mount --make-rprivate /
+mount --bind "$root" /mnt
 awk '$5 != "/" && $5 !~ /^\/(proc|sys|dev)/ {print $5}' /proc/self/mountinfo | while read -r at; do
   mount -o remount,bind,ro "$at" 2>/dev/null || true
 done
 mount -o remount,bind,ro /
 mount -t tmpfs -o size=64m,noexec tmpfs /tmp
-mkdir /tmp/none
+mkdir -p "$root"
+mount --bind /mnt "$root"
 cd /usr
-if (: > /usr/written) 2>/dev/null; then echo "this is writable"; exit 3; fi
+for folder in /usr "$root"; do
+  if (: > "$folder/written") 2>/dev/null; then echo "$folder is writable"; exit 3; fi
+done
 "$@"
 echo "code $?"
-echo "left $(find /tmp -type f | wc -l)"
+echo "left $(find /tmp -path "$root" -prune -o -type f -print | wc -l)"
 """
 
 
@@ -77,11 +86,11 @@ class Confined:
 
 @contextmanager
 def confined(name: str, settings: Settings, log: Path) -> Iterator[Confined]:
-    command = ["unshare", "--mount", "sh", "-c", CONFINE, "sh", sys.executable, "-m"]
+    command = ["unshare", "--mount", "sh", "-c", CONFINE, "sh", str(ROOT), sys.executable]
     own = {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"}
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            [*command, "stream_persona", name],
+            [*command, "-m", "stream_persona", name],
             env=environment(settings) | own, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import httpx
 
-LISTEN = b"GET /v1/changes HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-HALF_A_HEAD = b"GET /v1/personas HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Wait: "
+#: In what is sent, the address that it is sent to: the API looks at it.
+HERE = b"HERE"
+LISTEN = b"GET /v1/changes HTTP/1.1\r\nHost: HERE\r\n\r\n"
+HALF_A_HEAD = b"GET /v1/personas HTTP/1.1\r\nHost: HERE\r\nX-Wait: "
 HALF_A_BODY = (
-    b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"POST /v1/rank HTTP/1.1\r\nHost: HERE\r\nContent-Type: application/json\r\n"
     b'Content-Length: 900\r\n\r\n{"customer_id": "'
 )
 
@@ -24,6 +26,7 @@ def connections(address: str, number: int, sending: bytes = b"") -> Iterator[lis
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     url = httpx.URL(address)
+    sending = sending.replace(HERE, url.netloc)
     with ExitStack() as stack:
         held = []
         for _ in range(number):
