@@ -82,7 +82,7 @@ def check_redis_url(url: str) -> str:
 
 
 def check_security(protocol: str) -> str:
-    """Check how brokers are spoken to, in capitals or not."""
+    """Check how brokers are connected to, in capitals or not."""
     if protocol.upper() not in _SECURITY:
         raise ValueError(f"expected {', '.join(_SECURITY[:-1])} or {_SECURITY[-1]}")
     return protocol.upper()

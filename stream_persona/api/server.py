@@ -74,7 +74,7 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
 
 
 def check_door(settings: Settings) -> None:
-    """Refuse to let in without a key whom only a key may let in.
+    """Refuse settings by which callers would be let in without a key.
 
     Raises:
         SettingsError: others could reach the address, or pages of others shall call.

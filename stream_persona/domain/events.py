@@ -9,8 +9,7 @@ size, and the same ones are refused on every run, machine and Python:
 
 =====================  ===========================================================================
 a message              1,000,000 bytes; 256 levels of nesting, in unknown fields too
-``customer_id``        1 to 256 bytes, all printable, no blanks at an end: it is part of keys, and
-                       of addresses
+``customer_id``        1 to 256 bytes, printable, no blanks at an end: a part of keys and addresses
 other ids              1 to 256 characters, any but lone surrogates
 texts, attributes      1,024 characters; 64 attributes of an event or item, with any text as key
 a persona              1 to 128 characters, and of the taxonomy, in any spelling
@@ -43,7 +42,7 @@ from stream_persona.domain.time import (
     as_field,
     milliseconds,
     rfc3339,
-)
+)  # fmt: skip
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:

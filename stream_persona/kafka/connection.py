@@ -50,7 +50,7 @@ class _Client(Protocol):
 def connection_options(settings: Settings, broker: str | None = None) -> dict[str, Any]:
     """Return the options with which aiokafka's clients connect as the settings say.
 
-    ``broker`` is one of them that is to be spoken to alone.
+    ``broker`` is one of them that is to be used alone.
 
     Raises:
         SettingsError: a certificate is gone, or not what it was at the start.
@@ -166,7 +166,7 @@ def _explain_tls(broker: str, error: ssl.SSLError) -> TopologyError | None:
     reason = error.reason or ""
     if any(part in reason for part in _NO_TLS):
         return TopologyError(
-            f"{variable('kafka_security')}: what answers at {broker} speaks no TLS; name the port "
+            f"{variable('kafka_security')}: what answers at {broker} has no TLS; name the port "
             "that does, or another value"
         )
     if any(part in reason for part in _OURS_REFUSED):

@@ -1,10 +1,10 @@
 """Events that a mapping made of one message, on their way to their customer's home partition.
 
 The messages of a source have other people's keys, and one may hold several events, of several
-customers. So whoever reads one maps it, and forwards to each customer's home what is theirs: one
-reroute with all of that customer's events, in our own shape. It is in the log before the message
-is acknowledged, and everything that reads a customer's past (late deletions, damaged records,
-rebuilding) reads it there: as it was mapped then, whatever the mapping is today.
+customers. So the worker that reads one maps it, and forwards to each customer's home what is
+theirs: one reroute with all of that customer's events, in our own shape. It is in the log before
+the message is acknowledged, and everything that reads a customer's past (late deletions, damaged
+records, rebuilding) reads it there: as it was mapped then, whatever the mapping is today.
 
 ============  =====================================================================================
 value         a JSON array of the events

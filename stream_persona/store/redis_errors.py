@@ -121,7 +121,7 @@ def _explain_tls(error: ssl.SSLError) -> TopologyError | RedisUnavailableError:
     reason = error.reason or type(error).__name__
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
         return TopologyError(
-            "STREAM_PERSONA_REDIS_URL: what answers there speaks no TLS; write redis://, or the "
+            "STREAM_PERSONA_REDIS_URL: what answers there has no TLS; write redis://, or the "
             "port that does"
         )
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:

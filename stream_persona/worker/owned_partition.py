@@ -34,7 +34,7 @@ class OwnedPartition:
     that of the sums when the panel was last read. ``offsets`` are where reading goes on, by topic,
     once all that was processed is written, and ``has_moved`` says whether they have moved since
     they were last written. ``names`` are those of its tokens. ``trusts_group``: after a version
-    that stored none, only the group knows them yet. ``behind`` are the customers of whom nothing is
+    that stored none, only the group knows them yet. ``behind`` are the customers that are not to be
     decided yet, if there are any.
     """
 

@@ -124,7 +124,7 @@ class OwnedPartitions:
 
     @property
     def behind(self) -> frozenset[str]:
-        """The customers of whom nothing is decided: their events have yet to be read again."""
+        """The customers that are not decided yet: their events have yet to be read again."""
         found = [owned.behind.customers for owned in self.held.values() if owned.behind]
         return frozenset().union(*found)
 

@@ -1,4 +1,4 @@
-"""Calls of Segment's libraries, and of those that speak its HTTP API, as documents to be mapped.
+"""Calls of Segment's libraries, and of those that use its HTTP API, as documents to be mapped.
 
 What Segment's servers add, we add: when a call came in, and an id for one that has none.
 """

@@ -42,7 +42,7 @@ def admit(request: Request, keys: ApiKeys, key: str) -> None:
 def find_key(body: bytes, encoding: str) -> str:
     """Find the write key in a body, packed or not; an empty text without one.
 
-    What is wrong with a body is said to those who have a key.
+    What is wrong with a body is explained to those who have a key.
     """
     try:
         return _KEYED.decode(unpack(body, encoding)).writeKey

@@ -1,8 +1,8 @@
 """The audit log of requests: a line for each command, and a bounded number for refused calls.
 
 A flood of refused calls must not fill a disk. Of each status ``MOST`` calls a minute are written;
-the rest are counted, and told in one line when the minute is over. The metric ``refusals`` counts
-all of them.
+the rest are counted, and written in one line when the minute is over. The metric ``refusals``
+counts all of them.
 """
 
 from __future__ import annotations

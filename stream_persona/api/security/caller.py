@@ -37,7 +37,7 @@ def caller_of(asked: AsgiScope) -> Caller | None:
 
 
 def may_operate(asked: AsgiScope) -> bool:
-    """Whether an answer may tell of servers, files and settings.
+    """Whether an answer may name servers, files and settings.
 
     Without a door, as where a service of your own mounts the routes, that service decides.
     """

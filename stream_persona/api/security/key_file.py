@@ -37,7 +37,7 @@ INTERVAL: Final = 1.0
 #: another alphabet: a cookie made of what the server has, the digest, could be made by whoever
 #: reads the file of digests. No script can read it, and it is valid for as long as its key.
 COOKIE: Final = "stream_persona_key"
-#: That of a person whom an OpenID provider has named.
+#: That of a person that an OpenID provider has named.
 SESSION_COOKIE: Final = "stream_persona_session"
 _SETTING: Final = "STREAM_PERSONA_API_KEYS_FILE"
 #: Most bytes of the file.
@@ -112,7 +112,7 @@ class ApiKeys:
         return self._find_person(cookies[SESSION_COOKIE])
 
     def _find_person(self, session: str) -> Caller | None:
-        """Return the caller of a session; one whom no table lets in any more is none."""
+        """Return the caller of a session; one that no table lets in any more is none."""
         person = self.provider.find_person(session) if self.provider else None
         scopes = frozenset() if person is None else scopes_of(self.ring.logins, person)
         if person is None or not scopes:
@@ -154,9 +154,7 @@ class ApiKeys:
             lines = str(error).splitlines()
             raise SettingsError("\n".join(f"{_SETTING}: {line}" for line in lines)) from None
         if self.provider is not None and not ring.logins:
-            message = (
-                f"{_SETTING}: {self._file} has no [[login]] table: name whom the provider lets in"
-            )
+            message = f"{_SETTING}: {self._file} has no [[login]] table: name who is let in"
             raise SettingsError(message)
         return ring
 

@@ -117,7 +117,7 @@ class Provider:
         return dict(claims)
 
     async def _load_app(self) -> StarletteOAuth2App:
-        """Return the client, once the provider has said where its endpoints are."""
+        """Return the client, once the provider has named where its endpoints are."""
         if self._app is not None:
             return self._app
         app = StarletteOAuth2App(

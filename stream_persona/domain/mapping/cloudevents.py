@@ -1,9 +1,9 @@
 """CloudEvents in structured mode: an envelope, or a batch of them, with any other shape in it.
 
-``data`` is an event of ours, or a document of another preset: its fields tell. The envelope gives
-what the data lacks: ``subject`` for the customer, ``time`` for the time. The id is the envelope's,
-``source`` and ``id`` together, as these tell a retry from another event; assignments and deletions
-keep their own.
+``data`` is an event of ours, or a document of another preset: its fields show which. The envelope
+gives what the data lacks: ``subject`` for the customer, ``time`` for the time. The id is the
+envelope's, ``source`` and ``id`` together, as these distinguish a retry from another event;
+assignments and deletions keep their own.
 """
 
 from __future__ import annotations

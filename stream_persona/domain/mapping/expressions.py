@@ -65,12 +65,14 @@ class Expression:
             return TreeInterpreter().visit(self._parsed, document)
         except _FAILURES as error:
             reason = _reason_of(error)
-            raise DecodeError("invalid_field", f"`{self.text}` cannot be told: {reason}") from None
+            raise DecodeError(
+                "invalid_field", f"`{self.text}` cannot be evaluated: {reason}"
+            ) from None
 
     def holds(self, document: object) -> bool:
         """Whether a condition holds: as JMESPath has it, 0 does and what is empty does not.
 
-        One that cannot be told, as ``starts_with`` of a field that is not there, does not.
+        One that cannot be evaluated, as ``starts_with`` of a field that is not there, does not.
         """
         try:
             found = self.search(document)

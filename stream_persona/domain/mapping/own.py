@@ -1,4 +1,4 @@
-"""Which of our own kinds of event an object is, told by its fields."""
+"""Which of our own kinds of event an object is, recognised by its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shopify's webhooks: orders, checkouts, carts and refunds, told by their fields.
+"""Shopify's webhooks: orders, checkouts, carts and refunds, recognised by their fields.
 
 Which webhook it was stands in a header that no body has. All three of an order name the order, so
 that it counts once. A cart comes whole with each change: each of its lines counts once, as put into

@@ -91,7 +91,7 @@ def test_an_expression_that_cannot_be_told_is_an_error_that_shows_it() -> None:
     with pytest.raises(DecodeError) as caught:
         read(text, {**DOCUMENT, "at": "somebody's"})
     assert caught.value.detail == (
-        "`join('T', at)` cannot be told: join() got string, expected array-string"
+        "`join('T', at)` cannot be evaluated: join() got string, expected array-string"
     )
 
 
