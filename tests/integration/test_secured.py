@@ -78,6 +78,7 @@ def servers(
 @pytest.fixture
 def place(servers: tuple[Authority, SecuredKafka, SecuredRedis]) -> Place:
     authority, kafka, redis = servers
+    redis.refused()  # what others were refused
     settings = settings_for(
         kafka,
         redis.url(),
