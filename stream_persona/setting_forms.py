@@ -22,7 +22,7 @@ _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATA
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\],]+)(?::(\d{1,5}))?")
 _LARGEST_PORT: Final = 65_535
 #: Settings of which no message shows anything: what is malformed hides no password from us, but we
-#: could not tell where it begins. Files are among them, since a key may be pasted in place of its
+#: could not know where it begins. Files are among them, since a key may be pasted in place of its
 #: file's name.
 _UNSHOWN: Final = re.compile(r"api_keys|redis_url|\w*(password|secret|token_url|_file)")
 #: Where anything else may hold a login, as in an address that has none.

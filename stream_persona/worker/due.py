@@ -32,7 +32,7 @@ CHUNK: Final = 200
 
 
 class DueCustomer(NamedTuple):
-    """A customer for whom something has ended by now: the partition, and when it was (ms)."""
+    """A customer of which something has ended by now: the partition, and when it was (ms)."""
 
     home: int
     at: int

@@ -3,7 +3,7 @@
 Without keys any caller that reaches the API could do everything. A web page reaches it by a name
 that leads to 127.0.0.1 for once (DNS rebinding), and anybody does through a proxy on this machine.
 So the client's address, the host that it asked for and the page that it asks from must all be of
-this machine. What forwards bytes and says nothing of itself can't be told from a program here.
+this machine. What forwards bytes and adds nothing can't be distinguished from a program here.
 """
 
 from __future__ import annotations
