@@ -191,7 +191,8 @@ class PartTokenizer(Tokenizer):
         self._sizes = sizes
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:
-        tokens = super().tokenize(event)
+        # Parts of an order are no edits of it: all of them count.
+        tokens = replace(super().tokenize(event), order_id=None)
         if not isinstance(event, Purchase):
             return tokens
         part, whole = size_band(len(event.items)), size_band(self._sizes[event.order_id or ""])
