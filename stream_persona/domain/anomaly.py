@@ -39,5 +39,7 @@ class Anomaly(StrEnum):
     NOT_OF_INTEREST = "not_of_interest"
     #: A refund, or an order that was cancelled or made as a test: left out.
     NOT_BOUGHT = "not_bought"
+    #: A foreign event that its tool says a robot made: left out.
+    ROBOT = "robot"
     #: One customer under two ids (``identify``, ``alias``): no event, kept apart.
     IDENTITY_LINK = "identity_link"

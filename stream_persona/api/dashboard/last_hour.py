@@ -123,6 +123,11 @@ REASONS: Final[Mapping[str, Reason]] = {
         "are refunds, cancelled orders and test orders, and are left out",
         f"a shop of tests on the topic? {_CHECK}", 0.2,
     ),
+    Anomaly.ROBOT: Reason(
+        "1 of a robot", "{} of robots",
+        "are of robots, as the tool that sent them says, and are left out",
+        f"a crawler visits the shop, or its monitoring? {_CHECK}", 0.5,
+    ),
     Anomaly.IDENTITY_LINK: Reason(
         "1 customer under two ids", "{} customers under two ids",
         "say that two ids are one customer, and are kept apart from events",

@@ -6,15 +6,13 @@ carts, ``site_search``, and the items of classic transactions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
 from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.snowplow_schemas import Described
 from stream_persona.domain.mapping.snowplow_tsv import parse_line
 from stream_persona.domain.mapping.values import (
     customer_of,
@@ -34,15 +32,25 @@ from stream_persona.errors import DecodeError
 if TYPE_CHECKING:
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.domain.mapping.drafts import Findings
-
-    #: Vendor and name of a schema.
-    Schema = tuple[str, str]
+    from stream_persona.domain.mapping.snowplow_schemas import Schema
 
 _OWN: Final = "com.snowplowanalytics.snowplow"
 _SHOP: Final = f"{_OWN}.ecommerce"
 _ACTION: Final[Schema] = (_SHOP, "snowplow_ecommerce_action")
 _SEARCH: Final[Schema] = (_OWN, "site_search")
 _CARTS: Final = {(_OWN, name): name for name in ("add_to_cart", "remove_from_cart")}
+_READ: Final = (_ACTION, _SEARCH, *_CARTS)
+_PRODUCT: Final[Schema] = (_SHOP, "product")
+_TRANSACTION: Final[Schema] = (_SHOP, "transaction")
+_PROMOTION: Final[Schema] = (_SHOP, "promotion")
+#: The device of an app, which keeps no cookie that the collector would know it by.
+_SESSION: Final[Schema] = (_OWN, "client_session")
+#: What says of robots that they are some, in which fields. Loaders for BigQuery write ``_``.
+_ROBOTS: Final[Mapping[Schema, tuple[str, ...]]] = {
+    ("com.iab.snowplow", "spiders_and_robots"): ("spiderOrRobot", "spider_or_robot"),
+    ("nl.basjes", "yauaa_context"): ("deviceClass", "device_class", "agentClass", "agent_class"),
+    (_OWN, "bot_detection"): ("bot",), (_OWN, "client_side_bot_detection"): ("bot",),
+}  # fmt: skip
 _BROWSES: Final = {
     "product_view": "view", "add_to_cart": "add_to_cart", "remove_from_cart": "remove_from_cart",
 }  # fmt: skip
@@ -51,7 +59,6 @@ _ENGAGEMENTS: Final = {"promo_view": "view", "promo_click": "click"}
 _OTHER_TYPES: Final = frozenset({"list_view", "list_click", "checkout_step", "trns_error"})
 #: Kinds of events that need no schema, besides ``struct``: what that says is a shop's own.
 _OTHER_EVENTS: Final = frozenset({"page_view", "page_ping", "transaction", "ad_impression"})
-_IGLU: Final = re.compile(r"iglu:([\w.-]+)/([\w.-]+)/[\w.-]+/[\d-]+")
 
 _NAMES: Final = {
     "customer_id": "user_id", "occurred_at": "derived_tstamp", "product": "contexts.product[]",
@@ -72,59 +79,75 @@ def read_snowplow(document: object, nobody: NobodyIds, arrived_at: int | None = 
     event = parse_line(document) if isinstance(document, str) else require_object(document, "$")
     if event.get("event_id") is None and event.get("event") is None:
         raise DecodeError("invalid_field", "no enriched event of Snowplow's - at `$.event_id`")
-    schema, data = _describe(event)
-    if schema == _ACTION:
-        yield from _read_action(event, data, nobody)
-    elif schema == _SEARCH:
-        fields = {**_head(event, nobody), "action": "search", "query": _query_of(data)}
-        yield Draft(BROWSE, fields, "$", _NAMES)
-    elif schema in _CARTS:
-        product = _item(data, ("sku", "name"), "unitPrice")
-        fields = {**_head(event, nobody), "action": _CARTS[schema], "product": product}
-        yield Draft(BROWSE, fields, "$", _CART_NAMES)
-    elif name_of(event.get("event")) == "transaction_item":
-        yield _read_classic_item(event, nobody)
-    else:
+    described = Described(event)
+    for found in _read(event, described, nobody):
+        if isinstance(found, Draft) and _is_robot(event, described):
+            yield Anomaly.ROBOT
+            return
+        yield found
+
+
+def _read(event: Mapping[str, Any], described: Described, nobody: NobodyIds) -> Findings:
+    schema, data = described.find_event(_READ)
+    is_item = name_of(event.get("event")) == "transaction_item"
+    if schema not in _READ and not is_item:
         is_known = name_of(event.get("event")) in _OTHER_EVENTS or _is_snowplows(event, schema)
         yield Anomaly.NOT_OF_INTEREST if is_known else Anomaly.UNKNOWN_EVENT
+        return
+    head = _head(event, described, nobody)
+    if schema == _ACTION:
+        yield from _read_action(event, described, data, head)
+    elif schema == _SEARCH:
+        yield Draft(BROWSE, {**head, "action": "search", "query": _query_of(data)}, "$", _NAMES)
+    elif schema in _CARTS:
+        price = "unitPrice" if "unitPrice" in data else "unit_price"
+        fields = {"action": _CARTS[schema], "product": _item(data, ("sku", "name"), price)}
+        yield Draft(BROWSE, head | fields, "$", {**_CART_NAMES, ".price": price})
+    else:
+        yield _read_classic_item(event, head)
 
 
-def _read_action(event: Mapping[str, Any], data: Mapping[str, Any], nobody: NobodyIds) -> Findings:
+def _read_action(
+    event: Mapping[str, Any],
+    described: Described,
+    data: Mapping[str, Any],
+    head: dict[str, Any],
+) -> Findings:
     kind = name_of(data.get("type"))
-    products = _entities(event, "product")
+    products = described.find_entities(_PRODUCT)
     if kind == "transaction":
-        transaction = (*_entities(event, "transaction"), {})[0]
+        transaction = (*described.find_entities(_TRANSACTION), {})[0]
         items = read_items(products, _product)
         order = text(inner({"t": transaction}, "t").get("transaction_id"))
-        fields = {**_head(event, nobody), "items": items, "order_id": order}
-        yield Draft(PURCHASE, fields, "$", _NAMES)
+        yield Draft(PURCHASE, {**head, "items": items, "order_id": order}, "$", _NAMES)
     elif kind in _BROWSES:
-        fields = {**_head(event, nobody), "action": _BROWSES[kind]}
-        event_id = fields["event_id"]
-        if not products:
-            yield Draft(BROWSE, fields, "$", _NAMES)
-        if kind == "product_view" and len(products) > 1:
-            yield Anomaly.NOT_OF_INTEREST  # a list
-            return
-        for index, product in enumerate(require_list(products, "$.contexts.product", MAX_ITEMS)):
-            own = {**fields, "event_id": numbered(event_id, index), "product": _product(product)}
-            yield Draft(BROWSE, own, "$", _NAMES, index)
+        yield from _browses({**head, "action": _BROWSES[kind]}, products)
     elif kind in _ENGAGEMENTS:
-        yield Draft(ENGAGEMENT, _promotion(event, _ENGAGEMENTS[kind], nobody), "$", _NAMES)
+        promotion = (*described.find_entities(_PROMOTION), {})[0]
+        campaign = first_text(inner({"p": promotion}, "p"), ("name", "id"))
+        campaign = campaign or text(event.get("mkt_campaign"))
+        reaction = {"channel": "onsite", "action": _ENGAGEMENTS[kind], "campaign": campaign}
+        yield Draft(ENGAGEMENT, head | reaction, "$", _NAMES)
     elif kind == "refund":
         yield Anomaly.NOT_BOUGHT
     else:
         yield Anomaly.NOT_OF_INTEREST if kind in _OTHER_TYPES else Anomaly.UNKNOWN_EVENT
 
 
-def _promotion(event: Mapping[str, Any], action: str, nobody: NobodyIds) -> dict[str, Any]:
-    promotion = (*_entities(event, "promotion"), {})[0]
-    campaign = first_text(inner({"p": promotion}, "p"), ("name", "id"))
-    campaign = campaign or text(event.get("mkt_campaign"))
-    return {**_head(event, nobody), "channel": "onsite", "action": action, "campaign": campaign}
+def _browses(fields: dict[str, Any], products: list[Any]) -> Findings:
+    """Read a browse of each product."""
+    if not products:
+        yield Draft(BROWSE, fields, "$", _NAMES)
+    if fields["action"] == "view" and len(products) > 1:
+        yield Anomaly.NOT_OF_INTEREST  # a list
+        return
+    event_id = fields["event_id"]
+    for index, product in enumerate(require_list(products, "$.contexts.product", MAX_ITEMS)):
+        own = {**fields, "event_id": numbered(event_id, index), "product": _product(product)}
+        yield Draft(BROWSE, own, "$", _NAMES, index)
 
 
-def _read_classic_item(event: Mapping[str, Any], nobody: NobodyIds) -> Draft:
+def _read_classic_item(event: Mapping[str, Any], head: Mapping[str, Any]) -> Draft:
     """Read one item of a classic transaction: each is an event of its own.
 
     It names no order: of several with one order, all but the first would be taken for its edits.
@@ -136,11 +159,13 @@ def _read_classic_item(event: Mapping[str, Any], nobody: NobodyIds) -> Draft:
     }
     if (quantity := number(event.get("ti_quantity"))) is not None:
         item["quantity"] = quantity
-    return Draft(PURCHASE, {**_head(event, nobody), "items": [item]}, "$", _ITEM_NAMES)
+    return Draft(PURCHASE, {**head, "items": [item]}, "$", _ITEM_NAMES)
 
 
-def _head(event: Mapping[str, Any], nobody: NobodyIds) -> dict[str, Any]:
-    ids = (event.get("user_id"), event.get("domain_userid"), event.get("network_userid"))
+def _head(event: Mapping[str, Any], described: Described, nobody: NobodyIds) -> dict[str, Any]:
+    session = inner({"s": (*described.find_entities(_SESSION), {})[0]}, "s")
+    device = first_text(session, ("userId", "user_id"))
+    ids = (event.get("user_id"), event.get("domain_userid"), device, event.get("network_userid"))
     at = utc_time(event.get("derived_tstamp")) or utc_time(event.get("collector_tstamp"))
     return {
         "event_id": text(event.get("event_id")),
@@ -175,63 +200,22 @@ def _query_of(data: Mapping[str, Any]) -> Any:
 
 
 def _is_snowplows(event: Mapping[str, Any], schema: Schema | None) -> bool:
-    vendor = schema[0] if schema else event.get("event_vendor")
+    """Whether an event that was not read is one that Snowplow itself defines, and of no shop.
+
+    One that is read, in a form that is not known, is none: it would be thought unimportant.
+    """
+    vendor, name = schema or (event.get("event_vendor"), event.get("event_name"))
     is_own = isinstance(vendor, str) and vendor.startswith("com.snowplowanalytics.")
-    return is_own and event.get("event") != "struct"
+    is_shops = vendor == _SHOP or (vendor, name) in _READ
+    return is_own and not is_shops and event.get("event") != "struct"
 
 
-# --- what is described by a schema ---
-
-
-def _key_of(kind: str, schema: Schema) -> str:
-    """Return the SDK's key of a self-describing event or an entity, of a schema's first version."""
-    return f"{kind}_{schema[0].replace('.', '_')}_{schema[1]}_1"
-
-
-_EVENT_KEYS: Final = {
-    _key_of("unstruct_event", schema): schema for schema in (_ACTION, _SEARCH, *_CARTS)
-}
-_ENTITY_KEYS: Final = {
-    name: _key_of("contexts", (_SHOP, name)) for name in ("product", "transaction", "promotion")
-}
-
-
-def _describe(event: Mapping[str, Any]) -> tuple[Schema | None, Mapping[str, Any]]:
-    """Return the schema of a self-describing event, and what it says."""
-    for key, schema in _EVENT_KEYS.items():
-        data = event.get(key)
-        if isinstance(data, dict):
-            return schema, data
-    outer = _parse(event.get("unstruct_event"), "$.unstruct_event")
-    return _open(outer.get("data", outer)) if isinstance(outer, dict) else (None, {})
-
-
-def _entities(event: Mapping[str, Any], name: str) -> list[Any]:
-    """Return the entities of a name, in their order."""
-    own = event.get(_ENTITY_KEYS[name])
-    if isinstance(own, list):
-        return own
-    outer = _parse(event.get("contexts"), "$.contexts")
-    listed = outer.get("data") if isinstance(outer, dict) else outer
-    if not isinstance(listed, list):
-        return []
-    opened = map(_open, listed)
-    return [data for schema, data in opened if schema == (_SHOP, name)]
-
-
-def _open(described: Any) -> tuple[Schema | None, Mapping[str, Any]]:
-    if not isinstance(described, dict):
-        return None, {}
-    schema = described.get("schema")
-    found = _IGLU.fullmatch(schema) if isinstance(schema, str) else None
-    return (found[1], found[2]) if found else None, inner(described, "data")
-
-
-def _parse(value: Any, place: str) -> Any:
-    """Return what a text of JSON holds: the line, and some loaders, leave it one."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise DecodeError("invalid_field", f"no JSON - at `{place}`") from None
+def _is_robot(event: Mapping[str, Any], described: Described) -> bool:
+    if event.get("br_type") == "Robot":
+        return True
+    for schema, names in _ROBOTS.items():
+        for entity in described.find_entities(schema):
+            for value in (inner({"e": entity}, "e").get(name) for name in names):
+                if value is True or (isinstance(value, str) and value.startswith("Robot")):
+                    return True
+    return False

@@ -150,3 +150,94 @@ def test_a_wrong_field_is_named_as_the_document_has_it(place: str, document: obj
     with pytest.raises(DecodeError) as caught:
         read(document)
     assert f"`$.{place}`" in caught.value.detail
+
+
+@pytest.mark.parametrize("version", ["_1", "_1_0_0", "_1_0_2", "_1_recovered_1_0_1_9fd3"])
+def test_keys_may_have_the_whole_version_of_a_schema(version: str) -> None:
+    def versioned(document: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key.removesuffix("_1") + version if key.startswith(("unstruct_", "contexts_")) else key:
+            value for key, value in document.items()
+        }  # fmt: skip
+
+    contexts = "contexts_com_snowplowanalytics_snowplow_ecommerce"
+    bought = shredded("transaction", SHOE, **{f"{contexts}_transaction_1": [{"transaction_id": 7}]})
+    promoted = shredded("promo_click", **{f"{contexts}_promotion_1": [{"name": "spring"}]})
+    for document in (shredded("product_view", SHOE), bought, promoted):
+        assert read(versioned(document)) == read(document)
+        assert read(document).events
+
+
+def test_columns_of_other_versions_are_empty_in_a_row_of_a_warehouse() -> None:
+    document = shredded("product_view", SHOE)
+    empty = {f"{ACTIONS}_0_0": None, f"{ACTIONS}_0_2": document.pop(ACTIONS), f"{PRODUCTS}_0_0": []}
+    assert read({**document, **empty}) == read(shredded("product_view", SHOE))
+
+
+def test_a_cart_of_a_warehouse_has_its_price_by_the_name_of_a_column() -> None:
+    key = "unstruct_event_com_snowplowanalytics_snowplow_add_to_cart_1_0_0"
+    cart = {"sku": "S", "unit_price": 3, "quantity": 2}
+    assert only(event(**{key: cart})).product.price == 3.0
+    with pytest.raises(DecodeError, match="unit_price"):
+        read(event(**{key: {**cart, "unit_price": "dear"}}))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        event(**{ACTIONS.removesuffix("1") + "2": {"type": "transaction"}, PRODUCTS: [SHOE]}),
+        raw(ACTION.replace("1-0-2", "2-0-0"), {"type": "transaction"}, (PRODUCT, SHOE)),
+        event(), event(event_vendor=OWN, event_name="site_search"),
+    ],
+)  # fmt: skip
+def test_what_is_read_in_another_form_is_not_taken_for_unimportant(
+    document: dict[str, Any],
+) -> None:
+    found = read(document)
+    assert (found.events, found.left_out) == ((), {"unknown_event": 1})
+
+
+SESSION = "contexts_com_snowplowanalytics_snowplow_client_session_1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "customer"),
+    [({}, "c"), ({"user_id": None}, "d"), ({"user_id": None, "domain_userid": None}, "device")],
+)
+def test_an_app_is_known_by_its_device_before_the_collectors_cookie(
+    fields: dict[str, Any], customer: str
+) -> None:
+    session = {"userId": "device", "sessionId": "s", "sessionIndex": 1}
+    document = shredded("product_view", SHOE, **{SESSION: [session]}, **fields)
+    assert only(document).customer_id == customer
+    entities = ((f"iglu:{OWN}/client_session/jsonschema/1-0-2", session), (PRODUCT, SHOE))
+    assert only(raw(ACTION, {"type": "product_view"}, *entities, **fields)) == only(document)
+
+
+ROBOTS = {
+    "contexts_com_iab_snowplow_spiders_and_robots_1": {"spiderOrRobot": True},
+    "contexts_com_iab_snowplow_spiders_and_robots_1_0_0": {"spider_or_robot": True},
+    "contexts_nl_basjes_yauaa_context_1": {"deviceClass": "Robot Mobile"},
+    "contexts_com_snowplowanalytics_snowplow_bot_detection_1": {"bot": True},
+    "contexts_com_snowplowanalytics_snowplow_client_side_bot_detection_1": {"bot": True},
+}
+
+
+@pytest.mark.parametrize("key", ROBOTS)
+def test_what_a_robot_did_is_left_out_and_counted(key: str) -> None:
+    for kind in ("product_view", "add_to_cart"):
+        found = read(shredded(kind, SHOE, **{key: [ROBOTS[key]]}))
+        assert (found.events, found.left_out) == ((), {"robot": 1})
+    said = {name: False if value is True else "Phone" for name, value in ROBOTS[key].items()}
+    assert read(shredded("product_view", SHOE, **{key: [said]})).events
+
+
+def test_a_robot_is_known_by_what_enrichments_add_to_an_event_and_by_its_older_type() -> None:
+    added = {"schema": "iglu:com.iab.snowplow/spiders_and_robots/jsonschema/1-0-0",
+             "data": {"spiderOrRobot": True}}  # fmt: skip
+    viewed = raw(ACTION, {"type": "product_view"}, (PRODUCT, SHOE))
+    outer = {"schema": f"iglu:{OWN}/contexts/jsonschema/1-0-1", "data": [added]}
+    for derived in (outer, json.dumps(outer)):
+        assert read({**viewed, "derived_contexts": derived}).left_out == {"robot": 1}
+    assert read({**viewed, "br_type": "Robot"}).left_out == {"robot": 1}
+    assert read({**viewed, "br_type": "Browser"}).events
