@@ -35,6 +35,10 @@ A row that cannot be read is shown with its line and reason, and is not sent. Th
 event stays what the file says; where the broker dates arrivals, it arrives now. So a deletion
 counts as of now: it forgets all that its customer did before, also what is newer in the file.
 
+With --source the files hold another tool's documents. Each goes to that topic as it is, and
+becomes what the topic's sources (STREAM_PERSONA_SOURCES) make of it. One of which nothing comes
+is counted by its reason, and not sent.
+
 A file is known by its content, and sent once: under any name, gzipped or not, with what comes
 back of a run that was interrupted, and of a file that has grown with the new rows. Where Redis
 cannot be asked, and for rows that are in two files, events are known by their ids alone: for
@@ -49,11 +53,17 @@ Example: stream-persona ingest purchases-2024.jsonl.gz --kind purchases --dry-ru
 
 Example: stream-persona ingest orders.csv --kind purchases --rate 500
 
+Example: stream-persona ingest ga4-2024.jsonl.gz --source web-events --dry-run
+
 Example: stream-persona ingest january.parquet february.parquet --dead-letters bad.jsonl
 """
 
 Rate = Annotated[
     float, typer.Option(min=0, help="Events a second, at most, beside live ones; 0 is no bound.")
+]
+Source = Annotated[
+    str | None,
+    typer.Option(metavar="TOPIC", help="The topic whose sources read the documents in the files."),
 ]
 
 
@@ -61,6 +71,7 @@ Rate = Annotated[
 def ingest(
     files: Annotated[list[Path], typer.Argument(**FILES)],
     kind: EventKind = None,
+    source: Source = None,
     rate: Rate = 2_000.0,
     dry_run: DryRun = False,
     dead_letters: DeadLetters = None,
@@ -71,9 +82,11 @@ def ingest(
     from stream_persona.ingestion.run import Request
     from stream_persona.ingestion.summary import Summary
 
+    if source is not None and kind is not None:
+        raise typer.BadParameter("--source names documents of any kind: leave --kind out")
     settings, taxonomy = load_configuration()
     own = KIND_NAMES.index(kind) if kind else None
-    request, summary = Request(files, own, rate, dry_run, dead_letters), Summary()
+    request, summary = Request(files, own, rate, dry_run, dead_letters, source), Summary()
     code = 1
     try:
         asyncio.run(_ingest(settings, taxonomy, request, summary))

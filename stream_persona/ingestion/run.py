@@ -19,10 +19,9 @@ from msgspec.structs import replace
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.deduplication import MAX_RECENT
 from stream_persona.errors import UnavailableError
-from stream_persona.files.formats import EventFile, recognise
 from stream_persona.files.identity import Content, find_last, read_content
-from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.files.unreadable import Unreadable, open_dead_letters
+from stream_persona.ingestion.documents import DocumentFiles
 from stream_persona.ingestion.events import EventFiles
 from stream_persona.ingestion.notes import Notes
 from stream_persona.kafka.arrivals import epoch_ms
@@ -31,7 +30,6 @@ from stream_persona.kafka.sender import (
     Outgoing,
     Pace,
     Receipt,
-    check_topics,
 )
 from stream_persona.store.ingested_files import Ingested
 from stream_persona.store.redis import RedisTables
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
     from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.files.formats import EventFile
     from stream_persona.ingestion.events import Found
     from stream_persona.ingestion.summary import Summary
     from stream_persona.settings import Settings
@@ -61,7 +60,8 @@ _BYTES: Final = 4_194_304
 class Request:
     """What to ingest: files, all of ``kind`` or of what each row says, ``rate`` events a second.
 
-    Rows that cannot be read are written to ``dead_letters``. A ``dry_run`` sends nothing.
+    Where a ``source`` is named, they hold documents of that topic. Rows that cannot be read are
+    written to ``dead_letters``. A ``dry_run`` sends nothing.
     """
 
     files: Sequence[Path]
@@ -69,6 +69,7 @@ class Request:
     rate: float = 0.0
     dry_run: bool = False
     dead_letters: Path | None = None
+    source: str | None = None
 
 
 async def ingest(
@@ -88,19 +89,16 @@ async def ingest(
     """
     began = time.monotonic()
     summary.dry_run = request.dry_run
-    files, pace = EventFiles(settings, taxonomy, request.kind), Pace(request.rate)
-    found = [recognise(path) for path in request.files]
-    for file in found:
-        files.rows.check_columns(file)
+    files, pace = _make_files(settings, taxonomy, request), Pace(request.rate)
+    found = [files.open(path) for path in request.files]
     try:
         async with AsyncExitStack() as stack:
             note = stack.enter_context(open_dead_letters(request.dead_letters))
-            notes = await _open_notes(settings, request, stack, warn)
+            notes = await _open_notes(settings, request, files.name, stack, warn)
             contents = _look_through(found, notes, progress)
             sender = None
             if not request.dry_run:
-                topics, kind = settings.input_topics, request.kind
-                await check_topics(settings, topics if kind is None else [topics[kind]])
+                await files.check_topics(settings)
                 sender = await stack.enter_async_context(FileSender(settings, pace))
             total = sum(content.rows for _, content in contents)
             advance = stack.enter_context(progress("rows", total))
@@ -109,6 +107,12 @@ async def ingest(
                 await run.ingest(file, content, advance)
     finally:
         summary.seconds = time.monotonic() - began
+
+
+def _make_files(settings: Settings, taxonomy: Taxonomy, request: Request) -> EventFiles:
+    if request.source is None:
+        return EventFiles(settings, taxonomy, request.kind)
+    return DocumentFiles(settings, taxonomy, request.source)
 
 
 def _look_through(
@@ -127,10 +131,13 @@ def _look_through(
 
 
 async def _open_notes(
-    settings: Settings, request: Request, stack: AsyncExitStack, warn: Callable[[str], None]
+    settings: Settings,
+    request: Request,
+    kind: str,
+    stack: AsyncExitStack,
+    warn: Callable[[str], None],
 ) -> Notes:
     """Read the notes of earlier runs; a dry run needs no server, and has none."""
-    kind = "any" if request.kind is None else KIND_NAMES[request.kind]
     if request.dry_run:
         return Notes(None, settings, kind)
     patience = min(_PATIENCE, settings.retry_seconds)
@@ -192,12 +199,14 @@ class _Run:
             for each in found:
                 if isinstance(each, Outgoing):
                     messages.append(each)
-                    self._summary.events[self._files.name_kind(each)] += 1
+                    self._summary.events.update(self._files.name_kinds(each))
                 elif isinstance(each, Unreadable):
                     self._summary.add_unreadable(each)
                     self._note_unreadable(each)
                 elif each is Anomaly.NOBODY:
                     self._summary.nobody += 1
+                else:
+                    self._summary.left_out[each] += 1
         return messages
 
 
@@ -210,10 +219,10 @@ def cut(
     count = size = 0
     for number, found in rows:
         messages = [each for each in found if isinstance(each, Outgoing)]
-        own = Counter((each.topic, each.customer) for each in messages)
+        own = Counter(event for each in messages for event in each.events)
         length = sum(len(each.value) for each in messages)
         is_full = (
-            count + len(messages) > most
+            count + own.total() > most
             or len(chunk) >= _ROWS
             or size + length > _BYTES
             or any(customers[key] + own[key] > MAX_RECENT for key in own)
@@ -223,18 +232,20 @@ def cut(
             chunk, customers, count, size = [], Counter(), 0, 0
         chunk.append((number, found))
         customers.update(own)
-        count, size = count + len(messages), size + length
+        count, size = count + own.total(), size + length
     if chunk:
         yield chunk
 
 
 def _go_on(how_far: Ingested, chunk: Sequence[tuple[int, list[Found]]]) -> Ingested:
     """Return how far a file was sent once a chunk of it was."""
-    kinds = Counter(type(each) for _, found in chunk for each in found)
+    every = [each for _, found in chunk for each in found]
+    kinds = Counter(type(each) for each in every)
     return Ingested(
         last=chunk[-1][0],
-        events=how_far.events + kinds[Outgoing],
+        events=how_far.events
+        + sum(len(each.events) for each in every if isinstance(each, Outgoing)),
         unreadable=how_far.unreadable + kinds[Unreadable],
-        nobody=how_far.nobody + kinds[Anomaly],
+        nobody=how_far.nobody + every.count(Anomaly.NOBODY),
         at=epoch_ms(),
     )

@@ -27,6 +27,8 @@ class Summary:
     unreadable: Counter[str] = field(default_factory=Counter)
     examples: list[Unreadable] = field(default_factory=list)
     nobody: int = 0
+    #: What is no event of foreign documents, by its reason.
+    left_out: Counter[str] = field(default_factory=Counter)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -46,13 +48,17 @@ class Summary:
         receipts = self.receipts.values()
         return {
             "dry_run": self.dry_run,
-            "read": self.events.total() + self.unreadable.total() + self.nobody,
+            "read": self.events.total()
+            + self.unreadable.total()
+            + self.nobody
+            + self.left_out.total(),
             "events": dict(self.events),
             "already_ingested": self.already_ingested,
             "unreadable": dict(self.unreadable),
             "unreadable_examples": [each.plain() for each in self.examples],
             "unreadable_before": self.unreadable_before,
             "nobody": self.nobody,
+            "left_out": dict(self.left_out),
             "sent": sum(each.sent for each in receipts),
             "confirmed": sum(each.confirmed for each in receipts),
             "last_confirmed_line": {

@@ -36,12 +36,21 @@ _LEAVE: Final = 2.0
 
 
 class Outgoing(NamedTuple):
-    """A message to send, and the line or row of the file that it was made of."""
+    """A message to send, and the line or row of the file that it was made of.
+
+    ``made`` are kind (by its topic) and customer of each event that a foreign document holds.
+    """
 
     topic: str
     customer: str
     value: bytes
     line: int
+    made: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def events(self) -> tuple[tuple[str, str], ...]:
+        """Kind and customer of each event of the message: of one in our own shape, its own."""
+        return self.made or ((self.topic, self.customer),)
 
 
 @dataclass(slots=True)
@@ -145,7 +154,7 @@ class FileSender:
         Raises:
             UnavailableError: the broker did not confirm all.
         """
-        await self._pace.wait(len(messages))
+        await self._pace.wait(sum(len(each.events) for each in messages))
         sending: list[asyncio.Future[Any]] = []
         try:
             for each in messages:

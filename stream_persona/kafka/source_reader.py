@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stream_persona.domain import events
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import ASSIGNMENT, decode_for_taxonomy, event_time
+from stream_persona.domain.mapping.cloudevents import make_envelope
 from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.domain.mapping.documents import decode_document, map_document
 from stream_persona.kafka.arrivals import EventReader, find_arrival
@@ -58,6 +59,10 @@ class SourceReader:
         self._reader = reader
         self._nobody = nobody
         self._deserializers = Deserializers.of(self._sources, settings)
+        self._enveloped = frozenset(
+            each.topic for each in (self._sources.source if self._sources else ())
+            if each.preset == "cloudevents"
+        )  # fmt: skip
         self.topics = frozenset(self._sources.topics if self._sources else ())
 
     async def prepare(self, batch: Iterable[ConsumerRecord]) -> None:
@@ -103,11 +108,15 @@ class SourceReader:
         message.events.setdefault(event.customer_id, []).append((kind, event))
 
     def decode(self, raw: ConsumerRecord) -> object:
-        """Return a message's plain values.
+        """Return a message's plain values; of a CloudEvent in headers, with these around it.
 
         Raises:
             DecodeError: it has none.
         """
         if raw.topic in self._deserializers:
-            return self._deserializers.decode(raw.topic, raw.value)
-        return decode_document(raw.value)
+            document = self._deserializers.decode(raw.topic, raw.value)
+        else:
+            document = decode_document(raw.value)
+        if raw.topic in self._enveloped and raw.headers:
+            return make_envelope(dict(raw.headers), document) or document
+        return document

@@ -39,13 +39,15 @@ def find_source_topics(settings: Settings) -> tuple[str, ...]:
     return tuple(topic for topic in topics if topic not in settings.input_topics)
 
 
-async def count_source_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
-    """Count the partitions of each source's topic.
+async def count_source_partitions(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: tuple[str, ...] | None = None
+) -> dict[str, int]:
+    """Count the partitions of some sources' topics, or of all.
 
     Raises:
         TopologyError: one does not exist, or cannot be read.
     """
-    topics = find_source_topics(settings)
+    topics = find_source_topics(settings) if topics is None else topics
     if not topics:
         return {}
     # Asked for all topics, no broker makes one; asked for one that is missing, some do.

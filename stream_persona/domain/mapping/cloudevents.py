@@ -1,4 +1,7 @@
-"""CloudEvents in structured mode: an envelope, or a batch of them, with any other shape in it.
+"""CloudEvents: an envelope, or a batch of them, with any other shape in it.
+
+In structured mode the message's value is the envelope; in Kafka's binary mode its attributes are
+headers, the value is the data, and ``make_envelope`` puts them together.
 
 ``data`` is an event of ours, or a document of another preset: its fields show which. The envelope
 gives what the data lacks: ``subject`` for the customer, ``time`` for the time. The id is the
@@ -13,7 +16,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import DELETION
+from stream_persona.domain.events import DELETION, PURCHASE
 from stream_persona.domain.mapping.decoding import decode_document
 from stream_persona.domain.mapping.drafts import Draft, LinkDraft
 from stream_persona.domain.mapping.own import ID_FIELDS, is_own, kind_of
@@ -22,6 +25,7 @@ from stream_persona.domain.mapping.values import (
     MAX_EVENTS,
     customer_of,
     joined_id,
+    name_of,
     numbered,
     require_list,
     require_object,
@@ -37,6 +41,34 @@ if TYPE_CHECKING:
     from stream_persona.domain.mapping.drafts import Findings, Found
 
 _PLACE: Final = re.compile(r"`\$")
+#: What stands before an attribute's name in Kafka's headers.
+_PREFIX: Final = "ce_"
+_SPECVERSION: Final = "ce_specversion"
+_ATTRIBUTES: Final = {"content-type": "datacontenttype"}
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+_TAKEN_BACK: Final = frozenset({
+    "cancel", "canceled", "cancelled", "cancellation", "refund", "refunds", "refunded", "return",
+    "returns", "returned", "void", "voided", "chargeback", "reversed", "rejected", "declined",
+})  # fmt: skip
+
+
+def make_envelope(headers: Mapping[str, bytes | None], data: object) -> dict[str, Any] | None:
+    """Make the envelope of a message in binary mode; None if it is in no such mode.
+
+    Raises:
+        DecodeError: an attribute is no text.
+    """
+    if _SPECVERSION not in headers:
+        return None
+    envelope: dict[str, Any] = {}
+    for name, value in headers.items():
+        if name.startswith(_PREFIX) or name == "content-type":
+            try:
+                found = (value or b"").decode()
+            except UnicodeDecodeError:
+                raise DecodeError("invalid_field", f"the header {name} is no text") from None
+            envelope[_ATTRIBUTES.get(name) or name.removeprefix(_PREFIX)] = found
+    return {**envelope, "data": data}
 
 
 def read_cloudevents(
@@ -58,8 +90,9 @@ def _read_envelope(
 ) -> Findings:
     envelope = require_object(document, place)
     for name in ("specversion", "id", "source"):
-        if not isinstance(envelope.get(name), str):
-            detail = f"no CloudEvent: expected a text - at `{place}.{name}`"
+        # Two without an id would be one event.
+        if not isinstance(value := envelope.get(name), str) or not value:
+            detail = f"no CloudEvent: expected a text that is not empty - at `{place}.{name}`"
             raise DecodeError("invalid_field", detail)
     try:
         data = _data_of(envelope)
@@ -72,10 +105,10 @@ def _read_envelope(
 
 def _data_of(envelope: Mapping[str, Any]) -> Any:
     encoded = envelope.get("data_base64")
-    if isinstance(encoded, str):
+    if encoded is not None:
         try:
             value = base64.b64decode(encoded, validate=True)
-        except ValueError:
+        except (TypeError, ValueError):
             raise DecodeError("invalid_field", "no base64 - at `$_base64`") from None
         return decode_document(value)
     data = envelope.get("data")
@@ -111,6 +144,8 @@ def _complete(
         return found._replace(place=_move_place(found.place, place))
     if isinstance(found, Anomaly):
         return found
+    if found.kind == PURCHASE and _is_taken_back(envelope):
+        return Anomaly.NOT_BOUGHT
     fields = dict(found.fields)
     event_id = numbered(joined_id(envelope["source"], envelope["id"]), index)
     if (own := ID_FIELDS.get(found.kind)) is None:
@@ -123,6 +158,12 @@ def _complete(
     if fields.get(moment) is None:
         fields[moment] = time(envelope.get("time")) or arrived_at
     return found._replace(fields=fields, place=_move_place(found.place, place))
+
+
+def _is_taken_back(envelope: Mapping[str, Any]) -> bool:
+    """Whether the type says that an order was not, or is no more; its items look the same."""
+    words = _WORD.findall(name_of(envelope.get("type")))
+    return any(word.lower() in _TAKEN_BACK for word in words)
 
 
 def _move(error: DecodeError, place: str) -> DecodeError:

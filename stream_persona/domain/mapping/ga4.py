@@ -14,12 +14,11 @@ import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
-from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.drafts import Draft, LinkDraft
 from stream_persona.domain.mapping.values import (
     MAX_EVENTS,
     customer_of,
     digest,
-    first_text,
     inner,
     joined_id,
     number,
@@ -34,7 +33,7 @@ from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
     from stream_persona.domain.identity import NobodyIds
-    from stream_persona.domain.mapping.drafts import Findings
+    from stream_persona.domain.mapping.drafts import Findings, Found
 
 _BROWSES: Final = {
     "view_item": "view", "add_to_cart": "add_to_cart", "remove_from_cart": "remove_from_cart",
@@ -47,13 +46,15 @@ _ENGAGEMENTS: Final = {
     "ad_click": ("ad", "click"),
 }  # fmt: skip
 _NOT_BOUGHT: Final = frozenset({"refund", "purchase_refund", "app_store_refund"})
+#: With these a browser becomes a user's, where they say which.
+_LINKS: Final = frozenset({"login", "sign_up"})
 #: What GA4 itself collects, enhances and recommends besides.
 _NOT_OF_INTEREST: Final = frozenset({
     "view_item_list", "select_item", "view_cart", "begin_checkout", "add_shipping_info",
     "add_payment_info", "page_view", "screen_view", "session_start", "first_visit",
     "first_open", "user_engagement", "scroll", "click", "file_download", "form_start",
     "form_submit", "video_start", "video_progress", "video_complete", "select_content", "share",
-    "login", "sign_up", "generate_lead", "join_group", "earn_virtual_currency",
+    "generate_lead", "join_group", "earn_virtual_currency",
     "spend_virtual_currency", "tutorial_begin", "tutorial_complete", "level_up", "level_start",
     "level_end", "post_score", "unlock_achievement", "campaign_details", "exception",
     "app_update", "app_remove", "app_clear_data", "app_exception", "os_update",
@@ -70,6 +71,8 @@ _CATEGORIES: Final = (
 )  # fmt: skip
 #: What the export writes where there is nothing.
 _EMPTY: Final = frozenset({"(not set)", "(not provided)"})
+#: What it writes for the campaign of a visit that none brought.
+_NO_CAMPAIGN: Final = frozenset({"(direct)", "(organic)", "(referral)", "(none)", *_EMPTY})
 _ITEM_NAMES: Final = {
     ".product_id": "item_id", ".category": "item_category", ".brand": "item_brand",
 }  # fmt: skip
@@ -106,8 +109,12 @@ def _read_row(row: Mapping[str, Any], nobody: NobodyIds) -> Findings:
         return
     params = _params_of(row.get("event_params"))
     at = time(row.get("event_timestamp"))
+    event_id = _row_id(row, name, at)
+    if name in _LINKS:
+        yield _link(row.get("user_pseudo_id"), row.get("user_id"), at, event_id, "$")
+        return
     fields = {
-        "event_id": _row_id(row, name, at),
+        "event_id": event_id,
         "customer_id": customer_of((row.get("user_id"), row.get("user_pseudo_id")), nobody),
         "occurred_at": at,
     }
@@ -132,12 +139,24 @@ def _read_request(
         raise DecodeError("invalid_field", f"{detail} - at `{place}.timestamp_micros`")
     params = inner(event, "params")
     contents = digest(_canonical(params))
+    event_id = joined_id("ga4", ids[1] or ids[2] or ids[0], at, name, index, contents)
+    if name in _LINKS:
+        yield _link(ids[1] or ids[2], ids[0], at, event_id, place)
+        return
     fields = {
-        "event_id": joined_id("ga4", ids[1] or ids[2] or ids[0], at, name, index, contents),
+        "event_id": event_id,
         "customer_id": customer_of(ids, nobody),
         "occurred_at": at,
     }
     yield from _draft(name, fields, params, params.get("items"), place, _REQUEST_NAMES)
+
+
+def _link(browser: Any, user: Any, at: Any, event_id: str, place: str) -> Found:
+    """Read two ids of one customer; an event that names one of them alone links nothing."""
+    from_id, into_id = _text(browser), _text(user)
+    if from_id is None or into_id is None or from_id == into_id:
+        return Anomaly.NOT_OF_INTEREST
+    return LinkDraft("identify", from_id, into_id, at, event_id, place)
 
 
 def _draft(
@@ -185,10 +204,16 @@ def _browses(
 
 
 def _campaign(params: Mapping[str, Any], items: Any) -> Any:
-    found = first_text(params, ("promotion_name", "promotion_id", "message_name", "campaign"))
-    if found is None and isinstance(items, list) and items and isinstance(items[0], dict):
-        found = first_text(items[0], ("promotion_name", "promotion_id"))
-    return _text(found)
+    listed = items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
+    promoted = ("promotion_name", "promotion_id")
+    for fields, names in (
+        (params, (*promoted, "message_name", "campaign")), (listed, promoted),
+    ):  # fmt: skip
+        for name in names:
+            found = text(fields.get(name))
+            if found is not None and not (isinstance(found, str) and found in _NO_CAMPAIGN):
+                return found
+    return None
 
 
 def _item(item: Any) -> Any:
@@ -215,7 +240,7 @@ def _text(value: Any) -> Any:
 
 def _reason_of(name: str) -> Anomaly | None:
     """Return why an event of a name is left out; None if it is not."""
-    if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS:
+    if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS or name in _LINKS:
         return None
     if name in _NOT_BOUGHT:
         return Anomaly.NOT_BOUGHT

@@ -1,7 +1,9 @@
 """Segment's and RudderStack's calls: the e-commerce specification (v2, and the names of v1).
 
 A document is one call, or a ``batch`` of them as libraries send it. Names of events are compared
-without case, blanks and underscores: ``Order Completed`` is ``order_completed``.
+as Segment's own integrations do: without case, blanks, underscores and hyphens, and with the verb
+at either end. So ``Order Completed`` is ``order_completed``, ``OrderCompleted``, ``Completed
+Order``.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
@@ -33,39 +35,54 @@ from stream_persona.errors import DecodeError
 if TYPE_CHECKING:
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.domain.mapping.drafts import Findings, Found
+_Value = TypeVar("_Value")
+
+
+@lru_cache(maxsize=1_024)
+def _fold(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
+def _spell(named: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return what is named by folded names, with the verb at their end or, as in v1, before."""
+    found = {_fold(name): value for name, value in named.items()}
+    for name, value in named.items():
+        rest, _, verb = name.rpartition(" ")
+        found.setdefault(_fold(verb + rest), value)
+    return found
+
 
 #: What a browse of one of these names does.
-_BROWSES: Final = {
-    "products searched": "search",
-    "product viewed": "view", "viewed product": "view",
-    "product added": "add_to_cart", "added product": "add_to_cart",
-    "wishlist product added to cart": "add_to_cart",
-    "product removed": "remove_from_cart", "removed product": "remove_from_cart",
+_BROWSES: Final = _spell({
+    "products searched": "search", "product viewed": "view", "product added": "add_to_cart",
+    "wishlist product added to cart": "add_to_cart", "product removed": "remove_from_cart",
     "product added to wishlist": "wishlist",
-}  # fmt: skip
-_PURCHASES: Final = frozenset({"order completed", "completed order"})
+})  # fmt: skip
+_PURCHASES: Final = frozenset(_spell({"order completed": True}))
 #: Channel and action of a reaction, and where its campaign stands, besides the usual places.
-_ENGAGEMENTS: Final = {
+_ENGAGEMENTS: Final = _spell({
     "promotion viewed": ("onsite", "view", ("name", "promotion_id", "creative")),
     "promotion clicked": ("onsite", "click", ("name", "promotion_id", "creative")),
     "coupon applied": ("onsite", "redeem", ("coupon_name", "coupon_id")),
     "email opened": ("email", "open", ()), "email link clicked": ("email", "click", ()),
     "email marked as spam": ("email", "dismiss", ()), "unsubscribed": ("email", "unsubscribe", ()),
     "push notification tapped": ("push", "click", ()),
-}  # fmt: skip
-_NOT_BOUGHT: Final = frozenset({"order refunded", "order cancelled"})
+})  # fmt: skip
+_NOT_BOUGHT: Final = frozenset(_spell(dict.fromkeys((
+    "order refunded", "order cancelled", "order canceled",
+))))  # fmt: skip
 #: Names that are known, and say nothing of a taste that another event does not say.
-_NOT_OF_INTEREST: Final = frozenset({
-    "product list viewed", "viewed product category", "product list filtered", "product clicked",
+_NOT_OF_INTEREST: Final = frozenset(_spell(dict.fromkeys((
+    "product list viewed", "product category viewed", "product list filtered", "product clicked",
     "cart viewed", "checkout started", "checkout step viewed", "checkout step completed",
-    "payment info entered", "order updated", "updated order", "coupon entered", "coupon denied",
+    "payment info entered", "order started", "order updated", "coupon entered", "coupon denied",
     "coupon removed", "product removed from wishlist", "product shared", "cart shared",
     "product reviewed", "email delivered", "email bounced", "push notification received",
     "push notification bounced", "application installed", "application opened",
     "application updated", "application backgrounded", "application foregrounded",
     "application crashed", "application uninstalled", "install attributed", "deep link clicked",
     "deep link opened", "signed up", "signed in", "signed out", "account created",
-})  # fmt: skip
+))))  # fmt: skip
 #: Calls that are no behaviour.
 _OTHER_CALLS: Final = frozenset({"page", "screen", "group", "merge"})
 
@@ -146,7 +163,7 @@ def _read_track(
 
 def _purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> Draft:
     fields["items"] = read_items(properties.get("products"), _item)
-    fields["order_id"] = text(properties.get("order_id"))
+    fields["order_id"] = first_text(properties, ("order_id", "orderId"))  # the latter in v1
     return Draft(PURCHASE, fields, place, _NAMES)
 
 
@@ -233,8 +250,3 @@ def _parse(moment: Any) -> Any:
     except (TypeError, ValueError):
         return None
     return parsed if parsed.tzinfo else None
-
-
-@lru_cache(maxsize=1_024)
-def _fold(name: str) -> str:
-    return " ".join(re.split(r"[\s_]+", name.strip().casefold()))

@@ -1,8 +1,8 @@
 """Shopify's webhooks: orders, checkouts, carts and refunds, recognised by their fields.
 
 Which webhook it was stands in a header that no body has. All three of an order name the order, so
-that it counts once. A cart comes whole with each change: each of its lines counts once, as put into
-the cart, and so do those of the checkout that it becomes.
+that it counts once, as it is when it comes first. A cart comes whole with each change: each of its
+lines counts once, as put into the cart, and so do those of the checkout that it becomes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 #: Any of these makes a body with lines an order.
 _OF_ORDERS: Final = frozenset({"order_number", "financial_status", "order_status_url"})
+_FALSE: Final = (None, False, "", "false", "False")
 _NOT_PAID: Final = frozenset({"refunded", "voided", "expired"})
 
 _NAMES: Final = {
@@ -48,7 +49,7 @@ def read_shopify(document: object, nobody: NobodyIds, arrived_at: int | None = N
     body = require_object(document, "$")
     if "refund_line_items" in body:
         yield Anomaly.NOT_BOUGHT
-    elif "line_items" not in body:
+    elif "line_items" not in body or "invoice_url" in body:  # a draft has an invoice, no order
         yield Anomaly.UNKNOWN_EVENT
     elif not _OF_ORDERS.isdisjoint(body):
         yield _read_order(body, nobody)
@@ -59,8 +60,10 @@ def read_shopify(document: object, nobody: NobodyIds, arrived_at: int | None = N
 
 
 def _read_order(body: Mapping[str, Any], nobody: NobodyIds) -> Draft | Anomaly:
-    is_paid = name_of(body.get("financial_status")) not in _NOT_PAID
-    if body.get("test") is True or body.get("cancelled_at") is not None or not is_paid:
+    is_paid = name_of(body.get("financial_status")).lower() not in _NOT_PAID
+    is_test = body.get("test") not in _FALSE
+    # Formats with schemas have an empty text where nothing is set.
+    if is_test or text(body.get("cancelled_at")) is not None or not is_paid:
         return Anomaly.NOT_BOUGHT
     order = text(body.get("id"))
     fields = {
@@ -106,6 +109,9 @@ def _item(line: Any) -> Any:
         "brand": text(line.get("vendor")),
         "price": number(line.get("price")),
     }
-    if (quantity := number(line.get("quantity"))) is not None:
+    # What was removed or given back since the order was placed is no more in the current one.
+    current = line.get("current_quantity")
+    quantity = number(line.get("quantity") if current is None else current)
+    if quantity is not None:
         item["quantity"] = quantity
     return item

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream_persona.domain.events import Assignment, Deletion, event_id, event_time
+from stream_persona.domain.mapping.cloudevents import make_envelope
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.errors import DecodeError
 from tests.support.foreign.presets import preset
@@ -117,7 +118,10 @@ TRACK = {"type": "track", "event": "Product Viewed", "messageId": "m", "timestam
     ("document", "place"),
     [
         ({"customer_id": "c"}, "specversion"), ("text", ""), (envelope(SEARCH, id=7), "id"),
-        (envelope(SEARCH, source=None), "source"), (envelope([SEARCH]), "data"),
+        (envelope(SEARCH, source=None), "source"), (envelope(SEARCH, id=""), "id"),
+        (envelope(SEARCH, source=""), "source"),
+        ({**envelope(SEARCH), "data_base64": 5}, "data_base64"),
+        (envelope([SEARCH]), "data"),
         (envelope({**SEARCH, "action": "look"}), "data.action"),
         (envelope({"customer_id": "c", "occurred_at": AT}), "data"),
         (envelope({**SEARCH, "items": []}), "data.items"),
@@ -134,3 +138,39 @@ def test_a_wrong_field_is_named_as_the_document_has_it(document: object, place: 
         assert caught.value.reason == "not_json"
     else:
         assert (f"`$.{place}`" if place else "`$`") in caught.value.detail
+
+
+ORDER = {"customer_id": "c", "occurred_at": AT, "items": [{"product_id": "P"}]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["com.shop.order.cancelled", "com.shop.OrderRefunded.v1", "order-returned", "ORDER_VOID"],
+)
+def test_an_order_whose_type_takes_it_back_is_no_purchase(name: str) -> None:
+    found = read(envelope(ORDER, type=name))
+    assert (found.events, found.left_out) == ((), {"not_bought": 1})
+    assert read(envelope(SEARCH, type=name)).events
+
+
+@pytest.mark.parametrize("name", ["com.shop.order.placed", "OrderCompleted", "", None, 7])
+def test_any_other_type_says_nothing_of_an_order(name: object) -> None:
+    assert only(envelope(ORDER, type=name)).items
+
+
+def test_an_envelope_in_headers_is_one_in_the_value() -> None:
+    whole = envelope(SEARCH, subject="s", datacontenttype="application/json")
+    headers = {
+        f"ce_{n}": v.encode() for n, v in whole.items() if n not in {"data", "datacontenttype"}
+    }
+    headers |= {"content-type": b"application/json", "trace": b"\xff"}
+    assert make_envelope(headers, SEARCH) == whole
+    assert make_envelope({"trace": b"1"}, SEARCH) is None
+
+
+def test_a_header_that_is_no_text_is_an_error() -> None:
+    with pytest.raises(DecodeError, match="ce_id"):
+        make_envelope({"ce_specversion": b"1.0", "ce_id": b"\xff"}, SEARCH)
+    nameless = make_envelope({"ce_specversion": b"1.0", "ce_source": b"s", "ce_id": None}, SEARCH)
+    with pytest.raises(DecodeError, match=r"\$\.id`"):
+        read(nameless)

@@ -161,3 +161,51 @@ def test_a_wrong_field_is_named_as_the_document_has_it(place: str, document: obj
     with pytest.raises(DecodeError) as caught:
         read(document)
     assert f"`$.{place}`" in caught.value.detail
+
+
+@pytest.mark.parametrize("name", ["login", "sign_up"])
+def test_a_browser_that_logs_in_is_linked_with_its_user(name: str) -> None:
+    logged_in = {"name": name, "params": {"method": "mail"}}
+    bodies: list[Any] = [
+        row(name, user_id="c", event_params=typed(method={"string_value": "mail"})),
+        request(logged_in, user_id="c"),
+        request(logged_in, user_id="c", client_id=None, app_instance_id="a.1"),
+    ]
+    for body in bodies:
+        found = read(body)
+        assert (found.events, found.left_out) == ((), {"identity_link": 1})
+        (link,) = found.links
+        assert (link.kind, link.from_id, link.into_id) == ("identify", "a.1", "c")
+        assert link.occurred_at == AT // 1_000
+        assert read(body).links == found.links
+    assert len({read(body).links[0].message_id for body in bodies[:2]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({}, "not_of_interest"), ({"user_id": "(not set)"}, "not_of_interest"),
+     ({"user_id": "c", "user_pseudo_id": None}, "not_of_interest"),
+     ({"user_id": "c", "user_pseudo_id": "c"}, "not_of_interest"),
+     ({"user_id": "undefined"}, "nobody")],
+)  # fmt: skip
+def test_a_login_that_names_one_id_links_nothing(fields: dict[str, Any], reason: str) -> None:
+    found = read(row("login", **fields))
+    assert (found.events, found.links, found.left_out) == ((), (), {reason: 1})
+
+
+def test_a_wrong_id_of_a_login_is_an_error() -> None:
+    with pytest.raises(DecodeError, match="blanks at an end"):
+        read(row("login", user_id="c "))
+
+
+def test_a_promotion_that_is_not_set_hides_no_other_name() -> None:
+    unset = typed(promotion_name={"string_value": "(not set)"}, campaign={"string_value": "spring"})
+    assert only(row("view_promotion", event_params=unset, items=[])).campaign == "spring"
+    listed = [{"promotion_name": "(not set)", "promotion_id": "sofa"}]
+    assert only(row("view_promotion", items=listed)).campaign == "sofa"
+
+
+@pytest.mark.parametrize("campaign", ["(organic)", "(direct)", "(referral)", "(not set)"])
+def test_a_visit_that_no_campaign_brought_has_none(campaign: str) -> None:
+    params = typed(campaign={"string_value": campaign})
+    assert only(row("view_promotion", event_params=params, items=[])).campaign is None

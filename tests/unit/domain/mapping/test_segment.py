@@ -251,3 +251,24 @@ def test_the_campaign_of_the_context_stands_in_for_one_of_the_event() -> None:
 
 def test_a_tracked_call_without_a_type_is_one_of_the_route_of_its_own() -> None:
     assert only(view(type=...)).action == "view"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("OrderCompleted", ""), ("orderCompleted", ""), ("completed-order", ""),
+     ("completedOrder", ""), ("Clicked Promotion", ""), ("viewed_promotion", ""),
+     ("Refunded Order", "not_bought"), ("Order Canceled", "not_bought"),
+     ("Clicked Product", "not_of_interest"), ("Viewed Checkout Step", "not_of_interest"),
+     ("Started Order", "not_of_interest")],
+)  # fmt: skip
+def test_a_name_of_either_specification_is_known_as_integrations_know_it(
+    name: str, reason: str
+) -> None:
+    found = read(track(name, {"name": "n", "products": [{"sku": "S"}]}))
+    assert (len(found.events), list(found.left_out)) == ((0, [reason]) if reason else (1, []))
+
+
+def test_an_order_of_the_first_specification_has_its_id() -> None:
+    properties = {"orderId": "50314b8e", "products": [{"id": "507f", "sku": "45790-32"}]}
+    order = only(track("Completed Order", properties))
+    assert (order.order_id, order.items[0].product_id) == ("50314b8e", "45790-32")

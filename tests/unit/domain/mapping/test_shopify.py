@@ -54,7 +54,8 @@ def evidence_of(event: Any) -> float:
 @pytest.mark.parametrize(
     "changes",
     [{"test": True}, {"cancelled_at": "2025-11-24T10:00:00Z"}, {"financial_status": "refunded"},
-     {"financial_status": "voided"}, {"financial_status": "expired"}],
+     {"financial_status": "voided"}, {"financial_status": "expired"}, {"test": "true"},
+     {"financial_status": "REFUNDED"}],
 )  # fmt: skip
 def test_what_was_not_bought_is_left_out_and_counted(changes: dict[str, Any]) -> None:
     found = read(order(**changes))
@@ -104,7 +105,11 @@ def test_a_cart_without_a_customer_is_nobodys() -> None:
 @pytest.mark.parametrize(
     ("document", "reason"),
     [(cart(line_items=[]), "not_of_interest"), ({"id": 1, "email": "a@b.example"}, "unknown_event"),
-     ({"id": 1, "line_items": [], "invoice_url": "https://x"}, "unknown_event")],
+     ({"id": 1, "line_items": [], "invoice_url": "https://x"}, "unknown_event"),
+     ({**cart(), "invoice_url": "https://x", "name": "#D1", "status": "open"}, "unknown_event"),
+     ({"order_edit": {"order_id": 1, "line_items": {"additions": []}}}, "unknown_event"),
+     ({"id": 1, "order_id": 2, "status": "success", "line_items": [line("shoe", 1)]},
+      "unknown_event")],
 )  # fmt: skip
 def test_other_webhooks_are_left_out_and_counted(document: object, reason: str) -> None:
     found = read(document)
@@ -124,3 +129,17 @@ def test_a_wrong_field_is_named_as_the_document_has_it(place: str, document: obj
     with pytest.raises(DecodeError) as caught:
         read(document)
     assert f"`$.{place}`" in caught.value.detail
+
+
+def test_what_a_format_leaves_empty_says_nothing_of_an_order() -> None:
+    empty = {"cancelled_at": "", "test": "", "financial_status": ""}
+    assert only(order(**empty)) == only(order(financial_status=None))
+
+
+def test_what_was_given_back_before_an_order_comes_is_not_bought() -> None:
+    lines = [{**line("shoe", 2), "current_quantity": 1}, {**line("food", 3), "current_quantity": 0},
+             {**line("shoe", 1), "current_quantity": None}]  # fmt: skip
+    items = only(order(financial_status="partially_refunded", line_items=lines)).items
+    assert [(item.quantity, item.is_returned) for item in items] == [
+        (1.0, False), (0.0, True), (1.0, False),
+    ]  # fmt: skip
