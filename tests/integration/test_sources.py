@@ -107,6 +107,25 @@ async def test_a_segment_topic_is_as_exact_as_our_own_and_predicts(
     assert {letter.value for letter in letters} == {b"{no json"}
 
 
+async def test_a_file_of_documents_counts_once_as_its_topic_would(
+    shop: Shop, start_worker: Callable[[], WorkerProcess], tmp_path: Path
+) -> None:
+    rows = story(5, 60)
+    (path := tmp_path / "documents.jsonl").write_bytes(b"\n".join(rows))
+    topic = f"{shop.settings.group}-events"
+    command = ("ingest", str(path), "--source", topic, "--json")
+    facts = orjson.loads(await shop.run(*command))
+    assert (facts["confirmed"], facts["unreadable"]) == (60, {})
+    again = orjson.loads(await shop.run(*command))
+    assert (again["sent"], again["already_ingested"]) == (0, sum(facts["events"].values()))
+
+    start_worker()
+    await shop.at_rest()
+    assert {message.value for message in await shop.read(topic)} == {*rows}
+    assert await shop.folded() == await expected(shop) != {}
+    assert not await shop.read(shop.settings.topic_dead_letters)
+
+
 async def test_a_lost_redis_is_folded_again_as_it_was_mapped_and_a_new_one_by_todays_mapping(
     shop: Shop, start_worker: Callable[[], WorkerProcess], clear: Callable[[str], Awaitable[None]]
 ) -> None:

@@ -89,6 +89,8 @@ def _collect(findings: Findings, nobody: NobodyIds) -> MappedDocument:
                 left_out[found] = left_out.get(found, 0) + 1
         except DecodeError as error:
             faults.append(error)
+    if not (events or left_out or faults):  # an empty batch
+        left_out[Anomaly.NOT_OF_INTEREST] = 1
     if faults and not events and not links:
         raise faults[0]
     return MappedDocument(tuple(events), tuple(links), left_out, tuple(faults))

@@ -20,6 +20,7 @@ from stream_persona.domain.mapping.values import (
     customer_of,
     digest,
     inner,
+    inner_object,
     joined_id,
     number,
     numbered,
@@ -107,7 +108,7 @@ def _read_row(row: Mapping[str, Any], nobody: NobodyIds) -> Findings:
     if (reason := _reason_of(name)) is not None:
         yield reason
         return
-    params = _params_of(row.get("event_params"))
+    params = _params_of(row.get("event_params"), "$.event_params")
     at = time(row.get("event_timestamp"))
     event_id = _row_id(row, name, at)
     if name in _LINKS:
@@ -137,7 +138,7 @@ def _read_request(
     if at is None:
         detail = "no time, and nothing is known of the arrival"
         raise DecodeError("invalid_field", f"{detail} - at `{place}.timestamp_micros`")
-    params = inner(event, "params")
+    params = inner_object(event, "params", place)
     contents = digest(_canonical(params))
     event_id = joined_id("ga4", ids[1] or ids[2] or ids[0], at, name, index, contents)
     if name in _LINKS:
@@ -191,14 +192,15 @@ def _browses(
     fields["action"] = action
     if action == "search":
         fields["query"] = _text(params.get("search_term"))
-    if action == "search" or not isinstance(items, list) or not items:
+    if action == "search" or not items:
         yield Draft(BROWSE, fields, place, names)
         return
-    if action == "view" and len(items) > 1:
+    listed = require_list(items, f"{place}.{names['items']}", MAX_ITEMS)
+    if action == "view" and len(listed) > 1:
         yield Anomaly.NOT_OF_INTEREST  # a list
         return
     event_id = fields["event_id"]
-    for index, item in enumerate(require_list(items, f"{place}.{names['items']}", MAX_ITEMS)):
+    for index, item in enumerate(listed):
         own = {**fields, "event_id": numbered(event_id, index), "product": _item(item)}
         yield Draft(BROWSE, own, place, names, index)
 
@@ -253,14 +255,12 @@ def _name_of(name: Any, place: str) -> str:
     raise DecodeError("invalid_field", f"no name of an event - at `{place}`")
 
 
-def _params_of(params: Any) -> dict[str, Any]:
+def _params_of(params: Any, place: str) -> dict[str, Any]:
     """Return parameters by name: in the export they are records of a key and a typed value."""
     if isinstance(params, dict):
         return dict(params)
-    if not isinstance(params, list):
-        return {}
     found = {}
-    for each in params:
+    for each in require_list([] if params is None else params, place, MAX_ITEMS):
         if isinstance(each, dict) and isinstance(key := each.get("key"), str):
             value = each.get("value")
             if isinstance(value, dict):

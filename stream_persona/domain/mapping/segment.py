@@ -22,6 +22,7 @@ from stream_persona.domain.mapping.values import (
     customer_of,
     first_text,
     inner,
+    inner_object,
     number,
     numbered,
     read_items,
@@ -142,8 +143,8 @@ def _read_track(
     if not isinstance(event, str):
         raise DecodeError("invalid_field", f"Expected `str` - at `{place}.event`")
     name = _fold(event)
-    properties = inner(call, "properties")
     if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS:
+        properties = inner_object(call, "properties", place)
         fields = {
             "event_id": text(call.get("messageId")),
             "customer_id": customer_of((call.get("userId"), call.get("anonymousId")), nobody),
@@ -177,7 +178,7 @@ def _browse(
         yield Draft(BROWSE, fields, place, _NAMES)
         return
     item, products = _item(properties), properties.get("products")
-    if item["product_id"] is not None or not isinstance(products, list) or not products:
+    if item["product_id"] is not None or not products:
         yield Draft(BROWSE, {**fields, "product": item}, place, _NAMES)
         return
     if action == "view" and len(products) > 1:

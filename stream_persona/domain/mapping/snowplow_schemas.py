@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from stream_persona.domain.mapping.values import inner
+from stream_persona.domain.mapping.values import inner, require_list, require_object
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     #: Vendor and name of a schema.
     Schema = tuple[str, str]
 
+#: Most entities of one schema; of products, no more than an event may have are read.
+_MOST: Final = 10_000
 _EVENT, _ENTITIES = "unstruct_event_", "contexts_"
 #: A key: up to the first number of a version, and what may follow that.
 _KEY: Final = re.compile(r"(.+?_\d+)(?:_\d+_\d+)?(?:_recovered_\w+)?", re.ASCII)
@@ -48,8 +50,8 @@ class Described:
         """
         for schema in schemas:
             for value in self._values(_EVENT, schema):
-                if isinstance(value, dict):
-                    return schema, value
+                if value is not None:
+                    return schema, require_object(value, f"$.{_EVENT}{schema[1]}")
         outer = _parse(self._event.get("unstruct_event"), "$.unstruct_event")
         return _open(outer.get("data", outer)) if isinstance(outer, dict) else (None, {})
 
@@ -57,12 +59,13 @@ class Described:
         """Return the entities of a schema, in their order."""
         found: list[Any] = []
         for value in self._values(_ENTITIES, schema):
-            found += value if isinstance(value, list) else []
+            found += [] if value is None else require_list(value, f"$.contexts.{schema[1]}", _MOST)
         return found or [data for own, data in self._open_all() if own == schema]
 
     def _values(self, kind: str, schema: Schema) -> list[Any]:
         key = f"{kind}{schema[0].replace('.', '_')}_{schema[1]}_1"
-        return [self._event[each] for each in self._keys.get(key, ())]
+        keys = self._keys.get(key, ())
+        return [_parse(self._event[each], f"$.{each}") for each in keys]
 
     def _open_all(self) -> list[tuple[Schema | None, Mapping[str, Any]]]:
         if self._together is None:

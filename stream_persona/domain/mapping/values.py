@@ -105,6 +105,16 @@ def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def inner_object(fields: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
+    """Return the object of a name; an empty one where there is nothing.
+
+    Raises:
+        DecodeError: there is something else.
+    """
+    value = fields.get(name)
+    return {} if value is None else require_object(value, f"{place}.{name}")
+
+
 def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
     """Return the first id that stands for somebody, else the first there is, else the empty one.
 

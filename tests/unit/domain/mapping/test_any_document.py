@@ -215,3 +215,13 @@ def test_values_of_other_formats_are_read_or_refused_as_json_is() -> None:
         assert (found is not None) == is_right
     assert check("expressions", {**bought, "nr": "\ud800"}) is None
     assert check("expressions", {**bought, "nr": b"bytes"}) is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "document"),
+    [("segment", {"batch": []}), ("ga4", {"client_id": "c", "events": []}), ("cloudevents", [])],
+)
+def test_a_document_that_holds_nothing_is_counted_too(preset: str, document: object) -> None:
+    found = check(preset, document)
+    assert found is not None
+    assert (found.events, found.left_out) == ((), {Anomaly.NOT_OF_INTEREST: 1})

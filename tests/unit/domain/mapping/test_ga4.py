@@ -149,14 +149,20 @@ WRONG = {
     "items[0].price": row(items=[{**ITEM, "price": "dear"}]),
     "client_id": request(asked("search"), client_id="a\x00"),
     "items[1].price": row("purchase", items=[ITEM, {**ITEM, "price": "dear"}]),
-    "items[0].item_id": row("purchase", items=[{"price": 1}]), "items": row("purchase", items=[]),
+    "items[0].item_id": row("purchase", items=[{"price": 1}]),
+    "event_params": row("search", event_params="search_term"),
+    "items": row("add_to_cart", items=ITEM), "events[0].params": request({**asked("search"),
+                                                                          "params": ["x"]}),
+    "events[0].params.items": request(asked("view_item", items=ITEM)),
     "events": {"client_id": "a", "events": {}}, "events[0]": request(None),  # type: ignore[arg-type]
     "events[0].name": request({"params": {}}),
     "events[0].params.items[0].price": request(asked("purchase", items=[{**ITEM, "price": "x"}])),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("place", "document"), WRONG.items())
+@pytest.mark.parametrize(
+    ("place", "document"), [*WRONG.items(), ("items", row("purchase", items=[]))]
+)
 def test_a_wrong_field_is_named_as_the_document_has_it(place: str, document: object) -> None:
     with pytest.raises(DecodeError) as caught:
         read(document)

@@ -123,6 +123,9 @@ def test_what_is_no_number_is_refused_by_its_own_name(given: object) -> None:
 
 WRONG = {
     "messageId": view(messageId=...),
+    "properties.products[0].price": track("Product Added", {"products": [
+        {"sku": "S", "price": "x"},
+    ]}),
     "userId": view(userId="x "),
     "timestamp": view(timestamp="yesterday"),
     "properties.product_id": track("Product Viewed", {"name": None}),
@@ -131,6 +134,7 @@ WRONG = {
     "properties.products[0].category": track("Order Completed", {"products": [
         {"sku": "S", "category": ["a"]},
     ]}),
+    "properties": track("Products Searched", properties=["query"]),
     "type": {"type": None, "userId": "c"},
     "event": {**view(), "event": None},
     "properties.query": track("Products Searched", {"query": "x" * 1_025}),

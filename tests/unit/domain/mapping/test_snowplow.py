@@ -70,7 +70,9 @@ def test_all_forms_of_an_event_are_read_alike() -> None:
     nested = raw(ACTION, {"type": "product_view"}, ("iglu:com.shop/x/jsonschema/1-0-0", {}),
                  (PRODUCT, SHOE))  # fmt: skip
     texts = {name: json.dumps(nested[name]) for name in ("unstruct_event", "contexts")}
-    forms = [shredded("product_view", SHOE), nested, {**nested, **texts}]
+    columns = shredded("product_view", SHOE)
+    texts_of_columns = {name: json.dumps(columns[name]) for name in (ACTIONS, PRODUCTS)}
+    forms = [columns, nested, {**nested, **texts}, {**columns, **texts_of_columns}]
     assert {only(form) for form in forms} == {only(forms[0])}
     assert only(nested).product.price == 12.5
 
@@ -143,6 +145,9 @@ def test_other_events_are_left_out_and_counted(document: dict[str, Any], reason:
         ("contexts.product[0].id", shredded("transaction", {"price": 1})),
         ("contexts.product", shredded("transaction")),
         ("unstruct_event", event(unstruct_event="{")),
+        ("contexts.product", event(**{ACTIONS: {"type": "product_view"}, PRODUCTS: SHOE})),
+        (PRODUCTS, event(**{ACTIONS: {"type": "product_view"}, PRODUCTS: "["})),
+        ("unstruct_event_snowplow_ecommerce_action", event(**{ACTIONS: [{"type": "refund"}]})),
         ("unstruct_event.terms", raw(SEARCH, {"terms": [1]})),
     ],
 )
