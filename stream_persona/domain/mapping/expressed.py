@@ -36,7 +36,8 @@ def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findi
     for name, expression in source.map.items():
         if name in _FIELDS[kind]:
             value = _READ.get(name, text)(expression.search(document))
-            if value is not None or name == "persona":
+            # A persona of null withdraws one; where none is named, a field is missing.
+            if value is not None or (name == "persona" and not expression.misses(document)):
                 fields[name] = value
     fields["customer_id"] = customer_of((fields.get("customer_id"),), nobody)
     names = {name: expression.text for name, expression in source.map.items()}

@@ -19,6 +19,10 @@ _FAILURES: Final = (
     JMESPathError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
     ValueError,
 )  # fmt: skip
+#: What returns the results of its second part.
+_PASSED_ON: Final = frozenset({
+    "subexpression", "pipe", "projection", "filter_projection", "value_projection",
+})  # fmt: skip
 _FUNCTIONS: Final[Mapping[str, Mapping[str, Any]]] = Functions.FUNCTION_TABLE  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -68,6 +72,23 @@ class Expression:
             raise DecodeError(
                 "invalid_field", f"`{self.text}` cannot be evaluated: {reason}"
             ) from None
+
+    def misses(self, document: object) -> bool:
+        """Whether names joined by dots lead to nothing, not even to null."""
+        for key in self._keys or ():
+            if not isinstance(document, dict) or key not in document:
+                return True
+            document = document[key]
+        return False
+
+    @property
+    def hash_keys(self) -> tuple[str, ...]:
+        """The names in ``{name: expression}``, where that is what an expression makes."""
+        node = self._parsed
+        while node["type"] in _PASSED_ON:
+            node = node["children"][1]
+        is_hash = node["type"] == "multi_select_dict"
+        return tuple(each["value"] for each in node["children"]) if is_hash else ()
 
     def holds(self, document: object) -> bool:
         """Whether a condition holds: as JMESPath has it, 0 does and what is empty does not.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stream_persona.domain.events import KINDS
+from stream_persona.domain.events import KINDS, Item
 from stream_persona.domain.mapping.expressions import Expression
 from stream_persona.domain.toml_lines import find_lines, line_of
 from stream_persona.errors import SourcesError
@@ -107,6 +107,11 @@ class Source(BaseModel):
         for field in self.map:
             if field not in fields:
                 raise _MisplacedError(f"is no field of ours{_near(field, fields)}", "map", field)
+        for field in ("items", "product"):
+            for key in self.map[field].hash_keys if field in self.map else ():
+                if key not in Item.__struct_fields__:
+                    near = _near(key, Item.__struct_fields__)
+                    raise _MisplacedError(f"{key} is no field of an item{near}", "map", field)
         if missing := [each for each in _REQUIRED.get(name, ()) if each not in self.map]:
             raise _MisplacedError(f"a {name} needs {', '.join(missing)} as well", "map")
 

@@ -65,7 +65,10 @@ def test_a_kind_may_be_found_in_the_document() -> None:
 def test_assignments_and_deletions_are_kinds_too() -> None:
     text = '[[source]]\ntopic = "t"\nkind = "assignment"\n[source.map]\nassignment_id = "id"\n'
     text += 'customer_id = "who.nr"\noccurred_at = "at"\npersona = "segment"\n'
-    assert only(text, DOCUMENT) == Assignment("17", "4711", 1_763_974_800_000, None)
+    withdrawn = {**DOCUMENT, "segment": None}
+    assert only(text, withdrawn) == Assignment("17", "4711", 1_763_974_800_000, None)
+    with pytest.raises(DecodeError, match="missing required field `persona`"):
+        read(text, DOCUMENT)
     text = '[[source]]\ntopic = "t"\nkind = "deletion"\n[source.map]\nrequest_id = "id"\n'
     text += 'customer_id = "who.nr"\nrequested_at = "at"\n'
     assert only(text, DOCUMENT) == Deletion("17", "4711", 1_763_974_800_000)

@@ -63,7 +63,7 @@ def segment(name: str) -> dict[str, Any]:
 def ga4(name: str) -> dict[str, Any]:
     return {
         "event_name": name, "event_timestamp": 1_764_000_000_000_000, "user_id": "c",
-        "items": [{"item_id": "P"}], "event_params": [],
+        "user_pseudo_id": "a", "items": [{"item_id": "P"}], "event_params": [],
     }  # fmt: skip
 
 

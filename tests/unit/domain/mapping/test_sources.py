@@ -63,6 +63,12 @@ MISTAKES = {
     PRESET + 'registry = "http://r:8081"': (4, "source.0.registry: format json needs none"),
     PRESET + 'format = "avro"\nregistry = "r:8081"': (5, "source.0.registry: expected"),
     MAP + 'prodct = "it"': (9, "source.0.map.prodct: is no field of ours; did you mean product?"),
+    MAP + 'product = "it.{product_id: id, prise: p}"': (
+        9, "source.0.map.product: prise is no field of an item; did you mean price?",
+    ),
+    MAP.replace("browse", "what") + 'items = "a | [?b].{sku: c, product_id: sku}"': (
+        9, "source.0.map.items: sku is no field of an item; expected one of product_id, category",
+    ),
     MAP.replace('action = "did"', ""): (4, "source.0.map: a browse needs action as well"),
     MAP.replace('"browse"', '"brwse"'): (3, "source.0.kind: 'brwse'; did you mean browse?"),
     MAP.replace('"did"', '"did["'): (8, "source.0.map.action: 'did[' is no JMESPath expression"),
