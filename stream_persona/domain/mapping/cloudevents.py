@@ -50,6 +50,8 @@ _TAKEN_BACK: Final = frozenset({
     "cancel", "canceled", "cancelled", "cancellation", "refund", "refunds", "refunded", "return",
     "returns", "returned", "void", "voided", "chargeback", "reversed", "rejected", "declined",
 })  # fmt: skip
+_NOT_YET: Final = frozenset({"cart", "carts", "wishlist", "wishlists", "draft", "drafts", "quote"})
+_BOUGHT: Final = frozenset({"purchased", "ordered", "bought", "paid", "completed"})
 
 
 def make_envelope(headers: Mapping[str, bytes | None], data: object) -> dict[str, Any] | None:
@@ -144,8 +146,8 @@ def _complete(
         return found._replace(place=_move_place(found.place, place))
     if isinstance(found, Anomaly):
         return found
-    if found.kind == PURCHASE and _is_taken_back(envelope):
-        return Anomaly.NOT_BOUGHT
+    if found.kind == PURCHASE and (reason := _contradict(envelope)) is not None:
+        return reason
     fields = dict(found.fields)
     event_id = numbered(joined_id(envelope["source"], envelope["id"]), index)
     if (own := ID_FIELDS.get(found.kind)) is None:
@@ -160,10 +162,12 @@ def _complete(
     return found._replace(fields=fields, place=_move_place(found.place, place))
 
 
-def _is_taken_back(envelope: Mapping[str, Any]) -> bool:
-    """Whether the type says that an order was not, or is no more; its items look the same."""
-    words = _WORD.findall(name_of(envelope.get("type")))
-    return any(word.lower() in _TAKEN_BACK for word in words)
+def _contradict(envelope: Mapping[str, Any]) -> Anomaly | None:
+    """Return why items are none of an order, where the type says so: they look the same."""
+    words = {word.lower() for word in _WORD.findall(name_of(envelope.get("type")))}
+    if words & _TAKEN_BACK:
+        return Anomaly.NOT_BOUGHT
+    return Anomaly.UNKNOWN_EVENT if words & _NOT_YET and not words & _BOUGHT else None
 
 
 def _move(error: DecodeError, place: str) -> DecodeError:

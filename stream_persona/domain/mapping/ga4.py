@@ -93,7 +93,7 @@ _REQUEST_NAMES: Final = {
 def read_ga4(document: object, nobody: NobodyIds, arrived_at: int | None = None) -> Findings:
     """Read a row of the export, or a request of the Measurement Protocol."""
     row = require_object(document, "$")
-    if "events" not in row:
+    if row.get("events") is None:
         yield from _read_row(row, nobody)
         return
     for index, each in enumerate(require_list(row["events"], "$.events", MAX_EVENTS)):

@@ -153,7 +153,15 @@ def test_an_order_whose_type_takes_it_back_is_no_purchase(name: str) -> None:
     assert read(envelope(SEARCH, type=name)).events
 
 
-@pytest.mark.parametrize("name", ["com.shop.order.placed", "OrderCompleted", "", None, 7])
+@pytest.mark.parametrize("name", ["com.shop.cart.updated", "DraftOrderCreated", "wishlist_shared"])
+def test_items_that_are_not_bought_yet_are_no_purchase(name: str) -> None:
+    found = read(envelope(ORDER, type=name))
+    assert (found.events, found.left_out) == ((), {"unknown_event": 1})
+
+
+@pytest.mark.parametrize(
+    "name", ["com.shop.order.placed", "OrderCompleted", "cart.purchased", "", None, 7]
+)
 def test_any_other_type_says_nothing_of_an_order(name: object) -> None:
     assert only(envelope(ORDER, type=name)).items
 

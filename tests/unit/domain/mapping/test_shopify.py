@@ -134,6 +134,11 @@ def test_a_wrong_field_is_named_as_the_document_has_it(place: str, document: obj
 def test_what_a_format_leaves_empty_says_nothing_of_an_order() -> None:
     empty = {"cancelled_at": "", "test": "", "financial_status": ""}
     assert only(order(**empty)) == only(order(financial_status=None))
+    unused = {"refund_line_items": [], "token": "t", "invoice_url": ""}
+    assert only(order(**unused)) == only(order())
+    nothing = dict.fromkeys(("order_number", "financial_status", "order_status_url"))
+    assert read({**refund(), **nothing}).left_out == {"not_bought": 1}
+    assert only({**cart(), **nothing, "refund_line_items": None}) == only(cart())
 
 
 def test_what_was_given_back_before_an_order_comes_is_not_bought() -> None:
