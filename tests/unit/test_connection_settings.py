@@ -251,12 +251,14 @@ def test_a_process_that_is_started_with_the_variables_has_the_same_settings(
     ("value", "is_taken"),
     [("river.naive_bayes:MultinomialNB", True), ("river.tree:ExtraTree(tau=0.1)", True),
      ("theirs:Model", False), ("river.naive_bayes:GaussianNB,theirs:Model", False),
-     ("riverside:Model", False), ("${OTHER}:Model", False)],
+     ("riverside:Model", False), ("${OTHER}:Model", False), ("${WHOLE}", False),
+     ("river.tree:ExtraTree,${WHOLE}", False), ("${UNSET:-theirs:Model}", False)],
 )  # fmt: skip
 def test_a_file_in_the_folder_names_no_code_but_rivers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str, is_taken: bool
 ) -> None:
-    (tmp_path / ".env").write_text(f"OTHER=theirs\nstream_persona_{setting.lower()}='{value}'")
+    others = "OTHER=theirs\nWHOLE=theirs:Model\n"
+    (tmp_path / ".env").write_text(f'{others}stream_persona_{setting.lower()}="{value}"')
     if is_taken:
         assert getattr(load_settings(), setting.lower()) == value
         return

@@ -66,6 +66,17 @@ async def test_anything_else_is_401(headers: dict[str, str]) -> None:
         assert "a valid API key is needed" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("name", ["X-API-Key", "Authorization"])
+@pytest.mark.parametrize("other", [MASTER, "wrong"])
+async def test_a_header_that_comes_twice_shows_no_key(name: str, other: str) -> None:
+    mark = "Bearer " if name == "Authorization" else ""
+    both = [(name, f"{mark}{MASTER}"), (name, f"{mark}{other}")]
+    async with Door(api_keys=MASTER).client() as client:
+        assert (await client.get("/v1/personas", headers=both[:1])).status_code == 200
+        for headers in (both, both[::-1]):
+            assert (await client.get("/v1/personas", headers=headers)).status_code == 401
+
+
 async def test_loopback_is_no_key() -> None:
     async with Door(api_keys=MASTER).client() as client:
         assert (await client.get("/v1/personas")).status_code == 401
