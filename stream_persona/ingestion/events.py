@@ -11,7 +11,7 @@ from stream_persona.errors import DecodeError
 from stream_persona.files.row_reader import RowReader
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
-from stream_persona.kafka.sender import Outgoing
+from stream_persona.kafka.sender import Outgoing, command_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,4 +87,4 @@ class EventFiles:
         if event.customer_id in self._nobody:
             return [Anomaly.NOBODY]
         self._times.bound_time(kind, event_time(event))
-        return [Outgoing(self._topics[kind], event.customer_id, value, number)]
+        return [Outgoing(self._topics[kind], event.customer_id, value, number, command_of(event))]

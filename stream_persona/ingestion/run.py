@@ -28,10 +28,12 @@ from stream_persona.ingestion.notes import Notes
 from stream_persona.kafka.arrivals import epoch_ms
 from stream_persona.kafka.sender import (
     FileSender,
+    Note,
     Outgoing,
     Pace,
     Receipt,
     check_topics,
+    note_nothing,
 )
 from stream_persona.store.ingested_files import Ingested
 from stream_persona.store.redis import RedisTables
@@ -61,7 +63,8 @@ _BYTES: Final = 4_194_304
 class Request:
     """What to ingest: files, all of ``kind`` or of what each row says, ``rate`` events a second.
 
-    Rows that cannot be read are written to ``dead_letters``. A ``dry_run`` sends nothing.
+    Rows that cannot be read are written to ``dead_letters``. A ``dry_run`` sends nothing. ``note``
+    is called for each event that was sent.
     """
 
     files: Sequence[Path]
@@ -69,6 +72,7 @@ class Request:
     rate: float = 0.0
     dry_run: bool = False
     dead_letters: Path | None = None
+    note: Note = note_nothing
 
 
 async def ingest(
@@ -101,7 +105,7 @@ async def ingest(
             if not request.dry_run:
                 topics, kind = settings.input_topics, request.kind
                 await check_topics(settings, topics if kind is None else [topics[kind]])
-                sender = await stack.enter_async_context(FileSender(settings, pace))
+                sender = await stack.enter_async_context(FileSender(settings, pace, request.note))
             total = sum(content.rows for _, content in contents)
             advance = stack.enter_context(progress("rows", total))
             run = _Run(files, notes, sender, summary, note, pace.chunk)
