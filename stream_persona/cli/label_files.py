@@ -55,9 +55,8 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
         taxonomy, NobodyIds(settings.nobody), request.source, time.time_ns() // 1_000_000,
         withdraw_empty=request.withdraw_empty,
     )  # fmt: skip
-    file = LabelFile(request.path, reader)
     facts: dict[str, object] = {"file": str(request.path)}
-    check = _look_through(settings, file, request, facts)
+    file, check = _look_through(settings, reader, request, facts)
     receipt = Receipt()
     is_refused = bool(check.mistakes) and not request.skip_mistakes
     if is_refused and not request.dry_run:
@@ -81,12 +80,13 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
 
 
 def _look_through(
-    settings: Settings, file: LabelFile, request: Request, facts: dict[str, object]
-) -> Check:
+    settings: Settings, reader: LabelReader, request: Request, facts: dict[str, object]
+) -> tuple[LabelFile, Check]:
     """Look through a file; one that cannot be read leaves a line, unless it is but tried."""
     watching = nullcontext() if request.dry_run else auditing_refusals(settings, _ACTION, facts)
     with watching, progress("rows, first looked through", None) as advance:
-        return file.check(advance)
+        file = LabelFile(request.path, reader)
+        return file, file.check(advance)
 
 
 async def _send(
