@@ -161,6 +161,14 @@ def test_no_address_of_redis_shows_its_password(password: str, form: str) -> Non
         assert "zq" not in "".join(traceback.format_exception(error))  # noqa: PT017
 
 
+def test_a_password_that_ends_at_its_question_mark_is_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(redis_url="redis://user:12?zq@h:6379/0")
+    assert "percent-encode special characters of a password" in str(caught.value)
+    assert "zq" not in str(caught.value)
+    load_settings(redis_url="redis://user:12%3Fzq@h:6379/0?socket_timeout=5")
+
+
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_a_password_of_its_own_needs_no_encoding(password: str) -> None:
     from redis.asyncio.connection import parse_url
