@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import syslog
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 logger: Final = logging.getLogger("stream_persona.audit")
+_faults: Final = logging.getLogger(__name__)
 
 
 def configure(file: Path | None, level: str = "INFO") -> None:
@@ -49,7 +51,7 @@ def configure_command(file: Path | None, level: str = "INFO") -> None:
 def _open(file: Path) -> logging.Handler:
     """Open a file at its end; one that a rotation moves away is begun anew."""
     try:
-        return WatchedFileHandler(file, encoding="utf-8")
+        return _File(file, encoding="utf-8")
     except OSError as error:
         message = f"STREAM_PERSONA_AUDIT_FILE: {file} can't be written ({error.strerror})"
         raise SettingsError(f"{message}; name a file in a folder of the process") from None
@@ -83,6 +85,28 @@ def write(
         **{name: value for name, value in facts.items() if name not in hidden},
     }
     logger.info("%s", json.dumps(line))  # escapes whatever could begin another line
+
+
+class _File(WatchedFileHandler):
+    """Writes to a file; while that can't be done, on standard error, so that no line is lost.
+
+    Whoever waits for the line's call gets their answer either way.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            super().emit(record)
+        except OSError:  # the file was moved away, and there can be no other in its place
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own
+        """Write the line on standard error, and log why."""
+        error = sys.exc_info()[1]
+        _faults.error("STREAM_PERSONA_AUDIT_FILE can't be written, its lines come here: %s", error)
+        with suppress(OSError, ValueError):  # there may be none
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
 
 
 class _SystemLog(logging.Handler):

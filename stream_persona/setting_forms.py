@@ -76,7 +76,9 @@ def check_redis_url(url: str) -> str:
     if url.startswith("unix://") and parts.path:
         return url
     has_host = url.startswith(("redis://", "rediss://")) and parts.hostname and has_port
-    if not has_host or parts.fragment or not re.fullmatch(r"/?|/\d{1,9}", parts.path):
+    # A password with a question mark would end there, and the rest of it be read as options.
+    is_cut = bool(parts.fragment) or "@" in parts.query
+    if not has_host or is_cut or not re.fullmatch(r"/?|/\d{1,9}", parts.path):
         raise ValueError(f"{form}; {encoded}")
     return url
 

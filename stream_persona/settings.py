@@ -217,17 +217,20 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: the message names each wrong variable and what was expected.
     """
-    _refuse_code(_read_file(Path(_FILE)), overrides)
+    _read_file(Path(_FILE))
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+    _refuse_code(settings, overrides)
+    return settings
 
 
-def _refuse_code(found: Mapping[str, str | None], overrides: Mapping[str, object]) -> None:
+def _refuse_code(settings: Settings, overrides: Mapping[str, object]) -> None:
     """Refuse a ``.env`` file that names code to be imported, but for River's own classifiers.
 
-    Whoever may write into a folder should not decide what a process runs that is started there.
+    Whoever may write into a folder should not decide what a process runs that is started there. The
+    values are looked at as they are used: the file's own variables are put into them.
 
     Raises:
         SettingsError: it names another module.
@@ -235,8 +238,7 @@ def _refuse_code(found: Mapping[str, str | None], overrides: Mapping[str, object
     given = {*map(str.upper, os.environ), *map(forms.variable, overrides)}
     for setting in ("model", "challengers"):
         name = forms.variable(setting)
-        values = [value or "" for key, value in found.items() if key.upper() == name]
-        parts = [part.strip() for value in values for part in value.split(",") if ":" in part]
+        parts = [part.strip() for part in getattr(settings, setting).split(",") if ":" in part]
         if name not in given and not all(part.startswith("river.") for part in parts):
             raise SettingsError(
                 f"{name}: a {_FILE} file may name River's own classifiers alone, as it may come "

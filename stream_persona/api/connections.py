@@ -62,8 +62,12 @@ _SECONDS: Final = {
 class Connections:
     """All connections of a process; ``clock`` gives seconds that never go back."""
 
-    def __init__(self, bounds: Bounds, metrics: ApiMetrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, bounds: Bounds, metrics: ApiMetrics, clock: Callable[[], float], most_body: int
+    ) -> None:
+        """``most_body`` is how many bytes of a body are read at most."""
         self._most = bounds.connections
+        self.most_body = most_body
         self._metrics = metrics
         self.clock = clock
         self._held: dict[BoundedProtocol, None] = {}
@@ -164,8 +168,9 @@ class BoundedProtocol(H11Protocol):
         """End a wait that is overdue."""
         self._observe()
         seconds = _SECONDS[self._phase]
-        if self._phase is Phase.BODY:
-            seconds += self._received / limits.BODY_RATE
+        if self._phase is Phase.BODY and not self._is_answered():
+            # What is sent around a body, as in chunks, gets it no time beyond that of the largest.
+            seconds += min(self._received, self._all.most_body) / limits.BODY_RATE
         if now - self._since >= seconds:
             self._end_wait()
 
@@ -178,6 +183,10 @@ class BoundedProtocol(H11Protocol):
         if phase is not self._phase:
             self._phase, self._since, self._received = phase, self._all.clock(), 0
             self._all.note(self, waits=phase in _CALLERS_TURN)
+
+    def _is_answered(self) -> bool:
+        """Whether the answer is there: nobody reads what is left of the body."""
+        return bool(self.cycle.response_complete)
 
     def _find_phase(self) -> Phase:
         cycle = cast("RequestResponseCycle | None", self.cycle)
@@ -210,7 +219,8 @@ class BoundedProtocol(H11Protocol):
         wait = "" if retry is None else f"retry-after: {retry}\r\n"
         head = (
             f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-            f"\r\nx-content-type-options: nosniff\r\n{wait}connection: close\r\n\r\n"
+            "\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+            f"{wait}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

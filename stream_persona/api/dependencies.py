@@ -106,7 +106,7 @@ class Dependencies:
             sender=sender,
             collector=Collector(settings, sender, metrics.collected),
             metrics=metrics,
-            connections=Connections(bounds, metrics, time.monotonic),
+            connections=Connections(bounds, metrics, time.monotonic, settings.api_max_body_bytes),
             seats=ListenerSeats(bounds),
             subscriber=subscriber,
             readiness=Readiness(settings, tables),

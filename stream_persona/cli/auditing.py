@@ -6,13 +6,16 @@ import os
 import pwd
 import socket
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from stream_persona import audit_log
+from stream_persona.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from stream_persona.kafka.sender import Outgoing
     from stream_persona.settings import Settings
 
 
@@ -30,15 +33,51 @@ def auditing(settings: Settings, action: str, facts: Mapping[str, object]) -> It
     try:
         yield
         outcome = "accepted"
+    except (ConfigError, InputError):
+        outcome = "refused"
+        raise
     finally:
-        known = {**facts, "host": socket.gethostname()}
-        audit_log.write(action, f"user {_find_user()}", outcome, known)
+        _write(action, outcome, facts)
 
 
+@contextmanager
+def auditing_refusals(
+    settings: Settings, action: str, facts: Mapping[str, object]
+) -> Iterator[None]:
+    """Write a line if the block, which does nothing yet, refuses what was asked for."""
+    try:
+        yield
+    except (ConfigError, InputError):
+        refuse(settings, action, facts)
+        raise
+
+
+def refuse(settings: Settings, action: str, facts: Mapping[str, object]) -> None:
+    """Write the line of what was refused."""
+    audit_log.configure_command(settings.audit_file, settings.log_level)
+    _write(action, "refused", facts)
+
+
+def note_command(message: Outgoing, is_confirmed: bool) -> None:
+    """Write the line of a file's assignment or deletion: ``auditing`` is entered meanwhile."""
+    if message.command is None:
+        return
+    facts = {
+        "event_id": message.command.event_id, "line": message.line,
+        "customer_id": message.customer,
+    }  # fmt: skip
+    _write(message.command.action, "accepted" if is_confirmed else "failed", facts)
+
+
+def _write(action: str, outcome: str, facts: Mapping[str, object]) -> None:
+    audit_log.write(action, _find_user(), outcome, {**facts, "host": socket.gethostname()})
+
+
+@cache
 def _find_user() -> str:
     """Return the name of the process' user, which no variable decides; else the number."""
     number = os.getuid()
     try:
-        return pwd.getpwuid(number).pw_name
+        return f"user {pwd.getpwuid(number).pw_name}"
     except KeyError:  # as in a container
-        return str(number)
+        return f"user {number}"

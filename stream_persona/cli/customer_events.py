@@ -39,15 +39,16 @@ async def send_assignment(
         UnavailableError: the broker does not answer.
     """
     nobody = NobodyIds(settings.nobody)
-    check_somebody(customer_id, nobody)
-    if persona is not None and taxonomy.resolve(persona) is None:
-        shown, known = tell_apart(persona, taxonomy.names)
-        raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
     now = clock() // 1_000_000
-    event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
-    await check_before_sending(settings, taxonomy)
-    facts = {"event_id": event.assignment_id, "customer_id": customer_id}
+    facts = {"customer_id": customer_id}
     with auditing(settings, "assignment", facts):
+        check_somebody(customer_id, nobody)
+        if persona is not None and taxonomy.resolve(persona) is None:
+            shown, known = tell_apart(persona, taxonomy.names)
+            raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
+        event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
+        await check_before_sending(settings, taxonomy)
+        facts["event_id"] = event.assignment_id
         await send_once(settings, event)
     return {
         "assignment_id": event.assignment_id,
@@ -74,10 +75,11 @@ async def send_deletion(
         UnavailableError: the broker does not answer.
     """
     now = clock() // 1_000_000
-    event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
-    await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
-    facts = {"event_id": event.request_id, "customer_id": customer_id}
+    facts = {"customer_id": customer_id}
     with auditing(settings, "deletion", facts):
+        event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
+        await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
+        facts["event_id"] = event.request_id
         await send_once(settings, event)
     return {
         "request_id": event.request_id,

@@ -147,11 +147,13 @@ def delete(
     On a terminal it asks for confirmation.
     """
     from stream_persona.cli import customer_events
+    from stream_persona.cli.auditing import auditing_refusals
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.kafka.commands import check_somebody
 
     settings, taxonomy = load_configuration()
-    check_somebody(customer, NobodyIds(settings.nobody))
+    with auditing_refusals(settings, "deletion", {"customer_id": customer}):
+        check_somebody(customer, NobodyIds(settings.nobody))
     if sys.stdin.isatty() and not yes:
         question = f"Forget customer {customer!r} and what was learned of them?"
         typer.confirm(question, abort=True, err=True)

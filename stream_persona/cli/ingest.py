@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,16 +104,17 @@ async def _ingest(
     settings: Settings, taxonomy: Taxonomy, request: Request, summary: Summary
 ) -> None:
     from stream_persona.cli.agreement import check_before_sending
-    from stream_persona.cli.auditing import auditing
+    from stream_persona.cli.auditing import auditing, note_command
     from stream_persona.cli.terminal import progress
     from stream_persona.ingestion.run import ingest as send
 
     if request.dry_run:
         await send(settings, taxonomy, request, summary, progress, print_error)
         return
-    await check_before_sending(settings, taxonomy)
     facts: dict[str, object] = {"files": [str(path) for path in request.files]}
     with auditing(settings, "files of events", facts):
+        await check_before_sending(settings, taxonomy)
+        request = replace(request, note=note_command)
         try:
             await send(settings, taxonomy, request, summary, progress, print_error)
         finally:

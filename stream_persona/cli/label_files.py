@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from stream_persona.cli.agreement import check_before_sending
-from stream_persona.cli.auditing import auditing
+from stream_persona.cli.auditing import auditing, auditing_refusals, note_command, refuse
 from stream_persona.cli.options import print_error, print_result
 from stream_persona.cli.terminal import progress
 from stream_persona.domain.identity import NobodyIds
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.ingestion.label_file import Check
     from stream_persona.settings import Settings
+
+#: What the audit log calls a file; each of its labels is an ``assignment``.
+_ACTION: Final = "file of assignments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,17 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
         taxonomy, NobodyIds(settings.nobody), request.source, time.time_ns() // 1_000_000,
         withdraw_empty=request.withdraw_empty,
     )  # fmt: skip
-    file = LabelFile(request.path, reader)
-    with progress("rows, first looked through", None) as advance:
-        check = file.check(advance)
+    facts: dict[str, object] = {"file": str(request.path)}
+    file, check = _look_through(settings, reader, request, facts)
     receipt = Receipt()
     is_refused = bool(check.mistakes) and not request.skip_mistakes
+    if is_refused and not request.dry_run:
+        refuse(settings, _ACTION, facts | {"mistakes": check.mistakes.total()})
     if is_refused or request.dry_run:
         _print(request, settings, check, receipt)
         raise typer.Exit(2 if is_refused else 3 if check.mistakes else 0)
-    facts: dict[str, object] = {"file": str(request.path)}
     try:
-        with auditing(settings, "file of assignments", facts):
+        with auditing(settings, _ACTION, facts):
             try:
                 asyncio.run(_send(settings, taxonomy, file, check, receipt))
             finally:
@@ -75,12 +79,22 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
         raise typer.Exit(3)
 
 
+def _look_through(
+    settings: Settings, reader: LabelReader, request: Request, facts: dict[str, object]
+) -> tuple[LabelFile, Check]:
+    """Look through a file; one that cannot be read leaves a line, unless it is but tried."""
+    watching = nullcontext() if request.dry_run else auditing_refusals(settings, _ACTION, facts)
+    with watching, progress("rows, first looked through", None) as advance:
+        file = LabelFile(request.path, reader)
+        return file, file.check(advance)
+
+
 async def _send(
     settings: Settings, taxonomy: Taxonomy, file: LabelFile, check: Check, receipt: Receipt
 ) -> None:
     await check_before_sending(settings, taxonomy)
     with progress("labels", check.assignments + check.withdrawals) as advance:
-        await send_labels(settings, file, receipt, advance)
+        await send_labels(settings, file, receipt, advance, note_command)
 
 
 def _print(request: Request, settings: Settings, check: Check, receipt: Receipt) -> None:

@@ -87,6 +87,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Replay events from files or topics into the stored records, and publish once at the end."""
+    from stream_persona.cli.auditing import auditing
     from stream_persona.cli.terminal import progress
     from stream_persona.kafka.source_topics import find_source_topics
     from stream_persona.replay.files import KIND_NAMES
@@ -107,7 +108,12 @@ def replay(
         publish=publish == "changes",
         dead_letters=dead_letters,
     )
-    _conclude(asyncio.run(backfill(settings, taxonomy, request, progress)), as_json=as_json)
+    named = [str(path) for path in files or ()] or topic or all_topics
+    facts: dict[str, object] = {"files" if files else "topics": named}
+    with auditing(settings, "replay", facts):
+        summary = asyncio.run(backfill(settings, taxonomy, request, progress))
+        facts["applied"] = summary.applied
+    _conclude(summary, as_json=as_json)
 
 
 def _refuse_mixture(files: list[Path] | None, kind: str | None, *, has_range: bool) -> None:
@@ -128,11 +134,16 @@ def rebuild(as_json: Json = False) -> None:
 
     The exit code is 3 when some messages could not be read; all others were folded.
     """
+    from stream_persona.cli.auditing import auditing
     from stream_persona.cli.terminal import progress
     from stream_persona.replay.rebuild import rebuild as fold_again
 
     settings, taxonomy = load_configuration()
-    _conclude(asyncio.run(fold_again(settings, taxonomy, progress)), as_json=as_json)
+    facts: dict[str, object] = {}
+    with auditing(settings, "rebuild", facts):
+        summary = asyncio.run(fold_again(settings, taxonomy, progress))
+        facts["applied"] = summary.applied
+    _conclude(summary, as_json=as_json)
 
 
 def _conclude(summary: Summary, *, as_json: bool) -> None:

@@ -36,7 +36,10 @@ _COLLECTIONS: Final = (200_000, 20, 50)
 #: Seconds that a process may take to end that has only begun to start.
 _GRACE_SECONDS: Final = 3.0
 #: Loggers of a line at each attempt, or each request; seconds between equal ones.
-_REPETITIVE: Final = ("aiokafka", "asyncio", "stream_persona.api.problems", "uvicorn")
+_REPETITIVE: Final = (
+    "aiokafka", "asyncio", "uvicorn", "stream_persona.api.problems",
+    "stream_persona.api.security.oidc", "stream_persona.api.changes", "stream_persona.audit_log",
+)  # fmt: skip
 _SELDOM_SECONDS: Final = 10.0
 
 

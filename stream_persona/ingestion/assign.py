@@ -6,7 +6,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stream_persona.domain.events import encode
-from stream_persona.kafka.sender import FileSender, Outgoing, Pace, Receipt, check_topics
+from stream_persona.kafka.sender import (
+    FileSender,
+    Note,
+    Outgoing,
+    Pace,
+    Receipt,
+    check_topics,
+    command_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +24,15 @@ if TYPE_CHECKING:
 
 
 async def send_labels(
-    settings: Settings, file: LabelFile, receipt: Receipt, advance: Callable[[int], None]
+    settings: Settings,
+    file: LabelFile,
+    receipt: Receipt,
+    advance: Callable[[int], None],
+    note: Note,
 ) -> None:
     """Send all good labels of a file; ``receipt`` is right also when this raises.
+
+    ``note`` is called for each that was sent.
 
     Raises:
         InputError: the file was changed since it was looked through.
@@ -28,10 +42,13 @@ async def send_labels(
     topic, pace = settings.topic_assignments, Pace(0)
     await check_topics(settings, [topic])
     messages = (
-        Outgoing(topic, label.event.customer_id, encode(label.event), label.line)
+        Outgoing(
+            topic, label.event.customer_id, encode(label.event), label.line,
+            command=command_of(label.event),
+        )
         for label in file.read_good()
-    )
-    async with FileSender(settings, pace) as sender:
+    )  # fmt: skip
+    async with FileSender(settings, pace, note) as sender:
         while chunk := list(islice(messages, pace.chunk)):
             await sender.send(chunk, receipt)
             advance(len(chunk))

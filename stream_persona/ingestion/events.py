@@ -12,7 +12,7 @@ from stream_persona.files.formats import recognise
 from stream_persona.files.row_reader import KIND_NAMES, RowReader
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.kafka.arrivals import EventReader, epoch_ms
-from stream_persona.kafka.sender import Outgoing, check_topics
+from stream_persona.kafka.sender import Outgoing, check_topics, command_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,4 +119,6 @@ class EventFiles:
         if event.customer_id in self._nobody:
             return [Anomaly.NOBODY]
         self._times.bound_time(kind, event_time(event))
-        return [Outgoing(self._topics[kind], event.customer_id, value, row.number)]
+        command = command_of(event)
+        topic = self._topics[kind]
+        return [Outgoing(topic, event.customer_id, value, row.number, command=command)]

@@ -27,9 +27,11 @@ from stream_persona.ingestion.notes import Notes
 from stream_persona.kafka.arrivals import epoch_ms
 from stream_persona.kafka.sender import (
     FileSender,
+    Note,
     Outgoing,
     Pace,
     Receipt,
+    note_nothing,
 )
 from stream_persona.store.ingested_files import Ingested
 from stream_persona.store.redis import RedisTables
@@ -61,7 +63,8 @@ class Request:
     """What to ingest: files, all of ``kind`` or of what each row says, ``rate`` events a second.
 
     Where a ``source`` is named, they hold documents of that topic. Rows that cannot be read are
-    written to ``dead_letters``. A ``dry_run`` sends nothing.
+    written to ``dead_letters``. A ``dry_run`` sends nothing. ``note`` is called for each message
+    that was sent.
     """
 
     files: Sequence[Path]
@@ -70,6 +73,7 @@ class Request:
     dry_run: bool = False
     dead_letters: Path | None = None
     source: str | None = None
+    note: Note = note_nothing
 
 
 async def ingest(
@@ -99,7 +103,7 @@ async def ingest(
             sender = None
             if not request.dry_run:
                 await files.check_topics(settings)
-                sender = await stack.enter_async_context(FileSender(settings, pace))
+                sender = await stack.enter_async_context(FileSender(settings, pace, request.note))
             total = sum(content.rows for _, content in contents)
             advance = stack.enter_context(progress("rows", total))
             run = _Run(files, notes, sender, summary, note, pace.chunk)

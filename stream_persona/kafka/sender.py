@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from stream_persona.domain.events import Assignment, Deletion
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.topics import ask, partition_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Collection, Sequence
 
+    from stream_persona.domain.events import Event
     from stream_persona.settings import Settings
 
 #: Messages that are sent before all of them are awaited, at most.
@@ -33,6 +36,13 @@ _BATCH_BYTES: Final = 131_072
 _BURST: Final = 0.1
 #: Seconds to wait, at the end, for what a broker that is away may have taken.
 _LEAVE: Final = 2.0
+
+
+class Command(NamedTuple):
+    """An ``assignment`` or a ``deletion``, and the id of its event."""
+
+    action: str
+    event_id: str
 
 
 class Outgoing(NamedTuple):
@@ -46,11 +56,29 @@ class Outgoing(NamedTuple):
     value: bytes
     line: int
     made: tuple[tuple[str, str], ...] = ()
+    command: Command | None = None
 
     @property
     def events(self) -> tuple[tuple[str, str], ...]:
         """Kind and customer of each event of the message: of one in our own shape, its own."""
         return self.made or ((self.topic, self.customer),)
+
+
+def command_of(event: Event) -> Command | None:
+    """Return the command that an event is, of which there must be a trace; None for behaviour."""
+    if isinstance(event, Assignment):
+        return Command("assignment", event.assignment_id)
+    if isinstance(event, Deletion):
+        return Command("deletion", event.request_id)
+    return None
+
+
+#: Notes what was sent, and whether the broker has confirmed it.
+Note = Callable[[Outgoing, bool], None]
+
+
+def note_nothing(message: Outgoing, is_confirmed: bool) -> None:  # noqa: FBT001 - a callback
+    """Note nothing."""
 
 
 @dataclass(slots=True)
@@ -113,9 +141,13 @@ async def check_topics(settings: Settings, topics: Collection[str]) -> None:
 
 
 class FileSender:
-    """Sends messages keyed by their customers; an async context manager."""
+    """Sends messages keyed by their customers; an async context manager.
 
-    def __init__(self, settings: Settings, pace: Pace) -> None:
+    ``note`` is called for each that was sent.
+    """
+
+    def __init__(self, settings: Settings, pace: Pace, note: Note = note_nothing) -> None:
+        self._note = note
         self._settings = settings
         self._seconds = settings.retry_seconds
         self._pace = pace
@@ -165,7 +197,10 @@ class FileSender:
             self._has_failed = True
             raise
         finally:
-            count_confirmed(messages, sending, receipt)
+            for each, is_confirmed in zip(
+                messages, count_confirmed(messages, sending, receipt), strict=False
+            ):
+                self._note(each, is_confirmed)
 
     async def _wait(
         self, messages: Sequence[Outgoing], sending: Sequence[asyncio.Future[Any]]
@@ -204,10 +239,11 @@ def _explain(message: Outgoing, error: BaseException) -> UnavailableError:
 
 def count_confirmed(
     messages: Sequence[Outgoing], sending: Sequence[asyncio.Future[Any]], receipt: Receipt
-) -> None:
-    """Count what was confirmed, and up to which line all was."""
+) -> list[bool]:
+    """Count what was confirmed, and up to which line all was; return it for each one sent."""
     confirmed = [end.done() and not end.cancelled() and end.exception() is None for end in sending]
     receipt.confirmed += sum(confirmed)
     whole = confirmed.index(False) if False in confirmed else len(confirmed)
     if whole:
         receipt.last_confirmed_line = messages[whole - 1].line
+    return confirmed

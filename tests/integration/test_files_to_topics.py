@@ -104,6 +104,8 @@ async def test_labels_of_a_file_are_what_lookups_return_and_twice_is_once(
     path = tmp_path / "labels.csv"
     path.write_bytes(gzip.compress(f"\ufeffpersona;customer_id\r\n{rows}".encode()))
 
+    audit = tmp_path / "audit.log"
+    shop.settings = shop.settings.model_copy(update={"audit_file": audit})
     receipt = await run(shop, "assign", "--file", path, "--source", "survey")
     assert (receipt["sent"], receipt["confirmed"], receipt["last_confirmed_line"]) == (20, 20, 21)
 
@@ -126,7 +128,13 @@ async def test_labels_of_a_file_are_what_lookups_return_and_twice_is_once(
     assert await shop.size(shop.settings.topic_changes) == changes
     sent = [orjson.loads(m.value) for m in await shop.read(shop.settings.topic_assignments)]
     assert len(sent) == 40
-    assert len({each["assignment_id"] for each in sent}) == 20
+    assert len(ids := {each["assignment_id"] for each in sent}) == 20
+    lines = [orjson.loads(each) for each in audit.read_bytes().splitlines()]
+    own = [each["event_id"] for each in lines if each["action"] == "assignment"]
+    assert (len(own), {*own}) == (40, ids)
+    assert {each["outcome"] for each in lines} == {"accepted"}
+    assert len(lines) == 42  # and one for each file
+    assert not labels.keys() & {value for each in lines for value in each.values()}
     assert {each["source"] for each in sent} == {"survey"}
 
 

@@ -161,6 +161,14 @@ def test_no_address_of_redis_shows_its_password(password: str, form: str) -> Non
         assert "zq" not in "".join(traceback.format_exception(error))  # noqa: PT017
 
 
+def test_a_password_that_ends_at_its_question_mark_is_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(redis_url="redis://user:12?zq@h:6379/0")
+    assert "percent-encode special characters of a password" in str(caught.value)
+    assert "zq" not in str(caught.value)
+    load_settings(redis_url="redis://user:12%3Fzq@h:6379/0?socket_timeout=5")
+
+
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_a_password_of_its_own_needs_no_encoding(password: str) -> None:
     from redis.asyncio.connection import parse_url
@@ -251,12 +259,14 @@ def test_a_process_that_is_started_with_the_variables_has_the_same_settings(
     ("value", "is_taken"),
     [("river.naive_bayes:MultinomialNB", True), ("river.tree:ExtraTree(tau=0.1)", True),
      ("theirs:Model", False), ("river.naive_bayes:GaussianNB,theirs:Model", False),
-     ("riverside:Model", False), ("${OTHER}:Model", False)],
+     ("riverside:Model", False), ("${OTHER}:Model", False), ("${WHOLE}", False),
+     ("river.tree:ExtraTree,${WHOLE}", False), ("${UNSET:-theirs:Model}", False)],
 )  # fmt: skip
 def test_a_file_in_the_folder_names_no_code_but_rivers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str, is_taken: bool
 ) -> None:
-    (tmp_path / ".env").write_text(f"OTHER=theirs\nstream_persona_{setting.lower()}='{value}'")
+    others = "OTHER=theirs\nWHOLE=theirs:Model\n"
+    (tmp_path / ".env").write_text(f'{others}stream_persona_{setting.lower()}="{value}"')
     if is_taken:
         assert getattr(load_settings(), setting.lower()) == value
         return

@@ -37,7 +37,9 @@ def test_the_table_has_each_limit_as_it_is() -> None:
         "time for a head": f"{bounds.HEAD_SECONDS:g} s",
         "time for a body": (
             f"{bounds.BODY_SECONDS:g} s, and 1 s more for each {bounds.BODY_RATE:,} bytes that came"
+            ", up to the largest body"
         ),
+        "time for what is left of a body that was refused": f"{bounds.BODY_SECONDS:g} s",
         "idle between two requests": f"{bounds.IDLE_SECONDS} s",
         "time for a caller to take what fills the buffers": f"{bounds.UNREAD_SECONDS:g} s",
         "time to take the last bytes": f"{bounds.CLOSING_SECONDS:g} s",

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from stream_persona import audit_log
 from stream_persona.api.problems import problem
-from stream_persona.api.security.audit import facts_of
+from stream_persona.api.security.audit import facts_of, note_reason
 from stream_persona.api.security.key_file import COOKIE, SESSION_COOKIE
 from stream_persona.api.security.logins import LoginError, ProviderAwayError, scopes_of
 from stream_persona.api.security.origins import is_own_origin
@@ -51,7 +51,7 @@ def router(dependencies: Dependencies) -> APIRouter:
         except ProviderAwayError as error:
             return problem(503, str(error), {"Retry-After": "5"})
         except LoginError as error:
-            dependencies.audit.refuse(request.scope, 403, None, "login")
+            note_reason(request.scope, "login")
             return problem(403, str(error))
         answer = RedirectResponse("/", 303)
         answer.set_cookie(SESSION_COOKIE, session, secure=is_secure, **_COOKIE)
@@ -61,6 +61,7 @@ def router(dependencies: Dependencies) -> APIRouter:
     @routes.post("/logout")
     async def logout(request: Request) -> Response:
         if not is_own_origin(request.scope, request.headers, required=True):
+            note_reason(request.scope, "another origin")
             return problem(403, "a page of another origin may log nobody out")
         answer = Response(status_code=204)
         for name in (SESSION_COOKIE, COOKIE):

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import audit_log
-from stream_persona.api.security.caller import state_of
+from stream_persona.api.security.caller import caller_of, state_of
 from stream_persona.api.security.request_ids import request_id_of
 from stream_persona.api.security.scopes import AUDITED
 
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from stream_persona.api.security.scopes import Rule
 
 #: Most lines of refused calls of a status in a window, and its seconds.
-MOST: Final = 20
+MOST: Final = 50
 WINDOW: Final = 60.0
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FIRST_FAILURE, _FIRST_MISTAKE = 500, 400
-_REFUSALS: Final = frozenset({401, 403})
+#: Why a route refuses a call, where it does not note it.
+_REASONS: Final = {401: "no valid key in the body", 403: "scope", 429: "too many"}
+#: Statuses of answers that refuse a call, whoever gives them.
+_REFUSALS: Final = frozenset(_REASONS)
 
 
 class Audit:
@@ -48,7 +51,8 @@ class Audit:
         self._written[status] = self._written.get(status, 0) + 1
         if self._written[status] <= MOST:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            what = {"status": status, "reason": reason, "method": method, **facts}
+            what = {"status": status, "reason": reason, "method": method}
+            what |= {"route": _route_of(scope), **facts}
             audit_log.write("call", who or "nobody", "refused", what | facts_of(scope))
 
     def flush(self) -> None:
@@ -69,15 +73,17 @@ class Audit:
         """Return what writes the line of a command."""
         return CommandLine(scope, send, AUDITED[rule.scope], who)
 
-    def follow_key_in_body(self, scope: Scope, send: Send) -> Send:
-        """``send``, which counts an answer that refuses the key of a body."""
+    def follow_answer(self, scope: Scope, send: Send) -> Send:
+        """``send``, which notes an answer by which a route refuses the call."""
 
-        async def send_and_count(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in _REFUSALS:
-                self.refuse(scope, message["status"], None, "no valid key in the body")
+                caller, status = caller_of(scope), message["status"]
+                who = None if caller is None else caller.name
+                self.refuse(scope, status, who, _reason_of(scope, status))
             await send(message)
 
-        return send_and_count
+        return send_and_note
 
 
 class CommandLine:
@@ -108,6 +114,24 @@ class CommandLine:
 def note_command(scope: Scope, event_id: str, customer_id: str) -> None:
     """Note which event a command has become, for its line."""
     state_of(scope)["audit"] = {"event_id": event_id, "customer_id": customer_id}
+
+
+def note_route(scope: Scope, template: str) -> None:
+    """Note the template of the path that is asked for: the path itself may name a customer."""
+    state_of(scope)["audit route"] = template
+
+
+def note_reason(scope: Scope, reason: str) -> None:
+    """Note why a route refuses a call."""
+    state_of(scope)["audit reason"] = reason
+
+
+def _route_of(scope: Scope) -> str:
+    return str(state_of(scope).get("audit route", "none"))
+
+
+def _reason_of(scope: Scope, status: int) -> str:
+    return str(state_of(scope).get("audit reason") or _REASONS[status])
 
 
 def _noted(scope: Scope) -> dict[str, str]:

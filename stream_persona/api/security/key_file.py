@@ -222,10 +222,12 @@ def _warn_of_readers(file: Path) -> None:
 
 def _key_in(headers: Headers) -> bytes | None:
     """Return what is sent as a key; None where nothing is."""
-    given = headers.get("x-api-key")
-    if given is not None:
-        return given.encode("latin-1")
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+    keys, logins = headers.getlist("x-api-key"), headers.getlist("authorization")
+    if len(keys) > 1 or len(logins) > 1:  # a proxy may have looked at another one of them
+        return b""
+    if keys:
+        return keys[0].encode("latin-1")
+    scheme, _, token = "".join(logins).partition(" ")
     if scheme.lower() == "bearer":
         return token.strip().encode("latin-1")
     if scheme.lower() == "basic":  # the key is the user, with an empty password

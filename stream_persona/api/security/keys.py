@@ -127,7 +127,7 @@ def _find_mistakes(document: Mapping[str, Any], taken: list[Key]) -> Iterator[tu
     for name in document.keys() - {"key", "login"}:
         yield (
             (name,),
-            f"{name!r} is not known here: a file of keys has [[key]] and [[login]] tables",
+            f"{_show(name)} is not known here: a file of keys has [[key]] and [[login]] tables",
         )
     tables, logins = document.get("key", []), document.get("login", [])
     if not isinstance(tables, list) or not isinstance(logins, list) or not (tables or logins):
@@ -149,7 +149,7 @@ def _find_mistakes(document: Mapping[str, Any], taken: list[Key]) -> Iterator[tu
 
 def _check_table(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in table.keys() - set(_FIELDS):
-        yield name, f"{name!r} is not known here: a key has name, sha256 and scopes"
+        yield name, f"{_show(name)} is not known here: a key has name, sha256 and scopes"
     for name in _FIELDS:
         if name not in table:
             yield name, f"the key has no {name}"
@@ -177,7 +177,7 @@ def _check_scopes(given: object) -> list[str]:
     if not isinstance(given, list) or not given:
         return [f"scopes: expected a list of at least one of {known}"]
     return [
-        f"scopes: {str(each)[:40]!r} is no scope; expected some of {known}"
+        f"scopes: {_show(each)} is no scope; expected some of {known}"
         for each in given
         if each not in SCOPES
     ]
@@ -199,11 +199,18 @@ def _find_repeats(
 
 
 def _is_name(given: object) -> bool:
-    return isinstance(given, str) and bool(_NAME.fullmatch(given)) and given != LOOPBACK
+    is_form = isinstance(given, str) and bool(_NAME.fullmatch(given))
+    return is_form and given != LOOPBACK and not str(given).startswith(_MARK)
 
 
 def _explain_name() -> str:
     return (
-        "name: expected 1 to 64 of the characters a-z A-Z 0-9 . _ @ -, not `loopback`, a letter or "
-        "a digit first"
+        "name: expected 1 to 64 of the characters a-z A-Z 0-9 . _ @ -, not `loopback` nor a key, "
+        "a letter or a digit first"
     )
+
+
+def _show(given: object) -> str:
+    """Show what stands where it should not, unless it may be a key that was pasted there."""
+    text = str(given)
+    return repr(text) if len(text) < LEAST_KEY_BYTES else "what stands here"

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 
 from stream_persona.api.problems import problem
-from stream_persona.api.security.audit import address_of
+from stream_persona.api.security.audit import address_of, note_route
 from stream_persona.api.security.caller import Caller, caller_of, note_caller
 from stream_persona.api.security.key_file import COOKIE
 from stream_persona.api.security.keys import LOOPBACK
@@ -78,6 +78,8 @@ class DoorMiddleware:
             await self._app(scope, receive, send)
             return
         rule = self._rules.find(scope)
+        if rule is not None:
+            note_route(scope, rule.route.path)
         try:
             answer = self._admit(scope, rule)
         except _RefusedError as refused:
@@ -167,10 +169,8 @@ class DoorMiddleware:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, rule: Rule | None) -> None:
         caller = caller_of(scope)
-        if rule is not None and rule.scope == "collect" and caller is None:
-            send = self._audit.follow_key_in_body(scope, send)
         if rule is None or rule.scope not in AUDITED or caller is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._audit.follow_answer(scope, send))
             return
         line = self._audit.follow_command(scope, send, rule, caller.name)
         try:

@@ -21,9 +21,14 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: Headers by which proxies, tunnels and caches say that they stand between.
 _OF_PROXIES: Final = re.compile(
-    r"forwarded|via|(x-)?(real|client|cluster-client|true-client)-ip|cdn-loop|max-forwards"
-    r"|(proxy|cf|fastly|fly|ngrok)-.*"
-    r"|x-(forwarded|original|envoy|proxy|proxyuser|amzn-trace|vercel|azure|appengine|goog)(-.*)?"
+    # the client, whatever name the address has; the way; the name, scheme and path asked for there
+    r"(.*[-_])?(forwarded|via|(real|client|connecting|remote|originating|edge|proxyuser)[-_]?ip)"
+    r"|(.*[-_])?forwarded[-_].*|x-remote-.*|x-original-.*|x-rewrite-.*|x-host|x-(url-)?scheme"
+    r"|front-end-https|max-forwards|cdn-.*|surrogate-.*|x-request-start|x-varnish"
+    # products
+    r"|(x-)?(proxy|cf|fastly|fly|ngrok|tailscale|akamai|incap|sucuri|arr|nginx|envoy|traefik"
+    r"|haproxy|amz|amzn|vercel|azure|appengine|goog|cloud-trace|cdn|zrok|railway|render|heroku"
+    r"|bluecoat|squid|ms-arr|ms-proxy)(-.*)?"
 )
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@/\s]+)(?::(\d{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -50,7 +55,7 @@ def find_stranger(scope: Scope, *, is_page: bool) -> str | None:
         return _explain("the Host must be that of the address which is listened on, as 127.0.0.1")
     if is_page and headers.get("sec-fetch-mode") == "navigate" and "origin" not in headers:
         return None
-    if not is_own_origin(scope, headers):
+    if not is_own_origin(scope, headers) or not _is_own_referrer(scope, headers, is_page=is_page):
         return _explain("the request comes from a page of another origin")
     return None
 
@@ -74,6 +79,20 @@ def is_own_origin(scope: Scope, headers: Headers, *, required: bool = False) -> 
         return False
     own = scope.get("scheme", "http")
     return scheme == own and _split(named, scheme) == _split(host, own) is not None
+
+
+def _is_own_referrer(scope: Scope, headers: Headers, *, is_page: bool) -> bool:
+    """Whether the page that asks is ours by its ``Referer``, where a browser says nothing else."""
+    says_more = "origin" in headers or "sec-fetch-site" in headers
+    named = headers.getlist("referer")
+    if says_more or is_page or not named:
+        return True
+    scheme, separator, rest = named[0].lower().partition("://")
+    own, authority = scope.get("scheme", "http"), re.split(r"[/?#]", rest, maxsplit=1)[0]
+    host = _single(headers, "host")
+    if len(named) > 1 or not separator or scheme != own or host is None:
+        return False
+    return _split(authority, own) == _split(host, own) is not None
 
 
 def is_loopback(address: str) -> bool:

@@ -30,12 +30,14 @@ class Site:
         self.now = 0.0
         self.go = asyncio.Event()
         self.metrics = ApiMetrics()
-        self.connections = Connections(Bounds(3, 2, 1), self.metrics, lambda: self.now)
+        self.connections = Connections(
+            Bounds(3, 2, 1), self.metrics, lambda: self.now, most_body=50_000
+        )
         self.port = 0
         self._callers: list[asyncio.StreamWriter] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        more = True
+        more = scope["path"] != "/refused"
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -133,6 +135,43 @@ async def test_a_body_has_ten_seconds_and_one_more_for_each_ten_thousand_bytes(s
     assert site.dropped() == {"body": 1}
 
 
+async def test_what_is_sent_around_a_body_gets_it_no_more_time_than_the_largest(site: Site) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await site.ask(head)
+    (connection,) = await only(site)
+    await eventually(lambda: connection.cycle is not None, 10, "the head was not read")
+    site.connections.most_body = 50_000
+    chunk = b"1;" + b"e" * 9_000 + b"\r\nx\r\n"
+    for _ in range(20):
+        received = connection._received
+        writer.write(chunk)
+        await eventually(
+            lambda n=received: connection._received >= n + len(chunk), 10, "it did not read"
+        )
+    await site.pass_time(bounds.BODY_SECONDS + 4.9)
+    assert len(site.connections) == 1
+    await site.pass_time(0.2)
+    await held(site, 0)
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_nobody_reads_has_ten_seconds_however_much_comes(site: Site) -> None:
+    reader, writer = await site.ask(POST.replace(b" / ", b" /refused ").replace(b"5", b"500"))
+    (connection,) = await only(site)
+    await eventually(lambda: connection.cycle is not None, 10, "the head was not read")
+    await eventually(lambda: connection.cycle.response_complete, 10, "it was not refused")
+    for _ in range(10):
+        received = connection._received
+        writer.write(b"x" * 9_000)
+        await eventually(lambda n=received: connection._received > n, 10, "it did not read")
+        await site.pass_time(1.01)
+    await held(site, 0)
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert site.dropped() == {"body": 1}
+
+
 async def test_a_connection_that_is_answered_has_no_deadline_but_an_idle_one_has(
     site: Site,
 ) -> None:
@@ -200,6 +239,7 @@ async def test_a_new_connection_gets_503_while_all_others_are_being_answered(sit
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1\r\n" in answer
+    assert b"cache-control: no-store\r\n" in answer
     assert answer.endswith(b'{"message":"all connections are in use: try again in a second"}')
     assert site.dropped() == {"full": 1}
     site.go.set()

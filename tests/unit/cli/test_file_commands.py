@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from stream_persona.cli.auditing import auditing, note_command
 from stream_persona.domain.events import Browse, encode
+from stream_persona.kafka.sender import Command, Outgoing
+from stream_persona.settings import Settings
 from tests.support.commands import Ended
 from tests.support.constants import NOW
 
@@ -57,6 +60,69 @@ def test_a_dry_run_that_skips_mistakes_ends_with_3(
     (mistake,) = json.loads(ended.out)["mistake_examples"]
     assert (mistake["line"], mistake["reason"]) == (5, "unknown_persona")
     assert (mistake["field"], mistake["value"]) == ("persona", "'studnet'")
+
+
+@pytest.mark.parametrize(
+    ("words", "action"),
+    [
+        (("assign", "undefined", "student"), "assignment"),
+        (("assign", "Customer-1", "studnet"), "assignment"),
+        (("delete", "undefined", "--yes"), "deletion"),
+        (("assign", "--file", "labels.csv"), "file of assignments"),
+        (("assign", "--file", "missing.csv"), "file of assignments"),
+        (("ingest", "missing.csv", "--kind", "assignments"), "files of events"),
+    ],
+)
+def test_a_command_that_is_refused_leaves_one_line_without_customers(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    action: str,
+) -> None:
+    async def agrees(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr("stream_persona.cli.agreement.check_before_sending", agrees)
+    monkeypatch.setenv("STREAM_PERSONA_AUDIT_FILE", "audit.log")
+    (folder / "labels.csv").write_text(BAD)
+    assert Ended(capsys, *words).code == 2
+    (line,) = map(json.loads, (folder / "audit.log").read_text().splitlines())
+    assert (line["action"], line["outcome"]) == (action, "refused")
+    assert "customer_id" not in line
+    assert "Customer-1" not in line.values()
+
+
+def test_a_dry_run_leaves_no_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STREAM_PERSONA_AUDIT_FILE", "audit.log")
+    (folder / "labels.csv").write_text(BAD)
+    for name in ("labels.csv", "missing.csv"):
+        assert Ended(capsys, "assign", "--file", name, "--dry-run").code == 2
+    assert not (folder / "audit.log").exists()
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_each_command_of_a_file_leaves_a_line_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    settings = Settings(_env_file=None, audit_file=folder / "audit.log", log_level=level)
+    sent = [
+        Outgoing("t", "customer-1", b"", 2, command=Command("assignment", "a1")),
+        Outgoing("t", "customer-2", b"", 3),
+        Outgoing("t", "customer-3", b"", 4, command=Command("deletion", "d1")),
+    ]
+    with auditing(settings, "files of events", {}):
+        for message, is_confirmed in zip(sent, (True, True, False), strict=True):
+            note_command(message, is_confirmed)
+    lines = [json.loads(line) for line in (folder / "audit.log").read_text().splitlines()]
+    found = [(e["action"], e["outcome"], e.get("event_id"), e.get("line")) for e in lines]
+    assert found == [
+        ("assignment", "accepted", "a1", 2), ("deletion", "failed", "d1", 4),
+        ("files of events", "accepted", None, None),
+    ]  # fmt: skip
+    assert ("customer-1" in json.dumps(lines)) == (level == "DEBUG")
 
 
 def test_labels_that_no_broker_takes_end_with_1_and_how_far_they_came(

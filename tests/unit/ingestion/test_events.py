@@ -13,7 +13,7 @@ from stream_persona.files.formats import recognise
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.ingestion.events import EventFiles, Found
 from stream_persona.ingestion.run import cut
-from stream_persona.kafka.sender import Outgoing
+from stream_persona.kafka.sender import Command, Outgoing
 from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
 from tests.support.events import assignment, browse, deletion, engagement, purchase, shop
@@ -31,11 +31,12 @@ def test_each_kind_goes_to_its_topic_as_it_stands(tmp_path: Path) -> None:
     happened = [
         purchase("e1"), browse("e2"), engagement("e3"), assignment("a1"), deletion("d1"),
     ]  # fmt: skip
+    commands = [None, None, None, Command("assignment", "a1"), Command("deletion", "d1")]
     rows = list(map(line, happened))
     (path := tmp_path / "h.jsonl").write_bytes(b"\xef\xbb\xbf" + b"".join(rows))
     assert read(path) == [
-        Outgoing(topic, "c", row.strip(), number)
-        for number, (topic, row) in enumerate(zip(TOPICS, rows, strict=True), 1)
+        Outgoing(topic, "c", row.strip(), number, command=command)
+        for number, (topic, row, command) in enumerate(zip(TOPICS, rows, commands, strict=True), 1)
     ]
 
 

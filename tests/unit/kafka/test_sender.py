@@ -77,5 +77,6 @@ async def test_all_up_to_the_last_confirmed_line_is_confirmed(
             future.set_exception(OSError())
         sending.append(future)
     receipt = Receipt()
-    count_confirmed(messages, sending, receipt)
+    each = count_confirmed(messages, sending, receipt)
+    assert each == [end == "+" for end in ends]
     assert (receipt.confirmed, receipt.last_confirmed_line) == (confirmed, line)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -243,7 +244,30 @@ async def test_each_refused_call_leaves_a_line_without_path_query_or_key(tmp_pat
         ("nobody", 401, "GET"), ("nobody", 401, "other"), ("reader", 403, "DELETE"),
     ]  # fmt: skip
     assert lines[2]["needs"] == "delete"
+    assert [each["route"] for each in lines] == [
+        "/v1/customers/{customer_id:path}/persona", "none", "/v1/customers/{customer_id:path}",
+    ]  # fmt: skip
     assert "secret" not in json.dumps(lines).lower()
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+async def test_a_call_that_its_route_refuses_leaves_one_line(status: int) -> None:
+    door = Door(api_keys=MASTER)
+
+    async def refuse(_: Request) -> PlainTextResponse:
+        raise HTTPException(status, "no seat is free")
+
+    routes = [Route("/v1/changes", refuse)]
+    app = DoorMiddleware(
+        Starlette(routes=routes), door.keys, Rules(routes), TokenBuckets(0), door.audit
+    )
+    transport = httpx.ASGITransport(app)
+    with audited() as lines:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            assert (await client.get("/v1/changes", headers=KEY)).status_code == status
+    (line,) = lines
+    assert (line["status"], line["who"], line["route"]) == (status, "API_KEYS-1", "/v1/changes")
+    assert door.refusals.labels(str(status))._value.get() == 1
 
 
 async def test_a_flood_of_refused_calls_is_counted_and_written_in_part(door: Door) -> None:
@@ -282,6 +306,33 @@ def test_a_line_cannot_be_forged_by_what_callers_send() -> None:
 def test_a_log_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"STREAM_PERSONA_AUDIT_FILE: .* can't be written"):
         audit_log.configure(tmp_path / "nowhere" / "audit.log")
+
+
+def test_a_line_that_its_file_does_not_take_comes_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder := tmp_path / "logs").mkdir()
+    file = folder / "audit.log"
+    handlers, level = audit_log.logger.handlers[:], audit_log.logger.level
+    try:
+        audit_log.configure(file)
+        audit_log.write("deletion", "crm", "accepted", {"event_id": "e1"})
+        file.unlink()
+        folder.rmdir()
+        for name in ("e2", "e3"):
+            audit_log.write("deletion", "crm", "accepted", {"event_id": name})
+        folder.mkdir()
+        audit_log.write("deletion", "crm", "accepted", {"event_id": "e4"})
+        full = [json.loads(line)["event_id"] for line in capsys.readouterr().err.splitlines()]
+        assert full == ["e2", "e3"]
+        assert json.loads(file.read_text())["event_id"] == "e4"
+        audit_log.configure(Path("/dev/full"))
+        audit_log.write("deletion", "crm", "accepted", {"event_id": "e5"})
+        assert json.loads(capsys.readouterr().err)["event_id"] == "e5"
+        assert caplog.text.count("STREAM_PERSONA_AUDIT_FILE can't be written") == 3
+    finally:
+        audit_log.logger.handlers[:], audit_log.logger.propagate = handlers, True
+        audit_log.logger.setLevel(level)
 
 
 async def test_a_flood_is_counted_by_a_closed_set_of_labels() -> None:

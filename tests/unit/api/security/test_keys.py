@@ -66,6 +66,17 @@ async def test_anything_else_is_401(headers: dict[str, str]) -> None:
         assert "a valid API key is needed" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("name", ["X-API-Key", "Authorization"])
+@pytest.mark.parametrize("other", [MASTER, "wrong"])
+async def test_a_header_that_comes_twice_shows_no_key(name: str, other: str) -> None:
+    mark = "Bearer " if name == "Authorization" else ""
+    both = [(name, f"{mark}{MASTER}"), (name, f"{mark}{other}")]
+    async with Door(api_keys=MASTER).client() as client:
+        assert (await client.get("/v1/personas", headers=both[:1])).status_code == 200
+        for headers in (both, both[::-1]):
+            assert (await client.get("/v1/personas", headers=headers)).status_code == 401
+
+
 async def test_loopback_is_no_key() -> None:
     async with Door(api_keys=MASTER).client() as client:
         assert (await client.get("/v1/personas")).status_code == 401
@@ -106,6 +117,10 @@ def test_a_file_of_keys_is_read() -> None:
         (ONE.replace('"one"', '"a b"'), 2, "name: expected 1 to 64"),
         (ONE.replace('"one"', '"a\\nb"'), 2, "name: expected 1 to 64"),
         (ONE.replace('"one"', f'"{LOOPBACK}"'), 2, "name: expected 1 to 64"),
+        (ONE.replace('"one"', '"spk_plain-text"'), 2, "name: expected 1 to 64"),
+        (f"{ONE}a-secret-key-in-plain-text = 1\n", 5, "what stands here is not known here"),
+        (f"a-secret-key-in-plain-text = 1\n{ONE}", 1, "what stands here is not known here"),
+        (ONE.replace('"read"', '"secret-key-in-plain-text"'), 4, "what stands here is no scope"),
         (ONE.replace('"one"', "1"), 2, "name: expected 1 to 64"),
         (ONE.replace(DIGEST, "secret-key-in-plain-text"), 3, "sha256: expected the 64 hexadecimal"),
         (ONE.replace(DIGEST, DIGEST[1:]), 3, "sha256: expected the 64 hexadecimal"),

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from joserfc.jwk import RSAKey
+from starlette.datastructures import Headers
 
 from stream_persona.api import create_api
 from stream_persona.api.security.key_file import ApiKeys
@@ -202,16 +203,16 @@ async def test_a_session_ends_with_its_time_and_with_its_table(
     session, now = browser.cookies["stream_persona_session"], time.time()
     clock = [now]
     keys = ApiKeys(settings, lambda: clock[0])
-    headers = httpx.Headers({"cookie": f"stream_persona_session={session}"})
-    caller = keys.identify(headers)  # type: ignore[arg-type]
+    headers = Headers({"cookie": f"stream_persona_session={session}"})
+    caller = keys.identify(headers)
     assert caller is not None
     assert (caller.scopes, keys.may_go_on(caller, "read")) == ({"read"}, True)
     clock[0] = now + SESSION_SECONDS + 1
-    assert (keys.identify(headers), keys.may_go_on(caller, "read")) == (None, False)  # type: ignore[arg-type]
+    assert (keys.identify(headers), keys.may_go_on(caller, "read")) == (None, False)
     clock[0] = now
     file.write_text(OF_GROUP)
     await keys.refresh()
-    assert (keys.identify(headers), keys.may_go_on(caller, "read")) == (None, False)  # type: ignore[arg-type]
+    assert (keys.identify(headers), keys.may_go_on(caller, "read")) == (None, False)
 
 
 async def test_a_login_ends_that_takes_too_long(settings: Settings) -> None:
@@ -227,7 +228,11 @@ async def test_a_login_ends_that_takes_too_long(settings: Settings) -> None:
 
 async def test_a_person_logs_out(browser: httpx.AsyncClient) -> None:
     await log_in(browser)
-    assert (await browser.post("/logout")).status_code == 403
+    with audited() as lines:
+        assert (await browser.post("/logout")).status_code == 403
+    assert [(each["status"], each["reason"], each["route"]) for each in lines] == [
+        (403, "another origin", "/logout")
+    ]
     assert (await browser.post("/logout", headers=OWN)).status_code == 204
     assert (await browser.get("/v1/overview")).status_code == 401
 

@@ -89,7 +89,12 @@ def test_a_client_of_this_machine_is_let_in(peer: str) -> None:
      "X-Forwarded-Anything", "Via", "X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP",
      "CF-Connecting-IP", "CF-Ray", "CDN-Loop", "X-Original-Host", "X-Envoy-Internal",
      "Proxy-Connection", "Proxy-Authorization", "Max-Forwards", "X-Amzn-Trace-Id", "X-ProxyUser-Ip",
-     "ngrok-skip-browser-warning"],
+     "ngrok-skip-browser-warning", "Forwarded-For", "X_Forwarded_For", "X-Remote-IP",
+     "X-Remote-Addr", "X-Originating-IP", "X-Host", "X-Scheme", "X-Url-Scheme", "Front-End-Https",
+     "X-ARR-LOG-ID", "X-Varnish", "X-BlueCoat-Via", "Tailscale-User-Login", "X-Akamai-Edgescape",
+     "Incap-Client-IP", "X-NginX-Proxy", "X-Rewrite-URL", "X-Cloud-Trace-Context", "X-Amz-Cf-Id",
+     "X-Request-Start", "Surrogate-Capability", "X-Sucuri-ClientIP", "DO-Connecting-IP",
+     "X-Traefik-Router", "X-Edge-IP", "CDN-RequestId", "X-Cluster-Client-IP"],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["127.0.0.1", "for=127.0.0.1;host=127.0.0.1", ""])
 def test_what_came_through_a_proxy_is_refused_whatever_it_says(name: str, value: str) -> None:
@@ -113,6 +118,30 @@ def test_a_page_of_another_origin_is_refused(origin: str) -> None:
     assert "another origin" in refused(HOST, ("Origin", origin), ("Sec-Fetch-Site", "same-origin"))
     navigation = ("Sec-Fetch-Mode", "navigate")
     assert "another origin" in refused(HOST, ("Origin", origin), navigation, is_page=True)
+
+
+@pytest.mark.parametrize("name", [
+    "User-Agent", "Accept-Language", "X-Request-ID", "X-Requested-With", "X-API-Key", "traceparent",
+    "Last-Event-ID", "X-Retry-Count", "Priority", "DNT", "Cache-Control", "Content-Encoding",
+])  # fmt: skip
+def test_what_programs_and_browsers_send_is_no_mark_of_a_proxy(name: str) -> None:
+    assert not refused(HOST, (name, "1"))
+
+
+@pytest.mark.parametrize(
+    "referrer",
+    ["http://attacker.example/", f"http://attacker.example/?http://{OWN}/", "http://127.0.0.1:3000/",
+     f"https://{OWN}/", f"http://{OWN}@attacker.example/", "", "about:blank", f"{OWN}/"],
+)  # fmt: skip
+def test_a_foreign_referrer_is_refused_where_a_browser_says_nothing_else(referrer: str) -> None:
+    assert "another origin" in refused(HOST, ("Referer", referrer))
+    assert not refused(HOST, ("Referer", referrer), is_page=True)
+
+
+def test_ones_own_referrer_is_let_in() -> None:
+    for path in ("", "/", "/docs?x", "?x"):
+        own = ("Referer", f"http://{OWN}{path}")
+        assert not refused(HOST, own)
 
 
 def test_two_origins_are_refused() -> None:
