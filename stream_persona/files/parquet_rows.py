@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    import pyarrow
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
 #: Rows that are read at a time.
@@ -59,28 +59,30 @@ def _open_parquet(path: Path) -> ParquetFile:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
 
 
-def _in_microseconds(schema: pyarrow.Schema) -> pyarrow.Schema:
+def _in_microseconds(schema: pa.Schema) -> pa.Schema:
     """Return a schema whose times are no finer than Python's: Arrow converts no others to them."""
-    import pyarrow  # noqa: PLC0415 - an extra
+    import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    def convert(kind: Any) -> Any:  # noqa: ANN401 - Arrow's types
-        if pyarrow.types.is_timestamp(kind) and kind.unit == "ns":
-            return pyarrow.timestamp("us", kind.tz)
-        if pyarrow.types.is_time64(kind):
-            return pyarrow.time64("us")
-        if pyarrow.types.is_duration(kind) and kind.unit == "ns":
-            return pyarrow.duration("us")
-        if pyarrow.types.is_struct(kind):
-            return pyarrow.struct([field.with_type(convert(field.type)) for field in kind])
-        if pyarrow.types.is_map(kind):
-            return pyarrow.map_(convert(kind.key_type), convert(kind.item_type))
-        if pyarrow.types.is_list(kind):
-            return pyarrow.list_(kind.value_field.with_type(convert(kind.value_type)))
-        if pyarrow.types.is_large_list(kind):
-            return pyarrow.large_list(kind.value_field.with_type(convert(kind.value_type)))
-        return kind
+    def coarsen(kind: Any) -> Any:  # noqa: ANN401 - Arrow's types
+        if pa.types.is_nested(kind):
+            return coarsen_inner(kind)
+        if getattr(kind, "unit", "") != "ns":
+            return kind
+        if pa.types.is_timestamp(kind):
+            return pa.timestamp("us", kind.tz)
+        return pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")
 
-    return pyarrow.schema([field.with_type(convert(field.type)) for field in schema])
+    def coarsen_inner(kind: Any) -> Any:  # noqa: ANN401
+        if pa.types.is_map(kind):
+            return pa.map_(coarsen(kind.key_type), coarsen(kind.item_type))
+        fields = [
+            kind.field(at).with_type(coarsen(kind.field(at).type)) for at in range(kind.num_fields)
+        ]
+        if pa.types.is_struct(kind):
+            return pa.struct(fields)
+        return pa.large_list(fields[0]) if pa.types.is_large_list(kind) else pa.list_(fields[0])
+
+    return pa.schema([field.with_type(coarsen(field.type)) for field in schema])
 
 
 def _is_given(name: str, value: object) -> bool:

@@ -170,5 +170,5 @@ def test_two_columns_of_one_field_are_refused(tmp_path: Path, header: str) -> No
 @pytest.mark.parametrize("cell", ['"toys', '"to"ys', '"to\\"ys"'])
 def test_a_quote_that_ends_nowhere_swallows_no_rows(tmp_path: Path, cell: str) -> None:
     text = f"event_id,customer_id,occurred_at,product_id,category\ne,c,1,p,{cell}\ne2,c,1,p,x\n"
-    with pytest.raises(InputError, match="cannot be read as CSV from line 2 on .* a quote"):
+    with pytest.raises(InputError, match=r"cannot be read as CSV from line 2 on .* a quote"):
         rows(tmp_path, text)
