@@ -127,8 +127,9 @@ async def find_refusal(settings: Settings) -> TopologyError | TokenError | None:
         for (host, port), error in zip(hosts, found, strict=True)
         if isinstance(error, Exception)
     ]
-    without_token = [error for error in found if isinstance(error, TokenError)]
-    return next(filter(None, [*refused, *without_token]), None)
+    if refusal := next(filter(None, refused), None):
+        return refusal
+    return next((error for error in found if isinstance(error, TokenError)), None)
 
 
 async def _connect_to(settings: Settings, host: str, port: int) -> None:

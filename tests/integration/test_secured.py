@@ -143,7 +143,7 @@ async def test_the_whole_path_works_with_the_listed_rights_alone(
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_the_whole_path_works_on_a_secured_cluster(
     place: Place, start: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""A small token endpoint over HTTP or HTTPS, and tokens that a Kafka takes which checks no signature."""
+"""A small token endpoint by HTTP or HTTPS, and tokens for a Kafka which checks no signature."""
 
 import base64
 import json

@@ -137,7 +137,7 @@ async def test_an_endpoint_of_an_authority_of_ones_own_is_trusted_by_its_file(
         ours = TokenProvider(endpoint.url, "client", SecretStr(SECRET), authorities=file)
         assert await ours.token() == "token-1"
         unknown = TokenProvider(endpoint.url, "client", SecretStr(SECRET))
-        with pytest.raises(RefusedTokenError, match="add its authority to .*_KAFKA_CA_FILE"):
+        with pytest.raises(RefusedTokenError, match=r"add its authority to .*_KAFKA_CA_FILE"):
             await unknown.token()
     finally:
         endpoint.close()
