@@ -111,7 +111,7 @@ class Columns:
     """The columns of a CSV file.
 
     Raises:
-        DecodeError: two of them have one name.
+        DecodeError: two of them have one name, or are the same field.
     """
 
     def __init__(self, header: Sequence[str], delimiter: str) -> None:
@@ -120,9 +120,18 @@ class Columns:
         self._places = [_place(name) for name in self.names]
         #: The fields that the columns hold.
         self.fields = frozenset(place[1] for place in self._places if place)
+        self._check_different()
+
+    def _check_different(self) -> None:
+        """Refuse columns of which one would replace what the other says."""
         twice = [name for name, n in Counter(filter(None, self.names)).items() if n > 1]
         if twice:
             raise DecodeError("invalid_field", f"two columns are named {twice[0]!r}")
+        known: dict[tuple[str, str], str] = {}
+        for name, place in zip(self.names, self._places, strict=True):
+            if place is not None and known.setdefault(place, name) != name:
+                twice_as = f"{place[1]!r}, as {known[place]!r} and as {name!r}"
+                raise DecodeError("invalid_field", f"two columns are named {twice_as}")
 
     def guess_kind(self) -> int:
         """Return the kind of event that has such columns."""

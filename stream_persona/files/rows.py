@@ -10,25 +10,19 @@ import codecs
 import csv
 import io
 import json
-import math
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.events import MAX_BYTES, encode
-from stream_persona.errors import ConfigError, InputError
+from stream_persona.domain.events import MAX_BYTES
+from stream_persona.errors import InputError
 from stream_persona.files.columns import is_hint
 from stream_persona.files.formats import EventFile, Format, open_content
+from stream_persona.files.parquet_rows import read_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
-    from pyarrow.parquet import ParquetFile
-
-#: Rows of Parquet that are read at a time.
-_BATCH: Final = 4_000
 #: Most bytes of a line that are kept: what is longer is refused by its length.
 _MAX_LINE: Final = MAX_BYTES + 2
 #: Bytes of JSON that are read at a time, and most characters of one value.
@@ -45,7 +39,7 @@ def read_rows(file: EventFile) -> Iterator[tuple[int, bytes]]:
         ConfigError: it is Parquet, and no package to read that is installed.
     """
     if file.format is Format.PARQUET:
-        return _read_parquet(file.path)
+        return read_parquet(file.path)
     return _read_values(file) if file.format is Format.VALUES else _read_lines(file)
 
 
@@ -59,7 +53,8 @@ def read_cells(file: EventFile) -> Iterator[tuple[int, list[str]]]:
     """
     with open_content(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
-        rows = csv.reader(text, delimiter=file.delimiter)
+        # Not strict, it would take all up to the file's end for one text whose quote is not closed.
+        rows = csv.reader(text, delimiter=file.delimiter, strict=True)
         number, is_first = 1, True
         try:
             for cells in rows:
@@ -68,7 +63,8 @@ def read_cells(file: EventFile) -> Iterator[tuple[int, list[str]]]:
                 is_first, number = False, rows.line_num + 1
         except csv.Error as error:
             message = f"{file.path}: cannot be read as CSV from line {number} on ({error})"
-            raise InputError(f"{message}: is a quote in it not closed?") from None
+            hint = "is a quote in it not closed, or not doubled within a text?"
+            raise InputError(f"{message}: {hint}") from None
         finally:
             text.detach()  # it would close the stream, whose errors are explained elsewhere
 
@@ -168,52 +164,3 @@ class _Values:
     def _broken(self, number: int, reason: str) -> InputError:
         message = f"{self._path}: element {number + 1} cannot be read as JSON ({reason})"
         return InputError(f"{message}, nor what follows: write an object on each line (jq -c)")
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, bytes]]:
-    batches = _open_parquet(path).iter_batches(batch_size=_BATCH)
-    rows: Iterable[Any] = (
-        row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy")
-    )
-    number = 0
-    try:
-        for number, row in enumerate(rows, 1):
-            given = {name: _to_json(v) for name, v in row.items() if _is_given(name, v)}
-            yield number, encode(given)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read after row {number}: {error}") from None
-
-
-def _open_parquet(path: Path) -> ParquetFile:
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 - an extra
-    except ImportError:
-        message = f"{path}: reading Parquet needs pyarrow: pip install 'stream-persona[demo]'"
-        raise ConfigError(message) from None
-    try:
-        return parquet.ParquetFile(path)
-    except (ValueError, OSError) as error:  # Arrow's own errors are one or the other
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
-
-
-def _is_given(name: str, value: object) -> bool:
-    """Whether a column has a value: empty ones are fields left out.
-
-    Only an assignment's persona has a meaning when it is empty: a withdrawal.
-    """
-    return name == "persona" or _is_value(value)
-
-
-def _is_value(value: object) -> bool:
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
-
-
-def _to_json(value: object) -> object:
-    """Return a cell as JSON has it; a time without a zone is read as UTC, as most write it."""
-    if isinstance(value, dict):
-        return {name: _to_json(inner) for name, inner in value.items() if _is_value(inner)}
-    if isinstance(value, list):
-        return [_to_json(inner) for inner in value]
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    return float(value) if isinstance(value, Decimal) else value

@@ -21,11 +21,13 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_persona.connection_settings import OAUTH
 from stream_persona.errors import SettingsError, TopologyError
-from stream_persona.kafka.tokens import RefusedTokenError, TokenProvider
+from stream_persona.kafka.tokens import RefusedTokenError, TokenError, TokenProvider
 from stream_persona.setting_forms import variable
 from stream_persona.tls_files import make_context
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import SecretStr
 
     from stream_persona.settings import Settings
@@ -82,15 +84,17 @@ def _tls(settings: Settings) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=8)
-def _make_provider(url: str, user: str, password: SecretStr, scope: str) -> TokenProvider:
-    return TokenProvider(url, user, password, scope)
+def _make_provider(
+    url: str, user: str, password: SecretStr, scope: str, authorities: Path | None
+) -> TokenProvider:
+    return TokenProvider(url, user, password, scope, authorities)
 
 
 def _provider(settings: Settings) -> TokenProvider:
     """The one provider of a process for a login: its clients share a token."""
     return _make_provider(
         settings.kafka_token_url, settings.kafka_username, settings.kafka_password,
-        settings.kafka_token_scope,
+        settings.kafka_token_scope, settings.kafka_ca_file,
     )  # fmt: skip
 
 
@@ -99,14 +103,17 @@ async def start_client(client: _Client, settings: Settings) -> None:
 
     Raises:
         TopologyError: the brokers refuse the login or a certificate, or have a wrong one.
+        TokenError: there is no token to log in with just now.
     """
     if settings.kafka_security != "PLAINTEXT" and (refusal := await find_refusal(settings)):
         raise refusal
     await client.start()
 
 
-async def find_refusal(settings: Settings) -> TopologyError | None:
+async def find_refusal(settings: Settings) -> TopologyError | TokenError | None:
     """Find out whether brokers refuse to let us in; None where one does, or none answers.
+
+    A lack of a token is none of the brokers' doing, and passes.
 
     All are asked at a time, over connections of their own.
     """
@@ -120,7 +127,9 @@ async def find_refusal(settings: Settings) -> TopologyError | None:
         for (host, port), error in zip(hosts, found, strict=True)
         if isinstance(error, Exception)
     ]
-    return next(filter(None, refused), None)
+    if refusal := next(filter(None, refused), None):
+        return refusal
+    return next((error for error in found if isinstance(error, TokenError)), None)
 
 
 async def _connect_to(settings: Settings, host: str, port: int) -> None:
@@ -146,7 +155,7 @@ def explain_connecting(
 ) -> TopologyError | None:
     """Return our error for one of connecting that no waiting will change; None for others."""
     if isinstance(error, RefusedTokenError):
-        return TopologyError(str(error))
+        return TopologyError(error.args[0])
     if isinstance(error, kafka.SaslAuthenticationFailed):
         names = f"{variable('kafka_username')}, {variable('kafka_password')}"
         refused = f"the broker {broker} refuses the login of {login_of(settings)}"

@@ -26,6 +26,8 @@ from aiokafka.errors import KafkaError
 from stream_persona.setting_forms import variable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import SecretStr
 
 #: A token is renewed when it has less of its time left than this share, or these seconds.
@@ -58,7 +60,10 @@ class RefusedTokenError(TokenError):
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """Gives the token of now. ``clock`` gives seconds that never go back."""
+    """Gives the token of now. ``clock`` gives seconds that never go back.
+
+    The endpoint's certificate may come from the brokers' ``authorities``, or from the system's.
+    """
 
     def __init__(
         self,
@@ -66,11 +71,13 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
         client_id: str,
         secret: SecretStr,
         scope: str = "",
+        authorities: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
         self._client_id, self._secret = client_id, secret
         self._scope = scope
+        self._authorities = authorities
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""  # nosec B105
@@ -103,15 +110,15 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
     def _fetch(self) -> dict[str, Any]:
         """Ask the endpoint; of what it answers, only an error's code is in a message."""
         try:
-            with _OPENER.open(self._request(), timeout=_PATIENCE) as answer:
+            with self._open() as answer:
                 found = json.loads(answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
             raise self._explain_status(error) from None
         except ssl.SSLCertVerificationError as error:
-            raise self._refuse(error.verify_message) from None
+            raise self._refuse_certificate(error) from None
         except urllib.error.URLError as error:
             if isinstance(error.reason, ssl.SSLCertVerificationError):
-                raise self._refuse(error.reason.verify_message) from None
+                raise self._refuse_certificate(error.reason) from None
             raise TokenError(f"{self._name}: it does not answer ({error.reason})") from None
         except (OSError, http.client.HTTPException) as error:
             raise TokenError(f"{self._name}: it does not answer ({error!r})") from None
@@ -120,6 +127,14 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
         if not isinstance(found, dict) or not isinstance(found.get("access_token"), str):
             raise self._refuse("there is no access_token in what answers")
         return found
+
+    def _open(self) -> http.client.HTTPResponse:
+        context = ssl.create_default_context()
+        if self._authorities is not None:
+            context.load_verify_locations(self._authorities)
+        opener = urllib.request.build_opener(_Unmoved, urllib.request.HTTPSHandler(context=context))
+        answer: http.client.HTTPResponse = opener.open(self._request(), timeout=_PATIENCE)
+        return answer
 
     def _request(self) -> urllib.request.Request:
         """Make the request of RFC 6749, 4.4.2, with the client's login as its 2.3.1 says."""
@@ -143,6 +158,12 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
         return RefusedTokenError(
             f"{self._name} gives no token ({why}); correct it, {variable('kafka_username')} or "
             f"{variable('kafka_password')}"
+        )
+
+    def _refuse_certificate(self, error: ssl.SSLCertVerificationError) -> RefusedTokenError:
+        return RefusedTokenError(
+            f"{self._name}: its certificate cannot be verified ({error.verify_message}); name the "
+            f"server as that does, and add its authority to {variable('kafka_ca_file')}"
         )
 
     def _explain_status(self, error: urllib.error.HTTPError) -> RefusedTokenError | TokenError:
@@ -171,6 +192,3 @@ class _Unmoved(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: object, **__: object) -> None:
         """Follow none."""
-
-
-_OPENER: Final = urllib.request.build_opener(_Unmoved)

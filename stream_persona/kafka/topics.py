@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.tokens import TokenError
 from stream_persona.retrying import retry_until
 from stream_persona.settings import Settings
 
@@ -100,6 +101,8 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
             f"{settings.retry_seconds:g} s ({error}); set STREAM_PERSONA_BROKERS, and "
             "STREAM_PERSONA_KAFKA_SECURITY if it takes TLS or a login"
         )
+        if isinstance(error, TokenError):
+            message = f"{error.args[0]}; tried for {settings.retry_seconds:g} s"
         raise UnavailableError(message) from error
 
 

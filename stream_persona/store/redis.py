@@ -18,6 +18,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from stream_persona.errors import FencedError, RedisUnavailableError, RolledBackError
 from stream_persona.retrying import retry_until
+from stream_persona.setting_forms import variable
 from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_affinities import AffinitiesInRedis
@@ -247,6 +248,8 @@ class RedisTables(DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, Affini
             answer = await retry_until(deadline, ask, on=_REDIS_ERRORS, first_wait=0.05)
         except _REDIS_ERRORS as error:
             message = f"Redis was not usable for {self._seconds:g} s: {error}"
+            if self._store is None:  # it was never reached: a server may end what is no TLS
+                message += f"; see {variable('redis_url')}, rediss:// if it takes TLS alone"
             raise RedisUnavailableError(message) from error
         if has_failed:  # reads may succeed all the time that no write can
             self._log_usable()

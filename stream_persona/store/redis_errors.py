@@ -72,6 +72,7 @@ def raise_if_permanent(error: Exception) -> None:
             of no Redis or of a database that it lacks.
         RedisUnavailableError: Redis refuses for a reason that is not known to pass.
     """
+    error = _find_refusal(error)
     text = str(error)
     if isinstance(error, _REFUSED):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
@@ -95,6 +96,16 @@ def raise_if_permanent(error: Exception) -> None:
 
 def _remedy(error: Exception) -> str:
     return _RIGHTS if isinstance(error, NoPermissionError) else ""
+
+
+def _find_refusal(error: Exception) -> Exception:
+    """Return what a Cluster's client was refused, which it takes for a server of no Cluster."""
+    found: BaseException | None = error
+    while isinstance(found, RedisClusterException):
+        found = found.__cause__ or found.__context__
+        if isinstance(found, _REFUSED):
+            return found
+    return error
 
 
 def find_tls_fault(error: BaseException) -> ssl.SSLError | None:

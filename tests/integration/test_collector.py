@@ -144,6 +144,26 @@ async def test_a_request_of_which_nothing_can_be_taken_is_400(
     assert sentence in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("events", b"[]", {}),
+        ("track", b"{", {}),
+        ("batch", b"[]", {}),
+        ("import", b'{"batch": []}', {}),
+        ("events", b"no gzip", {"Content-Encoding": "gzip"}),
+        ("batch", b"{}", {"Content-Encoding": "br"}),
+        ("batch", gzip.compress(b" " * 600_000), {"Content-Encoding": "gzip"}),
+    ],
+)
+async def test_a_body_of_which_nothing_can_be_read_is_counted(
+    client: httpx.AsyncClient, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    answer = await client.post(f"/v1/{path}", content=body, headers=headers)
+    assert answer.status_code in {400, 413, 415}
+    assert await counted(client) == {"refused": 1}
+
+
 async def test_a_request_of_nobodys_events_alone_is_no_mistake(
     client: httpx.AsyncClient, declared_topics: Settings
 ) -> None:

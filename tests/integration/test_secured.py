@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from stream_persona.client import AsyncPersonaClient
 from stream_persona.domain.events import Item, Purchase, encode
-from stream_persona.errors import TopologyError
+from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.kafka.commands import new_deletion, send_once
 from stream_persona.kafka.connection import connection_options
 from stream_persona.kafka.publisher import KafkaPublisher
@@ -29,7 +29,9 @@ from stream_persona.worker.startup import prepare
 from tests.support.constants import RECENT as NOW
 from tests.support.kafka_node import can_run_kafka
 from tests.support.rights import kafka_rights, redis_rules
+from tests.support.secured_cluster import SecuredCluster
 from tests.support.secured_servers import (
+    HOST,
     PASSWORD,
     Authority,
     Right,
@@ -52,8 +54,12 @@ class Place:
 
     authority: Authority
     kafka: SecuredKafka
-    redis: SecuredRedis
+    redis: SecuredRedis | SecuredCluster
     settings: Settings
+
+    @property
+    def is_cluster(self) -> bool:
+        return isinstance(self.redis, SecuredCluster)
 
     def as_process(self, *names: str, redis: str | None = None) -> Settings:
         """The settings of a process whose user has the rights of ``names``, and no others."""
@@ -61,7 +67,9 @@ class Place:
         self.kafka.add_user(user)
         for name in names:
             self.kafka.grant(user, kafka_rights(name, self.settings))
-        self.redis.set_user(user, redis_rules(redis or "ranking service", self.settings))
+        rules = redis_rules(redis or "ranking service", self.settings)
+        rules += redis_rules("each of these on a Cluster", self.settings) if self.is_cluster else []
+        self.redis.set_user(user, rules)
         return self.settings.model_copy(
             update={"kafka_username": user, "redis_url": self.redis.url(user)}
         )
@@ -131,6 +139,31 @@ async def run(settings: Settings, *arguments: str) -> tuple[int | None, str]:
 async def test_the_whole_path_works_with_the_listed_rights_alone(
     place: Place, start: Callable[..., WorkerProcess]
 ) -> None:
+    await go_the_whole_path(place, start)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+async def test_the_whole_path_works_on_a_secured_cluster(
+    place: Place, start: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    # Its client connects to localhost as to 127.0.0.1, whatever the certificate says.
+    authority = Authority(tmp_path, HOST, "127.0.0.1")
+    with SecuredCluster(authority) as cluster:
+        update = {"redis_url": cluster.url(), "redis_ca_file": authority.ca}
+        settings = place.settings.model_copy(update=update)
+        place = Place(authority, place.kafka, cluster, settings)
+        await go_the_whole_path(place, start)
+        asking = place.as_process("assign", redis="assign")
+        rules = redis_rules("assign", settings)
+        cluster.set_user(asking.kafka_username, rules)
+        code, printed = await run(asking, "assign", "C-1", "student")
+        assert (code, printed.count("\n")) == (2, 1), printed
+        assert re.search(r"_REDIS_URL: .*cluster\|slots.*; add it to the user's ACL", printed)
+
+
+async def go_the_whole_path(place: Place, start: Callable[..., WorkerProcess]) -> None:
+    """Buy, assign, look up, rank, watch and forget, by processes with users of their own."""
     worker = start(
         place.as_process("worker", "worker that creates topics", redis="worker"), "worker"
     )
@@ -168,14 +201,17 @@ def _has_logged(process: WorkerProcess, text: str) -> bool:
 
 async def _watch_and_delete(place: Place, client: httpx.AsyncClient) -> None:
     asking = place.as_process("assign", redis="assign")
-    watching = place.as_process("watch")
+    watching = place.as_process("watch", "watch with a group")
     ranking = place.as_process("ranking service", redis="ranking service")
     address = ranking.redis_address
-    async with AsyncPersonaClient(address, prefix=ranking.prefix, timeout=5, cache=10) as personas:
+    async with AsyncPersonaClient(
+        address, prefix=ranking.prefix, timeout=5, cache=10, cluster=place.is_cluster
+    ) as personas:
         code, printed = await run(asking, "assign", "C-3", "student", "--json")
         assert code == 0, printed
         changes = personas.watch(
             topic=watching.topic_changes,
+            group="recommendations",
             from_beginning=True,
             connection=connection_options(watching),
         )
@@ -242,8 +278,12 @@ async def test_a_login_by_token_is_let_in_and_renewed(place: Place) -> None:
             await list_topics(ended)
         endpoint.status = 401
         refused = by_token.model_copy(update={"kafka_token_scope": "a third"})
-        with pytest.raises(TopologyError, match=r"_KAFKA_TOKEN_URL .* gives no token"):
+        with pytest.raises(TopologyError, match=r"^STREAM_PERSONA_KAFKA_TOKEN_URL .* gives no tok"):
             await list_topics(refused)
+        endpoint.status = 503  # which is none of the brokers' doing
+        failing = {"kafka_token_scope": "a fourth", "retry_seconds": 1.0}
+        with pytest.raises(UnavailableError, match=r"^STREAM_PERSONA_KAFKA_TOKEN_URL .*HTTP 503"):
+            await list_topics(by_token.model_copy(update=failing))
     finally:
         endpoint.close()
 

@@ -39,7 +39,7 @@ from stream_persona.demo.embedded import find_free_port
 from tests.support.kafka_node import RealKafka
 from tests.support.waiting import wait_until
 
-#: The only name in the servers' certificates.
+#: The only name in the servers' certificates, unless a test names others.
 HOST: Final = "localhost"
 PASSWORD: Final = "p@ss/w#rd? %41"
 
@@ -79,9 +79,9 @@ class Right(NamedTuple):
 class Authority:
     """An authority made for a test, and the files of its certificates in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *names: str) -> None:
         self._authority = trustme.CA()
-        server = self._authority.issue_cert(HOST)
+        server = self._authority.issue_cert(*(names or (HOST,)))
         self.ca, self.certificate, self.key = (
             folder / name for name in ("authority.pem", "server.crt", "server.key")
         )

@@ -1,18 +1,21 @@
-"""A small token endpoint over HTTP, and tokens that a Kafka takes which checks no signature."""
+"""A small token endpoint by HTTP or HTTPS, and tokens for a Kafka which checks no signature."""
 
 import base64
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
+import trustme
+
 
 class Endpoint:
     """Answers with a token, or as it is told; ``asked`` is what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: trustme.LeafCert | None = None) -> None:
         self.asked: list[tuple[str, str, dict[str, list[str]]]] = []
         self.status = 200
         self.answer: object = None
@@ -39,7 +42,12 @@ class Endpoint:
             def log_message(self, *_: Any) -> None: ...
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/token"
+        scheme = "https" if certificate else "http"
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            certificate.configure_cert(context)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/token"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:

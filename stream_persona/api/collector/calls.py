@@ -14,6 +14,8 @@ from stream_persona.api.collector.bodies import (
     Documents,
     check_number,
     decode_object,
+    load_as_python_writes,
+    pack_each,
 )
 from stream_persona.domain.decode_errors import explain
 from stream_persona.domain.message_size import check_size
@@ -61,7 +63,11 @@ def read_batch(body: bytes, at: int, *, is_history: bool) -> Iterator[Call | Dec
         check_size(body)
         batch = _BATCHES.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(error, {}) from None
+        found = load_as_python_writes(body)
+        if not isinstance(found, dict) or not isinstance(found.get("batch"), list):
+            raise explain(error, {}) from None
+        calls = pack_each(found["batch"])
+        batch = _Batch(calls, found.get("sentAt"), found.get("context"))
     check_number(batch.batch)
     return _read_each(batch, at, is_history=is_history)
 

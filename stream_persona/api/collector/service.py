@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
@@ -18,7 +19,7 @@ from stream_persona.errors import DecodeError, KafkaUnavailableError
 from stream_persona.kafka.producer import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import msgspec
     from prometheus_client import Counter
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: How calls are read; there is no such topic.
 _SOURCES: Final = (Source(topic="collector", preset="segment"),)
+#: A body that is too large, or packed by other means.
+_UNREADABLE: Final = frozenset({413, 415})
 _BUSY: Final = "too many events are on their way to Kafka: try again in 1 s"
 _AWAY: Final = "the Kafka broker does not confirm what it was sent: try again later"
 
@@ -50,6 +53,16 @@ class Collector:
         self._nobody = NobodyIds(settings.nobody)
         self._outcomes = {each: collected.labels(each.value) for each in Outcome}
         self._clock = clock
+
+    @contextmanager
+    def counting_unreadable(self) -> Iterator[None]:
+        """Count a body of which nothing can be read as an event that was refused."""
+        try:
+            yield
+        except (DecodeError, HTTPException) as error:
+            if isinstance(error, DecodeError) or error.status_code in _UNREADABLE:
+                self._outcomes[Outcome.REFUSED].inc()
+            raise
 
     async def collect_events(self, documents: Sequence[msgspec.Raw]) -> Receipt:
         """Take events of our own shapes.

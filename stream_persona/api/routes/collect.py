@@ -84,7 +84,8 @@ def _add_events(routes: APIRouter, collector: Collector, read: _Reader) -> None:
         Without `occurred_at` an event happened when it came in; without an `event_id` it gets one,
         so that a second try counts twice. Retry what was answered 429 or 503.
         """
-        receipt = await collector.collect_events(split_list(await read(request)))
+        with collector.counting_unreadable():
+            receipt = await collector.collect_events(split_list(await read(request)))
         return as_json(receipt.as_answer(), receipt.status)
 
 
@@ -105,7 +106,8 @@ def _collect_one(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def collect_call(request: Request) -> Response:
         """Take a call as Segment's libraries make it, one that it answers at the same path."""
-        receipt = await collector.collect_call(await read(request), name)
+        with collector.counting_unreadable():
+            receipt = await collector.collect_call(await read(request), name)
         return as_json(receipt.as_call_answer(), receipt.call_status)
 
     return collect_call
@@ -121,13 +123,15 @@ def _add_batches(routes: APIRouter, collector: Collector, read: _Reader) -> None
     @routes.post("/batch", summary="Segment's `batch`", **described)
     async def collect_batch(request: Request) -> Response:
         """Take calls as Segment's libraries send them; each is as good as one by itself."""
-        receipt = await collector.collect_batch(await read(request))
+        with collector.counting_unreadable():
+            receipt = await collector.collect_batch(await read(request))
         return as_json(receipt.as_call_answer(), receipt.call_status)
 
     @routes.post("/import", summary="Segment's `import`", **described)
     async def collect_history(request: Request) -> Response:
         """Take calls of the past: their times are not corrected by the sender's clock."""
-        receipt = await collector.collect_batch(await read(request), is_history=True)
+        with collector.counting_unreadable():
+            receipt = await collector.collect_batch(await read(request), is_history=True)
         return as_json(receipt.as_call_answer(), receipt.call_status)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -31,6 +31,7 @@ from stream_persona.domain.mapping.values import (
     text,
     time,
 )
+from stream_persona.domain.time import parse_number
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -242,11 +243,18 @@ def _time_of(call: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
     if None in moments:
         return original
     happened, sent_at, received_at = moments
-    return received_at - (sent_at - happened)
+    try:
+        return received_at - (sent_at - happened)
+    except (
+        OverflowError
+    ):  # a clock that was never set: years 1 and 9999 are what programs begin with
+        return original
 
 
 def _parse(moment: Any) -> Any:
     try:
+        if isinstance(moment, int | float) and not isinstance(moment, bool):
+            return datetime.fromtimestamp(parse_number(moment) / 1_000, UTC)
         parsed = datetime.fromisoformat(moment)
     except (TypeError, ValueError):
         return None

@@ -6,7 +6,14 @@ import zlib
 import pytest
 from starlette.exceptions import HTTPException
 
-from stream_persona.api.collector.bodies import MAX_BODY, MAX_EVENTS, split_list, unpack
+from stream_persona.api.collector.bodies import (
+    MAX_BODY,
+    MAX_EVENTS,
+    decode_object,
+    split_list,
+    unpack,
+)
+from stream_persona.api.collector.calls import read_batch
 from stream_persona.errors import DecodeError
 
 
@@ -73,3 +80,26 @@ def test_a_body_is_one_event_or_a_list_of_them() -> None:
 def test_a_list_of_none_of_too_many_or_of_no_json_is_refused(body: bytes, sentence: str) -> None:
     with pytest.raises(DecodeError, match=sentence):
         split_list(body)
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "-Infinity", '"\\ud800"'])
+def test_what_json_has_not_in_one_event_keeps_no_other_one_from_being_read(wrong: str) -> None:
+    events = f'[{{"messageId": "1", "n": {wrong}}}, {{"messageId": "2", "n": 0.1}}]'
+    first, second = split_list(events.encode())
+    with pytest.raises(DecodeError, match="not_json"):
+        decode_object(first)
+    assert decode_object(second) == {"messageId": "2", "n": 0.1}
+    body = f'{{"batch": {events}, "sentAt": "2026-11-30T11:00:00Z"}}'.encode()
+    refused, call = read_batch(body, 1_764_000_000_000, is_history=False)
+    assert isinstance(refused, DecodeError)
+    assert not isinstance(call, DecodeError)
+    assert (call["messageId"], call["sentAt"]) == ("2", "2026-11-30T11:00:00Z")
+
+
+@pytest.mark.parametrize("body", [b'[{"n": NaN}', b'{"batch": NaN}', b"[\xff]", b"[1] 2"])
+def test_a_body_that_python_reads_neither_is_refused(body: bytes) -> None:
+    with pytest.raises(DecodeError):
+        read_batch(body, 0, is_history=False)
+    if body.startswith(b"["):
+        with pytest.raises(DecodeError, match="the body cannot be read"):
+            split_list(body)

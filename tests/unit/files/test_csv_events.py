@@ -158,3 +158,17 @@ def test_columns_tell_which_kind_of_events_they_hold(
 ) -> None:
     (path := tmp_path / "a.csv").write_text(f"{header}\n1,2,3\n"[: len(header) + 6])
     assert read_columns(recognise(path)).guess_kind() == kind
+
+
+@pytest.mark.parametrize("header", ["category,Category", "category,items.category"])
+def test_two_columns_of_one_field_are_refused(tmp_path: Path, header: str) -> None:
+    text = f"event_id,customer_id,occurred_at,product_id,{header}\ne,c,1,p,a,b\n"
+    with pytest.raises(InputError, match="two columns are named 'category', as 'category' and as"):
+        rows(tmp_path, text)
+
+
+@pytest.mark.parametrize("cell", ['"toys', '"to"ys', '"to\\"ys"'])
+def test_a_quote_that_ends_nowhere_swallows_no_rows(tmp_path: Path, cell: str) -> None:
+    text = f"event_id,customer_id,occurred_at,product_id,category\ne,c,1,p,{cell}\ne2,c,1,p,x\n"
+    with pytest.raises(InputError, match=r"cannot be read as CSV from line 2 on .* a quote"):
+        rows(tmp_path, text)

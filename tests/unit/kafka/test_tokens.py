@@ -3,9 +3,11 @@
 import asyncio
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
+import trustme
 from pydantic import SecretStr
 
 from stream_persona.errors import TopologyError
@@ -32,7 +34,7 @@ class Clock:
 
 
 def provider(endpoint: Endpoint, clock: Clock, scope: str = "kafka") -> TokenProvider:
-    return TokenProvider(endpoint.url, "client", SecretStr(SECRET), scope, clock)
+    return TokenProvider(endpoint.url, "client", SecretStr(SECRET), scope, clock=clock)
 
 
 async def test_the_client_logs_in_as_the_standard_says(endpoint: Endpoint) -> None:
@@ -123,3 +125,19 @@ def test_all_clients_of_a_login_share_a_provider() -> None:
     first, second = (connection_options(settings)["sasl_oauth_token_provider"] for _ in range(2))
     assert first is second
     assert "zq" not in repr(connection_options(settings))
+
+
+async def test_an_endpoint_of_an_authority_of_ones_own_is_trusted_by_its_file(
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(file := tmp_path / "authority.pem")
+    endpoint = Endpoint(authority.issue_cert("127.0.0.1"))
+    try:
+        ours = TokenProvider(endpoint.url, "client", SecretStr(SECRET), authorities=file)
+        assert await ours.token() == "token-1"
+        unknown = TokenProvider(endpoint.url, "client", SecretStr(SECRET))
+        with pytest.raises(RefusedTokenError, match=r"add its authority to .*_KAFKA_CA_FILE"):
+            await unknown.token()
+    finally:
+        endpoint.close()

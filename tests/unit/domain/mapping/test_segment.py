@@ -67,6 +67,11 @@ LATER = "2025-11-24T09:00:05Z"
         # The client's clock: it wrote 08:59:57, sent at 09:00:00, and that was at 09:00:05.
         ({"timestamp": ..., "originalTimestamp": EARLIER, "sentAt": AT, "receivedAt": LATER},
          AT_MS + 2_000),
+        ({"timestamp": ..., "originalTimestamp": AT_MS - 3_000, "sentAt": AT_MS / 1_000,
+          "receivedAt": LATER}, AT_MS + 2_000),
+        # Clocks that were never set: what cannot be corrected is as it was written.
+        ({"timestamp": ..., "originalTimestamp": "9999-12-31T23:00:00Z",
+          "sentAt": "0001-01-01T00:00:00Z", "receivedAt": LATER}, 253_402_297_200_000),
         ({"timestamp": ..., "sentAt": AT, "receivedAt": LATER}, AT_MS),
         ({"timestamp": None, "originalTimestamp": None, "sentAt": None, "receivedAt": AT}, AT_MS),
     ],
