@@ -145,9 +145,12 @@ def _add_all(pool: DescriptorPool, files: Sequence[descriptor_pb2.FileDescriptor
 
 
 def _as_values(message: Message) -> Any:  # noqa: ANN401 - JSON of any shape
-    """Return a message by its fields' names; what is not set is left out, unless it has a default.
+    """Return a message by its fields' names; what is not set is left out.
 
-    Protobuf's own JSON has 64-bit numbers as texts.
+    A field without presence, as all of proto3 are by default, is not set, or set to its default,
+    which nobody can tell apart: it is left out, as Protobuf's own JSON does it. As a value it would
+    be a quantity of 0, a line that was returned. The first name of an enumeration stays, since it
+    may mean something. That JSON has 64-bit numbers as texts.
     """
     kind = message.DESCRIPTOR
     if kind.full_name == "confluent.type.Decimal":
@@ -158,8 +161,15 @@ def _as_values(message: Message) -> Any:  # noqa: ANN401 - JSON of any shape
     return {
         field.name: _as_value(field, getattr(message, field.name))
         for field in kind.fields
-        if not field.has_presence or message.HasField(field.name)
+        if _is_set(message, field)
     }
+
+
+def _is_set(message: Message, field: Any) -> bool:  # noqa: ANN401 - one of two classes of fields
+    if field.has_presence:
+        return message.HasField(field.name)
+    is_whole = field.is_repeated or field.enum_type is not None
+    return is_whole or getattr(message, field.name) != field.default_value
 
 
 def _as_value(field: Any, value: Any) -> Any:  # noqa: ANN401 - one of two classes of fields

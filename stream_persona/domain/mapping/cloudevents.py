@@ -4,7 +4,8 @@ In structured mode the message's value is the envelope; in Kafka's binary mode i
 headers, the value is the data, and ``make_envelope`` puts them together.
 
 ``data`` is an event of ours, or a document of another preset: its fields show which. The envelope
-gives what the data lacks: ``subject`` for the customer, ``time`` for the time. The id is the
+gives the time that the data lacks. ``subject`` is the customer of data of ours that names none;
+beside a document of another tool it may be anything, such as the order. The id is the
 envelope's, ``source`` and ``id`` together, as these distinguish a retry from another event;
 assignments and deletions keep their own.
 """
@@ -98,11 +99,11 @@ def _read_envelope(
             raise DecodeError("invalid_field", detail)
     try:
         data = _data_of(envelope)
-        found = list(_read_data(data, nobody, arrived_at))
+        found = list(_read_data(data, envelope, nobody, arrived_at))
     except DecodeError as error:
         raise _move(error, place) from None
     for index, each in enumerate(found):
-        yield _complete(each, index, envelope, (place, nobody, arrived_at))
+        yield _complete(each, index, envelope, place, arrived_at)
 
 
 def _data_of(envelope: Mapping[str, Any]) -> Any:
@@ -117,7 +118,9 @@ def _data_of(envelope: Mapping[str, Any]) -> Any:
     return decode_document(data.encode(errors="replace")) if isinstance(data, str) else data
 
 
-def _read_data(data: Any, nobody: NobodyIds, arrived_at: int | None) -> Findings:
+def _read_data(
+    data: Any, envelope: Mapping[str, Any], nobody: NobodyIds, arrived_at: int | None
+) -> Findings:
     if data is None:
         yield Anomaly.UNKNOWN_EVENT
         return
@@ -125,9 +128,8 @@ def _read_data(data: Any, nobody: NobodyIds, arrived_at: int | None) -> Findings
     if not is_own(fields) and (read := recognize(fields)) is not None:
         yield from read(fields, nobody, arrived_at)
     elif (kind := kind_of(fields)) is not None:
-        yield Draft(
-            kind, {**fields, "customer_id": customer_of((fields.get("customer_id"),), nobody)}
-        )
+        customer = customer_of((fields.get("customer_id"), text(envelope.get("subject"))), nobody)
+        yield Draft(kind, {**fields, "customer_id": customer})
     else:
         yield Anomaly.UNKNOWN_EVENT
 
@@ -136,10 +138,10 @@ def _complete(
     found: Found,
     index: int,
     envelope: Mapping[str, Any],
-    around: tuple[str, NobodyIds, int | None],
+    place: str,
+    arrived_at: int | None,
 ) -> Found:
     """Return what is found with what the envelope adds, at its place in the document."""
-    place, nobody, arrived_at = around
     if isinstance(found, DecodeError):
         return _move(found, place)
     if isinstance(found, LinkDraft):
@@ -154,8 +156,6 @@ def _complete(
         fields["event_id"] = event_id
     elif fields.get(own) is None:
         fields[own] = event_id
-    customer = (fields["customer_id"] or None, text(envelope.get("subject")))
-    fields["customer_id"] = customer_of(customer, nobody)
     moment = "requested_at" if found.kind == DELETION else "occurred_at"
     if fields.get(moment) is None:
         fields[moment] = time(envelope.get("time")) or arrived_at

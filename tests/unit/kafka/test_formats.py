@@ -158,8 +158,13 @@ def test_a_protobuf_message_has_numbers_where_its_json_has_texts() -> None:
         "lines": [{"sku": "p", "cents": 999, "raw": "/w=="}], "kind": "OLD",
         "counts": {"x": 300}, "total": 7,
     }  # fmt: skip
-    assert decode([1], b"") == {"id": "", "lines": [], "kind": "NEW", "counts": {}}
-    assert decode([1, 0], b"\x0a\x01p") == {"sku": "p", "cents": 0, "raw": ""}
+
+
+def test_a_protobuf_number_that_is_not_set_is_no_zero() -> None:
+    decode = make_protobuf_decoder(PROTO, {})
+    assert decode([1], b"") == {"lines": [], "kind": "NEW", "counts": {}}
+    assert decode([1, 0], b"\x0a\x01p") == {"sku": "p"}
+    assert decode([1], b"\x32\x00")["note"] == ""  # set to what it would be anyhow: it has presence
 
 
 @pytest.mark.parametrize(

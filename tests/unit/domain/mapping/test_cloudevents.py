@@ -51,6 +51,12 @@ def test_the_subject_stands_in_for_a_customer(
     assert only(document).customer_id == customer
 
 
+def test_the_subject_of_another_tools_document_is_nobody() -> None:
+    guest = {"id": 1, "line_items": [{"product_id": 7, "quantity": 1}], "financial_status": "paid"}
+    found = map_document(preset("cloudevents"), envelope(guest, subject="orders/1"))
+    assert [event.customer_id for _, event in found.events] == [""]  # which is ignored, and counted
+
+
 def test_the_time_of_the_data_comes_before_that_of_the_envelope() -> None:
     later = "2025-11-24T10:00:00Z"
     assert event_time(only(envelope(SEARCH, time=later))) == AT_MS
