@@ -1,5 +1,9 @@
 """The command line, run in this process."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from stream_persona.cli import main
@@ -9,7 +13,21 @@ class Ended:
     """What a command printed, and its exit code."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
-        with pytest.raises(SystemExit) as end:
+        with logging_as_before(), pytest.raises(SystemExit) as end:
             main.main(arguments)
         self.code = end.value.code
         self.out, self.err = capsys.readouterr()
+
+
+@contextmanager
+def logging_as_before() -> Iterator[None]:
+    """Take back what a command does to the handlers of this process, which are pytest's own."""
+    root = logging.getLogger()
+    level, filters = root.level, {handler: handler.filters[:] for handler in root.handlers}
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = list(filters)
+        for handler, before in filters.items():
+            handler.filters[:] = before
