@@ -35,7 +35,6 @@ TABLE: Final[Mapping[str, Need]] = {
     "GET /readyz": OPEN,
     "/static": OPEN,
     "/static/swagger": OPEN,
-    "GET /static/plotly/plotly.min.js": OPEN,
     "GET /login": ENTRY,
     "GET /login/callback": ENTRY,
     "POST /logout": ENTRY,

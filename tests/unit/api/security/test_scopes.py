@@ -49,7 +49,6 @@ def test_each_route_of_the_application_has_one_row_and_only_the_collectors_rows_
 def test_the_routes_that_need_no_key_are_these() -> None:
     assert {name for name, scope in TABLE.items() if scope == OPEN} == {
         "GET /healthz", "GET /readyz", "/static", "/static/swagger",
-        "GET /static/plotly/plotly.min.js",
     }  # fmt: skip
     assert {name for name, scope in TABLE.items() if scope == ENTRY} == {
         "GET /login", "GET /login/callback", "POST /logout",
