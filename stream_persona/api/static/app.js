@@ -1,5 +1,6 @@
 // Starts the page: personas first, then the stream. Shows the view that the address names.
 
+import { parts } from "./address.js";
 import { ask } from "./api.js";
 import { empty, find, make, mark, setText } from "./dom.js";
 import { live, on, start } from "./live.js";
@@ -24,9 +25,9 @@ let shown = null;
 let isPaused = false;
 
 function route() {
-  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const { name, rest } = parts(location.hash);
   return Object.hasOwn(VIEWS, name)
-    ? { name, argument: decoded(rest.join("/")) }
+    ? { name, argument: decoded(rest) }
     : { name: "now", argument: "" };
 }
 
