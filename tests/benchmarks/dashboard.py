@@ -3,7 +3,8 @@
 A real Redis holds shoppers, ``stream-persona api`` serves the page from a process of its own, and
 changes of real distributions and reasons are published at a steady rate, the public records with
 them. First, and again under that load, a fresh browser context opens the page so many times: until
-its first paint, and until its first figure. Then the page stays open, one half of the time on
+its first paint, its first figure, and until all charts of Now are drawn; and how long tasks of over
+50 ms held the page's thread meanwhile. Then the page stays open, one half of the time on
 Changes and one on Now, and each minute is measured: the heap after a forced collection, the
 document's nodes and listeners, frames a second, and tasks over 50 ms.
 
@@ -36,6 +37,7 @@ from tests.benchmarks.dashboard_shop import Changing, ended, public_records
 from tests.benchmarks.report import table
 from tests.browser.dashboard import Dashboard, dashboard_of, selector
 from tests.browser.looking import chromium, find_chromium
+from tests.browser.past import remember_an_hour
 from tests.support.servers import Kafka, settings_for, start_kafka, start_redis
 from tests.support.waiting import eventually
 
@@ -46,6 +48,17 @@ VIEWS = ("changes", "now")
 STEP, PATIENCE = 60.0, 60.0
 #: Milliseconds of a task from which on the browser calls it long.
 LONG = 50
+#: Milliseconds after which the browser has noted the last task.
+TASKS_NOTED = 300
+
+#: Columns of the table of fresh loads.
+FRESH = (
+    ("first paint ms", "first_paint_ms"),
+    ("first figure ms", "first_figure_ms"),
+    ("charts drawn ms", "charts_drawn_ms"),
+    (f"tasks > {LONG} ms, sum", "long_tasks_ms"),
+    ("the longest ms", "longest_task_ms"),
+)
 
 #: In the page: frames drawn and long tasks, since somebody asked last.
 _METER = """
@@ -83,6 +96,26 @@ _FIRST_FIGURE = """
     });
 }
 """
+#: In the page: milliseconds from the navigation until every chart is drawn, or says why it is not.
+_CHARTS_DRAWN = """
+() => {
+    window.longTasks = [];
+    new PerformanceObserver((list) => {
+        for (const { duration } of list.getEntries()) window.longTasks.push(duration);
+    }).observe({ type: "longtask", buffered: true });
+    window.chartsDrawn = new Promise((resolve) => {
+        const look = () => {
+            const charts = [...document.querySelectorAll(".chart")];
+            const isDone = (each) => each.dataset.drawn || each.classList.contains("is-empty");
+            if (!charts.length || !charts.every(isDone)) return;
+            seen.disconnect();
+            requestAnimationFrame(() => resolve(performance.now()));
+        };
+        const seen = new MutationObserver(look);
+        seen.observe(document, { attributes: true, childList: true, subtree: true });
+    });
+}
+"""
 _FIRST_PAINT = """
 () => new Promise((resolve) => {
     new PerformanceObserver((list) => {
@@ -102,10 +135,17 @@ async def load(browser: Browser, url: str) -> dict[str, float]:
     figure = json.dumps(selector("shoppers"))
     async with dashboard_of(browser, url) as dashboard:
         await dashboard.page.add_init_script(f"({_FIRST_FIGURE})({figure})")
+        await dashboard.page.add_init_script(f"({_CHARTS_DRAWN})()")
         await dashboard.open("now")
+        drawn = float(await dashboard.page.evaluate("window.chartsDrawn"))
+        await dashboard.page.wait_for_timeout(TASKS_NOTED)
+        tasks = await dashboard.page.evaluate("window.longTasks")
         return {
             "first_paint_ms": float(await dashboard.page.evaluate(_FIRST_PAINT)),
             "first_figure_ms": float(await dashboard.page.evaluate("window.firstFigure")),
+            "charts_drawn_ms": drawn,
+            "long_tasks_ms": float(sum(tasks)),
+            "longest_task_ms": float(max(tasks, default=0)),
         }
 
 
@@ -172,6 +212,7 @@ async def changing_shop(settings: Settings, shoppers: int) -> AsyncIterator[Chan
     """A model and shoppers in Redis; changes come when they are asked for."""
     await prepare(settings)
     await fill(settings)
+    await remember_an_hour(settings)
     async with Redis.from_url(settings.redis_url) as redis:
         records = await public_records(redis, settings.prefix)
         changing = Changing(redis, settings.prefix, records, shoppers)
@@ -239,10 +280,10 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             f"{view}, from the first to the last: heap {found['heap_mb']:+.1f} MB,"
             f" {found['nodes']:+,} nodes, {found['listeners']:+,} listeners"
         )
-    fresh = table("A fresh load, median", "", "first paint ms", "first figure ms")
+    fresh = table("A fresh load, median", "", *(name for name, _ in FRESH))
     for title, name in (("at rest", "fresh_loads"), ("under load", "fresh_loads_under_load")):
         found = report[name]
-        fresh.add_row(title, f"{found['first_paint_ms']:.0f}", f"{found['first_figure_ms']:.0f}")
+        fresh.add_row(title, *(f"{found[key]:.0f}" for _, key in FRESH))
     console.print(fresh)
 
 

@@ -31,8 +31,8 @@ _SINCE_CLICK = """
 }
 """
 
-#: Charts that are not drawn, but for those without data.
-_UNDRAWN = '[data-testid^="chart-"]:not([data-drawn="true"]):not(.is-empty)'
+#: Charts that are not drawn, but for those without data, and those that are folded away.
+_UNDRAWN = '[data-testid^="chart-"]:not([data-drawn="true"]):not(.is-empty):visible'
 
 
 class Dashboard:

@@ -20,7 +20,7 @@ export function describe({ previous, current }) {
 /** Of who is ambiguous, both figures are the likeliest persona's: that may be another one now. */
 function word(previous, current, isSame) {
   const [was, is] = [likeliest(previous), likeliest(current)];
-  if (current.persona === null && was !== is) return `closest to ${title(is)} now`;
+  if (current.persona === null && was !== is) return `closest to \u2068${title(is)}\u2069 now`;
   if (isSame) return "as sure as before";
   return current.confidence > previous.confidence ? "more sure" : "less sure";
 }

@@ -68,6 +68,7 @@ class Row {
     this.#persona(current.persona, title(current.persona));
     const { word, from, to } = isConfidenceAlone(change) ? describe(change) : {};
     setText(this.mood, word ?? "");
+    mark(this.mood, "title", word ?? "");
     const sure = current.source === "assigned" ? "assigned" : percent(current.confidence);
     setText(this.sure, word ? `${from} \u2192 ${to}` : sure);
     setText(this.cause, cause(change.cause));
