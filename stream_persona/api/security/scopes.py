@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import Scope as AsgiScope
 
-#: ``read``: personas, what is known of customers, the dashboard. ``rank``: the order of items.
+#: ``read``: personas, what is known of customers, the dashboard. ``rank``: the order of items, the catalogue.
 #: ``collect``: events to the topics, and nothing back. ``assign`` and ``delete``: these commands.
 #: ``operate``: metrics, and what of the deployment itself is wrong in the words of its settings.
 Scope = Literal["read", "rank", "collect", "assign", "delete", "operate"]
@@ -57,6 +57,12 @@ TABLE: Final[Mapping[str, Need]] = {
     "GET /v1/customers/flips": "read",
     f"GET {_CUSTOMER}/flips": "read",
     "POST /v1/rank": "rank",
+    "GET /v1/catalogue": "rank",
+    "GET /v1/catalogue/search": "rank",
+    "GET /v1/catalogue/bought-together": "rank",
+    "GET /v1/catalogue/products/{product_id:path}": "rank",
+    "GET /v1/recommendations": "rank",
+    "GET /v1/recommendations/{customer_id:path}": "rank",
     "POST /v1/events": "collect",
     "POST /v1/batch": "collect",
     "POST /v1/track": "collect",
