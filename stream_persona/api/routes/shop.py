@@ -153,5 +153,5 @@ def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
         `fallback` says which it was. What the shopper has bought before is not left out: name in
         `exclude` what should be.
         """
-        asked = Asked(customer_id, limit, strength, exclude or ())
+        asked = Asked(customer_id, limit, strength, own, ambiguous, exclude or ())
         return as_json(await dependencies.recommender.recommend(asked))

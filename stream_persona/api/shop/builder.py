@@ -22,8 +22,6 @@ from stream_persona.domain.text import all_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
 #: Most products of a catalogue.
 MOST_PRODUCTS: Final = 1_000_000
 #: Most distinct words by which a product is found.

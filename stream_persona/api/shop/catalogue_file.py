@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.api.shop.builder import CatalogueBuilder
 from stream_persona.errors import ConfigError, InputError, SettingsError
-from stream_persona.files.formats import Format, recognise
+from stream_persona.files.formats import EventFile, Format, recognise
 from stream_persona.files.rows import read_rows
 
 if TYPE_CHECKING:
@@ -130,10 +130,7 @@ def read_catalogue(file: Path, separator: str) -> Catalogue:
     """
     began, builder = time.monotonic(), CatalogueBuilder(separator)
     try:
-        found = recognise(file)
-        if found.format is Format.CSV:
-            raise InputError(f"{file}: is CSV; write it as Parquet or JSON Lines")
-        for number, (_, row) in enumerate(read_rows(found)):
+        for number, (_, row) in enumerate(read_rows(_recognise(file))):
             builder.add(row)
             if not number % _TURN:
                 time.sleep(0)
@@ -145,6 +142,18 @@ def read_catalogue(file: Path, separator: str) -> Catalogue:
         raise SettingsError(f"{_SETTING}: {file} has no product in it ({left_out})")
     _log(file, catalogue.facts, time.monotonic() - began)
     return catalogue
+
+
+def _recognise(file: Path) -> EventFile:
+    """Return what a file is.
+
+    Raises:
+        InputError: nothing that catalogues are read from.
+    """
+    found = recognise(file)
+    if found.format is Format.CSV:
+        raise InputError(f"{file}: is CSV, or no table at all: write it as Parquet or JSON Lines")
+    return found
 
 
 def _log(file: Path, facts: Facts, seconds: float) -> None:

@@ -188,12 +188,12 @@ def _read_partners(value: object) -> tuple[tuple[str, float], ...]:
 def _weigh_partners(value: Iterator[Any]) -> Iterator[tuple[str, float]]:
     reason = "invalid_bought_with"
     for place, each in enumerate(value, 1):
-        named, weight = each, 1.0 / place
+        pair: tuple[object, object] = each, 1.0 / place
         if isinstance(each, dict):  # Parquet has no lists of two types
-            named, weight = each.get("product_id"), each.get("lift")
+            pair = each.get("product_id"), each.get("lift")
         elif isinstance(each, list):
-            named, weight = each if len(each) == 2 else (None, None)  # noqa: PLR2004 - a pair
-        weight = _read_number(weight, reason)
+            pair = (each[0], each[1]) if len(each) == 2 else (None, None)  # noqa: PLR2004 - a pair
+        weight = _read_number(pair[1], reason)
         if not weight:
             raise RowError(reason)
-        yield read_id(named, reason), weight
+        yield read_id(pair[0], reason), weight

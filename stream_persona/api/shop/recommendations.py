@@ -32,11 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks for; ``exclude`` are ids of products that are not wanted."""
+    """What a request asks for.
+
+    ``strength``, ``own`` and ``ambiguous`` are as in ``POST /v1/rank``; ``exclude`` are ids of
+    products that are not wanted.
+    """
 
     customer_id: str
     limit: int
     strength: float
+    own: float = 0.0
+    ambiguous: str = "baseline"
     exclude: Sequence[str] = ()
 
 
