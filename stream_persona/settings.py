@@ -39,6 +39,11 @@ class Settings(ConnectionSettings):
     sources: Path | None = Field(
         None, description="the file of foreign sources (TOML); none when unset"
     )
+    catalogue: Path | None = Field(
+        None,
+        description="file of the shop's products (Parquet or JSON Lines), which may change while "
+        "the API runs; no recommendations when unset",
+    )
     group: forms.Group = Field("stream-persona", description="consumer group of the workers")
     prefix: forms.Name = Field("", description="put before every Redis key and channel")
     partitions: Annotated[int, Field(gt=0, le=10_000)] = Field(
@@ -187,7 +192,9 @@ class Settings(ConnectionSettings):
         """The origins whose pages may call the API, in the lower case of browsers."""
         return forms.split(self.api_cors_origins.lower())
 
-    @field_validator("taxonomy", "sources", "api_keys_file", "audit_file", mode="before")
+    @field_validator(
+        "taxonomy", "sources", "catalogue", "api_keys_file", "audit_file", mode="before"
+    )
     @classmethod
     def _check_path(cls, path: object) -> object:
         if path == "":

@@ -124,6 +124,23 @@ class Ranker:
         ranking = rank_for(shopper, items, self._affinities, request.strength, self._separator)
         return _encode(ranking, request.strength)
 
+    async def find_shopper(self, customer_id: str) -> Shopper:
+        """Return a customer as rankings take them, the hold-out included.
+
+        Raises:
+            DecodeError: the customer id is malformed.
+            UnavailableError: Redis stayed away.
+        """
+        return await self._look_up(customer_id)
+
+    async def find_affinities(self) -> tuple[tuple[str, int] | None, Affinities]:
+        """Return the affinities of the model in use, or the last ones while deriving takes long.
+
+        Before them is what they were derived from: the model's version and the names learned.
+        """
+        await self._renew_affinities()
+        return self._derived_from, self._affinities
+
     async def _look_up(self, customer_id: str) -> Shopper:
         if customer_id in self._nobody:
             return Shopper(customer_id)
@@ -165,7 +182,7 @@ def _encode(ranking: Ranking, strength: float) -> bytes:
         "fallback": ranking.fallback,
         "strength": strength,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
-        "items": [_as_dict(ranked) for ranked in ranking.items],
+        "items": [as_dict(ranked) for ranked in ranking.items],
     }
     try:
         return encode(answer)
@@ -175,5 +192,6 @@ def _encode(ranking: Ranking, strength: float) -> bytes:
         ) from None
 
 
-def _as_dict(ranked: Ranked) -> dict[str, Any]:
+def as_dict(ranked: Ranked) -> dict[str, Any]:
+    """Return an item of an answer."""
     return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}

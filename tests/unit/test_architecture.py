@@ -34,7 +34,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "files": frozenset({"domain"}),
     "client": frozenset({"domain"}),
     "worker": _STATE_AND_STREAM,
-    "api": _STATE_AND_STREAM | {"client"},
+    "api": _STATE_AND_STREAM | {"client", "files"},
     "replay": _STATE_AND_STREAM | {"files", "worker", "api"},
     "ingestion": _STATE_AND_STREAM | {"files"},
     "inspection": _CORE | {"kafka", "files"},
