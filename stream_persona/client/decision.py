@@ -109,8 +109,9 @@ def _find_mixture(
         return None, shopper.fallback or UNKNOWN
     if not affinities:
         return None, UNREACHABLE
-    is_assigned = shopper.persona is not None and shopper.source == "assigned"
-    mixture = {shopper.persona: 1.0} if is_assigned else shopper.distribution
+    mixture = shopper.distribution
+    if shopper.persona is not None and shopper.source == "assigned":
+        mixture = {shopper.persona: 1.0}
     if any(not isinstance(share, int | float) for share in mixture.values()):
         return None, UNREADABLE
     return mixture, None

@@ -51,8 +51,6 @@ PRIOR_EVENTS: Final = 20.0
 _LEAST_LOG: Final = -3.0
 _MOST_LOG: Final = 4.0
 
-#: The field of ``persona-common-tastes`` with the version of the taxonomy.
-TAXONOMY: Final = ":taxonomy"
 _BEGINNINGS: Final = tuple(f"{feature}:" for feature in FEATURES)
 
 
@@ -93,30 +91,6 @@ class Own(NamedTuple):
 OFF: Final = Own()
 
 
-def encode_common(shares: Mapping[str, tuple[int, float]], taxonomy: str) -> dict[str, str]:
-    """Return the fields of ``persona-common-tastes``; none where no share is known."""
-    fields = {token: f"{slot} {share!r}" for token, (slot, share) in shares.items()}
-    return fields and {TAXONOMY: taxonomy, **fields}
-
-
-def decode_common(fields: Mapping[bytes, bytes]) -> CommonShares:
-    """Decode ``persona-common-tastes``; what is damaged of it is left out."""
-    return CommonShares(
-        dict(_decode_shares(fields)), fields.get(TAXONOMY.encode(), b"").decode(errors="replace")
-    )
-
-
-def _decode_shares(fields: Mapping[bytes, bytes]) -> Iterator[tuple[str, tuple[int, float]]]:
-    for token, text in fields.items():
-        try:
-            slot, share = text.split()
-            found = token.decode(), (int(slot), float(share))
-        except ValueError:
-            continue
-        if 0 < found[1][1] < math.inf:
-            yield found
-
-
 def find_own(customer_id: str, blob: bytes | None, common: CommonShares, strength: float) -> Own:
     """Return a customer's own tastes as stored, None where there are none; no bytes raise."""
     if blob is None:
@@ -150,9 +124,7 @@ def log_lift(tastes: StoredTastes, slot: int, common: float) -> float:
     if share is None:
         share = min(common, tastes.floor)
     events = tastes.events
-    return math.log(
-        (events * share + PRIOR_EVENTS * common) / ((events + PRIOR_EVENTS) * common)
-    )
+    return math.log((events * share + PRIOR_EVENTS * common) / ((events + PRIOR_EVENTS) * common))
 
 
 def _find_logs(

@@ -42,9 +42,7 @@ _LEVELS: Final = np.array([level_of(units) for units in range(MOST_UNITS + 1)], 
 _PREFIXES: Final = tuple(f"{feature}:" for feature in FEATURES)
 
 
-def encode_all_tastes(
-    counts: Mapping[str, Counts], taxonomy: Taxonomy
-) -> dict[str, bytes | None]:
+def encode_all_tastes(counts: Mapping[str, Counts], taxonomy: Taxonomy) -> dict[str, bytes | None]:
     """Encode the tastes of customers by their counts; None for one without events."""
     if not counts:
         return {}
