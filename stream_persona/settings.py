@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -95,6 +95,13 @@ class Settings(ConnectionSettings):
     )
     rank_holdout: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)] = Field(
         0.0, description="share of the customers whose `/v1/rank` keeps the order, for comparison"
+    )
+    rank_ambiguous: Literal["baseline", "mixture"] = Field(
+        "baseline",
+        description="what `/v1/rank` does for ambiguous shoppers: `baseline` or `mixture`",
+    )
+    tastes: bool = Field(
+        False, description="keep each shopper's own tastes in Redis, for clients that rank by `own`"
     )
     nobody_ids: forms.Text = Field(
         "",

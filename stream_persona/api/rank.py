@@ -7,13 +7,15 @@ workers write to ``persona-affinity:*``.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
+from stream_persona.api.own_tastes import OwnTastesReader
 from stream_persona.api.public_records import load_public_record
-from stream_persona.client.decision import hold_out, rank_for
-from stream_persona.client.models import HOLDOUT, Shopper, parse_shopper
+from stream_persona.client.decision import hold_out, rank_for, uses_affinities
+from stream_persona.client.models import HOLDOUT, UNKNOWN, Shopper, parse_shopper
+from stream_persona.client.own_tastes import MOST_OWN, Own
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.domain.identity import NobodyIds
@@ -91,6 +93,23 @@ class RankRequest(BaseModel):
             description="How far the shopper's personas move scores; 0 moves none.",
         ),
     ] = STRENGTH
+    own: Annotated[
+        float,
+        Field(
+            strict=True,
+            ge=0,
+            le=MOST_OWN,
+            description="How far the shopper's own tastes move scores; 0 moves none. We recommend "
+            "0.5 for a search and for recommendations, 0.3 beside a basket.",
+        ),
+    ] = 0.0
+    ambiguous: Annotated[
+        Literal["baseline", "mixture"] | None,
+        Field(
+            description="Whether personas move no item of an ambiguous shopper, or the mixture of "
+            "their personas does; by default as the API is set, else `baseline`."
+        ),
+    ] = None
 
 
 class Ranker:
@@ -105,6 +124,8 @@ class Ranker:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
+        self._ambiguous = settings.rank_ambiguous
+        self._own = OwnTastesReader(taxonomy, tables, reader)
         self._derivation: asyncio.Task[None] | None = None
         self._derived_from: tuple[str, int] | None = None
         self._affinities = Affinities({})
@@ -118,11 +139,21 @@ class Ranker:
             UnavailableError: Redis stayed away.
         """
         shopper = await self._look_up(request.customer_id)
-        if shopper.persona is not None:
+        ambiguous = request.ambiguous or self._ambiguous
+        if uses_affinities(shopper, ambiguous):
             await self._renew_affinities()
+        own = await self._load_own(shopper, request.own)
         items = [item.model_dump(exclude_unset=True) for item in request.items]
-        ranking = rank_for(shopper, items, self._affinities, request.strength, self._separator)
-        return _encode(ranking, request.strength)
+        ranking = rank_for(
+            shopper, items, self._affinities, request.strength, self._separator,
+            own=own, ambiguous=ambiguous,
+        )  # fmt: skip
+        return _encode(ranking, request, ambiguous)
+
+    async def _load_own(self, shopper: Shopper, strength: float) -> Own:
+        if strength and shopper.customer_id in self._nobody:
+            return Own(strength, fallback=UNKNOWN)
+        return await self._own.load(shopper, strength)
 
     async def find_shopper(self, customer_id: str) -> Shopper:
         """Return a customer as rankings take them, the hold-out included.
@@ -175,12 +206,15 @@ class Ranker:
             self._derivation = None
 
 
-def _encode(ranking: Ranking, strength: float) -> bytes:
+def _encode(ranking: Ranking, request: RankRequest, ambiguous: str) -> bytes:
     answer = {
         "customer_id": ranking.shopper.customer_id,
         "persona": ranking.shopper.persona,
         "fallback": ranking.fallback,
-        "strength": strength,
+        "strength": request.strength,
+        "own": request.own,
+        "own_fallback": ranking.own_fallback,
+        "ambiguous": ambiguous,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
         "items": [as_dict(ranked) for ranked in ranking.items],
     }
@@ -194,4 +228,8 @@ def _encode(ranking: Ranking, strength: float) -> bytes:
 
 def as_dict(ranked: Ranked) -> dict[str, Any]:
     """Return an item of an answer."""
-    return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}
+    return {
+        **ranked._asdict(),
+        "why": [reason._asdict() for reason in ranked.why],
+        "why_own": [reason._asdict() for reason in ranked.why_own],
+    }

@@ -60,7 +60,8 @@ class Ranked(NamedTuple):
     """An item in its new place.
 
     ``item`` is the caller's own, ``position`` was its place (from 0), ``score`` is the new one (the
-    caller's where nothing was moved), ``why`` are the features that moved it most.
+    caller's where nothing was moved), ``why`` are the features that moved it most. ``own`` and
+    ``why_own`` are the same of the shopper's own tastes (``own_tastes``): 1 and none while off.
     """
 
     item: Mapping[str, Any]
@@ -68,6 +69,8 @@ class Ranked(NamedTuple):
     score: float
     affinity: float
     why: tuple[Reason, ...] = ()
+    own: float = 1.0
+    why_own: tuple[Reason, ...] = ()
 
 
 class Affinities:

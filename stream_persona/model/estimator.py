@@ -81,6 +81,7 @@ def derive_from(
         logs_w=_fixed_point(discriminant.weights),
         offsets=discriminant.offsets,
         log_prior=_log_prior(totals.seeded_customers),
+        common=_common(totals)[active],
         customers=int(totals.customers.sum()),
         gains=Gains.default(len(classes)),
         thresholds=tuple(None if known else NEVER for known in totals.seeded_customers),
@@ -201,6 +202,12 @@ def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats
     noise = variance / number / np.maximum(mean, 1e-6) ** 2
     shrunk = ratio * np.maximum(0.0, 1.0 - noise / np.maximum(ratio**2, 1e-9))
     return np.where(customers[:, None] > 0, shrunk, 0.0)
+
+
+def _common(totals: _Totals) -> Floats:
+    """Return the share of events with each token, without seeds: what customers have shown."""
+    shown = totals.moments[E].sum(axis=0) / SCALE
+    return np.asarray(shown / max(float(totals.events.sum()), 1.0))
 
 
 def _coarse_residuals(

@@ -161,6 +161,23 @@ def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, di
     }
 
 
+def common_tastes(
+    predictor: Predictor, features: Sequence[str], name: Callable[[int], str | None]
+) -> dict[str, tuple[int, float]]:
+    """Return slot and common share of every token of some features, by the canonical token.
+
+    ``name`` returns the token that a slot holds alone, None where it may not be shown: of any other
+    nobody could say that a shopper has it.
+    """
+    found = {}
+    beginnings = tuple(f"{feature}:" for feature in features)
+    for slot, share in zip(*map(np.ndarray.tolist, predictor.common_shares()), strict=True):
+        token = canonical_token(name(slot) or "")
+        if token.startswith(beginnings) and _is_of_slot(slot, token):
+            found[token] = slot, round(share, 9)
+    return found
+
+
 @lru_cache(maxsize=1 << 16)
 def _canonical_name(slot: int, name: str) -> str:
     """Return the canonical form of a slot's name, or of both names where two tokens share it.

@@ -77,3 +77,10 @@ class Predictor(Protocol):
         (slots, classes); each of ``slots`` must be one of ``weighted_slots``.
         """
         ...
+
+    def common_shares(self) -> tuple[Ints, Floats]:
+        """Return the slots of tokens that enough labelled customers have, and their common shares.
+
+        That is the share of these customers' events with the token. The slots ascend.
+        """
+        ...

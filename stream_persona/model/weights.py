@@ -38,8 +38,9 @@ class Weights:
 
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
     2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
-    constants for coarse and fine tokens, ``log_prior`` (classes,). ``evidence_scale`` (0 to 1)
-    scales the evidence of all views: it is less than 1 where few labels support it. ``confidence``
+    constants for coarse and fine tokens, ``log_prior`` (classes,). ``common`` (tokens,) is the
+    share of all labelled customers' events with a token, 0 where none has it. ``evidence_scale``
+    (0 to 1) scales the evidence of all views: it is less than 1 where few labels support it. ``confidence``
     is the last step of a measured calibration.
     """
 
@@ -49,6 +50,7 @@ class Weights:
     logs_w: Ints
     offsets: Floats
     log_prior: Floats
+    common: Floats
     customers: int
     gains: Gains
     thresholds: tuple[float | None, ...]
@@ -115,6 +117,12 @@ class Weights:
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-ratios of the classes' shares of weighted tokens, (slots, classes)."""
         return np.asarray(self.shares_w[self.index[slots]] / SCALE)
+
+    def common_shares(self) -> tuple[Ints, Floats]:
+        """Return the slots of tokens that labelled customers have, and their common shares."""
+        slots = self.weighted_slots
+        shares = self.common[self.index[slots]]
+        return slots[shares > 0], shares[shares > 0]
 
     def _gain(self, events: Floats) -> Floats:
         return self.evidence_scale * self.gains.at(events)

@@ -40,8 +40,7 @@ export async function ranked(id, items, order) {
 
 /** The whole catalogue in a shopper's order. */
 export async function recommended(id, order) {
-  const asked = query({ limit: CANDIDATES, ...ORDERS[order][1] });
-  const path = `/v1/recommendations/${encodeURIComponent(id)}?${asked}`;
+  const path = `/v1/recommendations?${query({ customer_id: id, limit: CANDIDATES, ...ORDERS[order][1] })}`;
   const answer = await ask(path);
   return { ...answer, request: () => curl(path) };
 }

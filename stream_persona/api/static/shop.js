@@ -41,7 +41,7 @@ class Shop {
     Object.assign(this, { section, scope });
     this.shoppers = choices("shopper").slice(0, MOST);
     if (!this.shoppers.length) this.shoppers = [suggested()[0] ?? visitor()];
-    this.query = choices("q")[0] ?? catalogue.categories[0]?.name ?? "";
+    this.query = choices("q")[0] ?? catalogue.categories[0]?.category ?? "";
     this.with = choices("with");
     this.order = choices("order")[0] ?? "persona";
     if (!Object.hasOwn(requests.ORDERS, this.order)) this.order = "persona";
