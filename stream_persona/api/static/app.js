@@ -13,6 +13,7 @@ const VIEWS = {
   personas: ["Personas", () => import("./personas.js")],
   changes: ["Changes", () => import("./changes.js")],
   shopper: ["Shopper", () => import("./shopper.js")],
+  shop: ["Shop", () => import("./shop.js")],
   model: ["Model", () => import("./model.js")],
 };
 const LEARN_AGAIN_MS = 2_000;
@@ -189,6 +190,7 @@ on("state", tellState);
 on("troubles", tellTroubles);
 on("needs-key", needKey);
 on("overview", () => find(document, "needs-key") && show());
+on("overview", ({ products }) => (document.getElementById("shop-tab").hidden = !products));
 start();
 on("resync", learnPersonas);
 await boot();

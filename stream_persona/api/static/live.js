@@ -12,7 +12,7 @@ const RECENT = 200;
 const TICK_MS = 100;
 const MOST_IDS = 4_000;
 /** Parts whose trouble does not explain why the stream is silent. */
-const BESIDE_THE_STREAM = new Set(["storage", "events", "labels"]);
+const BESIDE_THE_STREAM = new Set(["storage", "events", "labels", "catalogue"]);
 
 const listeners = new Map(); // kind -> functions
 /** Changes of confidence alone are held apart: many of them push nothing else out. */
