@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
 from tests.browser.looking import PageLog, open_page
 
-VIEWS = ("now", "personas", "changes", "shopper", "model")
+VIEWS = ("now", "personas", "changes", "shopper", "shop", "model")
 
 #: Milliseconds until an element that a selector names is there, from the next click on another.
 _SINCE_CLICK = """

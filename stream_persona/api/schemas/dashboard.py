@@ -21,7 +21,15 @@ class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
     part: Literal[
-        "deployment", "keys", "redis", "storage", "kafka", "workers", "stream", "events", "labels",
+        "deployment",
+        "keys",
+        "redis",
+        "storage",
+        "kafka",
+        "workers",
+        "stream",
+        "events",
+        "labels",
         "catalogue",
     ]
     message: Annotated[str, Field(description="One sentence, or two.")]

@@ -16,19 +16,18 @@ const money = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFra
 /** `acts`: `choose(product, id)`, and `add(product, id)` for those who may put into the cart. */
 export class Shelf {
   constructor(name, heading, { aside, note, acts }) {
-    this.acts = acts;
+    Object.assign(this, { heading, acts });
     this.columns = make("div", {
       class: "orders",
       tabindex: "0",
       role: "group",
-      "aria-label": `${heading}: orders beside each other`,
+      "aria-label": `${heading}: orders next to each other`,
     });
     this.element = card(
       heading,
       { aside, note, class: "shelf", "data-testid": `shelf-${name}` },
       this.columns,
     );
-    this.name = name;
   }
 
   /** Show the products in the caller's order, and a place for the order of each shopper. */
@@ -38,7 +37,7 @@ export class Shelf {
       this.columns,
       [baseline, ...shoppers.map((id) => ({ id }))],
       (each) => each.id ?? "",
-      (each) => new Order(each.id, this.acts).element,
+      (each) => new Order(each.id, this.heading, this.acts).element,
       (element, each) => each.items && element.order.show(each.items),
     );
     const none = items.length ? null : empty("Nothing found", "Try fewer words, or others.");
@@ -64,12 +63,12 @@ export class Shelf {
 
 /** One column: the baseline, or the order for a shopper. */
 class Order {
-  constructor(id, acts) {
+  constructor(id, shelf, acts) {
     Object.assign(this, { id, acts });
     this.head = make("div", { class: "order-head" });
     this.list = make("ol", { class: "places" });
     this.status = make("p", { class: "status", role: "status" });
-    const name = id === null ? "Baseline" : `For ${id}`;
+    const name = `${shelf}: ${id === null ? "baseline" : `for ${id}`}`;
     this.element = make(
       "section",
       { class: "order", "data-testid": id === null ? "baseline" : "order", "aria-label": name },

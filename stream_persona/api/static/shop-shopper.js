@@ -2,7 +2,7 @@
 
 import { dot, keyed, make, mark, setText } from "./dom.js";
 import { personaName } from "./persona-name.js";
-import { colour, flip, percent, plural, title } from "./words.js";
+import { colour, flip, percent, plural, span } from "./words.js";
 
 const FLIPS = 2;
 
@@ -23,7 +23,12 @@ export class ShopShopper {
     this.flips = make("ul", { class: "flips", "data-testid": "shop-flips" });
     this.turned = make("p", { class: "note", "data-testid": "turned" });
     const why = make("a", { href: `#/shopper/${encodeURIComponent(id)}`, text: "Why" });
-    const away = make("button", { type: "button", class: "plain", text: "Remove", onclick: leave });
+    const away = make("button", {
+      type: "button",
+      class: "plain shop-leave",
+      text: "Remove",
+      onclick: leave,
+    });
     mark(away, "aria-label", `Remove ${name}`);
     this.element = make(
       "section",
@@ -71,7 +76,7 @@ export class ShopShopper {
     );
     this.state.hidden = !fallback;
     if (fallback === "holdout") setText(this.facts, `${this.facts.textContent} \u00b7 held out`);
-    if (persona) mark(this.element, "data-ranked", title(persona));
+    mark(this.element, "data-ranked", persona ?? "");
   }
 
   showFlips(found) {
@@ -84,9 +89,13 @@ export class ShopShopper {
     );
   }
 
-  /** Say how long after a change the shelves stood in their new order. */
+  turning() {
+    this.element.removeAttribute("data-turned");
+  }
+
+  /** Say how long after a change came the shelves stood in their new order. */
   turnedAfter(ms) {
     mark(this.element, "data-turned", Math.round(ms));
-    setText(this.turned, `Re-ordered ${plural(Math.round(ms), "millisecond")} after the change.`);
+    setText(this.turned, `Re-ordered ${span(ms)} after the change came.`);
   }
 }

@@ -25,8 +25,10 @@ export function mount({ section, scope }) {
     const found = await requests.catalogue();
     if (scope.isOver || section.shop) return;
     if (found?.products) section.shop = new Shop({ section, scope, catalogue: found });
-    else section.replaceChildren(section.firstChild, noCatalogue());
-    section.dataset.ready = "true";
+    else {
+      section.replaceChildren(section.firstChild, noCatalogue());
+      section.dataset.ready = "true";
+    }
   });
 }
 
@@ -224,7 +226,7 @@ class Shop {
     for (const [name, shelf] of Object.entries(this.shelves))
       shelf.begin(baselines[name], this.shoppers);
     await Promise.all(this.shoppers.map((id) => this.#look(id)));
-    this.section.dataset.shown = String(Number(this.section.dataset.shown ?? 0) + 1);
+    this.section.dataset.ready = "true";
   }
 
   async #baselines() {
@@ -284,9 +286,11 @@ class Shop {
   async #changed(change) {
     const person = this.people.get(change.customer_id);
     if (!person || !this.items) return;
+    const came = performance.now();
     person.show(change.deleted ? null : change.current);
+    person.turning();
     await this.#turn(change.customer_id);
-    if (!change.deleted) person.turnedAfter(Date.now() - new Date(change.published_at).getTime());
+    person.turnedAfter(performance.now() - came);
     this.#flips(change.customer_id);
   }
 
