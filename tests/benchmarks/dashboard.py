@@ -23,7 +23,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import numpy as np
 from playwright.async_api import Browser, CDPSession
 from redis.asyncio import Redis
 from rich.console import Console
@@ -33,9 +32,10 @@ from stream_persona.worker.startup import prepare
 from tests.benchmarks.api_processes import Served, api
 from tests.benchmarks.api_shop import fill
 from tests.benchmarks.backpressure import memory
+from tests.benchmarks.dashboard_loads import LONG, compare, load, loads
 from tests.benchmarks.dashboard_shop import Changing, ended, public_records
 from tests.benchmarks.report import table
-from tests.browser.dashboard import Dashboard, dashboard_of, selector
+from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.looking import chromium, find_chromium
 from tests.browser.past import remember_an_hour
 from tests.support.servers import Kafka, settings_for, start_kafka, start_redis
@@ -46,19 +46,6 @@ REPORT = Path("build/reports/dashboard.json")
 VIEWS = ("changes", "now")
 #: Seconds between two measurements, at most so many; and until the page must be there.
 STEP, PATIENCE = 60.0, 60.0
-#: Milliseconds of a task from which on the browser calls it long.
-LONG = 50
-#: Milliseconds after which the browser has noted the last task.
-TASKS_NOTED = 300
-
-#: Columns of the table of fresh loads.
-FRESH = (
-    ("first paint ms", "first_paint_ms"),
-    ("first figure ms", "first_figure_ms"),
-    ("charts drawn ms", "charts_drawn_ms"),
-    (f"tasks > {LONG} ms, sum", "long_tasks_ms"),
-    ("the longest ms", "longest_task_ms"),
-)
 
 #: In the page: frames drawn and long tasks, since somebody asked last.
 _METER = """
@@ -82,78 +69,6 @@ _METER = """
     };
 })();
 """
-#: In the page: milliseconds from the navigation until a figure has a digit.
-_FIRST_FIGURE = """
-(figure) => {
-    window.firstFigure = new Promise((resolve) => {
-        const look = () => {
-            if (!/\\d/.test(document.querySelector(figure)?.textContent ?? "")) return;
-            seen.disconnect();
-            requestAnimationFrame(() => resolve(performance.now()));
-        };
-        const seen = new MutationObserver(look);
-        seen.observe(document, { characterData: true, childList: true, subtree: true });
-    });
-}
-"""
-#: In the page: milliseconds from the navigation until every chart is drawn, or says why it is not.
-_CHARTS_DRAWN = """
-() => {
-    window.longTasks = [];
-    new PerformanceObserver((list) => {
-        for (const { duration } of list.getEntries()) window.longTasks.push(duration);
-    }).observe({ type: "longtask", buffered: true });
-    window.chartsDrawn = new Promise((resolve) => {
-        const look = () => {
-            const charts = [...document.querySelectorAll(".chart")];
-            const isDone = (each) => each.dataset.drawn || each.classList.contains("is-empty");
-            if (!charts.length || !charts.every(isDone)) return;
-            seen.disconnect();
-            requestAnimationFrame(() => resolve(performance.now()));
-        };
-        const seen = new MutationObserver(look);
-        seen.observe(document, { attributes: true, childList: true, subtree: true });
-    });
-}
-"""
-_FIRST_PAINT = """
-() => new Promise((resolve) => {
-    new PerformanceObserver((list) => {
-        for (const each of list.getEntries()) {
-            if (each.name === "first-contentful-paint") resolve(each.startTime);
-        }
-    }).observe({ type: "paint", buffered: true });
-})
-"""
-
-
-# --- fresh loads ---
-
-
-async def load(browser: Browser, url: str) -> dict[str, float]:
-    """One, with nothing cached."""
-    figure = json.dumps(selector("shoppers"))
-    async with dashboard_of(browser, url) as dashboard:
-        await dashboard.page.add_init_script(f"({_FIRST_FIGURE})({figure})")
-        await dashboard.page.add_init_script(f"({_CHARTS_DRAWN})()")
-        await dashboard.open("now")
-        drawn = float(await dashboard.page.evaluate("window.chartsDrawn"))
-        await dashboard.page.wait_for_timeout(TASKS_NOTED)
-        tasks = await dashboard.page.evaluate("window.longTasks")
-        return {
-            "first_paint_ms": float(await dashboard.page.evaluate(_FIRST_PAINT)),
-            "first_figure_ms": float(await dashboard.page.evaluate("window.firstFigure")),
-            "charts_drawn_ms": drawn,
-            "long_tasks_ms": float(sum(tasks)),
-            "longest_task_ms": float(max(tasks, default=0)),
-        }
-
-
-async def loads(browser: Browser, url: str, number: int) -> dict[str, Any]:
-    """The medians of so many, and all of them."""
-    found = [await load(browser, url) for _ in range(number)]
-    medians = {name: float(np.median([each[name] for each in found])) for name in found[0]}
-    return {**medians, "loads": found}
 
 
 # --- an open page ---
@@ -280,11 +195,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             f"{view}, from the first to the last: heap {found['heap_mb']:+.1f} MB,"
             f" {found['nodes']:+,} nodes, {found['listeners']:+,} listeners"
         )
-    fresh = table("A fresh load, median", "", *(name for name, _ in FRESH))
-    for title, name in (("at rest", "fresh_loads"), ("under load", "fresh_loads_under_load")):
-        found = report[name]
-        fresh.add_row(title, *(f"{found[key]:.0f}" for _, key in FRESH))
-    console.print(fresh)
+    console.print(compare(report))
 
 
 def own_settings(kafka: Kafka, redis_url: str) -> Settings:

@@ -20,7 +20,7 @@ export class Tip {
 
   constructor(place) {
     this.place = place;
-    this.box = make("div", { class: "tip", hidden: true });
+    this.box = make("div", { class: "tip", "data-testid": "tip", hidden: true });
     this.line = make("div", { class: "tip-line", hidden: true });
     for (const kind of ["pointermove", "pointerdown"])
       place.addEventListener(kind, (event) => this.#at(event));

@@ -21,6 +21,13 @@ async def browser() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def test_the_page_may_run_and_look_like_what_this_process_serves_alone(
+    browser: httpx.AsyncClient,
+) -> None:
+    policy = (await browser.get("/")).headers["content-security-policy"]
+    assert policy == "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+
 @pytest.mark.parametrize("path", ["/static/app.js", "/static/swagger/swagger-ui-bundle.js"])
 async def test_files_are_revalidated_at_each_visit(browser: httpx.AsyncClient, path: str) -> None:
     first = await browser.get(path)
