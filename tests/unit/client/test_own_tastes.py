@@ -1,4 +1,4 @@
-"""A shopper's own tastes as a factor of ranking: its formula, its bounds, and what moves nothing."""
+"""Own tastes as a factor of ranking: its formula, its bounds, and what moves nothing."""
 
 import math
 from typing import Any

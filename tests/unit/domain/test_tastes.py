@@ -108,9 +108,7 @@ def test_a_deletion_leaves_no_tastes() -> None:
 
 def test_tastes_are_bounded_to_the_greatest_shares() -> None:
     often = [purchase(f"o{n}", NOW, categories=["pets"]) for n in range(4)]
-    many = [
-        purchase(f"e{n}", NOW, categories=[f"c{n}-{m}" for m in range(50)]) for n in range(10)
-    ]
+    many = [purchase(f"e{n}", NOW, categories=[f"c{n}-{m}" for m in range(50)]) for n in range(10)]
     blob = tastes_of(*often, *many)
     found = decoded(blob)
     assert len(found.shares) == MOST_TASTES
