@@ -54,8 +54,8 @@ class Options(TypedDict, total=False):
     ``strength`` how far ``rank`` moves scores (0 to 10) and ``own`` how far the shopper's own
     tastes do (0 to 10; 0, the default, is off), ``ambiguous`` whether ambiguous shoppers keep the
     ``baseline`` or are ranked by the ``mixture`` of their personas. ``clock`` gives seconds that
-    only grow, by default those of ``time.monotonic``. ``nobody_ids`` are the ids that stand for nobody, where
-    the workers have others than the default ones.
+    only grow, by default those of ``time.monotonic``. ``nobody_ids`` are the ids that stand for
+    nobody, where the workers have others than the default ones.
     """
 
     prefix: str

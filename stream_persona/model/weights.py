@@ -40,8 +40,8 @@ class Weights:
     2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
     constants for coarse and fine tokens, ``log_prior`` (classes,). ``common`` (tokens,) is the
     share of all labelled customers' events with a token, 0 where none has it. ``evidence_scale``
-    (0 to 1) scales the evidence of all views: it is less than 1 where few labels support it. ``confidence``
-    is the last step of a measured calibration.
+    (0 to 1) scales the evidence of all views: it is less than 1 where few labels support it.
+    ``confidence`` is the last step of a measured calibration.
     """
 
     classes: tuple[str, ...]

@@ -12,7 +12,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from stream_persona.client.changes import ChangeReader
 from stream_persona.domain.binning import canonical_token
 from stream_persona.domain.common_tastes import encode_common
-from stream_persona.domain.slots import slot_of
 from stream_persona.domain.taste_bytes import UNITS, encode_tastes, level_of
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ class StubShoppers:
         self.tastes: dict[str, bytes] = {}
         self.common: dict[str, str] = {}
         self.messages: list[tuple[bytes, bytes | None]] = []
+        self._slots: dict[str, int] = {}
         self._is_reachable = True
         self._watched = 0
 
@@ -97,9 +97,7 @@ class StubShoppers:
 
         Keys are tokens such as ``category:baby`` or ``attributes.product_type:cat food``.
         """
-        levels = {
-            _slot_of(token): level_of(round(share * UNITS)) for token, share in shares.items()
-        }
+        levels = {self._slot_of(each): level_of(round(q * UNITS)) for each, q in shares.items()}
         slots = sorted(levels)
         self.tastes[customer_id] = encode_tastes(
             customer_id, _TAXONOMY, events, struct.pack(f">{len(slots)}H", *slots),
@@ -110,7 +108,7 @@ class StubShoppers:
         """Say how common categories and types are among all: shares of events, by token."""
         known = {canonical_token(token): share for token, share in shares.items()}
         self.common = encode_common(
-            {token: (_slot_of(token), share) for token, share in known.items()}, _TAXONOMY
+            {token: (self._slot_of(token), share) for token, share in known.items()}, _TAXONOMY
         )
 
     def fail(self) -> None:
@@ -138,6 +136,10 @@ class StubShoppers:
         self._check_reachable()
         return {field.encode(): text.encode() for field, text in self.common.items()}
 
+    def _slot_of(self, token: str) -> int:
+        """Return the slot of a token here; a real one is a hash."""
+        return self._slots.setdefault(canonical_token(token), len(self._slots) + 1)
+
     def _stub_changes(self, *, from_beginning: bool) -> Iterator[Change]:
         """Yield the changes that were not watched before, or all, and end after the last."""
         reader = ChangeReader()
@@ -151,10 +153,6 @@ class StubShoppers:
     def _check_reachable(self) -> None:
         if not self._is_reachable:
             raise RedisConnectionError("the test let Redis fail")
-
-
-def _slot_of(token: str) -> int:
-    return slot_of(canonical_token(token), fine=False)
 
 
 def _divide(persona: str, confidence: float) -> dict[str, float]:
