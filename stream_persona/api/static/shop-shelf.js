@@ -190,7 +190,8 @@ function sentences({ why, own, places, persona }) {
   ];
   found.sort((a, b) => Math.abs(Math.log(b.lift)) - Math.abs(Math.log(a.lift)));
   const texts = found.slice(0, 2).map(({ text }) => text);
-  return texts.length ? texts : ["Others moved past it"];
+  const others = places > 0 ? "What was ahead of it moved down" : "Others moved ahead of it";
+  return texts.length ? texts : [others];
 }
 
 const said = ({ feature: name, value: raw }) => `${feature(name)} ${value(name, raw)}`;
