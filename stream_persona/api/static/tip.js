@@ -25,7 +25,10 @@ export class Tip {
     for (const kind of ["pointermove", "pointerdown"])
       place.addEventListener(kind, (event) => this.#at(event));
     // A finger leaves at once: what it has touched stays until the next touch.
-    place.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || this.hide());
+    place.addEventListener(
+      "pointerleave",
+      ({ pointerType }) => pointerType === "touch" || this.hide(),
+    );
   }
 
   /** Use another drawing's figures; what is shown follows it. */
@@ -72,15 +75,17 @@ export class Tip {
 }
 
 function written({ title, rows }) {
-  const kept = rows.slice(0, MOST_ROWS).map(({ colour, name, text }) =>
-    make(
-      "p",
-      { class: "tip-row" },
-      colour && dot(colour),
-      make("bdi", { class: "tip-name", text: name }),
-      text && make("span", { class: "tip-value", text }),
-    ),
-  );
+  const kept = rows
+    .slice(0, MOST_ROWS)
+    .map(({ colour, name, text }) =>
+      make(
+        "p",
+        { class: "tip-row" },
+        colour && dot(colour),
+        make("bdi", { class: "tip-name", text: name }),
+        text && make("span", { class: "tip-value", text }),
+      ),
+    );
   const more = rows.length - kept.length;
   return [
     title && make("p", { class: "tip-title", text: title }),
