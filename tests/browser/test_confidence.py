@@ -80,7 +80,7 @@ async def test_the_feed_shows_changes_of_persona_and_counts_the_others(
         assert await customers(dashboard) == set(SHIFTS)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 768, 360])
 async def test_the_switch_shows_them_as_quieter_lines(browser: Browser, width: int) -> None:
     async with stand_in(browser, StandIn(wordy.answers(), changes()), width) as dashboard:
         await dashboard.open("changes")
