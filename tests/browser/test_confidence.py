@@ -114,6 +114,16 @@ async def test_the_address_remembers_the_switch(browser: Browser, view: str) -> 
         await expect(dashboard.part("change", customer="turned")).to_have_count(0)
 
 
+async def test_the_list_of_all_changes_is_switched_as_the_newest_are(browser: Browser) -> None:
+    async with stand_in(browser, StandIn(wordy.answers(), changes())) as dashboard:
+        await dashboard.open("now")
+        await dashboard.part("confidence-switch").click()
+        await dashboard.page.get_by_text("All changes").click()
+        await dashboard.shows("changes")
+        await expect(dashboard.part("confidence-switch")).to_have_attribute("aria-pressed", "true")
+        assert await customers(dashboard) == {*SHIFTS, *MOODS}
+
+
 async def test_only_what_the_other_filters_let_through_is_counted(browser: Browser) -> None:
     async with stand_in(browser, StandIn(wordy.answers(), changes())) as dashboard:
         await dashboard.open("changes")

@@ -37,6 +37,11 @@ export class ConfidenceSwitch {
     this.#count();
   }
 
+  /** What a link to another list has to say for it to be switched as this one is. */
+  get choice() {
+    return this.isOn ? `?${KEY}=${SHOWN}` : "";
+  }
+
   /** Whether the switch lets a change be shown. */
   shows(change) {
     return this.isOn || !isConfidenceAlone(change);

@@ -34,7 +34,9 @@ export class Tip {
   /** Use another drawing's figures; what is shown follows it. */
   follow(find) {
     this.#find = find ?? (() => null);
-    if (shown === this && this.#last) this.#show(...this.#last);
+    if (shown !== this) return;
+    const { clientX, clientY } = this.#last;
+    this.#at({ clientX, clientY, target: document.elementFromPoint(clientX, clientY) });
   }
 
   hide() {
@@ -42,10 +44,10 @@ export class Tip {
     if (shown === this) shown = null;
   }
 
-  #at(event) {
+  #at({ clientX, clientY, target }) {
+    this.#last = { clientX, clientY };
     const { left, top } = this.place.getBoundingClientRect();
-    this.#last = [event.clientX - left, event.clientY - top, event.target];
-    this.#show(...this.#last);
+    this.#show(clientX - left, clientY - top, target);
   }
 
   #show(x, y, target) {
