@@ -1,6 +1,7 @@
 """Fresh loads of the page: its first paint, its first figure, and all of its charts."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ async def loads(browser: Browser, url: str, number: int) -> dict[str, Any]:
     return {**medians, "loads": found}
 
 
-def compare(report: dict[str, Any]) -> Table:
+def compare(report: Mapping[str, Any]) -> Table:
     """Build the table of loads at rest and under load."""
     fresh = table(
         "A fresh load, median", "", *(name for name, _ in FRESH),

@@ -14,6 +14,7 @@ from tests.browser.dashboard import Dashboard
 from tests.browser.looking import THEMES
 from tests.browser.reports import Measured
 from tests.browser.stand_in import StandIn, stand_in
+from tests.support.waiting import PATIENCE
 
 #: Milliseconds from the navigation until all charts must be drawn; loads of which one must be so.
 SOON, LOADS = 1_000.0, 5
@@ -61,7 +62,7 @@ async def test_all_charts_are_drawn_within_a_second_of_the_page(
             await dashboard.open("now")
             times.append(float(await dashboard.page.evaluate("window.chartsDrawn")))
     measured("charts_drawn_ms", statistics.median(times), SOON)
-    assert min(times) < SOON  # of several: the machine may be busy with something else
+    assert min(times) < PATIENCE * SOON  # of several: the machine may be busy with something else
 
 
 async def test_a_chart_tells_its_figures_where_one_points(wordy_page: Dashboard) -> None:

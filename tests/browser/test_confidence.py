@@ -80,7 +80,7 @@ async def test_the_feed_shows_changes_of_persona_and_counts_the_others(
         assert await customers(dashboard) == set(SHIFTS)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 768, 360])
 async def test_the_switch_shows_them_as_quieter_lines(browser: Browser, width: int) -> None:
     async with stand_in(browser, StandIn(wordy.answers(), changes()), width) as dashboard:
         await dashboard.open("changes")
@@ -112,6 +112,16 @@ async def test_the_address_remembers_the_switch(browser: Browser, view: str) -> 
         await switch.click()
         assert dashboard.page.url.endswith(f"#/{view}")
         await expect(dashboard.part("change", customer="turned")).to_have_count(0)
+
+
+async def test_the_list_of_all_changes_is_switched_as_the_newest_are(browser: Browser) -> None:
+    async with stand_in(browser, StandIn(wordy.answers(), changes())) as dashboard:
+        await dashboard.open("now")
+        await dashboard.part("confidence-switch").click()
+        await dashboard.page.get_by_text("All changes").click()
+        await dashboard.shows("changes")
+        await expect(dashboard.part("confidence-switch")).to_have_attribute("aria-pressed", "true")
+        assert await customers(dashboard) == {*SHIFTS, *MOODS}
 
 
 async def test_only_what_the_other_filters_let_through_is_counted(browser: Browser) -> None:

@@ -9,7 +9,7 @@ import { count } from "./words.js";
 const KEY = "confidence";
 const SHOWN = "shown";
 
-/** It counts the changes that are held and only it hides or shows; `switched` draws them anew. */
+/** It counts those that are held, whether it shows them or not; `switched` draws the list anew. */
 export class ConfidenceSwitch {
   #isWanted = () => true;
 
@@ -37,6 +37,11 @@ export class ConfidenceSwitch {
     this.#count();
   }
 
+  /** What a link to another list has to say for it to be switched as this one is. */
+  get choice() {
+    return this.isOn ? `?${KEY}=${SHOWN}` : "";
+  }
+
   /** Whether the switch lets a change be shown. */
   shows(change) {
     return this.isOn || !isConfidenceAlone(change);
@@ -59,7 +64,10 @@ export class ConfidenceSwitch {
 /** What an empty list says: whether nothing came, or nothing of what was asked for. */
 export function nothingSays(isFiltered, hidden) {
   if (hidden)
-    return ["No persona has changed lately", "Changes of confidence alone have come, and are hidden."];
+    return [
+      "No persona has changed lately",
+      "Changes of confidence alone have come, and are hidden.",
+    ];
   const title = isFiltered ? "Nothing like this lately" : "Nothing has changed yet";
   return [title, "Changes appear here as they happen."];
 }

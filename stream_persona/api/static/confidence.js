@@ -2,10 +2,10 @@
 
 import { percent, title } from "./words.js";
 
-/** What the team says is always worth a line, and so is what a shopper is found to be at first. */
+/** What the team decides is always worth a line. */
 const DECISIONS = new Set(["assignment", "expiry"]);
 
-/** Whether a change leaves the persona, or the ambiguity, as it was. */
+/** Whether a change leaves the persona, or the ambiguity, as it was; a shopper's first does not. */
 export function isConfidenceAlone({ deleted, cause, previous, current }) {
   if (deleted || !previous || DECISIONS.has(cause)) return false;
   return previous.persona === current.persona && previous.source === current.source;

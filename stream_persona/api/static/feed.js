@@ -153,7 +153,7 @@ export class Feed {
     const fresh = since(this.#cursor).filter(this.#isWanted);
     const shown = fresh.slice(0, this.#most);
     this.#cursor = position();
-    this.#drawnAt = performance.now();
+    if (fresh.length) this.#drawnAt = performance.now(); // the first are shown at once
     for (const change of shown.reverse()) this.#put(change);
     this.moved({ waiting: 0, fresh: fresh.length, rows: this.#rows.length });
   }

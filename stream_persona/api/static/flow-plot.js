@@ -20,7 +20,10 @@ export function flowPlot({ sources, targets, flows }, { width, height }) {
   const bands = ribbons(flows, sources, targets, left, right).map(({ flow, from, to }) => {
     const d = band(EDGE + THICK, from, width - EDGE - THICK, to);
     const element = shape("path", { d, class: "flow", fill: colour(flow.from) });
-    tips.set(element, { name: `${title(flow.from)} to ${title(flow.to)}`, text: count(flow.count) });
+    tips.set(element, {
+      name: `${title(flow.from)} to ${title(flow.to)}`,
+      text: count(flow.count),
+    });
     return element;
   });
   const most = Math.min(40, Math.max(12, Math.floor(width / 2 / LETTER)));
@@ -33,10 +36,7 @@ export function flowPlot({ sources, targets, flows }, { width, height }) {
       const beside = isRight ? x - 6 : x + THICK + 6;
       const anchor = isRight ? "end" : "start";
       const props = { class: "node-name", "text-anchor": anchor };
-      return [
-        element,
-        text(beside, (top + bottom) / 2 + 4, short(title(persona), most), props),
-      ];
+      return [element, text(beside, (top + bottom) / 2 + 4, short(title(persona), most), props)];
     });
   const shapes = [
     ...bands,

@@ -155,14 +155,19 @@ class Strip {
 function newest(scope) {
   const quiet = empty("Nothing has changed yet", "Changes appear here as they happen.");
   const isWanted = (change) => confidence.shows(change);
-  const confidence = new ConfidenceSwitch(scope, () => feed.filter(isWanted));
+  const all = make("a", { class: "more", text: "All changes" });
+  const lead = () => (all.href = `#/changes${confidence.choice}`);
+  const confidence = new ConfidenceSwitch(scope, () => {
+    feed.filter(isWanted);
+    lead();
+  });
+  lead();
   const moved = ({ rows }) => {
     quiet.hidden = rows > 0;
     for (const [i, text] of nothingSays(false, confidence.hidden).entries())
       setText(quiet.children[i], text);
   };
   const feed = new Feed(scope, { most: NEWEST, every: CALM_MS, isWanted, moved });
-  const all = make("a", { class: "more", href: "#/changes", text: "All changes" });
   const aside = make("div", { class: "controls" }, confidence.element, all);
   return card("Newest changes", { class: "feed", aside }, feed.list, quiet);
 }

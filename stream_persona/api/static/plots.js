@@ -14,7 +14,7 @@ import {
   timeTicks,
 } from "./axes.js";
 import { area, line, shape, steps, under } from "./svg.js";
-import { clock, colour, count, day, decimals, percent, title } from "./words.js";
+import { clock, colour, count, day, decimals, modelName, percent, title } from "./words.js";
 
 /** The axes of times and values, the grid behind them, and how both become pixels. */
 function frame(at, { top, ticks }, size, margin) {
@@ -125,7 +125,11 @@ export function linesPlot({ at, lines }, size) {
     const i = nearest(at, time(px));
     const found = lines
       .filter(({ values }) => values[i] !== null)
-      .map(({ name, values, tone }) => ({ colour: tone, name, text: decimals(values[i], 3) }));
+      .map(({ name, values, tone }) => ({
+        colour: tone,
+        name: modelName(name),
+        text: decimals(values[i], 3),
+      }));
     return found.length ? { title: clock(at[i]), rows: found, x: x(at[i]) } : null;
   };
   return { shapes, find };

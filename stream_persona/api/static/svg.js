@@ -13,7 +13,11 @@ export function shape(tag, props, ...children) {
 
 /** Of a figure as large as its place: what is in it is in pixels from its left upper corner. */
 export const figure = (width, height, shapes) =>
-  shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ...shapes);
+  shape(
+    "svg",
+    { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    ...shapes,
+  );
 
 export const text = (x, y, content, props) => {
   const element = shape("text", { x: round(x), y: round(y), ...props });
@@ -60,14 +64,20 @@ export function under(points, floor) {
     else stretches.at(-1).push(point);
   return stretches
     .filter((each) => each.length > 1)
-    .map((each) => area(each, [each[0], each.at(-1)].map(([x]) => [x, floor])))
+    .map((each) =>
+      area(
+        each,
+        [each[0], each.at(-1)].map(([x]) => [x, floor]),
+      ),
+    )
     .join("");
 }
 
 /** A band that swings from one height at the left to another at the right. */
 export function band(left, [top, bottom], right, [otherTop, otherBottom]) {
   const middle = round((left + right) / 2);
-  const swing = (from, x, to) => `C${middle},${round(from)} ${middle},${round(to)} ${x},${round(to)}`;
+  const swing = (from, x, to) =>
+    `C${middle},${round(from)} ${middle},${round(to)} ${x},${round(to)}`;
   return (
     `M${left},${round(top)}${swing(top, right, otherTop)}` +
     `V${round(otherBottom)}${swing(otherBottom, left, bottom)}Z`

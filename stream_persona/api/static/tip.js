@@ -25,13 +25,18 @@ export class Tip {
     for (const kind of ["pointermove", "pointerdown"])
       place.addEventListener(kind, (event) => this.#at(event));
     // A finger leaves at once: what it has touched stays until the next touch.
-    place.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || this.hide());
+    place.addEventListener(
+      "pointerleave",
+      ({ pointerType }) => pointerType === "touch" || this.hide(),
+    );
   }
 
   /** Use another drawing's figures; what is shown follows it. */
   follow(find) {
     this.#find = find ?? (() => null);
-    if (shown === this && this.#last) this.#show(...this.#last);
+    if (shown !== this) return;
+    const { clientX, clientY } = this.#last;
+    this.#at({ clientX, clientY, target: document.elementFromPoint(clientX, clientY) });
   }
 
   hide() {
@@ -39,10 +44,10 @@ export class Tip {
     if (shown === this) shown = null;
   }
 
-  #at(event) {
+  #at({ clientX, clientY, target }) {
+    this.#last = { clientX, clientY };
     const { left, top } = this.place.getBoundingClientRect();
-    this.#last = [event.clientX - left, event.clientY - top, event.target];
-    this.#show(...this.#last);
+    this.#show(clientX - left, clientY - top, target);
   }
 
   #show(x, y, target) {
@@ -72,15 +77,17 @@ export class Tip {
 }
 
 function written({ title, rows }) {
-  const kept = rows.slice(0, MOST_ROWS).map(({ colour, name, text }) =>
-    make(
-      "p",
-      { class: "tip-row" },
-      colour && dot(colour),
-      make("bdi", { class: "tip-name", text: name }),
-      text && make("span", { class: "tip-value", text }),
-    ),
-  );
+  const kept = rows
+    .slice(0, MOST_ROWS)
+    .map(({ colour, name, text }) =>
+      make(
+        "p",
+        { class: "tip-row" },
+        colour && dot(colour),
+        make("bdi", { class: "tip-name", text: name }),
+        text && make("span", { class: "tip-value", text }),
+      ),
+    );
   const more = rows.length - kept.length;
   return [
     title && make("p", { class: "tip-title", text: title }),
