@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -120,5 +121,12 @@ class CatalogueBuilder:
 
 
 def _words_of(product: Product) -> Iterator[str]:
-    for text in (product.title, product.category, product.brand):
-        yield from all_words(text or "")
+    yield from all_words(product.title)
+    yield from _words_of_many(product.category or "")
+    yield from _words_of_many(product.brand or "")
+
+
+@lru_cache(maxsize=4_096)
+def _words_of_many(text: str) -> tuple[str, ...]:
+    """Return the words of a text that many products have."""
+    return tuple(all_words(text))

@@ -89,7 +89,7 @@ class FeaturesBuilder:
         for group in groups:
             self._starts.append(len(self._tokens))
             self._rows.append(row)
-            self._tokens.extend(codes.setdefault(token, len(codes)) for token in group)
+            self._tokens.extend([codes.setdefault(token, len(codes)) for token in group])
 
     def build(self, position_of_row: NDArray[np.int32]) -> ProductFeatures:
         """Build the features, by the rows' places."""
