@@ -90,7 +90,7 @@ class CatalogueBuilder:
         position = np.empty(len(order), np.int32)
         position[order] = np.arange(len(order), dtype=np.int32)
         ends = np.array(self._ends, np.int64)
-        bounds = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+        bounds = np.stack([np.concatenate([[0], ends])[:-1], ends], axis=1)
         scores = popularity[order]
         if not scores.any():  # as a ranking takes items without scores
             scores = 1.0 / np.arange(1, len(order) + 1)
