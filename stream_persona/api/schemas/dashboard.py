@@ -21,7 +21,16 @@ class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
     part: Literal[
-        "deployment", "keys", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+        "deployment",
+        "keys",
+        "catalogue",
+        "redis",
+        "storage",
+        "kafka",
+        "workers",
+        "stream",
+        "events",
+        "labels",
     ]
     message: Annotated[str, Field(description="One sentence, or two.")]
 
