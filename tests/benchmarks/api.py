@@ -3,8 +3,9 @@
 A real Redis holds shoppers and a model as a worker leaves them; ``stream-persona api`` serves them
 from a process of its own. Each route is asked by 1, 10 and 100 keep-alive callers in turns with a
 bare Starlette app on the same uvicorn whose one route does one GET; a ratio is that of figures of
-one turn, the median of all turns. Recommendations and searches are from a catalogue of ``--products``. Then 1,000 listeners hold ``/v1/changes`` open: memory, and from
-a PUBLISH until the last of them has it; and one that does not read is dropped and comes back.
+one turn, the median of all turns. Recommendations and searches are from a catalogue of
+``--products``. Then 1,000 listeners hold ``/v1/changes`` open: memory, and from a PUBLISH until the
+last of them has it; and one that does not read is dropped and comes back.
 
 The caller is a process on the same machine, so what it takes itself is in every figure, the bare
 one's too.
