@@ -71,7 +71,7 @@ class CatalogueBuilder:
         self._partners.add(product.bought_with)
 
     def _add_category(self, row: int, category: str) -> None:
-        found = levels(category, self._separator)
+        found = _find_levels(category, self._separator)
         self._levels.add(row, found)
         if found:
             self._top[found[0]] += 1
@@ -126,7 +126,12 @@ def _words_of(product: Product) -> Iterator[str]:
     yield from _words_of_many(product.brand or "")
 
 
+# Categories and brands repeat themselves.
+@lru_cache(maxsize=4_096)
+def _find_levels(category: str, separator: str) -> tuple[str, ...]:
+    return tuple(levels(category, separator))
+
+
 @lru_cache(maxsize=4_096)
 def _words_of_many(text: str) -> tuple[str, ...]:
-    """Return the words of a text that many products have."""
     return tuple(all_words(text))
