@@ -145,3 +145,13 @@ def test_what_may_come_first_is_no_more_than_a_bound() -> None:
     chosen = choose(scores, np.ones(50_000, np.float32), 10, np.array([0, 3], np.int32))
     assert len(chosen) == 10 + module._MOST_NEAR
     assert chosen[:4].tolist() == [1, 2, 4, 5]
+
+
+def test_the_first_known_token_of_each_group_is_found_by_product() -> None:
+    catalogue = build([
+        row(1, category="Baby/Food", brand="Tiny"), row(2, category="baby"), row(3, brand="Rex"),
+    ])  # fmt: skip
+    known = {"category:baby": 7, "category:baby/food": 8, "brand:tiny": 9}
+    products, numbers = catalogue.features.find_first(known)
+    found = list(zip(products.tolist(), numbers.tolist(), strict=True))
+    assert found == [(0, 8), (0, 9), (1, 7)]
