@@ -21,11 +21,11 @@ from stream_persona.domain.events import MAX_ID_BYTES
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
 
-#: Most categories that are listed, and most products of an answer and of a question.
+#: Most categories that are listed, and most products of an answer and of a question: the longest
+#: ids of so many fit into a request's head.
 MOST_CATEGORIES: Final = 200
 MOST_ITEMS: Final = 200
 MOST_GIVEN: Final = 50
-MOST_EXCLUDED: Final = 500
 _MOST_QUERY: Final = 256
 _MOST_CATEGORY: Final = 1_024
 
@@ -145,7 +145,7 @@ def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
         strength: Annotated[float, Query(ge=0, le=MOST_STRENGTH, allow_inf_nan=False)] = STRENGTH,
         own: Annotated[float, Query(ge=0, le=MOST_STRENGTH, allow_inf_nan=False)] = 0.0,
         ambiguous: Literal["baseline", "mixture"] = "baseline",
-        exclude: Annotated[list[_ProductId] | None, Query(max_length=MOST_EXCLUDED)] = None,
+        exclude: Annotated[list[_ProductId] | None, Query(max_length=MOST_GIVEN)] = None,
     ) -> Response:
         """Rank the whole catalogue for a shopper, as `/v1/rank` would; the best are the answer.
 

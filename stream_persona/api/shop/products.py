@@ -11,7 +11,7 @@ texts                no control characters, and none that turn the direction of 
 ``price``            a finite number of 0 or more
 ``popularity``       a finite number of 0 or more; 0 where there is none
 attributes           64, of texts of 1,024 characters, as in events
-``bought_with``      the first 50 are kept
+``bought_with``      the first 50 are kept; weights from a millionth to a million
 the whole product    4,096 bytes of JSON
 ===================  =============================================================================
 """
@@ -43,8 +43,10 @@ MOST_TEXT: Final = 1_024
 MOST_PARTNERS: Final = 50
 #: Bytes of a product's JSON.
 MOST_BYTES: Final = 4_096
-#: Most of a price, a popularity or a weight, so that no product of them overflows.
+#: Most of a price or a popularity, so that no product of them overflows; bounds of a weight.
 _MOST: Final = 1e100
+_LEAST_WEIGHT: Final = 1e-6
+_MOST_WEIGHT: Final = 1e6
 #: Columns of Parquet that are attributes.
 _ATTRIBUTE: Final = "attributes."
 #: Control characters, and those that turn the direction of what follows, so that a title could
@@ -194,6 +196,6 @@ def _weigh_partners(value: Iterator[Any]) -> Iterator[tuple[str, float]]:
         elif isinstance(each, list):
             pair = (each[0], each[1]) if len(each) == 2 else (None, None)  # noqa: PLR2004 - a pair
         weight = _read_number(pair[1], reason)
-        if not weight:
+        if weight is None or not _LEAST_WEIGHT <= weight <= _MOST_WEIGHT:
             raise RowError(reason)
         yield read_id(pair[0], reason), weight

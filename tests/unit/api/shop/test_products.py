@@ -113,6 +113,8 @@ def test_titles_of_any_language_are_taken(title: str) -> None:
         ({"bought_with": [["P-2"]]}, "invalid_bought_with"),
         ({"bought_with": [["P-2", 0]]}, "invalid_bought_with"),
         ({"bought_with": [["P-2", -1]]}, "invalid_bought_with"),
+        ({"bought_with": [["P-2", 1e39]]}, "invalid_bought_with"),
+        ({"bought_with": [["P-2", 1e-46]]}, "invalid_bought_with"),
         ({"bought_with": [["P-2", None]]}, "invalid_bought_with"),
         ({"bought_with": [[2.5, 1]]}, "invalid_bought_with"),
     ],

@@ -75,6 +75,19 @@ def test_it_is_so_for_any_catalogue_shopper_and_exclusion(
     assert found_items(found) == whole_ranking(catalogue, mixture, strength, names)[:limit]
 
 
+@pytest.mark.parametrize("popularity", [0, 1e100])
+def test_the_greatest_factors_are_numbers(popularity: float) -> None:
+    attributes = {str(n): "liked" for n in range(40)}
+    lifts = Affinities({"parent": {f"attributes.{n}:liked": 20.0 for n in range(40)}})
+    catalogue = build([row(1), row(2, attributes=attributes, popularity=popularity), row(3)])
+    shopper = PARENT._replace(distribution={"parent": 1.0})
+    found = recommend(catalogue, likings_of(catalogue, lifts), shopper, Asked("c", 3, 10.0))
+    items = [catalogue.item(position) for position in range(3)]
+    expected = ranking.rank(items, {"parent": 1.0}, lifts, 10.0, "/")
+    assert [each["score"] for each in found["items"]] == [each.score for each in expected]
+    assert expected[0].affinity > 1e8
+
+
 def test_an_assigned_persona_counts_alone() -> None:
     assigned = PARENT._replace(persona="pet_owner", source="assigned")
     found = recommend(CATALOGUE, likings_of(CATALOGUE), assigned, Asked("c", 10, 1.0))
@@ -142,7 +155,7 @@ def test_products_without_features_are_liked_as_by_anybody() -> None:
 
 def test_what_may_come_first_is_no_more_than_a_bound() -> None:
     scores = np.ones(50_000)
-    chosen = choose(scores, np.ones(50_000, np.float32), 10, np.array([0, 3], np.int32))
+    chosen = choose(scores, np.ones(50_000), 10, np.array([0, 3], np.int32))
     assert len(chosen) == 10 + module._MOST_NEAR
     assert chosen[:4].tolist() == [1, 2, 4, 5]
 
