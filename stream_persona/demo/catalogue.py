@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 #: A new number where what is written changes: a cached file of another one is not used.
 _VERSION: Final = 1
 #: Least baskets of a product, and of a pair.
-_LEAST_SOLD: Final = 5
+_LEAST_SOLD: Final = 8
 _LEAST_TOGETHER: Final = 3
 #: Products that are named as bought with others: the most popular; and most of them for one.
 _PARTNERS: Final = 3_000
-_MOST_PARTNERS: Final = 12
+_MOST_PARTNERS: Final = 8
 #: Products whose partners are found at a time, so that memory stays small.
 _BLOCK: Final = 4_000
 #: What is no product that a shop shows.

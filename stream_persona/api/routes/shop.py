@@ -21,13 +21,12 @@ from stream_persona.domain.events import MAX_ID_BYTES
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
 
-#: Most categories that are listed, and most products of an answer and of a question: the longest
-#: ids of so many fit into a request's head.
+#: Most categories that are listed, and most products of an answer and of a question.
 MOST_CATEGORIES: Final = 200
 MOST_ITEMS: Final = 200
 MOST_GIVEN: Final = 50
 _MOST_QUERY: Final = 256
-_MOST_CATEGORY: Final = 1_024
+_MOST_CATEGORY: Final = 512
 
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most products of the answer.")]
 _ProductId = Annotated[str, Query(max_length=MAX_ID_BYTES)]
@@ -41,7 +40,7 @@ _MISSING: Final[dict[int | str, Any]] = {
 
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes."""
-    routes = APIRouter(tags=["shop"], responses=ANY | _MISSING)
+    routes = APIRouter(tags=["shop"], responses=ANY | _MISSING | problems(431))
     _add_catalogue(routes, dependencies)
     _add_search(routes, dependencies)
     _add_together(routes, dependencies)

@@ -114,6 +114,12 @@ def test_a_folder_that_cannot_be_made_is_replaced_by_one_of_the_run(
     assert path.parent.parent == tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five baskets are enough."""
+    monkeypatch.setattr(catalogue, "_LEAST_SOLD", 5)
+
+
 @pytest.mark.parametrize(
     ("kind", "department", "category", "name"),
     [
