@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Component = Literal[
     "deployment",
     "keys",
+    "catalogue",
     "redis",
     "storage",
     "kafka",
@@ -21,13 +22,12 @@ Component = Literal[
     "stream",
     "events",
     "labels",
-    "catalogue",
 ]
 #: What findings of these say is for operators: addresses, files, and values of settings.
 _OF_OPERATORS: Final = {
     "deployment": "This API and the workers do not agree",
-    "catalogue": "The catalogue's file can't be used, that of before stays in use",
     "keys": "The file of keys can't be used, those of before stay valid",
+    "catalogue": "The catalogue's file can't be used, that of before stays in use",
     "storage": "Something is wrong with what Redis holds",
 }
 

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 MOST_CATEGORIES: Final = 200
 MOST_ITEMS: Final = 200
 MOST_GIVEN: Final = 50
-MOST_EXCLUDED: Final = 500
 _MOST_QUERY: Final = 256
-_MOST_CATEGORY: Final = 1_024
+_MOST_CATEGORY: Final = 512
 
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most products of the answer.")]
 _ProductId = Annotated[str, Query(max_length=MAX_ID_BYTES)]
@@ -41,7 +40,7 @@ _MISSING: Final[dict[int | str, Any]] = {
 
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes."""
-    routes = APIRouter(tags=["shop"], responses=ANY | _MISSING)
+    routes = APIRouter(tags=["shop"], responses=ANY | _MISSING | problems(431))
     _add_catalogue(routes, dependencies)
     _add_search(routes, dependencies)
     _add_together(routes, dependencies)
@@ -145,7 +144,7 @@ def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
         strength: Annotated[float, Query(ge=0, le=MOST_STRENGTH, allow_inf_nan=False)] = STRENGTH,
         own: Annotated[float, Query(ge=0, le=MOST_STRENGTH, allow_inf_nan=False)] = 0.0,
         ambiguous: Literal["baseline", "mixture"] = "baseline",
-        exclude: Annotated[list[_ProductId] | None, Query(max_length=MOST_EXCLUDED)] = None,
+        exclude: Annotated[list[_ProductId] | None, Query(max_length=MOST_GIVEN)] = None,
     ) -> Response:
         """Rank the whole catalogue for a shopper, as `/v1/rank` would; the best are the answer.
 

@@ -23,6 +23,7 @@ class Trouble(BaseModel):
     part: Literal[
         "deployment",
         "keys",
+        "catalogue",
         "redis",
         "storage",
         "kafka",
@@ -30,7 +31,6 @@ class Trouble(BaseModel):
         "stream",
         "events",
         "labels",
-        "catalogue",
     ]
     message: Annotated[str, Field(description="One sentence, or two.")]
 

@@ -228,6 +228,7 @@ _PROBLEMS: Final = {
     413: "The body is too large.",
     415: "The body is packed otherwise than by gzip.",
     429: "Too many requests; `Retry-After` says in how many seconds to try again.",
+    431: "The request's line and headers are too long: name less.",
     503: "Redis or Kafka is away, or this API is set otherwise than the workers are; the sentence "
     "says which. Try again after `Retry-After` seconds.",
 }

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import Scope as AsgiScope
 
-#: ``read``: personas, what is known of customers, the dashboard. ``rank``: the order of items, and the
-#: catalogue. ``collect``: events to the topics, and nothing back. ``assign``, ``delete``: these
+#: ``read``: personas, what is known of customers, the dashboard. ``rank``: the order of items,
+#: the catalogue. ``collect``: events to the topics, and nothing back. ``assign``, ``delete``: these
 #: commands.
 #: ``operate``: metrics, and what of the deployment itself is wrong in the words of its settings.
 Scope = Literal["read", "rank", "collect", "assign", "delete", "operate"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +71,7 @@ class CatalogueBuilder:
         self._partners.add(product.bought_with)
 
     def _add_category(self, row: int, category: str) -> None:
-        found = levels(category, self._separator)
+        found = _find_levels(category, self._separator)
         self._levels.add(row, found)
         if found:
             self._top[found[0]] += 1
@@ -89,7 +90,7 @@ class CatalogueBuilder:
         position = np.empty(len(order), np.int32)
         position[order] = np.arange(len(order), dtype=np.int32)
         ends = np.array(self._ends, np.int64)
-        bounds = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+        bounds = np.stack([np.concatenate([[0], ends])[:-1], ends], axis=1)
         scores = popularity[order]
         if not scores.any():  # as a ranking takes items without scores
             scores = 1.0 / np.arange(1, len(order) + 1)
@@ -120,5 +121,17 @@ class CatalogueBuilder:
 
 
 def _words_of(product: Product) -> Iterator[str]:
-    for text in (product.title, product.category, product.brand):
-        yield from all_words(text or "")
+    yield from all_words(product.title)
+    yield from _words_of_many(product.category or "")
+    yield from _words_of_many(product.brand or "")
+
+
+# Categories and brands repeat themselves.
+@lru_cache(maxsize=4_096)
+def _find_levels(category: str, separator: str) -> tuple[str, ...]:
+    return tuple(levels(category, separator))
+
+
+@lru_cache(maxsize=4_096)
+def _words_of_many(text: str) -> tuple[str, ...]:
+    return tuple(all_words(text))

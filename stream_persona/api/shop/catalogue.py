@@ -1,8 +1,9 @@
 """A catalogue in memory: products by falling popularity, and how they are found.
 
 A product's *position* is its place by popularity, from 0; equally popular ones stay in the order of
-the file. A product is kept as its JSON, in one buffer with all others, since answers are JSON: some
-700 bytes in memory for a product of 200, its words, features and neighbours included.
+the file. A product is kept as its JSON, in one buffer with all others, since answers are JSON. With
+its words, its features and five neighbours a product of 140 bytes of JSON takes about 1.2 KB, and
+the largest that ``products`` and ``builder`` let in some 50 KB.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,34 +45,44 @@ class ProductFeatures:
 
     def compute_affinities(self, affinities: Affinities) -> NDArray[np.float32]:
         """Return how each persona likes each product: a row by product, a column by persona."""
-        rows, logs = self._find_logs(affinities)
+        known, logs = self._find_logs(affinities)
         result = np.ones((self._size, len(affinities.personas)), np.float32)
-        if not len(self._starts) or not len(logs):
-            return result
-        row = rows[self._codes]
-        places = np.where(row >= 0, np.arange(len(row), dtype=np.int32), _NONE)
-        first = np.minimum.reduceat(places, self._starts)
-        has_lift = first != _NONE
-        products, chosen = self._products[has_lift], row[first[has_lift]]
-        number = np.bincount(products, minlength=self._size)
-        root = np.sqrt(np.maximum(number, 1))
-        for column in range(logs.shape[1]):
-            sums = np.bincount(products, logs[chosen, column], self._size)
+        products, rows = self.find_first(known)
+        root = np.sqrt(np.maximum(np.bincount(products, minlength=self._size), 1))
+        for column in range(len(affinities.personas) if known else 0):
+            sums = np.bincount(products, logs[rows, column], self._size)
             result[:, column] = np.exp(sums / root)
         return result
 
-    def _find_logs(self, affinities: Affinities) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Return the row of each token's logarithms, -1 for none; and the rows."""
-        rows = np.full(len(self._tokens), -1, np.int32)
+    def find_first(self, known: Mapping[str, int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the products with tokens of ``known``, and the number of each of these tokens.
+
+        Of a group it is the first one that is known, so that a product comes once for each group.
+        """
+        numbers = np.full(len(self._tokens), -1, np.int32)
+        for start in range(0, len(self._tokens), _TURN):
+            part = self._tokens[start : start + _TURN]
+            numbers[start : start + _TURN] = [known.get(token, -1) for token in part]
+            time.sleep(0)
+        if not len(self._starts):
+            return self._products, numbers[:0]
+        number = numbers[self._codes]
+        places = np.where(number >= 0, np.arange(len(number), dtype=np.int32), _NONE)
+        first = np.minimum.reduceat(places, self._starts)
+        is_known = first != _NONE
+        return self._products[is_known], number[first[is_known]]
+
+    def _find_logs(self, affinities: Affinities) -> tuple[dict[str, int], NDArray[np.float64]]:
+        """Return the tokens that have lifts, each with the row of its logarithms."""
+        known: dict[str, int] = {}
         found: list[Sequence[float]] = []
         for start in range(0, len(self._tokens), _TURN):
-            tokens = self._tokens[start : start + _TURN]
-            place = {token: start + number for number, token in enumerate(tokens)}
-            for token, logs in affinities.find([(token,) for token in tokens]):
-                rows[place[token]] = len(found)
+            part = self._tokens[start : start + _TURN]
+            for token, logs in affinities.find([(token,) for token in part]):
+                known[token] = len(found)
                 found.append(logs)
             time.sleep(0)
-        return rows, np.array(found, np.float64).reshape(len(found), len(affinities.personas))
+        return known, np.array(found, np.float64).reshape(len(found), len(affinities.personas))
 
 
 class FeaturesBuilder:
@@ -89,7 +99,7 @@ class FeaturesBuilder:
         for group in groups:
             self._starts.append(len(self._tokens))
             self._rows.append(row)
-            self._tokens.extend(codes.setdefault(token, len(codes)) for token in group)
+            self._tokens.extend([codes.setdefault(token, len(codes)) for token in group])
 
     def build(self, position_of_row: NDArray[np.int32]) -> ProductFeatures:
         """Build the features, by the rows' places."""

@@ -43,10 +43,14 @@ class Likings(NamedTuple):
     affinities: Affinities
     matrix: NDArray[np.float32]
 
-    def mix(self, shares: Mapping[str, float]) -> NDArray[np.float32]:
-        """Return how much each product suits a shopper; 1 is like anybody."""
+    def mix(self, shares: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return how much each product suits a shopper; 1 is like anybody.
+
+        It is in double precision, since a power of it may be beyond single.
+        """
         own = np.array([shares.get(name, 0.0) for name in self.affinities.personas], np.float32)
-        return self.matrix @ own + np.float32(max(0.0, 1.0 - float(own.sum())))
+        mixed = (self.matrix @ own).astype(np.float64)
+        return mixed + max(0.0, 1.0 - float(own.sum()))
 
 
 NO_LIKINGS: Final = Likings(None, None, Affinities({}), np.ones((0, 0), np.float32))
@@ -96,7 +100,7 @@ class LikingsReader:
 
 def choose(
     scores: NDArray[np.float64],
-    factors: NDArray[np.float32] | None,
+    factors: NDArray[np.float64] | None,
     limit: int,
     excluded: NDArray[np.int32],
 ) -> NDArray[np.int32]:

@@ -56,9 +56,9 @@ class PostingsBuilder:
     def add(self, row: int, keys: Iterable[str]) -> None:
         """Add the distinct keys of a row."""
         codes = self._codes
-        for key in keys:
-            self._keys.append(codes.setdefault(key, len(codes)))
-            self._rows.append(row)
+        found = [codes.setdefault(key, len(codes)) for key in keys]
+        self._keys.extend(found)
+        self._rows.extend([row] * len(found))
 
     def build(self, position_of_row: NDArray[np.int32]) -> Postings:
         """Build the postings, by the rows' places."""

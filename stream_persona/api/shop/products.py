@@ -11,7 +11,7 @@ texts                no control characters, and none that turn the direction of 
 ``price``            a finite number of 0 or more
 ``popularity``       a finite number of 0 or more; 0 where there is none
 attributes           64, of texts of 1,024 characters, as in events
-``bought_with``      the first 50 are kept
+``bought_with``      the first 50 are kept; weights from a millionth to a million
 the whole product    4,096 bytes of JSON
 ===================  =============================================================================
 """
@@ -22,7 +22,7 @@ import math
 import re
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -43,8 +43,10 @@ MOST_TEXT: Final = 1_024
 MOST_PARTNERS: Final = 50
 #: Bytes of a product's JSON.
 MOST_BYTES: Final = 4_096
-#: Most of a price, a popularity or a weight, so that no product of them overflows.
+#: Most of a price or a popularity, so that no product of them overflows; bounds of a weight.
 _MOST: Final = 1e100
+_LEAST_WEIGHT: Final = 1e-6
+_MOST_WEIGHT: Final = 1e6
 #: Columns of Parquet that are attributes.
 _ATTRIBUTE: Final = "attributes."
 #: Control characters, and those that turn the direction of what follows, so that a title could
@@ -94,7 +96,7 @@ def read_product(row: bytes) -> Product:
     if title is None or not normalize(title):
         raise RowError("invalid_title")
     return Product(
-        read_id(found.get("product_id"), "invalid_id"),
+        _read_id(found.get("product_id")),
         title,
         _read_text(found.get("category"), MOST_TEXT, "invalid_text"),
         _read_text(found.get("brand"), MOST_TEXT, "invalid_text"),
@@ -115,17 +117,13 @@ def _decode(row: bytes) -> dict[str, Any]:
     return found
 
 
-def read_id(value: object, reason: str) -> str:
-    """Read an id as events have it: a text, or a whole number as one.
-
-    Raises:
-        RowError: it is none.
-    """
+def _read_id(value: object) -> str:
+    """Read an id as events have it: a text, or a whole number as one."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not text.isprintable() or text.strip() != text:
-        raise RowError(reason)
+        raise RowError("invalid_id")
     if not 0 < len(text.encode()) <= MAX_ID_BYTES:
-        raise RowError(reason)
+        raise RowError("invalid_id")
     return text
 
 
@@ -186,14 +184,17 @@ def _read_partners(value: object) -> tuple[tuple[str, float], ...]:
 
 
 def _weigh_partners(value: Iterator[Any]) -> Iterator[tuple[str, float]]:
-    reason = "invalid_bought_with"
+    """Yield ids and weights; what is no id of a product is none of the catalogue's, at least."""
     for place, each in enumerate(value, 1):
-        pair: tuple[object, object] = each, 1.0 / place
-        if isinstance(each, dict):  # Parquet has no lists of two types
-            pair = each.get("product_id"), each.get("lift")
-        elif isinstance(each, list):
-            pair = (each[0], each[1]) if len(each) == 2 else (None, None)  # noqa: PLR2004 - a pair
-        weight = _read_number(pair[1], reason)
-        if not weight:
-            raise RowError(reason)
-        yield read_id(pair[0], reason), weight
+        named, weight = each, cast("Any", 1.0 / place)
+        if isinstance(each, list) and len(each) == 2:  # noqa: PLR2004 - a pair
+            named, weight = each
+        elif isinstance(each, dict):  # Parquet has no lists of two types
+            named, weight = each.get("product_id"), each.get("lift")
+        if isinstance(named, int) and not isinstance(named, bool):
+            named = str(named)
+        is_id = isinstance(named, str) and len(named) <= MAX_ID_BYTES
+        is_weight = isinstance(weight, float | int) and not isinstance(weight, bool)
+        if not is_id or not is_weight or not _LEAST_WEIGHT <= weight <= _MOST_WEIGHT:
+            raise RowError("invalid_bought_with")
+        yield named, weight

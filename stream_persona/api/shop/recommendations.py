@@ -111,7 +111,7 @@ def _rank(
     return rank_for(shopper, items, affinities, asked.strength, separator), chosen
 
 
-def find_own_factors(catalogue: Catalogue, shopper: Shopper) -> NDArray[np.float32] | None:  # noqa: ARG001
+def find_own_factors(catalogue: Catalogue, shopper: Shopper) -> NDArray[np.float64] | None:  # noqa: ARG001
     """Return by what a shopper's own tastes multiply the score of each product; None for none.
 
     What is chosen by it has to be ranked by it as well, which ``rank_for`` does.
