@@ -59,7 +59,7 @@ STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 #: The strength of own tastes by task, as recommended; and what they are compared with.
 OWN_STRENGTHS = {"search": RECOMMENDED, "cross_sell": BESIDE_BASKET, "for_you": RECOMMENDED}
 OWNS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-PRIORS = (1.0, 5.0, 20.0, 50.0, 100.0)
+PRIORS = (1.0, 20.0, 100.0)
 RANKINGS = {
     "baseline": "baseline",
     "persona": "persona",
