@@ -13,6 +13,7 @@ from stream_persona.client import (
     UNREADABLE,
     Options,
     Reason,
+    Shopper,
 )
 from stream_persona.client.decision import MIXTURE, rank_for
 from stream_persona.client.own_tastes import (
@@ -27,8 +28,9 @@ from stream_persona.client.own_tastes import (
 from stream_persona.client.ranking import Affinities, keep_order, rank
 from stream_persona.domain.taste_bytes import MOST_TASTES, StoredTastes, encode_tastes, level_of
 from stream_persona.testing.client import StubPersonaClient
-from tests.unit.client.test_decision import LIFTS, SHARES, shopper
 
+LIFTS = Affinities({"gamer": {"category:books": 5.0}, "parent": {"brand:b": 3.0}})
+SHARES = {"gamer": 0.7, "parent": 0.1}
 CAT_FOOD = "attributes.product_type:cat food"
 COMMON = CommonShares(
     {"category:pets": (7, 0.1), "category:pets/cat": (8, 0.05), CAT_FOOD: (60_000, 0.02)}, "0" * 12
@@ -42,6 +44,11 @@ ITEMS: list[dict[str, Any]] = [
      "attributes": {"Product_Type": "Cat Food"}},
     {"product_id": "p3", "category": "pets/dog", "score": 0.9},
 ]  # fmt: skip
+
+
+def shopper(persona: str | None, **parts: Any) -> Shopper:
+    fallback = AMBIGUOUS if persona is None else None
+    return Shopper("c", persona, **{"fallback": fallback, "distribution": SHARES} | parts)
 
 
 def lift(share: float, common: float, events: float = 20.0) -> float:
