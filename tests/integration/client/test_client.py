@@ -19,7 +19,7 @@ from stream_persona.client import (
     Reason,
     Shopper,
 )
-from stream_persona.domain.common_tastes import encode_common
+from stream_persona.domain.common_tastes import CommonShare, encode_common
 from stream_persona.domain.record import PublishedPosterior
 from stream_persona.domain.taste_bytes import encode_tastes, level_of
 from stream_persona.pipeline.messages import encode_public_record
@@ -80,7 +80,7 @@ async def test_own_tastes_are_read_beside_the_persona(
 ) -> None:
     tastes = encode_tastes("torn", "0" * 12, 20.0, b"\0\7", bytes([level_of(2_000)]))
     await redis.set(f"{place.prefix}persona-tastes:torn", tastes)
-    common = encode_common({"category:games": (7, 0.1)}, "0" * 12)
+    common = encode_common({"category:games": CommonShare(7, 0.1)}, "0" * 12)
     await redis.hset(f"{place.prefix}persona-common-tastes", mapping=common)
     assert (await client.rank(ITEMS, "torn")).order == ITEMS
     found = await client.rank(ITEMS, "torn", own=1.0)

@@ -17,7 +17,6 @@ from tests.support.events import purchase, shop
 from tests.support.names import show_names
 from tests.support.processing import profile_after
 
-FEATURES = ("category", "attributes.product_type")
 SHOP = shop()
 FOOD, PETS, RARE = (slot_of(f"category:{name}", fine=False) for name in ("food", "pets", "rare"))
 
@@ -89,9 +88,18 @@ def test_a_river_model_knows_the_same_common_shares() -> None:
 def test_common_tastes_are_named_by_canonical_token_where_a_name_may_be_shown() -> None:
     weights = derive(model_of(examples()), PERSONAS)
     names = show_names(Tokenizer(SHOP), purchase("p", categories=["Food", "PETS"])).names
-    found = common_tastes(weights, FEATURES, names.alone)
-    assert {token: slot for token, (slot, _) in found.items()} == {
-        "category:food": FOOD, "category:pets": PETS
+    found = common_tastes(weights, SHOP, names)
+    assert {token: (each.slot, each.is_reason) for token, each in found.items()} == {
+        "category:food": (FOOD, True), "category:pets": (PETS, True)
     }  # fmt: skip
-    assert common_tastes(weights, FEATURES, TokenNames().alone) == {}
-    assert common_tastes(weights, ("brand",), names.alone) == {}
+    assert common_tastes(weights, SHOP, TokenNames()) == {}
+    assert common_tastes(weights, shop(features={"fields": ["brand"]}), names) == {}
+
+
+def test_a_token_that_shares_its_slot_is_no_reason() -> None:
+    weights = derive(model_of(examples()), PERSONAS)
+    names = show_names(Tokenizer(SHOP), purchase("p", categories=["food", "pets"])).names
+    names.see([(PETS, "brand:what one shopper alone has")])
+    found = common_tastes(weights, SHOP, names)
+    assert [found[f"category:{name}"].is_reason for name in ("food", "pets")] == [True, False]
+    assert not any("alone" in token for token in found)
