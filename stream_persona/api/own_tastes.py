@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stream_persona.client.models import HOLDOUT
 from stream_persona.client.own_tastes import OFF, CommonShares, Own, find_own
 from stream_persona.domain.record_codec import decode_counts_and_labels
-from stream_persona.domain.tastes import encode_all_tastes, taste_features
+from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.errors import DamagedRecordError
 from stream_persona.model.explain import common_tastes
 
@@ -29,7 +29,6 @@ class OwnTastesReader:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
-        self._features = taste_features(taxonomy)
         self._derived_from: tuple[str, int] | None = None
         self._common = CommonShares()
 
@@ -62,6 +61,6 @@ class OwnTastesReader:
         weights, names = self._reader.model.weights, self._reader.names
         source = (weights.version, names.learned)
         if self._derived_from != source:  # some thousand tokens, of which spellings are cached
-            shares = common_tastes(weights, self._features, names.alone)
+            shares = common_tastes(weights, self._taxonomy, names)
             self._common = CommonShares(shares, self._taxonomy.version)
             self._derived_from = source

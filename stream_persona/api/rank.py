@@ -100,7 +100,7 @@ class RankRequest(BaseModel):
             ge=0,
             le=MOST_OWN,
             description="How far the shopper's own tastes move scores; 0 moves none. We recommend "
-            "0.5 for a search and for recommendations, 0.3 beside a basket.",
+            "0.7 for a search and for recommendations, 0.3 beside a basket.",
         ),
     ] = 0.0
     ambiguous: Annotated[

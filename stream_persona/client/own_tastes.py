@@ -18,10 +18,13 @@ never mixed with it. ``own`` 0 leaves every score as it is.
 prior of K events (Zhai, Lafferty, "A Study of Smoothing Methods for Language Models Applied to Ad
 Hoc Information Retrieval", SIGIR 2001); the root lies between independent tokens and tokens that
 repeat each other, as in ``ranking``. K and the strengths below were chosen on training households
-(``make bench-rank ARGS=--strengths``): from 1 to 20 K makes no difference, and beyond it costs
-short lists. A strength of .5 is best for a search and for "for you". Beside products in a basket it
-is less, .3, and at 1 worse than nothing: what goes with a basket is mostly what everybody buys
-then. To let tastes count less for what is in the basket already gained nothing over that.
+(``make bench-rank ARGS=--strengths``): K makes little difference up to 20, which doubts short
+histories most, and costs beyond. A strength of .7 is best for a search and for "for you". Beside
+products in a basket it is less, .3, and at .7 worse than nothing: what goes with a basket is mostly
+what everybody buys then. To leave out what is in the basket already gained nothing over that.
+
+**Names.** Tokens that fewer than three shoppers have are no tastes. Of a slot that holds another
+token as well nobody can say which of them a shopper has: it moves items, and is no reason.
 
 A share that the stored tastes left out (they are bounded) is taken for common, or for the least
 share that they have, whichever is less: nobody is said to buy less of what is merely not stored.
@@ -41,8 +44,10 @@ from stream_persona.domain.taste_bytes import FEATURES, StoredTastes, TastesErro
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from stream_persona.domain.common_tastes import CommonShare
+
 #: The strength for search and "for you", and the one beside a basket; and the greatest.
-RECOMMENDED: Final = 0.5
+RECOMMENDED: Final = 0.7
 BESIDE_BASKET: Final = 0.3
 MOST_OWN: Final = 10.0
 #: Events, like anybody's, that a shopper's own are added to.
@@ -55,27 +60,25 @@ _BEGINNINGS: Final = tuple(f"{feature}:" for feature in FEATURES)
 
 
 class CommonShares:
-    """How common each category and product type is: slot and share by canonical token.
+    """How common each category and product type is, by canonical token.
 
     ``taxonomy`` is the version of the taxonomy that the slots are of.
     """
 
-    def __init__(
-        self, shares: Mapping[str, tuple[int, float]] | None = None, taxonomy: str = ""
-    ) -> None:
+    def __init__(self, shares: Mapping[str, CommonShare] | None = None, taxonomy: str = "") -> None:
         self._shares = shares or {}
         self.taxonomy = taxonomy
 
     def __bool__(self) -> bool:
         return bool(self._shares)
 
-    def find(self, item: Mapping[str, Any], separator: str) -> Iterator[tuple[str, int, float]]:
-        """Yield token, slot and share of an item's tastes, the most specific known of a group."""
+    def find(self, item: Mapping[str, Any], separator: str) -> Iterator[tuple[str, CommonShare]]:
+        """Yield the tokens of an item that are tastes, the most specific known of a group."""
         for group in tokenize_item(item, separator):
             if group[0].startswith(_BEGINNINGS):
                 known = next((token for token in group if token in self._shares), None)
                 if known is not None:
-                    yield known, *self._shares[known]
+                    yield known, self._shares[known]
 
 
 class Own(NamedTuple):
@@ -128,19 +131,22 @@ def log_lift(tastes: StoredTastes, slot: int, common: float) -> float:
 
 
 def _find_logs(
-    found: Iterable[tuple[str, int, float]], tastes: StoredTastes, logs: dict[int, float]
-) -> list[tuple[str, float]]:
-    """Return the tokens and the logarithms of their lifts; ``logs`` are those known by slot."""
-    of_item = []
-    for token, slot, common in found:
+    found: Iterable[tuple[str, CommonShare]], tastes: StoredTastes, logs: dict[int, float]
+) -> list[tuple[str | None, float]]:
+    """Return the logarithms of lifts with their tokens, None of one that is no reason.
+
+    ``logs`` are those known by slot.
+    """
+    of_item: list[tuple[str | None, float]] = []
+    for token, (slot, common, is_reason) in found:
         log = logs.get(slot)
         if log is None:
             log = logs[slot] = log_lift(tastes, slot, common)
-        of_item.append((token, log))
+        of_item.append((token if is_reason else None, log))
     return of_item
 
 
-def _move(ranked: Ranked, logs: Sequence[tuple[str, float]], strength: float) -> Ranked:
+def _move(ranked: Ranked, logs: Sequence[tuple[str | None, float]], strength: float) -> Ranked:
     if not logs:
         return ranked
     total = sum(log for _, log in logs) / math.sqrt(len(logs))
@@ -151,8 +157,11 @@ def _move(ranked: Ranked, logs: Sequence[tuple[str, float]], strength: float) ->
     )
 
 
-def _explain(logs: Sequence[tuple[str, float]]) -> tuple[Reason, ...]:
-    """Return the lifts of an item's tokens, those that moved it most first."""
-    ordered = sorted(logs, key=lambda each: -abs(each[1]))
-    parts = [(*token.partition(":")[::2], math.exp(log)) for token, log in ordered[:REASONS]]
-    return tuple(Reason(*part) for part in parts)
+def _explain(logs: Sequence[tuple[str | None, float]]) -> tuple[Reason, ...]:
+    """Return the lifts of an item's tokens that are reasons, those that moved it most first."""
+    reasons = []
+    for token, log in sorted(logs, key=lambda each: -abs(each[1])):
+        if token is not None:
+            feature, _, value = token.partition(":")
+            reasons.append(Reason(feature, value, math.exp(log)))
+    return tuple(reasons[:REASONS])

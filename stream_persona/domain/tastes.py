@@ -47,7 +47,7 @@ def encode_all_tastes(counts: Mapping[str, Counts], taxonomy: Taxonomy) -> dict[
     if not counts:
         return {}
     profiles = compute_profiles(list(counts.values()), taxonomy.features)
-    strongest = _find_strongest(profiles, _may_be_taste(OfTaxonomy(taxonomy)))
+    strongest = _find_strongest(profiles, may_be_taste(taxonomy))
     ends = np.searchsorted(strongest >> 32, np.arange(len(profiles) + 1)).tolist()
     slots = (strongest >> 16 & MOST_UNITS).astype(">u2").tobytes()
     levels = _LEVELS[strongest & MOST_UNITS].tobytes()
@@ -88,9 +88,13 @@ def taste_features(taxonomy: Taxonomy) -> tuple[str, ...]:
     )
 
 
+def may_be_taste(taxonomy: Taxonomy) -> NDArray[np.bool_]:
+    """Return for each slot whether tastes are looked for in it."""
+    return _compute(OfTaxonomy(taxonomy))
+
+
 @lru_cache(maxsize=16)
-def _may_be_taste(of: OfTaxonomy) -> NDArray[np.bool_]:
-    """Return for each slot whether a taste may be counted in it."""
+def _compute(of: OfTaxonomy) -> NDArray[np.bool_]:
     fine = make_fine(of.taxonomy.features)
     may_be = np.zeros(SLOTS, np.bool_)
     for feature in taste_features(of.taxonomy):

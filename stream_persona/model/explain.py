@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.common_tastes import CommonShare
 from stream_persona.domain.record import MILLION
 from stream_persona.domain.slots import slot_of
+from stream_persona.domain.tastes import may_be_taste, taste_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.domain.features import Profiles
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.predictor import Predictor
 
     Ints = NDArray[np.int64]
@@ -162,19 +166,21 @@ def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, di
 
 
 def common_tastes(
-    predictor: Predictor, features: Sequence[str], name: Callable[[int], str | None]
-) -> dict[str, tuple[int, float]]:
-    """Return slot and common share of every token of some features, by the canonical token.
+    predictor: Predictor, taxonomy: Taxonomy, names: TokenNames
+) -> dict[str, CommonShare]:
+    """Return the common share of every category and type that may be shown, by canonical token.
 
-    ``name`` returns the token that a slot holds alone, None where it may not be shown: of any other
-    nobody could say that a shopper has it.
+    A slot with more than one token, shown or not, tells of none of them that a shopper has it: it
+    moves items, and is no reason.
     """
-    found = {}
-    beginnings = tuple(f"{feature}:" for feature in features)
+    found, is_taste = {}, may_be_taste(taxonomy)
+    beginnings = tuple(f"{feature}:" for feature in taste_features(taxonomy))
     for slot, share in zip(*map(np.ndarray.tolist, predictor.common_shares()), strict=True):
-        token = canonical_token(name(slot) or "")
-        if token.startswith(beginnings) and _is_of_slot(slot, token):
-            found[token] = slot, round(share, 9)
+        is_reason = names.alone(slot) is not None
+        for shown in names.tokens.get(slot, ()) if is_taste[slot] else ():
+            token = canonical_token(shown)
+            if token.startswith(beginnings) and _is_of_slot(slot, token):
+                found[token] = CommonShare(slot, round(share, 9), is_reason)
     return found
 
 

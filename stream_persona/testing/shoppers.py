@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.client.changes import ChangeReader
 from stream_persona.domain.binning import canonical_token
-from stream_persona.domain.common_tastes import encode_common
+from stream_persona.domain.common_tastes import CommonShare, encode_common
 from stream_persona.domain.taste_bytes import UNITS, encode_tastes, level_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class StubShoppers:
         """Say how common categories and types are among all: shares of events, by token."""
         known = {canonical_token(token): share for token, share in shares.items()}
         self.common = encode_common(
-            {token: (self._slot_of(token), share) for token, share in known.items()}, _TAXONOMY
+            {token: CommonShare(self._slot_of(token), share) for token, share in known.items()},
+            _TAXONOMY,
         )
 
     def fail(self) -> None:

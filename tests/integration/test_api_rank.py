@@ -162,9 +162,14 @@ async def test_an_ambiguous_shopper_is_ranked_by_own_tastes_where_these_are_aske
     assert (found["own"], found["ambiguous"]) == (0.5, "baseline")
     moved = {each["position"]: each for each in found["items"]}
     assert {each["affinity"] for each in moved.values()} == {1.0}
-    assert moved[4]["own"] > 1 > moved[1]["own"]  # a garden, and pets
-    (reason,) = moved[4]["why_own"]
-    assert (reason["feature"], reason["value"], reason["lift"] > 1) == ("category", "garden", True)
+    assert moved[4]["own"] == 1.0  # a garden: nobody else has one, so that nobody may be told
+    assert moved[1]["own"] < 1.0
+    (reason,) = moved[1]["why_own"]
+    assert (reason["feature"], reason["value"], reason["lift"] < 1) == (
+        "category",
+        "pets/dog",
+        True,
+    )
 
 
 async def test_the_mixture_of_ambiguous_shoppers_can_be_what_the_api_is_set_to(

@@ -13,7 +13,7 @@ from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
 from stream_persona.domain.events import milliseconds as epoch_ms
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
-from stream_persona.domain.tastes import encode_all_tastes, taste_features
+from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import PersonaClassifier
@@ -117,7 +117,7 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
                 current.persona,
                 dict(zip(record.published.personas, shares, strict=True)),
             )
-    common = common_tastes(learned.weights, taste_features(TAXONOMY), names.names.alone)
+    common = common_tastes(learned.weights, TAXONOMY, names.names)
     return Model(
         Affinities(affinities(learned.weights, names.names.key)),
         CommonShares(common, TAXONOMY.version),

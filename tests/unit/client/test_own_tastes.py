@@ -13,6 +13,7 @@ from stream_persona.client import (
     UNREADABLE,
     Options,
     Reason,
+    Shopper,
 )
 from stream_persona.client.decision import MIXTURE, rank_for
 from stream_persona.client.own_tastes import (
@@ -25,13 +26,20 @@ from stream_persona.client.own_tastes import (
     log_lift,
 )
 from stream_persona.client.ranking import Affinities, keep_order, rank
+from stream_persona.domain.common_tastes import CommonShare
 from stream_persona.domain.taste_bytes import MOST_TASTES, StoredTastes, encode_tastes, level_of
 from stream_persona.testing.client import StubPersonaClient
-from tests.unit.client.test_decision import LIFTS, SHARES, shopper
 
+LIFTS = Affinities({"gamer": {"category:books": 5.0}, "parent": {"brand:b": 3.0}})
+SHARES = {"gamer": 0.7, "parent": 0.1}
 CAT_FOOD = "attributes.product_type:cat food"
 COMMON = CommonShares(
-    {"category:pets": (7, 0.1), "category:pets/cat": (8, 0.05), CAT_FOOD: (60_000, 0.02)}, "0" * 12
+    {
+        "category:pets": CommonShare(7, 0.1),
+        "category:pets/cat": CommonShare(8, 0.05),
+        CAT_FOOD: CommonShare(60_000, 0.02),
+    },
+    "0" * 12,
 )
 #: Of 20 events 8 were of pets, 6 of cats, and 5 of cat food.
 TASTES = StoredTastes("0" * 12, 20.0, {7: 0.4, 8: 0.3, 60_000: 0.25})
@@ -42,6 +50,11 @@ ITEMS: list[dict[str, Any]] = [
      "attributes": {"Product_Type": "Cat Food"}},
     {"product_id": "p3", "category": "pets/dog", "score": 0.9},
 ]  # fmt: skip
+
+
+def shopper(persona: str | None, **parts: Any) -> Shopper:
+    fallback = AMBIGUOUS if persona is None else None
+    return Shopper("c", persona, **{"fallback": fallback, "distribution": SHARES} | parts)
 
 
 def lift(share: float, common: float, events: float = 20.0) -> float:
@@ -67,6 +80,14 @@ def test_an_items_factor_is_that_of_its_category_and_its_type_by_the_root_of_two
 def test_a_category_that_is_not_known_counts_as_the_level_above() -> None:
     (_, _, dog) = sorted(apply_own(keep_order(ITEMS), OWN), key=lambda each: each.position)
     assert dog.why_own == (Reason("category", "pets", pytest.approx(lift(0.4, 0.1))),)
+
+
+def test_a_token_whose_slot_holds_another_one_moves_an_item_and_is_no_reason() -> None:
+    shared = CommonShares({"category:pets/cat": CommonShare(8, 0.05, is_reason=False)}, "0" * 12)
+    (_, cat, _) = sorted(
+        apply_own(keep_order(ITEMS), Own(0.5, TASTES, shared)), key=lambda each: each.position
+    )
+    assert (cat.own, cat.why_own) == (pytest.approx(lift(0.3, 0.05)), ())
 
 
 def test_an_item_without_known_tastes_keeps_its_score() -> None:
@@ -98,7 +119,8 @@ def test_equal_scores_stay_in_the_callers_order() -> None:
 
 
 def test_a_factor_is_bounded() -> None:
-    rare = CommonShares({"category:pets/cat": (8, 1e-6), "category:books": (9, 1.0)}, "0" * 12)
+    shares = {"category:pets/cat": CommonShare(8, 1e-6), "category:books": CommonShare(9, 1.0)}
+    rare = CommonShares(shares, "0" * 12)
     much = StoredTastes("0" * 12, 1e6, {8: 1.0})
     found = {
         each.item["product_id"]: each.own

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from stream_persona.domain.common_tastes import CommonShare, decode_common, encode_common
 from stream_persona.domain.events import Item, Purchase
 from stream_persona.domain.features import Counts
 from stream_persona.domain.slots import slot_of
@@ -137,6 +138,21 @@ def test_tastes_are_found_where_types_have_fine_slots() -> None:
     bought = Purchase("e", "c", NOW, (Item("p", attributes={"product_type": "cat food"}),))
     found = decoded(tastes_of(bought, taxonomy=fine))
     assert slot_of("attributes.product_type:cat food", fine=True) in found.shares
+
+
+def test_common_shares_are_read_as_they_were_written_and_damaged_ones_left_out() -> None:
+    shares = {
+        "category:a": CommonShare(3, 0.5),
+        "category:b": CommonShare(4, 1e-7, is_reason=False),
+    }
+    fields = {k.encode(): v.encode() for k, v in encode_common(shares, "0" * 12).items()}
+    damaged = {
+        b"category:c": b"x 0.5", b"category:d": b"1", b"category:e": b"1 nan",
+        b"category:f": b"1 0", b"\xff": b"1 0.5", b"category:g": b"1 0.5 other",
+        b"category:h": b"1 0.5 shared x",
+    }  # fmt: skip
+    assert decode_common(fields | damaged) == (shares, "0" * 12)
+    assert encode_common({}, "0" * 12) == {}
 
 
 def test_tastes_of_another_format_are_refused() -> None:
