@@ -7,7 +7,7 @@ is a token of one event, and a hierarchical category is a token at each of its l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
@@ -19,11 +19,13 @@ from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import QueryError
 from stream_persona.model.classifier import profile_of
-from stream_persona.model.explain import tree
+from stream_persona.model.explain import trees
 from stream_persona.pipeline.decision import apportion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from stream_persona.domain.features import Profiles
     from stream_persona.domain.identity import NobodyIds
@@ -148,44 +150,39 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
 def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
     """Answer with hits by falling probability; ties are in the order of the taxonomy."""
     row = weights.probabilities(about.profile)
-    ranked = np.argsort(-row[0], kind="stable")[query.offset : query.offset + query.limit]
-    exact, shown = row[0].tolist(), (apportion(row, _PARTS)[0] / _PARTS).tolist()
+    ranked = np.argsort(-row[0], kind="stable")[query.offset : query.offset + query.limit].tolist()
+    shown = (apportion(row, _PARTS)[0] / _PARTS).tolist()
+    why = _explain(ranked, row[0], shown, about, weights) if "$why" in query.select else {}
     return {
         "offset": query.offset,
-        "total": len(exact),
-        "hits": [
-            _hit(query.select, _Answered(weights.classes[i], exact[i], shown[i]), about, weights)
-            for i in ranked.tolist()
-        ],
+        "total": len(shown),
+        "hits": [_hit(query.select, weights.classes[i], shown[i], why.get(i)) for i in ranked],
     }
 
 
-class _Answered(NamedTuple):
-    """A persona, its probability, and the one that is shown: all shown sum to 1."""
-
-    persona: str
-    exact: float
-    shown: float
+def _hit(select: Sequence[Key], persona: str, shown: float, why: object) -> dict[str, Any]:
+    values = {"$p": shown, "$why": why, "field": TARGET}
+    return {key: values.get(key, persona) for key in select}
 
 
-def _hit(
-    select: Sequence[Key], answered: _Answered, about: Subject, weights: Predictor
-) -> dict[str, Any]:
-    def value(key: Key) -> object:
-        if key == "$why":
-            return _explain(answered, about, weights)
-        return {"$p": answered.shown, "field": TARGET}.get(key, answered.persona)
+def _explain(
+    ranked: Sequence[int],
+    exact: NDArray[np.float64],
+    shown: Sequence[float],
+    about: Subject,
+    weights: Predictor,
+) -> dict[int, dict[str, Any]]:
+    """Return each hit's tree of factors, its normalizer such that their product is what is shown.
 
-    return {key: value(key) for key in select}
-
-
-def _explain(answered: _Answered, about: Subject, weights: Predictor) -> dict[str, Any]:
-    """Return the tree of factors, its normalizer such that their product is what is shown."""
-    found = tree(weights, about.profile, answered.persona, about.name)
-    if answered.exact:
-        (normalizer,) = (f for f in found["factors"] if f["type"] == "normalizer")
-        normalizer["value"] *= answered.shown / answered.exact
-    return found
+    What is shown of all personas sums to 1.
+    """
+    personas = [weights.classes[i] for i in ranked]
+    found = trees(weights, about.profile, personas, exact, about.name)
+    for i, why in zip(ranked, found, strict=True):
+        if exact[i]:
+            (normalizer,) = (f for f in why["factors"] if f["type"] == "normalizer")
+            normalizer["value"] *= shown[i] / float(exact[i])
+    return dict(zip(ranked, found, strict=True))
 
 
 def _check_feature(feature: str, taxonomy: Taxonomy) -> str:
