@@ -10,8 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
+from stream_persona.api.quick_route import is_plain
 from stream_persona.domain.binning import BANDS, canonical_field, split_values
 from stream_persona.domain.events import check_id
 from stream_persona.domain.features import Counts, compute_profiles
@@ -84,6 +94,24 @@ class PersonaQuery(BaseModel):
     ] = ("$p", "persona", "feature", "$value", "field")
     limit: Annotated[Number, Field(description="Most hits.")] = 10
     offset: Annotated[Number, Field(description="Hits to leave out.")] = 0
+
+
+def read_query(body: dict[str, Any]) -> PersonaQuery | None:
+    """Read an ordinary body; None for another one, which may be right still."""
+    where = body.get("where")
+    if not isinstance(where, dict):
+        return None
+    values = (each for value in where.values() for each in _list(value))
+    if not all(map(is_plain, values)):
+        return None
+    try:
+        return PersonaQuery.model_validate(body)
+    except ValidationError:
+        return None
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +232,7 @@ def _features_of(taxonomy: Taxonomy) -> str:
 
 def _texts(feature: str, value: object) -> Iterable[str]:
     """Yield the texts of a feature: numbers as their bands."""
-    values = value if isinstance(value, list) else [value]
+    values = _list(value)
     if not values:
         raise QueryError(f"where.{_shorten(feature)}: expected 1 to {MAX_VALUES:,} values, got 0")
     for each in values:

@@ -35,7 +35,9 @@ MOST_ITEMS: Final = 1_000
 #: Seconds that a request waits for affinities of a new model before it uses those of the last one.
 PATIENCE: Final = 0.05
 #: Most of a score or a price, so that no product of them overflows.
-_MOST: Final = 1e100
+MOST_NUMBER: Final = 1e100
+#: Most characters of a text.
+MOST_TEXT: Final = 1_024
 
 EXAMPLE: Final[dict[str, JsonValue]] = {
     "customer_id": "CUST-04812",
@@ -46,7 +48,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     "strength": 1.0,
 }
 
-_Text = Annotated[StrictStr, Field(max_length=1_024)]
+_Text = Annotated[StrictStr, Field(max_length=MOST_TEXT)]
 
 
 class RankItem(BaseModel):
@@ -61,15 +63,15 @@ class RankItem(BaseModel):
     ] = None
     brand: _Text | None = None
     price: Annotated[
-        float | None, Field(strict=True, ge=0, le=_MOST, description="Of one piece.")
+        float | None, Field(strict=True, ge=0, le=MOST_NUMBER, description="Of one piece.")
     ] = None
     attributes: Annotated[dict[_Text, _Text] | None, Field(max_length=MAX_ATTRIBUTES)] = None
     score: Annotated[
         float | None,
         Field(
             strict=True,
-            ge=-_MOST,
-            le=_MOST,
+            ge=-MOST_NUMBER,
+            le=MOST_NUMBER,
             description="The caller's own; the inverse of the item's place without it.",
         ),
     ] = None
@@ -91,6 +93,10 @@ class RankRequest(BaseModel):
             description="How far the shopper's personas move scores; 0 moves none.",
         ),
     ] = STRENGTH
+
+    def list_items(self) -> list[dict[str, Any]]:
+        """Return the items as they come back."""
+        return [item.model_dump(exclude_unset=True) for item in self.items]
 
 
 class Ranker:
@@ -120,7 +126,7 @@ class Ranker:
         shopper = await self._look_up(request.customer_id)
         if shopper.persona is not None:
             await self._renew_affinities()
-        items = [item.model_dump(exclude_unset=True) for item in request.items]
+        items = request.list_items()
         ranking = rank_for(shopper, items, self._affinities, request.strength, self._separator)
         return _encode(ranking, request.strength)
 
@@ -176,4 +182,10 @@ def _encode(ranking: Ranking, strength: float) -> bytes:
 
 
 def _as_dict(ranked: Ranked) -> dict[str, Any]:
-    return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}
+    item, position, score, affinity, why = ranked
+    return {
+        "item": item, "position": position, "score": score, "affinity": affinity,
+        "why": [
+            {"feature": feature, "value": value, "lift": lift} for feature, value, lift in why
+        ],
+    }  # fmt: skip

@@ -196,7 +196,8 @@ class _Mixture:
         """Return the affinity of an item of whose tokens these are the logarithms."""
         root = math.sqrt(len(logs))
         own = [math.exp(total / root) for total in map(sum, zip(*logs, strict=True))]
-        return self._rest + sum(map(mul, self._shares, own))
+        affinity: float = self._rest + sum(map(mul, self._shares, own))
+        return affinity
 
 
 def _move(

@@ -137,7 +137,8 @@ def trees(
     rests = posterior[columns] / (priors * products)
     named = [split(name(slot)) for slot in slots.tolist()]
     propositions = [{feature: {"$has": value}} for feature, value in named]
-    rows = zip(personas, priors.tolist(), rests.tolist(), orders.tolist(), lift.tolist(), strict=True)
+    figures = (priors, rests, orders, lift)
+    rows = zip(personas, *[each.tolist() for each in figures], strict=True)
     return [
         _product(persona, prior, rest, [(propositions[i], own[i]) for i in order])
         for persona, prior, rest, order, own in rows

@@ -13,6 +13,7 @@ fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Positions = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Weights:
     """
 
     classes: tuple[str, ...]
-    index: NDArray[np.int32]
+    index: Positions
     shares_w: Ints
     logs_w: Ints
     offsets: Floats
@@ -120,7 +122,7 @@ class Weights:
         return self.evidence_scale * self.gains.at(events)
 
 
-def _sum_rows(values: Floats, position: Ints, starts: Ints, weights: Ints) -> Floats:
+def _sum_rows(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
     """Sum values times weights in each row, from each of ``starts`` to the next.
 
     They are whole numbers below 2**53, summed row by row in the order of slots.
@@ -129,12 +131,10 @@ def _sum_rows(values: Floats, position: Ints, starts: Ints, weights: Ints) -> Fl
     return np.asarray(csr_array((values, position, starts), shape=shape) @ weights)
 
 
-def _sum_row(values: Floats, position: Ints, starts: Ints, weights: Ints) -> Floats:
+def _sum_row(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
     """As ``_sum_rows``, with the same bits: a matrix takes longer to make than one row to sum."""
     products = values[:, None] * weights[position]
-    bounds = starts.tolist()
-    parts = zip(bounds[:-1], bounds[1:], strict=True)
-    return np.stack([products[a:b].sum(axis=0) for a, b in parts])
+    return np.stack([products[a:b].sum(axis=0) for a, b in pairwise(starts.tolist())])
 
 
 def _fine(slots: Ints) -> Ints:
