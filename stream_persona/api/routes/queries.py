@@ -13,7 +13,14 @@ from stream_persona.api.changes import EventStream
 from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
 from stream_persona.api.listeners import name_caller
 from stream_persona.api.plain_rank import read_rank_request
-from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject, read_query
+from stream_persona.api.predict import (
+    EXAMPLE,
+    PersonaQuery,
+    Subject,
+    answer,
+    parse_subject,
+    read_query,
+)
 from stream_persona.api.public_records import load_public_record
 from stream_persona.api.quick_route import quick_route
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
@@ -47,10 +54,11 @@ def router(dependencies: Dependencies) -> APIRouter:
 
 def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
     async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
-        """Rank all personas for a customer, or for what a hypothetical shopper did."""
+        """Rank all personas for a customer, for what a hypothetical shopper did, or for both."""
         asked = parse_subject(query, dependencies.taxonomy, dependencies.nobody)
-        about = await dependencies.reader.load_subject(asked) if isinstance(asked, str) else asked
-        return as_json(answer(query, about, dependencies.reader.model.weights))
+        if not isinstance(asked, Subject):
+            asked = await dependencies.reader.load_subject(asked)
+        return as_json(answer(query, asked, dependencies.reader.model.weights))
 
     routes.add_api_route(
         "/api/v1/_predict", predict, methods=["POST"], summary="The personas of a shopper, and why",
