@@ -70,9 +70,7 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
         # in which no request is answered: what exists by now is kept out of collections.
         gc.collect()
         gc.freeze()
-        # An event loop that is written in C where there is one for this system.
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve(sockets=[listening]))
+        asyncio.run(server.serve(sockets=[listening]))
 
 
 def check_door(settings: Settings) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import lru_cache
-from operator import itemgetter, mul
+from operator import attrgetter, mul
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stream_persona.client.item_features import (
@@ -172,32 +172,51 @@ def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:
 
 
 class _Mixture:
-    """A shopper's shares of personas, and what they make of each token: computed once."""
+    """A shopper's shares of personas, and what they make of tokens: each worked out once."""
 
     def __init__(self, shares: Sequence[float]) -> None:
         self._rest = max(0.0, 1.0 - sum(shares))  # unknown, and moves nothing
         self._columns = [column for column, share in enumerate(shares) if share]
         self._shares = [shares[column] for column in self._columns]
-        self._known: dict[str, tuple[list[float], float, Reason]] = {}
+        self._tokens: dict[str, _Token] = {}
+        self._known: dict[tuple[str, ...], tuple[float, tuple[Reason, ...]]] = {}
 
-    def look_up(self, found: Found) -> tuple[list[float], float, Reason]:
-        """Return a token's logarithms by persona, how little it moves an item, and as a reason."""
-        token, logs = found
-        known = self._known.get(token)
+    def explain(self, found: Sequence[Found]) -> tuple[float, tuple[Reason, ...]]:
+        """Return the affinity of an item with these tokens, and the features that move it most."""
+        tokens = tuple([token for token, _ in found])
+        known = self._known.get(tokens)
+        if known is None:
+            known = self._known[tokens] = self._explain(found)
+        return known
+
+    def _explain(self, found: Sequence[Found]) -> tuple[float, tuple[Reason, ...]]:
+        own = [self._look_up(token, logs) for token, logs in found]
+        root, columns = math.sqrt(len(own)), zip(*[each.logs for each in own], strict=True)
+        lifts = [math.exp(total / root) for total in map(sum, columns)]
+        affinity = self._rest + sum(map(mul, self._shares, lifts))
+        own.sort(key=_STILLNESS)
+        return affinity, tuple([each.reason for each in own[:REASONS]])
+
+    def _look_up(self, token: str, logs: Sequence[float]) -> _Token:
+        known = self._tokens.get(token)
         if known is None:
             own = [logs[column] for column in self._columns]
             lift = self._rest + sum(map(mul, self._shares, map(math.exp, own)))
             feature, _, value = token.partition(":")
-            known = own, -abs(math.log(lift)), Reason(feature, value, lift)
-            self._known[token] = known
+            known = _Token(own, -abs(math.log(lift)), Reason(feature, value, lift))
+            self._tokens[token] = known
         return known
 
-    def find_affinity(self, logs: Sequence[Sequence[float]]) -> float:
-        """Return the affinity of an item of whose tokens these are the logarithms."""
-        root = math.sqrt(len(logs))
-        own = [math.exp(total / root) for total in map(sum, zip(*logs, strict=True))]
-        affinity: float = self._rest + sum(map(mul, self._shares, own))
-        return affinity
+
+class _Token(NamedTuple):
+    """A token's logarithms by persona; how little it moves an item of a shopper; as a reason."""
+
+    logs: list[float]
+    stillness: float
+    reason: Reason
+
+
+_STILLNESS = attrgetter("stillness")
 
 
 def _move(
@@ -210,18 +229,11 @@ def _move(
     score = score_of(item, position)
     if not found or not strength:
         return Ranked(item, position, score, 1.0)
-    known = [mixture.look_up(each) for each in found]
-    affinity = mixture.find_affinity([logs for logs, _, _ in known])
+    affinity, why = mixture.explain(found)
     moved = affinity**strength
-    known.sort(key=_LITTLE)
     return Ranked(
-        item, position, score * moved if score >= 0 else score / moved, affinity,
-        tuple([reason for _, _, reason in known[:REASONS]]),
+        item, position, score * moved if score >= 0 else score / moved, affinity, why
     )  # fmt: skip
-
-
-#: How little a token moves an item, of what a mixture knows of it.
-_LITTLE = itemgetter(1)
 
 
 def _clipped_log(lift: float) -> float:
