@@ -23,9 +23,11 @@ from stream_persona.errors import DamagedRecordError, QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.client.decision import Ranking
-    from stream_persona.client.ranking import Ranked
+    from stream_persona.client.ranking import Ranked, Reason
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.predictor import Predictor
@@ -37,7 +39,9 @@ MOST_ITEMS: Final = 1_000
 #: Seconds that a request waits for affinities of a new model before it uses those of the last one.
 PATIENCE: Final = 0.05
 #: Most of a score or a price, so that no product of them overflows.
-_MOST: Final = 1e100
+MOST_NUMBER: Final = 1e100
+#: Most characters of a text.
+MOST_TEXT: Final = 1_024
 
 EXAMPLE: Final[dict[str, JsonValue]] = {
     "customer_id": "CUST-04812",
@@ -48,7 +52,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     "strength": 1.0,
 }
 
-_Text = Annotated[StrictStr, Field(max_length=1_024)]
+_Text = Annotated[StrictStr, Field(max_length=MOST_TEXT)]
 
 
 class RankItem(BaseModel):
@@ -63,15 +67,15 @@ class RankItem(BaseModel):
     ] = None
     brand: _Text | None = None
     price: Annotated[
-        float | None, Field(strict=True, ge=0, le=_MOST, description="Of one piece.")
+        float | None, Field(strict=True, ge=0, le=MOST_NUMBER, description="Of one piece.")
     ] = None
     attributes: Annotated[dict[_Text, _Text] | None, Field(max_length=MAX_ATTRIBUTES)] = None
     score: Annotated[
         float | None,
         Field(
             strict=True,
-            ge=-_MOST,
-            le=_MOST,
+            ge=-MOST_NUMBER,
+            le=MOST_NUMBER,
             description="The caller's own; the inverse of the item's place without it.",
         ),
     ] = None
@@ -111,6 +115,10 @@ class RankRequest(BaseModel):
         ),
     ] = None
 
+    def list_items(self) -> list[dict[str, Any]]:
+        """Return the items as they come back."""
+        return [item.model_dump(exclude_unset=True) for item in self.items]
+
 
 class Ranker:
     """Ranks by the public record of a customer and the model in use."""
@@ -143,7 +151,7 @@ class Ranker:
         if uses_affinities(shopper, ambiguous):
             await self._renew_affinities()
         own = await self._load_own(shopper, request.own)
-        items = [item.model_dump(exclude_unset=True) for item in request.items]
+        items = request.list_items()
         ranking = rank_for(
             shopper, items, self._affinities, request.strength, self._separator,
             own=own, ambiguous=ambiguous,
@@ -229,7 +237,11 @@ def _encode(ranking: Ranking, request: RankRequest, ambiguous: str) -> bytes:
 def as_dict(ranked: Ranked) -> dict[str, Any]:
     """Return an item of an answer."""
     return {
-        **ranked._asdict(),
-        "why": [reason._asdict() for reason in ranked.why],
-        "why_own": [reason._asdict() for reason in ranked.why_own],
-    }
+        "item": ranked.item, "position": ranked.position, "score": ranked.score,
+        "affinity": ranked.affinity, "why": _as_dicts(ranked.why), "own": ranked.own,
+        "why_own": _as_dicts(ranked.why_own),
+    }  # fmt: skip
+
+
+def _as_dicts(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    return [{"feature": feature, "value": value, "lift": lift} for feature, value, lift in reasons]

@@ -30,7 +30,9 @@ def products(taxonomy: Taxonomy) -> Iterator[dict[str, Any]]:
                 "popularity": MOST - rank * len(categories) - place,
                 "attributes": {"product_type": name},
                 "bought_with": [
-                    f"{other}-{(rank + 1) % len(KINDS)}" for other in categories if other != category
+                    f"{other}-{(rank + 1) % len(KINDS)}"
+                    for other in categories
+                    if other != category
                 ],
             }
 

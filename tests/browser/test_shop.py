@@ -70,7 +70,9 @@ async def test_an_ambiguous_shopper_keeps_the_baseline_and_is_told_so(
     for name in ("search", "together", "for-you"):
         order = shelf(dashboard, name).get_by_test_id("order")
         await expect(order).to_have_attribute("data-fallback", "ambiguous")
-        assert await titles(order) == await titles(shelf(dashboard, name).get_by_test_id("baseline"))
+        assert await titles(order) == await titles(
+            shelf(dashboard, name).get_by_test_id("baseline")
+        )
         await expect(order.get_by_role("status")).to_contain_text("baseline stays")
     await expect(dashboard.part("shop-state")).to_contain_text("Ambiguous")
 
