@@ -25,6 +25,7 @@ fold are parted again, and the one part foresees the baskets of the other.
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--strengths", action="store_true", help="compare strengths and end")
+    for name in ("lifts", "pairs"):
+        parser.add_argument(f"--{name}", action="store_const", dest="other", const=name)
     options = parser.parse_args()
+    if options.other:
+        import_module(f"tests.benchmarks.rank.{options.other}").main()
+        return
     if options.strengths:
         strengths()
         return
