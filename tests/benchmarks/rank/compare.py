@@ -22,7 +22,7 @@ TOP = 10
 _DISCOUNTS = 1 / np.log2(np.arange(2, TOP + 2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """A question as arrays; ``known`` are the products that are in the basket already."""
 

@@ -12,6 +12,7 @@ is the client's own order, with strength 1, and both multiply.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,9 @@ class Pairs:
         self, training: Sequence[Household], shop: Shop, key: Callable[[str], str]
     ) -> None:
         self._shop, self._key = shop, key
+        #: Each question is asked for several mixtures one after another.
+        self._find_votes = lru_cache(maxsize=4 * len(PRIORS))(self._sum_votes)
         self._number: dict[str, int] = {}
-        self._last: dict[float, tuple[Asked, Floats]] = {}
         for product in shop._with:
             self._number.setdefault(key(product), len(self._number))
         counted = [self._count([each for each in training if each.persona == persona])
@@ -74,15 +76,8 @@ class Pairs:
 
         return score
 
-    def _find_votes(self, asked: Asked, prior: float) -> Floats:
-        """Return the sum of the moved votes, (personas, items); the last ones are kept."""
-        last, votes = self._last.get(prior, (None, None))
-        if last is not asked or votes is None:
-            votes = self._sum_votes(asked, prior)
-            self._last[prior] = asked, votes
-        return votes
-
     def _sum_votes(self, asked: Asked, prior: float) -> Floats:
+        """Return the sums of the moved votes, (personas, items)."""
         known = [product for product in asked.known if product in self._shop._with]
         items = [str(item["product_id"]) for item in asked.items]
         votes = np.array(
