@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,15 +113,20 @@ class Factors:
     def __init__(self, affinities: Affinities) -> None:
         self._affinities = affinities
         self._rows: dict[str, Floats] = {}
+        #: A household's questions are asked for several mixtures one after another.
+        self._stack = lru_cache(maxsize=64)(self._stack_rows)
 
     def __call__(self, asked: Asked, shares: Mapping[str, float]) -> Floats:
         own = np.array([shares.get(persona, 0.0) for persona in self._affinities.personas])
-        rows = np.stack([self._row(item) for item in asked.items])
-        return max(0.0, 1.0 - float(own.sum())) + rows @ own
+        return max(0.0, 1.0 - float(own.sum())) + self._stack(asked) @ own
 
     def move(self, asked: Asked, shares: Mapping[str, float]) -> Floats:
         """Return the scores times the factors: strength 1."""
         return asked.scores * self(asked, shares)
+
+    def _stack_rows(self, asked: Asked) -> Floats:
+        """Return the factors of the items under each persona, (items, personas)."""
+        return np.stack([self._row(item) for item in asked.items])
 
     def _row(self, item: Product) -> Floats:
         row = self._rows.get(item["product_id"])

@@ -56,7 +56,7 @@ class Counted:
         """The predictions, and a ranking by each kind of lifts."""
         with patch.object(real, "TAXONOMY", self.taxonomy):
             model = real.learn(training, held, self.names)
-        rankings = {}
+        rankings: dict[str, Scoring] = {}
         for name, weights in kinds_of_lifts(training, self.taxonomy):
             lifts = Affinities(affinities(weights, self.names.names.key))
             rankings[self.title + name] = Factors(lifts).move
