@@ -16,6 +16,7 @@ from stream_persona.domain.features import SCALE
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.discriminant import fit_discriminant
 from stream_persona.model.gains import Gains
+from stream_persona.model.lifts import log_lifts
 from stream_persona.model.naming import NEVER
 from stream_persona.model.statistics import COUNT, E2, E, Stacked, Sums
 from stream_persona.model.weights import Weights
@@ -65,9 +66,8 @@ def derive_from(
     totals = _add_seeds(_totals(sums, without_fold), prior, classes)
     active = totals.support >= MIN_SUPPORT
     slots = totals.slots[active]
-    shares = _multinomial(
-        totals.seeded_customers, totals.exposure[:, active], totals.shares[:, :, active] / SCALE
-    )
+    exposure, seen = totals.exposure[:, active], totals.shares[:, :, active]
+    shares = _multinomial(totals.seeded_customers, exposure, seen / SCALE)
     discriminant = fit_discriminant(
         totals.customers,
         totals.moments[:, :, active] / SCALE,
@@ -78,6 +78,7 @@ def derive_from(
         classes=tuple(classes),
         index=_index(slots),
         shares_w=_fixed_point(shares),
+        lifts_w=_fixed_point(log_lifts(exposure, seen)),
         logs_w=_fixed_point(discriminant.weights),
         offsets=discriminant.offsets,
         log_prior=_log_prior(totals.seeded_customers),

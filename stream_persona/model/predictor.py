@@ -74,7 +74,8 @@ class Predictor(Protocol):
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-ratio of each class's share of a token to the common one.
 
-        (slots, classes); each of ``slots`` must be one of ``weighted_slots``.
+        It is shown and ranked by: shrunken to 0 where few customers have the token. (slots,
+        classes); each of ``slots`` must be one of ``weighted_slots``.
         """
         ...
 

@@ -39,7 +39,8 @@ class Weights:
     """The package's own ``Predictor``, derived from a model's sums; immutable.
 
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
-    2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
+    2**-20), -1 where the token has no weight. ``lifts_w`` (the same) are the logarithms of lifts,
+    for people and rankers: they predict nothing. ``offsets`` (2, classes) are the discriminants'
     constants for coarse and fine tokens, ``log_prior`` (classes,). ``common`` (tokens,) is the
     share of all labelled customers' events with a token, 0 where none has it. ``evidence_scale``
     (0 to 1) scales the evidence of all views: it is less than 1 where few labels support it.
@@ -49,6 +50,7 @@ class Weights:
     classes: tuple[str, ...]
     index: Positions
     shares_w: Ints
+    lifts_w: Ints
     logs_w: Ints
     offsets: Floats
     log_prior: Floats
@@ -117,8 +119,8 @@ class Weights:
         return rows, slots, added
 
     def share_log_ratios(self, slots: Ints) -> Floats:
-        """Return the log-ratios of the classes' shares of weighted tokens, (slots, classes)."""
-        return np.asarray(self.shares_w[self.index[slots]] / SCALE)
+        """Return the log-lifts of weighted tokens under the classes, (slots, classes)."""
+        return np.asarray(self.lifts_w[self.index[slots]] / SCALE)
 
     def common_shares(self) -> tuple[Ints, Floats]:
         """Return the slots of tokens that labelled customers have, and their common shares."""
