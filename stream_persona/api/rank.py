@@ -147,10 +147,10 @@ class Ranker:
             UnavailableError: Redis stayed away.
         """
         shopper = await self._look_up(request.customer_id)
-        ambiguous = request.ambiguous or self._ambiguous
+        ambiguous = self.choose_ambiguous(request.ambiguous)
         if uses_affinities(shopper, ambiguous):
             await self._renew_affinities()
-        own = await self._load_own(shopper, request.own)
+        own = await self.load_own(shopper, request.own)
         items = request.list_items()
         ranking = rank_for(
             shopper, items, self._affinities, request.strength, self._separator,
@@ -158,7 +158,17 @@ class Ranker:
         )  # fmt: skip
         return _encode(ranking, request, ambiguous)
 
-    async def _load_own(self, shopper: Shopper, strength: float) -> Own:
+    def choose_ambiguous(self, asked: str | None) -> str:
+        """Return what is done for ambiguous shoppers: as a request asks, else as the API is set."""
+        return asked or self._ambiguous
+
+    async def load_own(self, shopper: Shopper, strength: float) -> Own:
+        """Load a shopper's own tastes.
+
+        Raises:
+            UnavailableError: Redis stayed away.
+            TopologyError: the record was folded by another taxonomy's half-life.
+        """
         if strength and shopper.customer_id in self._nobody:
             return Own(strength, fallback=UNKNOWN)
         return await self._own.load(shopper, strength)

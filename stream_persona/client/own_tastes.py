@@ -53,8 +53,8 @@ MOST_OWN: Final = 10.0
 #: Events, like anybody's, that a shopper's own are added to.
 PRIOR_EVENTS: Final = 20.0
 #: Bounds of the logarithm of an item's factor.
-_LEAST_LOG: Final = -3.0
-_MOST_LOG: Final = 4.0
+LEAST_LOG: Final = -3.0
+MOST_LOG: Final = 4.0
 
 _BEGINNINGS: Final = tuple(f"{feature}:" for feature in FEATURES)
 
@@ -71,6 +71,11 @@ class CommonShares:
 
     def __bool__(self) -> bool:
         return bool(self._shares)
+
+    @property
+    def shares(self) -> Mapping[str, CommonShare]:
+        """The share of each token."""
+        return self._shares
 
     def find(self, item: Mapping[str, Any], separator: str) -> Iterator[tuple[str, CommonShare]]:
         """Yield the tokens of an item that are tastes, the most specific known of a group."""
@@ -150,7 +155,7 @@ def _move(ranked: Ranked, logs: Sequence[tuple[str | None, float]], strength: fl
     if not logs:
         return ranked
     total = sum(log for _, log in logs) / math.sqrt(len(logs))
-    factor = math.exp(max(_LEAST_LOG, min(_MOST_LOG, total)))
+    factor = math.exp(max(LEAST_LOG, min(MOST_LOG, total)))
     moved, score = factor**strength, ranked.score
     return ranked._replace(
         score=score * moved if score >= 0 else score / moved, own=factor, why_own=_explain(logs)

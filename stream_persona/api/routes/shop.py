@@ -143,7 +143,7 @@ def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
         limit: Limit = 10,
         strength: Annotated[float, Query(ge=0, le=MOST_STRENGTH, allow_inf_nan=False)] = STRENGTH,
         own: Annotated[float, Query(ge=0, le=MOST_STRENGTH, allow_inf_nan=False)] = 0.0,
-        ambiguous: Literal["baseline", "mixture"] = "baseline",
+        ambiguous: Literal["baseline", "mixture"] | None = None,
         exclude: Annotated[list[_ProductId] | None, Query(max_length=MOST_GIVEN)] = None,
     ) -> Response:
         """Rank the whole catalogue for a shopper, as `/v1/rank` would; the best are the answer.

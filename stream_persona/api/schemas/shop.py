@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, JsonValue
 
-from stream_persona.api.schemas.queries import Number, RankAnswer, RankedItem, Why, example
+from stream_persona.api.schemas.queries import Number, RankAnswer, example
 
 _ITEM: Final[dict[str, JsonValue]] = {
     "product_id": "P-17", "title": "Diapers, 40 pieces", "category": "baby/diapers",
@@ -76,26 +76,15 @@ class Together(BaseModel):
     items: list[ShopItem]
 
 
-class RecommendedItem(RankedItem):
-    """A product in its new place; its place before was that by popularity."""
-
-    own: Annotated[float, Field(ge=0, description="The factor of own tastes; 1 while it is off.")]
-    why_own: list[Why]
-
-
 class Recommendations(RankAnswer):
     """The products, the best first."""
 
     model_config = example(
         customer_id="CUST-04812", persona="parent_of_young_kids", fallback=None,
-        group="treatment", strength=1.0, own=0.0,
+        group="treatment", strength=1.0, own=0.0, own_fallback=None, ambiguous="baseline",
         items=[{
             "item": _ITEM, "position": 34, "score": 3_167.0, "affinity": 3.9,
             "why": [{"feature": "category", "value": "baby/diapers", "lift": 4.2}],
             "own": 1.0, "why_own": [],
         }],
     )  # fmt: skip
-
-    group: Literal["treatment", "holdout"]
-    own: Annotated[float, Field(ge=0, description="How far own tastes move scores.")]
-    items: list[RecommendedItem]  # type: ignore[assignment]

@@ -8,14 +8,16 @@ and then ranked as ``/v1/rank`` does it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from stream_persona.api.rank import as_dict
 from stream_persona.api.shop.likings import NO_LIKINGS, choose
-from stream_persona.client.decision import rank_for
+from stream_persona.api.shop.own_factors import OwnFactors
+from stream_persona.client.decision import BASELINE, rank_for, uses_affinities
 from stream_persona.client.models import HOLDOUT
+from stream_persona.client.own_tastes import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from stream_persona.api.shop.likings import Likings, LikingsReader
     from stream_persona.client.decision import Ranking
     from stream_persona.client.models import Shopper
+    from stream_persona.client.own_tastes import Own
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Asked:
     limit: int
     strength: float
     own: float = 0.0
-    ambiguous: str = "baseline"
+    ambiguous: str | None = None
     exclude: Sequence[str] = ()
 
 
@@ -53,6 +56,7 @@ class Recommender:
         self._catalogue = catalogue
         self._ranker = ranker
         self._likings = likings
+        self._own = OwnFactors()
 
     async def recommend(self, asked: Asked) -> dict[str, Any]:
         """Answer a request.
@@ -64,56 +68,67 @@ class Recommender:
         """
         catalogue, likings = self._catalogue.get(), NO_LIKINGS
         shopper = await self._ranker.find_shopper(asked.customer_id)
-        if shopper.persona is not None:
+        ambiguous = self._ranker.choose_ambiguous(asked.ambiguous)
+        if uses_affinities(shopper, ambiguous):
             likings = await self._likings.find(catalogue)
             catalogue = likings.catalogue or catalogue
-        return recommend(catalogue, likings, shopper, asked)
+        own = await self._ranker.load_own(shopper, asked.own)
+        factors = await self._own.find(catalogue, own)
+        moves = Moves(asked.strength, own, factors, ambiguous)
+        return recommend(catalogue, likings, shopper, asked, moves)
+
+
+class Moves(NamedTuple):
+    """What moves the products of a shopper; ``factors`` are those of own tastes, by position."""
+
+    strength: float
+    own: Own = OFF
+    factors: NDArray[np.float64] | None = None
+    ambiguous: str = BASELINE
 
 
 def recommend(
-    catalogue: Catalogue, likings: Likings, shopper: Shopper, asked: Asked
+    catalogue: Catalogue, likings: Likings, shopper: Shopper, asked: Asked, moves: Moves
 ) -> dict[str, Any]:
     """Return the answer; a product's position is its place among those that are wanted."""
     known = (catalogue.positions.get(name) for name in asked.exclude)
     excluded = np.array(sorted({each for each in known if each is not None}), np.int32)
-    ranking, chosen = _rank(catalogue, likings, shopper, asked, excluded)
+    factors = _find_factors(likings, shopper, moves)
+    chosen = choose(catalogue.scores, factors, asked.limit, excluded)
+    items = [catalogue.item(position) for position in chosen.tolist()]
+    ranking = _rank(likings, shopper, items, catalogue.separator, moves)
     places = chosen - np.searchsorted(excluded, chosen)
     return {
         "customer_id": asked.customer_id,
         "persona": shopper.persona,
         "fallback": ranking.fallback,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
-        "strength": asked.strength,
-        "own": 0.0,
+        "strength": moves.strength,
+        "own": moves.own.strength,
+        "own_fallback": ranking.own_fallback,
+        "ambiguous": moves.ambiguous,
         "items": [
-            {"own": 1.0, "why_own": []}
-            | as_dict(ranked._replace(position=int(places[ranked.position])))
+            as_dict(ranked._replace(position=int(places[ranked.position])))
             for ranked in ranking.items[: asked.limit]
         ],
     }
 
 
 def _rank(
-    catalogue: Catalogue, likings: Likings, shopper: Shopper, asked: Asked,
-    excluded: NDArray[np.int32],
-) -> tuple[Ranking, NDArray[np.int32]]:  # fmt: skip
-    """Rank what may come first; return that too, in the order of popularity."""
-    affinities, separator = likings.affinities, catalogue.separator
-    fallback = rank_for(shopper, (), affinities, asked.strength, separator).fallback
-    factors = find_own_factors(catalogue, shopper)
-    if fallback is None:
-        own_persona = {shopper.persona or "": 1.0}
-        shares = own_persona if shopper.source == "assigned" else shopper.distribution
-        liked = likings.mix(shares) ** asked.strength
-        factors = liked if factors is None else liked * factors
-    chosen = choose(catalogue.scores, factors, asked.limit, excluded)
-    items = [catalogue.item(position) for position in chosen.tolist()]
-    return rank_for(shopper, items, affinities, asked.strength, separator), chosen
+    likings: Likings, shopper: Shopper, items: Sequence[dict[str, Any]], separator: str,
+    moves: Moves,
+) -> Ranking:  # fmt: skip
+    return rank_for(
+        shopper, items, likings.affinities, moves.strength, separator,
+        own=moves.own, ambiguous=moves.ambiguous,
+    )  # fmt: skip
 
 
-def find_own_factors(catalogue: Catalogue, shopper: Shopper) -> NDArray[np.float64] | None:  # noqa: ARG001
-    """Return by what a shopper's own tastes multiply the score of each product; None for none.
-
-    What is chosen by it has to be ranked by it as well, which ``rank_for`` does.
-    """
-    return None
+def _find_factors(likings: Likings, shopper: Shopper, moves: Moves) -> NDArray[np.float64] | None:
+    """Return by what the score of each product is multiplied; None where nothing moves any."""
+    if _rank(likings, shopper, (), "/", moves).fallback is not None:
+        return moves.factors
+    alone = {shopper.persona or "": 1.0}
+    shares = alone if shopper.source == "assigned" else shopper.distribution
+    liked = likings.mix(shares) ** moves.strength
+    return liked if moves.factors is None else liked * moves.factors
