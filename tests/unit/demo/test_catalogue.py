@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from stream_persona.api.shop.catalogue_file import read_catalogue
-from stream_persona.demo import catalogue, journey_tables
-from stream_persona.demo.catalogue import make_rows, prepare_catalogue
+from stream_persona.demo import catalogue, catalogue_rows, journey_tables
+from stream_persona.demo.catalogue import prepare_catalogue
+from stream_persona.demo.catalogue_rows import make_rows
 from stream_persona.demo.titles import Described, make_name, make_titles
 from tests.support.journeys import AUTUMN, SPRING, line, pd, products
 
@@ -69,7 +70,7 @@ def test_the_file_is_made_once_of_the_first_half_year_and_can_be_read(
     later = pd.DataFrame([line(1, 300 + n, 7, AUTUMN) for n in range(9)])
     pd.concat([lines(), later]).to_parquet(tmp_path / "transactions.parquet")
     described().to_parquet(tmp_path / "products.parquet")
-    monkeypatch.setattr(journey_tables, "find_data", lambda: (pd, tmp_path))
+    monkeypatch.setattr(journey_tables, "find_folder", lambda: tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = prepare_catalogue()
     assert path.is_relative_to(tmp_path / "cache")
@@ -78,7 +79,7 @@ def test_the_file_is_made_once_of_the_first_half_year_and_can_be_read(
     ]  # fmt: skip
     facts = read_catalogue(path, "/").facts
     assert (facts.products, facts.skipped, facts.unknown_partners) == (3, {}, 0)
-    monkeypatch.setattr(catalogue, "make_rows", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(catalogue, "_make_rows", lambda *_: pytest.fail("made again"))
     assert prepare_catalogue() == path
 
 
@@ -91,8 +92,8 @@ def test_a_file_that_could_not_be_made_whole_is_not_there(
 
     lines().to_parquet(tmp_path / "transactions.parquet")
     described().to_parquet(tmp_path / "products.parquet")
-    monkeypatch.setattr(journey_tables, "find_data", lambda: (pd, tmp_path))
-    monkeypatch.setattr(catalogue, "make_rows", fail)
+    monkeypatch.setattr(journey_tables, "find_folder", lambda: tmp_path)
+    monkeypatch.setattr(catalogue, "_make_rows", fail)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(KeyboardInterrupt):
         prepare_catalogue()
@@ -105,7 +106,7 @@ def test_a_folder_that_cannot_be_made_is_replaced_by_one_of_the_run(
     (tmp_path / "file").write_text("")
     lines().to_parquet(tmp_path / "transactions.parquet")
     described().to_parquet(tmp_path / "products.parquet")
-    monkeypatch.setattr(journey_tables, "find_data", lambda: (pd, tmp_path))
+    monkeypatch.setattr(journey_tables, "find_folder", lambda: tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -117,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_replaced_by_one_of_the_run(
 @pytest.fixture(autouse=True)
 def _fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five baskets are enough."""
-    monkeypatch.setattr(catalogue, "_LEAST_SOLD", 5)
+    monkeypatch.setattr(catalogue_rows, "_LEAST_SOLD", 5)
 
 
 @pytest.mark.parametrize(
