@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -38,6 +38,11 @@ class Settings(ConnectionSettings):
     )
     sources: Path | None = Field(
         None, description="the file of foreign sources (TOML); none when unset"
+    )
+    catalogue: Path | None = Field(
+        None,
+        description="file of the shop's products (Parquet or JSON Lines), which may change while "
+        "the API runs; no recommendations when unset",
     )
     group: forms.Group = Field("stream-persona", description="consumer group of the workers")
     prefix: forms.Name = Field("", description="put before every Redis key and channel")
@@ -90,6 +95,13 @@ class Settings(ConnectionSettings):
     )
     rank_holdout: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)] = Field(
         0.0, description="share of the customers whose `/v1/rank` keeps the order, for comparison"
+    )
+    rank_ambiguous: Literal["baseline", "mixture"] = Field(
+        "baseline",
+        description="what `/v1/rank` does for ambiguous shoppers: `baseline` or `mixture`",
+    )
+    tastes: bool = Field(
+        False, description="keep each shopper's own tastes in Redis, for clients that rank by `own`"
     )
     nobody_ids: forms.Text = Field(
         "",
@@ -187,7 +199,9 @@ class Settings(ConnectionSettings):
         """The origins whose pages may call the API, in the lower case of browsers."""
         return forms.split(self.api_cors_origins.lower())
 
-    @field_validator("taxonomy", "sources", "api_keys_file", "audit_file", mode="before")
+    @field_validator(
+        "taxonomy", "sources", "catalogue", "api_keys_file", "audit_file", mode="before"
+    )
     @classmethod
     def _check_path(cls, path: object) -> object:
         if path == "":

@@ -22,6 +22,7 @@ from stream_persona.api.routes import (
     operations,
     pages,
     queries,
+    shop,
 )
 from stream_persona.api.security.headers import AnswerHeadersMiddleware
 from stream_persona.api.security.middleware import DoorMiddleware
@@ -51,7 +52,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
     Raises:
         TopologyError: an address in the settings is malformed.
-        SettingsError: the file of keys can't be used.
+        SettingsError: the file of keys, or that of the catalogue, can't be used.
     """
     dependencies = Dependencies.build(settings, taxonomy)
 
@@ -74,7 +75,7 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
 
 def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
     """Add all routes; return them in the order in which they are looked at."""
-    subjects = (queries, customers, commands, collect, dashboard, operations, login)
+    subjects = (queries, customers, commands, collect, shop, dashboard, operations, login)
     routers = [*(subject.router(dependencies) for subject in subjects), pages.router()]
     own = list(app.router.routes)
     for router in routers:

@@ -28,6 +28,10 @@ from stream_persona.api.refill import refill
 from stream_persona.api.security import key_file
 from stream_persona.api.security.audit import Audit
 from stream_persona.api.security.key_file import ApiKeys
+from stream_persona.api.shop import catalogue_file
+from stream_persona.api.shop.catalogue_file import CatalogueFile
+from stream_persona.api.shop.likings import LikingsReader
+from stream_persona.api.shop.recommendations import Recommender
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.commands import Commands
@@ -58,6 +62,8 @@ class Dependencies:
     agreement: Agreement
     reader: ModelReader
     ranker: Ranker
+    catalogue: CatalogueFile
+    recommender: Recommender
     feed: ChangeFeed
     dashboard: DashboardService
     customer_log: Tail
@@ -79,7 +85,7 @@ class Dependencies:
 
         Raises:
             TopologyError: an address in the settings is malformed.
-            SettingsError: the file of keys can't be used.
+            SettingsError: the file of keys, or that of the catalogue, can't be used.
         """
         bounds = Bounds.of_process()
         tables = RedisTables.connect(settings.redis_address, settings.prefix, PATIENCE)
@@ -87,6 +93,8 @@ class Dependencies:
         agreement = Agreement(settings, taxonomy, tables)
         watch = RedisWatch(tables)
         keys, metrics = ApiKeys(settings), ApiMetrics()
+        catalogue = CatalogueFile(settings.catalogue, taxonomy.features.category_separator)
+        ranker = Ranker(settings, taxonomy, tables, reader)
         dashboard = DashboardService(settings, taxonomy, tables, reader, agreement, watch)
         sender = EventSender(settings)
         subscriber = Redis.from_url(settings.redis_address, socket_connect_timeout=PATIENCE)
@@ -98,7 +106,9 @@ class Dependencies:
             tables=tables,
             agreement=agreement,
             reader=reader,
-            ranker=Ranker(settings, taxonomy, tables, reader),
+            ranker=ranker,
+            catalogue=catalogue,
+            recommender=Recommender(catalogue, ranker, LikingsReader(ranker, reader)),
             feed=feed,
             dashboard=dashboard,
             customer_log=Tail(settings),
@@ -147,6 +157,9 @@ class Dependencies:
             "kafka": self.commands.connect(),
             "collector": self.sender.connect(),
             "keys": run_periodically(key_file.INTERVAL, "keys", self._look_after_keys),
+            "catalogue": run_periodically(
+                catalogue_file.INTERVAL, "catalogue", self._look_after_catalogue
+            ),
             **self.dashboard.background(lambda: self.feed.ready),
         }
 
@@ -154,6 +167,10 @@ class Dependencies:
         await self.keys.refresh()
         self.metrics.keys_broken.set(bool(self.keys.troubles))
         self.audit.flush()
+
+    async def _look_after_catalogue(self) -> None:
+        await self.catalogue.refresh()
+        self.metrics.show_catalogue(self.catalogue.facts, is_broken=bool(self.catalogue.troubles))
 
     async def find_missing(self) -> list[str]:
         """Name what requests need and is not there, and set the ``ready`` gauge to the same."""

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from stream_persona.api.shop.products import REASONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from stream_persona.api.shop.catalogue import Facts
 
 #: Why connections are closed: none is free; to make room; a head, a body or a reader took too long.
 DROPPED: Final = ("full", "evicted", "head", "body", "unread")
@@ -57,7 +61,26 @@ class ApiMetrics:
         self.keys_broken = Gauge(
             "keys_file_broken", "Whether the file of keys can't be used as it is now", **prefix
         )
+        self.catalogue = Gauge("catalogue_products", "Products of the catalogue", **prefix)
+        self.catalogue_skipped = Gauge(
+            "catalogue_skipped_rows", "Rows of the catalogue's file left out, by reason",
+            ["reason"], **prefix,
+        )  # fmt: skip
+        for reason in REASONS:
+            self.catalogue_skipped.labels(reason)
+        self.catalogue_broken = Gauge(
+            "catalogue_file_broken", "Whether the catalogue's file can't be used as it is now",
+            **prefix,
+        )  # fmt: skip
         self.ready = Gauge("ready", "Whether a part that is needed is there", ["part"], **prefix)
+
+    def show_catalogue(self, facts: Facts | None, *, is_broken: bool) -> None:
+        """Show what the catalogue in use was read from."""
+        self.catalogue_broken.set(is_broken)
+        if facts is not None:
+            self.catalogue.set(facts.products)
+            for reason in REASONS:
+                self.catalogue_skipped.labels(reason).set(facts.skipped.get(reason, 0))
 
 
 class RequestMetricsMiddleware:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stream_persona.api import predict
+from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
 from stream_persona.domain.public_names import public_names
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, DamagedShardError, UnavailableError
-from stream_persona.store import repository
 from stream_persona.store.model_replica import make_replica
 from stream_persona.store.names import ListingReader
 from stream_persona.store.shards import read_shards
@@ -42,7 +42,8 @@ class CurrentModel:
 class ModelReader:
     """The model as the workers last published it, and customers as the model reads them.
 
-    ``ready``: the last refresh succeeded. ``clock`` gives seconds that never go back.
+    ``ready``: the last refresh succeeded. ``clock`` gives seconds that never go back,
+    ``wall_clock`` epoch milliseconds.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class ModelReader:
         taxonomy: Taxonomy,
         tables: Tables,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._clock = clock
+        self._wall_clock = wall_clock
         self._partitions = range(settings.partitions)
         self._interval = settings.model_interval
         self._taxonomy = taxonomy
@@ -102,18 +105,31 @@ class ModelReader:
         if derived:
             self.model = CurrentModel(self._follower.weights, self._follower.labelled)
 
-    async def load_subject(self, customer_id: str) -> predict.Subject:
+    async def load_subject(self, asked: str | predict.CustomerWithEvidence) -> predict.Subject:
         """Describe a customer by their private record; one without a record has no counts.
+
+        Evidence beside a customer is an event of now.
 
         Raises:
             UnavailableError: Redis stayed away.
             DamagedRecordError: the record is damaged.
             TopologyError: the record was folded by another taxonomy's half-life.
         """
-        records = await repository.load(self._tables, [customer_id], self._taxonomy.fingerprint)
-        counts = records[customer_id].counts if records else Counts.empty()
+        if isinstance(asked, str):
+            counts = await self._load_counts(asked)
+            return predict.describe_customer(counts, self._taxonomy, self.names.name)
+        counts, evidence = await self._load_counts(asked.customer_id), asked.evidence
+        counts = evidence.fold_into(counts, self._wall_clock(), self._taxonomy.features)
+        name = evidence.name_with(self.names.name)
+        return predict.describe_customer(counts, self._taxonomy, name)
+
+    async def _load_counts(self, customer_id: str) -> Counts:
+        """Load the counts of a customer, and what names of features may be shown."""
+        blobs = await self._tables.load([customer_id])
+        fingerprint = self._taxonomy.fingerprint
+        records = record_codec.decode_counts_and_labels(blobs, fingerprint)
         await self.load_names()
-        return predict.describe_customer(counts, self._taxonomy, self.names.name)
+        return records[customer_id].counts if records else Counts.empty()
 
     async def load_names(self) -> None:
         """Read what names may be shown, unless that was done within an interval.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from stream_persona.api.predict import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
+from stream_persona.api.evidence import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
 from stream_persona.api.schemas.collect import describe_own_events
 from stream_persona.api.security.scopes import OPEN, TABLE
 from stream_persona.domain.events import MAX_ID_BYTES
@@ -108,7 +108,7 @@ def _restrict(schema: dict[str, Any], closed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_where(taxonomy: Taxonomy) -> list[dict[str, Any]]:
-    """Describe ``where``: a customer, or features of a hypothetical shopper."""
+    """Describe ``where``: a customer, with features or without; or features alone."""
     fields = taxonomy.features.fields
     values = {field: _describe_values(field) for field in fields if field != "attributes"}
     attributes = {}
@@ -117,7 +117,8 @@ def _describe_where(taxonomy: Taxonomy) -> list[dict[str, Any]]:
     return [
         {
             "type": "object",
-            "properties": {CUSTOMER: CUSTOMER_ID},
+            "properties": {CUSTOMER: CUSTOMER_ID, **values},
+            "patternProperties": attributes,
             "required": [CUSTOMER],
             "additionalProperties": False,
         },

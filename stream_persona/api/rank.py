@@ -7,13 +7,15 @@ workers write to ``persona-affinity:*``.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
+from stream_persona.api.own_tastes import OwnTastesReader
 from stream_persona.api.public_records import load_public_record
-from stream_persona.client.decision import hold_out, rank_for
-from stream_persona.client.models import HOLDOUT, Shopper, parse_shopper
+from stream_persona.client.decision import hold_out, rank_for, uses_affinities
+from stream_persona.client.models import HOLDOUT, UNKNOWN, Shopper, parse_shopper
+from stream_persona.client.own_tastes import MOST_OWN, Own
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.domain.identity import NobodyIds
@@ -21,9 +23,11 @@ from stream_persona.errors import DamagedRecordError, QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.client.decision import Ranking
-    from stream_persona.client.ranking import Ranked
+    from stream_persona.client.ranking import Ranked, Reason
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.predictor import Predictor
@@ -35,7 +39,9 @@ MOST_ITEMS: Final = 1_000
 #: Seconds that a request waits for affinities of a new model before it uses those of the last one.
 PATIENCE: Final = 0.05
 #: Most of a score or a price, so that no product of them overflows.
-_MOST: Final = 1e100
+MOST_NUMBER: Final = 1e100
+#: Most characters of a text.
+MOST_TEXT: Final = 1_024
 
 EXAMPLE: Final[dict[str, JsonValue]] = {
     "customer_id": "CUST-04812",
@@ -46,7 +52,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     "strength": 1.0,
 }
 
-_Text = Annotated[StrictStr, Field(max_length=1_024)]
+_Text = Annotated[StrictStr, Field(max_length=MOST_TEXT)]
 
 
 class RankItem(BaseModel):
@@ -61,15 +67,15 @@ class RankItem(BaseModel):
     ] = None
     brand: _Text | None = None
     price: Annotated[
-        float | None, Field(strict=True, ge=0, le=_MOST, description="Of one piece.")
+        float | None, Field(strict=True, ge=0, le=MOST_NUMBER, description="Of one piece.")
     ] = None
     attributes: Annotated[dict[_Text, _Text] | None, Field(max_length=MAX_ATTRIBUTES)] = None
     score: Annotated[
         float | None,
         Field(
             strict=True,
-            ge=-_MOST,
-            le=_MOST,
+            ge=-MOST_NUMBER,
+            le=MOST_NUMBER,
             description="The caller's own; the inverse of the item's place without it.",
         ),
     ] = None
@@ -91,6 +97,27 @@ class RankRequest(BaseModel):
             description="How far the shopper's personas move scores; 0 moves none.",
         ),
     ] = STRENGTH
+    own: Annotated[
+        float,
+        Field(
+            strict=True,
+            ge=0,
+            le=MOST_OWN,
+            description="How far the shopper's own tastes move scores; 0 moves none. We recommend "
+            "0.7 for a search and for recommendations, 0.3 beside a basket.",
+        ),
+    ] = 0.0
+    ambiguous: Annotated[
+        Literal["baseline", "mixture"] | None,
+        Field(
+            description="Whether personas move no item of an ambiguous shopper, or the mixture of "
+            "their personas does; by default as the API is set, else `baseline`."
+        ),
+    ] = None
+
+    def list_items(self) -> list[dict[str, Any]]:
+        """Return the items as they come back."""
+        return [item.model_dump(exclude_unset=True) for item in self.items]
 
 
 class Ranker:
@@ -105,6 +132,8 @@ class Ranker:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
+        self._ambiguous = settings.rank_ambiguous
+        self._own = OwnTastesReader(taxonomy, tables, reader)
         self._derivation: asyncio.Task[None] | None = None
         self._derived_from: tuple[str, int] | None = None
         self._affinities = Affinities({})
@@ -118,11 +147,48 @@ class Ranker:
             UnavailableError: Redis stayed away.
         """
         shopper = await self._look_up(request.customer_id)
-        if shopper.persona is not None:
+        ambiguous = self.choose_ambiguous(request.ambiguous)
+        if uses_affinities(shopper, ambiguous):
             await self._renew_affinities()
-        items = [item.model_dump(exclude_unset=True) for item in request.items]
-        ranking = rank_for(shopper, items, self._affinities, request.strength, self._separator)
-        return _encode(ranking, request.strength)
+        own = await self.load_own(shopper, request.own)
+        items = request.list_items()
+        ranking = rank_for(
+            shopper, items, self._affinities, request.strength, self._separator,
+            own=own, ambiguous=ambiguous,
+        )  # fmt: skip
+        return _encode(ranking, request, ambiguous)
+
+    def choose_ambiguous(self, asked: str | None) -> str:
+        """Return what is done for ambiguous shoppers: as a request asks, else as the API is set."""
+        return asked or self._ambiguous
+
+    async def load_own(self, shopper: Shopper, strength: float) -> Own:
+        """Load a shopper's own tastes.
+
+        Raises:
+            UnavailableError: Redis stayed away.
+            TopologyError: the record was folded by another taxonomy's half-life.
+        """
+        if strength and shopper.customer_id in self._nobody:
+            return Own(strength, fallback=UNKNOWN)
+        return await self._own.load(shopper, strength)
+
+    async def find_shopper(self, customer_id: str) -> Shopper:
+        """Return a customer as rankings take them, the hold-out included.
+
+        Raises:
+            DecodeError: the customer id is malformed.
+            UnavailableError: Redis stayed away.
+        """
+        return await self._look_up(customer_id)
+
+    async def find_affinities(self) -> tuple[tuple[str, int] | None, Affinities]:
+        """Return the affinities of the model in use, or the last ones while deriving takes long.
+
+        Before them is what they were derived from: the model's version and the names learned.
+        """
+        await self._renew_affinities()
+        return self._derived_from, self._affinities
 
     async def _look_up(self, customer_id: str) -> Shopper:
         if customer_id in self._nobody:
@@ -158,14 +224,17 @@ class Ranker:
             self._derivation = None
 
 
-def _encode(ranking: Ranking, strength: float) -> bytes:
+def _encode(ranking: Ranking, request: RankRequest, ambiguous: str) -> bytes:
     answer = {
         "customer_id": ranking.shopper.customer_id,
         "persona": ranking.shopper.persona,
         "fallback": ranking.fallback,
-        "strength": strength,
+        "strength": request.strength,
+        "own": request.own,
+        "own_fallback": ranking.own_fallback,
+        "ambiguous": ambiguous,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
-        "items": [_as_dict(ranked) for ranked in ranking.items],
+        "items": [as_dict(ranked) for ranked in ranking.items],
     }
     try:
         return encode(answer)
@@ -175,5 +244,14 @@ def _encode(ranking: Ranking, strength: float) -> bytes:
         ) from None
 
 
-def _as_dict(ranked: Ranked) -> dict[str, Any]:
-    return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}
+def as_dict(ranked: Ranked) -> dict[str, Any]:
+    """Return an item of an answer."""
+    return {
+        "item": ranked.item, "position": ranked.position, "score": ranked.score,
+        "affinity": ranked.affinity, "why": _as_dicts(ranked.why), "own": ranked.own,
+        "why_own": _as_dicts(ranked.why_own),
+    }  # fmt: skip
+
+
+def _as_dicts(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    return [{"feature": feature, "value": value, "lift": lift} for feature, value, lift in reasons]

@@ -54,7 +54,7 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
 
     Raises:
         SettingsError: the address can't be bound, or others could reach it and no key is set, or
-            the file of keys can't be used.
+            the file of keys, or that of the catalogue, can't be used.
         TopologyError: the address of Redis is malformed.
     """
     check_door(settings)

@@ -26,7 +26,9 @@ _PATIENCE: Final = 2.0
 async def check_agreement(
     settings: Settings, taxonomy: Taxonomy, tables: Tables, ignoring: Collection[Subject] = ()
 ) -> None:
-    """Compare with the deployment, if there is one; no command uses the group's name.
+    """Compare with the deployment, if there is one.
+
+    No command that asks uses the group's name, or writes own tastes.
 
     Raises:
         TopologyError: names the setting that differs, and what to do.
@@ -34,7 +36,7 @@ async def check_agreement(
     """
     stored = await deployments.load(tables)
     if stored is not None:
-        deployments.refuse_differences(settings, taxonomy, stored, ("group", *ignoring))
+        deployments.refuse_differences(settings, taxonomy, stored, ("group", "tastes", *ignoring))
 
 
 async def check_before_sending(

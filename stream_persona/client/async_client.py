@@ -16,16 +16,19 @@ from stream_persona.client.base import (
     REDIS_ERRORS,
     TIMEOUT,
     BaseClient,
+    own_without_lookup,
 )
 from stream_persona.client.changes import watch
+from stream_persona.client.decision import uses_affinities
 from stream_persona.client.lookup import Lookup, as_list
 from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
+from stream_persona.client.own_tastes import Own
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from typing import Unpack
 
-    from stream_persona.client.base import Options
+    from stream_persona.client.base import Choice, Options
     from stream_persona.client.cache import ShopperCache
     from stream_persona.client.decision import Ranking
     from stream_persona.client.models import Change
@@ -45,6 +48,7 @@ class AsyncPersonaClient(BaseClient):
         )  # fmt: skip
         self._listener: asyncio.Task[None] | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._renewal_of_common: asyncio.Task[None] | None = None
 
     async def get(self, customer_id: str) -> Shopper:
         """Return a customer's persona of now."""
@@ -65,13 +69,15 @@ class AsyncPersonaClient(BaseClient):
         customer_id: str,
         *,
         strength: float | None = None,
+        own: float | None = None,
+        ambiguous: str | None = None,
     ) -> Ranking:
         """Put items in the order that suits the shopper; see ``PersonaClient.rank``."""
-        given = as_list(items)
+        given, choice = as_list(items), self._choice.replace(strength, own, ambiguous)
         shopper = self._hold_out(customer_id) or await self._look_up_one(customer_id)
-        if shopper.persona is not None:
+        if uses_affinities(shopper, choice.ambiguous):
             await self._renew_affinities(tuple(shopper.distribution))
-        return self._rank(shopper, given, strength)
+        return self._rank(shopper, given, choice, await self._look_up_own(shopper, choice))
 
     def watch(
         self,
@@ -104,7 +110,8 @@ class AsyncPersonaClient(BaseClient):
 
     async def close(self) -> None:
         """Give the connections back."""
-        tasks = [task for task in (self._listener, self._renewal) if task is not None]
+        background = (self._listener, self._renewal, self._renewal_of_common)
+        tasks = [task for task in background if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -145,6 +152,31 @@ class AsyncPersonaClient(BaseClient):
         elif self._claim_renewal():
             self._renewal = asyncio.create_task(self._load_affinities(personas))
 
+    async def _look_up_own(self, shopper: Shopper, choice: Choice) -> Own:
+        """Look a shopper's own tastes up, unless they are off or cannot be known."""
+        customer = shopper.customer_id
+        known = own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
+        if known is not None:
+            return known
+        await self._renew_common()
+        try:
+            return self._find_own(customer, await self._read_tastes(customer), choice)
+        except REDIS_ERRORS:
+            return Own(choice.own, fallback=UNREACHABLE)
+
+    async def _renew_common(self) -> None:
+        """Read the common shares, as ``_renew_affinities`` does affinities."""
+        if not self._common_is_due():
+            return
+        if not self._common:
+            await self._load_common()
+        elif self._claim_common():
+            self._renewal_of_common = asyncio.create_task(self._load_common())
+
+    async def _load_common(self) -> None:
+        with suppress(*REDIS_ERRORS):
+            self._keep_common(await self._read_common())
+
     async def _load_affinities(self, personas: Sequence[str]) -> None:
         with suppress(*REDIS_ERRORS):
             self._keep_affinities(personas, await self._read_affinities(personas))
@@ -168,6 +200,16 @@ class AsyncPersonaClient(BaseClient):
             pipeline.hgetall(key)
         hashes: list[dict[Any, Any]] = await pipeline.execute()
         return hashes
+
+    async def _read_tastes(self, customer_id: str) -> bytes | None:
+        """Return a customer's stored tastes; raises one of ``REDIS_ERRORS``."""
+        tastes: bytes | None = await self._redis.get(self._tastes_key(customer_id))
+        return tastes
+
+    async def _read_common(self) -> dict[Any, Any]:
+        """Return the hash of common shares; raises one of ``REDIS_ERRORS``."""
+        fields: dict[Any, Any] = await self._redis.hgetall(self._common_key)
+        return fields
 
     async def _listen(self, cache: ShopperCache) -> None:
         while True:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,8 +14,17 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_persona.client import decision
 from stream_persona.client.cache import ShopperCache
-from stream_persona.client.models import Shopper
+from stream_persona.client.decision import AMBIGUOUS_RANKINGS, BASELINE
+from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper
+from stream_persona.client.own_tastes import (
+    MOST_OWN,
+    OFF,
+    CommonShares,
+    Own,
+    find_own,
+)
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
+from stream_persona.domain.common_tastes import decode_common
 from stream_persona.domain.identity import NobodyIds, is_customer
 
 if TYPE_CHECKING:
@@ -42,9 +51,11 @@ class Options(TypedDict, total=False):
 
     ``timeout`` is in seconds, for connecting and for each answer; nothing is tried twice.
     ``cluster`` is for a Redis Cluster, ``cache`` is how many shoppers are kept in memory,
-    ``strength`` how far ``rank`` moves scores (0 to 10). ``clock`` gives seconds that only grow,
-    by default those of ``time.monotonic``. ``nobody_ids`` are the ids that stand for nobody, where
-    the workers have others than the default ones.
+    ``strength`` how far ``rank`` moves scores (0 to 10) and ``own`` how far the shopper's own
+    tastes do (0 to 10; 0, the default, is off), ``ambiguous`` whether ambiguous shoppers keep the
+    ``baseline`` or are ranked by the ``mixture`` of their personas. ``clock`` gives seconds that
+    only grow, by default those of ``time.monotonic``. ``nobody_ids`` are the ids that stand for
+    nobody, where the workers have others than the default ones.
     """
 
     prefix: str
@@ -52,6 +63,8 @@ class Options(TypedDict, total=False):
     cluster: bool
     cache: int
     strength: float
+    own: float
+    ambiguous: str
     holdout: float
     salt: str
     category_separator: str
@@ -59,16 +72,39 @@ class Options(TypedDict, total=False):
     clock: Callable[[], float]
 
 
+class Choice(NamedTuple):
+    """How one ranking is to be made: the options of the client, or what a call gives instead."""
+
+    strength: float
+    own: float
+    ambiguous: str
+
+    def replace(self, strength: float | None, own: float | None, ambiguous: str | None) -> Choice:
+        """Return this choice with what is not None in its place.
+
+        Raises:
+            ValueError: ``strength`` or ``own`` is out of its bounds, or ``ambiguous`` neither.
+        """
+        return Choice(
+            self.strength if strength is None else _check("strength", strength, MOST_STRENGTH),
+            self.own if own is None else _check("own", own, MOST_OWN),
+            self.ambiguous if ambiguous is None else _check_ambiguous(ambiguous),
+        )
+
+
 class BaseClient:
     """The state of a client, and what it does between a question and the next one.
 
     Raises:
-        ValueError: ``holdout`` or ``strength`` is out of its bounds, or the separator is empty.
+        ValueError: ``holdout``, ``strength`` or ``own`` is out of its bounds, ``ambiguous`` is
+            neither of the two, or the separator is empty.
     """
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self._prefix = options.get("prefix", "")
-        self._strength = _check_strength(options.get("strength", STRENGTH))
+        self._choice = Choice(STRENGTH, 0.0, BASELINE).replace(
+            options.get("strength"), options.get("own"), options.get("ambiguous")
+        )
         self._holdout, self._salt = options.get("holdout", 0.0), options.get("salt", "")
         self._separator = options.get("category_separator", "/")
         if not 0 <= self._holdout <= 1:
@@ -80,11 +116,14 @@ class BaseClient:
         self._cache = ShopperCache(capacity) if capacity > 0 else None
         self._clock = options.get("clock", time.monotonic)
         self._affinities = Affinities({})
-        self._next_renewal = self._clock()
+        self._common = CommonShares()
+        self._next_renewal = self._next_renewal_of_common = self._clock()
         #: Guards what is made once, or by one caller at a time.
         self._lock = Lock()
         #: Lookups and rankings without a persona since the start, by reason.
         self.fallbacks: Counter[str] = Counter()
+        #: Rankings that own tastes have not moved, though asked for, by reason.
+        self.own_fallbacks: Counter[str] = Counter()
 
     @property
     def _channel(self) -> str:
@@ -95,6 +134,13 @@ class BaseClient:
 
     def _affinity_keys(self, personas: Iterable[str]) -> list[str]:
         return [f"{self._prefix}persona-affinity:{persona}" for persona in personas]
+
+    def _tastes_key(self, customer_id: str) -> str:
+        return f"{self._prefix}persona-tastes:{customer_id}"
+
+    @property
+    def _common_key(self) -> str:
+        return f"{self._prefix}persona-common-tastes"
 
     def _may_be_known(self, customer_id: object) -> bool:
         """Whether Redis may know anything of an id, whatever it is; nobody is asked for others."""
@@ -140,19 +186,51 @@ class BaseClient:
         })  # fmt: skip
         self._next_renewal = self._clock() + AFFINITY_SECONDS
 
+    def _common_is_due(self) -> bool:
+        return self._clock() >= self._next_renewal_of_common
+
+    def _claim_common(self) -> bool:
+        """Whether the caller is to renew the common shares: of several threads, one is."""
+        with self._lock:
+            if not self._common_is_due():
+                return False
+            self._next_renewal_of_common = self._clock() + AFFINITY_SECONDS
+            return True
+
+    def _keep_common(self, fields: Mapping[bytes, bytes]) -> None:
+        """Use the shares of ``persona-common-tastes``, which Redis gave."""
+        self._common = CommonShares(*decode_common(fields))
+        self._next_renewal_of_common = self._clock() + AFFINITY_SECONDS
+
     def _hold_out(self, customer_id: str) -> Shopper | None:
         """Return the shopper to rank for without a lookup; None where there has to be one."""
         if not self._may_be_known(customer_id):
             return Shopper(customer_id)
         return decision.hold_out(customer_id, self._holdout, self._salt)
 
+    def _find_own(self, customer_id: str, tastes: bytes | None, choice: Choice) -> Own:
+        return find_own(customer_id, tastes, self._common, choice.own)
+
     def _rank(
-        self, shopper: Shopper, items: Sequence[Mapping[str, Any]], strength: float | None
+        self, shopper: Shopper, items: Sequence[Mapping[str, Any]], choice: Choice, own: Own
     ) -> Ranking:
-        chosen = self._strength if strength is None else _check_strength(strength)
-        ranking = decision.rank_for(shopper, items, self._affinities, chosen, self._separator)
+        ranking = decision.rank_for(
+            shopper, items, self._affinities, choice.strength, self._separator,
+            own=own, ambiguous=choice.ambiguous,
+        )  # fmt: skip
         self._count(ranking.fallback)
+        if ranking.own_fallback is not None:
+            self.own_fallbacks[ranking.own_fallback] += 1
         return ranking
+
+
+def own_without_lookup(shopper: Shopper, choice: Choice, *, is_known: bool) -> Own | None:
+    """Return the own tastes of a shopper whose tastes nobody has to look up; None for others."""
+    if not choice.own:
+        return OFF
+    if shopper.fallback in {HOLDOUT, UNREACHABLE}:
+        return Own(choice.own, fallback=shopper.fallback)
+    return None if is_known else Own(choice.own, fallback=UNKNOWN)
 
 
 def _read_lifts(lifts: Mapping[bytes, bytes]) -> Iterator[tuple[str, float]]:
@@ -162,7 +240,14 @@ def _read_lifts(lifts: Mapping[bytes, bytes]) -> Iterator[tuple[str, float]]:
             yield token.decode(), float(lift)
 
 
-def _check_strength(strength: float) -> float:
-    if not isinstance(strength, int | float) or not 0 <= strength <= MOST_STRENGTH:
-        raise ValueError(f"strength: expected 0 to {MOST_STRENGTH:g}, got {strength!r}")
-    return strength
+def _check(name: str, value: float, most: float) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= most:
+        raise ValueError(f"{name}: expected 0 to {most:g}, got {value!r}")
+    return value
+
+
+def _check_ambiguous(ambiguous: str) -> str:
+    if ambiguous not in AMBIGUOUS_RANKINGS:
+        named = " or ".join(AMBIGUOUS_RANKINGS)
+        raise ValueError(f"ambiguous: expected {named}, got {ambiguous!r}")
+    return ambiguous

@@ -1,37 +1,61 @@
 """Whether a shopper's items are ranked, and by what: the one decision of clients and API.
 
-=============================  ==========================  =====================================
-the shopper                    the items                   ``fallback``
-=============================  ==========================  =====================================
-is held out                    stay in the caller's order  ``holdout``
-has no persona                 stay in the caller's order  why the lookup has none
-has one, without affinities    stay in the caller's order  ``unreachable``
-has shares that are no numbers stay in the caller's order  ``unreadable``
-has an assigned persona        ranked by that one alone    None
-has a predicted persona        ranked by the distribution  None
-=============================  ==========================  =====================================
+=============================  ===============================  ==================================
+the shopper                    the persona's factor             ``fallback``
+=============================  ===============================  ==================================
+is held out                    none, nor that of own tastes     ``holdout``
+has no persona                 none                             why the lookup has none
+is ambiguous, with "mixture"   that of the distribution         None
+has one, without affinities    none                             ``unreachable``
+has shares that are no numbers none                             ``unreadable``
+has an assigned persona        that of the assigned one alone   None
+has a predicted persona        that of the distribution         None
+=============================  ===============================  ==================================
+
+Own tastes are a factor of their own (``own_tastes``), off unless asked for, for anybody who is not
+held out; ``own_fallback`` is why they moved nothing though they were. Without both factors the
+items stay in the caller's order, with the caller's scores.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stream_persona.client import ranking
-from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, UNREADABLE, Shopper
+from stream_persona.client.models import (
+    AMBIGUOUS,
+    HOLDOUT,
+    UNKNOWN,
+    UNREACHABLE,
+    UNREADABLE,
+    Shopper,
+)
+from stream_persona.client.own_tastes import OFF, apply_own
 from stream_persona.client.ranking import Ranked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from stream_persona.client.own_tastes import Own
     from stream_persona.client.ranking import Affinities
 
 
+#: What is done for ambiguous shoppers: keep the baseline, or rank by the mixture of their personas.
+BASELINE, MIXTURE = "baseline", "mixture"
+AMBIGUOUS_RANKINGS: Final = (BASELINE, MIXTURE)
+
+
 class Ranking(NamedTuple):
-    """Items for a shopper, the best first; ``fallback`` is why they keep the caller's order."""
+    """Items for a shopper, the best first.
+
+    ``fallback`` is why no persona has moved them, ``own_fallback`` why own tastes, though asked
+    for, have not.
+    """
 
     items: tuple[Ranked, ...]
     shopper: Shopper
     fallback: str | None = None
+    own_fallback: str | None = None
 
     @property
     def order(self) -> list[Mapping[str, Any]]:
@@ -46,25 +70,48 @@ def hold_out(customer_id: str, share: float, salt: str) -> Shopper | None:
     return Shopper(customer_id, fallback=HOLDOUT)
 
 
+def uses_affinities(shopper: Shopper, ambiguous: str) -> bool:
+    """Whether a shopper's items are moved by personas, as soon as affinities are known."""
+    if shopper.persona is not None:
+        return True
+    return shopper.fallback == AMBIGUOUS and ambiguous == MIXTURE
+
+
 def rank_for(
     shopper: Shopper,
     items: Sequence[Mapping[str, Any]],
     affinities: Affinities,
     strength: float,
     separator: str,
+    *,
+    own: Own = OFF,
+    ambiguous: str = BASELINE,
 ) -> Ranking:
     """Rank items for a shopper who was looked up or held out."""
-    if shopper.persona is None:
-        return _baseline(shopper, items, shopper.fallback or UNKNOWN)
+    mixture, fallback = _find_mixture(shopper, affinities, ambiguous)
+    if mixture is None:
+        ranked = ranking.keep_order(items)
+    else:
+        ranked = ranking.rank(items, mixture, affinities, strength, separator)
+    own_fallback = own.fallback
+    if shopper.fallback == HOLDOUT and own.strength:
+        own_fallback = HOLDOUT
+    elif own.tastes is not None:
+        ranked = apply_own(ranked, own, separator)
+    return Ranking(tuple(ranked), shopper, fallback, own_fallback)
+
+
+def _find_mixture(
+    shopper: Shopper, affinities: Affinities, ambiguous: str
+) -> tuple[Mapping[str, float] | None, str | None]:
+    """Return the distribution to rank by; or None, and the reason."""
+    if not uses_affinities(shopper, ambiguous):
+        return None, shopper.fallback or UNKNOWN
     if not affinities:
-        return _baseline(shopper, items, UNREACHABLE)
-    is_assigned = shopper.source == "assigned"
-    distribution = {shopper.persona: 1.0} if is_assigned else shopper.distribution
-    if any(not isinstance(share, int | float) for share in distribution.values()):
-        return _baseline(shopper, items, UNREADABLE)
-    ranked = ranking.rank(items, distribution, affinities, strength, separator)
-    return Ranking(tuple(ranked), shopper)
-
-
-def _baseline(shopper: Shopper, items: Sequence[Mapping[str, Any]], fallback: str) -> Ranking:
-    return Ranking(tuple(ranking.keep_order(items)), shopper, fallback)
+        return None, UNREACHABLE
+    mixture = shopper.distribution
+    if shopper.persona is not None and shopper.source == "assigned":
+        mixture = {shopper.persona: 1.0}
+    if any(not isinstance(share, int | float) for share in mixture.values()):
+        return None, UNREADABLE
+    return mixture, None

@@ -20,17 +20,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from operator import attrgetter, mul
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stream_persona.domain.binning import canonical_token, levels, price_band
-from stream_persona.domain.text import MAX_CACHED
+from stream_persona.client.item_features import (
+    features_of_key,
+    fields_of,
+    key_of,
+    list_features,
+    tokenize,
+    tokenize_item,
+)
+from stream_persona.domain.binning import canonical_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stream_persona.client.item_features import Feature, Key
 
 #: How far the affinity moves a score, and the strength beyond which nothing is left of the score.
 STRENGTH: Final = 1.0
@@ -40,12 +47,9 @@ MOST_LIFT: Final = 20.0
 #: Most reasons of an item.
 REASONS: Final = 3
 
-#: Most attributes of an item that are read, as in events.
-MOST_ATTRIBUTES: Final = 64
-
 _MOST_LOG = math.log(MOST_LIFT)
-#: Fields of an item that are features under another name.
-_FIELDS: Final = {"product_id": "product", "brand": "brand"}
+#: A token, and the logarithms of its lifts by persona.
+Found = tuple[str, list[float]]
 
 
 class Reason(NamedTuple):
@@ -60,7 +64,8 @@ class Ranked(NamedTuple):
     """An item in its new place.
 
     ``item`` is the caller's own, ``position`` was its place (from 0), ``score`` is the new one (the
-    caller's where nothing was moved), ``why`` are the features that moved it most.
+    caller's where nothing was moved), ``why`` are the features that moved it most. ``own`` and
+    ``why_own`` are the same of the shopper's own tastes (``own_tastes``): 1 and none while off.
     """
 
     item: Mapping[str, Any]
@@ -68,6 +73,8 @@ class Ranked(NamedTuple):
     score: float
     affinity: float
     why: tuple[Reason, ...] = ()
+    own: float = 1.0
+    why_own: tuple[Reason, ...] = ()
 
 
 class Affinities:
@@ -80,6 +87,8 @@ class Affinities:
     def __init__(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         self.personas = tuple(lifts)
         self._logs: dict[str, list[float]] = {}
+        #: Catalogues repeat themselves: what is found for an item is kept.
+        self._find_cached = lru_cache(maxsize=16_384)(self._find_by_key)
         for column, own in enumerate(lifts.values()):
             for shared, lift in own.items():
                 for shown in {shared, *shared.split(" | ")}:  # two tokens of a slot share its lift
@@ -92,70 +101,30 @@ class Affinities:
     def __bool__(self) -> bool:
         return bool(self._logs)
 
-    def find(self, groups: Sequence[Sequence[str]]) -> list[tuple[str, list[float]]]:
+    def find(self, groups: Sequence[Sequence[str]]) -> list[Found]:
         """Return the first token with lifts of each group, and their logarithms by persona."""
-        found = []
-        for group in groups:
-            for token in group:
-                if logs := self._logs.get(token):
-                    found.append((token, logs))
-                    break
-        return found
+        return [found for group in groups if (found := self._find_first(group)) is not None]
 
+    def find_in(self, item: Mapping[str, Any], separator: str) -> list[Found]:
+        """As ``find``, of the groups of an item."""
+        key = key_of(item, separator)
+        return (
+            self._find_features(list_features(item, separator))
+            if key is None
+            else (self._find_cached(key))
+        )
 
-def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[str]]:
-    """Return the tokens of an item as in an event, in groups, the most specific of a group first.
+    def _find_first(self, group: Sequence[str]) -> Found | None:
+        for token in group:
+            if logs := self._logs.get(token):
+                return token, logs
+        return None
 
-    The levels of a category are one group, every other feature is a group of its own. Fields that
-    are no features, or of another type than an event's, are left out. Tokens are canonical.
+    def _find_features(self, features: Iterable[Feature]) -> list[Found]:
+        return self.find([tokenize(feature) for feature in features])
 
-    >>> tokenize_item({"category": "Baby > Diapers", "price": 9.5})
-    [['category:baby/diapers', 'category:baby'], ['price:8..16']]
-    """
-    found: list[Sequence[str]] = []
-    item = _fields_of(item)
-    category = item.get("category")
-    if isinstance(category, str) and category:
-        found.append(_levels_of(category, separator))
-    for field, feature in _FIELDS.items():
-        value = item.get(field)
-        if isinstance(value, str) and value:
-            found.append(_group(feature, value))
-    price = item.get("price")
-    if isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price < math.inf:
-        found.append([f"price:{price_band(price)}"])
-    attributes = item.get("attributes")
-    if isinstance(attributes, dict):
-        found += [
-            _group(f"attributes.{key}", value)
-            for key, value in islice(attributes.items(), MOST_ATTRIBUTES)
-            if isinstance(key, str) and isinstance(value, str)
-        ]
-    return [list(group) for group in found if group]
-
-
-def _levels_of(category: str, separator: str) -> tuple[str, ...]:
-    """Return the tokens of a category, the last level first."""
-    is_short = len(category) <= MAX_CACHED
-    return (_find_levels if is_short else _find_levels.__wrapped__)(category, separator)
-
-
-def _group(feature: str, value: str) -> tuple[str, ...]:
-    """Return the token of a value, or none."""
-    is_short = len(feature) + len(value) <= MAX_CACHED
-    return (_find_token if is_short else _find_token.__wrapped__)(feature, value)
-
-
-# Catalogues repeat themselves: a spelling is worked out once.
-@lru_cache(maxsize=8_192)
-def _find_levels(category: str, separator: str) -> tuple[str, ...]:
-    return tuple(f"category:{level}" for level in reversed(levels(category, separator)))
-
-
-@lru_cache(maxsize=32_768)
-def _find_token(feature: str, value: str) -> tuple[str, ...]:
-    token = canonical_token(f"{feature}:{value}")
-    return (token,) if token else ()
+    def _find_by_key(self, key: Key) -> list[Found]:
+        return self._find_features(features_of_key(key))
 
 
 def rank(
@@ -170,9 +139,9 @@ def rank(
     An item's ``score`` is any finite number; an item without one has the inverse of its place,
     counted from 1.
     """
-    shares = [distribution.get(persona, 0.0) for persona in affinities.personas]
+    mixture = _Mixture([distribution.get(persona, 0.0) for persona in affinities.personas])
     moved = [
-        _move(item, position, shares, affinities.find(tokenize_item(item, separator)), strength)
+        _move(item, position, mixture, affinities.find_in(item, separator), strength)
         for position, item in enumerate(items)
     ]
     return sorted(moved, key=lambda each: -each.score)
@@ -187,22 +156,12 @@ def keep_order(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
 
 def score_of(item: Mapping[str, Any], position: int) -> float:
     """Return the caller's score, or the inverse of an item's place, counted from 1."""
-    score = _fields_of(item).get("score")
+    score = fields_of(item).get("score")
     try:
         number = float(score) if isinstance(score, int | float) else math.nan
     except OverflowError:
         number = math.nan
     return number if math.isfinite(number) else 1.0 / (position + 1)
-
-
-def _fields_of(item: object) -> Mapping[str, Any]:
-    """Return an item that has fields as a mapping of them, anything else as an empty one."""
-    if isinstance(item, dict | Mapping):
-        return item
-    if hasattr(item, "keys"):  # a row of a data frame is no Mapping; what else has some, who knows
-        with suppress(Exception):
-            return dict(cast("Mapping[str, Any]", item))
-    return {}
 
 
 def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:
@@ -215,38 +174,76 @@ def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:
     return int.from_bytes(digest) < share * 2.0**64
 
 
+class _Mixture:
+    """A shopper's shares of personas, and what they make of tokens: each worked out once."""
+
+    def __init__(self, shares: Sequence[float]) -> None:
+        self._rest = max(0.0, 1.0 - sum(shares))  # unknown, and moves nothing
+        self._columns = [column for column, share in enumerate(shares) if share]
+        self._shares = [shares[column] for column in self._columns]
+        self._tokens: dict[str, _Token] = {}
+        self._known: dict[tuple[str, ...], tuple[float, tuple[Reason, ...]]] = {}
+
+    def explain(self, found: Sequence[Found]) -> tuple[float, tuple[Reason, ...]]:
+        """Return the affinity of an item with these tokens, and the features that move it most."""
+        tokens = tuple([token for token, _ in found])
+        known = self._known.get(tokens)
+        if known is None:
+            known = self._known[tokens] = self._explain(found)
+        return known
+
+    def _explain(self, found: Sequence[Found]) -> tuple[float, tuple[Reason, ...]]:
+        own = [self._look_up(token, logs) for token, logs in found]
+        root, columns = math.sqrt(len(own)), zip(*[each.logs for each in own], strict=True)
+        lifts = [math.exp(total / root) for total in map(sum, columns)]
+        affinity = self._rest + sum(map(mul, self._shares, lifts))
+        own.sort(key=_STILLNESS)
+        return affinity, tuple([each.reason for each in own[:REASONS]])
+
+    def _look_up(self, token: str, logs: Sequence[float]) -> _Token:
+        known = self._tokens.get(token)
+        if known is None:
+            own = [logs[column] for column in self._columns]
+            lift = self._rest + sum(map(mul, self._shares, map(math.exp, own)))
+            feature, _, value = token.partition(":")
+            known = _Token(own, -abs(math.log(lift)), Reason(feature, value, lift))
+            self._tokens[token] = known
+        return known
+
+
+class _Token(NamedTuple):
+    """A token's logarithms by persona; how little it moves an item of a shopper; as a reason."""
+
+    logs: list[float]
+    stillness: float
+    reason: Reason
+
+
+_STILLNESS = attrgetter("stillness")
+
+
 def _move(
     item: Mapping[str, Any],
     position: int,
-    shares: Sequence[float],
-    found: Sequence[tuple[str, list[float]]],
+    mixture: _Mixture,
+    found: Sequence[Found],
     strength: float,
 ) -> Ranked:
     score = score_of(item, position)
     if not found or not strength:
         return Ranked(item, position, score, 1.0)
-    root, rest = math.sqrt(len(found)), max(0.0, 1.0 - sum(shares))
-    columns = zip(shares, *[logs for _, logs in found], strict=True)
-    affinity = rest + sum(share * math.exp(sum(logs) / root) for share, *logs in columns)
+    affinity, why = mixture.explain(found)
     moved = affinity**strength
     return Ranked(
-        item, position, score * moved if score >= 0 else score / moved, affinity,
-        _explain(shares, rest, found),
+        item, position, score * moved if score >= 0 else score / moved, affinity, why
     )  # fmt: skip
-
-
-def _explain(
-    shares: Sequence[float], rest: float, found: Sequence[tuple[str, list[float]]]
-) -> tuple[Reason, ...]:
-    """Return the lifts of the features that moved an item most; ``rest`` is the unknown share."""
-    reasons = []
-    for token, logs in found:
-        lift = rest + sum(share * math.exp(log) for share, log in zip(shares, logs, strict=True))
-        feature, _, value = token.partition(":")
-        reasons.append(Reason(feature, value, lift))
-    reasons.sort(key=lambda reason: -abs(math.log(reason.lift)))
-    return tuple(reasons[:REASONS])
 
 
 def _clipped_log(lift: float) -> float:
     return max(-_MOST_LOG, min(_MOST_LOG, math.log(lift))) if lift > 0 else -_MOST_LOG
+
+
+__all__ = [
+    "MOST_LIFT", "MOST_STRENGTH", "REASONS", "STRENGTH", "Affinities", "Ranked", "Reason",
+    "in_holdout", "keep_order", "rank", "score_of", "tokenize_item",
+]  # fmt: skip

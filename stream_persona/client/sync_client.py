@@ -17,16 +17,19 @@ from stream_persona.client.base import (
     REDIS_ERRORS,
     TIMEOUT,
     BaseClient,
+    own_without_lookup,
 )
 from stream_persona.client.changes import watch
+from stream_persona.client.decision import uses_affinities
 from stream_persona.client.lookup import Lookup, as_list
 from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
+from stream_persona.client.own_tastes import Own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
-    from stream_persona.client.base import Options
+    from stream_persona.client.base import Choice, Options
     from stream_persona.client.cache import ShopperCache
     from stream_persona.client.decision import Ranking
     from stream_persona.client.models import Change
@@ -73,21 +76,25 @@ class PersonaClient(BaseClient):
         customer_id: str,
         *,
         strength: float | None = None,
+        own: float | None = None,
+        ambiguous: str | None = None,
     ) -> Ranking:
         """Put items in the order that suits the shopper; see ``stream_persona.client.ranking``.
 
         An item is a mapping with an optional ``score`` and the fields of an event's item:
         ``product_id``, ``category``, ``brand``, ``price``, ``attributes``. What is none keeps its
-        place among the others.
+        place among the others. ``own`` moves items by the shopper's own tastes as well
+        (``stream_persona.client.own_tastes`` recommends a strength for each task).
 
         Raises:
-            ValueError: ``strength`` is not from 0 to 10.
+            ValueError: ``strength`` or ``own`` is not from 0 to 10, or ``ambiguous`` neither
+                ``baseline`` nor ``mixture``.
         """
-        given = as_list(items)
+        given, choice = as_list(items), self._choice.replace(strength, own, ambiguous)
         shopper = self._hold_out(customer_id) or self._look_up_one(customer_id)
-        if shopper.persona is not None:
+        if uses_affinities(shopper, choice.ambiguous):
             self._renew_affinities(tuple(shopper.distribution))
-        return self._rank(shopper, given, strength)
+        return self._rank(shopper, given, choice, self._look_up_own(shopper, choice))
 
     def watch(
         self,
@@ -170,6 +177,31 @@ class PersonaClient(BaseClient):
         elif self._claim_renewal():
             Thread(target=self._load_affinities, args=[personas], daemon=True).start()
 
+    def _look_up_own(self, shopper: Shopper, choice: Choice) -> Own:
+        """Look a shopper's own tastes up, unless they are off or cannot be known."""
+        customer = shopper.customer_id
+        known = own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
+        if known is not None:
+            return known
+        self._renew_common()
+        try:
+            return self._find_own(customer, self._read_tastes(customer), choice)
+        except REDIS_ERRORS:
+            return Own(choice.own, fallback=UNREACHABLE)
+
+    def _renew_common(self) -> None:
+        """Read the common shares, as ``_renew_affinities`` does affinities."""
+        if not self._common_is_due():
+            return
+        if not self._common:
+            self._load_common()
+        elif self._claim_common():
+            Thread(target=self._load_common, daemon=True).start()
+
+    def _load_common(self) -> None:
+        with suppress(*REDIS_ERRORS):
+            self._keep_common(self._read_common())
+
     def _load_affinities(self, personas: Sequence[str]) -> None:
         with suppress(*REDIS_ERRORS):
             self._keep_affinities(personas, self._read_affinities(personas))
@@ -200,6 +232,16 @@ class PersonaClient(BaseClient):
             pipeline.hgetall(key)
         hashes: list[dict[Any, Any]] = pipeline.execute()
         return hashes
+
+    def _read_tastes(self, customer_id: str) -> bytes | None:
+        """Return a customer's stored tastes; raises one of ``REDIS_ERRORS``."""
+        tastes: bytes | None = self._open().get(self._tastes_key(customer_id))
+        return tastes
+
+    def _read_common(self) -> dict[Any, Any]:
+        """Return the hash of common shares; raises one of ``REDIS_ERRORS``."""
+        fields: dict[Any, Any] = self._open().hgetall(self._common_key)
+        return fields
 
     def _start_listener(self, cache: ShopperCache) -> None:
         with self._lock:

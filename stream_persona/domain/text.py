@@ -115,9 +115,17 @@ def words(query: str) -> list[str]:
 
 @lru_cache(maxsize=4_096)
 def _words(query: str) -> tuple[str, ...]:
-    text = fold(query)
-    found = re.findall(r"\w{2,32}", text) if text.isascii() else _unicode_words(text)
-    return tuple(dict.fromkeys(found))[:MAX_WORDS]
+    return tuple(dict.fromkeys(all_words(query)))[:MAX_WORDS]
+
+
+def all_words(text: str) -> Iterator[str]:
+    """Yield the words of a text of any length, as those of a search, in order.
+
+    >>> list(all_words("Dog food for a dog"))
+    ['dog', 'food', 'for', 'dog']
+    """
+    text = fold(text)
+    yield from re.findall(r"\w{2,32}", text) if text.isascii() else _unicode_words(text)
 
 
 def _unicode_words(text: str) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Bytes = NDArray[np.uint8]
     Ints = NDArray[np.int64]
 
 
@@ -37,6 +38,25 @@ def decode_varints(blob: bytes) -> Ints:
     raw = np.frombuffer(blob, np.uint8)
     ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
     starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
+    return (_join_few if 0 < len(raw) <= _FEW_BYTES else _join_many)(raw, starts, ends)
+
+
+#: Up to so many bytes, to call numpy takes longer than what it does then.
+_FEW_BYTES: Final = 4_096
+
+
+def _join_few(raw: Bytes, starts: Ints, ends: Ints) -> Ints:
+    """Join the bytes of numbers, all at once."""
+    if not len(ends):
+        return ends
+    number_of = np.repeat(starts, ends - starts + 1)
+    shifts = (np.arange(len(number_of)) - number_of) * 7
+    parts = (raw[: len(number_of)] & 127).astype(np.int64) << shifts
+    return np.asarray(np.bitwise_or.reduceat(parts, starts))
+
+
+def _join_many(raw: Bytes, starts: Ints, _: Ints) -> Ints:
+    """Join the bytes of numbers: the first of each, then the second of those that have one, ..."""
     numbers = (raw[starts] & 127).astype(np.int64)
     rows, at, shift = np.flatnonzero(raw[starts] >= 128), starts, 7  # noqa: PLR2004
     while len(rows):

@@ -16,6 +16,7 @@ from stream_persona.domain.features import SCALE
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.discriminant import fit_discriminant
 from stream_persona.model.gains import Gains
+from stream_persona.model.lifts import log_lifts
 from stream_persona.model.naming import NEVER
 from stream_persona.model.statistics import COUNT, E2, E, Stacked, Sums
 from stream_persona.model.weights import Weights
@@ -65,9 +66,8 @@ def derive_from(
     totals = _add_seeds(_totals(sums, without_fold), prior, classes)
     active = totals.support >= MIN_SUPPORT
     slots = totals.slots[active]
-    shares = _multinomial(
-        totals.seeded_customers, totals.exposure[:, active], totals.shares[:, :, active] / SCALE
-    )
+    exposure, seen = totals.exposure[:, active], totals.shares[:, :, active]
+    shares = _multinomial(totals.seeded_customers, exposure, seen / SCALE)
     discriminant = fit_discriminant(
         totals.customers,
         totals.moments[:, :, active] / SCALE,
@@ -78,9 +78,11 @@ def derive_from(
         classes=tuple(classes),
         index=_index(slots),
         shares_w=_fixed_point(shares),
+        lifts_w=_fixed_point(log_lifts(exposure, seen)),
         logs_w=_fixed_point(discriminant.weights),
         offsets=discriminant.offsets,
         log_prior=_log_prior(totals.seeded_customers),
+        common=_common(totals)[active],
         customers=int(totals.customers.sum()),
         gains=Gains.default(len(classes)),
         thresholds=tuple(None if known else NEVER for known in totals.seeded_customers),
@@ -201,6 +203,12 @@ def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats
     noise = variance / number / np.maximum(mean, 1e-6) ** 2
     shrunk = ratio * np.maximum(0.0, 1.0 - noise / np.maximum(ratio**2, 1e-9))
     return np.where(customers[:, None] > 0, shrunk, 0.0)
+
+
+def _common(totals: _Totals) -> Floats:
+    """Return the share of events with each token, without seeds: what customers have shown."""
+    shown = totals.moments[E].sum(axis=0) / SCALE
+    return np.asarray(shown / max(float(totals.events.sum()), 1.0))
 
 
 def _coarse_residuals(

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.common_tastes import CommonShare
 from stream_persona.domain.record import MILLION
 from stream_persona.domain.slots import slot_of
+from stream_persona.domain.tastes import may_be_taste, taste_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream_persona.domain.features import Profiles
+    from stream_persona.domain.taxonomy import Taxonomy
+    from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.predictor import Predictor
 
     Ints = NDArray[np.int64]
@@ -109,37 +113,56 @@ def _top_of_rows(rows: Ints, lift: Floats, count: int) -> Ints:
 def tree(
     predictor: Predictor, profile: Profiles, persona: str, name: Callable[[int], str]
 ) -> dict[str, Any]:
-    """Return ``$why``: the product of the values of all factors is the persona's probability.
+    """Return ``$why``: the product of the values of all factors is the persona's probability."""
+    return trees(predictor, profile, [persona], predictor.probabilities(profile)[0], name)[0]
 
-    ``profile`` has one row. Factors are ordered from the one most for the persona to the one most
-    against it.
+
+def trees(
+    predictor: Predictor,
+    profile: Profiles,
+    personas: Sequence[str],
+    posterior: Floats,
+    name: Callable[[int], str],
+) -> list[dict[str, Any]]:
+    """Return ``$why`` of each of some personas: the product of its factors is the probability.
+
+    ``profile`` has one row, ``posterior`` are its probabilities. Factors are ordered from the one
+    most for the persona to the one most against it.
     """
-    column = predictor.classes.index(persona)
-    probability = float(predictor.probabilities(profile)[0, column])
-    prior = float(np.exp(predictor.log_prior[column]))
     _, slots, lifts = log_lifts(predictor, profile)
-    logs = lifts[:, column]
+    columns = [predictor.classes.index(persona) for persona in personas]
+    logs = np.ascontiguousarray(lifts.T[columns])
     # The product of all must be a number; overwhelming lifts are shown in proportion.
-    logs = logs * min(1.0, _MOST_LOG / max(float(np.abs(logs).sum()), 1e-9))
+    sizes = np.abs(logs).sum(axis=1)
+    logs = logs * np.minimum(1.0, _MOST_LOG / np.maximum(sizes, 1e-9))[:, None]
     lift = np.exp(logs)
-    factors = [
-        _factor(name(int(slots[i])), float(lift[i])) for i in np.argsort(-lift, kind="stable")
+    orders, products = np.argsort(-lift, axis=1, kind="stable"), np.prod(lift, axis=1)
+    priors = np.exp(predictor.log_prior)[columns]
+    rests = posterior[columns] / (priors * products)
+    named = [split(name(slot)) for slot in slots.tolist()]
+    propositions = [{feature: {"$has": value}} for feature, value in named]
+    figures = (priors, rests, orders, lift)
+    rows = zip(personas, *[each.tolist() for each in figures], strict=True)
+    return [
+        _product(persona, prior, rest, [(propositions[i], own[i]) for i in order])
+        for persona, prior, rest, order, own in rows
     ]
-    rest = probability / (prior * float(np.prod(lift)))
+
+
+def _product(
+    persona: str, prior: float, rest: float, factors: Sequence[tuple[dict[str, Any], float]]
+) -> dict[str, Any]:
     return {
         "type": "product",
         "factors": [
             {"type": "baseP", "value": prior, "proposition": {"persona": {"$has": persona}}},
             {"type": "normalizer", "name": "allPersonas", "value": rest},
-            *factors,
+            *(
+                {"type": "relatedPropositionLift", "proposition": proposition, "value": lift}
+                for proposition, lift in factors
+            ),
         ],
     }
-
-
-def _factor(token: str, lift: float) -> dict[str, Any]:
-    feature, value = split(token)
-    proposition = {feature: {"$has": value}}
-    return {"type": "relatedPropositionLift", "proposition": proposition, "value": lift}
 
 
 def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, dict[str, float]]:
@@ -159,6 +182,25 @@ def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, di
         }
         for column, persona in enumerate(predictor.classes)
     }
+
+
+def common_tastes(
+    predictor: Predictor, taxonomy: Taxonomy, names: TokenNames
+) -> dict[str, CommonShare]:
+    """Return the common share of every category and type that may be shown, by canonical token.
+
+    A slot with more than one token, shown or not, tells of none of them that a shopper has it: it
+    moves items, and is no reason.
+    """
+    found, is_taste = {}, may_be_taste(taxonomy)
+    beginnings = tuple(f"{feature}:" for feature in taste_features(taxonomy))
+    for slot, share in zip(*map(np.ndarray.tolist, predictor.common_shares()), strict=True):
+        is_reason = names.alone(slot) is not None
+        for shown in names.tokens.get(slot, ()) if is_taste[slot] else ():
+            token = canonical_token(shown)
+            if token.startswith(beginnings) and _is_of_slot(slot, token):
+                found[token] = CommonShare(slot, round(share, 9), is_reason)
+    return found
 
 
 @lru_cache(maxsize=1 << 16)

@@ -7,7 +7,7 @@ The gain of a view for a persona is a sum of saturating curves, g_1 * n / (n + 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -35,6 +35,11 @@ class Gains:
 
     heights: tuple[tuple[tuple[float, ...], ...], ...]
     bias: tuple[float, ...]
+    _columns: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hold the heights as an array as well, (views, curves, 1, personas)."""
+        object.__setattr__(self, "_columns", np.array(self.heights)[:, :, None, :])
 
     @classmethod
     def default(cls, classes: int) -> Self:
@@ -44,10 +49,9 @@ class Gains:
 
     def at(self, events: Floats) -> Floats:
         """Return each view's gain for each persona after n events, (3, rows, C)."""
-        heights = np.array(self.heights)[:, :, None, :]
         # Term by term, not as a matrix product: a row's bits must not depend on the rows around.
         terms = [
-            heights[:, curve] * saturate(events, half)[:, None]
+            self._columns[:, curve] * saturate(events, half)[:, None]
             for curve, half in enumerate(HALF_HEIGHTS)
         ]
         return np.asarray(sum(terms))

@@ -74,6 +74,14 @@ class Predictor(Protocol):
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-ratio of each class's share of a token to the common one.
 
-        (slots, classes); each of ``slots`` must be one of ``weighted_slots``.
+        It is shown and ranked by: shrunken to 0 where few customers have the token. (slots,
+        classes); each of ``slots`` must be one of ``weighted_slots``.
+        """
+        ...
+
+    def common_shares(self) -> tuple[Ints, Floats]:
+        """Return the slots of tokens that enough labelled customers have, and their common shares.
+
+        That is the share of these customers' events with the token. The slots ascend.
         """
         ...

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stream_persona.domain.features import SCALE
+from stream_persona.domain.slots import SLOTS
 from stream_persona.errors import SettingsError
+from stream_persona.model.estimator import MIN_SUPPORT
 from stream_persona.model.river_adapter import Learner, classifier, refold, sort_by_hash
-from stream_persona.model.statistics import contribution
+from stream_persona.model.statistics import E, contribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,6 +48,7 @@ class RiverPredictor:
     log_prior: Floats
     customers: int
     version: str
+    shares: tuple[Ints, Floats]
     threshold: float | None = None
     candidate_floor: float | None = None
 
@@ -82,6 +86,10 @@ class RiverPredictor:
         """Return zeros, (slots, classes)."""
         return np.zeros((len(slots), len(self.classes)))
 
+    def common_shares(self) -> tuple[Ints, Floats]:
+        """Return the slots of tokens that enough labelled customers have, and their shares."""
+        return self.shares
+
 
 def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]) -> RiverPredictor:
     """Fit the classifier of a specification to all labelled customers.
@@ -104,7 +112,20 @@ def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]
         _log_prior(known, personas),
         len(known),
         _version(specification, known),
+        _common_shares(known),
     )
+
+
+def _common_shares(examples: Sequence[Example]) -> tuple[Ints, Floats]:
+    """Add up the examples' tokens; one that few of them have is left out."""
+    shown, support, events = np.zeros(SLOTS, np.int64), np.zeros(SLOTS, np.int64), 0
+    for example in examples:
+        part = contribution(example.profile)
+        shown[part.slots] += part.moments[E]
+        support[part.slots] += 1
+        events += part.events
+    slots = np.flatnonzero((support >= MIN_SUPPORT) & (shown > 0))
+    return slots, shown[slots] / max(events, SCALE)
 
 
 def _log_prior(examples: Sequence[Example], personas: Sequence[str]) -> Floats:

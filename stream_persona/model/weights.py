@@ -13,6 +13,7 @@ fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Positions = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,22 @@ class Weights:
     """The package's own ``Predictor``, derived from a model's sums; immutable.
 
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
-    2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
-    constants for coarse and fine tokens, ``log_prior`` (classes,). ``evidence_scale`` (0 to 1)
-    scales the evidence of all views: it is less than 1 where few labels support it. ``confidence``
-    is the last step of a measured calibration.
+    2**-20), -1 where the token has no weight. ``lifts_w`` (the same) are the logarithms of lifts,
+    for people and rankers: they predict nothing. ``offsets`` (2, classes) are the discriminants'
+    constants for coarse and fine tokens, ``log_prior`` (classes,). ``common`` (tokens,) is the
+    share of all labelled customers' events with a token, 0 where none has it. ``evidence_scale``
+    (0 to 1) scales the evidence of all views: it is less than 1 where few labels support it.
+    ``confidence`` is the last step of a measured calibration.
     """
 
     classes: tuple[str, ...]
-    index: NDArray[np.int32]
+    index: Positions
     shares_w: Ints
+    lifts_w: Ints
     logs_w: Ints
     offsets: Floats
     log_prior: Floats
+    common: Floats
     customers: int
     gains: Gains
     thresholds: tuple[float | None, ...]
@@ -76,13 +82,13 @@ class Weights:
         before = np.concatenate(([0], np.cumsum(kept)))
         starts, middles = before[profiles.starts], before[profiles.middles]
         shares, position = profiles.shares[kept], position[kept]
-        rows, tokens, unit = len(profiles), len(self.shares_w), float(SCALE) ** 2
+        rows, unit = len(profiles), float(SCALE) ** 2
         halves = np.empty(2 * rows + 1, np.int64)
         halves[0::2], halves[1::2] = starts, middles
         q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
-        # Whole numbers below 2**53, summed row by row in the order of slots.
-        first = csr_array((q, position, starts), shape=(rows, tokens)) @ self.shares_w
-        second = csr_array((p, position, halves), shape=(2 * rows, tokens)) @ self.logs_w
+        add_up = _sum_row if rows == 1 else _sum_rows
+        first = add_up(q, position, starts, self.shares_w)
+        second = add_up(p, position, halves, self.logs_w)
         coarse, fine = second[0::2] / unit, second[1::2] / unit
         return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
 
@@ -113,11 +119,32 @@ class Weights:
         return rows, slots, added
 
     def share_log_ratios(self, slots: Ints) -> Floats:
-        """Return the log-ratios of the classes' shares of weighted tokens, (slots, classes)."""
-        return np.asarray(self.shares_w[self.index[slots]] / SCALE)
+        """Return the log-lifts of weighted tokens under the classes, (slots, classes)."""
+        return np.asarray(self.lifts_w[self.index[slots]] / SCALE)
+
+    def common_shares(self) -> tuple[Ints, Floats]:
+        """Return the slots of tokens that labelled customers have, and their common shares."""
+        slots = self.weighted_slots
+        shares = self.common[self.index[slots]]
+        return slots[shares > 0], shares[shares > 0]
 
     def _gain(self, events: Floats) -> Floats:
         return self.evidence_scale * self.gains.at(events)
+
+
+def _sum_rows(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
+    """Sum values times weights in each row, from each of ``starts`` to the next.
+
+    They are whole numbers below 2**53, summed row by row in the order of slots.
+    """
+    shape = (len(starts) - 1, len(weights))
+    return np.asarray(csr_array((values, position, starts), shape=shape) @ weights)
+
+
+def _sum_row(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
+    """As ``_sum_rows``, with the same bits: a matrix takes longer to make than one row to sum."""
+    products = values[:, None] * weights[position]
+    return np.stack([products[a:b].sum(axis=0) for a, b in pairwise(starts.tolist())])
 
 
 def _fine(slots: Ints) -> Ints:

@@ -29,6 +29,7 @@ from stream_persona.pipeline.messages import encode_copy
 from stream_persona.replay.summary import Summary
 from stream_persona.store.model_replica import make_replica
 from stream_persona.store.names import ListingReader, ListingWriter, load_carried
+from stream_persona.store.ranking_tables import save_common
 from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
 from stream_persona.store.tables import Write
@@ -200,7 +201,8 @@ class Replay:
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
         """Write, then publish what is new; of a chunk that is tombstones alone."""
         if outcome.records:
-            write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
+            days, tastes = self._settings.deletion_marker_days, self._settings.tastes
+            write = build_write(outcome, self._taxonomy, days, tastes=tastes)
             write.offsets = dict(self._offsets[claim.partition])
             if not self._publishes:
                 write.pending = None
@@ -244,7 +246,10 @@ class Replay:
         weights = follower.weights
         if self._claims:
             await self._share_names(now=True)
-            await self._tables.save_affinities(affinities(weights, self._tokenizer.names.key))
+            names = self._tokenizer.names
+            await self._tables.save_affinities(affinities(weights, names.key))
+            if self._settings.tastes:
+                await save_common(self._tables, weights, names, self._taxonomy)
         return weights
 
     async def _score(self, weights: Predictor) -> None:

@@ -2,7 +2,8 @@
 
 The first worker makes it, once. Its id also travels as the metadata of the consumer group's
 commits, so that a Redis and a group that do not belong together are noticed. Of its contents only
-the taxonomy and the ids of nobody may change: when no worker is running.
+the taxonomy, the ids of nobody, the sources and whether own tastes are kept may change: when no
+worker is running.
 """
 
 from __future__ import annotations
@@ -37,7 +38,15 @@ _APART: Final = (
 
 #: What a process may disagree on.
 Subject = Literal[
-    "prefix", "group", "partitions", "topics", "half-life", "taxonomy", "nobody", "sources"
+    "prefix",
+    "group",
+    "partitions",
+    "topics",
+    "half-life",
+    "taxonomy",
+    "nobody",
+    "sources",
+    "tastes",
 ]
 
 
@@ -53,6 +62,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     ``nobody`` are the ids that stand for nobody, left out for those that do by default, ``sources``
     how the documents of each source's topic are mapped (a fingerprint), left out without any.
+    ``tastes`` is set where shoppers' own tastes are kept for clients.
     """
 
     id: str
@@ -64,6 +74,7 @@ class Deployment(msgspec.Struct, frozen=True):
     format: int = FORMAT
     nobody: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     sources: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    tastes: bool | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, settings: Settings, taxonomy: Taxonomy, identity: str = "") -> Self:
@@ -77,12 +88,17 @@ class Deployment(msgspec.Struct, frozen=True):
             taxonomy=TaxonomyIdentity(taxonomy.version, taxonomy.fingerprint),
             nobody=NobodyIds(settings.nobody).own or msgspec.UNSET,
             sources=describe_mappings(load_sources(settings.sources)) or msgspec.UNSET,
+            tastes=settings.tastes or msgspec.UNSET,
         )
 
     def with_changeable(self, other: Deployment) -> Deployment:
         """Return this one with what another one may change of it."""
         return msgspec.structs.replace(
-            self, taxonomy=other.taxonomy, nobody=other.nobody, sources=other.sources
+            self,
+            taxonomy=other.taxonomy,
+            nobody=other.nobody,
+            sources=other.sources,
+            tastes=other.tastes,
         )
 
     def describe_change_of_sources(self, before: Deployment) -> str:
@@ -186,7 +202,21 @@ def find_differences(
                 "the moment that workers start with it after all of them were stopped",
             )
         )
+    if own.tastes != stored.tastes:
+        found.append(
+            Difference(
+                "tastes",
+                f"STREAM_PERSONA_TASTES is {_is_set(own)} here and {_is_set(stored)} in the "
+                "deployment that this Redis holds: set all that writes to it alike, or tastes that "
+                "nobody renews would be believed; a changed one holds from the moment that workers "
+                "start with it after all of them were stopped",
+            )
+        )
     return found
+
+
+def _is_set(deployment: Deployment) -> str:
+    return "off" if isinstance(deployment.tastes, msgspec.UnsetType) else "on"
 
 
 def _mappings(deployment: Deployment) -> dict[str, str]:

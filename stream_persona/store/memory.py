@@ -27,6 +27,8 @@ class MemoryTables:
         self.states: dict[str, bytes] = {}
         self._markers: dict[str, tuple[float, bytes]] = {}
         self.public_records: dict[str, bytes] = {}
+        self.tastes: dict[str, bytes] = {}
+        self.common_tastes: dict[str, str] = {}
         self.aside: dict[str, bytes] = {}
         self.suspects: set[str] = set()
         self.announced: list[bytes] = []
@@ -95,6 +97,7 @@ class MemoryTables:
         self._offsets.setdefault(claim.partition, {}).update(write.offsets)
         _apply(self.states, write.states)
         _apply(self.public_records, write.public)
+        _apply(self.tastes, write.all_tastes)
         ends = self._clock() + write.marker_ms / 1_000
         self._markers.update({name: (ends, marker) for name, marker in write.markers.items()})
         for name in write.forgotten:
@@ -198,6 +201,17 @@ class MemoryTables:
 
     async def remove_old_names(self) -> None:
         pass
+
+    async def load_tastes(self, customers: Sequence[str]) -> dict[str, bytes]:
+        return {name: self.tastes[name] for name in customers if name in self.tastes}
+
+    async def save_common_tastes(self, fields: Mapping[str, str]) -> None:
+        self.common_tastes.clear()
+        self.common_tastes.update(fields)
+
+    async def remove_tastes(self) -> None:
+        self.common_tastes.clear()
+        self.tastes.clear()
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         self.affinities.update({persona: dict(own) for persona, own in lifts.items()})

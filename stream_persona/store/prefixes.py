@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 #: whose names others choose.
 _BEGINNING: Final = re.compile(r"(?=persona(?:-[a-z-]+)?:)")
 _PLAIN: Final = (
-    "persona:", "persona-state:", "persona-deleted:", "persona-damaged:", "persona-affinity:"
+    "persona:", "persona-state:", "persona-deleted:", "persona-damaged:", "persona-affinity:",
+    "persona-tastes:",
 )  # fmt: skip
 _DESCRIPTOR: Final = "persona-deployment"
 #: Keys looked at in one scan.

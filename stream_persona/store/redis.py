@@ -29,6 +29,7 @@ from stream_persona.store.redis_errors import raise_if_permanent
 from stream_persona.store.redis_names import NamesInRedis
 from stream_persona.store.redis_opening import open_store
 from stream_persona.store.redis_port import Reply
+from stream_persona.store.redis_tastes import TastesInRedis
 from stream_persona.store.tables import HISTORY, Keyspace
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ _REDIS_ERRORS = (RedisError, RedisClusterException)
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, AffinitiesInRedis):
+class RedisTables(
+    DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, AffinitiesInRedis, TastesInRedis
+):
     """The tables in a store that ``open_store`` opens when it is first needed.
 
     ``retry_seconds`` is how long Redis may stay away.

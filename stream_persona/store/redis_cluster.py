@@ -54,7 +54,7 @@ from redis.crc import key_slot
 from stream_persona.store import entries
 from stream_persona.store.redis_copies import OffsetCopies
 from stream_persona.store.redis_nodes import Nodes, Script
-from stream_persona.store.redis_port import Reply
+from stream_persona.store.redis_port import Reply, values_by_kind
 from stream_persona.store.tables import Claim, Write
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class Cluster(Nodes):
     def _effects(self, partition: int, write: Write) -> Iterator[tuple[str, str, bytes | str]]:
         """Yield the commands that a write consists of: name, key, value."""
         of = self._keys.of
-        for kind, values in (("state", write.states), ("", write.public)):
+        for kind, values in values_by_kind(write):
             for customer, value in values.items():
                 yield "SET" if value else "DEL", of(kind, customer), value or b""
         for customer, marker in write.markers.items():

@@ -103,6 +103,11 @@ WRITE: Final = b":write"
 SINCE: Final = b":since"
 
 
+def values_by_kind(write: Write) -> tuple[tuple[str, Mapping[str, bytes | None]], ...]:
+    """Return the values of customers in a write (None: delete) by the kinds of their keys."""
+    return ("state", write.states), ("", write.public), ("tastes", write.all_tastes)
+
+
 def parse_write(text: bytes | None) -> tuple[int, int]:
     """Parse token and turn of a write; those of none, or damaged, are less than those of any."""
     token, _, turn = (text or b"").partition(b" ")

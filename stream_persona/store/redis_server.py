@@ -18,6 +18,7 @@ from stream_persona.store.redis_port import (
     Reply,
     parse_offsets,
     parse_write,
+    values_by_kind,
 )
 from stream_persona.store.tables import Claim
 
@@ -177,7 +178,7 @@ class OneServer:
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
         args += [*sorted(removed), *(each for name, at in due.items() for each in (at, name))]
         args += [each for name, value in write.names.items() for each in (name, value or b"")]
-        for kind, values in (("state", write.states), ("", write.public)):
+        for kind, values in values_by_kind(write):
             for customer, value in values.items():
                 keys.append(of(kind, customer))
                 args += [value or b"", 0]

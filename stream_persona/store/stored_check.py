@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SCANNED: Final = 1_000
 _SCANS: Final = 50
 _RECORDS: Final = 20
+_HASHES: Final = ("files", "names", "topics", "workers", "common-tastes")
 
 
 async def check_store(settings: Settings, taxonomy: Taxonomy, tables: RedisTables) -> None:
@@ -44,7 +45,7 @@ async def check_store(settings: Settings, taxonomy: Taxonomy, tables: RedisTable
 async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> None:
     """Compare the types of all keys of ours but those of customers."""
     of = Keyspace(settings.prefix).of
-    types = {of(kind): b"hash" for kind in ("files", "names", "topics", "workers")}
+    types = {of(kind): b"hash" for kind in _HASHES}
     types |= {of("shown-names"): b"string"}
     types |= {of("affinity", persona): b"hash" for persona in taxonomy.names}
     types |= {of("history"): b"stream", of("deployment"): b"string"}

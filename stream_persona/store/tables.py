@@ -5,6 +5,8 @@ Keyspace, each key behind the deployment's prefix:
 ===============================  ===============================================================
 ``persona:<customer>``           public record, JSON
 ``persona-state:<customer>``     private record (``domain.record_codec``)
+``persona-tastes:<customer>``    the shopper's own tastes, where a setting asks for them
+                                 (``domain.taste_bytes``)
 ``persona-deleted:<customer>``   a deletion's memory, with expiry: a record without content
 ``persona-damaged:<customer>``   a damaged private record that the topics could not restore whole
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
@@ -21,6 +23,8 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
+``persona-common-tastes``        hash, feature -> slot and common share, which tastes are compared
+                                 with; ``:taxonomy`` -> the version of the taxonomy
 ``persona-workers``              hash, worker -> its last report (``worker_status``)
 ``persona-history``              stream of what dashboards draw, at ``<epoch ms>-0`` a field ``v``
 ``persona-changes``              channel: a copy of each published change
@@ -44,8 +48,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from stream_persona.store.ranking_tables import RankingTables
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 #: Seconds for which damaged records are kept aside.
@@ -82,6 +88,7 @@ class Write:
     (``domain.due``; None: never). An entry that is earlier stays: most events put the time off, and
     a worker that looks at an entry too early has it ``filed_anew``. ``names`` are fields of the
     partition's names (None: remove), ``domain.carried_names``; their own names are without blanks.
+    ``tastes`` are customers' own tastes; those of the ``forgotten`` who have none there go as well.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
@@ -96,6 +103,12 @@ class Write:
     due: dict[str, int | None] = field(default_factory=dict)
     filed_anew: set[str] = field(default_factory=set)
     names: dict[str, bytes | None] = field(default_factory=dict)
+    tastes: dict[str, bytes | None] = field(default_factory=dict)
+
+    @property
+    def all_tastes(self) -> dict[str, bytes | None]:
+        """The tastes to store, and None for those to delete."""
+        return dict.fromkeys(sorted(self.forgotten)) | self.tastes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,7 @@ class Keyspace:
         return table if name is None else f"{table}:{name}"
 
 
-class Tables(Protocol):
+class Tables(RankingTables, Protocol):
     """The port; every method may raise ``UnavailableError``."""
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
@@ -252,14 +265,6 @@ class Tables(Protocol):
 
     async def remove_old_names(self) -> None:
         """Remove the names of earlier versions: nobody knows any more whose words they are."""
-        ...
-
-    async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
-        """Replace the affinities of personas."""
-        ...
-
-    async def remove_affinities(self, but: Collection[str]) -> None:
-        """Remove the affinities of all personas ``but`` these: nobody renews them any more."""
         ...
 
     async def announce(self, messages: Sequence[bytes]) -> None:

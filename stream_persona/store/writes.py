@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.due import find_all_due
+from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.pipeline import training
 from stream_persona.store.tables import Write
 
@@ -42,6 +43,12 @@ class PartitionWrite:
         else:
             self.write.states[customer] = blob
 
+    def add_change(self, change: ChangeMessage) -> None:
+        """Add a message; of a tombstone's customer goes what is kept aside, too."""
+        self.changes.append(change)
+        if change[1] is None:
+            self.write.forgotten.add(change[0])
+
     def add_model_update(self, update: ModelUpdate) -> None:
         """Add an update; a customer that is subtracted and added, in this order, is labelled."""
         self.model_updates.append(update)
@@ -53,12 +60,18 @@ class PartitionWrite:
 
 
 def split_by_partition(
-    outcome: Outcome, homes: Mapping[str, int], taxonomy: Taxonomy, marker_days: float
+    outcome: Outcome,
+    homes: Mapping[str, int],
+    taxonomy: Taxonomy,
+    marker_days: float,
+    *,
+    tastes: bool = False,
 ) -> dict[int, PartitionWrite]:
     """Split an outcome by partition; ``homes`` are those of its customers.
 
     Records are encoded all at once, since that costs less than a few here and a few there.
-    Deletions are remembered for ``marker_days``.
+    Deletions are remembered for ``marker_days``. With ``tastes`` customers' own tastes are written
+    with their records.
     """
     marker_ms, by_partition = round(marker_days * 86_400_000), dict[int, PartitionWrite]()
     blobs = record_codec.encode_records(outcome.records, taxonomy.fingerprint)
@@ -78,17 +91,18 @@ def split_by_partition(
     for update in outcome.model_updates:
         by_partition[homes[update.customer_id]].add_model_update(update)
     for change in outcome.messages:
-        part = by_partition[homes[change[0]]]
-        part.changes.append(change)
-        if change[1] is None:
-            part.write.forgotten.add(change[0])
+        by_partition[homes[change[0]]].add_change(change)
     for part in by_partition.values():
         part.write.pending = sorted(part.write.public) or None
+        if tastes:
+            counts = {customer: record.counts for customer, record in part.records.items()}
+            part.write.tastes = encode_all_tastes(counts, taxonomy)
     return by_partition
 
 
-def build_write(outcome: Outcome, taxonomy: Taxonomy, marker_days: float) -> Write:
+def build_write(
+    outcome: Outcome, taxonomy: Taxonomy, marker_days: float, *, tastes: bool = False
+) -> Write:
     """Build the write of an outcome that has records, all of them in one partition."""
-    return split_by_partition(outcome, dict.fromkeys(outcome.records, 0), taxonomy, marker_days)[
-        0
-    ].write
+    homes = dict.fromkeys(outcome.records, 0)
+    return split_by_partition(outcome, homes, taxonomy, marker_days, tastes=tastes)[0].write

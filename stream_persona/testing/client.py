@@ -14,13 +14,20 @@ A ranker asks it as it asks the real client:
 >>> personas.rank(items, "C-2").fallback
 'unknown'
 
+Own tastes are asked for by their strength, beside the persona's or without one:
+
+>>> personas.set_tastes("C-3", {"category:baby": 0.5}, events=20.0)
+>>> personas.set_common({"category:baby": 0.05})
+>>> [item["product_id"] for item in personas.rank(items, "C-3", own=0.5).order]
+['P-2', 'P-1']
+
 Redis is away, and every shopper gets the baseline:
 
 >>> personas.fail()
 >>> personas.get("C-1").fallback
 'unreachable'
 >>> dict(personas.fallbacks)
-{'unknown': 1, 'unreachable': 1}
+{'unknown': 2, 'unreachable': 1}
 
 A consumer watches changes, each once; unlike the real client's, this iterator ends:
 
@@ -79,6 +86,15 @@ class StubPersonaClient(StubShoppers, PersonaClient):
     def _renew_affinities(self, personas: Sequence[str]) -> None:
         self._load_affinities(personas)
 
+    def _read_tastes(self, customer_id: str) -> bytes | None:
+        return self._stub_tastes(customer_id)
+
+    def _read_common(self) -> dict[Any, Any]:
+        return self._stub_common()
+
+    def _renew_common(self) -> None:
+        self._load_common()
+
 
 class StubAsyncPersonaClient(StubShoppers, AsyncPersonaClient):
     """The same for an ``AsyncPersonaClient``."""
@@ -109,3 +125,12 @@ class StubAsyncPersonaClient(StubShoppers, AsyncPersonaClient):
 
     async def _renew_affinities(self, personas: Sequence[str]) -> None:
         await self._load_affinities(personas)
+
+    async def _read_tastes(self, customer_id: str) -> bytes | None:
+        return self._stub_tastes(customer_id)
+
+    async def _read_common(self) -> dict[Any, Any]:
+        return self._stub_common()
+
+    async def _renew_common(self) -> None:
+        await self._load_common()

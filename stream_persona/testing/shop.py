@@ -45,6 +45,7 @@ from stream_persona.settings import Settings
 from stream_persona.store import repository, shards, writes
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.names import ListingReader, ListingWriter
+from stream_persona.store.ranking_tables import save_common
 from stream_persona.testing.client import StubAsyncPersonaClient, StubPersonaClient
 from stream_persona.testing.outbox import Outbox
 
@@ -155,6 +156,7 @@ class MemoryShop:
     def _connect(self, client: _Client) -> _Client:
         client.records = self.tables.public_records
         client.affinities = self.tables.affinities
+        client.tastes, client.common = self.tables.tastes, self.tables.common_tastes
         client.messages = self.outbox.change_messages
         return client
 
@@ -171,7 +173,7 @@ class MemoryShop:
     def _commit(self, outcome: Outcome) -> None:
         if outcome.records:
             days = self._settings.deletion_marker_days
-            write = writes.build_write(outcome, self.taxonomy, days)
+            write = writes.build_write(outcome, self.taxonomy, days, tastes=True)
             change = self._names.apply(outcome.carried, write.forgotten)
             write.names = change.fields
             self._tokenizer.lose_names(change.lost, change.emptied)
@@ -195,8 +197,9 @@ class MemoryShop:
 
     def _publish_affinities(self) -> None:
         """Store the lifts of all tokens, under the names known by now."""
-        lifts = affinities(self._fitter.weights, self._tokenizer.names.key)
-        _run(self.tables.save_affinities(lifts))
+        weights, names = self._fitter.weights, self._tokenizer.names
+        _run(self.tables.save_affinities(affinities(weights, names.key)))
+        _run(save_common(self.tables, weights, names, self.taxonomy))
 
     def _follow(self, outcome: Outcome) -> None:
         """Let a moved model score every shopper again, as a worker's sweep does."""

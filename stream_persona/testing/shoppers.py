@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.client.changes import ChangeReader
+from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.common_tastes import CommonShare, encode_common
+from stream_persona.domain.taste_bytes import UNITS, encode_tastes, level_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,19 +26,24 @@ TIMESTAMP: Final = "2026-01-01T00:00:00.000Z"
 #: one that has what the likeliest has not.
 UNNAMED: Final = "an_unnamed_persona"
 OTHERS: Final = "any_other_persona"
+#: The version of the taxonomy that all tastes here are of.
+_TAXONOMY: Final = "0" * 12
 
 
 class StubShoppers:
-    """Public records by customer, affinities by persona, and the messages of changes.
+    """Public records and tastes by customer, affinities by persona, common shares, and changes.
 
-    All three are plain containers of what the real servers would hold, so a test may also put in
+    All of them are plain containers of what the real servers would hold, so a test may also put in
     the bytes that it has.
     """
 
     def __init__(self) -> None:
         self.records: dict[str, bytes] = {}
         self.affinities: dict[str, dict[str, float]] = {}
+        self.tastes: dict[str, bytes] = {}
+        self.common: dict[str, str] = {}
         self.messages: list[tuple[bytes, bytes | None]] = []
+        self._slots: dict[str, int] = {}
         self._is_reachable = True
         self._watched = 0
 
@@ -74,11 +83,34 @@ class StubShoppers:
     def forget(self, customer_id: str) -> None:
         """Delete a customer, and publish the tombstone."""
         self.records.pop(customer_id, None)
+        self.tastes.pop(customer_id, None)
         self.messages.append((customer_id.encode(), None))
 
     def set_affinities(self, persona: str, lifts: Mapping[str, float]) -> None:
         """Give a persona its lifts by feature, ``category:baby`` or ``brand:Softie``."""
         self.affinities[persona] = dict(lifts)
+
+    def set_tastes(
+        self, customer_id: str, shares: Mapping[str, float], *, events: float = 10.0
+    ) -> None:
+        """Give a customer own tastes: the share of their events with each category or type.
+
+        Keys are tokens such as ``category:baby`` or ``attributes.product_type:cat food``.
+        """
+        levels = {self._slot_of(each): level_of(round(q * UNITS)) for each, q in shares.items()}
+        slots = sorted(levels)
+        self.tastes[customer_id] = encode_tastes(
+            customer_id, _TAXONOMY, events, struct.pack(f">{len(slots)}H", *slots),
+            bytes(levels[slot] for slot in slots),
+        )  # fmt: skip
+
+    def set_common(self, shares: Mapping[str, float]) -> None:
+        """Say how common categories and types are among all: shares of events, by token."""
+        known = {canonical_token(token): share for token, share in shares.items()}
+        self.common = encode_common(
+            {token: CommonShare(self._slot_of(token), share) for token, share in known.items()},
+            _TAXONOMY,
+        )
 
     def fail(self) -> None:
         """Let lookups find no Redis, until ``recover``."""
@@ -96,6 +128,18 @@ class StubShoppers:
         self._check_reachable()
         found = [self.affinities.get(persona, {}) for persona in personas]
         return [{token.encode(): lift for token, lift in lifts.items()} for lifts in found]
+
+    def _stub_tastes(self, customer_id: str) -> bytes | None:
+        self._check_reachable()
+        return self.tastes.get(customer_id)
+
+    def _stub_common(self) -> dict[Any, Any]:
+        self._check_reachable()
+        return {field.encode(): text.encode() for field, text in self.common.items()}
+
+    def _slot_of(self, token: str) -> int:
+        """Return the slot of a token here; a real one is a hash."""
+        return self._slots.setdefault(canonical_token(token), len(self._slots) + 1)
 
     def _stub_changes(self, *, from_beginning: bool) -> Iterator[Change]:
         """Yield the changes that were not watched before, or all, and end after the last."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: What a worker may see otherwise when it starts: whether it can be changed is looked at last.
-_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy", "nobody", "sources")
+_CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy", "nobody", "sources", "tastes")
 
 
 class Joined(NamedTuple):
@@ -138,11 +138,14 @@ async def _change(
     stored, own = deployments.decode(blob), Deployment.of(settings, taxonomy)
     changed = stored.with_changeable(own)
     _refuse_members(await count(), settings, stored, own)
+    if own.tastes != stored.tastes:  # what nobody has renewed must never be believed again
+        await tables.remove_tastes()
     if not await tables.replace_deployment(blob, changed.encode()):
         raise TopologyError(
             "another process has changed the taxonomy of the deployment just now, its ids of "
-            "nobody, or its sources: give all of them the same STREAM_PERSONA_TAXONOMY, "
-            "STREAM_PERSONA_NOBODY_IDS and STREAM_PERSONA_SOURCES, and start this one again"
+            "nobody, its sources or its tastes: give all of them the same STREAM_PERSONA_TAXONOMY, "
+            "STREAM_PERSONA_NOBODY_IDS, STREAM_PERSONA_SOURCES and STREAM_PERSONA_TASTES, and "
+            "start this one again"
         )
     try:
         _refuse_members(await count(), settings, stored, own)
@@ -182,6 +185,11 @@ def _refuse_members(members: int, settings: Settings, stored: Deployment, own: D
         raise TopologyError(
             f"workers with another STREAM_PERSONA_SOURCES {running}: stop all of them, then start "
             f"them with the new file {killed}"
+        )
+    if own.tastes != stored.tastes:
+        raise TopologyError(
+            f"workers with another STREAM_PERSONA_TASTES {running}: stop all of them, then start "
+            f"them with the new one {killed}"
         )
     raise TopologyError(
         f"workers with another STREAM_PERSONA_NOBODY_IDS {running}: stop all of them, then start "

@@ -13,6 +13,7 @@ from stream_persona.store import shards
 from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.model_replica import GROWTH, make_replica
 from stream_persona.store.names import ListingReader, ListingWriter
+from stream_persona.store.ranking_tables import save_common
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +208,8 @@ class ModelSync:
         if wanted == self._affinities_of and not (renamed and renamed & self._used_slots()):
             return
         await self._tables.save_affinities(affinities(weights, self._tokenizer.names.key))
+        if self._settings.tastes:
+            await save_common(self._tables, weights, self._tokenizer.names, self._taxonomy)
         self._affinities_of = wanted
         self._writing_affinities.record(0.0)
 

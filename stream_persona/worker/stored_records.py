@@ -91,8 +91,8 @@ class StoredRecords:
         Its records enter the cache here, before the next batch reads them. No other write is in
         flight then, so the records that they push out are already in Redis.
         """
-        days = self._settings.deletion_marker_days
-        shares = writes.split_by_partition(outcome, homes, self._taxonomy, days)
+        days, tastes = self._settings.deletion_marker_days, self._settings.tastes
+        shares = writes.split_by_partition(outcome, homes, self._taxonomy, days, tastes=tastes)
         for home, each in owned.items():
             if each.has_moved or home in shares:
                 share = shares.setdefault(home, PartitionWrite(Write()))

@@ -178,6 +178,7 @@ class PartitionTaker:
             record = adopted.get(name) or stored.get(name)
             if record is None:
                 write.states[name] = write.public[name] = write.due[name] = None
+                write.tastes[name] = None
             joins = record is not None and is_training_example(record, self._taxonomy)
             (write.labelled if joins else write.unlabelled).add(name)
         write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
@@ -199,13 +200,16 @@ class PartitionTaker:
         tokenizer = Tokenizer(self._taxonomy)
         outcome = process.apply_events(own, stored, self._taxonomy, tokenizer, histories)
         if outcome.records:
-            days = self._settings.deletion_marker_days
-            write = build_write(outcome, self._taxonomy, days)
+            write = self._build(outcome)
             left_over = await self._tables.load_pending(claim.partition)
             write.pending = sorted({*left_over, *outcome.records})
             write.names = known.apply(outcome.carried, write.forgotten).fields
             await self._tables.commit(claim, write)
         return outcome.records
+
+    def _build(self, outcome: Outcome) -> Write:
+        days, tastes = self._settings.deletion_marker_days, self._settings.tastes
+        return build_write(outcome, self._taxonomy, days, tastes=tastes)
 
     def _build_write(self, records: dict[str, Record]) -> Write:
         if not records:
@@ -215,7 +219,7 @@ class PartitionTaker:
             for name, record in records.items()
         }
         outcome = Outcome(records, (), public)
-        write = build_write(outcome, self._taxonomy, self._settings.deletion_marker_days)
+        write = self._build(outcome)
         write.pending = None  # nothing of it is still to be published, and others may be
         return write
 

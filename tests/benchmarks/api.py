@@ -3,8 +3,9 @@
 A real Redis holds shoppers and a model as a worker leaves them; ``stream-persona api`` serves them
 from a process of its own. Each route is asked by 1, 10 and 100 keep-alive callers in turns with a
 bare Starlette app on the same uvicorn whose one route does one GET; a ratio is that of figures of
-one turn, the median of all turns. Then 1,000 listeners hold ``/v1/changes`` open: memory, and from
-a PUBLISH until the last of them has it; and one that does not read is dropped and comes back.
+one turn, the median of all turns. Recommendations and searches are from a catalogue of
+``--products``. Then 1,000 listeners hold ``/v1/changes`` open: memory, and from a PUBLISH until the
+last of them has it; and one that does not read is dropped and comes back.
 
 The caller is a process on the same machine, so what it takes itself is in every figure, the bare
 one's too.
@@ -26,12 +27,13 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from stream_persona.api.predict import EXAMPLE
+from stream_persona.domain.events import encode
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.benchmarks.api_listeners import measure_many, slow_listener
 from tests.benchmarks.api_load import measure_load
 from tests.benchmarks.api_processes import Served, api, bare
-from tests.benchmarks.api_shop import CUSTOMER, fill, results
+from tests.benchmarks.api_shop import CUSTOMER, catalogue_rows, fill, results
 from tests.benchmarks.report import table
 from tests.support.servers import Kafka, settings_for, start_kafka, start_redis
 from tests.support.waiting import eventually
@@ -66,8 +68,12 @@ class Route:
         return f"{head}\r\n".encode() + body
 
 
-def routes() -> dict[str, Route]:
+def routes(products: int) -> dict[str, Route]:
     return {
+        f"/v1/recommendations/{{id}} of {products:,}": Route(
+            "GET", f"/v1/recommendations/{CUSTOMER}"
+        ),
+        f"/v1/catalogue/search of {products:,}": Route("GET", "/v1/catalogue/search?q=number+1"),
         "/v1/customers/{id}/persona": Route("GET", f"/v1/customers/{CUSTOMER}/persona"),
         "/api/v1/_predict": Route("POST", "/api/v1/_predict", EXAMPLE),
         f"/v1/rank of {ITEMS}": Route(
@@ -78,7 +84,7 @@ def routes() -> dict[str, Route]:
     }
 
 
-async def answered(served: Served) -> tuple[dict[str, Route], str | None, list[str]]:
+async def answered(served: Served, products: int) -> tuple[dict[str, Route], str | None, list[str]]:
     """The routes that are there, the customer's persona, and those that are not there."""
     found, missing, persona = {}, [], None
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as client:
@@ -88,7 +94,7 @@ async def answered(served: Served) -> tuple[dict[str, Route], str | None, list[s
             return there and (await client.get("/v1/personas")).json()["labelled"] > 0
 
         await eventually(ready, 60, "the API does not become ready")
-        for name, route in routes().items():
+        for name, route in routes(products).items():
             response = await client.request(route.method, route.path, json=route.body)
             if response.status_code in MISSING:
                 missing.append(name)
@@ -140,10 +146,12 @@ async def measure(options: argparse.Namespace, settings: Settings) -> dict[str, 
     channel = f"{settings.prefix}persona-changes"
     with (
         TemporaryDirectory() as folder,
-        api(settings, Path(folder, "api.log")) as ours,
+        api(
+            with_catalogue(settings, Path(folder), options.products), Path(folder, "api.log")
+        ) as ours,
         bare(settings, Path(folder, "bare.log")) as plain,
     ):
-        asked, persona, missing = await answered(ours)
+        asked, persona, missing = await answered(ours, options.products)
         report: dict[str, Any] = {
             "persona_of_the_customer": persona,
             "routes_that_are_not_there": missing,
@@ -156,6 +164,13 @@ async def measure(options: argparse.Namespace, settings: Settings) -> dict[str, 
             ]
             report["a_slow_listener"] = await slow_listener(ours.address, redis, channel)
     return report
+
+
+def with_catalogue(settings: Settings, folder: Path, products: int) -> Settings:
+    path = folder / "catalogue.jsonl"
+    with path.open("wb") as file:
+        file.writelines(encode(row) + b"\n" for row in catalogue_rows(products))
+    return settings.model_copy(update={"catalogue": path})
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
@@ -208,6 +223,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="of all routes")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each route in a turn")
     parser.add_argument("--listeners", type=int, default=1_000, help="held open at once")
+    parser.add_argument("--products", type=int, default=100_000, help="of the catalogue")
     parser.add_argument("--changes", type=int, default=50, help="sent to the listeners")
     options = parser.parse_args()
     raise_limits()

@@ -13,7 +13,7 @@ from tests.support.shop import environment
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

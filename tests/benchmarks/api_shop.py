@@ -23,6 +23,8 @@ CUSTOMER = "CUST-04812"
 SHOPPERS, EVENTS = 400, 12_000
 #: Of every so many shoppers, one has a label; personas take turns, eight of them.
 LABELLED = 3
+#: Products of a catalogue that differ in more than their names.
+KINDS_OF_PRODUCTS = 5_000
 BEGAN = 1_764_000_000_000
 
 
@@ -91,6 +93,19 @@ def results(number: int) -> list[dict[str, object]]:
         }
         for item in itertools.islice(bought, number)
     ]  # fmt: skip
+
+
+def catalogue_rows(number: int) -> Iterator[dict[str, object]]:
+    """Products of the kinds that shoppers buy, with popularities as skewed as a shop's."""
+    kinds = results(KINDS_OF_PRODUCTS)
+    for place, kind in zip(range(number), itertools.cycle(kinds), strict=False):
+        name = str(kind["category"]).rpartition("/")[2]
+        yield {
+            **{field: kind[field] for field in ("category", "brand", "price")},
+            "product_id": f"CAT-{place}", "title": f"{name} number {place}",
+            "popularity": round(1e6 / (place + 1), 3), "attributes": {"size": "SML"[place % 3]},
+            "bought_with": [f"CAT-{(place + step) % number}" for step in range(1, 6)],
+        }  # fmt: skip
 
 
 def items(event: Event) -> tuple[Item, ...]:

@@ -3,7 +3,8 @@
 A real Redis holds shoppers, ``stream-persona api`` serves the page from a process of its own, and
 changes of real distributions and reasons are published at a steady rate, the public records with
 them. First, and again under that load, a fresh browser context opens the page so many times: until
-its first paint, and until its first figure. Then the page stays open, one half of the time on
+its first paint, its first figure, and until all charts of Now are drawn; and how long tasks of over
+50 ms held the page's thread meanwhile. Then the page stays open, one half of the time on
 Changes and one on Now, and each minute is measured: the heap after a forced collection, the
 document's nodes and listeners, frames a second, and tasks over 50 ms.
 
@@ -22,7 +23,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import numpy as np
 from playwright.async_api import Browser, CDPSession
 from redis.asyncio import Redis
 from rich.console import Console
@@ -32,10 +32,12 @@ from stream_persona.worker.startup import prepare
 from tests.benchmarks.api_processes import Served, api
 from tests.benchmarks.api_shop import fill
 from tests.benchmarks.backpressure import memory
+from tests.benchmarks.dashboard_loads import LONG, compare, load, loads
 from tests.benchmarks.dashboard_shop import Changing, ended, public_records
 from tests.benchmarks.report import table
-from tests.browser.dashboard import Dashboard, dashboard_of, selector
+from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.looking import chromium, find_chromium
+from tests.browser.past import remember_an_hour
 from tests.support.servers import Kafka, settings_for, start_kafka, start_redis
 from tests.support.waiting import eventually
 
@@ -44,8 +46,6 @@ REPORT = Path("build/reports/dashboard.json")
 VIEWS = ("changes", "now")
 #: Seconds between two measurements, at most so many; and until the page must be there.
 STEP, PATIENCE = 60.0, 60.0
-#: Milliseconds of a task from which on the browser calls it long.
-LONG = 50
 
 #: In the page: frames drawn and long tasks, since somebody asked last.
 _METER = """
@@ -69,51 +69,6 @@ _METER = """
     };
 })();
 """
-#: In the page: milliseconds from the navigation until a figure has a digit.
-_FIRST_FIGURE = """
-(figure) => {
-    window.firstFigure = new Promise((resolve) => {
-        const look = () => {
-            if (!/\\d/.test(document.querySelector(figure)?.textContent ?? "")) return;
-            seen.disconnect();
-            requestAnimationFrame(() => resolve(performance.now()));
-        };
-        const seen = new MutationObserver(look);
-        seen.observe(document, { characterData: true, childList: true, subtree: true });
-    });
-}
-"""
-_FIRST_PAINT = """
-() => new Promise((resolve) => {
-    new PerformanceObserver((list) => {
-        for (const each of list.getEntries()) {
-            if (each.name === "first-contentful-paint") resolve(each.startTime);
-        }
-    }).observe({ type: "paint", buffered: true });
-})
-"""
-
-
-# --- fresh loads ---
-
-
-async def load(browser: Browser, url: str) -> dict[str, float]:
-    """One, with nothing cached."""
-    figure = json.dumps(selector("shoppers"))
-    async with dashboard_of(browser, url) as dashboard:
-        await dashboard.page.add_init_script(f"({_FIRST_FIGURE})({figure})")
-        await dashboard.open("now")
-        return {
-            "first_paint_ms": float(await dashboard.page.evaluate(_FIRST_PAINT)),
-            "first_figure_ms": float(await dashboard.page.evaluate("window.firstFigure")),
-        }
-
-
-async def loads(browser: Browser, url: str, number: int) -> dict[str, Any]:
-    """The medians of so many, and all of them."""
-    found = [await load(browser, url) for _ in range(number)]
-    medians = {name: float(np.median([each[name] for each in found])) for name in found[0]}
-    return {**medians, "loads": found}
 
 
 # --- an open page ---
@@ -172,6 +127,7 @@ async def changing_shop(settings: Settings, shoppers: int) -> AsyncIterator[Chan
     """A model and shoppers in Redis; changes come when they are asked for."""
     await prepare(settings)
     await fill(settings)
+    await remember_an_hour(settings)
     async with Redis.from_url(settings.redis_url) as redis:
         records = await public_records(redis, settings.prefix)
         changing = Changing(redis, settings.prefix, records, shoppers)
@@ -239,11 +195,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             f"{view}, from the first to the last: heap {found['heap_mb']:+.1f} MB,"
             f" {found['nodes']:+,} nodes, {found['listeners']:+,} listeners"
         )
-    fresh = table("A fresh load, median", "", "first paint ms", "first figure ms")
-    for title, name in (("at rest", "fresh_loads"), ("under load", "fresh_loads_under_load")):
-        found = report[name]
-        fresh.add_row(title, f"{found['first_paint_ms']:.0f}", f"{found['first_figure_ms']:.0f}")
-    console.print(fresh)
+    console.print(compare(report))
 
 
 def own_settings(kafka: Kafka, redis_url: str) -> Settings:

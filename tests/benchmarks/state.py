@@ -1,7 +1,8 @@
 """``make bench``: what a shopper costs in bytes, and what hashed slots cost in quality.
 
 The whole Complete Journey year goes through the pipeline into a real Redis. Bytes are those of the
-private records and, by ``MEMORY USAGE``, of all keys. For quality, the study's personas (made on
+private records, of the tastes that a setting adds and, by ``MEMORY USAGE``, of all keys (without
+these). For quality, the study's personas (made on
 the first half-year) are predicted from the second, on customer-disjoint splits, with tokens in
 hashed slots, in slots of their own (no collision), in fewer fine slots, and without fine tokens.
 """
@@ -24,6 +25,7 @@ from stream_persona.domain import record_codec, slots, taxonomy
 from stream_persona.domain.features import Counts, compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import COARSE_SLOTS
+from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka import partitioner
 from stream_persona.model.estimator import derive
@@ -96,9 +98,21 @@ async def bytes_of_state() -> dict[str, float]:
         "customers": known,
         "record_median_bytes": float(np.median(sizes)),
         "record_p99_bytes": float(np.percentile(sizes, 99)),
+        **bytes_of_tastes(year.records),
         "tokens_median": float(np.median([len(r.counts.keys) for r in year.records.values()])),
         "redis_bytes_per_customer": sum(weights) / known,
         "redis_used_memory_per_customer": grown / known,
+    }
+
+
+def bytes_of_tastes(records: Mapping[str, Record]) -> dict[str, float]:
+    """What ``persona-tastes:<customer>`` holds where the setting asks for it; not in the others."""
+    counts = {name: record.counts for name, record in records.items()}
+    sizes = [len(blob or b"") for blob in encode_all_tastes(counts, TAXONOMY).values()]
+    return {
+        "tastes_median_bytes": float(np.median(sizes)),
+        "tastes_most_bytes": float(np.max(sizes)),
+        "tastes_mean_bytes": float(np.mean(sizes)),
     }
 
 

@@ -13,6 +13,7 @@ from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.deployment import Deployment, deployed
 from tests.browser.looking import chromium, find_chromium
 from tests.browser.past import CHALLENGER, SAMPLES, remember_an_hour
+from tests.browser.products import write_catalogue
 from tests.browser.reports import Measured
 from tests.browser.shoppers import Crowd, story, train
 from tests.support.servers import Kafka, Redis, require_no_real, settings_for
@@ -52,7 +53,10 @@ async def shop(
 ) -> AsyncIterator[Deployment]:
     """Trained on the crowd; tests add shoppers of their own and stop none of its parts."""
     folder = tmp_path_factory.mktemp("shop")
-    settings = settings_for(kafka, redis_server.url, challengers=CHALLENGER)
+    settings = settings_for(
+        kafka, redis_server.url, challengers=CHALLENGER,
+        catalogue=write_catalogue(folder, load(None)),
+    )  # fmt: skip
     await remember_an_hour(settings)
     async with deployed(settings, folder) as made:
         await train(made, crowd)

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
 from tests.browser.looking import PageLog, open_page
 
-VIEWS = ("now", "personas", "changes", "shopper", "model")
+VIEWS = ("now", "personas", "changes", "shopper", "shop", "model")
 
 #: Milliseconds until an element that a selector names is there, from the next click on another.
 _SINCE_CLICK = """
@@ -31,8 +31,8 @@ _SINCE_CLICK = """
 }
 """
 
-#: Charts that are not drawn, but for those without data.
-_UNDRAWN = '[data-testid^="chart-"]:not([data-drawn="true"]):not(.is-empty)'
+#: Charts that are not drawn, but for those without data, and those that are folded away.
+_UNDRAWN = '[data-testid^="chart-"]:not([data-drawn="true"]):not(.is-empty):visible'
 
 
 class Dashboard:

@@ -71,11 +71,6 @@ class StandIn:
 
 
 async def _send_file(route: Route, path: str) -> None:
-    if path == "/static/plotly/plotly.min.js":
-        found = pages._find_plotly()
-        assert found is not None
-        await route.fulfill(path=found)
-        return
     name = "index.html" if path == "/" else path.removeprefix("/static/")
     kind = mimetypes.guess_type(name)[0] or "text/plain"
     await route.fulfill(path=pages._path_of(name), content_type=kind)

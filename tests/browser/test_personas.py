@@ -9,7 +9,8 @@ from playwright.async_api import expect
 from tests.browser.conftest import Look
 from tests.browser.dashboard import Dashboard
 from tests.browser.deployment import Deployment
-from tests.browser.looking import THEMES
+from tests.browser.looking import SIZES, THEMES
+from tests.browser.tour import violations
 
 #: Of each persona the colour of the dot beside its name.
 _COLOURS = """
@@ -51,6 +52,46 @@ async def test_a_chart_can_be_read_as_a_table(dashboard: Dashboard) -> None:
     await dashboard.page.get_by_text("The mix as a table").click()
     table = dashboard.page.get_by_role("table", name="Shoppers of each persona over time")
     await expect(table.get_by_role("row").nth(1)).to_contain_text(re.compile(r"\d"))
+
+
+async def test_a_portrait_folds_and_the_address_remembers_it(dashboard: Dashboard) -> None:
+    await dashboard.open("personas")
+    portrait = dashboard.part("portrait", persona="student")
+    fold, inside = portrait.get_by_test_id("fold"), portrait.get_by_test_id("chart-confidence")
+    await expect(fold).to_have_attribute("aria-expanded", "true")
+    await fold.focus()
+    await dashboard.page.keyboard.press("Enter")
+    for _ in range(2):
+        await expect(fold).to_have_attribute("aria-expanded", "false")
+        await expect(inside).to_be_hidden()
+        await expect(portrait).to_contain_text(re.compile(r"Student.*\d+\sshoppers?", re.DOTALL))
+        await expect(
+            dashboard.part("portrait", persona="pet_owner").locator(".panels")
+        ).to_be_visible()
+        assert dashboard.page.url.endswith("#/personas?folded=student")
+        await dashboard.page.reload()
+        await dashboard.shows("personas")
+    await fold.click()
+    await expect(inside).to_be_visible()
+    await dashboard.drawn()
+    assert dashboard.page.url.endswith("#/personas")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_ten_folded_personas_fit_a_screen(look: Look, shop: Deployment, width: int) -> None:
+    async with look(width) as dashboard:
+        await dashboard.open("personas")
+        await dashboard.part("fold-all").click()
+        await expect(dashboard.part("fold-all")).to_have_text("Unfold all")
+        folded = await dashboard.part("portrait").all()
+        assert len(folded) == len(shop.shop.taxonomy.names) + 1
+        boxes = [await each.bounding_box() for each in folded]
+        heights = [box["height"] for box in boxes if box]
+        assert len(heights) == len(folded)
+        assert 10 * max(heights) < SIZES[width]
+        assert await violations(dashboard) == []
+        await dashboard.part("fold-all").click()
+        await expect(dashboard.part("portrait").first.locator(".panels")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", THEMES)

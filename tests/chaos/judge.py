@@ -17,6 +17,7 @@ from stream_persona.domain.due import advance_all, find_all_due
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS
+from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.token_names import Listing
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
@@ -89,6 +90,7 @@ async def judge(shop: Shop, feeder: Feeder, log: Log) -> Verdict:
     await check_model(evidence, verdict)
     await check_predictions(shop, oracle, verdict)
     check_public_records(evidence, verdict)
+    await check_tastes(evidence, verdict)
     check_changes(evidence.changes, evidence.public, evidence.deleted, verdict)
     check_due(evidence.changes, evidence.public, evidence.oracle, feeder.ends, verdict)
     await check_index(evidence, verdict)
@@ -222,11 +224,24 @@ def check_public_records(evidence: Evidence, verdict: Verdict) -> None:
         verdict.add("public", name, "a public record without a private one")
 
 
+async def check_tastes(evidence: Evidence, verdict: Verdict) -> None:
+    """Check that the stored tastes of every customer are those of the oracle's record."""
+    shop = evidence.shop
+    keys = await shop.keys("persona-tastes:*")
+    blobs = cast("list[bytes]", await shop.redis.mget(keys) if keys else [])
+    start = len(f"{shop.settings.prefix}persona-tastes:")
+    found = {key[start:]: blob for key, blob in zip(keys, blobs, strict=True)}
+    counts = {name: record.counts for name, record in evidence.oracle.items()}
+    expected = encode_all_tastes(counts, shop.taxonomy)
+    verdict.equal("tastes", found, {name: each for name, each in expected.items() if each})
+    verdict.figures["tastes"] = len(found)
+
+
 async def check_deletions(evidence: Evidence, verdict: Verdict) -> None:
     """Check that of a deleted customer only the key that remembers the deletion is left."""
     shop = evidence.shop
     keys = set(await shop.keys("*"))
-    kinds = ("persona", "persona-state")
+    kinds = ("persona", "persona-state", "persona-tastes")
     for name in sorted(evidence.deleted):
         for kind in kinds:
             if f"{shop.settings.prefix}{kind}:{name}" in keys:

@@ -292,7 +292,7 @@ async def servers(
         store = Store()
         try:
             await asyncio.to_thread(broker.wait_until_ready)
-            settings = settings_for(broker, store.url, session_timeout=size.session)
+            settings = settings_for(broker, store.url, session_timeout=size.session, tastes=True)
             if size.sources:
                 settings = await add_source(settings, plan.seed, directory)
             await declare(settings, plan.seed)

@@ -14,8 +14,10 @@ from stream_persona.client import AsyncPersonaClient
 from stream_persona.client.ranking import Ranked, in_holdout
 from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain.events import Assignment
+from stream_persona.domain.taxonomy import load
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
+from stream_persona.store.ranking_tables import save_common
 from stream_persona.store.redis import RedisTables
 from tests.support.api import (
     CATEGORIES,
@@ -49,7 +51,7 @@ class Shop(NamedTuple):
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     """Three labelled personas, a parent who is predicted, and an ambiguous shopper."""
-    async with running_worker(settings) as hand:
+    async with running_worker(settings.model_copy(update={"tastes": True})) as hand:
         for persona, category in CATEGORIES.items():
             for n in range(3):
                 customer = f"c-{persona}-{n}"
@@ -73,33 +75,47 @@ async def rank(api: httpx.AsyncClient, customer: str, **more: Any) -> dict[str, 
 
 
 def as_dict(ranked: Ranked) -> dict[str, Any]:
-    return {**ranked._asdict(), "why": [reason._asdict() for reason in ranked.why]}
+    return {
+        **ranked._asdict(),
+        "why": [reason._asdict() for reason in ranked.why],
+        "why_own": [reason._asdict() for reason in ranked.why_own],
+    }
 
 
 def keep_order() -> list[dict[str, Any]]:
     """The items in the caller's order, with the caller's scores."""
     return [
         {"item": item, "position": n, "score": item.get("score", 1 / (n + 1)), "affinity": 1.0,
-         "why": []}
+         "why": [], "own": 1.0, "why_own": []}
         for n, item in enumerate(ITEMS)
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("strength", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"strength": 0.0},
+        {"strength": 1.0},
+        {"strength": 2.5, "own": 0.5},
+        {"strength": 0.0, "own": 1.5, "ambiguous": "mixture"},
+        {"strength": 1.0, "ambiguous": "mixture"},
+    ],
+)
 async def test_the_route_ranks_as_the_client_does(
-    shop: Shop, settings: Settings, strength: float
+    shop: Shop, settings: Settings, choice: dict[str, Any]
 ) -> None:
-    weights = shop.hand.worker.weights
+    weights, names = shop.hand.worker.weights, shop.hand.worker._tokenizer.names
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    await tables.save_affinities(affinities(weights, shop.hand.worker._tokenizer.names.key))
+    await tables.save_affinities(affinities(weights, names.key))
+    await save_common(tables, weights, names, load(settings.taxonomy))
     options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await is_cluster(tables)}
     async with AsyncPersonaClient(settings.redis_url, **options) as client:
         for customer in ("parent", "c-student-0", "torn", "nobody"):
-            expected = await client.rank(ITEMS, customer, strength=strength)
-            found = await rank(shop.api, customer, strength=strength)
+            expected = await client.rank(ITEMS, customer, **choice)
+            found = await rank(shop.api, customer, **choice)
             assert found["items"] == [as_dict(ranked) for ranked in expected.items]
-            assert (found["persona"], found["fallback"]) == (
-                expected.shopper.persona, expected.fallback
+            assert (found["persona"], found["fallback"], found["own_fallback"]) == (
+                expected.shopper.persona, expected.fallback, expected.own_fallback
             )  # fmt: skip
     await tables.close()
 
@@ -136,6 +152,37 @@ async def test_items_keep_the_callers_order_exactly_without_a_persona(
     found = await rank(shop.api, customer)
     assert (found["persona"], found["fallback"], found["group"]) == (None, reason, "treatment")
     assert found["items"] == keep_order()
+
+
+async def test_an_ambiguous_shopper_is_ranked_by_own_tastes_where_these_are_asked_for(
+    shop: Shop,
+) -> None:
+    found = await rank(shop.api, "torn", own=0.5)
+    assert (found["persona"], found["fallback"], found["own_fallback"]) == (None, "ambiguous", None)
+    assert (found["own"], found["ambiguous"]) == (0.5, "baseline")
+    moved = {each["position"]: each for each in found["items"]}
+    assert {each["affinity"] for each in moved.values()} == {1.0}
+    assert moved[4]["own"] == 1.0  # a garden: nobody else has one, so that nobody may be told
+    assert moved[1]["own"] < 1.0
+    (reason,) = moved[1]["why_own"]
+    assert (reason["feature"], reason["value"], reason["lift"] < 1) == (
+        "category",
+        "pets/dog",
+        True,
+    )
+
+
+async def test_the_mixture_of_ambiguous_shoppers_can_be_what_the_api_is_set_to(
+    shop: Shop, settings: Settings
+) -> None:
+    mixed = settings.model_copy(update={"rank_ambiguous": "mixture"})
+    async with calling(mixed) as api:
+        await becomes_ready(api)
+        await has_model(api, shop.hand.worker.weights.version)
+        found = await rank(api, "torn")
+        assert (found["persona"], found["fallback"], found["ambiguous"]) == (None, None, "mixture")
+        assert {each["affinity"] for each in found["items"]} != {1.0}
+        assert (await rank(api, "torn", ambiguous="baseline"))["items"] == keep_order()
 
 
 async def test_held_out_customers_keep_the_order_and_have_a_group_of_their_own(
@@ -197,6 +244,8 @@ async def test_the_documented_example_is_answered(shop: Shop) -> None:
         (b'{"customer_id": "a", "items": [{"x": ' + b"[" * 900 + b"]" * 900 + b"}]}", "items|body"),
         (b'{"customer_id": "a\\u0007", "items": [{}]}', "customer_id has characters"),
         (b'{"customer_id": "a", "items": [{}], "strength": 11}', "strength: input should be"),
+        (b'{"customer_id": "a", "items": [{}], "own": 11}', "own: input should be"),
+        (b'{"customer_id": "a", "items": [{}], "ambiguous": "both"}', "ambiguous: input should be"),
         (b'{"customer_id": "a", "items": [{}], "how": 1}', "how: is not known here"),
     ],
 )

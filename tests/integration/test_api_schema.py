@@ -21,6 +21,7 @@ from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
 from stream_persona.domain.identity import NOBODY_IDS, is_customer
 from stream_persona.settings import Settings
 from tests.support.api import api_process, basket, running_worker
+from tests.support.catalogues import lines, shop_rows
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
 from tests.support.waiting import wait_until
 
@@ -55,9 +56,14 @@ api = schemathesis.openapi.from_dict(DESCRIPTION)
 @pytest.fixture(scope="module")
 def address(kafka: Kafka, redis_server: Redis, tmp_path_factory: Any) -> Iterator[str]:
     """Where an API that needs a key is served; the customer of the examples is known to it."""
-    settings = settings_for(kafka, redis_server.url, api_keys="some-key-of-a-shop")
+    folder = tmp_path_factory.mktemp("api")
+    (folder / "catalogue.jsonl").write_bytes(lines(shop_rows(50)))
+    settings = settings_for(
+        kafka, redis_server.url, api_keys="some-key-of-a-shop",
+        catalogue=folder / "catalogue.jsonl",
+    )  # fmt: skip
     asyncio.run(prepare(kafka, settings))
-    with api_process(settings, tmp_path_factory.mktemp("api") / "api.log") as (_, address):
+    with api_process(settings, folder / "api.log") as (_, address):
         wait_until(lambda: httpx.get(f"{address}/readyz").is_success, 30, "not ready")
         yield address
 
@@ -114,6 +120,11 @@ def test_the_routes_of_the_contract_are_there() -> None:
         ("/v1/customers/{customer_id}/assignment", "put"),
         ("/v1/customers/{customer_id}", "delete"),
         ("/v1/rank", "post"),
+        ("/v1/catalogue", "get"),
+        ("/v1/catalogue/search", "get"),
+        ("/v1/catalogue/bought-together", "get"),
+        ("/v1/catalogue/products/{product_id}", "get"),
+        ("/v1/recommendations/{customer_id}", "get"),
         ("/v1/events", "post"),
         *((path, "post") for path in (*CALLS, *LIKE_TRACK_AND_BATCH)),
         ("/v1/changes", "get"),

@@ -170,6 +170,7 @@ async def test_a_deletion_leaves_nothing_behind_but_what_the_table_says(
 ) -> None:
     caplog.set_level(logging.DEBUG, "stream_persona")
     caplog.set_level(logging.INFO, "stream_persona.audit")  # whose lines name customers at DEBUG
+    shop.settings = shop.settings.model_copy(update={"tastes": True})
     worker, prefix = start_worker(), shop.settings.prefix
     home = home_partition(GONE, shop.settings.partitions)
     await shop.produce(*busy_shop(), *told_by_one())
@@ -177,7 +178,8 @@ async def test_a_deletion_leaves_nothing_behind_but_what_the_table_says(
     async with serving(shop) as (client, feed):
         before = await walk_redis(shop.redis, prefix)
         assert {GONE, *WORDS} - {"sku-unheard"} <= set().union(*before.values())
-        assert before.keys() >= {f"persona:{GONE}", f"persona-names:{home}"}
+        assert before.keys() >= {f"persona{kind}:{GONE}" for kind in ("", "-tastes")}
+        assert f"persona-names:{home}" in before
         assert GONE.encode() in await listened(feed)
         assert (await client.delete(f"/v1/customers/{GONE}")).status_code == 202
         await shop.at_rest()

@@ -118,7 +118,7 @@ def test_the_api_writes_nothing_to_files(shop: Shop, tmp_path: Path) -> None:
     with confined("api", shop.settings, tmp_path / "api.log") as api:
         address = api.address(r"listening on (http://\S+)")
         wait_until(lambda: httpx.get(f"{address}/readyz").status_code == 200, 60)
-        for path in ("/", "/docs", "/static/plotly/plotly.min.js", "/v1/personas", "/metrics"):
+        for path in ("/", "/docs", "/static/charts.js", "/v1/personas", "/metrics"):
             assert httpx.get(f"{address}{path}").status_code == 200
         assert httpx.post(f"{address}/v1/rank", json={}).status_code == 400
         assert api.end().rstrip().endswith("code 0\nleft 0")

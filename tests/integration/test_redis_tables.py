@@ -36,18 +36,20 @@ async def test_keys_are_those_of_the_contract(stored: RedisTables, redis: Redis)
     claim = (await stored.claim([7]))[7]
     write = Write(
         states={"a": b"1"}, public={"a": b"2"}, markers={"b": b"3"}, labelled={"a"}, pending=["a"],
-        marker_ms=60_000, due={"a": 5, "b": None},
+        marker_ms=60_000, due={"a": 5, "b": None}, tastes={"a": b"4"},
     )  # fmt: skip
     await stored.commit(claim, write)
     await stored.save_shard(claim, b"part", b"stamp--1")
     await stored.save_report("host-1-a", b"{}")
+    await stored.save_common_tastes({":taxonomy": "t"})
     await stored.add_sample(1, b"{}")
     prefix = stored.channel.removesuffix("persona-changes")
     found = {key.decode().removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")}
     assert found == {
         "persona:a", "persona-state:a", "persona-deleted:b", "persona-model:7",
         "persona-labelled:7", "persona-due:7", "persona-owner:7", "persona-pending:7",
-        "persona-offsets:7", "persona-workers", "persona-history",
+        "persona-offsets:7", "persona-workers", "persona-history", "persona-tastes:a",
+        "persona-common-tastes",
     }  # fmt: skip
     assert 0 < await redis.pttl(f"{prefix}persona-deleted:b") <= 60_000
     assert await redis.pttl(f"{prefix}persona-state:a") == -1

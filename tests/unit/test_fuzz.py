@@ -12,7 +12,13 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stream_persona.api.predict import PersonaQuery, answer, describe_customer, parse_subject
+from stream_persona.api.predict import (
+    CustomerWithEvidence,
+    PersonaQuery,
+    answer,
+    describe_customer,
+    parse_subject,
+)
 from stream_persona.domain import events
 from stream_persona.domain.events import REASONS
 from stream_persona.domain.features import Counts
@@ -20,6 +26,7 @@ from stream_persona.domain.taxonomy import FIELDS
 from stream_persona.errors import DecodeError, QueryError
 from stream_persona.model.estimator import derive
 from tests.fuzz.laws import EVENT, NOBODY, Path, examples
+from tests.support.constants import NOW
 from tests.support.events import labelled_shoppers, shop
 from tests.support.processing import model_of
 from tests.support.workers import raw
@@ -186,8 +193,10 @@ WRONG = st.dictionaries(
     JSON,
     max_size=4,
 )
+CUSTOMER = st.fixed_dictionaries({"customer_id": st.just("C-1") | texts(max_size=9)})
+BOTH = st.builds(lambda customer, evidence: customer | evidence, CUSTOMER, EVIDENCE)
 ASKED = st.fixed_dictionaries(
-    {"where": EVIDENCE | st.fixed_dictionaries({"customer_id": texts(max_size=9)})},
+    {"where": EVIDENCE | CUSTOMER | BOTH},
     optional={
         "from": st.just("customer_purchases"), "predict": st.just("persona"),
         "select": st.lists(st.sampled_from(["$p", "$why", "persona", "$value"]), min_size=1),
@@ -207,6 +216,9 @@ def outcome_of(body: object) -> str:
         shopper = parse_subject(query, SHOP)
     except (ValidationError, QueryError, DecodeError) as error:
         return "refused" if len(str(error)) < 5_000 else "refused at length"
+    if isinstance(shopper, CustomerWithEvidence):
+        counts = shopper.evidence.fold_into(Counts.empty(), NOW, SHOP.features)
+        shopper = describe_customer(counts, SHOP, shopper.evidence.name_with(str))
     if isinstance(shopper, str):
         shopper = describe_customer(Counts.empty(), SHOP, str)
     found = answer(query, shopper, WEIGHTS)

@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Component = Literal[
-    "deployment", "keys", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+    "deployment",
+    "keys",
+    "catalogue",
+    "redis",
+    "storage",
+    "kafka",
+    "workers",
+    "stream",
+    "events",
+    "labels",
 ]
 #: What findings of these say is for operators: addresses, files, and values of settings.
 _OF_OPERATORS: Final = {
     "deployment": "This API and the workers do not agree",
     "keys": "The file of keys can't be used, those of before stay valid",
+    "catalogue": "The catalogue's file can't be used, that of before stays in use",
     "storage": "Something is wrong with what Redis holds",
 }
 

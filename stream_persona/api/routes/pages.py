@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-from functools import lru_cache
-from importlib import resources, util
-from pathlib import Path
+from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 if TYPE_CHECKING:
     import os
 
     from fastapi import FastAPI
-    from starlette.datastructures import Headers
     from starlette.types import Scope
 
 #: Only scripts that this process serves may run, and no page may frame ours.
@@ -28,37 +22,23 @@ _REVALIDATED: Final = {"Cache-Control": "no-cache", "X-Content-Type-Options": "n
 _HEADERS: Final = {
     **_REVALIDATED, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"
 }  # fmt: skip
-#: Plotly styles from its script what it draws; scripts stay ours alone.
-_PAGE_HEADERS: Final = {
-    **_HEADERS,
-    "Content-Security-Policy": f"{_POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
-}
 #: Swagger UI's style sheet holds its icons.
 _DOCS_HEADERS: Final = {
     **_HEADERS, "Content-Security-Policy": f"{_POLICY}; img-src 'self' data:"
 }  # fmt: skip
-#: The library that draws charts: 4.8 MB, packed 1.5, which costs a browser 30 ms.
-_CHARTS: Final = ("plotly", "package_data/plotly.min.js")
 
 
 def router() -> APIRouter:
-    """Build the routes of the pages, and of the library that draws their charts."""
+    """Build the routes of the pages."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
     async def page() -> FileResponse:
-        return FileResponse(_path_of("index.html"), headers=_PAGE_HEADERS)
+        return FileResponse(_path_of("index.html"), headers=_HEADERS)
 
     @routes.get("/docs")
     async def docs() -> FileResponse:
         return FileResponse(_path_of("docs.html"), headers=_DOCS_HEADERS)
-
-    @routes.get("/static/plotly/plotly.min.js")
-    def charts(request: Request) -> Response:  # in a thread: packing takes a while
-        path = _find_plotly()
-        if path is None:
-            raise HTTPException(404, "charts need plotly: pip install 'stream-persona[api]'")
-        return _serve_charts(path, request.headers)
 
     return routes
 
@@ -87,30 +67,3 @@ class _RevalidatedFiles(StaticFiles):
 
 def _path_of(*name: str) -> str:
     return str(resources.files("stream_persona.api").joinpath("static", *name))
-
-
-def _find_plotly() -> Path | None:
-    """Find the browser's part of plotly without importing the rest; None without plotly."""
-    package, name = _CHARTS
-    found = util.find_spec(package)
-    places = (found.submodule_search_locations or ()) if found else ()
-    return next((path for place in places if (path := Path(place, name)).is_file()), None)
-
-
-def _serve_charts(path: Path, request: Headers) -> Response:
-    """Answer with the library, packed where the browser can, or 304 if the browser has it."""
-    changed = path.stat().st_mtime_ns
-    packed = "gzip" in request.get("accept-encoding", "")
-    etag = f'"{changed:x}{"-gzip" if packed else ""}"'
-    headers = {**_REVALIDATED, "Vary": "Accept-Encoding", "ETag": etag}
-    if etag in request.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    if not packed:
-        return FileResponse(path, headers=headers)
-    headers["Content-Encoding"] = "gzip"
-    return Response(_gzip(path, changed), media_type="text/javascript", headers=headers)
-
-
-@lru_cache(maxsize=1)
-def _gzip(path: Path, changed: int) -> bytes:  # noqa: ARG001 - another time is another content
-    return gzip.compress(path.read_bytes(), 6)

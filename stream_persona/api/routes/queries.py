@@ -12,8 +12,17 @@ from starlette.requests import Request
 from stream_persona.api.changes import EventStream
 from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
 from stream_persona.api.listeners import name_caller
-from stream_persona.api.predict import EXAMPLE, PersonaQuery, answer, parse_subject
+from stream_persona.api.plain_rank import read_rank_request
+from stream_persona.api.predict import (
+    EXAMPLE,
+    PersonaQuery,
+    Subject,
+    answer,
+    parse_subject,
+    read_query,
+)
 from stream_persona.api.public_records import load_public_record
+from stream_persona.api.quick_route import quick_route
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
 from stream_persona.api.routes.common import ANY, as_json
@@ -44,20 +53,19 @@ def router(dependencies: Dependencies) -> APIRouter:
 
 
 def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
-    @routes.post(
-        "/api/v1/_predict", summary="The personas of a shopper, and why",
-        responses=gives(documents.Prediction, "The hits.") | problems(400, 503),
-    )  # fmt: skip
     async def predict(query: Annotated[PersonaQuery, Body(examples=[EXAMPLE])]) -> Response:
-        """Rank all personas for a customer, or for what a hypothetical shopper did."""
+        """Rank all personas for a customer, for what a hypothetical shopper did, or for both."""
         asked = parse_subject(query, dependencies.taxonomy, dependencies.nobody)
-        about = await dependencies.reader.load_subject(asked) if isinstance(asked, str) else asked
-        return as_json(answer(query, about, dependencies.reader.model.weights))
+        if not isinstance(asked, Subject):
+            asked = await dependencies.reader.load_subject(asked)
+        return as_json(answer(query, asked, dependencies.reader.model.weights))
 
-    @routes.post(
-        "/v1/rank", summary="Items in the order that suits a shopper",
-        responses=gives(documents.RankAnswer, "The items, the best first.") | problems(400, 503),
+    routes.add_api_route(
+        "/api/v1/_predict", predict, methods=["POST"], summary="The personas of a shopper, and why",
+        responses=gives(documents.Prediction, "The hits.") | problems(400, 503),
+        route_class_override=quick_route(read_query),
     )  # fmt: skip
+
     async def rank(request: Annotated[RankRequest, Body(examples=[RANK_EXAMPLE])]) -> Response:
         """Move the caller's scores by what the shopper's personas like.
 
@@ -65,6 +73,12 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
         `fallback` says which it was.
         """
         return Response(await dependencies.ranker.rank(request), media_type="application/json")
+
+    routes.add_api_route(
+        "/v1/rank", rank, methods=["POST"], summary="Items in the order that suits a shopper",
+        responses=gives(documents.RankAnswer, "The items, the best first.") | problems(400, 503),
+        route_class_override=quick_route(read_rank_request),
+    )  # fmt: skip
 
 
 def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:

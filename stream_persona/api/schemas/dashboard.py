@@ -21,7 +21,16 @@ class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
     part: Literal[
-        "deployment", "keys", "redis", "storage", "kafka", "workers", "stream", "events", "labels"
+        "deployment",
+        "keys",
+        "catalogue",
+        "redis",
+        "storage",
+        "kafka",
+        "workers",
+        "stream",
+        "events",
+        "labels",
     ]
     message: Annotated[str, Field(description="One sentence, or two.")]
 
@@ -44,7 +53,7 @@ class Overview(BaseModel):
             "dead_letters": {}, "rollbacks": [],
             "heaviest": [{"customer_id": "CUST-00042", "events": 2_400, "share": 0.194}],
         },
-        unknown_labels={}, troubles=[],
+        unknown_labels={}, products=92_353, troubles=[],
     )  # fmt: skip
 
     at: int
@@ -77,6 +86,9 @@ class Overview(BaseModel):
     unknown_labels: Annotated[
         dict[str, Number],
         Field(description="Labels of personas that the taxonomy does not know, by persona."),
+    ]
+    products: Annotated[
+        Number | None, Field(description="Products of the catalogue; null without one.")
     ]
     troubles: list[Trouble]
 

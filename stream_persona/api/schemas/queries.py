@@ -116,8 +116,16 @@ class RankedItem(BaseModel):
     item: Annotated[dict[str, Any], Field(description="The caller's own.")]
     position: Annotated[int, Field(ge=0, description="Its place before, from 0.")]
     score: Annotated[float, Field(description="The new one; the caller's where none was moved.")]
-    affinity: Annotated[float, Field(ge=0, description="How much it suits; 1 is like anybody.")]
-    why: list[Why]
+    affinity: Annotated[
+        float,
+        Field(ge=0, description="How much it suits the shopper's personas; 1 is like anybody."),
+    ]
+    why: Annotated[list[Why], Field(description="The features that made the affinity.")]
+    own: Annotated[
+        float,
+        Field(ge=0, description="How much it suits the shopper's own tastes; 1 is like anybody."),
+    ]
+    why_own: Annotated[list[Why], Field(description="The features that made it.")]
 
 
 class RankAnswer(BaseModel):
@@ -125,10 +133,11 @@ class RankAnswer(BaseModel):
 
     model_config = example(
         customer_id="CUST-04812", persona="parent_of_young_kids", fallback=None, strength=1.0,
-        group="treatment",
+        own=0.0, own_fallback=None, ambiguous="baseline", group="treatment",
         items=[{
             "item": {"product_id": "P-17", "category": "baby/diapers", "score": 0.8},
             "position": 1, "score": 3.1, "affinity": 3.9, "why": _WHY,
+            "own": 1.0, "why_own": [],
         }],
     )  # fmt: skip
 
@@ -137,11 +146,20 @@ class RankAnswer(BaseModel):
     fallback: Annotated[
         str | None,
         Field(
-            description="Why the items are in the caller's order; null when they were ranked.",
+            description="Why no persona moved the items; null when one did, or the mixture.",
             json_schema_extra={"enum": [*FALLBACKS, None]},
         ),
     ]
     strength: float
+    own: float
+    own_fallback: Annotated[
+        str | None,
+        Field(
+            description="Why own tastes moved no item though they were asked for; else null.",
+            json_schema_extra={"enum": [*FALLBACKS, None]},
+        ),
+    ]
+    ambiguous: Literal["baseline", "mixture"]
     group: Literal["treatment", "holdout"]
     items: list[RankedItem]
 
@@ -210,6 +228,7 @@ _PROBLEMS: Final = {
     413: "The body is too large.",
     415: "The body is packed otherwise than by gzip.",
     429: "Too many requests; `Retry-After` says in how many seconds to try again.",
+    431: "The request's line and headers are too long: name less.",
     503: "Redis or Kafka is away, or this API is set otherwise than the workers are; the sentence "
     "says which. Try again after `Retry-After` seconds.",
 }

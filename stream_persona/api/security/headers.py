@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from starlette.datastructures import MutableHeaders
-
 from stream_persona.api.security.request_ids import REQUEST_ID, request_id_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Pages and their files have some of these of their own, which hold.
@@ -37,10 +37,18 @@ class AnswerHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault(REQUEST_ID, request_id)
+                message["headers"] = _complete(message["headers"], request_id)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _complete(given: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return headers with those that they lack."""
+    headers = list(given)
+    names = {name.lower() for name, _ in headers}
+    own = [*_ENCODED, (REQUEST_ID.lower().encode(), request_id.encode())]
+    return headers + [header for header in own if header[0] not in names]
+
+
+_ENCODED: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]

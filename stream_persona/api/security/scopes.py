@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import Scope as AsgiScope
 
-#: ``read``: personas, what is known of customers, the dashboard. ``rank``: the order of items.
-#: ``collect``: events to the topics, and nothing back. ``assign`` and ``delete``: these commands.
+#: ``read``: personas, what is known of customers, the dashboard. ``rank``: the order of items,
+#: the catalogue. ``collect``: events to the topics, and nothing back. ``assign``, ``delete``: these
+#: commands.
 #: ``operate``: metrics, and what of the deployment itself is wrong in the words of its settings.
 Scope = Literal["read", "rank", "collect", "assign", "delete", "operate"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -35,7 +36,6 @@ TABLE: Final[Mapping[str, Need]] = {
     "GET /readyz": OPEN,
     "/static": OPEN,
     "/static/swagger": OPEN,
-    "GET /static/plotly/plotly.min.js": OPEN,
     "GET /login": ENTRY,
     "GET /login/callback": ENTRY,
     "POST /logout": ENTRY,
@@ -57,6 +57,12 @@ TABLE: Final[Mapping[str, Need]] = {
     "GET /v1/customers/flips": "read",
     f"GET {_CUSTOMER}/flips": "read",
     "POST /v1/rank": "rank",
+    "GET /v1/catalogue": "rank",
+    "GET /v1/catalogue/search": "rank",
+    "GET /v1/catalogue/bought-together": "rank",
+    "GET /v1/catalogue/products/{product_id:path}": "rank",
+    "GET /v1/recommendations": "rank",
+    "GET /v1/recommendations/{customer_id:path}": "rank",
     "POST /v1/events": "collect",
     "POST /v1/batch": "collect",
     "POST /v1/track": "collect",

@@ -1,5 +1,6 @@
 // Starts the page: personas first, then the stream. Shows the view that the address names.
 
+import { parts } from "./address.js";
 import { ask } from "./api.js";
 import { empty, find, make, mark, setText } from "./dom.js";
 import { live, on, start } from "./live.js";
@@ -12,6 +13,7 @@ const VIEWS = {
   personas: ["Personas", () => import("./personas.js")],
   changes: ["Changes", () => import("./changes.js")],
   shopper: ["Shopper", () => import("./shopper.js")],
+  shop: ["Shop", () => import("./shop.js")],
   model: ["Model", () => import("./model.js")],
 };
 const LEARN_AGAIN_MS = 2_000;
@@ -24,9 +26,9 @@ let shown = null;
 let isPaused = false;
 
 function route() {
-  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const { name, rest } = parts(location.hash);
   return Object.hasOwn(VIEWS, name)
-    ? { name, argument: decoded(rest.join("/")) }
+    ? { name, argument: decoded(rest) }
     : { name: "now", argument: "" };
 }
 
@@ -188,6 +190,7 @@ on("state", tellState);
 on("troubles", tellTroubles);
 on("needs-key", needKey);
 on("overview", () => find(document, "needs-key") && show());
+on("overview", ({ products }) => (document.getElementById("shop-tab").hidden = !products));
 start();
 on("resync", learnPersonas);
 await boot();

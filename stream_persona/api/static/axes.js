@@ -1,74 +1,134 @@
-// What charts share: axes, the threshold's line, a translucent colour.
+// What charts share: scales, ticks that people count in, the grid, the threshold's line.
 
-import { percent } from "./words.js";
+import { segment, text } from "./svg.js";
+import { count, percent } from "./words.js";
 
-/** Make a colour of six hex digits with this opacity. */
-export const shade = (hex, opacity) => {
-  const byte = Math.round(255 * opacity);
-  return hex + byte.toString(16).padStart(2, "0");
-};
-
-export function axis(style, more = {}) {
-  return {
-    fixedrange: true,
-    gridcolor: style.line,
-    linecolor: style.line,
-    zeroline: false,
-    ticks: "",
-    tickfont: { size: 11, color: style.quiet },
-    ...more,
-  };
-}
-
+const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * MINUTE_MS);
+const SECONDS = [1, 2, 5, 10, 15, 30].map((seconds) => seconds * SECOND_MS);
+const MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((each) => each * MINUTE_MS);
+const DAYS = [1, 2, 7, 14, 30, 60, 91, 182, 365];
+const MOST_DAYS = 4;
+/** Pixels of the letters of a tick. */
+const LETTER = 6.5;
 
-/** A time axis in steps that people count in: never two ticks of one minute; or days. */
-export function timeAxis(style, width, at, more) {
-  const whole = at.at(-1) - at[0];
-  const step = STEPS.find((each) => whole / each <= (width < 420 ? 4 : 8));
-  const ticks =
-    whole > DAY_MS ? { tickformat: "%d %b", nticks: 4 } : { tickformat: "%H:%M", dtick: step };
-  return axis(style, {
-    type: "date",
-    showgrid: false,
-    hoverformat: "%H:%M:%S",
-    tick0: "2000-01-01",
-    ...ticks,
-    ...more,
-  });
-}
+const minuteFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const secondFormat = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short" });
+const compact = new Intl.NumberFormat("en", { notation: "compact" });
 
-/** An axis of whole numbers from 0 to the greatest: no half shoppers. */
-export function countAxis(style, most, more) {
-  const ticks = most < 4 ? { dtick: 1 } : { nticks: 4 };
-  return axis(style, {
-    rangemode: "tozero",
-    tickformat: most < 10_000 ? ",d" : "~s",
-    ...ticks,
-    ...more,
-  });
-}
-
-/** An axis of shares, from 0 to 1. */
-export const SHARES = { range: [0, 1], tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"] };
-
-export const limitName = (threshold, style) => ({
-  x: threshold,
-  y: 1,
-  xref: "x",
-  yref: "paper",
-  yanchor: "bottom",
-  showarrow: false,
-  text: `threshold ${percent(threshold)}`,
-  font: { size: 11, color: style.quiet },
+/** The place within a figure of what is drawn between its axes. */
+export const inset = ({ width, height }, { left = 44, right = 8, top = 8, bottom = 28 } = {}) => ({
+  left,
+  right: Math.max(width - right, left + 1),
+  top,
+  bottom: height - bottom,
 });
 
-export const line = (style, from, to, more) => ({
-  type: "line",
-  ...from,
-  ...to,
-  line: { color: style.quiet, width: 1, dash: "dot" },
-  ...more,
-});
+/** Map values from `from` to `to` to pixels. */
+export function scale(from, to, start, end) {
+  const slope = to === from ? 0 : (end - start) / (to - from);
+  return (value) => start + (value - from) * slope;
+}
+
+/** The place in ascending values that is next to one. */
+export function nearest(values, value) {
+  const after = values.findIndex((each) => each >= value);
+  if (after <= 0) return after < 0 ? values.length - 1 : 0;
+  return value - values[after - 1] < values[after] - value ? after - 1 : after;
+}
+
+// --- ticks ---
+
+/** Ticks of time in the reader's own: never two of one text. */
+export function timeTicks(from, to, width) {
+  const most = width < 420 ? 4 : 8;
+  if (to - from > DAY_MS) return dayTicks(from, to);
+  const step = [...SECONDS, ...MINUTES].find((each) => (to - from) / each <= most);
+  const shift = MINUTE_MS * new Date(from).getTimezoneOffset();
+  const format = step < MINUTE_MS ? secondFormat : minuteFormat;
+  const ticks = [];
+  for (let at = Math.ceil((from - shift) / step) * step + shift; at <= to; at += step)
+    ticks.push({ at, text: format.format(at) });
+  return ticks;
+}
+
+function dayTicks(from, to) {
+  const days = (to - from) / DAY_MS;
+  const step = DAYS.find((each) => days / each <= MOST_DAYS) ?? Math.ceil(days / MOST_DAYS);
+  const day = new Date(from);
+  day.setHours(24, 0, 0, 0);
+  const ticks = [];
+  for (; day.getTime() <= to; day.setDate(day.getDate() + step))
+    ticks.push({ at: day.getTime(), text: dayFormat.format(day) });
+  return ticks;
+}
+
+/** Round steps from 0 on, about `most` of them. */
+function stepTo(top, most) {
+  const digit = 10 ** Math.floor(Math.log10(top / most));
+  return [1, 2, 5, 10].map((each) => each * digit).find((each) => top / each <= most);
+}
+
+const ticksTo = (top, step, write) =>
+  Array.from({ length: Math.floor(top / step + 1e-9) + 1 }, (_, i) => ({
+    at: i * step,
+    text: write(i * step),
+  }));
+
+/** An axis of whole numbers from 0 to over the greatest: no half shoppers. */
+export function countAxis(greatest) {
+  const top = Math.max(1, 1.05 * greatest);
+  const write = top < 10_000 ? count : (n) => compact.format(n);
+  return { top, ticks: ticksTo(top, Math.max(1, stepTo(top, 4)), write) };
+}
+
+/** An axis of figures from 0 to over the greatest, with as many digits as the steps need. */
+export function figureAxis(greatest) {
+  const top = 1.05 * greatest || 1;
+  const step = stepTo(top, 5);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return { top, ticks: ticksTo(top, step, (each) => each.toFixed(digits)) };
+}
+
+const shares = (list) => list.map((at) => ({ at, text: `${100 * at}\u00a0%` }));
+/** Axes of shares, from 0 to 1. */
+export const HALVES = { top: 1, ticks: shares([0, 0.5, 1]) };
+export const QUARTERS = { top: 1, ticks: shares([0, 0.25, 0.5, 0.75, 1]) };
+
+// --- what is drawn of them ---
+
+/** Lines across, and their figures at the left. */
+export const rows = ({ left, right }, ticks, y) =>
+  ticks.flatMap(({ at, text: content }) => [
+    segment(left, y(at), right, y(at), { class: "grid" }),
+    text(left - 7, y(at) + 4, content, { class: "tick", "text-anchor": "end" }),
+  ]);
+
+/** Texts below; those at either end stay within the figure. */
+export const columns = ({ right, bottom }, { width }, ticks, x) =>
+  ticks
+    .filter(({ at }) => x(at) <= right + 1)
+    .map(({ at, text: content }) => {
+      const half = (LETTER * content.length) / 2;
+      const middle = Math.min(Math.max(x(at), half), width - half);
+      return text(middle, bottom + 18, content, { class: "tick", "text-anchor": "middle" });
+    });
+
+/** The threshold, upright, with its name above it. */
+export function uprightLimit({ top, bottom }, { width }, threshold, x) {
+  const name = `threshold ${percent(threshold)}`;
+  const half = (LETTER * name.length) / 2;
+  const middle = Math.min(Math.max(x(threshold), half), width - half);
+  return [
+    segment(x(threshold), top, x(threshold), bottom, { class: "limit" }),
+    text(middle, top - 6, name, { class: "tick", "text-anchor": "middle" }),
+  ];
+}
+
+/** The threshold, level, with its name on it. */
+export const levelLimit = ({ left, right }, threshold, y) => [
+  segment(left, y(threshold), right, y(threshold), { class: "limit" }),
+  text(left + 4, y(threshold) - 5, `threshold ${percent(threshold)}`, { class: "tick named" }),
+];

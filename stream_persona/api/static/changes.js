@@ -1,5 +1,6 @@
 // Changes: the live feed, filtered by persona and cause, and paused for reading.
 
+import { ConfidenceSwitch, nothingSays } from "./confidence-switch.js";
 import { empty, make, mark, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { HELD } from "./live.js";
@@ -18,20 +19,26 @@ export function mount({ section, scope, pause }) {
   const announcer = createAnnouncer(scope);
   const moved = ({ waiting: n, fresh, rows }) => {
     quiet.hidden = rows > 0;
+    for (const [i, text] of nothingSays(filters.isAny, confidence.hidden).entries())
+      setText(quiet.children[i], text);
     waiting.hidden = !n;
     setText(waiting, `${n >= HELD ? `${count(HELD)}+` : count(n)} new`);
     announcer.add(fresh);
   };
-  const feed = new Feed(scope, { most: MOST, every: EVERY_MS, moved });
-  const filters = new Filters((isWanted, isAny) => {
-    setText(quiet.firstChild, isAny ? "Nothing like this lately" : "Nothing has changed yet");
+  const isWanted = (change) => confidence.shows(change) && filters.isWanted(change);
+  const again = () => {
+    confidence.among((change) => filters.isWanted(change));
     feed.filter(isWanted);
-  });
+  };
+  const filters = new Filters(again);
+  const confidence = new ConfidenceSwitch(scope, again);
+  const feed = new Feed(scope, { most: MOST, every: EVERY_MS, isWanted, moved });
   const bar = make(
     "div",
     { class: "toolbar" },
     filters.personas,
     filters.cause,
+    confidence.element,
     make("div", { class: "actions" }, waiting, filters.clear, pauseButton(feed, pause)),
   );
   const head = make(
@@ -92,6 +99,7 @@ function createAnnouncer(scope) {
 class Filters {
   #chosen = new Set();
   #cause = "";
+  isAny = false;
 
   constructor(changed) {
     this.changed = changed;
@@ -153,12 +161,13 @@ class Filters {
 
   #notify() {
     this.#cause = this.select.value;
-    const isAny = this.#chosen.size > 0 || this.#cause !== "";
-    this.clear.hidden = !isAny;
-    this.changed((change) => !isAny || this.#isWanted(change), isAny);
+    this.isAny = this.#chosen.size > 0 || this.#cause !== "";
+    this.clear.hidden = !this.isAny;
+    this.changed();
   }
 
-  #isWanted({ deleted, cause: why, current, previous }) {
+  isWanted({ deleted, cause: why, current, previous }) {
+    if (!this.isAny) return true;
     if (deleted || (this.#cause && why !== this.#cause)) return false;
     const { size } = this.#chosen;
     return (

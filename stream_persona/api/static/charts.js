@@ -1,57 +1,13 @@
-// All use of Plotly: it is loaded after the first paint, and draws what is in sight.
+// A chart's place, and when it is drawn: while it is in sight, and when its data or width changes.
 
 import { make, mark, setText } from "./dom.js";
+import { figure } from "./svg.js";
+import { Tip } from "./tip.js";
 
-/** Running the library's script blocks the page for a moment: figures are painted first. */
-const FIRST_PAINT_MS = 200;
-const LIBRARY = "/static/plotly/plotly.min.js";
 /** Milliseconds between two drawings of a chart. */
-const REDRAW_MS = 2_000;
-const CONFIG = { displayModeBar: false, scrollZoom: false, doubleClick: false, showTips: false };
+const REDRAW_MS = 250;
 
 const charts = new Map(); // element -> Chart
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-let library = null;
-let theme = null;
-
-/** Load Plotly once; a failure may be tried again. */
-function plotly() {
-  library ??= pause(FIRST_PAINT_MS).then(load);
-  return library;
-}
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function load() {
-  return new Promise((resolve, reject) => {
-    const script = make("script", { src: LIBRARY, async: true });
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
-      library = null;
-      script.remove();
-      reject(new Error("no charts"));
-    };
-    document.head.append(script);
-  });
-}
-
-/** Colours and type from the style sheet, so that charts follow it in both themes. */
-function currentTheme() {
-  if (theme) return theme;
-  const style = getComputedStyle(document.documentElement);
-  const value = (name) => style.getPropertyValue(name).trim();
-  const named = ["ink", "quiet", "line", "card", "none", "accent", "track", "raised"];
-  theme = Object.fromEntries(named.map((name) => [name, value(`--${name}`)]));
-  theme.font = getComputedStyle(document.body).fontFamily;
-  theme.resolve = (colour) => (colour.startsWith("var(") ? value(colour.slice(4, -1)) : colour);
-  return theme;
-}
-
-dark.addEventListener("change", () => {
-  theme = null;
-  for (const chart of charts.values()) chart.redraw();
-});
 
 const sight = new IntersectionObserver(
   (entries) => {
@@ -66,7 +22,8 @@ const sizes = new ResizeObserver((entries) => {
 
 /**
  * A chart with a reserved place, a skeleton until it is drawn, and a sentence for screen readers.
- * `plot(data, theme)` returns Plotly's `{traces, layout}`; `height` is in pixels.
+ * `plot(data, size)` returns the `shapes`, in pixels, and `find` for what is pointed at (`Tip`);
+ * `height` is in pixels. One that `isStill` says nothing of where it is pointed at.
  */
 export class Chart {
   #plot;
@@ -81,8 +38,8 @@ export class Chart {
   constructor({ plot, height, id, isStill = false, ...attributes }) {
     this.#plot = plot;
     this.height = height;
-    this.config = { ...CONFIG, staticPlot: isStill };
-    this.canvas = make("div", { class: "canvas" });
+    this.drawing = make("div", { class: "drawing" });
+    this.canvas = make("div", { class: "canvas" }, this.drawing);
     this.note = make("p", { class: "chart-note", text: "" });
     this.element = make(
       "div",
@@ -97,6 +54,10 @@ export class Chart {
       this.canvas,
       this.note,
     );
+    if (!isStill) {
+      this.tip = new Tip(this.canvas);
+      this.canvas.append(this.tip.line, this.tip.box);
+    }
     charts.set(this.element, this);
     sight.observe(this.element);
     sizes.observe(this.element);
@@ -138,57 +99,23 @@ export class Chart {
     this.#data = null;
   }
 
-  async #draw() {
-    const found = await plotly().catch(() => null);
-    if (found === null) this.#failed();
+  #draw() {
     const width = this.element.clientWidth;
-    if (!found || this.#data === null || !width || !charts.has(this.element)) return;
+    if (this.#data === null || !width || !charts.has(this.element)) return;
     this.#isDue = false;
     this.#drawnAt = performance.now();
     this.#width = width;
-    const { traces, layout } = this.#plot(this.#data, currentTheme(), width);
-    const whole = { ...base(currentTheme()), ...layout, width, height: this.height };
-    const draw = still.matches ? found.newPlot : found.react; // flows would glide to their places
-    await draw(this.canvas, traces, whole, this.config);
+    const { shapes, find } = this.#plot(this.#data, { width, height: this.height });
+    this.drawing.replaceChildren(figure(width, this.height, shapes));
+    this.tip?.follow(find);
     this.#isDrawn = true;
     mark(this.element, "data-drawn", "true");
   }
 
   #clear() {
-    if (this.#isDrawn) window.Plotly.purge(this.canvas);
+    this.drawing.replaceChildren();
+    this.tip?.hide();
     this.#isDrawn = false;
     this.element.removeAttribute("data-drawn");
   }
-
-  #failed() {
-    this.element.classList.add("is-empty");
-    setText(this.note, "Charts could not be loaded. The figures beside are complete.");
-  }
-}
-
-function base(style) {
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    showlegend: false,
-    dragmode: false,
-    font: { family: style.font, size: 12, color: style.quiet },
-    hoverlabel: {
-      bgcolor: style.raised,
-      bordercolor: style.line,
-      align: "left",
-      font: { family: style.font, size: 12, color: style.ink },
-    },
-    margin: { l: 44, r: 8, t: 8, b: 28 },
-  };
-}
-
-/** Escape a text: Plotly interprets some tags, and names are shown as they were written. */
-export function plain(text) {
-  return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-}
-
-/** Shift a time to the reader's time zone: Plotly draws times as UTC. */
-export function local(ms) {
-  return new Date(ms - 60_000 * new Date(ms).getTimezoneOffset()).toISOString().slice(0, -1);
 }

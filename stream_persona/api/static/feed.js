@@ -1,5 +1,6 @@
 // Changes as rows: newest first, bounded, drawn with nodes that are reused.
 
+import { describe, isConfidenceAlone } from "./confidence.js";
 import { dot, make, mark, setText } from "./dom.js";
 import { position, since } from "./live.js";
 import { attribute, cause, clock, colour, percent, title, words } from "./words.js";
@@ -18,10 +19,11 @@ class Row {
     this.dot = dot("var(--none)");
     this.name = make("bdi", { class: "persona-name" });
     this.now.append(this.dot, this.name);
+    this.mood = make("span", { class: "mood" });
     this.sure = make("span", { class: "sure" });
     this.cause = make("span", { class: "cause" });
     this.why = make("span", { class: "why" });
-    const what = make("span", { class: "what" }, this.was, this.now);
+    const what = make("span", { class: "what" }, this.was, this.now, this.mood);
     this.element = make(
       "li",
       { class: "change" },
@@ -41,6 +43,9 @@ class Row {
     this.link.href = `#/shopper/${encodeURIComponent(id)}`;
     mark(this.element, "data-customer", id);
     mark(this.element, "data-testid", change.deleted ? "deletion" : "change");
+    const isQuiet = isConfidenceAlone(change);
+    this.element.classList.toggle("is-quiet", isQuiet);
+    mark(this.element, "data-about", isQuiet ? "confidence" : "persona");
     if (change.deleted) this.#forgotten(change);
     else this.#changed(change);
     return this.element;
@@ -49,7 +54,7 @@ class Row {
   #forgotten(change) {
     this.#at(change.received_at);
     this.#persona(null, "Forgotten");
-    for (const part of [this.was, this.sure, this.why]) setText(part, "");
+    for (const part of [this.was, this.mood, this.sure, this.why]) setText(part, "");
     setText(this.cause, "Deleted on request");
     for (const name of ["data-persona", "data-cause", "data-id"])
       this.element.removeAttribute(name);
@@ -58,10 +63,14 @@ class Row {
   #changed(change) {
     const { current, previous } = change;
     this.#at(change.published_at);
-    const moved = previous && previous.persona !== current.persona;
-    setText(this.was, moved ? `${title(previous.persona)} \u2192` : previous ? "" : "New \u2192");
+    const isOther = previous && previous.persona !== current.persona;
+    setText(this.was, isOther ? `${title(previous.persona)} \u2192` : previous ? "" : "New \u2192");
     this.#persona(current.persona, title(current.persona));
-    setText(this.sure, current.source === "assigned" ? "assigned" : percent(current.confidence));
+    const { word, from, to } = isConfidenceAlone(change) ? describe(change) : {};
+    setText(this.mood, word ?? "");
+    mark(this.mood, "title", word ?? "");
+    const sure = current.source === "assigned" ? "assigned" : percent(current.confidence);
+    setText(this.sure, word ? `${from} \u2192 ${to}` : sure);
     setText(this.cause, cause(change.cause));
     setText(
       this.why,
@@ -100,9 +109,10 @@ export class Feed {
   #drawnAt = -Infinity;
   #heldUntil = 0;
   #timer = 0;
-  #isWanted = () => true;
+  #isWanted;
 
-  constructor(scope, { most, every, moved = () => {} }) {
+  constructor(scope, { most, every, isWanted, moved = () => {} }) {
+    this.#isWanted = isWanted;
     this.#most = most;
     this.#every = every;
     this.moved = moved;
@@ -143,7 +153,7 @@ export class Feed {
     const fresh = since(this.#cursor).filter(this.#isWanted);
     const shown = fresh.slice(0, this.#most);
     this.#cursor = position();
-    this.#drawnAt = performance.now();
+    if (fresh.length) this.#drawnAt = performance.now(); // the first are shown at once
     for (const change of shown.reverse()) this.#put(change);
     this.moved({ waiting: 0, fresh: fresh.length, rows: this.#rows.length });
   }

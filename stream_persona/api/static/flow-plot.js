@@ -1,61 +1,93 @@
-// Flows between personas, as Plotly's traces and layout.
+// Flows between personas: a function of data and a size alone.
 
-import { shade } from "./axes.js";
-import { plain } from "./charts.js";
-import { colour, short, title } from "./words.js";
+import { band, shape, text } from "./svg.js";
+import { colour, count, short, title } from "./words.js";
 
 export const FLOWS_HEIGHT = 340;
+const EDGE = 4;
+const INSET = 8;
+const THICK = 12;
+/** Pixels between two nodes: enough for the texts beside them; and those of a letter, about. */
 const PAD = 12;
-/** Pixels of a letter of a label, about. */
 const LETTER = 9;
 
 /** Draw flows from left to right: from the previous to the current persona. */
-export function flowPlot({ sources, targets, flows }, style, width) {
-  const colours = (list) => list.map((name) => style.resolve(colour(name)));
-  const left = new Map(sources.map((name, i) => [name, i]));
-  const right = new Map(targets.map((name, i) => [name, sources.length + i]));
+export function flowPlot({ sources, targets, flows }, { width, height }) {
+  const one = heightOfOne(flows, Math.max(sources.length, targets.length), height);
+  const left = column(sources, "from", flows, one, height);
+  const right = column(targets, "to", flows, one, height);
+  const tips = new Map();
+  const bands = ribbons(flows, sources, targets, left, right).map(({ flow, from, to }) => {
+    const d = band(EDGE + THICK, from, width - EDGE - THICK, to);
+    const element = shape("path", { d, class: "flow", fill: colour(flow.from) });
+    tips.set(element, {
+      name: `${title(flow.from)} to ${title(flow.to)}`,
+      text: count(flow.count),
+    });
+    return element;
+  });
   const most = Math.min(40, Math.max(12, Math.floor(width / 2 / LETTER)));
-  const label = (name) => plain(short(title(name), most));
-  const places = [...column(sources, "from", flows, 0.001), ...column(targets, "to", flows, 0.999)];
-  const trace = {
-    type: "sankey",
-    arrangement: "fixed",
-    valueformat: ",.0f",
-    textfont: { color: style.ink, size: 12, family: style.font, shadow: "none" },
-    node: {
-      label: [...sources, ...targets].map(label),
-      color: colours([...sources, ...targets]),
-      customdata: [...sources, ...targets].map((name) => plain(title(name))),
-      x: places.map(([x]) => x),
-      y: places.map(([, y]) => y),
-      pad: PAD,
-      thickness: 12,
-      line: { width: 0 },
-      hovertemplate: "%{customdata}: %{value:,.0f}<extra></extra>",
-    },
-    link: {
-      source: flows.map((each) => left.get(each.from)),
-      target: flows.map((each) => right.get(each.to)),
-      value: flows.map((each) => each.count),
-      color: flows.map((each) => shade(style.resolve(colour(each.from)), 0.35)),
-      hovertemplate: "%{source.customdata} to %{target.customdata}: %{value:,.0f}<extra></extra>",
-    },
-  };
-  return { traces: [trace], layout: { margin: { l: 4, r: 4, t: 8, b: 8 } } };
+  const nodes = (list, places, x, isRight) =>
+    list.flatMap((persona) => {
+      const { top, bottom, total } = places.get(persona);
+      const box = { x, y: top, width: THICK, height: Math.max(1, bottom - top) };
+      const element = shape("rect", { ...box, fill: colour(persona) });
+      tips.set(element, { colour: colour(persona), name: title(persona), text: count(total) });
+      const beside = isRight ? x - 6 : x + THICK + 6;
+      const anchor = isRight ? "end" : "start";
+      const props = { class: "node-name", "text-anchor": anchor };
+      return [element, text(beside, (top + bottom) / 2 + 4, short(title(persona), most), props)];
+    });
+  const shapes = [
+    ...bands,
+    ...nodes(sources, left, EDGE, false),
+    ...nodes(targets, right, width - EDGE - THICK, true),
+  ];
+  const find = (_x, _y, target) => (tips.has(target) ? { rows: [tips.get(target)] } : null);
+  return { shapes, find };
 }
 
-/** The middles of a column's nodes, stacked by size in the taxonomy's order. */
-function column(list, key, flows, x) {
-  const sizes = list.map((name) =>
+/** The pixels of one shopper, the same at either side. */
+function heightOfOne(flows, nodes, height) {
+  const whole = flows.reduce((sum, each) => sum + each.count, 0);
+  return (height - 2 * INSET - padOf(nodes, height) * (nodes - 1)) / whole;
+}
+
+/** With many nodes at least half of the height is theirs. */
+const padOf = (nodes, height) => Math.min(PAD, height / 2 / nodes);
+
+/** The places of a column's nodes, stacked by size in the taxonomy's order, about the middle. */
+function column(list, key, flows, one, height) {
+  const totals = list.map((name) =>
     flows.reduce((sum, each) => sum + (each[key] === name ? each.count : 0), 0),
   );
-  const total = sizes.reduce((sum, n) => sum + n, 0);
-  const gap = PAD / FLOWS_HEIGHT;
-  const scale = (1 - gap * (list.length - 1)) / total;
-  let top = 0;
-  return sizes.map((n) => {
-    const middle = top + (n * scale) / 2;
-    top += n * scale + gap;
-    return [x, Math.min(Math.max(middle, 0.001), 0.999)];
-  });
+  const pad = padOf(list.length, height);
+  const whole = totals.reduce((sum, n) => sum + n * one, pad * (list.length - 1));
+  let top = (height - whole) / 2;
+  return new Map(
+    list.map((name, i) => {
+      const place = { top, bottom: top + totals[i] * one, total: totals[i], one };
+      top = place.bottom + pad;
+      return [name, place];
+    }),
+  );
+}
+
+/** Where each flow leaves and arrives: within a node in the order of the other side. */
+function ribbons(flows, sources, targets, left, right) {
+  const starts = stacked(flows, "from", left, (flow) => targets.indexOf(flow.to));
+  const ends = stacked(flows, "to", right, (flow) => sources.indexOf(flow.from));
+  return flows.map((flow) => ({ flow, from: starts.get(flow), to: ends.get(flow) }));
+}
+
+function stacked(flows, key, places, order) {
+  const reached = new Map();
+  const found = new Map();
+  for (const flow of [...flows].sort((a, b) => order(a) - order(b))) {
+    const { top, one } = places.get(flow[key]);
+    const from = reached.get(flow[key]) ?? top;
+    reached.set(flow[key], from + flow.count * one);
+    found.set(flow, [from, reached.get(flow[key])]);
+  }
+  return found;
 }

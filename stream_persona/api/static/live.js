@@ -1,20 +1,22 @@
 // Live data: the stream of changes, the key figures, and what is wrong with either.
 
 import { ask } from "./api.js";
+import { isConfidenceAlone } from "./confidence.js";
 
 const POLL_MS = 2_000;
 const REOPEN_MS = 2_000;
-/** Most changes that are held for views, and that a visit begins with. */
+/** Most changes of a kind that are held for views, and changes that a visit begins with. */
 export const HELD = 500;
 const RECENT = 200;
 /** Milliseconds between two notifications of listeners, however many changes there are. */
 const TICK_MS = 100;
 const MOST_IDS = 4_000;
 /** Parts whose trouble does not explain why the stream is silent. */
-const BESIDE_THE_STREAM = new Set(["storage", "events", "labels"]);
+const BESIDE_THE_STREAM = new Set(["storage", "events", "labels", "catalogue"]);
 
 const listeners = new Map(); // kind -> functions
-const ring = new Array(HELD);
+/** Changes of confidence alone are held apart: many of them push nothing else out. */
+const held = { persona: [], confidence: [] };
 const troubles = new Map();
 let taken = 0; // changes so far: a position that only grows
 let ids = new Set();
@@ -47,17 +49,17 @@ export function start() {
 /** The position after the newest change. */
 export const position = () => taken;
 
-/** The changes from a position on, newest first; at most `HELD`, older ones are gone. */
+/** The changes from a position on, newest first; at most `HELD` of a kind, older ones are gone. */
 export function since(from) {
-  const found = [];
-  for (let at = taken - 1; at >= Math.max(from, taken - HELD, 0); at -= 1)
-    found.push(ring[at % HELD]);
-  return found;
+  const found = Object.values(held).flatMap((kind) => kind.filter(({ at }) => at >= from));
+  return found.sort((a, b) => b.at - a.at).map(({ change }) => change);
 }
 
 function take(change) {
   if (change.change_id && isRepeated(change.change_id)) return;
-  ring[taken % HELD] = { ...change, received_at: Date.now() };
+  const kind = held[isConfidenceAlone(change) ? "confidence" : "persona"];
+  kind.push({ at: taken, change: { ...change, received_at: Date.now() } });
+  if (kind.length > HELD) kind.shift();
   taken += 1;
   emit("change", change);
   if (ticking) return;

@@ -1,6 +1,7 @@
 // Now: the key figures, the mix of the last hour, and what has just changed.
 
 import { ask } from "./api.js";
+import { ConfidenceSwitch, nothingSays } from "./confidence-switch.js";
 import { card, empty, make, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Heaviest, Oddities } from "./last-hour.js";
@@ -153,14 +154,20 @@ class Strip {
 
 function newest(scope) {
   const quiet = empty("Nothing has changed yet", "Changes appear here as they happen.");
-  const feed = new Feed(scope, {
-    most: NEWEST,
-    every: CALM_MS,
-    moved: ({ rows }) => {
-      quiet.hidden = rows > 0;
-    },
+  const isWanted = (change) => confidence.shows(change);
+  const all = make("a", { class: "more", text: "All changes" });
+  const lead = () => (all.href = `#/changes${confidence.choice}`);
+  const confidence = new ConfidenceSwitch(scope, () => {
+    feed.filter(isWanted);
+    lead();
   });
-  quiet.hidden = feed.list.children.length > 0;
-  const all = make("a", { class: "more", href: "#/changes", text: "All changes" });
-  return card("Newest changes", { class: "feed", aside: all }, feed.list, quiet);
+  lead();
+  const moved = ({ rows }) => {
+    quiet.hidden = rows > 0;
+    for (const [i, text] of nothingSays(false, confidence.hidden).entries())
+      setText(quiet.children[i], text);
+  };
+  const feed = new Feed(scope, { most: NEWEST, every: CALM_MS, isWanted, moved });
+  const aside = make("div", { class: "controls" }, confidence.element, all);
+  return card("Newest changes", { class: "feed", aside }, feed.list, quiet);
 }

@@ -1,12 +1,13 @@
 // Personas: their mix over time, the flows between them, and a portrait of each.
 
+import { choices, choose } from "./address.js";
 import { ask } from "./api.js";
 import { card, disclosure, empty, keyed, make, setText, segmented, table } from "./dom.js";
 import { MixOverTime } from "./mix.js";
 import { FLOWS_HEIGHT, flowPlot } from "./flow-plot.js";
 import { Portrait } from "./portrait.js";
 import { flowSeries, flowSummary } from "./series.js";
-import { count, percent, title } from "./words.js";
+import { attribute, count, percent, title } from "./words.js";
 
 const WINDOWS = [
   ["900", "15 min"],
@@ -22,13 +23,20 @@ const HOUR = "3600";
 export function mount({ section, scope }) {
   const threshold = make("p", { class: "lede", "data-testid": "threshold", text: "\u00a0" });
   const grid = make("div", { class: "portraits" });
+  const folding = new Folding();
   section.append(
     overTime(scope),
     flows(scope),
-    make("div", { class: "section-head" }, make("h2", { text: "Portraits" }), threshold),
+    make(
+      "div",
+      { class: "section-head" },
+      make("h2", { text: "Portraits" }),
+      folding.all,
+      threshold,
+    ),
     grid,
   );
-  portraits({ section, scope, threshold, grid });
+  portraits({ section, scope, threshold, grid, folding });
 }
 
 function overTime(scope) {
@@ -82,8 +90,53 @@ function flowTable(list) {
   return table("Moves between personas in the last hour", ["From", "To", "Shoppers"], rows);
 }
 
-function portraits({ section, scope, threshold, grid }) {
-  const shown = new Map();
+/** Which portraits are folded; the address remembers it. */
+class Folding {
+  shown = new Map(); // persona -> Portrait
+
+  constructor() {
+    this.all = make("button", {
+      type: "button",
+      class: "plain",
+      hidden: true,
+      "data-testid": "fold-all",
+      onclick: () => {
+        const isWanted = this.#isAnyOpen();
+        for (const portrait of this.shown.values()) portrait.fold(isWanted);
+        this.#keep();
+      },
+    });
+  }
+
+  add(scope, each) {
+    const portrait = new Portrait(scope, each, () => this.#keep());
+    portrait.fold(choices("folded").includes(attribute(each.name)));
+    this.shown.set(each.name, portrait);
+    this.#name();
+    return portrait.element;
+  }
+
+  #isAnyOpen() {
+    return [...this.shown.values()].some(({ isFolded }) => !isFolded);
+  }
+
+  #keep() {
+    const folded = [...this.shown].filter(([, { isFolded }]) => isFolded);
+    choose(
+      "folded",
+      folded.map(([name]) => attribute(name)),
+    );
+    this.#name();
+  }
+
+  #name() {
+    this.all.hidden = false;
+    setText(this.all, this.#isAnyOpen() ? "Fold all" : "Unfold all");
+  }
+}
+
+function portraits({ section, scope, threshold, grid, folding }) {
+  const { shown } = folding;
   scope.refresh(
     PORTRAITS_SECONDS,
     async () => {
@@ -95,10 +148,7 @@ function portraits({ section, scope, threshold, grid }) {
         grid,
         all,
         (each) => each.name,
-        (each) => {
-          shown.set(each.name, new Portrait(scope, each));
-          return shown.get(each.name).element;
-        },
+        (each) => folding.add(scope, each),
       );
       for (const each of all) shown.get(each.name).show(each, found);
       section.dataset.ready = "true";

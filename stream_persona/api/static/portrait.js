@@ -10,7 +10,8 @@ const ENOUGH_TRIALS = 20;
 const CHART = 220;
 
 export class Portrait {
-  constructor(scope, { name, description }) {
+  /** `folded` is called when somebody has folded or unfolded it. */
+  constructor(scope, { name, description }, folded) {
     const persona = { "data-persona": attribute(name) };
     this.name = name;
     this.confidence = scope.chart({
@@ -20,11 +21,9 @@ export class Portrait {
       ...persona,
     });
     this.facts = make("p", { class: "facts" });
-    this.element = make(
-      "article",
-      { class: "card portrait", "data-testid": "portrait", "aria-label": title(name), ...persona },
-      make("h3", null, personaName(name, { isWhole: true })),
-      this.facts,
+    this.inside = make(
+      "div",
+      { id: `portrait-${persona["data-persona"]}` },
       make("p", { class: "note", text: description || about(name) }),
       make(
         "div",
@@ -33,6 +32,35 @@ export class Portrait {
         ...this.#more(scope, persona),
       ),
     );
+    this.button = make(
+      "button",
+      {
+        type: "button",
+        class: "fold",
+        "aria-controls": this.inside.id,
+        "data-testid": "fold",
+        onclick: () => {
+          this.fold(!this.isFolded);
+          folded();
+        },
+      },
+      personaName(name, { isWhole: true }),
+    );
+    this.element = make(
+      "article",
+      { class: "card portrait", "data-testid": "portrait", "aria-label": title(name), ...persona },
+      make("div", { class: "portrait-head" }, make("h3", null, this.button), this.facts),
+      this.inside,
+    );
+    this.fold(false);
+  }
+
+  /** Leave the name and its facts alone, or show all of it again. */
+  fold(isFolded) {
+    this.isFolded = isFolded;
+    this.inside.hidden = isFolded;
+    this.element.classList.toggle("is-folded", isFolded);
+    mark(this.button, "aria-expanded", !isFolded);
   }
 
   /** `portrait` is one of `whole.personas`, or its ambiguous. */

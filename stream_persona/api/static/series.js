@@ -81,14 +81,14 @@ function duration(at) {
 }
 
 /** Lines over time, from when the first of them begins. */
-export function lineSeries(history, lines, isShare = false) {
+export function lineSeries(history, lines) {
   const begins = history.at.findIndex((_, i) => lines.some(({ values }) => isNumber(values?.[i])));
   const kept = thinned(history.at.length).filter((i) => i >= begins);
   const shown = lines.map((each) => ({ ...each, values: pick(each.values, kept) }));
   const known = shown.filter(
     ({ values }) => values.filter((value) => value !== null).length >= FEWEST,
   );
-  return known.length ? { at: pick(history.at, kept), lines: known, isShare } : null;
+  return known.length ? { at: pick(history.at, kept), lines: known } : null;
 }
 
 /** The last values of a key, for a small line; null while there are too few. */

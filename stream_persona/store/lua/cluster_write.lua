@@ -1,8 +1,8 @@
 -- Does an announced write in one hash slot, unless a newer writer has put a fence there.
 --
 -- KEYS[1]     persona-fence:<partition>:{...}  the oldest writer that may write here
--- KEYS[2 ..]  keys of the same slot (persona-state:*, persona:*, persona-deleted:*,
---             persona-labelled:<partition>, persona-due:<partition>, persona-names:<partition>)
+-- KEYS[2 ..]  keys of the same slot (persona-state:*, persona:*, persona-tastes:*,
+--             persona-deleted:*, persona-labelled:<partition>, persona-due:<partition>, persona-names:<partition>)
 --
 -- ARGV[1]     four words: the writer, as token and turn of fixed width, so that a later one is
 --             greater; after which second of the server's clock the write is no longer valid; for

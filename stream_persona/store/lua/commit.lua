@@ -7,8 +7,8 @@
 -- KEYS[4]                 persona-due:<partition>       sorted set: customer, when it is due, or
 --                         earlier
 -- KEYS[5]                 persona-names:<partition>     hash of names of tokens
--- KEYS[6 ..]              keys to set or delete (persona-state:*, persona:*, persona-deleted:*,
---                         persona-pending:<partition>, persona-model:<partition>)
+-- KEYS[6 ..]              keys to set or delete (persona-state:*, persona:*, persona-tastes:*,
+--                         persona-deleted:*, persona-pending:<partition>, persona-model:<partition>)
 --
 -- ARGV[1]                 the writer's token
 -- ARGV[2]                 its turn: they ascend, so that a write held up on its way cannot come

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream_persona.client.own_tastes import CommonShares
 from stream_persona.client.ranking import Affinities
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
@@ -12,10 +13,11 @@ from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
 from stream_persona.domain.events import milliseconds as epoch_ms
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
+from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import affinities, common_tastes
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
@@ -87,6 +89,8 @@ class Model:
     """What was learned from the training households, and predicted of the others."""
 
     affinities: Affinities
+    common: CommonShares
+    tastes: Mapping[str, bytes | None]
     predicted: Mapping[str, tuple[str | None, dict[str, float]]]
 
 
@@ -113,4 +117,10 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
                 current.persona,
                 dict(zip(record.published.personas, shares, strict=True)),
             )
-    return Model(Affinities(affinities(learned.weights, names.names.key)), predicted)
+    common = common_tastes(learned.weights, TAXONOMY, names.names)
+    return Model(
+        Affinities(affinities(learned.weights, names.names.key)),
+        CommonShares(common, TAXONOMY.version),
+        encode_all_tastes({own.name: own.record.counts for own in held}, TAXONOMY),
+        predicted,
+    )

@@ -12,42 +12,64 @@ Three tasks, each with the candidates of a caller that ranks by popularity among
   often they are bought together.
 - *for you*: nothing is known of the basket; the candidates are the most popular products.
 
-Five rankings: *baseline* as the caller gave it; *persona* as the client's ``rank`` does it, so that
-ambiguous households keep the baseline; *mixture*, with the prediction of ambiguous ones as well;
-*true persona*, the one that the study gave the household by the very half-year that is foreseen;
-*shuffled*, with the prediction of another household, which must be no better than the baseline.
+Eight rankings: *baseline* as the caller gave it; *persona* as the client's ``rank`` does it, so
+that ambiguous households keep the baseline; *mixture*, with the prediction of ambiguous ones as
+well; *own*, by the household's own tastes alone, with the strength that is recommended for the
+task, and *own and mixture*; *true persona*, the one that the study gave the household by the very
+half-year that is foreseen; *shuffled*, with the prediction of another household, and *shuffled
+shopper*, with the own tastes of another: controls, which must be no better than the baseline.
 Households whose next baskets hold no candidate count for nothing, since no order can help them.
 
-``--strengths`` shows how the default strength was chosen: the training households of the first
-fold are parted again, and the one part foresees the baskets of the other.
+``--strengths`` shows how the strengths were chosen, of personas and of own tastes, and K of these:
+the training households of the first fold are parted again, and the one part foresees the baskets
+of the other.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from rich.console import Console
 
-from stream_persona.client import ranking
+from stream_persona.client import own_tastes, ranking
+from stream_persona.client.own_tastes import (
+    BESIDE_BASKET,
+    OFF,
+    RECOMMENDED,
+    Own,
+    apply_own,
+    find_own,
+)
 from stream_persona.client.ranking import STRENGTH, Ranked
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.benchmarks.rank.caller import TASKS, Question, Shop
-from tests.benchmarks.rank.households import Household, Model, households, learn
+from tests.benchmarks.rank.households import Household, Model, Product, households, learn
 from tests.benchmarks.report import table
 from tests.benchmarks.tasks import TAXONOMY
 
 REPORT = Path("build/reports/bench-rank.json")
 FOLDS, TOP = 3, 10
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+#: The strength of own tastes by task, as recommended; and what they are compared with.
+OWN_STRENGTHS = {"search": RECOMMENDED, "cross_sell": BESIDE_BASKET, "for_you": RECOMMENDED}
+OWNS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+PRIORS = (1.0, 20.0, 100.0)
 RANKINGS = {
     "baseline": "baseline",
     "persona": "persona",
     "mixture": "mixture",
+    "own": "own",
+    "own_and_mixture": "own and mixture",
     "true_persona": "true persona",
     "shuffled": "shuffled",
+    "shuffled_shopper": "shuffled shopper",
 }
 MEASURES = (f"ndcg@{TOP}", f"hit@{TOP}", "mrr")
 
@@ -63,12 +85,26 @@ def figures_of(ranked: Sequence[Ranked], wanted: frozenset[str]) -> Figures:
     return dict(zip(MEASURES, (gain / best, float(hits[0] <= TOP), 1 / hits[0]), strict=True))
 
 
+@dataclass(frozen=True)
+class Factors:
+    """What a ranking moves items by: a mixture of personas (None: none), and own tastes."""
+
+    mixture: Mapping[str, float] | None = None
+    own: Own = OFF
+
+
 def ranked_for(
-    question: Question, mixture: Mapping[str, float] | None, model: Model, strength: float
-) -> list[Ranked]:
-    if mixture is None:
-        return ranking.keep_order(question.items)
-    return ranking.rank(question.items, mixture, model.affinities, strength)
+    question: Question, rankings: Mapping[str, Factors], model: Model, strength: float
+) -> dict[str, list[Ranked]]:
+    """The items in the order of each ranking; those of one mixture are moved by it once."""
+    moved: dict[int, list[Ranked]] = {id(None): ranking.keep_order(question.items)}
+    found = {}
+    for name, factors in rankings.items():
+        mixture, key = factors.mixture, id(factors.mixture)
+        if mixture is not None and key not in moved:
+            moved[key] = ranking.rank(question.items, mixture, model.affinities, strength)
+        found[name] = apply_own(moved[key], factors.own) if factors.own.strength else moved[key]
+    return found
 
 
 def evaluate(
@@ -76,31 +112,43 @@ def evaluate(
     task: str,
     shop: Shop,
     model: Model,
-    mixtures: Mapping[str, Mapping[str, float] | None],
+    rankings: Mapping[str, Factors],
     strength: float,
 ) -> dict[str, Figures] | None:
     """Means of each ranking over a household's questions; None where nothing could be hit."""
     asked = [q for basket in own.baskets for q in shop.questions(task, basket) if q.wanted]
     if not asked:
         return None
-    found = {}
-    for name, mixture in mixtures.items():
-        rows = [figures_of(ranked_for(q, mixture, model, strength), q.wanted) for q in asked]
-        found[name] = {each: float(np.mean([row[each] for row in rows])) for each in MEASURES}
-    return found
+    rows: dict[str, list[Figures]] = {name: [] for name in rankings}
+    for question in asked:
+        for name, ranked in ranked_for(question, rankings, model, strength).items():
+            rows[name].append(figures_of(ranked, question.wanted))
+    return {
+        name: {each: float(np.mean([row[each] for row in of])) for each in MEASURES}
+        for name, of in rows.items()
+    }
 
 
-def mixtures_of(own: Household, other: Household, model: Model) -> dict[str, Any]:
-    """What each ranking takes the household for; None keeps the baseline."""
+def rankings_of(own: Household, other: Household, model: Model, task: str) -> dict[str, Factors]:
+    """What each ranking takes the household for."""
     persona, shares = model.predicted[own.name]
     shuffled, wrong = model.predicted[other.name]
+    tastes = tastes_of(own, model, OWN_STRENGTHS[task])
     return {
-        "baseline": None,
-        "persona": shares if persona is not None else None,
-        "mixture": shares,
-        "true_persona": {own.persona: 1.0},
-        "shuffled": wrong if shuffled is not None else None,
+        "baseline": Factors(),
+        "persona": Factors(shares if persona is not None else None),
+        "mixture": Factors(shares),
+        "own": Factors(own=tastes),
+        "own_and_mixture": Factors(shares, tastes),
+        "true_persona": Factors({own.persona: 1.0}),
+        "shuffled": Factors(wrong if shuffled is not None else None),
+        "shuffled_shopper": Factors(own=tastes_of(other, model, OWN_STRENGTHS[task])),
     }
+
+
+def tastes_of(own: Household, model: Model, strength: float) -> Own:
+    """A household's own tastes as a client reads them."""
+    return find_own(own.name, model.tastes[own.name], model.common, strength)
 
 
 def folds(known: Sequence[Household]) -> Iterator[tuple[list[Household], list[Household]]]:
@@ -114,7 +162,7 @@ def folds(known: Sequence[Household]) -> Iterator[tuple[list[Household], list[Ho
         )
 
 
-def measure(strength: float) -> dict[str, Any]:
+def measure(strength: float, every: int = 1) -> dict[str, Any]:
     names = Tokenizer(TAXONOMY)
     known, catalogue = households(names)
     rows: dict[str, list[dict[str, Figures]]] = {task: [] for task in TASKS}
@@ -123,14 +171,16 @@ def measure(strength: float) -> dict[str, Any]:
         model, shop = learn(training, held, names), Shop(training, catalogue)
         others = np.random.default_rng(number).permutation(len(held)).tolist()
         named += sum(model.predicted[own.name][0] is not None for own in held)
-        for own, other in zip(held, others, strict=True):
-            mixtures = mixtures_of(own, held[other], model)
+        for own, other in list(zip(held, others, strict=True))[::every]:
             for task in TASKS:
-                if found := evaluate(own, task, shop, model, mixtures, strength):
+                rankings = rankings_of(own, held[other], model, task)
+                if found := evaluate(own, task, shop, model, rankings, strength):
                     rows[task].append(found)
-        Console(stderr=True).print(f"fold {number + 1} of {FOLDS}: {len(held)} households")
+        so_far = {task: means_of(found) for task, found in rows.items()}
+        Console(stderr=True).print(f"fold {number + 1} of {FOLDS}: {len(held)} households", so_far)
     return {
-        "households": len(known), "named": named / len(known), "strength": strength,
+        "households": -(-len(known) // every), "named": named / len(known), "strength": strength,
+        "own": OWN_STRENGTHS, "relative": {task: relative(found) for task, found in rows.items()},
         "tasks": {task: summary(found) for task, found in rows.items()},
         "gains": {task: gains(found) for task, found in rows.items()},
     }  # fmt: skip
@@ -154,6 +204,20 @@ def gains(rows: Sequence[Mapping[str, Figures]]) -> dict[str, Any]:
     }
 
 
+def relative(rows: Sequence[Mapping[str, Figures]]) -> dict[str, dict[str, float]]:
+    """The gains in NDCG as shares of the baseline's mean."""
+    base = float(np.mean([row["baseline"][MEASURES[0]] for row in rows]))
+    return {
+        name: {bound: value / base for bound, value in each[MEASURES[0]].items()}
+        for name, each in gains(rows).items()
+    }
+
+
+def means_of(rows: Sequence[Mapping[str, Figures]]) -> dict[str, str]:
+    """The relative gains in NDCG, to be read while the rest is measured."""
+    return {name: f"{each['mean']:+.1%}" for name, each in relative(rows).items()}
+
+
 def interval(values: Sequence[float]) -> dict[str, float]:
     """The mean over households, and the bounds of its 95 % confidence interval."""
     mean = float(np.mean(values))
@@ -161,25 +225,61 @@ def interval(values: Sequence[float]) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def strengths() -> dict[float, dict[str, float]]:
-    """Return the gain in NDCG with each strength, on the training households of the first fold."""
+def strengths() -> None:
+    """Print the gain in NDCG with each strength, on the training households of the first fold."""
     names = Tokenizer(TAXONOMY)
     known, catalogue = households(names)
     training, _ = next(folds(known))
     training, held = next(folds(training))
     model, shop = learn(training, held, names), Shop(training, catalogue)
-    found = {}
     for strength in STRENGTHS:
-        found[strength] = dict.fromkeys(TASKS, 0.0)
-        for task in TASKS:
-            rows = [
-                row
-                for own in held
-                if (row := evaluate(own, task, shop, model, mixtures_of(own, own, model), strength))
-            ]
-            found[strength][task] = gains(rows)["persona"][MEASURES[0]]["mean"]
-        Console(stderr=True).print(f"strength {strength}: {found[strength]}")
-    return found
+        found = {task: gain_of_persona(held, task, shop, model, strength) for task in TASKS}
+        Console(stderr=True).print(f"strength {strength}: {found}")
+    for events in PRIORS:
+        for strength in OWNS:
+            with patch.object(own_tastes, "PRIOR_EVENTS", events):
+                found = {task: gain_of_own(held, task, shop, model, strength) for task in TASKS}
+            Console(stderr=True).print(f"K {events}, own {strength}: {found}")
+
+
+def gain_of_persona(
+    held: Sequence[Household], task: str, shop: Shop, model: Model, strength: float
+) -> float:
+    """The relative gain of the households that are named."""
+
+    def rankings(own: Household) -> dict[str, Factors]:
+        persona, shares = model.predicted[own.name]
+        return {"baseline": Factors(), "tried": Factors(shares if persona is not None else None)}
+
+    return gain_of(held, task, shop, model, rankings, strength)
+
+
+def gain_of_own(
+    held: Sequence[Household], task: str, shop: Shop, model: Model, strength: float
+) -> float:
+    def rankings(own: Household) -> dict[str, Factors]:
+        return {"baseline": Factors(), "tried": Factors(own=tastes_of(own, model, strength))}
+
+    return gain_of(held, task, shop, model, rankings, STRENGTH)
+
+
+def gain_of(
+    held: Sequence[Household],
+    task: str,
+    shop: Shop,
+    model: Model,
+    rankings: Callable[[Household], dict[str, Factors]],
+    strength: float,
+) -> float:
+    """By how much a ranking that is tried is better than the baseline, as a share of it."""
+    rows = [
+        row for own in held if (row := evaluate(own, task, shop, model, rankings(own), strength))
+    ]
+    means = {
+        name: float(np.mean([row[name][MEASURES[0]] for row in rows]))
+        for name in ("baseline", "tried")
+    }
+    return round(means["tried"] / means["baseline"] - 1, 4)
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
@@ -188,14 +288,18 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         f" by household; {report['households']:,} households, {report['named']:.0%} of them named"
     )
     for task, rows in report["tasks"].items():
-        columns = [title for measure in MEASURES for title in (measure, "")]
+        columns = [
+            f"gain in {MEASURES[0]}",
+            "",
+            *(title for measure in MEASURES for title in (measure, "")),
+        ]
         made = table(task.replace("_", " "), "", *columns, caption=caption)
         for name, title in RANKINGS.items():
             gained = report["gains"][task].get(name, {})
             cells = [
                 cell for each in MEASURES for cell in cells_of(rows[name][each], gained.get(each))
             ]
-            made.add_row(title, *cells)
+            made.add_row(title, *percents(report["relative"][task].get(name)), *cells)
         console.print(made)
 
 
@@ -204,20 +308,56 @@ def cells_of(found: Mapping[str, float], gain: Mapping[str, float] | None) -> tu
     return bare(found["mean"]), shown
 
 
+def percents(gain: Mapping[str, float] | None) -> tuple[str, str]:
+    """A gain as a share of the baseline, and its interval."""
+    if gain is None:
+        return "", ""
+    return f"{gain['mean']:+.1%}", f"{gain['low']:+.1%} {gain['high']:+.1%}"
+
+
 def bare(value: float, sign: str = "") -> str:
     """Four decimals without the leading zero."""
     return f"{value:{sign}.4f}".replace("0.", ".", 1)
+
+
+@contextmanager
+def without_reasons() -> Iterator[None]:
+    """Rank without reasons, which nobody reads here, and find each product's tokens once."""
+    known: dict[str, list[list[str]]] = {}
+    tokenize = ranking.tokenize_item
+
+    def tokenize_once(item: Product, separator: str = "/") -> list[list[str]]:
+        product = item["product_id"]
+        if product not in known:
+            known[product] = tokenize(item, separator)
+        return known[product]
+
+    with (
+        patch.object(ranking, "tokenize_item", tokenize_once),
+        patch.object(own_tastes, "tokenize_item", tokenize_once),
+        patch.object(ranking, "_explain", lambda *_: ()),
+        patch.object(own_tastes, "_explain", lambda *_: ()),
+    ):
+        yield
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--strengths", action="store_true", help="compare strengths and end")
+    parser.add_argument("--every", type=int, default=1, help="ask every so many households alone")
+    for name in ("lifts", "pairs"):
+        parser.add_argument(f"--{name}", action="store_const", dest="other", const=name)
     options = parser.parse_args()
-    if options.strengths:
-        strengths()
+    if options.other:
+        import_module(f"tests.benchmarks.rank.{options.other}").main()
         return
-    report = measure(options.strength)
+    if options.strengths:
+        with without_reasons():
+            strengths()
+        return
+    with without_reasons():
+        report = measure(options.strength, options.every)
     show(report, Console())
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2), encoding="utf-8")

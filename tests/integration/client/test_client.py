@@ -19,7 +19,9 @@ from stream_persona.client import (
     Reason,
     Shopper,
 )
+from stream_persona.domain.common_tastes import CommonShare, encode_common
 from stream_persona.domain.record import PublishedPosterior
+from stream_persona.domain.taste_bytes import encode_tastes, level_of
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
 from tests.support.clients import ITEMS, PERSONAS, Client, client_on, published
@@ -71,6 +73,21 @@ async def test_several_shoppers_are_looked_up_as_one_by_one(client: Client) -> N
     found = await client.get_many(names)
     assert found == {name: await client.get(name) for name in dict.fromkeys(names)}
     assert await client.get_many([]) == {}
+
+
+async def test_own_tastes_are_read_beside_the_persona(
+    client: Client, place: Settings, redis: Redis
+) -> None:
+    tastes = encode_tastes("torn", "0" * 12, 20.0, b"\0\7", bytes([level_of(2_000)]))
+    await redis.set(f"{place.prefix}persona-tastes:torn", tastes)
+    common = encode_common({"category:games": CommonShare(7, 0.1)}, "0" * 12)
+    await redis.hset(f"{place.prefix}persona-common-tastes", mapping=common)
+    assert (await client.rank(ITEMS, "torn")).order == ITEMS
+    found = await client.rank(ITEMS, "torn", own=1.0)
+    assert (found.order[0], found.fallback, found.own_fallback) == (ITEMS[1], AMBIGUOUS, None)
+    assert [why.value for why in found.items[0].why_own] == ["games"]
+    unknown = await client.rank(ITEMS, "nobody", own=1.0)
+    assert (unknown.order, unknown.own_fallback) == (ITEMS, UNKNOWN)
 
 
 async def test_a_shopper_cannot_be_changed(client: Client) -> None:

@@ -92,7 +92,6 @@ def test_the_view_has_the_name_that_the_taxonomy_gives_it() -> None:
         ({"where": {"customer_id": "C1 "}}, "customer_id has blanks at an end"),
         ({"where": {"customer_id": "a\nb"}}, "customer_id has characters"),
         ({"where": {"customer_id": "\ud800"}}, "customer_id has characters"),
-        ({"where": {"customer_id": "a", "brand": "b"}}, "where: expected customer_id alone"),
         ({"where": {"colour": "red"}}, "where.colour: expected customer_id or some of category"),
         ({"where": {"product": "p"}}, "where.product: expected customer_id or some of"),
         ({"where": {"attributes": "x"}}, "where.attributes: expected"),

@@ -12,7 +12,7 @@ from stream_persona.testing.client import StubPersonaClient
 from tests.support.clients import ITEMS
 
 
-@pytest.mark.parametrize("module", ["models", "ranking"])
+@pytest.mark.parametrize("module", ["models", "item_features"])
 def test_the_examples_of_a_module_hold(module: str) -> None:
     found = doctest.testmod(import_module(f"stream_persona.client.{module}"))
     assert (found.failed, found.attempted > 0) == (0, True)

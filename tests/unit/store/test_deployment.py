@@ -130,6 +130,15 @@ def test_the_first_difference_is_refused() -> None:
     deployments.refuse_differences(SETTINGS, SHOP, deployments.decode(descriptor()))
 
 
+def test_whether_tastes_are_kept_is_agreed_on() -> None:
+    ((subject, message),) = differences(descriptor(tastes=True))
+    assert subject == "tastes"
+    assert "STREAM_PERSONA_TASTES is off here and on in the deployment" in message
+    assert differences(descriptor(tastes=False)) == []
+    blob = descriptor(tastes=True)
+    assert deployments.decode(blob).encode() == blob
+
+
 def test_who_is_nobody_is_agreed_on() -> None:
     assert differences(descriptor(nobody_ids="NULL, kiosk"))[0][0] == "nobody"
     ((_, message),) = differences(descriptor(nobody_ids="kiosk,NULL"))

@@ -70,6 +70,51 @@ def test_a_deletion_leaves_nothing_of_a_customer(shop: MemoryShop) -> None:
     assert (shop.tables.states, list(shop.tables.markers)) == ({}, ["c"])
 
 
+def teach_pets_and_books(shop: MemoryShop, item: Item | None = None) -> None:
+    """Label a few pet owners and students, so that common shares are known."""
+    for persona, category in {"pet_owner": "pets/cat", "student": "books"}.items():
+        for number in range(4):
+            customer = f"{persona}-{number}"
+            shop.buy(customer, category, *([item] if item and persona == "student" else []))
+            shop.assign(customer, persona)
+
+
+def test_a_shopper_is_ranked_by_what_they_buy_more_than_others() -> None:
+    shop = MemoryShop()
+    teach_pets_and_books(shop)
+    for _ in range(4):
+        shop.buy("c", "books")
+    items = [{"category": "pets/cat", "score": 1.0}, {"category": "books", "score": 0.9}]
+    found = shop.client().rank(items, "c", strength=0.0, own=1.0)
+    assert found.order == items[::-1]
+    assert (found.own_fallback, found.items[0].why_own[0].value) == (None, "books")
+    assert found.items[0].why_own[0].lift > 1.1
+    assert found.items[1].why_own[0].lift < 0.9
+    shop.delete("c")
+    gone = shop.client().rank(items, "c", own=1.0)
+    assert (gone.order, gone.own_fallback) == (items, "unknown")
+    assert "c" not in shop.tables.tastes
+
+
+def test_a_taste_that_few_shoppers_have_is_no_reason_until_enough_do() -> None:
+    shop = MemoryShop()
+    rare = Item("p", attributes={"product_type": "rare word"})
+    teach_pets_and_books(shop)
+    for number in range(2):
+        shop.buy(f"student-{number}", "books", rare)
+    shop.buy("c", "books")
+    items = [{"attributes": {"product_type": "Rare  Word"}, "score": 1.0}]
+    assert not any("rare" in token for token in shop.tables.common_tastes)
+    assert shop.client().rank(items, "c", own=1.0).items[0].why_own == ()
+    for number in range(4):
+        shop.buy(f"student-{number}", "books", rare)
+    (reason,) = shop.client().rank(items, "student-1", own=1.0).items[0].why_own
+    assert (reason.feature, reason.value) == ("attributes.product_type", "rare word")
+    for number in range(2):
+        shop.delete(f"student-{number}")
+    assert not any("rare" in token for token in shop.tables.common_tastes)
+
+
 def test_a_deletion_forgets_what_a_fast_clock_has_dated_later(shop: MemoryShop) -> None:
     shop.apply(Purchase("e1", "c", START + 7_200_000, (Item("p", "pets/dog"),)))
     shop.delete("c")

@@ -11,6 +11,7 @@ from stream_persona.kafka.group import GroupState
 from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment
 from stream_persona.store.memory import MemoryTables
+from stream_persona.store.tables import Write
 from stream_persona.worker import joining
 from tests.support.deployments import (
     CHANGED,
@@ -151,6 +152,25 @@ async def test_changed_sources_hold_when_no_worker_runs_and_what_that_means_is_l
     (warning,) = [each.message for each in caplog.records if each.levelname == "WARNING"]
     assert f"{TOPIC} is none any more" in warning
     assert "what was read before stays as it was mapped then" in warning
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_tastes_that_nobody_has_renewed_are_gone_once_they_are_switched(
+    monkeypatch: pytest.MonkeyPatch, *, before: bool
+) -> None:
+    monkeypatch.setattr(
+        "tests.unit.worker.test_joining.SETTINGS",
+        SETTINGS.model_copy(update={"tastes": not before}),
+    )
+    tables = await tables_with(descriptor(tastes=before))
+    (claim,) = (await tables.claim([0])).values()
+    await tables.commit(claim, Write(states={"c": b"1"}, tastes={"c": b"stale"}))
+    await tables.save_common_tastes({"category:a": "1 0.5"})
+    assert "another STREAM_PERSONA_TASTES are running" in await refused(tables, of(OURS))
+    assert tables.tastes == {"c": b"stale"}
+    await agree(tables, of(OURS), SHOP, [0, 0])
+    assert (tables.tastes, tables.common_tastes) == ({}, {})
+    assert await tables.load_deployment() == descriptor(tastes=not before)
 
 
 async def test_a_worker_that_joins_while_the_taxonomy_changes_keeps_its_own() -> None:

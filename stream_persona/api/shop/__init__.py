@@ -1,0 +1,1 @@
+"""The shop's catalogue: search, what is bought together, and recommendations."""
