@@ -20,6 +20,10 @@ change on a channel, to which the client subscribes with its first lookup: a sho
 changed is dropped at once, and while there is no subscription nothing is kept. A dead connection
 that was never closed is discovered after twice ``CHANNEL_SECONDS``.
 
+**Own tastes.** With ``own=0.7`` a ranking also follows what the shopper buys more than others do
+(``own_tastes``), where the workers keep that (``STREAM_PERSONA_TASTES``); ``own_fallbacks`` counts
+why it did not. ``ambiguous="mixture"`` ranks ambiguous shoppers by the mixture of their personas.
+
 **Hold-out.** With ``holdout=0.1`` a tenth of the customers, always the same ones, keep the baseline
 ranking, with the fallback ``holdout``. Compare what they buy with what the others do; another
 ``salt`` draws another tenth, for the next experiment.

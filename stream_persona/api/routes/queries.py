@@ -70,7 +70,8 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
         """Move the caller's scores by what the shopper's personas like.
 
         A shopper who is unknown, ambiguous or held out keeps the caller's order, exactly, and
-        `fallback` says which it was.
+        `fallback` says which it was. With `own` above 0 the shopper's own tastes move scores too,
+        for all but those who are held out.
         """
         return Response(await dependencies.ranker.rank(request), media_type="application/json")
 

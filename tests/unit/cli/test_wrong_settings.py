@@ -105,6 +105,8 @@ WRONG: dict[str, dict[str, str]] = {
     "api_max_body_bytes": {"0": "greater than 0", "100000001": "100000000"},
     "api_requests_per_second": {"-1": "or equal to 0", "nan": "finite", "inf": "finite"},
     "rank_holdout": {"1.1": "or equal to 1", "-0.1": "or equal to 0", "nan": "finite"},
+    "rank_ambiguous": {"both": "'baseline' or 'mixture'", "": "'baseline' or 'mixture'"},
+    "tastes": {"": "boolean", "perhaps": "boolean"},
     "rank_salt": {"a\x00": "cannot be printed"},
     "nobody_ids": {"guest,a\x00": "cannot be printed"},
     "metrics_host": {"": "expected an address", "127.0.0.1:9464": "expected an address"},
