@@ -215,7 +215,10 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--strengths", action="store_true", help="compare strengths and end")
     for name in ("lifts", "pairs"):
-        parser.add_argument(f"--{name}", action="store_const", dest="other", const=name)
+        explained = f"compare {name} and end"
+        parser.add_argument(
+            f"--{name}", action="store_const", dest="other", const=name, help=explained
+        )
     options = parser.parse_args()
     if options.other:
         import_module(f"tests.benchmarks.rank.{options.other}").main()
