@@ -23,9 +23,9 @@ fold are parted again, and the one part foresees the baskets of the other.
 """
 
 import argparse
+import importlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +221,7 @@ def main() -> None:
         )
     options = parser.parse_args()
     if options.other:
-        import_module(f"tests.benchmarks.rank.{options.other}").main()
+        importlib.import_module(f"tests.benchmarks.rank.{options.other}").main()
         return
     if options.strengths:
         strengths()
