@@ -62,7 +62,7 @@ bench-backpressure: $(VENV)/.dev ## a worker's memory and pace before slow serve
 bench-model: $(VENV)/.dev ## the model beside others, and its targets: ARGS="--only study,separable"
 	@$(BIN)/python -m tests.benchmarks.model $(ARGS)
 
-bench-rank: $(VENV)/.dev ## next baskets of real households, ranked with and without personas
+bench-rank: $(VENV)/.dev ## next baskets of real households, ranked with and without personas: ARGS=--pairs
 	@$(BIN)/python -m tests.benchmarks.rank.run $(ARGS)
 
 bench-sweep: $(VENV)/.dev ## a million idle shoppers follow the model: ARGS="--shoppers 100000"

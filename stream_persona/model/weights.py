@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 class Weights:
     """The package's own ``Predictor``, derived from a model's sums; immutable.
 
+    ``lifts_w`` (tokens, classes) are the logarithms of lifts, for people and rankers: they predict
+    nothing. They have the rows and the unit of the weights.
+
     ``index`` maps a slot to its row in ``shares_w`` and ``logs_w`` (tokens, classes; integers in
-    2**-20), -1 where the token has no weight. ``lifts_w`` (the same) are the logarithms of lifts,
-    for people and rankers: they predict nothing. ``offsets`` (2, classes) are the discriminants'
+    2**-20), -1 where the token has no weight. ``offsets`` (2, classes) are the discriminants'
     constants for coarse and fine tokens, ``log_prior`` (classes,). ``common`` (tokens,) is the
     share of all labelled customers' events with a token, 0 where none has it. ``evidence_scale``
     (0 to 1) scales the evidence of all views: it is less than 1 where few labels support it.

@@ -1,8 +1,10 @@
 """Compares ways of ranking by NDCG alone, on arrays: the same orders as the client's, sooner."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,8 @@ Shares = Mapping[str, float] | None
 #: What a household may be taken for; *shuffled* is the mixture of another: a control.
 TAKEN_FOR = ("persona", "mixture", "true persona", "shuffled")
 TOP = 10
+#: By ranking and by what households are taken for: mean and half the interval.
+Gains = dict[str, dict[str, dict[str, float]]]
 _DISCOUNTS = 1 / np.log2(np.arange(2, TOP + 2))
 
 
@@ -64,23 +68,35 @@ class Compared:
                         )
                     self.found.setdefault((taken_for, name), []).append(value)
 
-    def show(self, title: str, console: Console) -> None:
-        """Print gains over the baseline and over the first ranking, as shares of the baseline."""
-        names = list(dict.fromkeys(name for _, name in self.found))
-        made = table(title, "", *(f"{each}{sign}" for each in TAKEN_FOR for sign in ("", " *")))
-        made.caption = (
-            f"NDCG@{TOP} of {len(self.baseline):,} households: gain over the baseline, * over"
-            f" {names[0]!r}; with 95 % confidence intervals over households"
-        )
-        base = np.array(self.baseline)
-        for name in names:
-            cells = []
-            for each in TAKEN_FOR:
-                value = np.array(self.found[each, name])
-                first = np.array(self.found[each, names[0]])
-                cells += [percent(value - base, base), percent(value - first, base)]
-            made.add_row(name, *cells)
-        console.print(made)
+    def report(self) -> dict[str, Gains]:
+        """Return gains over the baseline, and over the first ranking, as shares of the baseline."""
+        base, first = np.array(self.baseline), next(name for _, name in self.found)
+        over_baseline: Gains = {}
+        over_first: Gains = {}
+        for (taken_for, name), values in self.found.items():
+            before = np.array(self.found[taken_for, first])
+            over_baseline.setdefault(name, {})[taken_for] = gain_of(np.array(values) - base, base)
+            over_first.setdefault(name, {})[taken_for] = gain_of(np.array(values) - before, base)
+        return {"baseline": over_baseline, first: over_first}
+
+
+def show(compared: Mapping[str, Compared], path: Path, console: Console) -> None:
+    """Print the gains of each task, and write them to a file."""
+    reports = {task: each.report() for task, each in compared.items()}
+    for task, report in reports.items():
+        for over, gains in report.items():
+            made = table(f"{task.replace('_', ' ')}: gain over {over!r}", "", *TAKEN_FOR)
+            for name, own in gains.items():
+                cells = (
+                    f"{own[each]['mean']:+.1%} ± {own[each]['half']:.1%}" for each in TAKEN_FOR
+                )
+                made.add_row(name, *cells)
+            console.print(made)
+        count = len(compared[task].baseline)
+        console.print(f"NDCG@{TOP} of {count:,} households, with 95 % intervals over households\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(reports, indent=2), encoding="utf-8")
+    console.print(f"Written to {path}")
 
 
 def ask(own: Household, task: str, shop: Shop) -> Iterator[Asked]:
@@ -144,7 +160,7 @@ def ndcg(scores: Floats, asked: Asked) -> float:
     return float(asked.wanted[first] @ _DISCOUNTS[: len(first)] / best)
 
 
-def percent(gain: Floats, base: Floats) -> str:
+def gain_of(gain: Floats, base: Floats) -> dict[str, float]:
     """The mean as a share of the base's mean, and half its 95 % interval."""
     mean, half = gain.mean(), 1.96 * gain.std(ddof=1) / np.sqrt(len(gain))
-    return f"{mean / base.mean():+.1%} ± {half / base.mean():.1%}"
+    return {"mean": float(mean / base.mean()), "half": float(half / base.mean())}

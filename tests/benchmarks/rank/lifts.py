@@ -7,6 +7,7 @@ the hashed slots of fine features. The persona's strength is 1.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -25,11 +26,12 @@ from stream_persona.model.statistics import Contributions
 from stream_persona.model.weights import Weights
 from tests.benchmarks.rank import households as real
 from tests.benchmarks.rank.caller import TASKS, Shop
-from tests.benchmarks.rank.compare import Compared, Factors, Scoring, ask
+from tests.benchmarks.rank.compare import Compared, Factors, Scoring, ask, show
 from tests.benchmarks.rank.households import Household, Model, Product
 from tests.benchmarks.rank.run import folds
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 
+REPORT = Path("build/reports/bench-rank-lifts.json")
 PRIORS = (1.0, 5.0, 20.0)
 
 
@@ -66,7 +68,9 @@ class Counted:
         records = {own.name: own.record for own in self.known}
         blobs = encode_records(records, self.taxonomy.fingerprint).values()
         median, most = np.percentile([len(blob) for blob in blobs], (50, 99))
-        console.print(f"{self.title}a record has {median:,.0f} bytes, p99 {most:,.0f}")
+        console.print(
+            f"{self.title or 'as it is: '}a record has {median:,.0f} bytes, p99 {most:,.0f}"
+        )
 
 
 def kinds_of_lifts(
@@ -82,7 +86,7 @@ def kinds_of_lifts(
     yield "weights", replace(weights, lifts_w=weights.shares_w)
     for prior in PRIORS:
         logs = np.rint(log_lifts(events, moments, prior).T * SCALE)
-        yield f"lifts, K {prior:g}", replace(weights, lifts_w=logs)
+        yield f"lifts K {prior:g}", replace(weights, lifts_w=logs)
 
 
 def main() -> None:
@@ -91,7 +95,7 @@ def main() -> None:
     features = TAXONOMY.features.model_copy(update={"fields": with_products})
     counted = [
         Counted.of(TAXONOMY, ""),
-        Counted.of(TAXONOMY.model_copy(update={"features": features}), "products counted: "),
+        Counted.of(TAXONOMY.model_copy(update={"features": features}), "products: "),
     ]
     parted = [list(folds(each.known)) for each in counted]
     for number, (training, held) in enumerate(parted[0]):
@@ -103,7 +107,6 @@ def main() -> None:
                 if asked := list(ask(own, task, shop)):
                     compared[task].add(own, held[other], asked, rankings)
         Console(stderr=True).print(f"fold {number + 1}: {len(held)} households")
-    for task in TASKS:
-        compared[task].show(task.replace("_", " "), console)
+    show(compared, REPORT, console)
     for each in counted:
         each.show_bytes(console)

@@ -13,6 +13,7 @@ is the client's own order, with strength 1, and both multiply.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +22,14 @@ from scipy.sparse import csr_array
 
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.benchmarks.rank.caller import Shop
-from tests.benchmarks.rank.compare import Asked, Compared, Factors, Scoring, ask
+from tests.benchmarks.rank.compare import Asked, Compared, Factors, Scoring, ask, show
 from tests.benchmarks.rank.households import Household, Product, households, learn
 from tests.benchmarks.rank.run import folds
 from tests.benchmarks.tasks import TAXONOMY
 
 Counts = NDArray[np.float32]
 Floats = NDArray[np.float64]
+REPORT = Path("build/reports/bench-rank-pairs.json")
 PRIORS = (10.0, 100.0, 1000.0)
 
 
@@ -106,10 +108,10 @@ def rankings_of(
     """The client's ranking first, then those by pairs, alone and with it."""
     found: dict[str, Scoring] = {"persona": affinity.move}
     by_product, by_type = Pairs(training, shop, str), Pairs(training, shop, type_of(catalogue))
-    for title, pairs in (("pairs", by_product), ("pairs of types", by_type)):
+    for title, pairs in (("pairs", by_product), ("types", by_type)):
         for prior in PRIORS:
-            found[f"{title}, K {prior:g}"] = pairs.scoring(prior)
-            found[f"{title}, K {prior:g}, and persona"] = pairs.scoring(prior, affinity)
+            found[f"{title} K {prior:g}"] = pairs.scoring(prior)
+            found[f"{title} K {prior:g} x persona"] = pairs.scoring(prior, affinity)
     return found
 
 
@@ -124,4 +126,4 @@ def main() -> None:
             if asked := list(ask(own, "cross_sell", shop)):
                 compared.add(own, held[other], asked, [(model, rankings)])
         Console(stderr=True).print(f"fold {number + 1}: {len(held)} households")
-    compared.show("cross sell", Console())
+    show({"cross_sell": compared}, REPORT, Console())

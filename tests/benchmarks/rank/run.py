@@ -26,11 +26,11 @@ of the other.
 """
 
 import argparse
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -347,10 +347,13 @@ def main() -> None:
     parser.add_argument("--strengths", action="store_true", help="compare strengths and end")
     parser.add_argument("--every", type=int, default=1, help="ask every so many households alone")
     for name in ("lifts", "pairs"):
-        parser.add_argument(f"--{name}", action="store_const", dest="other", const=name)
+        explained = f"compare {name} and end"
+        parser.add_argument(
+            f"--{name}", action="store_const", dest="other", const=name, help=explained
+        )
     options = parser.parse_args()
     if options.other:
-        import_module(f"tests.benchmarks.rank.{options.other}").main()
+        importlib.import_module(f"tests.benchmarks.rank.{options.other}").main()
         return
     if options.strengths:
         with without_reasons():
