@@ -1,6 +1,6 @@
 """Persona profiles: the features that distinguish each persona's shoppers from all others.
 
-A lift alone says little: the greatest ones are of features that three shoppers have. How much a
+A lift alone does not say how often its feature comes: a great one may be of a rare one. How much a
 feature distinguishes a persona's events from all events is its part of the log-likelihood ratio of
 the two (Dunning, "Accurate methods for the statistics of surprise and coincidence", 1993): with its
 share s of the persona's events and the lift l, that is s * (log l - 1 + 1 / l). Lifts are those of
