@@ -107,8 +107,12 @@ class DashboardService:
         """Disconnect."""
         await self._lag.close()
 
-    def overview(self, *, stream: bool) -> dict[str, Any]:
-        """Answer ``/v1/overview``. ``stream``: all that it reads from Redis is up to date."""
+    def overview(self, *, stream: bool, products: int | None = None) -> dict[str, Any]:
+        """Answer ``/v1/overview``.
+
+        ``stream``: all that it reads from Redis is up to date. ``products`` are those of the
+        catalogue, None without one.
+        """
         weights = self._reader.model.weights
         return {
             "at": self._wall_clock(),
@@ -125,6 +129,7 @@ class DashboardService:
             "workers": len(self._reports.alive),
             "last_hour": last_hour.describe_hour(self._reports.last_hour),
             "unknown_labels": self._reports.unknown_labels,
+            "products": products,
             "troubles": self._check_health(),
         }
 

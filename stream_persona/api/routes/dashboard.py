@@ -42,11 +42,13 @@ def _add_overview(routes: APIRouter, dependencies: Dependencies) -> None:
 
         What concerns servers, files and settings, keys see in full that have the scope `operate`.
         """
-        found = service.overview(stream=dependencies.feed.ready and dependencies.reader.ready)
+        facts = dependencies.catalogue.facts
+        found = service.overview(
+            stream=dependencies.feed.ready and dependencies.reader.ready,
+            products=None if facts is None else facts.products,
+        )
         found["troubles"] += make_findings("keys", dependencies.keys.troubles)
         found["troubles"] += make_findings("catalogue", dependencies.catalogue.troubles)
-        facts = dependencies.catalogue.facts
-        found["products"] = None if facts is None else facts.products
         if not may_operate(request.scope):
             found["troubles"] = hide_details(found["troubles"])
         return as_json(found)

@@ -64,6 +64,7 @@ WRONG: dict[str, dict[str, str]] = {
         "binary.toml": "cannot be read", "empty.toml": "at least one [[source]] table is needed",
         "a\nb": "cannot be printed",
     },
+    "catalogue": {"": "name a file, or unset it", "a\x07": "cannot be printed"},
     "registry_username": {"a\x07": "cannot be printed"},
     "registry_password": {"a\x00": "no login takes"},
     "group": {

@@ -82,14 +82,18 @@ def test_columns_of_parquet_are_read_as_fields(tmp_path: Path) -> None:
     assert found.find_together([1])[1].tolist() == [0.5]
 
 
-@pytest.mark.parametrize("popularity", [float("nan"), float("inf")])
-def test_a_popularity_that_is_no_number_is_counted_as_none(
-    tmp_path: Path, popularity: float
-) -> None:
-    as_parquet(tmp_path / "c", [row(1, popularity=popularity), row(2, popularity=0.5)])
+def test_a_popularity_that_is_no_number_is_counted_as_none(tmp_path: Path) -> None:
+    as_parquet(tmp_path / "c", [row(1, popularity=float("nan")), row(2, popularity=0.5)])
     found = read_catalogue(tmp_path / "c", "/")
     assert found.facts.without_popularity == 1
     assert found.scores.tolist() == [0.5, 0.0]
+
+
+def test_a_product_without_an_end_to_its_popularity_is_left_out(tmp_path: Path) -> None:
+    as_parquet(tmp_path / "c", [row(1, popularity=float("inf")), row(2, popularity=0.5)])
+    found = read_catalogue(tmp_path / "c", "/")
+    assert found.facts.skipped == {"invalid_popularity": 1}
+    assert found.scores.tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
