@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: A new number where what is written changes: a cached file of another one is not used.
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SOLD_COLUMNS: Final = [
     "product_id", "basket_id", "quantity", "sales_value", "transaction_timestamp",
 ]  # fmt: skip

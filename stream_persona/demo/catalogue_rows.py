@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Least baskets of a product, and of a pair.
-_LEAST_SOLD: Final = 8
+_LEAST_SOLD: Final = 12
 _LEAST_TOGETHER: Final = 3
 #: Products that are named as bought with others: the most popular; and most of them for one.
 _PARTNERS: Final = 3_000
