@@ -113,7 +113,8 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
             with self._open() as answer:
                 found = json.loads(answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
-            raise self._explain_status(error) from None
+            with error:
+                raise self._explain_status(error) from None
         except ssl.SSLCertVerificationError as error:
             raise self._refuse_certificate(error) from None
         except urllib.error.URLError as error:

@@ -22,6 +22,7 @@ const query = (given) =>
 export const catalogue = () => askOrNull("/v1/catalogue");
 export const product = (id) => askOrNull(`/v1/catalogue/products/${encodeURIComponent(id)}`);
 export const record = (id) => askOrNull(customerPath(id, "/persona"));
+export const model = () => ask("/v1/model").catch(() => null);
 export const flips = (id) => ask(customerPath(id, "/flips"));
 
 /** The baselines: each is asked by its path, and gives products in the caller's order. */

@@ -2,7 +2,7 @@
 
 import { dot, keyed, make, mark, setText } from "./dom.js";
 import { personaName } from "./persona-name.js";
-import { colour, flip, percent, plural, span } from "./words.js";
+import { colour, flip, percent, plural, span, title } from "./words.js";
 
 const FLIPS = 2;
 
@@ -54,7 +54,7 @@ export class ShopShopper {
   }
 
   /** Show a public record, or what a change says; null where nothing is known. */
-  show(record) {
+  show(record, model) {
     const { persona = null, confidence = 0, source, evidence } = record ?? {};
     mark(this.element, "data-persona", persona ?? "");
     this.persona.replaceChildren(
@@ -62,9 +62,9 @@ export class ShopShopper {
     );
     this.sure.style.setProperty("--share", source === "assigned" ? 1 : confidence);
     this.sure.style.setProperty("--colour", colour(persona));
-    const events = evidence === undefined ? "" : ` \u00b7 ${plural(Math.round(evidence), "recent event")}`;
-    const sure = source === "assigned" ? "Assigned by the team" : `${percent(confidence)} sure`;
-    setText(this.facts, record ? sure + events : "The first signals decide.");
+    const events = evidence === undefined ? [] : [plural(Math.round(evidence), "recent event")];
+    const facts = record ? [sureness(record, model), ...events] : ["The first signals decide."];
+    setText(this.facts, facts.join(" \u00b7 "));
   }
 
   /** Say whether the shelves follow the persona: `fallback` and `group` of a ranking's answer. */
@@ -98,4 +98,15 @@ export class ShopShopper {
     mark(this.element, "data-turned", Math.round(ms));
     setText(this.turned, `Re-ordered ${span(ms)} after the change came.`);
   }
+}
+
+/** How sure, and from where on a persona is named: a whole one is never reached. */
+function sureness({ persona, confidence, source, distribution }, model) {
+  if (source === "assigned") return "Assigned by the team";
+  const sure = `${percent(confidence)} sure`;
+  if (persona !== null || !model) return sure;
+  const [likeliest] = Object.entries(distribution).sort(([, a], [, b]) => b - a)[0] ?? [null];
+  const least = model.thresholds[likeliest] ?? model.threshold;
+  const from = least < 1 ? `named from ${percent(least)}` : "not named yet: too few are right";
+  return `${sure} of ${title(likeliest)}, ${from}`;
 }

@@ -220,9 +220,9 @@ class Shop {
   // --- what is shown ---
 
   async #refresh() {
-    const baselines = await this.#baselines();
+    const [baselines, model] = await Promise.all([this.#baselines(), requests.model()]);
     if (this.scope.isOver) return;
-    this.items = baselines;
+    Object.assign(this, { items: baselines, model });
     for (const [name, shelf] of Object.entries(this.shelves))
       shelf.begin(baselines[name], this.shoppers);
     await Promise.all(this.shoppers.map((id) => this.#look(id)));
@@ -252,12 +252,14 @@ class Shop {
 
   /** Show a shopper's record and orders. */
   async #look(id) {
-    const record = requests.record(id).then(
-      (found) => this.people.get(id)?.show(found),
+    const shown = requests.record(id).then(
+      (found) => {
+        this.people.get(id)?.show(found, this.model);
+        if (found) this.#flips(id);
+      },
       () => null,
     );
-    await Promise.all([record, this.#turn(id)]);
-    this.#flips(id);
+    await Promise.all([shown, this.#turn(id)]);
   }
 
   /** Ask for the orders of a shopper, and show them. */
@@ -287,7 +289,7 @@ class Shop {
     const person = this.people.get(change.customer_id);
     if (!person || !this.items) return;
     const came = performance.now();
-    person.show(change.deleted ? null : change.current);
+    person.show(change.deleted ? null : change.current, this.model);
     person.turning();
     await this.#turn(change.customer_id);
     person.turnedAfter(performance.now() - came);
