@@ -35,7 +35,7 @@ test-random: $(VENV)/.dev ## the unit tests with other random examples on every 
 test-browser: $(VENV)/.dev ## of all tests, the dashboard in a real browser: ARGS="-k override"
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-screenshot: $(VENV)/.dev ## the README's picture of the dashboard, from the demo
+screenshot: $(VENV)/.dev ## the README's pictures and its film, from the demo
 	@$(BIN)/python -m tests.browser.screenshot $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## mutated bytes through the whole path: ARGS="-runs=1000000"

@@ -29,7 +29,6 @@ import argparse
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ from stream_persona.client.own_tastes import (
 from stream_persona.client.ranking import STRENGTH, Ranked
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.benchmarks.rank.caller import TASKS, Question, Shop
-from tests.benchmarks.rank.households import Household, Model, Product, households, learn
+from tests.benchmarks.rank.households import Household, Model, households, learn
 from tests.benchmarks.report import table
 from tests.benchmarks.tasks import TAXONOMY
 
@@ -320,27 +319,6 @@ def bare(value: float, sign: str = "") -> str:
     return f"{value:{sign}.4f}".replace("0.", ".", 1)
 
 
-@contextmanager
-def without_reasons() -> Iterator[None]:
-    """Rank without reasons, which nobody reads here, and find each product's tokens once."""
-    known: dict[str, list[list[str]]] = {}
-    tokenize = ranking.tokenize_item
-
-    def tokenize_once(item: Product, separator: str = "/") -> list[list[str]]:
-        product = item["product_id"]
-        if product not in known:
-            known[product] = tokenize(item, separator)
-        return known[product]
-
-    with (
-        patch.object(ranking, "tokenize_item", tokenize_once),
-        patch.object(own_tastes, "tokenize_item", tokenize_once),
-        patch.object(ranking, "_explain", lambda *_: ()),
-        patch.object(own_tastes, "_explain", lambda *_: ()),
-    ):
-        yield
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strength", type=float, default=STRENGTH)
@@ -356,11 +334,9 @@ def main() -> None:
         importlib.import_module(f"tests.benchmarks.rank.{options.other}").main()
         return
     if options.strengths:
-        with without_reasons():
-            strengths()
+        strengths()
         return
-    with without_reasons():
-        report = measure(options.strength, options.every)
+    report = measure(options.strength, options.every)
     show(report, Console())
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2), encoding="utf-8")
