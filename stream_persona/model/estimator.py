@@ -78,7 +78,7 @@ def derive_from(
         classes=tuple(classes),
         index=_index(slots),
         shares_w=_fixed_point(shares),
-        lifts_w=_fixed_point(log_lifts(exposure, seen)),
+        lifts_w=_fixed_point(log_lifts(exposure, seen, totals.imagined[active])),
         logs_w=_fixed_point(discriminant.weights),
         offsets=discriminant.offsets,
         log_prior=_log_prior(totals.seeded_customers),
@@ -97,7 +97,8 @@ class _Totals:
     ``customers`` and ``events`` (C,), ``slots`` and ``support`` (A,: labelled customers of all
     folds that have the token), ``moments`` (5, C, A). ``shares`` (3, C, A) are the moments of the
     shares and ``exposure`` (C, A) the events in which a token could have been seen: both, and
-    ``seeded_customers``, include the seeds.
+    ``seeded_customers``, include the seeds. ``imagined`` (A,) are such events of the classes of
+    which nothing is known, beside the seeds of others.
     """
 
     customers: Floats
@@ -108,6 +109,7 @@ class _Totals:
     shares: Ints
     exposure: Floats
     seeded_customers: Floats
+    imagined: Floats
     has_seeds: bool = False
 
 
@@ -129,6 +131,7 @@ def _totals(sums: Stacked, without_fold: int | None = None) -> _Totals:
         shares=moments[: E2 + 1],
         exposure=np.repeat(exposed[:, None], len(sums.slots), axis=1),
         seeded_customers=number,
+        imagined=np.zeros(len(sums.slots)),
     )
 
 
@@ -154,6 +157,9 @@ def _add_seeds(totals: _Totals, prior: Sums | None, classes: Sequence[Any]) -> _
     shares[:, :, seeded] += seeds.shares
     exposure = np.repeat(totals.events[:, None], len(slots), axis=1)
     exposure[:, seeded] += seeds.events[:, None]
+    customers = totals.customers + seeds.customers
+    imagined = np.zeros(len(slots))
+    imagined[seeded] = seeds.events.sum() / np.count_nonzero(seeds.events) * (customers == 0).sum()
     return replace(
         totals,
         slots=slots,
@@ -161,7 +167,8 @@ def _add_seeds(totals: _Totals, prior: Sums | None, classes: Sequence[Any]) -> _
         moments=moments,
         shares=shares,
         exposure=exposure,
-        seeded_customers=totals.customers + seeds.customers,
+        seeded_customers=customers,
+        imagined=imagined,
         has_seeds=True,
     )
 

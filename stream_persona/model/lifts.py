@@ -35,17 +35,23 @@ if TYPE_CHECKING:
 PRIOR_CUSTOMERS: Final = 5.0
 
 
-def log_lifts(exposure: Floats, moments: Ints, prior: float = PRIOR_CUSTOMERS) -> Floats:
+def log_lifts(
+    exposure: Floats,
+    moments: Ints,
+    imagined: Floats | float = 0.0,
+    prior: float = PRIOR_CUSTOMERS,
+) -> Floats:
     """Return the logarithm of each token's lift under each class, (C, tokens).
 
     ``exposure`` (C, tokens) are the events in which a token could have been seen, ``moments``
-    (3, C, tokens) the first three sums of ``statistics``. The lifts of a class without events
-    are 1.
+    (3, C, tokens) the first three sums of ``statistics``. ``imagined`` (tokens,) are events without
+    the token, of the classes of which nothing is known: what the seeds of a single class say would
+    be common to all otherwise. The lifts of a class without events are 1.
     """
     own, squares = moments[E] / SCALE, moments[E2].sum(axis=0) / SCALE
     events = own.sum(axis=0)
     # Squares of small shares are rounded to nothing; customers who are all alike have the least.
     squares = np.maximum(squares, events**2 / np.maximum(moments[COUNT].sum(axis=0), 1))
     per_event = events / np.where(squares > 0, squares, 1.0)
-    expected = exposure * (events / np.maximum(exposure.sum(axis=0), 1.0))
+    expected = exposure * (events / np.maximum(exposure.sum(axis=0) + imagined, 1.0))
     return np.asarray(np.log((own * per_event + prior) / (expected * per_event + prior)))

@@ -85,7 +85,7 @@ def kinds_of_lifts(
     events = np.repeat(stacked.events.sum(axis=0)[:, None] / SCALE, moments.shape[2], axis=1)
     yield "weights", replace(weights, lifts_w=weights.shares_w)
     for prior in PRIORS:
-        logs = np.rint(log_lifts(events, moments, prior).T * SCALE)
+        logs = np.rint(log_lifts(events, moments, prior=prior).T * SCALE)
         yield f"lifts K {prior:g}", replace(weights, lifts_w=logs)
 
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from stream_persona.domain.features import SCALE
 from stream_persona.domain.slots import slot_of
+from stream_persona.domain.taxonomy import Persona, Taxonomy
 from stream_persona.model.classifier import PersonaClassifier, profile_of
 from stream_persona.model.estimator import derive
 from stream_persona.model.explain import affinities
+from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.lifts import PRIOR_CUSTOMERS, log_lifts
 from stream_persona.model.statistics import contribution
 
@@ -73,6 +75,16 @@ def test_lifts_lie_between_those_of_none_and_of_all_customers() -> None:
 def test_a_class_without_customers_has_no_lifts() -> None:
     weights = derive(learn(*[("parent", 3.0)] * 10), CLASSES)
     assert not weights.share_log_ratios(weights.weighted_slots)[:, 1].any()
+
+
+def test_the_seeds_of_one_persona_are_its_marks_before_anything_is_known_of_others() -> None:
+    seeded = Persona(name="parent", seeds={"category": ("baby",)})
+    taxonomy = Taxonomy(persona=(seeded, Persona(name="student"), Persona(name="gamer")))
+    weights = ModelFitter(taxonomy).weights
+    number, classes = taxonomy.policy.seed_customers, len(taxonomy.personas)
+    lifts = np.exp(weights.share_log_ratios(np.array([slot_of(TOKEN, fine=False)])))[0]
+    expected = (number + PRIOR_CUSTOMERS) / (number / classes + PRIOR_CUSTOMERS)
+    assert lifts == pytest.approx([expected, 1.0, 1.0], rel=1e-4)
 
 
 def test_shares_too_small_for_their_squares_have_finite_lifts() -> None:
