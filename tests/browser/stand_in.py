@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlparse
 from playwright.async_api import Browser, Route
 
 from stream_persona.api.routes import pages
-from stream_persona.api.schemas import customers, dashboard, queries
+from stream_persona.api.schemas import customers, dashboard, queries, shop
 from tests.browser.dashboard import Dashboard
 from tests.browser.looking import open_page
 
@@ -27,6 +27,11 @@ _SCHEMAS: Final = {
     "/v1/portraits": dashboard.Portraits,
     "/v1/model": dashboard.ModelInUse,
     "/v1/queue": dashboard.LabelQueue,
+    "/v1/catalogue": shop.CatalogueFacts,
+    "/v1/catalogue/search": shop.Found,
+    "/v1/catalogue/bought-together": shop.Together,
+    "/v1/rank": queries.RankAnswer,
+    "/v1/recommendations": shop.Recommendations,
     "/persona": queries.PublicRecord,
     "/activity": customers.Activity,
     "/flips": customers.Flips,

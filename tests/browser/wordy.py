@@ -6,6 +6,7 @@ from typing import Any, Final
 from stream_persona.api.dashboard.persona_counts import BINS, EDGES
 from stream_persona.domain.events import MAX_ID_BYTES
 from stream_persona.domain.taxonomy import MOST
+from tests.browser import wordy_shop
 from tests.browser.stand_in import Answers
 
 AT: Final = 1_764_000_000_000
@@ -44,6 +45,7 @@ _MOMENTS: Final = [AT + n * STEP for n in range(60)]
 def answers(**parts: dict[str, Any]) -> Answers:
     """All answers of the API; ``parts`` change what the overview says."""
     return {
+        **wordy_shop.answers(LONG_ID, NAMES[0], TITLES, WHY),
         "/v1/personas": {
             "personas": [
                 {"name": name, "title": title, "description": title * 2, "labelled": 9}
@@ -129,7 +131,8 @@ def _overview() -> dict[str, Any]:
             "dead_letters": {}, "rollbacks": [],
             "heaviest": [{"customer_id": id_, "events": 2_400, "share": 0.2} for id_ in IDS],
         },
-        "unknown_labels": {}, "troubles": [{"part": "labels", "message": message}],
+        "unknown_labels": {}, "products": len(TITLES),
+        "troubles": [{"part": "labels", "message": message}],
     }  # fmt: skip
 
 
