@@ -148,7 +148,7 @@ def parse_subject(
     customer_id = query.where[CUSTOMER]
     if not isinstance(customer_id, str):
         raise QueryError(f"where.{CUSTOMER}: expected a text, got {show(customer_id)}")
-    is_nobody = customer_id in nobody  # as anybody else of whom nothing is known
+    is_nobody = customer_id in nobody  # as an unknown customer
     if not is_nobody:
         check_id(customer_id)
     given = {feature: value for feature, value in query.where.items() if feature != CUSTOMER}

@@ -1,6 +1,6 @@
 """Files of other tools' documents: each is sent to its source's topic, as it is.
 
-So whoever reads the topic makes of it what it makes of any other there. What that is, is found out
+So its reader makes of it what it makes of any other there. What that is, is found out
 here by the same reader first: a document that it could not read is not sent, nor is one of which
 nothing comes. The reasons of what is left out are counted.
 """

@@ -18,7 +18,7 @@ from stream_persona.domain.mapping.configured import describe_mappings, load_sou
 from stream_persona.errors import TopologyError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
@@ -183,36 +183,34 @@ def find_differences(
         if here != there and there is not None
     ]
     found += _compare_taxonomies(own.taxonomy, stored.taxonomy)
+    return found + list(_compare_lists(own, stored))
+
+
+def _compare_lists(own: Deployment, stored: Deployment) -> Iterator[Difference]:
+    """Compare what may change once all workers were stopped."""
     if own.nobody != stored.nobody:
-        found.append(
-            Difference(
-                "nobody",
-                f"STREAM_PERSONA_NOBODY_IDS is {_show_ids(own)} here and {_show_ids(stored)} in "
-                "the deployment that this Redis holds: give all its processes the same list; a "
-                "changed one holds from the moment that workers start with it after all of them "
-                "were stopped",
-            )
+        yield Difference(
+            "nobody",
+            f"STREAM_PERSONA_NOBODY_IDS is {_show_ids(own)} here and {_show_ids(stored)} in "
+            "the deployment that this Redis holds: give all its processes the same list; a "
+            "changed one holds from the moment that workers start with it after all of them "
+            "were stopped",
         )
     if changes := own.describe_change_of_sources(stored):
-        found.append(
-            Difference(
-                "sources",
-                "STREAM_PERSONA_SOURCES is not the one of the deployment that this Redis holds "
-                f"({changes} here): give all its processes the same file; a changed one holds from "
-                "the moment that workers start with it after all of them were stopped",
-            )
+        yield Difference(
+            "sources",
+            "STREAM_PERSONA_SOURCES is not the one of the deployment that this Redis holds "
+            f"({changes} here): give all its processes the same file; a changed one holds from "
+            "the moment that workers start with it after all of them were stopped",
         )
     if own.tastes != stored.tastes:
-        found.append(
-            Difference(
-                "tastes",
-                f"STREAM_PERSONA_TASTES is {_is_set(own)} here and {_is_set(stored)} in the "
-                "deployment that this Redis holds: set all that writes to it alike, or tastes that "
-                "nobody renews would be believed; a changed one holds from the moment that workers "
-                "start with it after all of them were stopped",
-            )
+        yield Difference(
+            "tastes",
+            f"STREAM_PERSONA_TASTES is {_is_set(own)} here and {_is_set(stored)} in the "
+            "deployment that this Redis holds: set all that writes to it alike, or tastes that "
+            "nobody renews would be believed; a changed one holds from the moment that workers "
+            "start with it after all of them were stopped",
         )
-    return found
 
 
 def _is_set(deployment: Deployment) -> str:

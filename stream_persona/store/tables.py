@@ -5,8 +5,7 @@ Keyspace, each key behind the deployment's prefix:
 ===============================  ===============================================================
 ``persona:<customer>``           public record, JSON
 ``persona-state:<customer>``     private record (``domain.record_codec``)
-``persona-tastes:<customer>``    the shopper's own tastes, where a setting asks for them
-                                 (``domain.taste_bytes``)
+``persona-tastes:<customer>``    own tastes, where a setting asks for them (``domain.taste_bytes``)
 ``persona-deleted:<customer>``   a deletion's memory, with expiry: a record without content
 ``persona-damaged:<customer>``   a damaged private record that the topics could not restore whole
 ``persona-model:<partition>``    the partition's shard of the model (``model.shard``)
@@ -23,8 +22,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
 ``persona-topics``               hash, kind of input -> id of the topic that positions are of
 ``persona-affinity:<persona>``   hash, feature -> lift, for rankers
-``persona-common-tastes``        hash, feature -> slot and common share, which tastes are compared
-                                 with; ``:taxonomy`` -> the version of the taxonomy
+``persona-common-tastes``        hash, feature -> slot and share of all; ``:taxonomy``: its version
 ``persona-workers``              hash, worker -> its last report (``worker_status``)
 ``persona-history``              stream of what dashboards draw, at ``<epoch ms>-0`` a field ``v``
 ``persona-changes``              channel: a copy of each published change
@@ -52,7 +50,6 @@ from stream_persona.store.ranking_tables import RankingTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
 
 #: Seconds for which damaged records are kept aside.
 ASIDE_SECONDS: Final = 30 * 86_400

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from stream_persona.api.dashboard.health import Component
 from stream_persona.api.dashboard.persona_counts import BINS, EDGES
 from stream_persona.api.schemas.last_hour import LastHour
 from stream_persona.api.schemas.queries import Number, Probability, Why, example
@@ -20,18 +21,7 @@ _NOBODY: Final[list[JsonValue]] = [0] * BINS
 class Trouble(BaseModel):
     """Something that is wrong, and where."""
 
-    part: Literal[
-        "deployment",
-        "keys",
-        "catalogue",
-        "redis",
-        "storage",
-        "kafka",
-        "workers",
-        "stream",
-        "events",
-        "labels",
-    ]
+    part: Component
     message: Annotated[str, Field(description="One sentence, or two.")]
 
 

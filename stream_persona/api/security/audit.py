@@ -31,7 +31,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _FIRST_FAILURE, _FIRST_MISTAKE = 500, 400
 #: Why a route refuses a call, where it does not note it.
 _REASONS: Final = {401: "no valid key in the body", 403: "scope", 429: "too many"}
-#: Statuses of answers that refuse a call, whoever gives them.
+#: Statuses of answers that refuse a call, of the door and of routes.
 _REFUSALS: Final = frozenset(_REASONS)
 
 

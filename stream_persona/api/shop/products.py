@@ -1,6 +1,6 @@
 """The rows of a catalogue's file as products: checked one by one, refused with a reason.
 
-**Limits.** They bound what a product costs in memory, whoever has written the file:
+**Limits.** They bound what a product costs in memory, whatever the file holds:
 
 ===================  =============================================================================
 ``product_id``       1 to 256 bytes, printable, no blanks at an end; a whole number is read as text

@@ -1,4 +1,4 @@
-// Which changes are of confidence alone, and how they are told.
+// Which changes are of confidence alone, and the words for them.
 
 import { percent, title } from "./words.js";
 
@@ -11,7 +11,7 @@ export function isConfidenceAlone({ deleted, cause, previous, current }) {
   return previous.persona === current.persona && previous.source === current.source;
 }
 
-/** How such a change is told: a word, and the confidence before and after. */
+/** Describe such a change: a word, and the confidence before and after. */
 export function describe({ previous, current }) {
   const [from, to] = [percent(previous.confidence), percent(current.confidence)];
   return { word: word(previous, current, from === to), from, to };

@@ -163,12 +163,12 @@ class Place {
 
   #showMove(places) {
     const arrow = places > 0 ? "\u25b2" : "\u25bc";
-    const spoken = `${places > 0 ? "up" : "down"} ${plural(Math.abs(places), "place")}`;
+    const inWords = `${places > 0 ? "up" : "down"} ${plural(Math.abs(places), "place")}`;
     this.moved.replaceChildren(
       ...(places
         ? [
             make("span", { "aria-hidden": "true", text: `${arrow}\u2009${Math.abs(places)}` }),
-            make("span", { class: "hidden", text: spoken }),
+            make("span", { class: "hidden", text: inWords }),
           ]
         : []),
     );
@@ -179,14 +179,14 @@ class Place {
 function sentences({ why, own, places, persona }) {
   if (!places) return [];
   const goes = ({ lift }) => (places > 0 ? lift > LEAST_LIFT : lift < 1 / LEAST_LIFT);
-  const whose = persona === null ? "shoppers like this one" : title(persona);
+  const group = persona === null ? "shoppers like this one" : title(persona);
   const found = [
     ...why
       .filter(goes)
-      .map((each) => ({ ...each, text: `${said(each)}: ${times(each.lift)} with ${whose}` })),
+      .map((each) => ({ ...each, text: `${named(each)}: ${times(each.lift)} with ${group}` })),
     ...own
       .filter(goes)
-      .map((each) => ({ ...each, text: `${said(each)}: ${times(each.lift)} than others` })),
+      .map((each) => ({ ...each, text: `${named(each)}: ${times(each.lift)} than others` })),
   ];
   found.sort((a, b) => Math.abs(Math.log(b.lift)) - Math.abs(Math.log(a.lift)));
   const texts = found.slice(0, 2).map(({ text }) => text);
@@ -194,7 +194,7 @@ function sentences({ why, own, places, persona }) {
   return texts.length ? texts : [others];
 }
 
-const said = ({ feature: name, value: raw }) => `${feature(name)} ${value(name, raw)}`;
+const named = ({ feature: name, value: raw }) => `${feature(name)} ${value(name, raw)}`;
 
 function facts({ category, brand, price }) {
   const level = category ? value("category", category.split("/").slice(-1)[0]) : null;

@@ -6,7 +6,7 @@ import { colour, flip, percent, plural, span, title } from "./words.js";
 
 const FLIPS = 2;
 
-/** What is said of a shopper without a persona. */
+/** What the page shows of a shopper without a persona. */
 const STATES = {
   ambiguous: "Ambiguous: the shelves keep the baseline.",
   unknown: "Nothing is known yet: the shelves keep the baseline.",

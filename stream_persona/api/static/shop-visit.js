@@ -16,7 +16,7 @@ export function visitor() {
 
 export const isVisitor = (id) => id === sessionStorage.getItem(KEPT);
 
-/** Begin anew, as somebody of whom nothing is known. */
+/** Begin anew, as somebody unknown. */
 export function becomeAnother() {
   sessionStorage.removeItem(KEPT);
   return visitor();

@@ -1,19 +1,17 @@
 // Shop: the same products for everybody, and in the order for each shopper, live.
 
 import { choices, choose } from "./address.js";
-import { card, empty, keyed, make, segmented, setText } from "./dom.js";
-import { since } from "./live.js";
+import { empty, make, setText } from "./dom.js";
 import { throttled } from "./scope.js";
-import { personaName } from "./persona-name.js";
+import { Chooser, suggested } from "./shop-chooser.js";
 import * as requests from "./shop-requests.js";
 import { Shelf } from "./shop-shelf.js";
 import { ShopShopper } from "./shop-shopper.js";
 import { Visit, becomeAnother, isVisitor, visitor } from "./shop-visit.js";
-import { count, plural } from "./words.js";
+import { plural } from "./words.js";
 
 /** Shoppers that stand beside each other. */
 const MOST = 2;
-const SUGGESTED = 6;
 const AGAIN_SECONDS = 5;
 const FLIPS_MS = 5_000;
 /** After what a visitor did: when to look again, since tastes move without a change. */
@@ -42,7 +40,7 @@ class Shop {
   constructor({ section, scope, catalogue }) {
     Object.assign(this, { section, scope });
     this.shoppers = choices("shopper").slice(0, MOST);
-    if (!this.shoppers.length) this.shoppers = [suggested()[0] ?? visitor()];
+    if (!this.shoppers.length) this.shoppers = [suggested() ?? visitor()];
     this.query = choices("q")[0] ?? catalogue.categories[0]?.category ?? "";
     this.with = choices("with");
     this.order = choices("order")[0] ?? "persona";
@@ -50,7 +48,7 @@ class Shop {
     this.#build(catalogue);
     this.#people();
     scope.on("change", (change) => this.#changed(change));
-    scope.on("changes", throttled(2_000, () => this.#suggest()));
+    scope.on("changes", throttled(2_000, () => this.chooser.suggest()));
     this.again = scope.refresh(AGAIN_SECONDS, () => this.#refresh());
   }
 
@@ -74,11 +72,12 @@ class Shop {
         acts,
       }),
     };
+    this.chooser = this.#chooser();
     this.shelves.together.element.insertBefore(this.basket, this.shelves.together.columns);
     const products = plural(catalogue.products, "product");
     this.section.append(
       make("p", { class: "lede", text: `${products}, in the order that suits who is looking.` }),
-      this.#chooser(),
+      this.chooser.element,
       this.heads,
       this.cart,
       ...Object.values(this.shelves).map(({ element }) => element),
@@ -86,52 +85,18 @@ class Shop {
   }
 
   #chooser() {
-    const input = make("input", {
-      name: "shopper",
-      "data-testid": "shop-customer",
-      "aria-label": "A shopper\u2019s id",
-      autocomplete: "off",
-      spellcheck: "false",
-      maxlength: "256",
-      placeholder: "Shopper id",
-    });
-    const form = make(
-      "form",
-      {
-        class: "shop-pick",
-        onsubmit: (event) => {
-          event.preventDefault();
-          if (input.value.trim()) this.#enter(input.value.trim());
-          input.value = "";
-        },
+    return new Chooser({
+      order: this.order,
+      isBeside: this.shoppers.length > 1,
+      status: this.status,
+      enter: (id) => this.#enter(id),
+      be: () => this.#enter(this.shoppers.some(isVisitor) ? becomeAnother() : visitor()),
+      reorder: (order) => {
+        this.order = order;
+        this.#remember();
+        this.again();
       },
-      input,
-      make("button", { text: "Show" }),
-    );
-    const be = make("button", {
-      type: "button",
-      class: "primary",
-      "data-testid": "be-a-shopper",
-      text: "Be a shopper",
-      onclick: () => this.#enter(this.shoppers.some(isVisitor) ? becomeAnother() : visitor()),
     });
-    this.beside = make("input", { type: "checkbox", checked: this.shoppers.length > 1 });
-    const beside = make("label", { class: "check" }, this.beside, " beside the one who is here");
-    this.chips = make("ul", { class: "chips", "data-testid": "shop-suggested" });
-    this.#suggest();
-    const options = Object.entries(requests.ORDERS).map(([key, [text]]) => [key, text]);
-    const by = segmented("order", "What moves the products", options, this.order, (chosen) => {
-      this.order = chosen;
-      this.#remember();
-      this.again();
-    });
-    return card(
-      "Who is looking?",
-      { class: "shop-chooser", aside: by },
-      make("div", { class: "shop-controls" }, form, be, beside),
-      this.chips,
-      this.status,
-    );
   }
 
   #searchForm() {
@@ -154,38 +119,20 @@ class Shop {
     return make("form", { class: "shop-search", role: "search", onsubmit: search }, input);
   }
 
-  #suggest() {
-    keyed(
-      this.chips,
-      suggestions(),
-      ({ customer_id: id }) => id,
-      ({ customer_id: id }) =>
-        make(
-          "li",
-          null,
-          make("button", { type: "button", class: "chip", title: id, onclick: () => this.#enter(id) }),
-        ),
-      (row, { customer_id: id, current }) =>
-        row.firstChild.replaceChildren(
-          personaName(current.persona, { title: id }),
-          make("bdi", { class: "quiet", text: id }),
-        ),
-    );
-  }
-
   // --- who is looking ---
 
   #enter(id) {
-    const others = this.shoppers.filter((each) => each !== id && !(isVisitor(id) && each.startsWith("visitor-")));
-    this.shoppers = this.beside.checked ? [...others.slice(-(MOST - 1)), id] : [id];
+    const isReplaced = (each) => isVisitor(id) && each.startsWith("visitor-");
+    const others = this.shoppers.filter((each) => each !== id && !isReplaced(each));
+    this.shoppers = this.chooser.beside.checked ? [...others.slice(-(MOST - 1)), id] : [id];
     this.#people();
     this.again();
   }
 
   #leave(id) {
     this.shoppers = this.shoppers.filter((each) => each !== id);
-    if (!this.shoppers.length) this.shoppers = [suggested()[0] ?? visitor()];
-    this.beside.checked = this.shoppers.length > 1;
+    if (!this.shoppers.length) this.shoppers = [suggested() ?? visitor()];
+    this.chooser.beside.checked = this.shoppers.length > 1;
     this.#people();
     this.again();
   }
@@ -349,15 +296,3 @@ class Shop {
     }
   }
 }
-
-/** Changes of the shoppers to offer: those with a persona first, each once, the newest first. */
-function suggestions() {
-  const seen = new Map();
-  for (const each of since(0))
-    if (!each.deleted && !seen.has(each.customer_id)) seen.set(each.customer_id, each);
-  const found = [...seen.values()];
-  found.sort((a, b) => (b.current.persona !== null) - (a.current.persona !== null));
-  return found.slice(0, SUGGESTED);
-}
-
-const suggested = () => suggestions().map((each) => each.customer_id);
