@@ -4,13 +4,15 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from playwright.async_api import Locator, expect
+from playwright.async_api import Browser, Locator, expect
 
+from tests.browser import wordy
 from tests.browser.conftest import Look
 from tests.browser.dashboard import Dashboard
 from tests.browser.deployment import Deployment
 from tests.browser.reports import Measured
 from tests.browser.shoppers import baskets
+from tests.browser.stand_in import StandIn, stand_in
 
 #: Milliseconds from a change until the shelves stand in their new order.
 SOON = 300
@@ -151,3 +153,16 @@ async def test_the_request_behind_an_order_can_be_copied(look: Look, shop: Deplo
         copied = await dashboard.page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith(f"curl '{shop.url}/v1/rank'")
     assert '"customer_id":"CUST-SHOP-1"' in copied
+
+
+async def test_who_is_held_out_keeps_the_baseline_and_is_shown_as_such(browser: Browser) -> None:
+    answers = wordy.answers()
+    for route in ("/v1/rank", "/v1/recommendations"):
+        items = sorted(answers[route]["items"], key=lambda each: int(each["position"]))
+        answers[route] |= {"fallback": "holdout", "group": "holdout", "items": items}
+    async with stand_in(browser, StandIn(answers, wordy.changes())) as dashboard:
+        await open_shop(dashboard, wordy.LONG_ID, query="q")
+        await expect(dashboard.part("shop-state")).to_contain_text("Held out for comparison")
+        order = shelf(dashboard, "for-you").get_by_test_id("order")
+        await expect(order.get_by_role("status")).to_contain_text("baseline stays")
+        assert set(await moves(order)) == {0}
