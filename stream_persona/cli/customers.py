@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ from stream_persona.cli.options import (
     load_configuration,
     print_result,
 )
+from stream_persona.cli.running import run
 
 group = typer.Typer()
 
@@ -37,7 +37,7 @@ def show(
     from stream_persona.cli.terminal import print_facts, print_json
 
     settings, taxonomy = load_configuration()
-    found = asyncio.run(stored_customer.load(settings, taxonomy, customer, tokens))
+    found = run(stored_customer.load(settings, taxonomy, customer, tokens))
     if found is None:
         exit_with(f"nothing is known of customer {customer!r}: lookups return the baseline", 1)
     if as_json:
@@ -130,9 +130,7 @@ def _assign_one(
     if (persona is None) != withdraw:
         raise typer.BadParameter("give either a PERSONA or --withdraw")
     settings, taxonomy = load_configuration()
-    receipt = asyncio.run(
-        customer_events.send_assignment(settings, taxonomy, customer, persona, source)
-    )
+    receipt = run(customer_events.send_assignment(settings, taxonomy, customer, persona, source))
     print_result(receipt, as_json=as_json)
 
 
@@ -157,5 +155,5 @@ def delete(
     if sys.stdin.isatty() and not yes:
         question = f"Forget customer {customer!r} and what was learned of them?"
         typer.confirm(question, abort=True, err=True)
-    receipt = asyncio.run(customer_events.send_deletion(settings, taxonomy, customer))
+    receipt = run(customer_events.send_deletion(settings, taxonomy, customer))
     print_result(receipt, as_json=as_json)

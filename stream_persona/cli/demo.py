@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from stream_persona.cli.options import Json, load_configuration, parse_duration, print_result
+from stream_persona.cli.running import run as run_command
 
 group = typer.Typer()
 
@@ -92,7 +93,7 @@ def simulate(
     from stream_persona.demo.simulator import Simulator
 
     settings, taxonomy = load_configuration()
-    asyncio.run(check_before_sending(settings, taxonomy))
+    run_command(check_before_sending(settings, taxonomy))
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
     began, sent = time.monotonic(), 0
     total = count if count is not None else None if bound is None else int(rate * bound)
@@ -106,7 +107,7 @@ def simulate(
 
     # Ctrl-C is how an unbounded run is meant to end.
     with progress("events", total) as advance, contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(produce(advance))
+        run_command(produce(advance))
     seconds = time.monotonic() - began
     summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
     print_result(summary, as_json=as_json)

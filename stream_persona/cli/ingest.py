@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +18,7 @@ from stream_persona.cli.options import (
     print_error,
     print_result,
 )
+from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -90,7 +90,7 @@ def ingest(
     request, summary = Request(files, own, rate, dry_run, dead_letters, source), Summary()
     code = 1
     try:
-        asyncio.run(_ingest(settings, taxonomy, request, summary))
+        run(_ingest(settings, taxonomy, request, summary))
         code = 0 if summary.is_whole else 3
     except KeyboardInterrupt:
         print_error("interrupted: give the same command again, and it goes on")

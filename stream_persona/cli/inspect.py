@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from stream_persona.cli.options import Json, load_configuration
+from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -113,4 +113,4 @@ def _read(
     path = Path(name)
     if path.exists() or "/" in name or path.suffix.casefold() in _SUFFIXES:
         return read_file(Path(name), kind, limit, settings)
-    return asyncio.run(read_topic(name, kind, limit, settings, taxonomy))
+    return run(read_topic(name, kind, limit, settings, taxonomy))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import typer
 from stream_persona.cli.agreement import check_before_sending
 from stream_persona.cli.auditing import auditing, auditing_refusals, note_command, refuse
 from stream_persona.cli.options import print_error, print_result
+from stream_persona.cli.running import run
 from stream_persona.cli.terminal import progress
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.ingestion.assign import send_labels
@@ -67,7 +67,7 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
     try:
         with auditing(settings, _ACTION, facts):
             try:
-                asyncio.run(_send(settings, taxonomy, file, check, receipt))
+                run(_send(settings, taxonomy, file, check, receipt))
             finally:
                 facts |= asdict(receipt)
     except KeyboardInterrupt:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from stream_persona.cli.options import Json, load_configuration
+from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def compare(
     )
     models = comparison.make_contestants([settings.model, *rivals], taxonomy)
     limit_blas_threads()
-    known = asyncio.run(load_examples(settings, taxonomy))
+    known = run(load_examples(settings, taxonomy))
     with progress("customers evaluated", len(known) * len(models)) as advance:
         rows = comparison.compare(
             known, models, taxonomy, time.perf_counter, advance, in_time=in_time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +16,7 @@ from stream_persona.cli.options import (
     parse_time,
     print_result,
 )
+from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
     from stream_persona.replay.summary import Summary
@@ -111,7 +111,7 @@ def replay(
     named = [str(path) for path in files or ()] or topic or all_topics
     facts: dict[str, object] = {"files" if files else "topics": named}
     with auditing(settings, "replay", facts):
-        summary = asyncio.run(backfill(settings, taxonomy, request, progress))
+        summary = run(backfill(settings, taxonomy, request, progress))
         facts["applied"] = summary.applied
     _conclude(summary, as_json=as_json)
 
@@ -141,7 +141,7 @@ def rebuild(as_json: Json = False) -> None:
     settings, taxonomy = load_configuration()
     facts: dict[str, object] = {}
     with auditing(settings, "rebuild", facts):
-        summary = asyncio.run(fold_again(settings, taxonomy, progress))
+        summary = run(fold_again(settings, taxonomy, progress))
         facts["applied"] = summary.applied
     _conclude(summary, as_json=as_json)
 

@@ -14,6 +14,7 @@ from stream_persona.api.problems import Problem
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import shop as documents
 from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.shop.catalogue import NOTHING
 from stream_persona.api.shop.recommendations import Asked
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH
 from stream_persona.domain.events import MAX_ID_BYTES
@@ -54,8 +55,11 @@ def _add_catalogue(routes: APIRouter, dependencies: Dependencies) -> None:
         responses=gives(documents.CatalogueFacts, "Its figures.") | problems(503),
     )  # fmt: skip
     async def catalogue() -> Response:
-        """Count the products, by the top level of their categories, and the rows left out."""
-        facts = dependencies.catalogue.get().facts
+        """Count the products, by the top level of their categories, and the rows left out.
+
+        Without a catalogue there are none: the other routes say then how to set one.
+        """
+        facts = dependencies.catalogue.facts or NOTHING
         listed = list(facts.categories.items())[:MOST_CATEGORIES]
         return as_json({
             "products": facts.products,

@@ -46,6 +46,10 @@ class Facts:
     unknown_partners: int
 
 
+#: Without a catalogue.
+NOTHING: Final = Facts(0, {}, {}, 0, 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """Products by position, and their indexes. It never changes."""
