@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,12 +18,14 @@ from stream_persona.api.changes import ChangeFeed
 from stream_persona.domain.events import Assignment, Browse, Engagement, Event, Item, Purchase
 from stream_persona.kafka.partitioner import home_partition
 from tests.support.api import CATEGORIES, NOW, basket, becomes_ready
+from tests.support.catalogues import lines, row
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
 
 GONE = "CUST-gone-5813"
 WORDS = ("zanzikibble", "brandolino", "campaigna", "johnsmith6586", "sku-unheard", "oddities")
 SECRETS = (GONE, *WORDS)
+PRODUCT = "p"
 OTHERS = [f"c{number}" for number in range(24)]
 
 
@@ -77,6 +80,15 @@ async def walk_redis(redis: Redis, prefix: str) -> dict[str, set[str]]:
     return found
 
 
+def params_of(path: str, name: str) -> dict[str, str]:
+    """The parameters that a route takes about a customer, and what they ask for at most."""
+    of_customer = path.startswith(("/v1/customers/", "/v1/recommendations"))
+    named = {"customer_id": name} if of_customer and "{customer_id}" not in path else {}
+    if path.startswith("/v1/recommendations"):
+        return named | {"own": "2", "ambiguous": "mixture"}
+    return {"product_id": PRODUCT} if path == "/v1/catalogue/bought-together" else named
+
+
 async def walk_routes(client: httpx.AsyncClient) -> dict[str, set[str]]:
     """What every GET of the API's own description answers of the secrets, asked about others."""
     found = {}
@@ -86,18 +98,17 @@ async def walk_routes(client: httpx.AsyncClient) -> dict[str, set[str]]:
         if "get" not in methods or path == "/v1/changes":
             continue
         for name in OTHERS[:2]:
-            in_query = path.startswith("/v1/customers/") and "{customer_id}" not in path
-            params = {"customer_id": name} if in_query else {}
-            answer = await client.get(path.replace("{customer_id}", name), params=params)
+            named = path.replace("{customer_id}", name).replace("{product_id}", PRODUCT)
+            answer = await client.get(named, params=params_of(path, name))
             assert answer.status_code == 200, path
             if there := secrets_in(answer.content):
                 found[path] = there
     for name in OTHERS:
         query = {"where": {"customer_id": name}, "select": ["$p", "$why", "persona"]}
-        item = {"product_id": "p", "category": "oddi", "brand": "b"}
+        item = {"product_id": PRODUCT, "category": "oddi", "brand": "b"}
         asked = [
             client.post("/api/v1/_predict", json=query),
-            client.post("/v1/rank", json={"customer_id": name, "items": [item]}),
+            client.post("/v1/rank", json={"customer_id": name, "items": [item], "own": 2.0}),
             client.get(f"/v1/customers/{name}/persona"),
         ]
         for answer in await asyncio.gather(*asked):
@@ -166,11 +177,17 @@ async def tells_nothing(client: httpx.AsyncClient, feed: ChangeFeed) -> None:
 
 @pytest.mark.timeout(180)
 async def test_a_deletion_leaves_nothing_behind_but_what_the_table_says(
-    shop: Shop, start_worker: Callable[[], WorkerProcess], caplog: pytest.LogCaptureFixture
+    shop: Shop,
+    start_worker: Callable[[], WorkerProcess],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     caplog.set_level(logging.DEBUG, "stream_persona")
     caplog.set_level(logging.INFO, "stream_persona.audit")  # whose lines name customers at DEBUG
-    shop.settings = shop.settings.model_copy(update={"tastes": True})
+    catalogue = tmp_path / "catalogue.jsonl"
+    catalogue.write_bytes(lines([row(title="Thing", product_id=PRODUCT, category="oddi")]))
+    changed = {"tastes": True, "catalogue": catalogue}
+    shop.settings = shop.settings.model_copy(update=changed)
     worker, prefix = start_worker(), shop.settings.prefix
     home = home_partition(GONE, shop.settings.partitions)
     await shop.produce(*busy_shop(), *told_by_one())
