@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from stream_persona.client.decision import Ranking
     from stream_persona.client.models import Change
 
+#: Seconds until a cancellation is taken for lost.
+_CANCEL_SECONDS = 0.5
+
 
 class AsyncPersonaClient(BaseClient):
     """Lookups on one event loop. See ``Options``."""
@@ -111,10 +114,11 @@ class AsyncPersonaClient(BaseClient):
     async def close(self) -> None:
         """Give the connections back."""
         background = (self._listener, self._renewal, self._renewal_of_common)
-        tasks = [task for task in background if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = {task for task in background if task is not None}
+        while pending:  # up to Python 3.11, what writes to Redis may lose a cancellation
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_SECONDS)
         await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
