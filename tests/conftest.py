@@ -1,6 +1,7 @@
 """Fixtures that all tests share: a Kafka, a Redis, and settings that disturb no other test."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,9 @@ FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 
 def pytest_configure(config: pytest.Config) -> None:
     limit_blas_threads()
+    # Tests that run in the background of a shell would ignore it, and so would their children.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         config.stash[SERVERS] = SharedServers(Path(config.workerinput["servers"]))
         return
