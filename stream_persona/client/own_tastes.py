@@ -27,7 +27,7 @@ what everybody buys then. To leave out what is in the basket already gained noth
 token as well nobody can say which of them a shopper has: it moves items, and is no reason.
 
 A share that the stored tastes left out (they are bounded) is taken for common, or for the least
-share that they have, whichever is less: nobody is said to buy less of what is merely not stored.
+share that they have, whichever is less: what is merely not stored counts as disliked by nobody.
 
 This module needs nothing but the standard library.
 """

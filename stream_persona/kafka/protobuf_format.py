@@ -148,7 +148,7 @@ def _as_values(message: Message) -> Any:  # noqa: ANN401 - JSON of any shape
     """Return a message by its fields' names; what is not set is left out.
 
     A field without presence, as all of proto3 are by default, is not set, or set to its default,
-    which nobody can tell apart: it is left out, as Protobuf's own JSON does it. As a value it would
+    and the bytes are the same: it is left out, as Protobuf's own JSON does it. As a value it would
     be a quantity of 0, a line that was returned. The first name of an enumeration stays, since it
     may mean something. That JSON has 64-bit numbers as texts.
     """

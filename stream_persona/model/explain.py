@@ -189,7 +189,7 @@ def common_tastes(
 ) -> dict[str, CommonShare]:
     """Return the common share of every category and type that may be shown, by canonical token.
 
-    A slot with more than one token, shown or not, tells of none of them that a shopper has it: it
+    A slot with more than one token, shown or not, does not show which of them a shopper has: it
     moves items, and is no reason.
     """
     found, is_taste = {}, may_be_taste(taxonomy)

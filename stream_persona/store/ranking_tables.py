@@ -27,7 +27,7 @@ class RankingTables(Protocol):
         ...
 
     async def load_tastes(self, customers: Sequence[str]) -> dict[str, bytes]:
-        """Read the own tastes of those customers of whom they are kept."""
+        """Read the own tastes of those customers who have stored ones."""
         ...
 
     async def save_common_tastes(self, fields: Mapping[str, str]) -> None:
