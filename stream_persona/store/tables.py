@@ -15,8 +15,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-owner:<partition>``    token of the worker that owns the partition
 ``persona-offsets:<partition>``  hash, topic -> next offset to read; ``:write`` -> the last one
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
-``persona-files``                hash, content of a replayed file -> its parts (``replayed_files``),
-                                 and of an ingested one -> how far it was sent (``ingested_files``)
+``persona-files``                hash, content of a file -> what was replayed or ingested of it
 ``persona-names:<partition>``    hash: names of tokens, each with some of the customers who carry it
 ``persona-shown-names``          names that enough customers carry to be shown (``store.names``)
 ``persona-deployment``           what all processes must agree on, JSON (``store.deployment``)
@@ -84,8 +83,7 @@ class Write:
     ``due`` says of each customer whose record is written when something of it ends without events
     (``domain.due``; None: never). An entry that is earlier stays: most events put the time off, and
     a worker that looks at an entry too early has it ``filed_anew``. ``names`` are fields of the
-    partition's names (None: remove), ``domain.carried_names``; their own names are without blanks.
-    ``tastes`` are customers' own tastes; those of the ``forgotten`` who have none there go as well.
+    partition's names (None: remove), without blanks. ``tastes`` of the ``forgotten`` go as well.
     """
 
     states: dict[str, bytes | None] = field(default_factory=dict)
