@@ -1,75 +1,38 @@
-"""The tables in Redis: one server or a Cluster, whichever the address turns out to be.
-
-The server itself is asked which of the two it is, with the first command (``INFO cluster``), so
-that one setting serves for both and a service may start before its Redis does.
-
-After an error that may pass by itself (``redis_errors``) a call is tried again with backoff, on new
-connections, for as long as ``retry_seconds``.
-"""
+"""The tables in Redis: one server or a Cluster, whichever the address turns out to be."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from stream_persona.errors import FencedError, RedisUnavailableError, RolledBackError
-from stream_persona.retrying import retry_until
-from stream_persona.setting_forms import variable
+from stream_persona.errors import FencedError, RolledBackError
 from stream_persona.store import entries
 from stream_persona.store.redis_address import check_address
-from stream_persona.store.redis_affinities import AffinitiesInRedis
-from stream_persona.store.redis_damage import RedisDamage
+from stream_persona.store.redis_damage import DamageInRedis
 from stream_persona.store.redis_deployment import DeploymentInRedis
-from stream_persona.store.redis_due import RedisDue
-from stream_persona.store.redis_errors import raise_if_permanent
+from stream_persona.store.redis_due import DueInRedis
 from stream_persona.store.redis_names import NamesInRedis
 from stream_persona.store.redis_opening import open_store
 from stream_persona.store.redis_port import Reply
-from stream_persona.store.redis_tastes import TastesInRedis
+from stream_persona.store.redis_ranking import RankingInRedis
 from stream_persona.store.tables import HISTORY, Keyspace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stream_persona.store.redis_port import Command, Store
     from stream_persona.store.tables import Claim, Write
 
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
-
 _ANNOUNCE = "for _, message in ipairs(ARGV) do redis.call('PUBLISH', KEYS[1], message) end"
-
-_REDIS_ERRORS = (RedisError, RedisClusterException)
 
 #: Seconds that a single answer may take, at most; less if that is more than half of the retries.
 _ANSWER_SECONDS = 10.0
 
 
-class RedisTables(
-    DeploymentInRedis, RedisDamage, RedisDue, NamesInRedis, AffinitiesInRedis, TastesInRedis
-):
-    """The tables in a store that ``open_store`` opens when it is first needed.
-
-    ``retry_seconds`` is how long Redis may stay away.
-    """
-
-    def __init__(
-        self,
-        open_store: Callable[[], Awaitable[Store]],
-        keys: Keyspace,
-        retry_seconds: float = 60.0,
-    ) -> None:
-        self._open = open_store
-        self._keys = keys
-        self._seconds = retry_seconds
-        self._store: Store | None = None
-        self._opening = asyncio.Lock()
-        self._usable = True
+class RedisTables(DeploymentInRedis, DamageInRedis, DueInRedis, NamesInRedis, RankingInRedis):
+    """All tables; those of one subject are in modules of their own."""
 
     @classmethod
     def connect(cls, url: str, prefix: str = "", retry_seconds: float = 60.0) -> RedisTables:
@@ -83,26 +46,21 @@ class RedisTables(
         open_now = partial(open_store, url, keys, min(_ANSWER_SECONDS, retry_seconds / 2))
         return cls(open_now, keys, retry_seconds)
 
-    async def close(self) -> None:
-        """Give the connections back."""
-        if self._store is not None:
-            await self._store.close()
-
     async def ping(self) -> str:
         """Return the server's version; waits for a server that is still starting."""
-        return await self._ask(lambda store: store.version())
+        return await self.ask(lambda store: store.version())
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
-        return {p: await self._ask(lambda store, p=p: store.claim(p)) for p in partitions}  # type: ignore[misc]
+        return {p: await self.ask(lambda store, p=p: store.claim(p)) for p in partitions}  # type: ignore[misc]
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
-        found = await self._ask(lambda store: store.tokens(partitions))
+        found = await self.ask(lambda store: store.tokens(partitions))
         known = zip(partitions, found, strict=True)
         return {p: entries.decode_token(token) for p, token in known if token}
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
         keys = [(self._keys.of("state", c), self._keys.of("deleted", c)) for c in customers]
-        found = await self._ask(lambda store: store.either(keys))
+        found = await self.ask(lambda store: store.either(keys))
         return {c: blob for c, blob in zip(customers, found, strict=True) if blob is not None}
 
     async def commit(self, claim: Claim, write: Write) -> None:
@@ -110,7 +68,7 @@ class RedisTables(
             raise FencedError(claim.partition)
 
     async def commit_all(self, writes: Sequence[tuple[Claim, Write]]) -> set[int]:
-        replies = await self._ask(lambda store: store.commit(writes)) if writes else []
+        replies = await self.ask(lambda store: store.commit(writes)) if writes else []
         refused = set()
         for (claim, _), reply in zip(writes, replies, strict=True):
             if reply is Reply.LOST:
@@ -120,7 +78,7 @@ class RedisTables(
         return refused
 
     async def find_rolled_back(self, claims: Sequence[Claim]) -> set[int]:
-        lost = await self._ask(lambda store: store.find_lost(claims)) if claims else []
+        lost = await self.ask(lambda store: store.find_lost(claims)) if claims else []
         return {claim.partition for claim, is_lost in zip(claims, lost, strict=True) if is_lost}
 
     async def load_public(self, customer: str) -> bytes | None:
@@ -142,11 +100,11 @@ class RedisTables(
         return sorted(entries.decode_texts(members, "a labelled customer"))
 
     async def load_pending(self, partition: int) -> list[str]:
-        found = await self._ask(lambda store: store.load_pending(partition))
+        found = await self.ask(lambda store: store.load_pending(partition))
         return [] if found is None else entries.decode_pending(found, partition)
 
     async def save_shard(self, claim: Claim, shard: bytes, stamp: bytes) -> None:
-        reply = await self._ask(lambda store: store.save_shard(claim, stamp + shard))
+        reply = await self.ask(lambda store: store.save_shard(claim, stamp + shard))
         if reply is Reply.LOST:
             raise RolledBackError(claim.partition)
         if reply is Reply.FENCED:
@@ -191,7 +149,7 @@ class RedisTables(
     async def add_sample(self, at_ms: int, sample: bytes) -> bool:
         key, entry = self._keys.of("history"), f"{at_ms}-0"
         command = ("XADD", key, "MAXLEN", "~", HISTORY, entry, "v", sample)
-        return await self._ask(lambda store: _add_entry(store, command))
+        return await self.ask(lambda store: _add_entry(store, command))
 
     async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
         (found,) = await self._run(("XRANGE", self._keys.of("history"), max(0, since_ms), "+"))
@@ -202,74 +160,10 @@ class RedisTables(
         """The pub/sub channel of changes."""
         return self._keys.of("changes")
 
-    async def ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """Return what a call makes of the store; tried again as all that the tables do."""
-        return await self._ask(call)
-
-    async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
-        return await self._ask(lambda store: store.get(keys))
-
-    async def _scan(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
-        pattern = f"{entries.escape(self._keys.of(kind, ''))}*"
-        following, keys = await self._ask(lambda store: store.scan(cursor, pattern, count))
-        return following, entries.decode_texts(keys, "a key")
-
     async def _scan_customers(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
         following, keys = await self._scan(kind, cursor, count)
         start = len(self._keys.of(kind, ""))
         return following, [key[start:] for key in keys]
-
-    async def _run(self, *commands: Command) -> list[Any]:
-        return await self._ask(lambda store: store.run(*commands)) if commands else []
-
-    async def _open_once(self) -> Store:
-        async with self._opening:
-            if self._store is None:
-                self._store = await self._open()
-            return self._store
-
-    async def _ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """Return the call's result, tried again with backoff while Redis is not usable.
-
-        Raises:
-            TopologyError: the server refuses the login, or another program uses one of our keys.
-            RedisUnavailableError: it stayed unusable.
-        """
-        deadline, has_failed = asyncio.get_running_loop().time() + self._seconds, False
-
-        async def ask() -> T:
-            nonlocal has_failed
-            try:
-                return await call(await self._open_once())
-            except _REDIS_ERRORS as error:
-                raise_if_permanent(error)
-                has_failed = True
-                await self._reset(error)
-                raise
-
-        try:
-            answer = await retry_until(deadline, ask, on=_REDIS_ERRORS, first_wait=0.05)
-        except _REDIS_ERRORS as error:
-            message = f"Redis was not usable for {self._seconds:g} s: {error}"
-            if self._store is None:  # it was never reached: a server may end what is no TLS
-                message += f"; see {variable('redis_url')}, rediss:// if it takes TLS alone"
-            raise RedisUnavailableError(message) from error
-        if has_failed:  # reads may succeed all the time that no write can
-            self._log_usable()
-        return answer
-
-    async def _reset(self, error: Exception) -> None:
-        """Let go of idle connections: their address may belong to another server by now."""
-        if self._usable:
-            self._usable = False
-            logger.warning("Redis is not usable, trying for %g s: %s", self._seconds, error)
-        if self._store is not None:
-            await self._store.reset()
-
-    def _log_usable(self) -> None:
-        if not self._usable:
-            self._usable = True
-            logger.info("Redis is usable again")
 
 
 async def _add_entry(store: Store, command: Command) -> bool:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream_persona.store import entries
+from stream_persona.store.redis_access import RedisAccess
 from stream_persona.store.tables import ASIDE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_persona.store.tables import Keyspace
 
-
-class RedisDamage(ABC):
+class DamageInRedis(RedisAccess):
     """The part of ``RedisTables`` that is of damage."""
-
-    _keys: Keyspace
-
-    @abstractmethod
-    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
-        """Return the answers of commands, each of them on one key."""
 
     async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
         of, seconds = self._keys.of, ASIDE_SECONDS

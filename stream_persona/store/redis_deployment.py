@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from stream_persona.errors import RedisUnavailableError
-
-if TYPE_CHECKING:
-    from stream_persona.store.redis_port import Command
-    from stream_persona.store.tables import Keyspace
+from stream_persona.store.redis_access import RedisAccess
 
 #: A try of which the answer was lost may have done it.
 _REPLACE: Final = """
@@ -18,13 +15,8 @@ return (found == ARGV[1] or found == ARGV[2]) and 1 or 0
 """
 
 
-class DeploymentInRedis:
+class DeploymentInRedis(RedisAccess):
     """The part of the tables that holds the descriptor."""
-
-    _keys: Keyspace
-
-    async def _run(self, *commands: Command) -> list[Any]:
-        raise NotImplementedError
 
     async def create_deployment(self, blob: bytes) -> bytes:
         await self._run(("SET", self._keys.of("deployment"), blob, "NX"))

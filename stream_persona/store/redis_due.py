@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream_persona.store import entries
+from stream_persona.store.redis_access import RedisAccess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_persona.store.tables import Keyspace
 
-
-class RedisDue(ABC):
+class DueInRedis(RedisAccess):
     """The part of ``RedisTables`` that is of due times."""
-
-    _keys: Keyspace
-
-    @abstractmethod
-    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
-        """Return the answers of commands, each of them on one key."""
 
     async def load_due(
         self, partitions: Sequence[int], until: int, limit: int

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream_persona.domain.carried_names import VERSION
+from stream_persona.store.redis_access import RedisAccess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_persona.store.tables import Keyspace
 
-
-class NamesInRedis(ABC):
+class NamesInRedis(RedisAccess):
     """The part of ``RedisTables`` that is of names; they are written with batches."""
-
-    _keys: Keyspace
-
-    @abstractmethod
-    async def _run(self, *commands: tuple[bytes | str | int, ...]) -> list[Any]:
-        """Return the answers of commands, each of them on one key."""
 
     async def load_names(self, partition: int) -> dict[str, bytes]:
         (found,) = await self._run(("HGETALL", self._keys.of("names", partition)))
