@@ -45,7 +45,7 @@ class Asked:
     limit: int
     strength: float
     own: float = 0.0
-    ambiguous: str | None = None
+    ambiguous: str = BASELINE
     exclude: Sequence[str] = ()
 
 
@@ -68,45 +68,45 @@ class Recommender:
         """
         catalogue, likings = self._catalogue.get(), NO_LIKINGS
         shopper = await self._ranker.find_shopper(asked.customer_id)
-        ambiguous = self._ranker.choose_ambiguous(asked.ambiguous)
-        if uses_affinities(shopper, ambiguous):
+        if uses_affinities(shopper, asked.ambiguous):
             likings = await self._likings.find(catalogue)
             catalogue = likings.catalogue or catalogue
         own = await self._ranker.load_own(shopper, asked.own)
         factors = await self._own.find(catalogue, own)
-        moves = Moves(asked.strength, own, factors, ambiguous)
-        return recommend(catalogue, likings, shopper, asked, moves)
+        return recommend(catalogue, likings, shopper, asked, OwnFactor(own, factors))
 
 
-class Moves(NamedTuple):
-    """What moves the products of a shopper; ``factors`` are those of own tastes, by position."""
+class OwnFactor(NamedTuple):
+    """A shopper's own tastes, and by what they multiply the score of each product, if any."""
 
-    strength: float
-    own: Own = OFF
+    tastes: Own = OFF
     factors: NDArray[np.float64] | None = None
-    ambiguous: str = BASELINE
 
 
 def recommend(
-    catalogue: Catalogue, likings: Likings, shopper: Shopper, asked: Asked, moves: Moves
+    catalogue: Catalogue,
+    likings: Likings,
+    shopper: Shopper,
+    asked: Asked,
+    own: OwnFactor = OwnFactor(),  # noqa: B008 - immutable
 ) -> dict[str, Any]:
     """Return the answer; a product's position is its place among those that are wanted."""
     known = (catalogue.positions.get(name) for name in asked.exclude)
     excluded = np.array(sorted({each for each in known if each is not None}), np.int32)
-    factors = _find_factors(likings, shopper, moves)
+    factors = _find_factors(likings, shopper, asked, own)
     chosen = choose(catalogue.scores, factors, asked.limit, excluded)
     items = [catalogue.item(position) for position in chosen.tolist()]
-    ranking = _rank(likings, shopper, items, catalogue.separator, moves)
+    ranking = _rank(likings, shopper, items, catalogue.separator, asked, own)
     places = chosen - np.searchsorted(excluded, chosen)
     return {
         "customer_id": asked.customer_id,
         "persona": shopper.persona,
         "fallback": ranking.fallback,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
-        "strength": moves.strength,
-        "own": moves.own.strength,
+        "strength": asked.strength,
+        "own": own.tastes.strength,
         "own_fallback": ranking.own_fallback,
-        "ambiguous": moves.ambiguous,
+        "ambiguous": asked.ambiguous,
         "items": [
             as_dict(ranked._replace(position=int(places[ranked.position])))
             for ranked in ranking.items[: asked.limit]
@@ -116,19 +116,21 @@ def recommend(
 
 def _rank(
     likings: Likings, shopper: Shopper, items: Sequence[dict[str, Any]], separator: str,
-    moves: Moves,
+    asked: Asked, own: OwnFactor,
 ) -> Ranking:  # fmt: skip
     return rank_for(
-        shopper, items, likings.affinities, moves.strength, separator,
-        own=moves.own, ambiguous=moves.ambiguous,
+        shopper, items, likings.affinities, asked.strength, separator,
+        own=own.tastes, ambiguous=asked.ambiguous,
     )  # fmt: skip
 
 
-def _find_factors(likings: Likings, shopper: Shopper, moves: Moves) -> NDArray[np.float64] | None:
+def _find_factors(
+    likings: Likings, shopper: Shopper, asked: Asked, own: OwnFactor
+) -> NDArray[np.float64] | None:
     """Return by what the score of each product is multiplied; None where nothing moves any."""
-    if _rank(likings, shopper, (), "/", moves).fallback is not None:
-        return moves.factors
+    if _rank(likings, shopper, (), "/", asked, own).fallback is not None:
+        return own.factors
     alone = {shopper.persona or "": 1.0}
     shares = alone if shopper.source == "assigned" else shopper.distribution
-    liked = likings.mix(shares) ** moves.strength
-    return liked if moves.factors is None else liked * moves.factors
+    liked = likings.mix(shares) ** asked.strength
+    return liked if own.factors is None else liked * own.factors

@@ -16,7 +16,7 @@ from stream_persona.api.shop import likings as module
 from stream_persona.api.shop.catalogue import Catalogue
 from stream_persona.api.shop.likings import NO_LIKINGS, Likings, choose
 from stream_persona.api.shop.own_factors import OwnFactors
-from stream_persona.api.shop.recommendations import Asked, Moves, recommend
+from stream_persona.api.shop.recommendations import Asked, OwnFactor, recommend
 from stream_persona.client import ranking
 from stream_persona.client.decision import BASELINE, MIXTURE, rank_for
 from stream_persona.client.models import AMBIGUOUS, HOLDOUT, UNKNOWN, Shopper
@@ -35,12 +35,6 @@ PARENT: Final = Shopper("c", "parent", None, distribution=SHARES)
 def likings_of(catalogue: Catalogue, affinities: Affinities = AFFINITIES) -> Likings:
     matrix = catalogue.features.compute_affinities(affinities)
     return Likings(("v", 1), catalogue, affinities, matrix)
-
-
-def recommended(
-    catalogue: Catalogue, likings: Likings, shopper: Shopper, asked: Asked
-) -> dict[str, Any]:
-    return recommend(catalogue, likings, shopper, asked, Moves(asked.strength))
 
 
 def whole_ranking(
@@ -63,7 +57,7 @@ def test_the_answer_is_the_beginning_of_a_ranking_of_all_products(
     strength: float, limit: int
 ) -> None:
     asked = Asked("c", limit, strength)
-    found = recommended(CATALOGUE, likings_of(CATALOGUE), PARENT, asked)
+    found = recommend(CATALOGUE, likings_of(CATALOGUE), PARENT, asked)
     assert found_items(found) == whole_ranking(CATALOGUE, SHARES, strength, ())[:limit]
     assert (found["persona"], found["fallback"], found["group"]) == ("parent", None, "treatment")
 
@@ -81,7 +75,7 @@ def test_it_is_so_for_any_catalogue_shopper_and_exclusion(
     mixture = {name: share / total for name, share in zip(SHARES, shares, strict=True)}
     shopper = Shopper("c", "parent", None, distribution=mixture)
     names = tuple(f"P-{each}" for each in sorted(exclude))
-    found = recommended(
+    found = recommend(
         catalogue, likings_of(catalogue), shopper, Asked("c", limit, strength, exclude=names)
     )
     assert found_items(found) == whole_ranking(catalogue, mixture, strength, names)[:limit]
@@ -93,7 +87,7 @@ def test_the_greatest_factors_are_numbers(popularity: float) -> None:
     lifts = Affinities({"parent": {f"attributes.{n}:liked": 20.0 for n in range(40)}})
     catalogue = build([row(1), row(2, attributes=attributes, popularity=popularity), row(3)])
     shopper = PARENT._replace(distribution={"parent": 1.0})
-    found = recommended(catalogue, likings_of(catalogue, lifts), shopper, Asked("c", 3, 10.0))
+    found = recommend(catalogue, likings_of(catalogue, lifts), shopper, Asked("c", 3, 10.0))
     items = [catalogue.item(position) for position in range(3)]
     expected = ranking.rank(items, {"parent": 1.0}, lifts, 10.0, "/")
     assert [each["score"] for each in found["items"]] == [each.score for each in expected]
@@ -102,7 +96,7 @@ def test_the_greatest_factors_are_numbers(popularity: float) -> None:
 
 def test_an_assigned_persona_counts_alone() -> None:
     assigned = PARENT._replace(persona="pet_owner", source="assigned")
-    found = recommended(CATALOGUE, likings_of(CATALOGUE), assigned, Asked("c", 10, 1.0))
+    found = recommend(CATALOGUE, likings_of(CATALOGUE), assigned, Asked("c", 10, 1.0))
     assert found_items(found) == whole_ranking(CATALOGUE, {"pet_owner": 1.0}, 1.0, ())[:10]
 
 
@@ -110,7 +104,7 @@ def test_equal_scores_keep_the_order_of_popularity() -> None:
     catalogue = build([row(n, category="pets") for n in range(20, 2_020)])
     equal = build([row(n, category="pets", popularity=5) for n in range(20, 2_020)])
     for each in (catalogue, equal):
-        found = recommended(each, likings_of(each), PARENT, Asked("c", 10, 1.0))
+        found = recommend(each, likings_of(each), PARENT, Asked("c", 10, 1.0))
         assert [item["item"]["product_id"] for item in found["items"]] == [
             f"P-{n}" for n in range(20, 30)
         ]
@@ -131,7 +125,7 @@ def test_who_has_no_persona_gets_the_most_popular_products_and_the_reason(
     shopper: Shopper, likings: Likings, fallback: str
 ) -> None:
     exclude = ("P-1", CATALOGUE.item(0)["product_id"], CATALOGUE.item(2)["product_id"], "gone")
-    found = recommended(CATALOGUE, likings, shopper, Asked("c", 3, 1.0, exclude=exclude))
+    found = recommend(CATALOGUE, likings, shopper, Asked("c", 3, 1.0, exclude=exclude))
     assert found["fallback"] == fallback
     assert found["group"] == ("holdout" if fallback == HOLDOUT else "treatment")
     popular = [CATALOGUE.item(position) for position in range(10)]
@@ -147,7 +141,7 @@ def test_who_has_no_persona_gets_the_most_popular_products_and_the_reason(
 def test_nothing_is_left_where_everything_is_excluded(shopper: Shopper) -> None:
     catalogue = build([row(n) for n in range(3)])
     asked = Asked("c", 10, 1.0, exclude=("P-0", "P-1", "P-2"))
-    assert recommended(catalogue, likings_of(catalogue), shopper, asked)["items"] == []
+    assert recommend(catalogue, likings_of(catalogue), shopper, asked)["items"] == []
 
 
 def test_likings_are_those_of_a_ranking_by_each_persona_alone() -> None:
@@ -211,8 +205,9 @@ def test_own_tastes_and_the_mixture_move_products_as_in_a_ranking(
     catalogue = build(rows_of_types(size, seed))
     tastes = Own(own, TASTES, COMMON)
     factors = asyncio.run(OwnFactors().find(catalogue, tastes))
-    moves = Moves(strength, tastes, factors, ambiguous)
-    found = recommend(catalogue, likings_of(catalogue), shopper, Asked("c", limit, strength), moves)
+    asked = Asked("c", limit, strength, own, ambiguous)
+    likings = likings_of(catalogue)
+    found = recommend(catalogue, likings, shopper, asked, OwnFactor(tastes, factors))
     items = [catalogue.item(position) for position in range(size)]
     ranking_of_all = rank_for(
         shopper, items, AFFINITIES, strength, "/", own=tastes, ambiguous=ambiguous
