@@ -23,15 +23,17 @@ from stream_persona.client.decision import uses_affinities
 from stream_persona.client.lookup import Lookup, as_list
 from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
 from stream_persona.client.own_tastes import Own
+from stream_persona.client.renewal import When
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
     from typing import Unpack
 
-    from stream_persona.client.base import Choice, Options
+    from stream_persona.client.base import Options
     from stream_persona.client.cache import ShopperCache
-    from stream_persona.client.decision import Ranking
+    from stream_persona.client.decision import Choice, Ranking
     from stream_persona.client.models import Change
+    from stream_persona.client.renewal import Renewal
 
 #: Seconds until a cancellation is taken for lost.
 _CANCEL_SECONDS = 0.5
@@ -50,8 +52,7 @@ class AsyncPersonaClient(BaseClient):
             retry=Retry(NoBackoff(), 0),
         )  # fmt: skip
         self._listener: asyncio.Task[None] | None = None
-        self._renewal: asyncio.Task[None] | None = None
-        self._renewal_of_common: asyncio.Task[None] | None = None
+        self._renewing: set[asyncio.Task[None]] = set()
 
     async def get(self, customer_id: str) -> Shopper:
         """Return a customer's persona of now."""
@@ -76,10 +77,10 @@ class AsyncPersonaClient(BaseClient):
         ambiguous: str | None = None,
     ) -> Ranking:
         """Put items in the order that suits the shopper; see ``PersonaClient.rank``."""
-        given, choice = as_list(items), self._choice.replace(strength, own, ambiguous)
+        given, choice = as_list(items), self._choose(strength, own, ambiguous)
         shopper = self._hold_out(customer_id) or await self._look_up_one(customer_id)
         if uses_affinities(shopper, choice.ambiguous):
-            await self._renew_affinities(tuple(shopper.distribution))
+            await self._renew(self._renewal, self._load_affinities, tuple(shopper.distribution))
         return self._rank(shopper, given, choice, await self._look_up_own(shopper, choice))
 
     def watch(
@@ -113,8 +114,7 @@ class AsyncPersonaClient(BaseClient):
 
     async def close(self) -> None:
         """Give the connections back."""
-        background = (self._listener, self._renewal, self._renewal_of_common)
-        pending = {task for task in background if task is not None}
+        pending = {task for task in (self._listener, *self._renewing) if task is not None}
         while pending:  # up to Python 3.11, what writes to Redis may lose a cancellation
             for task in pending:
                 task.cancel()
@@ -147,14 +147,23 @@ class AsyncPersonaClient(BaseClient):
             lookup.answer(await self._read_records(lookup.missing))
         return lookup.shoppers
 
-    async def _renew_affinities(self, personas: Sequence[str]) -> None:
-        """Read affinities: at once when there are none yet, else while others use the old ones."""
-        if not self._renewal_is_due():
+    async def _renew(
+        self,
+        renewal: Renewal[Any],
+        load: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
+        wanted: Sequence[str],
+    ) -> None:
+        """Read what is shared by shoppers if it is time: at once, or while others use the old."""
+        when = renewal.claim(wanted)
+        if when is When.NOT:
             return
-        if not self._affinities:
-            await self._load_affinities(personas)
-        elif self._claim_renewal():
-            self._renewal = asyncio.create_task(self._load_affinities(personas))
+        reading = load(renewal.list_parts(wanted))
+        if when is When.AT_ONCE:
+            await reading
+        else:
+            task = asyncio.create_task(reading)
+            self._renewing.add(task)
+            task.add_done_callback(self._renewing.discard)
 
     async def _look_up_own(self, shopper: Shopper, choice: Choice) -> Own:
         """Look a shopper's own tastes up, unless they are off or cannot be known."""
@@ -162,22 +171,13 @@ class AsyncPersonaClient(BaseClient):
         known = own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
         if known is not None:
             return known
-        await self._renew_common()
+        await self._renew(self._renewal_of_common, self._load_common, (self._common_key,))
         try:
             return self._find_own(customer, await self._read_tastes(customer), choice)
         except REDIS_ERRORS:
             return Own(choice.own, fallback=UNREACHABLE)
 
-    async def _renew_common(self) -> None:
-        """Read the common shares, as ``_renew_affinities`` does affinities."""
-        if not self._common_is_due():
-            return
-        if not self._common:
-            await self._load_common()
-        elif self._claim_common():
-            self._renewal_of_common = asyncio.create_task(self._load_common())
-
-    async def _load_common(self) -> None:
+    async def _load_common(self, _: Sequence[str]) -> None:
         with suppress(*REDIS_ERRORS):
             self._keep_common(await self._read_common())
 

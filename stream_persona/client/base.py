@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,7 +14,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_persona.client import decision
 from stream_persona.client.cache import ShopperCache
-from stream_persona.client.decision import AMBIGUOUS_RANKINGS, BASELINE
+from stream_persona.client.decision import AMBIGUOUS_RANKINGS, Choice
 from stream_persona.client.models import HOLDOUT, UNKNOWN, UNREACHABLE, Shopper
 from stream_persona.client.own_tastes import (
     MOST_OWN,
@@ -23,7 +23,8 @@ from stream_persona.client.own_tastes import (
     Own,
     find_own,
 )
-from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
+from stream_persona.client.ranking import MOST_STRENGTH, Affinities
+from stream_persona.client.renewal import RENEWAL_SECONDS, Renewal
 from stream_persona.domain.common_tastes import decode_common
 from stream_persona.domain.identity import NobodyIds, is_customer
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: Seconds that a lookup may take before the baseline is the better answer.
 TIMEOUT: Final = 0.05
 #: Seconds for which affinities are used before they are read again, in the background.
-AFFINITY_SECONDS: Final = 30.0
+AFFINITY_SECONDS: Final = RENEWAL_SECONDS
 #: Seconds of silence on the channel of changes after which the connection is pinged.
 CHANNEL_SECONDS: Final = 5.0
 #: Seconds between the loss of that channel and the next attempt to subscribe.
@@ -72,26 +73,6 @@ class Options(TypedDict, total=False):
     clock: Callable[[], float]
 
 
-class Choice(NamedTuple):
-    """How one ranking is to be made: the options of the client, or what a call gives instead."""
-
-    strength: float
-    own: float
-    ambiguous: str
-
-    def replace(self, strength: float | None, own: float | None, ambiguous: str | None) -> Choice:
-        """Return this choice with what is not None in its place.
-
-        Raises:
-            ValueError: ``strength`` or ``own`` is out of its bounds, or ``ambiguous`` neither.
-        """
-        return Choice(
-            self.strength if strength is None else _check("strength", strength, MOST_STRENGTH),
-            self.own if own is None else _check("own", own, MOST_OWN),
-            self.ambiguous if ambiguous is None else _check_ambiguous(ambiguous),
-        )
-
-
 class BaseClient:
     """The state of a client, and what it does between a question and the next one.
 
@@ -102,7 +83,8 @@ class BaseClient:
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self._prefix = options.get("prefix", "")
-        self._choice = Choice(STRENGTH, 0.0, BASELINE).replace(
+        self._choice = Choice()
+        self._choice = self._choose(
             options.get("strength"), options.get("own"), options.get("ambiguous")
         )
         self._holdout, self._salt = options.get("holdout", 0.0), options.get("salt", "")
@@ -117,7 +99,8 @@ class BaseClient:
         self._clock = options.get("clock", time.monotonic)
         self._affinities = Affinities({})
         self._common = CommonShares()
-        self._next_renewal = self._next_renewal_of_common = self._clock()
+        self._renewal = Renewal[dict[str, float]](self._clock)
+        self._renewal_of_common = Renewal[CommonShares](self._clock)
         #: Guards what is made once, or by one caller at a time.
         self._lock = Lock()
         #: Lookups and rankings without a persona since the start, by reason.
@@ -146,6 +129,19 @@ class BaseClient:
         """Whether Redis may know anything of an id, whatever it is; nobody is asked for others."""
         return is_customer(customer_id, self._nobody)
 
+    def _choose(self, strength: float | None, own: float | None, ambiguous: str | None) -> Choice:
+        """Return the client's own choice with what is not None in its place.
+
+        Raises:
+            ValueError: ``strength`` or ``own`` is out of its bounds, or ``ambiguous`` neither.
+        """
+        given = self._choice
+        return Choice(
+            given.strength if strength is None else _check("strength", strength, MOST_STRENGTH),
+            given.own if own is None else _check("own", own, MOST_OWN),
+            given.ambiguous if ambiguous is None else _check_ambiguous(ambiguous),
+        )
+
     def _count(self, fallback: str | None) -> None:
         if fallback is not None:
             self.fallbacks[fallback] += 1
@@ -167,40 +163,17 @@ class BaseClient:
                 self._cache.invalidate(orjson.loads(message["data"])["customer_id"])
         return False
 
-    def _renewal_is_due(self) -> bool:
-        return self._clock() >= self._next_renewal
-
-    def _claim_renewal(self) -> bool:
-        """Whether the caller is to renew the affinities: of several threads, one is."""
-        with self._lock:
-            if not self._renewal_is_due():
-                return False
-            self._next_renewal = self._clock() + AFFINITY_SECONDS
-            return True
-
     def _keep_affinities(self, personas: Sequence[str], hashes: Sequence[dict[Any, Any]]) -> None:
         """Use the lifts of ``persona-affinity:*``, which Redis gave for these personas."""
-        self._affinities = Affinities({
-            persona: dict(_read_lifts(lifts))
-            for persona, lifts in zip(personas, hashes, strict=True)
-        })  # fmt: skip
-        self._next_renewal = self._clock() + AFFINITY_SECONDS
-
-    def _common_is_due(self) -> bool:
-        return self._clock() >= self._next_renewal_of_common
-
-    def _claim_common(self) -> bool:
-        """Whether the caller is to renew the common shares: of several threads, one is."""
+        lifts = [dict(_read_lifts(fields)) for fields in hashes]
         with self._lock:
-            if not self._common_is_due():
-                return False
-            self._next_renewal_of_common = self._clock() + AFFINITY_SECONDS
-            return True
+            known = self._renewal.keep(dict(zip(personas, lifts, strict=True)))
+            self._affinities = Affinities(known)
 
     def _keep_common(self, fields: Mapping[bytes, bytes]) -> None:
         """Use the shares of ``persona-common-tastes``, which Redis gave."""
         self._common = CommonShares(*decode_common(fields))
-        self._next_renewal_of_common = self._clock() + AFFINITY_SECONDS
+        self._renewal_of_common.keep({self._common_key: self._common})
 
     def _hold_out(self, customer_id: str) -> Shopper | None:
         """Return the shopper to rank for without a lookup; None where there has to be one."""

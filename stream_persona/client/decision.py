@@ -6,7 +6,7 @@ the shopper                    the persona's factor             ``fallback``
 is held out                    none, nor that of own tastes     ``holdout``
 has no persona                 none                             why the lookup has none
 is ambiguous, with "mixture"   that of the distribution         None
-has one, without affinities    none                             ``unreachable``
+has one, but no affinities     none                             ``unreachable``
 has shares that are no numbers none                             ``unreadable``
 has an assigned persona        that of the assigned one alone   None
 has a predicted persona        that of the distribution         None
@@ -31,7 +31,7 @@ from stream_persona.client.models import (
     Shopper,
 )
 from stream_persona.client.own_tastes import OFF, apply_own
-from stream_persona.client.ranking import Ranked
+from stream_persona.client.ranking import STRENGTH, Ranked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,14 @@ if TYPE_CHECKING:
 #: What is done for ambiguous shoppers: keep the baseline, or rank by the mixture of their personas.
 BASELINE, MIXTURE = "baseline", "mixture"
 AMBIGUOUS_RANKINGS: Final = (BASELINE, MIXTURE)
+
+
+class Choice(NamedTuple):
+    """How a ranking is to be made: how far personas and own tastes move scores, and whose."""
+
+    strength: float = STRENGTH
+    own: float = 0.0
+    ambiguous: str = BASELINE
 
 
 class Ranking(NamedTuple):
@@ -88,7 +96,7 @@ def rank_for(
     ambiguous: str = BASELINE,
 ) -> Ranking:
     """Rank items for a shopper who was looked up or held out."""
-    mixture, fallback = _find_mixture(shopper, affinities, ambiguous)
+    mixture, fallback = find_mixture(shopper, affinities, ambiguous)
     if mixture is None:
         ranked = ranking.keep_order(items)
     else:
@@ -101,10 +109,13 @@ def rank_for(
     return Ranking(tuple(ranked), shopper, fallback, own_fallback)
 
 
-def _find_mixture(
+def find_mixture(
     shopper: Shopper, affinities: Affinities, ambiguous: str
 ) -> tuple[Mapping[str, float] | None, str | None]:
-    """Return the distribution to rank by; or None, and the reason."""
+    """Return the shares of personas to rank by; or None, and the reason.
+
+    Affinities of other personas than these move nothing either.
+    """
     if not uses_affinities(shopper, ambiguous):
         return None, shopper.fallback or UNKNOWN
     if not affinities:
@@ -114,4 +125,6 @@ def _find_mixture(
         mixture = {shopper.persona: 1.0}
     if any(not isinstance(share, int | float) for share in mixture.values()):
         return None, UNREADABLE
+    if not affinities.has_any(persona for persona, share in mixture.items() if share):
+        return None, UNREACHABLE
     return mixture, None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Why a lookup has no persona: the customer has no record; the model is not sure; Redis did not
 #: answer in time; the value in Redis is no public record. A ranking also keeps the caller's order
-#: where affinities could not be read (``unreachable``) and for a customer who is held out.
+#: where no affinities of the personas are known (``unreachable``) and for who is held out.
 UNKNOWN, AMBIGUOUS, UNREACHABLE, UNREADABLE = "unknown", "ambiguous", "unreachable", "unreadable"
 HOLDOUT: Final = "holdout"
 FALLBACKS: Final = (UNKNOWN, AMBIGUOUS, UNREACHABLE, UNREADABLE, HOLDOUT)

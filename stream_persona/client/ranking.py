@@ -86,6 +86,7 @@ class Affinities:
 
     def __init__(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         self.personas = tuple(lifts)
+        self._liking = frozenset(persona for persona, own in lifts.items() if own)
         self._logs: dict[str, list[float]] = {}
         #: Catalogues repeat themselves: what is found for an item is kept.
         self._find_cached = lru_cache(maxsize=16_384)(self._find_by_key)
@@ -100,6 +101,10 @@ class Affinities:
 
     def __bool__(self) -> bool:
         return bool(self._logs)
+
+    def has_any(self, personas: Iterable[str]) -> bool:
+        """Whether there are lifts of any of these personas."""
+        return not self._liking.isdisjoint(personas)
 
     def find(self, groups: Sequence[Sequence[str]]) -> list[Found]:
         """Return the first token with lifts of each group, and their logarithms by persona."""

@@ -24,15 +24,17 @@ from stream_persona.client.decision import uses_affinities
 from stream_persona.client.lookup import Lookup, as_list
 from stream_persona.client.models import UNREACHABLE, Shopper, parse_shopper
 from stream_persona.client.own_tastes import Own
+from stream_persona.client.renewal import When
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
-    from stream_persona.client.base import Choice, Options
+    from stream_persona.client.base import Options
     from stream_persona.client.cache import ShopperCache
-    from stream_persona.client.decision import Ranking
+    from stream_persona.client.decision import Choice, Ranking
     from stream_persona.client.models import Change
+    from stream_persona.client.renewal import Renewal
 
 #: Seconds after which the listener looks whether the client was closed.
 _CLOSE_SECONDS = 0.1
@@ -90,10 +92,10 @@ class PersonaClient(BaseClient):
             ValueError: ``strength`` or ``own`` is not from 0 to 10, or ``ambiguous`` neither
                 ``baseline`` nor ``mixture``.
         """
-        given, choice = as_list(items), self._choice.replace(strength, own, ambiguous)
+        given, choice = as_list(items), self._choose(strength, own, ambiguous)
         shopper = self._hold_out(customer_id) or self._look_up_one(customer_id)
         if uses_affinities(shopper, choice.ambiguous):
-            self._renew_affinities(tuple(shopper.distribution))
+            self._renew(self._renewal, self._load_affinities, tuple(shopper.distribution))
         return self._rank(shopper, given, choice, self._look_up_own(shopper, choice))
 
     def watch(
@@ -168,14 +170,21 @@ class PersonaClient(BaseClient):
             lookup.answer(self._read_records(lookup.missing))
         return lookup.shoppers
 
-    def _renew_affinities(self, personas: Sequence[str]) -> None:
-        """Read affinities: at once when there are none yet, else while others use the old ones."""
-        if not self._renewal_is_due():
+    def _renew(
+        self,
+        renewal: Renewal[Any],
+        load: Callable[[Sequence[str]], None],
+        wanted: Sequence[str],
+    ) -> None:
+        """Read what is shared by shoppers if it is time: at once, or while others use the old."""
+        when = renewal.claim(wanted)
+        if when is When.NOT:
             return
-        if not self._affinities:
-            self._load_affinities(personas)
-        elif self._claim_renewal():
-            Thread(target=self._load_affinities, args=[personas], daemon=True).start()
+        parts = renewal.list_parts(wanted)
+        if when is When.AT_ONCE:
+            load(parts)
+        else:
+            Thread(target=load, args=[parts], daemon=True).start()
 
     def _look_up_own(self, shopper: Shopper, choice: Choice) -> Own:
         """Look a shopper's own tastes up, unless they are off or cannot be known."""
@@ -183,22 +192,13 @@ class PersonaClient(BaseClient):
         known = own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
         if known is not None:
             return known
-        self._renew_common()
+        self._renew(self._renewal_of_common, self._load_common, (self._common_key,))
         try:
             return self._find_own(customer, self._read_tastes(customer), choice)
         except REDIS_ERRORS:
             return Own(choice.own, fallback=UNREACHABLE)
 
-    def _renew_common(self) -> None:
-        """Read the common shares, as ``_renew_affinities`` does affinities."""
-        if not self._common_is_due():
-            return
-        if not self._common:
-            self._load_common()
-        elif self._claim_common():
-            Thread(target=self._load_common, daemon=True).start()
-
-    def _load_common(self) -> None:
+    def _load_common(self, _: Sequence[str]) -> None:
         with suppress(*REDIS_ERRORS):
             self._keep_common(self._read_common())
 

@@ -44,10 +44,11 @@ from stream_persona.client import AsyncPersonaClient, Options, PersonaClient
 from stream_persona.testing.shoppers import StubShoppers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from stream_persona.client import Change
+    from stream_persona.client.renewal import Renewal
 
 #: An address at which nothing listens; no stub connects to any.
 _NOWHERE: Final = "redis://127.0.0.1:1/0"
@@ -83,17 +84,16 @@ class StubPersonaClient(StubShoppers, PersonaClient):
     def _read_affinities(self, personas: Sequence[str]) -> Sequence[dict[Any, Any]]:
         return self._stub_affinities(personas)
 
-    def _renew_affinities(self, personas: Sequence[str]) -> None:
-        self._load_affinities(personas)
+    def _renew(
+        self, renewal: Renewal[Any], load: Callable[[Sequence[str]], None], wanted: Sequence[str]
+    ) -> None:
+        load(renewal.list_parts(wanted))
 
     def _read_tastes(self, customer_id: str) -> bytes | None:
         return self._stub_tastes(customer_id)
 
     def _read_common(self) -> dict[Any, Any]:
         return self._stub_common()
-
-    def _renew_common(self) -> None:
-        self._load_common()
 
 
 class StubAsyncPersonaClient(StubShoppers, AsyncPersonaClient):
@@ -123,14 +123,16 @@ class StubAsyncPersonaClient(StubShoppers, AsyncPersonaClient):
     async def _read_affinities(self, personas: Sequence[str]) -> Sequence[dict[Any, Any]]:
         return self._stub_affinities(personas)
 
-    async def _renew_affinities(self, personas: Sequence[str]) -> None:
-        await self._load_affinities(personas)
+    async def _renew(
+        self,
+        renewal: Renewal[Any],
+        load: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
+        wanted: Sequence[str],
+    ) -> None:
+        await load(renewal.list_parts(wanted))
 
     async def _read_tastes(self, customer_id: str) -> bytes | None:
         return self._stub_tastes(customer_id)
 
     async def _read_common(self) -> dict[Any, Any]:
         return self._stub_common()
-
-    async def _renew_common(self) -> None:
-        await self._load_common()

@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.client import AMBIGUOUS, HOLDOUT, UNKNOWN, UNREACHABLE, PersonaClient
-from stream_persona.client.base import AFFINITY_SECONDS, BaseClient
+from stream_persona.client.base import BaseClient
 from stream_persona.testing.client import StubPersonaClient
 from tests.support.clients import ITEMS
 
@@ -46,17 +46,6 @@ def test_a_customer_who_is_held_out_is_not_looked_up() -> None:
     client.fail()
     assert client.rank(ITEMS, "c").fallback == HOLDOUT
     assert client.fallbacks == {HOLDOUT: 1}
-
-
-def test_affinities_are_renewed_by_one_caller_once_their_time_is_up() -> None:
-    now = [0.0]
-    client = BaseClient(clock=lambda: now[0])
-    assert client._claim_renewal()
-    assert not client._claim_renewal()
-    now[0] = AFFINITY_SECONDS
-    assert client._renewal_is_due()
-    client._keep_affinities(["gamer"], [{b"category:games": b"5.0"}])
-    assert not client._renewal_is_due()
 
 
 def test_a_silent_channel_is_pinged_once_and_then_given_up() -> None:

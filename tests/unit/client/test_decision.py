@@ -50,6 +50,15 @@ def test_a_shopper_keeps_the_order_while_no_affinities_are_known() -> None:
     assert (found.order, found.fallback) == (ITEMS, UNREACHABLE)
 
 
+@pytest.mark.parametrize("source", ["predicted", "assigned"])
+def test_a_shopper_keeps_the_order_while_affinities_of_other_personas_alone_are_known(
+    source: str,
+) -> None:
+    older = shopper("former", source=source, distribution={"former": 0.9, "parent": 0.0})
+    found = rank_for(older, ITEMS, LIFTS, 1.0, "/")
+    assert (found.order, found.fallback) == (ITEMS, UNREACHABLE)
+
+
 def test_a_customer_is_held_out_or_is_nobody_to_rank_for_yet() -> None:
     assert hold_out("c", 1.0, "") == Shopper("c", fallback=HOLDOUT)
     assert hold_out("c", 0.0, "") is None
