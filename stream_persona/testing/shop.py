@@ -141,9 +141,6 @@ class MemoryShop:
         self._deliveries += deliveries
         self._commit(outcome)
         self._follow(outcome)
-        renamed = self._share_names()
-        if outcome.model_updates or renamed:
-            self._publish_affinities()
 
     def client(self) -> StubPersonaClient:
         """Return a client of this shop's personas, affinities and changes."""
@@ -202,10 +199,16 @@ class MemoryShop:
         _run(save_common(self.tables, weights, names, self.taxonomy))
 
     def _follow(self, outcome: Outcome) -> None:
-        """Let a moved model score every shopper again, as a worker's sweep does."""
+        """Let a moved model score every shopper again, as a worker's sweep does; renew the lifts.
+
+        These follow the names that may be shown as well.
+        """
         if outcome.model_updates:
             self._fit()
             self._commit(self._score(self._load(sorted(self.tables.states))))
+        renamed = self._share_names()
+        if outcome.model_updates or renamed:
+            self._publish_affinities()
 
     def _load(self, customers: list[str]) -> dict[str, Record]:
         return _run(repository.load(self.tables, customers, self.taxonomy.fingerprint))

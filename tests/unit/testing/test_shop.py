@@ -61,6 +61,18 @@ def test_a_model_learns_of_labels_and_scores_everybody_again() -> None:
     assert "model" in {change.cause for change in shop.outbox.changes}
 
 
+def test_affinities_and_common_tastes_follow_labels_that_end_by_time(shop: MemoryShop) -> None:
+    teach_pets_and_books(shop)
+    for number in range(6):
+        shop.buy(f"c{number}", "gardens")
+        shop.assign(f"c{number}", "pet_owner", seconds=60)
+    assert shop.tables.affinities["pet_owner"]["category:gardens"] > 1.1
+    assert "category:gardens" in shop.tables.common_tastes
+    shop.advance(seconds=61)
+    assert shop.tables.affinities["pet_owner"].get("category:gardens", 1.0) == 1.0
+    assert "category:gardens" not in shop.tables.common_tastes
+
+
 def test_a_deletion_leaves_nothing_of_a_customer(shop: MemoryShop) -> None:
     shop.buy("c", "baby/diapers")
     shop.assign("c", "student")
