@@ -185,10 +185,12 @@ class CarriedNames:
 def merge(
     partitions: Iterable[tuple[Iterable[CarriedName], Iterable[int]]],
     public: Mapping[int, Collection[str]],
+    versions: Iterable[str] = (),
 ) -> Listing:
     """Add up the names and crowded slots of all partitions to what may be shown.
 
-    ``public`` are the names, by slot, that nobody's behaviour has to show.
+    ``public`` are the names, by slot, that nobody's behaviour has to show; ``versions`` those of
+    the partitions.
     """
     known: dict[str, CarriedName] = {}
     carriers: dict[str, int] = {}
@@ -210,7 +212,8 @@ def merge(
         for name in known.values()
         if carriers[name.token] >= SHOWN_FROM
     ]
-    return Listing(tuple(sorted(shown)), tuple(sorted(crowded)))
+    deletions = ", ".join(map(deletions_in, versions))
+    return Listing(tuple(sorted(shown)), tuple(sorted(crowded)), _mark(deletions))
 
 
 def decode_names(stored: Mapping[str, bytes]) -> Iterator[CarriedName]:
@@ -240,6 +243,10 @@ def deletions_in(version: str) -> str:
     """Return the part of a version that moves with deletions alone, and with the owner."""
     claim, _, deletions = (*version.split(), "", "", "")[:3]
     return f"{claim} {deletions}"
+
+
+def _mark(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=_FIELD_BYTES).hexdigest()
 
 
 def _hash(customer: str) -> int:

@@ -27,6 +27,8 @@ MOST_CARRIERS: Final = 8
 #: Features whose values are not made by shoppers.
 CLOSED: Final = ("hour", "weekday", "price", "quantity", "basket_size")
 _CLOSED_TOKENS: Final = tuple(f"{feature}:" for feature in CLOSED)
+#: No token is so: it stands for more than one.
+_SEVERAL: Final = ""
 
 
 class Name(NamedTuple):
@@ -54,10 +56,15 @@ class ShownName(Struct, frozen=True, order=True, array_like=True, gc=False):
 
 
 class Listing(Struct, frozen=True, array_like=True):
-    """All names that may be shown, and the slots that hold more than one token."""
+    """All names that may be shown, and the slots that hold more than one token.
+
+    ``deletions`` differs between listings from before and after a deletion that took carriers. Who
+    has lost a name by it is shown the next listing, though it may have the same names.
+    """
 
     names: tuple[ShownName, ...] = ()
     crowded: tuple[int, ...] = ()
+    deletions: str = ""
 
 
 class TokenNames:
@@ -74,9 +81,11 @@ class TokenNames:
         self._listed: dict[str, ShownName] = {}
         self._by_slot: dict[int, dict[str, str]] = {}
         self._crowded: frozenset[int] = frozenset()
-        #: The one token that this process has found in a slot; None where there were more. The
-        #: listing knows of them only after a while.
-        self._seen: dict[int, str | None] = {}
+        #: The one token that this process has found in a slot since the last listing;
+        #: ``_SEVERAL`` where there were more. The listing knows of them only after a while.
+        self._seen: dict[int, str] = {}
+        #: The same between the listing before and the last one, which may not know of these yet.
+        self._seen_before: dict[int, str] = {}
         self.settled: Mapping[str, int] = self._public_tokens
         self._tokens: dict[int, tuple[str, ...]] = {}
         self._renamed: set[int] = set()
@@ -96,7 +105,8 @@ class TokenNames:
         if len(tokens) != 1 or slot in self._crowded:
             return None
         ((token, display),) = tokens.items()
-        return display if self._seen.get(slot, token) == token else None
+        is_alone = self._seen.get(slot, token) == token == self._seen_before.get(slot, token)
+        return display if is_alone else None
 
     def name(self, slot: int) -> str:
         """What a shopper with this slot carries; ``slot:17`` where nothing can be shown."""
@@ -112,8 +122,9 @@ class TokenNames:
         If not, it is added to ``found``, and must be each time.
         """
         slot, token, _ = name
-        if self._seen.setdefault(slot, token) != token:
-            self._seen[slot] = None
+        seen = self._seen.get(slot)
+        if seen != token:
+            self._see(slot, token, seen)
         if self.settled.get(token) == slot or token.startswith(_CLOSED_TOKENS):
             return True
         self.found.append(name)
@@ -127,8 +138,9 @@ class TokenNames:
     def see(self, names: Iterable[tuple[int, str]]) -> None:
         """Note that others have found these slots and tokens."""
         for slot, token in names:
-            if self._seen.setdefault(slot, token) != token:
-                self._seen[slot] = None
+            seen = self._seen.get(slot)
+            if seen != token:
+                self._see(slot, token, seen)
 
     def take_renamed(self) -> set[int]:
         """Return the slots whose shown name has come, changed or gone since the last call."""
@@ -136,7 +148,11 @@ class TokenNames:
         return renamed
 
     def show(self, listing: Listing) -> None:
-        """Show what is listed, and nothing else."""
+        """Show what is listed, and nothing else.
+
+        What was found before the last listing, and is not in this one, is carried no more.
+        """
+        found = {slot: self.alone(slot) for slot in self._seen_before if slot in self._by_slot}
         listed, crowded = {name.token: name for name in listing.names}, frozenset(listing.crowded)
         moved = {slot for slot in crowded ^ self._crowded if slot in self._by_slot}
         for token, before in self._listed.items():
@@ -149,6 +165,8 @@ class TokenNames:
                 self._by_slot[name.slot][token] = name.display
                 moved.add(name.slot)
         self._listed, self._crowded = listed, crowded
+        self._seen, self._seen_before = {}, self._seen
+        moved |= {slot for slot, name in found.items() if self.alone(slot) != name}
         many = (each for each in listing.names if each.carriers >= MOST_CARRIERS)
         self.settled = {each.token: each.slot for each in many} | self._public_tokens
         self._note_renamed(moved)
@@ -175,8 +193,23 @@ class TokenNames:
 
     def unsee(self, slots: Iterable[int]) -> None:
         """Forget which tokens were found in slots, where one of them is carried no more."""
+        moved = set()
         for slot in slots:
+            name = self.alone(slot)
             self._seen.pop(slot, None)
+            self._seen_before.pop(slot, None)
+            if self.alone(slot) != name:
+                moved.add(slot)
+        self._note_renamed(moved)
+
+    def _see(self, slot: int, token: str, seen: str | None) -> None:
+        """Note a token of a slot that is not the one ``seen`` there, if any."""
+        if seen == _SEVERAL:
+            return
+        name = self.alone(slot)
+        self._seen[slot] = token if seen is None else _SEVERAL
+        if self.alone(slot) != name:
+            self._note_renamed({slot})
 
     def _rebuild(self, slot: int) -> None:
         """Put the names of one slot together anew: those of everybody's, and those listed."""

@@ -152,7 +152,9 @@ class ListingWriter:
         # What is ours may have moved while the others were read.
         self._merged = {**versions, **{p: names.version for p, names in held.items()}}
         parts = [held[p] if p in held else known[p][1] for p in sorted(versions)]
-        self._blob = encode_listing(merge(((each, each.crowded) for each in parts), self._public))
+        merged = [self._merged[p] for p in sorted(versions)]
+        listing = merge(((each, each.crowded) for each in parts), self._public, merged)
+        self._blob = encode_listing(listing)
         seconds = self._clock() - began
         self._ordinary.record(seconds)
         self._urgent.record(seconds)

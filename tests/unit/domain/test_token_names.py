@@ -70,6 +70,42 @@ def test_a_slot_mate_that_another_worker_has_found_takes_the_name_away() -> None
     assert names.name(5) == "slot:5"
 
 
+def test_a_slot_mate_that_two_listings_do_not_know_takes_the_name_away_no_more() -> None:
+    names = TokenNames()
+    names.show(listing((5, "a:1", 3)))
+    names.see([(5, "secret:2"), (5, "secret:3")])
+    names.show(listing((5, "a:1", 4)))  # it may have been written before
+    assert names.name(5) == "slot:5"
+    names.take_renamed()
+    learned = names.learned
+    names.show(listing((5, "a:1", 5)))
+    assert (names.name(5), names.take_renamed()) == ("A:1", {5})
+    assert names.learned > learned
+
+
+def test_a_slot_mate_that_is_found_again_and_again_takes_the_name_away_for_as_long() -> None:
+    names = TokenNames()
+    for carriers in range(3, 6):
+        names.show(listing((5, "a:1", carriers)))
+        names.note(make_name(5, "secret:2", "secret:2"))
+        assert names.name(5) == "slot:5"
+
+
+def test_a_slot_whose_name_is_a_shoppers_no_more_or_again_is_noted() -> None:
+    names = TokenNames(PUBLIC)
+    names.show(listing((5, "a:1", 3)))
+    names.take_renamed()
+    names.note(make_name(5, "a:1", "a:1"))
+    assert names.take_renamed() == set()
+    names.note(make_name(5, "secret:2", "secret:2"))
+    names.see([(1, "secret:3"), (9, "a:9")])
+    assert names.take_renamed() == {1, 5}
+    names.note(make_name(5, "secret:2", "secret:2"))
+    assert names.take_renamed() == set()
+    names.unsee([5, 9])
+    assert names.take_renamed() == {5}
+
+
 def test_a_name_that_loses_carriers_is_shown_until_they_are_too_few() -> None:
     names = TokenNames()
     names.show(listing((5, "a:1", 5), (6, "b:2", 3)))

@@ -126,6 +126,51 @@ async def test_affinities_are_renewed_when_only_the_name_of_a_token_comes_or_goe
     assert tables.affinities["parent"] == before
 
 
+async def test_a_name_that_a_deletion_took_is_shown_again_once_another_customer_carries_it() -> None:
+    """The listing has the same names as before both, and yet it is another one."""
+    clock, tables = FakeClock(), MemoryTables()
+    working = clocked(tables, clock)
+    await working.assign([0])
+    await working.process(fetch(*carry("toys")))
+    await moved_on(working, clock)
+    slot = slot_of("category:toys", fine=False)
+    shown = working._tokenizer.names
+    assert shown.name(slot) == "category:toys"
+    await working.process(fetch(deletion("d", customer=CARRIERS[2]), first=100))
+    assert shown.name(slot) == f"slot:{slot}"
+    await working.process(fetch(purchase("p", categories=["toys"]), first=200))
+    assert shown.name(slot) == f"slot:{slot}"
+    await moved_on(working, clock)
+    assert shown.name(slot) == "category:toys"
+
+
+async def test_a_slot_mate_that_another_worker_has_forgotten_gives_the_name_back() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    first, second = (clocked(tables, clock, partitions=2) for _ in range(2))
+    await first.assign([0, 1])
+    customers = [f"c{n}" for n in range(100)]
+    here = [name for name in customers if home_partition(name, 2) == 0]
+    there = next(name for name in customers if home_partition(name, 2) == 1)
+    settings, mate = worker_settings(partitions=2), slot_mate("category:toys")
+    bought = [purchase(f"p-{name}", customer=name, categories=["toys"]) for name in here]
+    rare = purchase("rare", customer=there, categories=[mate.removeprefix("category:")])
+    await first.process(fetch(*bought, settings=settings))
+    await first.process(fetch(rare, partition=1, settings=settings))
+    await moved_on(first, clock)
+    slot = slot_of(mate, fine=False)
+    assert first._tokenizer.names.name(slot) == f"slot:{slot}"
+    await first.assign([0])
+    await second.assign([1])
+    gone = deletion("d", customer=there)
+    await second.process(fetch(gone, partition=1, first=100, settings=settings))
+    for n, each in enumerate((second, first)):
+        late = purchase(f"late-{n}", customer=here[n], categories=[f"late {n}"])
+        await first.process(fetch(late, first=200 + n, settings=settings))
+        await moved_on(each, clock)
+        await moved_on(first, clock)
+    assert first._tokenizer.names.name(slot) == "category:toys"
+
+
 async def test_names_are_shown_once_the_customers_of_all_workers_are_enough() -> None:
     clock, tables = FakeClock(), MemoryTables()
     first, second = (clocked(tables, clock, partitions=2) for _ in range(2))
