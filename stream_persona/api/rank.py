@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
 
 from stream_persona.api.own_tastes import OwnTastesReader
 from stream_persona.api.public_records import load_public_record
-from stream_persona.client.decision import hold_out, rank_for, uses_affinities
+from stream_persona.client.decision import Choice, hold_out, rank_for, uses_affinities
 from stream_persona.client.models import HOLDOUT, UNKNOWN, Shopper, parse_shopper
 from stream_persona.client.own_tastes import MOST_OWN, Own
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
@@ -147,20 +147,20 @@ class Ranker:
             UnavailableError: Redis stayed away.
         """
         shopper = await self._look_up(request.customer_id)
-        ambiguous = self.choose_ambiguous(request.ambiguous)
-        if uses_affinities(shopper, ambiguous):
+        choice = self.choose(request.strength, request.own, request.ambiguous)
+        if uses_affinities(shopper, choice.ambiguous):
             await self._renew_affinities()
-        own = await self.load_own(shopper, request.own)
+        own = await self.load_own(shopper, choice.own)
         items = request.list_items()
         ranking = rank_for(
-            shopper, items, self._affinities, request.strength, self._separator,
-            own=own, ambiguous=ambiguous,
+            shopper, items, self._affinities, choice.strength, self._separator,
+            own=own, ambiguous=choice.ambiguous,
         )  # fmt: skip
-        return _encode(ranking, request, ambiguous)
+        return _encode(ranking, choice)
 
-    def choose_ambiguous(self, asked: str | None) -> str:
-        """Return what is done for ambiguous shoppers: as a request asks, else as the API is set."""
-        return asked or self._ambiguous
+    def choose(self, strength: float, own: float, ambiguous: str | None) -> Choice:
+        """Return how a request is ranked: what it says nothing of is as the API is set."""
+        return Choice(strength, own, ambiguous or self._ambiguous)
 
     async def load_own(self, shopper: Shopper, strength: float) -> Own:
         """Load a shopper's own tastes.
@@ -224,15 +224,15 @@ class Ranker:
             self._derivation = None
 
 
-def _encode(ranking: Ranking, request: RankRequest, ambiguous: str) -> bytes:
+def _encode(ranking: Ranking, choice: Choice) -> bytes:
     answer = {
         "customer_id": ranking.shopper.customer_id,
         "persona": ranking.shopper.persona,
         "fallback": ranking.fallback,
-        "strength": request.strength,
-        "own": request.own,
+        "strength": choice.strength,
+        "own": choice.own,
         "own_fallback": ranking.own_fallback,
-        "ambiguous": ambiguous,
+        "ambiguous": choice.ambiguous,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
         "items": [as_dict(ranked) for ranked in ranking.items],
     }

@@ -125,6 +125,6 @@ def find_mixture(
         mixture = {shopper.persona: 1.0}
     if any(not isinstance(share, int | float) for share in mixture.values()):
         return None, UNREADABLE
-    if not affinities.has_any(persona for persona, share in mixture.items() if share):
+    if not affinities.has_any(mixture):
         return None, UNREACHABLE
     return mixture, None

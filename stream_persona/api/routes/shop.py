@@ -156,6 +156,6 @@ def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
         `fallback` says which it was. What the shopper has bought before is not left out: name in
         `exclude` what should be.
         """
-        chosen = dependencies.ranker.choose_ambiguous(ambiguous)
-        asked = Asked(customer_id, limit, strength, own, chosen, exclude or ())
+        choice = dependencies.ranker.choose(strength, own, ambiguous)
+        asked = Asked(customer_id, limit, choice, exclude or ())
         return as_json(await dependencies.recommender.recommend(asked))

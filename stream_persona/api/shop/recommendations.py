@@ -15,12 +15,12 @@ import numpy as np
 from stream_persona.api.rank import as_dict
 from stream_persona.api.shop.likings import NO_LIKINGS, choose
 from stream_persona.api.shop.own_factors import OwnFactors
-from stream_persona.client.decision import BASELINE, rank_for, uses_affinities
+from stream_persona.client.decision import Choice, find_mixture, rank_for, uses_affinities
 from stream_persona.client.models import HOLDOUT
 from stream_persona.client.own_tastes import OFF
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from stream_persona.api.shop.catalogue import Catalogue
     from stream_persona.api.shop.catalogue_file import CatalogueFile
     from stream_persona.api.shop.likings import Likings, LikingsReader
-    from stream_persona.client.decision import Ranking
     from stream_persona.client.models import Shopper
     from stream_persona.client.own_tastes import Own
 
@@ -37,15 +36,12 @@ if TYPE_CHECKING:
 class Asked:
     """What a request asks for.
 
-    ``strength``, ``own`` and ``ambiguous`` are as in ``POST /v1/rank``; ``exclude`` are ids of
-    products that are not wanted.
+    ``choice`` is as in ``POST /v1/rank``; ``exclude`` are ids of products that are not wanted.
     """
 
     customer_id: str
     limit: int
-    strength: float
-    own: float = 0.0
-    ambiguous: str = BASELINE
+    choice: Choice
     exclude: Sequence[str] = ()
 
 
@@ -68,10 +64,10 @@ class Recommender:
         """
         catalogue, likings = self._catalogue.get(), NO_LIKINGS
         shopper = await self._ranker.find_shopper(asked.customer_id)
-        if uses_affinities(shopper, asked.ambiguous):
+        if uses_affinities(shopper, asked.choice.ambiguous):
             likings = await self._likings.find(catalogue)
             catalogue = likings.catalogue or catalogue
-        own = await self._ranker.load_own(shopper, asked.own)
+        own = await self._ranker.load_own(shopper, asked.choice.own)
         factors = await self._own.find(catalogue, own)
         return recommend(catalogue, likings, shopper, asked, OwnFactor(own, factors))
 
@@ -91,22 +87,27 @@ def recommend(
     own: OwnFactor = OwnFactor(),  # noqa: B008 - immutable
 ) -> dict[str, Any]:
     """Return the answer; a product's position is its place among those that are wanted."""
+    choice = asked.choice
     known = (catalogue.positions.get(name) for name in asked.exclude)
     excluded = np.array(sorted({each for each in known if each is not None}), np.int32)
-    factors = _find_factors(likings, shopper, asked, own)
+    mixture, _ = find_mixture(shopper, likings.affinities, choice.ambiguous)
+    factors = _find_factors(likings, mixture, choice.strength, own.factors)
     chosen = choose(catalogue.scores, factors, asked.limit, excluded)
     items = [catalogue.item(position) for position in chosen.tolist()]
-    ranking = _rank(likings, shopper, items, catalogue.separator, asked, own)
+    ranking = rank_for(
+        shopper, items, likings.affinities, choice.strength, catalogue.separator,
+        own=own.tastes, ambiguous=choice.ambiguous,
+    )  # fmt: skip
     places = chosen - np.searchsorted(excluded, chosen)
     return {
         "customer_id": asked.customer_id,
         "persona": shopper.persona,
         "fallback": ranking.fallback,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
-        "strength": asked.strength,
+        "strength": choice.strength,
         "own": own.tastes.strength,
         "own_fallback": ranking.own_fallback,
-        "ambiguous": asked.ambiguous,
+        "ambiguous": choice.ambiguous,
         "items": [
             as_dict(ranked._replace(position=int(places[ranked.position])))
             for ranked in ranking.items[: asked.limit]
@@ -114,23 +115,14 @@ def recommend(
     }
 
 
-def _rank(
-    likings: Likings, shopper: Shopper, items: Sequence[dict[str, Any]], separator: str,
-    asked: Asked, own: OwnFactor,
-) -> Ranking:  # fmt: skip
-    return rank_for(
-        shopper, items, likings.affinities, asked.strength, separator,
-        own=own.tastes, ambiguous=asked.ambiguous,
-    )  # fmt: skip
-
-
 def _find_factors(
-    likings: Likings, shopper: Shopper, asked: Asked, own: OwnFactor
+    likings: Likings,
+    mixture: Mapping[str, float] | None,
+    strength: float,
+    own: NDArray[np.float64] | None,
 ) -> NDArray[np.float64] | None:
     """Return by what the score of each product is multiplied; None where nothing moves any."""
-    if _rank(likings, shopper, (), "/", asked, own).fallback is not None:
-        return own.factors
-    alone = {shopper.persona or "": 1.0}
-    shares = alone if shopper.source == "assigned" else shopper.distribution
-    liked = likings.mix(shares) ** asked.strength
-    return liked if own.factors is None else liked * own.factors
+    if mixture is None:
+        return own
+    liked = likings.mix(mixture) ** strength
+    return liked if own is None else liked * own

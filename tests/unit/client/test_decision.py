@@ -54,7 +54,7 @@ def test_a_shopper_keeps_the_order_while_no_affinities_are_known() -> None:
 def test_a_shopper_keeps_the_order_while_affinities_of_other_personas_alone_are_known(
     source: str,
 ) -> None:
-    older = shopper("former", source=source, distribution={"former": 0.9, "parent": 0.0})
+    older = shopper("former", source=source, distribution={"former": 0.9, "past": 0.1})
     found = rank_for(older, ITEMS, LIFTS, 1.0, "/")
     assert (found.order, found.fallback) == (ITEMS, UNREACHABLE)
 

@@ -126,7 +126,7 @@ async def test_affinities_are_renewed_when_only_the_name_of_a_token_comes_or_goe
     assert tables.affinities["parent"] == before
 
 
-async def test_a_name_that_a_deletion_took_is_shown_again_once_another_customer_carries_it() -> None:
+async def test_a_name_that_a_deletion_took_is_shown_again_once_another_one_carries_it() -> None:
     """The listing has the same names as before both, and yet it is another one."""
     clock, tables = FakeClock(), MemoryTables()
     working = clocked(tables, clock)

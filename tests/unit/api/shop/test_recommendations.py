@@ -18,7 +18,7 @@ from stream_persona.api.shop.likings import NO_LIKINGS, Likings, choose
 from stream_persona.api.shop.own_factors import OwnFactors
 from stream_persona.api.shop.recommendations import Asked, OwnFactor, recommend
 from stream_persona.client import ranking
-from stream_persona.client.decision import BASELINE, MIXTURE, rank_for
+from stream_persona.client.decision import BASELINE, MIXTURE, Choice, rank_for
 from stream_persona.client.models import AMBIGUOUS, HOLDOUT, UNKNOWN, Shopper
 from stream_persona.client.own_tastes import OFF, CommonShares, Own
 from stream_persona.client.ranking import Affinities
@@ -56,7 +56,7 @@ def found_items(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 def test_the_answer_is_the_beginning_of_a_ranking_of_all_products(
     strength: float, limit: int
 ) -> None:
-    asked = Asked("c", limit, strength)
+    asked = Asked("c", limit, Choice(strength))
     found = recommend(CATALOGUE, likings_of(CATALOGUE), PARENT, asked)
     assert found_items(found) == whole_ranking(CATALOGUE, SHARES, strength, ())[:limit]
     assert (found["persona"], found["fallback"], found["group"]) == ("parent", None, "treatment")
@@ -76,7 +76,10 @@ def test_it_is_so_for_any_catalogue_shopper_and_exclusion(
     shopper = Shopper("c", "parent", None, distribution=mixture)
     names = tuple(f"P-{each}" for each in sorted(exclude))
     found = recommend(
-        catalogue, likings_of(catalogue), shopper, Asked("c", limit, strength, exclude=names)
+        catalogue,
+        likings_of(catalogue),
+        shopper,
+        Asked("c", limit, Choice(strength), exclude=names),
     )
     assert found_items(found) == whole_ranking(catalogue, mixture, strength, names)[:limit]
 
@@ -87,7 +90,7 @@ def test_the_greatest_factors_are_numbers(popularity: float) -> None:
     lifts = Affinities({"parent": {f"attributes.{n}:liked": 20.0 for n in range(40)}})
     catalogue = build([row(1), row(2, attributes=attributes, popularity=popularity), row(3)])
     shopper = PARENT._replace(distribution={"parent": 1.0})
-    found = recommend(catalogue, likings_of(catalogue, lifts), shopper, Asked("c", 3, 10.0))
+    found = recommend(catalogue, likings_of(catalogue, lifts), shopper, Asked("c", 3, Choice(10.0)))
     items = [catalogue.item(position) for position in range(3)]
     expected = ranking.rank(items, {"parent": 1.0}, lifts, 10.0, "/")
     assert [each["score"] for each in found["items"]] == [each.score for each in expected]
@@ -96,7 +99,7 @@ def test_the_greatest_factors_are_numbers(popularity: float) -> None:
 
 def test_an_assigned_persona_counts_alone() -> None:
     assigned = PARENT._replace(persona="pet_owner", source="assigned")
-    found = recommend(CATALOGUE, likings_of(CATALOGUE), assigned, Asked("c", 10, 1.0))
+    found = recommend(CATALOGUE, likings_of(CATALOGUE), assigned, Asked("c", 10, Choice(1.0)))
     assert found_items(found) == whole_ranking(CATALOGUE, {"pet_owner": 1.0}, 1.0, ())[:10]
 
 
@@ -104,7 +107,7 @@ def test_equal_scores_keep_the_order_of_popularity() -> None:
     catalogue = build([row(n, category="pets") for n in range(20, 2_020)])
     equal = build([row(n, category="pets", popularity=5) for n in range(20, 2_020)])
     for each in (catalogue, equal):
-        found = recommend(each, likings_of(each), PARENT, Asked("c", 10, 1.0))
+        found = recommend(each, likings_of(each), PARENT, Asked("c", 10, Choice(1.0)))
         assert [item["item"]["product_id"] for item in found["items"]] == [
             f"P-{n}" for n in range(20, 30)
         ]
@@ -125,7 +128,7 @@ def test_who_has_no_persona_gets_the_most_popular_products_and_the_reason(
     shopper: Shopper, likings: Likings, fallback: str
 ) -> None:
     exclude = ("P-1", CATALOGUE.item(0)["product_id"], CATALOGUE.item(2)["product_id"], "gone")
-    found = recommend(CATALOGUE, likings, shopper, Asked("c", 3, 1.0, exclude=exclude))
+    found = recommend(CATALOGUE, likings, shopper, Asked("c", 3, Choice(1.0), exclude=exclude))
     assert found["fallback"] == fallback
     assert found["group"] == ("holdout" if fallback == HOLDOUT else "treatment")
     popular = [CATALOGUE.item(position) for position in range(10)]
@@ -140,7 +143,7 @@ def test_who_has_no_persona_gets_the_most_popular_products_and_the_reason(
 @pytest.mark.parametrize("shopper", [PARENT, Shopper("c")])
 def test_nothing_is_left_where_everything_is_excluded(shopper: Shopper) -> None:
     catalogue = build([row(n) for n in range(3)])
-    asked = Asked("c", 10, 1.0, exclude=("P-0", "P-1", "P-2"))
+    asked = Asked("c", 10, Choice(1.0), exclude=("P-0", "P-1", "P-2"))
     assert recommend(catalogue, likings_of(catalogue), shopper, asked)["items"] == []
 
 
@@ -205,7 +208,7 @@ def test_own_tastes_and_the_mixture_move_products_as_in_a_ranking(
     catalogue = build(rows_of_types(size, seed))
     tastes = Own(own, TASTES, COMMON)
     factors = asyncio.run(OwnFactors().find(catalogue, tastes))
-    asked = Asked("c", limit, strength, own, ambiguous)
+    asked = Asked("c", limit, Choice(strength, own, ambiguous))
     likings = likings_of(catalogue)
     found = recommend(catalogue, likings, shopper, asked, OwnFactor(tastes, factors))
     items = [catalogue.item(position) for position in range(size)]
