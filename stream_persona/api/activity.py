@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import numpy as np
-from msgspec import Struct
 
 from stream_persona.domain.binning import canonical_token, shown_levels
 from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
@@ -31,6 +29,7 @@ from stream_persona.domain.slots import EVENTS, WEIGHT_UNITS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.apply import APPLIED, Rules, start_draft
+from stream_persona.pipeline.logged_change import parse_change
 from stream_persona.pipeline.messages import encode_change
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy
     from stream_persona.pipeline.apply import Draft
+    from stream_persona.pipeline.logged_change import LoggedChange
     from stream_persona.pipeline.types import Delivery
     from stream_persona.settings import Settings
 
@@ -57,27 +57,6 @@ MOST_SHOWN: Final = 120
 
 _WITHIN: Final = (1 << EPOCH_BITS) - 1
 _OLDER: Final = 1 << 16
-
-
-class _LoggedPosterior(Struct, frozen=True):
-    persona: str | None
-    confidence: float
-    ambiguous: bool
-    source: str
-    distribution: dict[str, float]
-
-
-class _LoggedChange(Struct, frozen=True):
-    """The fields that are read of a message of the topic of changes."""
-
-    change_id: str
-    revision: int
-    published_at: datetime
-    cause: str
-    current: _LoggedPosterior
-
-
-_change_decoder = msgspec.json.Decoder(_LoggedChange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +227,7 @@ def select_posteriors(
     The record's own is the last one, whether the log has it yet or not. A log with later revisions
     is from before a deletion whose tombstone has not arrived.
     """
-    own = _change_decoder.decode(encode_change(customer_id, record))
+    own = cast("LoggedChange", parse_change(encode_change(customer_id, record)))
     logged = _changes_since_deletion(messages)
     last = logged.get(own.revision, own)
     if max(logged, default=0) > own.revision or last.change_id != own.change_id:
@@ -257,27 +236,20 @@ def select_posteriors(
     return [_as_dict(logged[revision]) for revision in sorted(logged)[-MOST_POSTERIORS:]]
 
 
-def _changes_since_deletion(messages: Iterable[ConsumerRecord]) -> dict[int, _LoggedChange]:
+def _changes_since_deletion(messages: Iterable[ConsumerRecord]) -> dict[int, LoggedChange]:
     """Return changes by revision, since revisions last began anew; each once."""
-    logged: dict[int, _LoggedChange] = {}
+    logged: dict[int, LoggedChange] = {}
     for message in messages:
         if message.value is None:
             logged = {}
-        elif (change := _decode(message.value)) is not None and change not in logged.values():
+        elif (change := parse_change(message.value)) is not None and change not in logged.values():
             if change.revision <= max(logged, default=0):
                 logged = {}  # the shop began anew: the same topic under another prefix
             logged[change.revision] = change
     return logged
 
 
-def _decode(value: bytes) -> _LoggedChange | None:
-    try:
-        return _change_decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _as_dict(change: _LoggedChange) -> dict[str, Any]:
+def _as_dict(change: LoggedChange) -> dict[str, Any]:
     return {
         "at": milliseconds(change.published_at),
         "revision": change.revision,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
+import pytest
 from aiokafka import ConsumerRecord
 
 from stream_persona.api.activity import answer, select_posteriors
@@ -105,6 +106,18 @@ def test_posteriors_before_a_deletion_are_not_shown_while_its_tombstone_is_on_it
 def test_messages_that_are_no_change_are_left_out_and_of_many_the_newest_are_shown() -> None:
     record, published = life(*labelled(50))
     assert revisions(record, [b"{", b"\xff", b'{"revision": 3}', *published]) == list(range(11, 51))
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [{"cause": "whim"}, {"published_at": "2026-01-01T00:00:00"}, {"occurred_at": 0}, {"why": None}],
+)
+def test_a_message_that_no_worker_has_written_is_left_out(strange: dict[str, object]) -> None:
+    record, published = life(purchase("e1", NOW), *labelled(2))
+    whole = orjson.loads(published[1] or b"")
+    doubted = [published[0], orjson.dumps(whole | strange), published[2]]
+    assert revisions(record, published) == [1, 2, 3]
+    assert revisions(record, doubted) == [1, 3]
 
 
 def test_the_answer_has_the_posteriors_of_the_log() -> None:
