@@ -15,7 +15,7 @@ from stream_persona.api.own_tastes import OwnTastesReader
 from stream_persona.api.public_records import load_public_record
 from stream_persona.client.decision import Choice, hold_out, rank_for, uses_affinities
 from stream_persona.client.models import HOLDOUT, UNKNOWN, Shopper, parse_shopper
-from stream_persona.client.own_tastes import MOST_OWN, Own
+from stream_persona.client.own_tastes import BESIDE_BASKET, MOST_OWN, RECOMMENDED, Own
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.domain.identity import NobodyIds
@@ -104,7 +104,7 @@ class RankRequest(BaseModel):
             ge=0,
             le=MOST_OWN,
             description="How far the shopper's own tastes move scores; 0 moves none. We recommend "
-            "0.7 for a search and for recommendations, 0.3 beside a basket.",
+            f"{RECOMMENDED} for a search and for recommendations, {BESIDE_BASKET} beside a basket.",
         ),
     ] = 0.0
     ambiguous: Annotated[

@@ -20,9 +20,10 @@ change on a channel, to which the client subscribes with its first lookup: a sho
 changed is dropped at once, and while there is no subscription nothing is kept. A dead connection
 that was never closed is discovered after twice ``CHANNEL_SECONDS``.
 
-**Own tastes.** With ``own=0.7`` a ranking also follows what the shopper buys more than others do
-(``own_tastes``), where the workers keep that (``STREAM_PERSONA_TASTES``); ``own_fallbacks`` counts
-why it did not. ``ambiguous="mixture"`` ranks ambiguous shoppers by the mixture of their personas.
+**Own tastes.** With ``own=RECOMMENDED`` (0.7; ``BESIDE_BASKET``, 0.3, beside products in a basket)
+a ranking also follows what the shopper buys more than others do (``own_tastes``), where the workers
+keep that (``STREAM_PERSONA_TASTES``); ``own_fallbacks`` counts why it did not.
+``ambiguous="mixture"`` ranks ambiguous shoppers by the mixture of their personas.
 
 **Hold-out.** With ``holdout=0.1`` a tenth of the customers, always the same ones, keep the baseline
 ranking, with the fallback ``holdout``. Compare what they buy with what the others do; another
@@ -44,11 +45,12 @@ from stream_persona.client.models import (
     Change,
     Shopper,
 )
+from stream_persona.client.own_tastes import BESIDE_BASKET, RECOMMENDED
 from stream_persona.client.ranking import Ranked, Reason
 from stream_persona.client.sync_client import PersonaClient
 
 __all__ = [
-    "AMBIGUOUS", "FALLBACKS", "HOLDOUT", "TIMEOUT", "UNKNOWN", "UNREACHABLE", "UNREADABLE",
-    "AsyncPersonaClient", "Change", "Options", "PersonaClient", "Ranked", "Ranking", "Reason",
-    "Shopper",
+    "AMBIGUOUS", "BESIDE_BASKET", "FALLBACKS", "HOLDOUT", "RECOMMENDED", "TIMEOUT", "UNKNOWN",
+    "UNREACHABLE", "UNREADABLE", "AsyncPersonaClient", "Change", "Options", "PersonaClient",
+    "Ranked", "Ranking", "Reason", "Shopper",
 ]  # fmt: skip

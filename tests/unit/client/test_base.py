@@ -2,11 +2,20 @@
 
 import doctest
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_persona.client import AMBIGUOUS, HOLDOUT, UNKNOWN, UNREACHABLE, PersonaClient
+from stream_persona.client import (
+    AMBIGUOUS,
+    BESIDE_BASKET,
+    HOLDOUT,
+    RECOMMENDED,
+    UNKNOWN,
+    UNREACHABLE,
+    PersonaClient,
+)
 from stream_persona.client.base import BaseClient
 from stream_persona.testing.client import StubPersonaClient
 from tests.support.clients import ITEMS
@@ -65,3 +74,11 @@ def test_a_message_that_is_no_change_is_passed_over() -> None:
 def test_a_client_connects_to_nothing_before_it_is_asked() -> None:
     with PersonaClient("redis://127.0.0.1:1/0", cluster=True) as client:
         assert client._redis is None
+
+
+def test_the_strengths_that_are_recommended_are_those_of_the_readme() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    recommended = " ".join(readme.partition("We recommend ")[2].split())
+    assert recommended.startswith(
+        f"{RECOMMENDED:g} for a search and for recommendations, {BESIDE_BASKET:g} beside a basket"
+    )
