@@ -24,7 +24,7 @@ from stream_persona.client.own_tastes import (
     find_own,
 )
 from stream_persona.client.ranking import MOST_STRENGTH, Affinities
-from stream_persona.client.renewal import RENEWAL_SECONDS, Renewal
+from stream_persona.client.renewal import Renewal
 from stream_persona.domain.common_tastes import decode_common
 from stream_persona.domain.identity import NobodyIds, is_customer
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a lookup may take before the baseline is the better answer.
 TIMEOUT: Final = 0.05
-#: Seconds for which affinities are used before they are read again, in the background.
-AFFINITY_SECONDS: Final = RENEWAL_SECONDS
 #: Seconds of silence on the channel of changes after which the connection is pinged.
 CHANNEL_SECONDS: Final = 5.0
 #: Seconds between the loss of that channel and the next attempt to subscribe.

@@ -152,7 +152,8 @@ class TokenNames:
 
         What was found before the last listing, and is not in this one, is carried no more.
         """
-        found = {slot: self.alone(slot) for slot in self._seen_before if slot in self._by_slot}
+        hidden = (slot for slot, seen in self._seen_before.items() if self._hides(slot, seen))
+        found = {slot: self.alone(slot) for slot in hidden}
         listed, crowded = {name.token: name for name in listing.names}, frozenset(listing.crowded)
         moved = {slot for slot in crowded ^ self._crowded if slot in self._by_slot}
         for token, before in self._listed.items():
@@ -206,10 +207,16 @@ class TokenNames:
         """Note a token of a slot that is not the one ``seen`` there, if any."""
         if seen == _SEVERAL:
             return
-        name = self.alone(slot)
-        self._seen[slot] = token if seen is None else _SEVERAL
-        if self.alone(slot) != name:
+        found = token if seen is None else _SEVERAL
+        name = self.alone(slot) if self._hides(slot, found) else None
+        self._seen[slot] = found
+        if name is not None:
             self._note_renamed({slot})
+
+    def _hides(self, slot: int, found: str) -> bool:
+        """Whether a slot may be named, were it not for a token that was found in it."""
+        names = () if slot in self._crowded else self._by_slot.get(slot, ())
+        return bool(names) and found not in names
 
     def _rebuild(self, slot: int) -> None:
         """Put the names of one slot together anew: those of everybody's, and those listed."""
