@@ -186,13 +186,6 @@ _ENCODER = msgspec.json.Encoder()
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
 
 
-def event_id(event: Event) -> str:
-    """The id that the producer gave: the same on every retry of one event."""
-    if isinstance(event, Assignment):
-        return event.assignment_id
-    return event.request_id if isinstance(event, Deletion) else event.event_id
-
-
 def event_time(event: Event | TokenizedEvent) -> int:
     """When it happened, in epoch milliseconds of event time."""
     time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
@@ -295,6 +288,6 @@ __all__ = [
     "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS",
     "MAX_ITEM_ATTRIBUTES", "PURCHASE", "REASONS", "Action", "Assignment", "Behaviour", "Browse",
     "Deletion", "Engagement", "Event", "Item", "Purchase", "Time", "TokenizedEvent", "check_id",
-    "check_meaning", "decode_event", "decode_for_taxonomy", "encode", "event_id", "event_time",
+    "check_meaning", "decode_event", "decode_for_taxonomy", "encode", "event_time",
     "milliseconds", "rfc3339",
 ]  # fmt: skip

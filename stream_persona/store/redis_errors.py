@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import msgspec
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -147,12 +143,3 @@ def foreign_key_error(details: str) -> TopologyError:
     """Return the error that says whose keys these are."""
     message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
     return TopologyError(f"{message} to a name of its own ({details})")
-
-
-@contextmanager
-def refuse_foreign(key: str) -> Iterator[None]:
-    """Raise a ``TopologyError`` in place of an error that the content of a key causes."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, msgspec.MsgspecError, zlib.error) as error:
-        raise foreign_key_error(f"{key} holds something else than ours: {error}") from None

@@ -26,7 +26,7 @@ from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.nobody import NobodyForgetter
 from stream_persona.worker.partitions import OwnedPartitions
 from stream_persona.worker.refolding import Refolding
-from stream_persona.worker.stored_records import StoredRecords, do_nothing
+from stream_persona.worker.stored_records import StoredRecords
 from stream_persona.worker.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -131,23 +131,17 @@ class Worker:
             if (owned := self.partitions.held.get(partition)) is not None:
                 self._tokenizer.names.see((each.slot, each.token) for each in owned.names)
 
-    async def process(self, batch: Sequence[ConsumerRecord]) -> None:
-        """Process fetched records, of any partitions and topics, and wait until all is written.
+    async def process_batch(
+        self, batch: Sequence[ConsumerRecord], ack: Callable[[], object]
+    ) -> asyncio.Task[None]:
+        """Process fetched records, of any partitions; return as soon as the next ones may be.
+
+        They are processed together, and then written and published partition by partition, while
+        the next ones are processed on what is not written yet. The task calls ``ack`` at the end.
 
         Raises:
             FencedError: another worker owns one of the partitions now; nothing of it was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acknowledged.
-        """
-        await (await self.process_batch(batch, do_nothing))
-
-    async def process_batch(
-        self, batch: Sequence[ConsumerRecord], ack: Callable[[], object]
-    ) -> asyncio.Task[None]:
-        """Process fetched records; return as soon as the next ones may be processed.
-
-        They are processed together, and then written and published partition by partition, while
-        the next ones are processed on what is not written yet. The task calls ``ack`` at the end.
-        Both raise as ``process`` does.
         """
         started, reclaims = self._clock(), self._reclaims
         if len(batch) > _LARGE_BATCH:
