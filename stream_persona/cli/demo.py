@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,25 +16,27 @@ from stream_persona.cli.running import run as run_command
 
 group = typer.Typer()
 
+_Bound = Annotated[
+    float | None,
+    typer.Option(
+        "--for",
+        parser=parse_duration,
+        metavar="60s",
+        help="End after this time; without it the demo runs until Ctrl-C.",
+    ),
+]
+_Speed = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001, help="Days of event time per second; by default one, or what fits into --for."
+    ),
+]
+
 
 @group.command(epilog="Example: stream-persona demo --for 60s --no-browser")
 def demo(
-    bound: Annotated[
-        float | None,
-        typer.Option(
-            "--for",
-            parser=parse_duration,
-            metavar="60s",
-            help="End after this time; without it the demo runs until Ctrl-C.",
-        ),
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="Days of event time per second; by default one, or what fits into --for.",
-        ),
-    ] = None,
+    bound: _Bound = None,
+    speed: _Speed = None,
     shoppers: Annotated[
         int, typer.Option(min=1, help="Number of synthetic shoppers beside the real ones.")
     ] = 100,
@@ -95,19 +97,27 @@ def simulate(
     settings, taxonomy = load_configuration()
     run_command(check_before_sending(settings, taxonomy))
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
-    began, sent = time.monotonic(), 0
     total = count if count is not None else None if bound is None else int(rate * bound)
-
-    async def produce(advance: Callable[[int], None]) -> None:
-        nonlocal sent
+    began = time.monotonic()
+    with progress("events", total) as advance:
         batches = simulation.simulate(settings, simulator, rate=rate, seconds=bound, count=count)
+        sent = _count_sent(batches, advance)
+    seconds = time.monotonic() - began
+    summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
+    print_result(summary, as_json=as_json)
+
+
+def _count_sent(batches: AsyncIterable[int], advance: Callable[[int], None]) -> int:
+    """Send until the batches, or the person at the terminal, end it; return how many were sent."""
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
         async for number in batches:
             sent += number
             advance(number)
 
     # Ctrl-C is how an unbounded run is meant to end.
-    with progress("events", total) as advance, contextlib.suppress(KeyboardInterrupt):
-        run_command(produce(advance))
-    seconds = time.monotonic() - began
-    summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
-    print_result(summary, as_json=as_json)
+    with contextlib.suppress(KeyboardInterrupt):
+        run_command(send())
+    return sent

@@ -90,18 +90,24 @@ class Worker:
         self._reclaiming = asyncio.Lock()
         self._reclaims = 0
         self._busy_until = 0.0
-        refolding = Refolding(
-            settings, taxonomy, tables, self._tokenizer, history, metrics, self._rescore
-        )
-        self._records = StoredRecords(
-            settings, taxonomy, tables, publisher, self.partitions, refolding, metrics
-        )
+        self._records = self._build_records(history)
         nobody = NobodyForgetter(settings, taxonomy, self._tokenizer, self._records)
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
         self._idle = IdleCustomers(
             self.partitions, self._records, nobody, self.challengers, self._processing, clocks
         )
         self._due = DueCustomers(tables, self._idle, self._rescore, metrics, self._now)
+
+    def _build_records(self, history: EventLog) -> StoredRecords:
+        """Build what loads records, makes damaged ones again from the topics, and writes them."""
+        refolding = Refolding(
+            self._settings, self._taxonomy, self._tables, self._tokenizer, history, self._metrics,
+            self._rescore,
+        )  # fmt: skip
+        return StoredRecords(
+            self._settings, self._taxonomy, self._tables, self._publisher, self.partitions,
+            refolding, self._metrics,
+        )  # fmt: skip
 
     @property
     def weights(self) -> Predictor:

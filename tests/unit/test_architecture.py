@@ -213,6 +213,18 @@ def test_every_name_on_the_way_of_an_event_is_one_of_the_package() -> None:
         assert importable is not None, name
 
 
+def test_no_function_is_longer_than_forty_lines_and_no_file_than_three_hundred() -> None:
+    texts = {".".join(module_of(path)): path.read_text(encoding="utf-8") for path in FILES}
+    long = [
+        f"{module}.{node.name}"
+        for module, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= 40
+    ]
+    assert long + [name for name, text in texts.items() if text.count("\n") > 300] == []
+
+
 def imported_by(statement: str, *names: str) -> set[str]:
     """Which of ``names`` a fresh process has loaded after a statement."""
     program = f"import sys\n{statement}\nprint(*(set({names!r}) & set(sys.modules)))"
