@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +30,10 @@ _Speed = Annotated[
     typer.Option(
         min=0.001, help="Days of event time per second; by default one, or what fits into --for."
     ),
+]
+_Drift = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of events after which a shopper changes persona."),
 ]
 
 
@@ -78,10 +82,7 @@ def simulate(
         typer.Option("--for", parser=parse_duration, metavar="60s", help="Stop after this time."),
     ] = None,
     shoppers: Annotated[int, typer.Option(min=1, help="Number of shoppers.")] = 200,
-    drift_after: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of events after which a shopper changes persona."),
-    ] = None,
+    drift_after: _Drift = None,
     seed: Annotated[int, typer.Option(help="Seed; the same one draws the same shoppers.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -97,27 +98,19 @@ def simulate(
     settings, taxonomy = load_configuration()
     run_command(check_before_sending(settings, taxonomy))
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
+    began, sent = time.monotonic(), 0
     total = count if count is not None else None if bound is None else int(rate * bound)
-    began = time.monotonic()
-    with progress("events", total) as advance:
-        batches = simulation.simulate(settings, simulator, rate=rate, seconds=bound, count=count)
-        sent = _count_sent(batches, advance)
-    seconds = time.monotonic() - began
-    summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
-    print_result(summary, as_json=as_json)
 
-
-def _count_sent(batches: AsyncIterable[int], advance: Callable[[int], None]) -> int:
-    """Send until the batches, or the person at the terminal, end it; return how many were sent."""
-    sent = 0
-
-    async def send() -> None:
+    async def produce(advance: Callable[[int], None]) -> None:
         nonlocal sent
+        batches = simulation.simulate(settings, simulator, rate=rate, seconds=bound, count=count)
         async for number in batches:
             sent += number
             advance(number)
 
     # Ctrl-C is how an unbounded run is meant to end.
-    with contextlib.suppress(KeyboardInterrupt):
-        run_command(send())
-    return sent
+    with progress("events", total) as advance, contextlib.suppress(KeyboardInterrupt):
+        run_command(produce(advance))
+    seconds = time.monotonic() - began
+    summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
+    print_result(summary, as_json=as_json)

@@ -110,6 +110,13 @@ def _top_of_rows(rows: Ints, lift: Floats, count: int) -> Ints:
     return positive[order[rank < count]]
 
 
+def tree(
+    predictor: Predictor, profile: Profiles, persona: str, name: Callable[[int], str]
+) -> dict[str, Any]:
+    """Return ``$why``: the product of the values of all factors is the persona's probability."""
+    return trees(predictor, profile, [persona], predictor.probabilities(profile)[0], name)[0]
+
+
 def trees(
     predictor: Predictor,
     profile: Profiles,

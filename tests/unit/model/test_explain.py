@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, seeds
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import affinities, reasons, split, trees
+from stream_persona.model.explain import affinities, reasons, split, tree
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import merge_shards
 from stream_persona.model.statistics import contribution
@@ -60,13 +59,8 @@ def same_baskets() -> Weights:
     return derive(model, PERSONAS)
 
 
-def tree(weights: Weights, profile: Profiles, persona: str) -> dict[str, Any]:
-    """The ``$why`` of one persona."""
-    return trees(weights, profile, [persona], weights.probabilities(profile)[0], named().name)[0]
-
-
 def product_is_probability(weights: Weights, profile: Profiles, persona: str) -> None:
-    why = tree(weights, profile, persona)
+    why = tree(weights, profile, persona, named().name)
     product = math.prod(factor["value"] for factor in why["factors"])
     expected = float(weights.probabilities(profile)[0, weights.classes.index(persona)])
     assert product == pytest.approx(expected, rel=1e-9, abs=1e-300)
@@ -100,7 +94,7 @@ def test_overwhelming_evidence_still_has_reasons(times: int) -> None:
 
 
 def test_factors_come_from_the_most_for_to_the_most_against() -> None:
-    why = tree(TASTES, bought("parent", "gamer", times=9), "parent")
+    why = tree(TASTES, bought("parent", "gamer", times=9), "parent", named().name)
     base, normalizer, *lifts = why["factors"]
     assert why["type"] == "product"
     assert base["type"] == "baseP"
