@@ -78,7 +78,7 @@ async def retry_endlessly(
         if loop.time() - began > _LONGEST_ENDLESS_WAIT:
             wait = first_wait
         longest, wait = wait, min(2 * wait, _LONGEST_ENDLESS_WAIT)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads callers, no secret
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret  # nosec B311
 
     async for attempt in stamina.retry_context(on=find_wait, attempts=None, timeout=None):
         with attempt:
