@@ -16,6 +16,8 @@ from stream_persona.setting_forms import variable
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----")
 _ENCRYPTED: Final = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
+#: OpenSSL's codes of a certificate for another name.
+WRONG_NAME_CODES: Final = frozenset({62, 64})
 
 
 class TlsFiles(NamedTuple):

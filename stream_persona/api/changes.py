@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from starlette.responses import StreamingResponse
 
 from stream_persona.api.ring import HeldChange, Ring
+from stream_persona.retrying import retry_endlessly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -38,8 +39,6 @@ HEARTBEAT: Final = 15.0
 #: Seconds in which a listener must take a chunk.
 SEND_SECONDS: Final = 30.0
 _RETRY_MS: Final = 2_000
-_MOST_PAUSE: Final = 5.0
-_FIRST_PAUSE: Final = 0.1
 _POLL: Final = 5.0
 _GAP: Final = b"event: gap\ndata: {}\n\n"
 #: Seconds that a listener waits for the changes from before the process started.
@@ -61,6 +60,7 @@ class ChangeFeed:
         self._channel = channel
         self._receive = receive
         self._closed = False
+        self._is_refused = False
         self.ring = Ring()
         self.listeners = 0
         self.ready = False
@@ -70,19 +70,12 @@ class ChangeFeed:
 
     async def follow(self) -> None:
         """Receive changes for ever; subscribe again whenever Redis was away."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                await self._subscribe()
-            except (RedisError, OSError) as error:
-                is_refused = isinstance(error, AuthenticationError | NoPermissionError)
-                if self.ready or (is_refused and pause == _FIRST_PAUSE):
-                    logger.warning("changes can't be followed for now: %s", error)
-                    pause = _FIRST_PAUSE
-            finally:
-                self.ready = False
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _MOST_PAUSE)
+        try:
+            await retry_endlessly(
+                self._subscribe, on=(RedisError, OSError), note=self._note_trouble
+            )
+        finally:
+            self.ready = False
 
     def close(self) -> None:
         """End every listener's stream; they may reconnect to another process."""
@@ -170,14 +163,23 @@ class ChangeFeed:
             async with asyncio.timeout(_REFILL_SECONDS):
                 await self.refilled.wait()
 
+    def _note_trouble(self, error: Exception) -> None:
+        """Log what ends a subscription, and the first of a row of refusals."""
+        is_refused = isinstance(error, AuthenticationError | NoPermissionError)
+        if self.ready or (is_refused and not self._is_refused):
+            logger.warning("changes can't be followed for now: %s", error)
+        self.ready, self._is_refused = False, is_refused
+
     async def _subscribe(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        """Receive changes until Redis is away; ready from the confirmation on."""
+        async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(self._channel)
-            self.ready = True
-            self.subscriptions += 1
             pinged = False
             while True:
                 message = await pubsub.get_message(timeout=_POLL)
+                if message is not None and message["type"] == "subscribe":
+                    self.ready = True
+                    self.subscriptions += 1
                 if message is not None and message["type"] == "message":
                     self.publish(message["data"])
                 if message is None and pinged:

@@ -101,29 +101,19 @@ class Dependencies:
         feed = ChangeFeed(subscriber, tables.channel, dashboard.receive)
         keys.changed = feed.ring.wake  # listeners ask whether their keys are valid still
         return cls(
-            settings=settings,
-            taxonomy=taxonomy,
-            tables=tables,
-            agreement=agreement,
-            reader=reader,
-            ranker=ranker,
-            catalogue=catalogue,
+            settings=settings, taxonomy=taxonomy, tables=tables, agreement=agreement,
+            reader=reader, ranker=ranker, catalogue=catalogue, feed=feed, dashboard=dashboard,
+            sender=sender, metrics=metrics, subscriber=subscriber, keys=keys,
             recommender=Recommender(catalogue, ranker, LikingsReader(ranker, reader)),
-            feed=feed,
-            dashboard=dashboard,
             customer_log=Tail(settings),
             commands=Commands(settings, taxonomy),
-            sender=sender,
             collector=Collector(settings, sender, metrics.collected),
-            metrics=metrics,
             connections=Connections(bounds, metrics, time.monotonic, settings.api_max_body_bytes),
             seats=ListenerSeats(bounds),
-            subscriber=subscriber,
             readiness=Readiness(settings, tables),
             nobody=NobodyIds(settings.nobody),
-            keys=keys,
             audit=Audit(metrics.refusals),
-        )
+        )  # fmt: skip
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

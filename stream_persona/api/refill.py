@@ -17,6 +17,7 @@ from stream_persona.api.ring import RING
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.pipeline.messages import encode_copy
+from stream_persona.retrying import retry_endlessly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for one try, and between two.
+#: Seconds for one try, and between the first two.
 _SECONDS: Final = 10.0
 _PAUSE: Final = 2.0
 _POLL: Final = 0.05
@@ -62,24 +63,22 @@ async def _try_until_read(
     settings: Settings, feed: ChangeFeed, use: Callable[[list[tuple[int, bytes]]], None]
 ) -> None:
     """Read the newest messages, with their times, and use them."""
-    while True:
+
+    async def read() -> None:
         try:
             async with asyncio.timeout(_SECONDS):
                 use(await _read_copies(settings))
-        except (
-            KafkaError,
-            ConfigError,
-            UnavailableError,
-            OSError,
-            TimeoutError,
-            ValueError,
-        ) as error:
-            logger.warning("changes from before the start can't be read yet: %s", error)
-        else:
-            return
         finally:
             feed.refilled.set()
-        await asyncio.sleep(_PAUSE)
+
+    await retry_endlessly(
+        read,
+        on=(KafkaError, ConfigError, UnavailableError, OSError, TimeoutError, ValueError),
+        note=lambda error: logger.warning(
+            "changes from before the start can't be read yet: %s", error
+        ),
+        first_wait=_PAUSE,
+    )
 
 
 async def _read_copies(settings: Settings) -> list[tuple[int, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import UnavailableError
@@ -10,7 +11,7 @@ from stream_persona.store import deployment as deployments
 from stream_persona.store.redis import RedisTables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import AsyncIterator, Collection
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.settings import Settings
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 OF_TAXONOMIES: Final[tuple[Subject, ...]] = ("taxonomy", "half-life")
 #: Seconds to wait for Redis where a command only compares with what is there.
 _PATIENCE: Final = 2.0
+
+
+@asynccontextmanager
+async def open_tables(settings: Settings, patience: float) -> AsyncIterator[RedisTables]:
+    """Connect to Redis for a command, which waits so many seconds for an answer at most."""
+    patience = min(patience, settings.retry_seconds)
+    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
+    try:
+        yield tables
+    finally:
+        await tables.close()
 
 
 async def check_agreement(
@@ -47,11 +59,8 @@ async def check_before_sending(
     Raises:
         TopologyError: names the setting that differs, and what to do.
     """
-    patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
-    try:
-        await check_agreement(settings, taxonomy, tables, ignoring)
-    except UnavailableError as error:
-        print(f"not compared with the workers' settings: {error}", file=sys.stderr)  # noqa: T201
-    finally:
-        await tables.close()
+    async with open_tables(settings, _PATIENCE) as tables:
+        try:
+            await check_agreement(settings, taxonomy, tables, ignoring)
+        except UnavailableError as error:
+            print(f"not compared with the workers' settings: {error}", file=sys.stderr)  # noqa: T201

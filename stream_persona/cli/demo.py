@@ -16,25 +16,31 @@ from stream_persona.cli.running import run as run_command
 
 group = typer.Typer()
 
+_Bound = Annotated[
+    float | None,
+    typer.Option(
+        "--for",
+        parser=parse_duration,
+        metavar="60s",
+        help="End after this time; without it the demo runs until Ctrl-C.",
+    ),
+]
+_Speed = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001, help="Days of event time per second; by default one, or what fits into --for."
+    ),
+]
+_Drift = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of events after which a shopper changes persona."),
+]
+
 
 @group.command(epilog="Example: stream-persona demo --for 60s --no-browser")
 def demo(
-    bound: Annotated[
-        float | None,
-        typer.Option(
-            "--for",
-            parser=parse_duration,
-            metavar="60s",
-            help="End after this time; without it the demo runs until Ctrl-C.",
-        ),
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="Days of event time per second; by default one, or what fits into --for.",
-        ),
-    ] = None,
+    bound: _Bound = None,
+    speed: _Speed = None,
     shoppers: Annotated[
         int, typer.Option(min=1, help="Number of synthetic shoppers beside the real ones.")
     ] = 100,
@@ -76,10 +82,7 @@ def simulate(
         typer.Option("--for", parser=parse_duration, metavar="60s", help="Stop after this time."),
     ] = None,
     shoppers: Annotated[int, typer.Option(min=1, help="Number of shoppers.")] = 200,
-    drift_after: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of events after which a shopper changes persona."),
-    ] = None,
+    drift_after: _Drift = None,
     seed: Annotated[int, typer.Option(help="Seed; the same one draws the same shoppers.")] = 1,
     as_json: Json = False,
 ) -> None:

@@ -69,7 +69,7 @@ def inspect(
     """Show what topics or files hold, what would become of it, and what helps."""
     from stream_persona.cli.inspect_tables import print_report
     from stream_persona.cli.terminal import print_json
-    from stream_persona.inspection.sample import KIND_NAMES
+    from stream_persona.files.row_reader import KIND_NAMES
 
     settings, taxonomy = load_configuration()
     own = None if kind is None else KIND_NAMES.index(kind)

@@ -23,19 +23,21 @@ _PATIENCE: Final = 10.0
 
 group = typer.Typer(help="Compare the model that learns personas with other classifiers.")
 
+_Challengers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE:CLASS",
+        help="A River classifier; may be repeated. Default: those of the settings.",
+    ),
+]
+
 
 @group.command(
     epilog="Example: stream-persona model compare --challenger river.naive_bayes:ComplementNB\n\n"
     "Example: stream-persona model compare --challenger 'river.forest:ARFClassifier(n_models=5)'"
 )
 def compare(
-    challenger: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODULE:CLASS",
-            help="A River classifier; may be repeated. Default: those of the settings.",
-        ),
-    ] = None,
+    challenger: _Challengers = None,
     in_time: Annotated[
         bool,
         typer.Option("--in-time", help="Evaluate in the order of assignments, not in five folds."),
@@ -78,17 +80,12 @@ async def load_examples(settings: Settings, taxonomy: Taxonomy) -> list[Example]
         TopologyError: the workers are set otherwise.
         UnavailableError: Redis does not answer.
     """
-    from stream_persona.cli.agreement import check_agreement
+    from stream_persona.cli.agreement import check_agreement, open_tables
     from stream_persona.store import examples
-    from stream_persona.store.redis import RedisTables
 
-    patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
-    try:
+    async with open_tables(settings, _PATIENCE) as tables:
         await check_agreement(settings, taxonomy, tables)
         return await examples.read(tables, settings.partitions, taxonomy)
-    finally:
-        await tables.close()
 
 
 def print_table(rows: Sequence[Row]) -> None:

@@ -40,6 +40,14 @@ FILES: Final[dict[str, Any]] = {
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
 
 
+def print_mistakes(file: Path, error: FileMistakesError) -> None:
+    """Print the mistakes in a file as JSON."""
+    from stream_persona.cli.terminal import print_json
+
+    mistakes = [{"line": line, "message": text} for line, text in error.mistakes]
+    print_json({"file": str(file), "valid": False, "mistakes": mistakes})
+
+
 def load_configuration() -> tuple[Settings, Taxonomy]:
     """Load the settings from the environment, and the taxonomy that they name.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_persona.cli.options import Json, print_result
+from stream_persona.cli.options import Json, print_mistakes, print_result
 from stream_persona.errors import InputError, SourcesError
 
 if TYPE_CHECKING:
@@ -33,15 +33,13 @@ def check(
 
     With --try also what would become of a document; exit code 3 if not all of it can be read.
     """
-    from stream_persona.cli.terminal import print_json
     from stream_persona.domain.mapping.sources import Sources
 
     try:
         sources = Sources.load(file)
     except SourcesError as error:
         if as_json:
-            mistakes = [{"line": line, "message": text} for line, text in error.mistakes]
-            print_json({"file": str(file), "valid": False, "mistakes": mistakes})
+            print_mistakes(file, error)
         raise
     facts: dict[str, Any] = {
         "file": str(file),

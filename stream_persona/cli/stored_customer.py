@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from stream_persona.cli.agreement import check_agreement
+from stream_persona.cli.agreement import check_agreement, open_tables
 from stream_persona.domain import record_codec
 from stream_persona.domain.due import advance
 from stream_persona.domain.events import (
@@ -87,9 +87,7 @@ async def _load_stored(
     settings: Settings, taxonomy: Taxonomy, customer_id: str, tokenizer: Tokenizer
 ) -> tuple[bytes | None, bytes | None, Record | None]:
     """Load the public record, the private one and its bytes; name the tokens that may be shown."""
-    patience = min(_PATIENCE, settings.retry_seconds)
-    tables = RedisTables.connect(settings.redis_address, settings.prefix, patience)
-    try:
+    async with open_tables(settings, _PATIENCE) as tables:
         await check_agreement(settings, taxonomy, tables)
         public = await tables.load_public(customer_id)
         blob = (await tables.load([customer_id])).get(customer_id)
@@ -97,8 +95,6 @@ async def _load_stored(
         if listing is not None:
             tokenizer.show_names(listing)
         record = await _decode(tables, customer_id, blob, taxonomy) if blob else None
-    finally:
-        await tables.close()
     return public, blob, record
 
 

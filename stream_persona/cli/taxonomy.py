@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_persona.cli.options import Json, print_result
+from stream_persona.cli.options import Json, print_mistakes, print_result
 from stream_persona.errors import TaxonomyError
 
 group = typer.Typer(help="Check the file that defines the personas.")
@@ -19,15 +19,13 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check a taxonomy file: print its personas, or every mistake with its line (exit code 2)."""
-    from stream_persona.cli.terminal import print_json
     from stream_persona.domain.taxonomy import load
 
     try:
         taxonomy = load(file)
     except TaxonomyError as error:
         if as_json:
-            mistakes = [{"line": line, "message": text} for line, text in error.mistakes]
-            print_json({"file": str(file), "valid": False, "mistakes": mistakes})
+            print_mistakes(file, error)
         raise
     facts: dict[str, Any] = {
         "file": str(file),

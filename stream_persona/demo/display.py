@@ -68,7 +68,7 @@ class LiveDisplay:
 
     def print_line(self, text: str) -> None:
         """Print above the table."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _print_line(self._console, text)
 
     def update(self, status: Status) -> None:
         """Draw the table anew."""
@@ -90,13 +90,17 @@ class PlainDisplay:
 
     def print_line(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _print_line(self._console, text)
 
     def update(self, status: Status) -> None:
         """Print a line if the last one is some seconds old."""
         if status.seconds >= self._next:
             self._next = status.seconds + _LINE_SECONDS
             self.print_line(_format_line(status))
+
+
+def _print_line(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def choose_display(console: Console) -> Display:

@@ -45,16 +45,11 @@ _FINEST: Final = 1_000_000
 _UNREACHABLE: Final = 1e9
 
 
-def find_due(record: Record, taxonomy: Taxonomy) -> int | None:
-    """Find the next instant (epoch ms) at which something of a record ends, if there is any.
+def find_all_due(records: Mapping[str, Record], taxonomy: Taxonomy) -> dict[str, int | None]:
+    """Find the next instant (epoch ms) at which something of each record ends, if there is any.
 
     It may lie in the past: then it has not been done yet.
     """
-    return find_all_due({"": record}, taxonomy)[""]
-
-
-def find_all_due(records: Mapping[str, Record], taxonomy: Taxonomy) -> dict[str, int | None]:
-    """Do as ``find_due`` does for many customers at once."""
     fading = find_fading([record.counts for record in records.values()], taxonomy)
     return {
         name: _first_of(_end_of(record.label), fades if fades != record.faded_at else 0)

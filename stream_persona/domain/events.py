@@ -33,7 +33,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from stream_persona.domain.decode_errors import explain, tell_apart
-from stream_persona.domain.identity import MAX_ID_BYTES, NOBODY_IDS, find_fault
+from stream_persona.domain.identity import MAX_ID_BYTES, NOBODY_IDS, SHORT_ID, find_fault
 from stream_persona.domain.message_size import MAX_BYTES, MAX_DEPTH, SHORT_MESSAGE, check_size
 from stream_persona.domain.time import (
     FORMS,
@@ -175,8 +175,6 @@ REASONS: Final = frozenset({
 
 #: Fewer items are within the limit of all attributes.
 _FEW_ITEMS: Final = MAX_ITEM_ATTRIBUTES // MAX_ATTRIBUTES
-#: An id of no more characters has no more than its most bytes.
-_SHORT_ID: Final = MAX_ID_BYTES // 4
 #: The fields that have a closed list of values.
 KNOWN_VALUES: Final = tuple(
     {"action": get_args(Action)} if kind is Browse else {} for kind in KINDS
@@ -184,13 +182,6 @@ KNOWN_VALUES: Final = tuple(
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
-
-
-def event_id(event: Event) -> str:
-    """The id that the producer gave: the same on every retry of one event."""
-    if isinstance(event, Assignment):
-        return event.assignment_id
-    return event.request_id if isinstance(event, Deletion) else event.event_id
 
 
 def event_time(event: Event | TokenizedEvent) -> int:
@@ -243,7 +234,7 @@ def check_meaning(kind: int, event: Event, nobody: NobodyIds) -> None:
     """
     customer_id = event.customer_id
     is_plain = customer_id.isprintable() and customer_id.strip() == customer_id
-    if (len(customer_id) > _SHORT_ID or not is_plain) and customer_id not in nobody:
+    if (len(customer_id) > SHORT_ID or not is_plain) and customer_id not in nobody:
         check_id(customer_id)
     time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
     # Nearly all are milliseconds, and stay as they are.
@@ -295,6 +286,6 @@ __all__ = [
     "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS",
     "MAX_ITEM_ATTRIBUTES", "PURCHASE", "REASONS", "Action", "Assignment", "Behaviour", "Browse",
     "Deletion", "Engagement", "Event", "Item", "Purchase", "Time", "TokenizedEvent", "check_id",
-    "check_meaning", "decode_event", "decode_for_taxonomy", "encode", "event_id", "event_time",
+    "check_meaning", "decode_event", "decode_for_taxonomy", "encode", "event_time",
     "milliseconds", "rfc3339",
 ]  # fmt: skip

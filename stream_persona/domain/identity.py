@@ -22,7 +22,7 @@ DEFAULT_NOBODY_IDS: Final = (
 )  # fmt: skip
 
 #: An id of no more characters has no more than its most bytes.
-_SHORT_ID: Final = MAX_ID_BYTES // 4
+SHORT_ID: Final = MAX_ID_BYTES // 4
 
 
 class NobodyIds:
@@ -68,7 +68,7 @@ def find_fault(customer_id: str) -> str | None:
         return "customer_id has characters that cannot be printed"
     if customer_id != customer_id.strip():
         return "customer_id has blanks at an end: one id with them and one without would be two"
-    if len(customer_id) > _SHORT_ID and len(customer_id.encode()) > MAX_ID_BYTES:
+    if len(customer_id) > SHORT_ID and len(customer_id.encode()) > MAX_ID_BYTES:
         return f"customer_id must have 1 to {MAX_ID_BYTES} bytes"
     return None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from datetime import UTC, date, datetime
 from functools import cached_property, partial
@@ -23,7 +22,7 @@ from pydantic_core import ErrorDetails
 
 from stream_persona.domain.binning import BANDS, canonical_field, seed_tokens
 from stream_persona.domain.text import normalize
-from stream_persona.domain.toml_lines import find_lines, line_of
+from stream_persona.domain.toml_lines import find_lines, find_wrong_line, line_of
 from stream_persona.errors import TaxonomyError
 
 if TYPE_CHECKING:
@@ -269,8 +268,7 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
     try:
         return Taxonomy.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
+        line = find_wrong_line(text, error)
         raise TaxonomyError(source, [(line, f"not valid TOML: {error}")]) from None
     except ValidationError as error:
         lines = find_lines(text)

@@ -15,7 +15,6 @@ from stream_persona.domain.binning import (
     canonical_field,
     shown_levels,
     size_band,
-    split_values,
 )
 from stream_persona.domain.events import (
     MAX_ATTRIBUTES,
@@ -127,14 +126,6 @@ class Tokenizer:
         """Empty the caches if a name that was settled needs carriers again: they ask for none."""
         if not settled.keys() <= self.names.settled.keys():
             self.slots.clear()
-
-    def find_slots(self, field: str, text: str) -> list[int]:
-        """The slots of all tokens that a text of a field is in an event; nobody carries them."""
-        found = [
-            self.slots.find(field, each) for each in split_values(field, text, self._separator)
-        ]
-        self.names.take_found()
-        return [int.from_bytes(slot, sys.byteorder) for slot in found if slot]
 
     def tokenize(self, event: Behaviour) -> TokenizedEvent:
         """Return an event as its tokens: the slot of each, slot 0 first, and the weight of each.

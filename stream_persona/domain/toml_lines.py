@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 
 def find_lines(text: str) -> dict[tuple[str | int, ...], int]:
@@ -24,6 +25,12 @@ def find_lines(text: str) -> dict[tuple[str | int, ...], int]:
         elif key := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line):
             found[*table, *key[1].split(".")] = number
     return found
+
+
+def find_wrong_line(text: str, error: tomllib.TOMLDecodeError) -> int:
+    """The line at which a text is no TOML any more; the last one where the parser names none."""
+    found = re.search(r"line (\d+)", str(error))
+    return int(found[1]) if found else text.count("\n") + 1
 
 
 def line_of(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:

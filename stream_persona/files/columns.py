@@ -41,7 +41,6 @@ _EVENT_FIELDS: Final = frozenset({
     "items", "product", "attributes",
 })  # fmt: skip
 _ITEM_FIELDS: Final = frozenset({"product_id", "category", "brand", "price", "quantity"})
-KNOWN: Final = _EVENT_FIELDS | _ITEM_FIELDS
 _NUMBERS: Final = frozenset({"price", "quantity"})
 _TIMES: Final = frozenset({"occurred_at", "expires_at", "requested_at"})
 _NESTED: Final = frozenset({"items", "product", "attributes"})

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from stream_persona.files.csv_events import Row
+
 #: Mistakes that are shown one by one, and names that are listed, at most.
 SHOWN: Final = 20
 #: Different names that are counted, at most.
@@ -94,8 +96,7 @@ class LabelFile:
     def check(self, advance: Callable[[int], None] = lambda _: None) -> Check:
         """Look through all rows."""
         check, hashed = Check(), hashlib.blake2b(digest_size=16)
-        for row in self._rows.read(self._file):
-            hashed.update(b"%d:%b" % (len(row.value), row.value))
+        for row in self._read_rows(hashed):
             check.rows += 1
             found, ignored = self._reader.read(row)
             if len(check.ignored) < _COUNTED:
@@ -120,14 +121,19 @@ class LabelFile:
             InputError: the file is not the one any more that was looked through.
         """
         hashed = hashlib.blake2b(digest_size=16)
-        for row in self._rows.read(self._file):
-            hashed.update(b"%d:%b" % (len(row.value), row.value))
+        for row in self._read_rows(hashed):
             found, _ = self._reader.read(row)
             if isinstance(found, Label) and self._moments.is_to_be_sent(found):
                 yield found
         if hashed.digest() != self._digest:
             message = f"{self._file.path}: was changed while it was read"
             raise InputError(f"{message}: look what it is now, and give the command again")
+
+    def _read_rows(self, hashed: hashlib.blake2b) -> Iterator[Row]:
+        """Yield all rows, and update the hash by each."""
+        for row in self._rows.read(self._file):
+            hashed.update(b"%d:%b" % (len(row.value), row.value))
+            yield row
 
     def _find_contradictions(self, label: Label) -> Iterator[Mistake]:
         for line, other in self._moments.add(label):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import BEHAVIOURAL
+from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.lookalikes import (
     EVENT_FIELDS,
     ITEM_FIELDS,
@@ -15,7 +16,7 @@ from stream_persona.inspection.lookalikes import (
     field_paths,
     find_lookalike,
 )
-from stream_persona.inspection.sample import KIND_NAMES, share
+from stream_persona.inspection.sample import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

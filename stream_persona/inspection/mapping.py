@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stream_persona.domain.events import PURCHASE, encode
+from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.lookalikes import EVENT_FIELDS, ITEM_FIELDS, ITEM_PATHS
-from stream_persona.inspection.sample import KIND_NAMES, decode
+from stream_persona.inspection.sample import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,8 +16,8 @@ from aiokafka.errors import KafkaError
 from stream_persona.errors import InputError, UnavailableError
 from stream_persona.files.csv_events import read_columns
 from stream_persona.files.formats import Format, recognise
-from stream_persona.files.row_reader import RowReader
-from stream_persona.inspection.sample import KIND_NAMES, Message, Sample, TopicFacts
+from stream_persona.files.row_reader import KIND_NAMES, RowReader
+from stream_persona.inspection.sample import Message, Sample, TopicFacts
 from stream_persona.inspection.sources import map_sample
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.topics import ask, partition_counts

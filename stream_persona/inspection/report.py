@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.contents import describe_contents
 from stream_persona.inspection.fields import count_fields, describe_fields, find_absent
 from stream_persona.inspection.identities import describe_ids, describe_keys
 from stream_persona.inspection.mapping import find_names, map_all
 from stream_persona.inspection.meaning import FieldTokens, describe_assignments, describe_meaning
 from stream_persona.inspection.repeats import describe_repeats
-from stream_persona.inspection.sample import KIND_NAMES, read_all
+from stream_persona.inspection.sample import read_all
 from stream_persona.inspection.shapes import describe_readability
 from stream_persona.inspection.suggestions import suggest
 from stream_persona.inspection.times import describe_times

@@ -10,14 +10,13 @@ import msgspec
 
 from stream_persona.domain.events import ASSIGNMENT, KINDS, decode_event
 from stream_persona.errors import DecodeError
+from stream_persona.files.row_reader import KIND_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stream_persona.domain.events import Event
 
-#: The kinds of events by the names of their topics as they are without settings.
-KIND_NAMES: Final = ("purchases", "browses", "engagements", "assignments", "deletions")
 #: Messages by which the kind that fits best is found.
 _TRIED: Final = 500
 #: Fields of each kind that no other one has.

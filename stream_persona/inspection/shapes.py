@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.lookalikes import field_paths, find_lookalike
-from stream_persona.inspection.sample import (
-    KIND_NAMES,
-    count_kinds,
-    decode,
-    find_kind,
-    parse,
-    share,
-)
+from stream_persona.inspection.sample import count_kinds, decode, find_kind, parse, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

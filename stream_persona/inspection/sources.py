@@ -12,7 +12,8 @@ from stream_persona.domain.events import encode
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.errors import DecodeError
-from stream_persona.inspection.sample import KIND_NAMES, Message, Sample
+from stream_persona.files.row_reader import KIND_NAMES
+from stream_persona.inspection.sample import Message, Sample
 from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.source_reader import SourceReader
 

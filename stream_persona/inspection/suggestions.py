@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.lookalikes import field_paths
-from stream_persona.inspection.sample import KIND_NAMES
 from stream_persona.inspection.times import DATE, LOCAL, OTHER, RFC3339, TEXT_NUMBER
 
 if TYPE_CHECKING:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 BY_BROKER: Final = 1
 #: The arrival of a message of which none is known, where it is a number.
 NO_ARRIVAL: Final = -1
-#: Milliseconds by which the clocks of two machines may differ.
-_CLOCKS_MS: Final = 3_600_000
+#: Milliseconds by which the clocks of two machines may differ, and by which Kafka itself lets a
+#: producer's time lie ahead.
+CLOCKS_MS: Final = 3_600_000
 
 
 def epoch_ms() -> int:
@@ -66,7 +67,7 @@ class EventReader:
     @property
     def ahead_ms(self) -> int:
         """Milliseconds by which an event's time may lie ahead of when it was read first."""
-        return self._max_future + _CLOCKS_MS
+        return self._max_future + CLOCKS_MS
 
     def read(self, kind: int, raw: ConsumerRecord) -> Delivery:
         """Read the event of a kind in a message of an input topic."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import fastavro
@@ -17,9 +17,8 @@ from confluent_kafka.schema_registry.avro import parse_schema_with_repo
 from fastavro import _read_py
 
 from stream_persona.errors import DecodeError
-from stream_persona.kafka.plain_values import make_plain
+from stream_persona.kafka.plain_values import Decode, make_plain
 
-Decode = Callable[[bytes], Any]
 _PRIMITIVES: Final = frozenset({
     "null", "boolean", "int", "long", "float", "double", "bytes", "string",
 })  # fmt: skip

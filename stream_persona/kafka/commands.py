@@ -29,6 +29,7 @@ from stream_persona.errors import (
 )
 from stream_persona.kafka.producer import Message
 from stream_persona.kafka.publisher import KafkaPublisher
+from stream_persona.retrying import retry_endlessly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,19 +121,9 @@ class Commands:
 
     async def connect(self) -> None:
         """Connect, however long the broker stays away."""
-        while self._publisher is None:
-            publisher = KafkaPublisher(self._settings)
-            try:
-                await publisher.start()
-                self._publisher = publisher
-            except UnavailableError as error:
-                logger.warning("assignments and deletions can't be sent yet: %s", error)
-            except ConfigError as error:
-                logger.error("assignments and deletions can't be sent: %s", error)  # noqa: TRY400
-                await asyncio.sleep(PATIENCE)  # until a broker knows us
-            except asyncio.CancelledError:
-                await publisher.stop()
-                raise
+        self._publisher = await retry_endlessly(
+            self._start_publisher, on=(UnavailableError, ConfigError), note=_log_trouble
+        )
 
     async def close(self) -> None:
         """Flush and disconnect."""
@@ -173,6 +164,15 @@ class Commands:
         await self._send(deletion)
         return deletion
 
+    async def _start_publisher(self) -> KafkaPublisher:
+        publisher = KafkaPublisher(self._settings)
+        try:
+            await publisher.start()
+        except asyncio.CancelledError:
+            await publisher.stop()
+            raise
+        return publisher
+
     async def _send(self, command: Assignment | Deletion) -> None:
         if self._publisher is None:
             raise KafkaUnavailableError("no Kafka broker has been reached yet: try again later")
@@ -201,6 +201,13 @@ async def send_once(settings: Settings, command: Assignment | Deletion) -> None:
         await publisher.publish([message])
     finally:
         await publisher.stop()
+
+
+def _log_trouble(error: Exception) -> None:
+    if isinstance(error, ConfigError):
+        logger.error("assignments and deletions can't be sent: %s", error)
+    else:
+        logger.warning("assignments and deletions can't be sent yet: %s", error)
 
 
 def _replace_surrogates(text: str) -> str:

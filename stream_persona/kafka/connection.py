@@ -23,7 +23,7 @@ from stream_persona.connection_settings import OAUTH
 from stream_persona.errors import SettingsError, TopologyError
 from stream_persona.kafka.tokens import RefusedTokenError, TokenError, TokenProvider
 from stream_persona.setting_forms import variable
-from stream_persona.tls_files import make_context
+from stream_persona.tls_files import WRONG_NAME_CODES, make_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,6 @@ _OURS_REFUSED: Final = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA",
     "CERTIFICATE_UNKNOWN", "CERTIFICATE_EXPIRED", "UNSUPPORTED_CERTIFICATE", "ACCESS_DENIED",
 )  # fmt: skip
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-#: OpenSSL's code of a certificate for another name.
-_WRONG_NAME: Final = frozenset({62, 64})
 
 
 class _Client(Protocol):
@@ -187,7 +185,7 @@ def _explain_tls(broker: str, error: ssl.SSLError) -> TopologyError | None:
 
 
 def _explain_certificate(broker: str, error: ssl.SSLCertVerificationError) -> TopologyError:
-    if error.verify_code in _WRONG_NAME:
+    if error.verify_code in WRONG_NAME_CODES:
         return TopologyError(
             f"{variable('brokers')}: the certificate of {broker} is for another name; name the "
             "broker as its certificate does, in advertised.listeners too"

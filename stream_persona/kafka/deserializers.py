@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from stream_persona.domain.mapping.sources import Sources
-    from stream_persona.kafka.schema_registry import Decode, Fetch
+    from stream_persona.kafka.plain_values import Decode
+    from stream_persona.kafka.schema_registry import Fetch
     from stream_persona.settings import Settings
 
 #: Most schemas that are kept of a registry, and most that are fetched at a time.

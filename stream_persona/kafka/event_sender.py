@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from stream_persona.errors import KafkaUnavailableError, TopologyError
 from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.producer import Message, begin_sending
+from stream_persona.retrying import retry_endlessly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -33,7 +34,7 @@ STALLED: Final = 3.0
 #: Most events that are under way, and most bytes of them: some 100 MB, as Python keeps them.
 MOST_EVENTS: Final = 20_000
 MOST_BYTES: Final = 33_554_432
-#: Seconds between two tries to connect.
+#: Seconds between the first two tries to connect.
 _PAUSE: Final = 1.0
 
 
@@ -66,25 +67,12 @@ class EventSender:
 
     async def connect(self) -> None:
         """Connect, however long the broker stays away."""
-        while self._producer is None:
-            # Not an idempotent one: after a message that is too large for its topic, brokers refuse
-            # all that it sends to that partition, as out of order.
-            producer = AIOKafkaProducer(
-                **connection_options(self._settings),
-                acks="all",
-                request_timeout_ms=round(1_000 * PATIENCE),
-            )
-            try:
-                await start_client(producer, self._settings)
-            except (KafkaError, TopologyError) as error:
-                await producer.stop()
-                logger.warning("events can't be collected yet: %s", error)
-                await asyncio.sleep(_PAUSE)
-            except asyncio.CancelledError:
-                await producer.stop()
-                raise
-            else:
-                self._producer = producer
+        self._producer = await retry_endlessly(
+            self._start_producer,
+            on=(KafkaError, TopologyError),
+            note=lambda error: logger.warning("events can't be collected yet: %s", error),
+            first_wait=_PAUSE,
+        )
 
     async def close(self) -> None:
         """Wait for what is under way, and disconnect."""
@@ -114,6 +102,21 @@ class EventSender:
             message = f"the Kafka broker has not confirmed {len(messages)} events in {PATIENCE:g} s"
             raise KafkaUnavailableError(message) from None
         return _find_too_large(ends)
+
+    async def _start_producer(self) -> AIOKafkaProducer:
+        # Not an idempotent one: after a message that is too large for its topic, brokers refuse
+        # all that it sends to that partition, as out of order.
+        producer = AIOKafkaProducer(
+            **connection_options(self._settings),
+            acks="all",
+            request_timeout_ms=round(1_000 * PATIENCE),
+        )
+        try:
+            await start_client(producer, self._settings)
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
 
     def _account(self, delivery: asyncio.Task[list[object]], events: int, size: int) -> None:
         """Count events as under way until their delivery has ended."""

@@ -1,7 +1,7 @@
 """A worker's consumer in its thread: it fetches on demand, and returns positions with the records.
 
 It uses private parts of aiokafka and of Faust's driver; all of them are used here alone, and
-``tests/unit/kafka/test_private_parts.py`` fails when one of them moves.
+``tests/unit/test_private_parts.py`` fails when one of them moves.
 """
 
 from __future__ import annotations

@@ -65,13 +65,15 @@ async def count_members(admin: AIOKafkaAdminClient, group: str) -> int:
     return len(await _load_members(admin, group))
 
 
+def list_partitions(settings: Settings) -> list[TopicPartition]:
+    """List the partitions of the topics of inputs and of reroutes, which the group reads."""
+    topics = (*settings.input_topics, settings.topic_reroutes)
+    return [TopicPartition(name, at) for name in topics for at in range(settings.partitions)]
+
+
 async def _load_metadata(admin: AIOKafkaAdminClient, settings: Settings) -> list[str]:
     """Load the metadata of each commit."""
-    partitions = [
-        TopicPartition(topic, number)
-        for topic in (*settings.input_topics, settings.topic_reroutes)
-        for number in range(settings.partitions)
-    ]
+    partitions = list_partitions(settings)
     found = await admin.list_consumer_group_offsets(settings.group, partitions=partitions)
     # What is wrong with all of them, as while the coordinator loads, aiokafka does not look at.
     if missing := set(partitions) - found.keys():

@@ -6,7 +6,7 @@ Only schemas that a registry names are looked up; no address in a schema is ever
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -16,8 +16,7 @@ from referencing.jsonschema import DRAFT7
 
 from stream_persona.domain.mapping.documents import decode_document
 from stream_persona.errors import DecodeError
-
-Decode = Callable[[bytes], Any]
+from stream_persona.kafka.plain_values import Decode
 
 
 def make_json_decoder(schema: str, references: Mapping[str, str]) -> Decode:

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 
 from stream_persona.domain.inputs import OFFSETS_END, PARTITIONS_END
 from stream_persona.errors import DecodeError
-from stream_persona.kafka.arrivals import BY_BROKER
+from stream_persona.kafka.arrivals import BY_BROKER, CLOCKS_MS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -29,9 +29,6 @@ _OFFSETS_END: Final = 1 << 62
 _TIMES_END: Final = 1 << 63
 #: The header that only a reroute of mapped events has: the kinds of these.
 KINDS_HEADER: Final = "kinds"
-#: Milliseconds by which an arrival may lie behind its reroute's: brokers' clocks differ, and where
-#: a topic keeps its producers' times, Kafka itself takes them up to an hour ahead.
-_CLOCKS_MS: Final = 3_600_000
 
 
 class Origin(NamedTuple):
@@ -128,7 +125,7 @@ def check_origin(origin: Origin | MappedOrigin, raw: ConsumerRecord, ends: LogEn
     if origin.offset >= end:
         detail = f"the headers name offset {origin.offset} of a log that ends at {end}"
         raise DecodeError("invalid_field", detail)
-    if raw.timestamp_type == BY_BROKER and origin.arrived > raw.timestamp + _CLOCKS_MS:
+    if raw.timestamp_type == BY_BROKER and origin.arrived > raw.timestamp + CLOCKS_MS:
         raise DecodeError("invalid_field", "the headers name an arrival after the reroute's own")
 
 

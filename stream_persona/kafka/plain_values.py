@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -20,6 +21,9 @@ from uuid import UUID
 
 from stream_persona.domain.message_size import MAX_DEPTH
 from stream_persona.errors import DecodeError
+
+#: Decodes bytes to plain values.
+Decode = Callable[[bytes], Any]
 
 _PLAIN: Final = (str, int, bool, type(None))
 

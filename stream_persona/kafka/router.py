@@ -82,9 +82,7 @@ class MessageRouter:
         self.forwarded: Collection[str] = ()
 
     def route(self, batch: Sequence[ConsumerRecord], ends: LogEnds | None = None) -> RoutedBatch:
-        """Make a delivery, a dead letter or a reroute of each message; none is lost.
-
-        Messages of nobody are only counted.
+        """Make a delivery, a dead letter or a reroute of each message; those of nobody are counted.
 
         Origins of reroutes are checked against ``ends``, where these are given: a caller who
         applies the deliveries gives them.
@@ -109,15 +107,14 @@ class MessageRouter:
                     continue
                 at_home = partitioner.home_partition(customer, partitions)
             if at_home != raw.partition or raw.topic in self.forwarded:
-                position = kind, partition, offset, arrived
-                routed.reroutes.append(self._make_reroute(raw, customer, position, at_home))
+                routed.reroutes.append(self._make_reroute(raw, customer, origin, at_home))
                 continue
             routed.homes[customer] = at_home
             reached = arrived if arrived >= 0 else None
             if self._tokenizer is None or kind not in BEHAVIOURAL:
-                delivery = Delivery.of(event, kind, partition, offset, reached)
-                delivery.at = delivery.at if bounded is None else bounded
-                routed.deliveries.append(delivery)
+                plain = Delivery.of(event, kind, partition, offset, reached)
+                plain.at = plain.at if bounded is None else bounded
+                routed.deliveries.append(plain)
                 continue
             # Made while the event is in the processor's caches, and without a call for each.
             tokens = self._tokenizer.tokenize(cast("Behaviour", event))

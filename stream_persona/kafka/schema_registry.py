@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
+    from stream_persona.kafka.plain_values import Decode
     from stream_persona.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,9 @@ _NOT_FOUND: Final = 404
 #: What a schema may have of references, and these again.
 _MOST_REFERENCES: Final = 200
 
-#: From a whole payload, its frame included, to plain values.
-Decode = Callable[[bytes], Any]
-
 
 class Fetch(Protocol):
-    """Fetches what decodes the payloads of a schema; blocks, in a thread of its own."""
+    """Fetches what decodes payloads of a schema with their frames; blocks, in a thread."""
 
     def __call__(self, number: int) -> Decode:
         """Return it.

@@ -26,7 +26,8 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
     """The additive sums as a classifier over decayed token counts; a River estimator.
 
     ``x`` maps tokens (``field:value``) or slots to decayed counts; the key ``events`` holds the
-    effective number of events (the largest count when it is missing).
+    effective number of events (the largest count when it is missing). Of River's mini-batches,
+    ``learn_many`` and ``predict_proba_many`` take DataFrames.
 
     >>> model = PersonaClassifier()
     >>> for _ in range(5):

@@ -62,10 +62,9 @@ def process_batch(  # noqa: PLR0913 - what is pure is given everything
     the same taxonomy, ``histories`` hold the events that ``find_late_deletions`` asks for. Of
     ``undecided`` customers nothing is published yet.
     """
-    drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
-    new, counts = fold_all(drafts, applied, taxonomy.features)
-    folded = advance_all(new, now, taxonomy)
-    updates = _update_model(drafts, folded, taxonomy)
+    drafts, folded, updates, counts = _fold(
+        deliveries, records, taxonomy, tokenizer, now, histories
+    )
     predicted = predict(folded, predictor, taxonomy)
     decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR, undecided)
     changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
@@ -86,10 +85,9 @@ def apply_events(
     The only messages are the tombstones of deleted customers. What was due by ``now`` (epoch
     milliseconds) is done; without it, the records are to be advanced later.
     """
-    drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
-    new, counts = fold_all(drafts, applied, taxonomy.features)
-    folded = advance_all(new, now, taxonomy)
-    updates = _update_model(drafts, folded, taxonomy)
+    drafts, folded, updates, counts = _fold(
+        deliveries, records, taxonomy, tokenizer, now, histories
+    )
     return _conclude(folded, {}, drafts, updates, (), counts)
 
 
@@ -139,6 +137,21 @@ def _unlearn_ended(
         if each.active_label() != before[name].active_label()
     }
     return derive_updates(gone, taxonomy, -1)
+
+
+def _fold(
+    deliveries: Sequence[Delivery],
+    records: Mapping[str, Record],
+    taxonomy: Taxonomy,
+    tokenizer: Tokenizer,
+    now: int,
+    histories: Histories,
+) -> tuple[Sequence[Draft], dict[str, Record], Sequence[ModelUpdate], EventCounts]:
+    """Apply events to their drafts; return these, the records by ``now``, and what it changes."""
+    drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
+    new, counts = fold_all(drafts, applied, taxonomy.features)
+    folded = advance_all(new, now, taxonomy)
+    return drafts, folded, _update_model(drafts, folded, taxonomy), counts
 
 
 def _find_trials(

@@ -13,18 +13,17 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_persona.domain.events import KINDS
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.connection import connection_options, start_client
+from stream_persona.kafka.group import list_partitions
 from stream_persona.kafka.log_reader import KafkaEventLog
-from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.refusals import explaining
 from stream_persona.replay.fold import Replay
 from stream_persona.replay.messages import FormerMessages
-from stream_persona.replay.run import hide
+from stream_persona.replay.run import hide, open_servers
 from stream_persona.replay.summary import Summary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment
-from stream_persona.store.redis import RedisTables
 from stream_persona.worker import preflight, startup
 
 if TYPE_CHECKING:
@@ -56,14 +55,8 @@ async def rebuild(
     await startup.prepare(settings)
     await refuse_live_workers(settings)
     async with AsyncExitStack() as stack:
-        tables = RedisTables.connect(
-            settings.redis_address, settings.prefix, settings.retry_seconds
-        )
-        stack.push_async_callback(tables.close)
+        tables, publisher = await stack.enter_async_context(open_servers(settings))
         deployment = await _describe(settings, taxonomy, tables)
-        publisher = KafkaPublisher(settings)
-        await publisher.start()
-        stack.push_async_callback(publisher.stop)
         ends = await _find_ends(settings)
         history = KafkaEventLog(settings, taxonomy)
         topics = Topics(
@@ -94,14 +87,9 @@ async def _find_ends(settings: Settings) -> dict[TopicPartition, int]:
 
     Events that arrive later, or that were replayed behind these ends, are known to their records.
     """
-    partitions = [
-        TopicPartition(topic, number)
-        for topic in (*settings.input_topics, settings.topic_reroutes)
-        for number in range(settings.partitions)
-    ]
     try:
         async with RangeReader(settings, patience=settings.retry_seconds) as reader:
-            held = await reader.bounds(partitions)
+            held = await reader.bounds(list_partitions(settings))
     except (KafkaError, OSError, ValueError) as error:
         message = f"the broker did not say where the topics end: {error}"
         raise UnavailableError(message) from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,6 +39,20 @@ Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], No
 def hide(_: str, __: int | None) -> Iterator[Callable[[int], None]]:
     """Show nothing."""
     yield lambda _: None
+
+
+@asynccontextmanager
+async def open_servers(settings: Settings) -> AsyncIterator[tuple[RedisTables, KafkaPublisher]]:
+    """Connect to Redis and to Kafka."""
+    async with AsyncExitStack() as stack:
+        tables = RedisTables.connect(
+            settings.redis_address, settings.prefix, settings.retry_seconds
+        )
+        stack.push_async_callback(tables.close)
+        publisher = KafkaPublisher(settings)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        yield tables, publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +95,7 @@ async def backfill(
     await join(settings, taxonomy)
     async with AsyncExitStack() as stack:
         note = stack.enter_context(open_dead_letters(request.dead_letters))
-        tables = RedisTables.connect(
-            settings.redis_address, settings.prefix, settings.retry_seconds
-        )
-        stack.push_async_callback(tables.close)
-        publisher = KafkaPublisher(settings)
-        await publisher.start()
-        stack.push_async_callback(publisher.stop)
+        tables, publisher = await stack.enter_async_context(open_servers(settings))
         source: Files | Topics
         if files is not None:
             source = files

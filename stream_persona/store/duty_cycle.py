@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def find_rest(seconds: float, share: float) -> float:
+    """Find the seconds to rest after work, so that it takes a share of the time at most."""
+    return seconds * (1 / share - 1)
+
+
 class DutyCycle:
     """Decides when work is due again, so that it takes at most a share of the time.
 
@@ -32,7 +37,7 @@ class DutyCycle:
     ) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share: expected more than 0 and at most 1, got {share!r}")
-        self._rest = 1 / share - 1
+        self._share = share
         self._clock = clock
         self._least_seconds = least_seconds
         self._due_at = clock()
@@ -47,4 +52,4 @@ class DutyCycle:
 
     def record(self, seconds: float) -> None:
         """Record that work of so many seconds has ended just now."""
-        self._due_at = self._clock() + max(self._least_seconds, seconds * self._rest)
+        self._due_at = self._clock() + max(self._least_seconds, find_rest(seconds, self._share))

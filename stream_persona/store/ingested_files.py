@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.store.entries import decode_texts
+from stream_persona.store.replayed_files import load_entries
 from stream_persona.store.tables import Keyspace
 
 if TYPE_CHECKING:
@@ -40,11 +40,8 @@ async def load_ingested(tables: RedisTables, settings: Settings) -> dict[tuple[s
     Raises:
         UnavailableError: Redis stayed away.
     """
-    key = Keyspace(settings.prefix).of("files")
-    (found,) = await tables.ask(lambda store: store.run(("HGETALL", key)))
     entries: dict[tuple[str, str], Ingested] = {}
-    for entry in found.items():
-        field, value, *_ = (*decode_texts(entry, f"an entry of {key}"), "", "")
+    for field, value in await load_entries(tables, settings):
         mark, _, rest = field.partition(":")
         kind, _, content = rest.partition(":")
         if mark != _MARK or not content.partition(":")[0].isdigit():

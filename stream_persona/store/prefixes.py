@@ -62,11 +62,6 @@ def shorter_overlapping(prefix: str) -> Iterator[str]:
     return (prefix[: found.start()] for found in _BEGINNING.finditer(prefix))
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether two prefixes overlap."""
-    return one in shorter_overlapping(other) or other in shorter_overlapping(one)
-
-
 async def refuse_overlaps(prefix: str, tables: RedisTables) -> None:
     """Refuse to run beside a deployment whose prefix overlaps with this one.
 

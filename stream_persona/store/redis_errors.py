@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import msgspec
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -35,6 +31,7 @@ from redis.exceptions import (
 )
 
 from stream_persona.errors import RedisUnavailableError, TopologyError
+from stream_persona.tls_files import WRONG_NAME_CODES
 
 #: What may pass by itself: tried again until the deadline. A Cluster that moves slots or replaces
 #: a master is among it; ``LOADING`` is a connection's error, ``MASTERDOWN`` and ``CLUSTERDOWN`` are
@@ -57,8 +54,6 @@ _REFUSED = (
 _RIGHTS = "; add it to the user's ACL, deploy/README.md lists what each process needs"
 #: The same of a command in a script, of which the client knows the text alone.
 _IN_A_SCRIPT = re.compile("ACL failure in script|NOPERM|The user executing the script can't")
-#: OpenSSL's codes of a certificate for another name.
-_WRONG_NAME = frozenset({62, 64})
 
 #: The number of a database.
 _NO_DATABASE = re.compile("DB index is out of range|invalid DB index|SELECT is not allowed")
@@ -120,7 +115,7 @@ def find_tls_fault(error: BaseException) -> ssl.SSLError | None:
 
 def _explain_tls(error: ssl.SSLError) -> TopologyError | RedisUnavailableError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _WRONG_NAME:
+        if error.verify_code in WRONG_NAME_CODES:
             return TopologyError(
                 "STREAM_PERSONA_REDIS_URL: the server's certificate is for another name; name the "
                 "server as its certificate does"
@@ -147,12 +142,3 @@ def foreign_key_error(details: str) -> TopologyError:
     """Return the error that says whose keys these are."""
     message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
     return TopologyError(f"{message} to a name of its own ({details})")
-
-
-@contextmanager
-def refuse_foreign(key: str) -> Iterator[None]:
-    """Raise a ``TopologyError`` in place of an error that the content of a key causes."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, msgspec.MsgspecError, zlib.error) as error:
-        raise foreign_key_error(f"{key} holds something else than ours: {error}") from None

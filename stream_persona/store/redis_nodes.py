@@ -22,7 +22,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import NoPermissionError, NoScriptError
 
 from stream_persona.errors import TopologyError
-from stream_persona.store.redis_server import read_greeting, script, version_in
+from stream_persona.store.redis_server import add_replacement, read_greeting, script, version_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,9 +138,7 @@ class Nodes:
     async def replace(self, key: str, fields: Mapping[str, str]) -> None:
         await self._refresh()
         pipeline = self._cluster.pipeline(transaction=True)
-        pipeline.delete(key)
-        if fields:
-            pipeline.hset(key, items=[part for field in fields.items() for part in field])
+        add_replacement(pipeline, key, fields)
         await pipeline.execute()
 
     async def scan(self, cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redis.asyncio import Redis
+    from redis.asyncio.client import Pipeline
+    from redis.asyncio.cluster import ClusterPipeline
 
     from stream_persona.store.tables import Keyspace, Write
 
@@ -97,9 +99,7 @@ class OneServer:
 
     async def replace(self, key: str, fields: Mapping[str, str]) -> None:
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(key)
-        if fields:
-            pipeline.hset(key, items=[part for field in fields.items() for part in field])
+        add_replacement(pipeline, key, fields)
         for answer in await pipeline.execute(raise_on_error=False):
             if isinstance(answer, Exception):
                 raise answer
@@ -244,3 +244,12 @@ def script(name: str) -> str:
 def version_in(info: Mapping[str, Any]) -> str:
     """Return the server's version, from its ``INFO server``."""
     return str(info.get("valkey_version") or info["redis_version"])
+
+
+def add_replacement(
+    pipeline: Pipeline | ClusterPipeline, key: str, fields: Mapping[str, str]
+) -> None:
+    """Add the commands that replace a hash, to be done as one."""
+    pipeline.delete(key)
+    if fields:
+        pipeline.hset(key, items=[part for field in fields.items() for part in field])

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from stream_persona.store.redis import RedisTables
 
 
-async def load_files(tables: RedisTables, settings: Settings) -> dict[str, str]:
-    """Read the contents of files that were replayed, and the parts that they have.
+async def load_entries(tables: RedisTables, settings: Settings) -> list[tuple[str, str]]:
+    """Read the fields and values of all files that are known; what is no text is left out.
 
     Raises:
         UnavailableError: Redis stayed away.
@@ -23,8 +23,17 @@ async def load_files(tables: RedisTables, settings: Settings) -> dict[str, str]:
     key = Keyspace(settings.prefix).of("files")
     (found,) = await tables.ask(lambda store: store.run(("HGETALL", key)))
     texts = [decode_texts(entry, f"an entry of {key}") for entry in found.items()]
-    whole = [entry for entry in texts if len(entry) == 2]  # noqa: PLR2004 - both are text
-    return {content: parts for content, parts in whole if content.partition(":")[0].isdigit()}
+    return [(entry[0], entry[1]) for entry in texts if len(entry) == 2]  # noqa: PLR2004 - both
+
+
+async def load_files(tables: RedisTables, settings: Settings) -> dict[str, str]:
+    """Read the contents of files that were replayed, and the parts that they have.
+
+    Raises:
+        UnavailableError: Redis stayed away.
+    """
+    entries = await load_entries(tables, settings)
+    return {content: parts for content, parts in entries if content.partition(":")[0].isdigit()}
 
 
 async def add_files(tables: RedisTables, settings: Settings, contents: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args, get_type_hints
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -29,109 +29,124 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _timestamp = attrgetter("timestamp")
 
 
+class Entry(NamedTuple):
+    """A metric's name after the namespace, what it means, and its labels."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+
+_BY_MODEL: Final = ("model",)
+
+
 class Metrics:
-    """Every metric that a worker exports; an attribute is named as its metric's name ends."""
+    """Every metric that a worker exports: its annotations are the catalogue.
+
+    An attribute is named as its metric's name ends.
+    """
+
+    events: Annotated[Counter, Entry("events", "Events applied, by kind", ("kind",))]
+    redelivered: Annotated[Counter, Entry("redelivered", "Events seen before, by position")]
+    duplicates: Annotated[Counter, Entry("duplicates", "Events seen before, by event id")]
+    dropped: Annotated[Counter, Entry("dropped", "Events older than their customer's deletion")]
+    dead_letters: Annotated[Counter, Entry("dead_letters", "Unreadable, by reason", ("reason",))]
+    anomalies: Annotated[
+        Counter,
+        Entry(
+            "anomalies",
+            "Events and lines of orders that are left out or count for less, by reason",
+            ("reason",),
+        ),
+    ]
+    expired_events: Annotated[
+        Counter, Entry("expired_events", "Events that their topic dropped before they were read")
+    ]
+    rerouted: Annotated[Counter, Entry("rerouted", "Events forwarded to their home partition")]
+    changes: Annotated[Counter, Entry("changes", "Persona changes published, by cause", ("cause",))]
+    fenced: Annotated[Counter, Entry("fenced", "Writes refused: another worker owns the partition")]
+    rollbacks: Annotated[
+        Counter, Entry("rollbacks", "Times that Redis came back older and was read into again")
+    ]
+    adopted: Annotated[
+        Counter,
+        Entry(
+            "adopted_changes", "Published changes that Redis had lost, taken over from the topic"
+        ),
+    ]
+    reread: Annotated[
+        Counter, Entry("reread_events", "Offsets read again because Redis had come back older")
+    ]
+    batch_seconds: Annotated[Histogram, Entry("batch_seconds", "One batch, from fetch to ack")]
+    change_seconds: Annotated[
+        Histogram,
+        Entry(
+            "change_seconds", "From an event's arrival on the broker to its change's publication"
+        ),
+    ]
+    due_seconds: Annotated[
+        Histogram,
+        Entry("due_seconds", "From when an assignment ended, or evidence had faded, to its change"),
+    ]
+    dropped_scrapes: Annotated[
+        Counter, Entry("dropped_scrapes", "Connections to the metrics that were closed unanswered")
+    ]
+    cached: Annotated[Gauge, Entry("cached_records", "Customer records in memory")]
+    labelled: Annotated[Gauge, Entry("labelled_customers", "Customers in this worker's model part")]
+    partitions: Annotated[Gauge, Entry("owned_partitions", "Partitions this worker owns")]
+    model_refresh: Annotated[
+        Histogram, Entry("model_refresh_seconds", "Merging the parts, deriving weights")
+    ]
+    ambiguity_threshold: Annotated[
+        Gauge, Entry("ambiguity_threshold", "Confidence from which a persona is named")
+    ]
+    candidate_floor: Annotated[
+        Gauge, Entry("candidate_floor", "Probability from which on a persona is a candidate")
+    ]
+    oldest_record_age: Annotated[
+        Gauge,
+        Entry("oldest_record_age_seconds", "How far the oldest public record is behind the model"),
+    ]
+    damaged: Annotated[
+        Counter, Entry("damaged", "What was found damaged in Redis, by what it is", ("what",))
+    ]
+    incomplete: Annotated[
+        Counter,
+        Entry("incomplete_records", "Damaged records of which the topics may not hold everything"),
+    ]
+    swept: Annotated[Counter, Entry("swept", "Customers scored again because the model moved")]
+    trials: Annotated[
+        Counter, Entry("trials", "Assignments that a model's prediction was judged on", _BY_MODEL)
+    ]
+    drift_alarms: Annotated[
+        Counter,
+        Entry("drift_alarms", "Times that a model's log-loss has risen for good", _BY_MODEL),
+    ]
+    log_loss: Annotated[Gauge, Entry("log_loss", "Prequential log-loss over all trials", _BY_MODEL)]
+    recent_log_loss: Annotated[
+        Gauge, Entry("recent_log_loss", "Prequential log-loss over the last 500 trials", _BY_MODEL)
+    ]
+    prior_log_loss: Annotated[
+        Gauge, Entry("prior_log_loss", "Log-loss of the class shares on the same trials", _BY_MODEL)
+    ]
+    accuracy: Annotated[Gauge, Entry("accuracy", "Prequential accuracy over all trials", _BY_MODEL)]
+    recent_accuracy: Annotated[
+        Gauge, Entry("recent_accuracy", "Prequential accuracy over the last 500 trials", _BY_MODEL)
+    ]
+    macro_f1: Annotated[Gauge, Entry("macro_f1", "Prequential macro-F1 over all trials", _BY_MODEL)]
+    calibration_error: Annotated[Gauge, Entry(
+        "calibration_error", "Expected calibration error over all trials", _BY_MODEL
+    )]  # fmt: skip
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        prefix: dict[str, Any] = {"namespace": "stream_persona", "registry": self.registry}
-        self.events = Counter("events", "Events applied, by kind", ["kind"], **prefix)
-        self.redelivered = Counter("redelivered", "Events seen before, by position", **prefix)
-        self.duplicates = Counter("duplicates", "Events seen before, by event id", **prefix)
-        self.dropped = Counter("dropped", "Events older than their customer's deletion", **prefix)
-        self.dead_letters = Counter("dead_letters", "Unreadable, by reason", ["reason"], **prefix)
-        self.anomalies = Counter(
-            "anomalies",
-            "Events and lines of orders that are left out or count for less, by reason",
-            ["reason"], **prefix,
-        )  # fmt: skip
+        options: dict[str, Any] = {"namespace": "stream_persona", "registry": self.registry}
+        for attribute, hint in get_type_hints(Metrics, include_extras=True).items():
+            kind, entry = get_args(hint)
+            buckets = {"buckets": _SECONDS} if kind is Histogram else {}
+            setattr(self, attribute, kind(*entry, **buckets, **options))
         for anomaly in Anomaly:
             self.anomalies.labels(anomaly.value)
-        self.expired_events = Counter(
-            "expired_events", "Events that their topic dropped before they were read", **prefix
-        )
-        self.rerouted = Counter("rerouted", "Events forwarded to their home partition", **prefix)
-        self.changes = Counter(
-            "changes", "Persona changes published, by cause", ["cause"], **prefix
-        )
-        self.fenced = Counter(
-            "fenced", "Writes refused: another worker owns the partition", **prefix
-        )
-        self.rollbacks = Counter(
-            "rollbacks", "Times that Redis came back older and was read into again", **prefix
-        )
-        self.adopted = Counter(
-            "adopted_changes", "Published changes that Redis had lost, taken over from the topic",
-            **prefix,
-        )  # fmt: skip
-        self.reread = Counter(
-            "reread_events", "Offsets read again because Redis had come back older", **prefix
-        )
-        self.batch_seconds = Histogram(
-            "batch_seconds", "One batch, from fetch to ack", buckets=_SECONDS, **prefix
-        )
-        self.change_seconds = Histogram(
-            "change_seconds", "From an event's arrival on the broker to its change's publication",
-            buckets=_SECONDS, **prefix,
-        )  # fmt: skip
-        self.due_seconds = Histogram(
-            "due_seconds", "From when an assignment ended, or evidence had faded, to its change",
-            buckets=_SECONDS, **prefix,
-        )  # fmt: skip
-        self.dropped_scrapes = Counter(
-            "dropped_scrapes", "Connections to the metrics that were closed unanswered", **prefix
-        )
-        self.cached = Gauge("cached_records", "Customer records in memory", **prefix)
-        self.labelled = Gauge(
-            "labelled_customers", "Customers in this worker's model part", **prefix
-        )
-        self.partitions = Gauge("owned_partitions", "Partitions this worker owns", **prefix)
-        self.model_refresh = Histogram(
-            "model_refresh_seconds",
-            "Merging the parts, deriving weights",
-            buckets=_SECONDS,
-            **prefix,
-        )
-        self.ambiguity_threshold = Gauge(
-            "ambiguity_threshold", "Confidence from which a persona is named", **prefix
-        )
-        self.candidate_floor = Gauge(
-            "candidate_floor", "Probability from which on a persona is a candidate", **prefix
-        )
-        self.oldest_record_age = Gauge(
-            "oldest_record_age_seconds",
-            "How far the oldest public record is behind the model", **prefix,
-        )  # fmt: skip
-        self.damaged = Counter(
-            "damaged", "What was found damaged in Redis, by what it is", ["what"], **prefix
-        )
-        self.incomplete = Counter(
-            "incomplete_records",
-            "Damaged records of which the topics may not hold everything", **prefix,
-        )  # fmt: skip
-        self.swept = Counter("swept", "Customers scored again because the model moved", **prefix)
-        by_model: dict[str, Any] = {"labelnames": ["model"], **prefix}
-        self.trials = Counter(
-            "trials", "Assignments that a model's prediction was judged on", **by_model
-        )
-        self.drift_alarms = Counter(
-            "drift_alarms", "Times that a model's log-loss has risen for good", **by_model
-        )
-        self.log_loss = Gauge("log_loss", "Prequential log-loss over all trials", **by_model)
-        self.recent_log_loss = Gauge(
-            "recent_log_loss", "Prequential log-loss over the last 500 trials", **by_model
-        )
-        self.prior_log_loss = Gauge(
-            "prior_log_loss", "Log-loss of the class shares on the same trials", **by_model
-        )
-        self.accuracy = Gauge("accuracy", "Prequential accuracy over all trials", **by_model)
-        self.recent_accuracy = Gauge(
-            "recent_accuracy", "Prequential accuracy over the last 500 trials", **by_model
-        )
-        self.macro_f1 = Gauge("macro_f1", "Prequential macro-F1 over all trials", **by_model)
-        self.calibration_error = Gauge(
-            "calibration_error", "Expected calibration error over all trials", **by_model
-        )
 
     def record_batch(
         self,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.kafka import partitioner
-from stream_persona.store.duty_cycle import DutyCycle
+from stream_persona.store.duty_cycle import find_rest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -92,15 +92,13 @@ class Sweep:
         if under_way is None:
             return 0
         began, seconds, scored = self._clock(), 0.0, 0
-        duty = DutyCycle(_BUSY_DUTY_CYCLE if busy else _DUTY_CYCLE, self._clock)
         for chunk in self._chunks(await self._scan(under_way), owned):
             seconds += await score(chunk)
             scored += len(chunk)
         if not self._cursor:
             self._done, self._under_way = under_way, None
-        duty.record(seconds)
         rest = scored / self._rate - (self._clock() - began) if self._rate else 0.0
-        self.pause = max(rest, duty.seconds_left())
+        self.pause = max(rest, find_rest(seconds, _BUSY_DUTY_CYCLE if busy else _DUTY_CYCLE))
         return scored
 
     def _begin_or_go_on(self, version: str, owned: frozenset[int]) -> _Pass | None:

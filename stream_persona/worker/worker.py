@@ -26,7 +26,7 @@ from stream_persona.worker.model_sync import ModelSync
 from stream_persona.worker.nobody import NobodyForgetter
 from stream_persona.worker.partitions import OwnedPartitions
 from stream_persona.worker.refolding import Refolding
-from stream_persona.worker.stored_records import StoredRecords, do_nothing
+from stream_persona.worker.stored_records import StoredRecords
 from stream_persona.worker.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -90,18 +90,24 @@ class Worker:
         self._reclaiming = asyncio.Lock()
         self._reclaims = 0
         self._busy_until = 0.0
-        refolding = Refolding(
-            settings, taxonomy, tables, self._tokenizer, history, metrics, self._rescore
-        )
-        self._records = StoredRecords(
-            settings, taxonomy, tables, publisher, self.partitions, refolding, metrics
-        )
+        self._records = self._build_records(history)
         nobody = NobodyForgetter(settings, taxonomy, self._tokenizer, self._records)
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
         self._idle = IdleCustomers(
             self.partitions, self._records, nobody, self.challengers, self._processing, clocks
         )
         self._due = DueCustomers(tables, self._idle, self._rescore, metrics, self._now)
+
+    def _build_records(self, history: EventLog) -> StoredRecords:
+        """Build what loads records, makes damaged ones again from the topics, and writes them."""
+        refolding = Refolding(
+            self._settings, self._taxonomy, self._tables, self._tokenizer, history, self._metrics,
+            self._rescore,
+        )  # fmt: skip
+        return StoredRecords(
+            self._settings, self._taxonomy, self._tables, self._publisher, self.partitions,
+            refolding, self._metrics,
+        )  # fmt: skip
 
     @property
     def weights(self) -> Predictor:
@@ -131,23 +137,17 @@ class Worker:
             if (owned := self.partitions.held.get(partition)) is not None:
                 self._tokenizer.names.see((each.slot, each.token) for each in owned.names)
 
-    async def process(self, batch: Sequence[ConsumerRecord]) -> None:
-        """Process fetched records, of any partitions and topics, and wait until all is written.
+    async def process_batch(
+        self, batch: Sequence[ConsumerRecord], ack: Callable[[], object]
+    ) -> asyncio.Task[None]:
+        """Process fetched records, of any partitions; return as soon as the next ones may be.
+
+        They are processed together, and then written and published partition by partition, while
+        the next ones are processed on what is not written yet. The task calls ``ack`` at the end.
 
         Raises:
             FencedError: another worker owns one of the partitions now; nothing of it was written.
             UnavailableError: Redis or Kafka stayed away; nothing may be acknowledged.
-        """
-        await (await self.process_batch(batch, do_nothing))
-
-    async def process_batch(
-        self, batch: Sequence[ConsumerRecord], ack: Callable[[], object]
-    ) -> asyncio.Task[None]:
-        """Process fetched records; return as soon as the next ones may be processed.
-
-        They are processed together, and then written and published partition by partition, while
-        the next ones are processed on what is not written yet. The task calls ``ack`` at the end.
-        Both raise as ``process`` does.
         """
         started, reclaims = self._clock(), self._reclaims
         if len(batch) > _LARGE_BATCH:

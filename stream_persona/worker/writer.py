@@ -92,8 +92,10 @@ class Writer:
     def start(self, batch: ProcessedBatch, done: Callable[[], None]) -> asyncio.Task[None]:
         """Start to write a batch once the last one is written.
 
-        The task ends after ``done`` was called. It raises the first failure of this writer; a
-        partition that another worker owns now is one (``FencedError``), but all others are written.
+        Whoever keeps its records in a cache drains the writer first: what they push out must be in
+        Redis. The task ends after ``done`` was called. It raises the first failure of this writer;
+        a partition that another worker owns now is one (``FencedError``), but all others are
+        written.
         """
         last = self._writing, self._finishing
         self._writing = asyncio.create_task(self._write_after(*last, batch))
@@ -136,30 +138,30 @@ class Writer:
         written = {home: share for home, share in batch.shares.items() if home not in lost}
         for home, share in written.items():
             batch.owned[home].update_model(share.model_updates)
-        results = await asyncio.gather(
-            *(
-                self._publisher.publish_changes(home, share.changes)
-                for home, share in written.items()
-            ),
-            return_exceptions=True,
-        )
-        for home, result in zip(written, results, strict=True):
-            offsets = batch.owned[home].offsets
-            if isinstance(result, int):
-                offsets[self._changes] = max(result, offsets.get(self._changes, 0))
-        lost |= {result.partition for result in results if isinstance(result, FencedError)}
+        errors = await self._publish(batch, written)
+        lost |= {each.partition for each in errors.values() if isinstance(each, FencedError)}
         for home in lost:
             self._partitions.lose(batch.owned[home])
         lost_now, failure = await self._forget_pending(batch, written, lost)
-        copies = [
-            messages.encode_copy(*change)
-            for share, result in zip(written.values(), results, strict=True)
-            if not isinstance(result, BaseException)
-            for change in share.changes
-        ]
-        failures = [*(each for each in results if isinstance(each, BaseException))]
-        failures += map(FencedError, lost | lost_now)
+        published = [share for home, share in written.items() if home not in errors]
+        copies = [messages.encode_copy(*each) for share in published for each in share.changes]
+        failures = [*errors.values(), *map(FencedError, lost | lost_now)]
         return copies, next(iter(failures), failure)
+
+    async def _publish(
+        self, batch: ProcessedBatch, written: Mapping[int, PartitionWrite]
+    ) -> dict[int, BaseException]:
+        """Publish each partition's changes, and note where they end; return what failed."""
+        changes = (self._publisher.publish_changes(h, each.changes) for h, each in written.items())
+        results = await asyncio.gather(*changes, return_exceptions=True)
+        errors: dict[int, BaseException] = {}
+        for home, result in zip(written, results, strict=True):
+            offsets = batch.owned[home].offsets
+            if isinstance(result, BaseException):
+                errors[home] = result
+            else:
+                offsets[self._changes] = max(result, offsets.get(self._changes, 0))
+        return errors
 
     async def _forget_pending(
         self, batch: ProcessedBatch, written: Mapping[int, PartitionWrite], lost: set[int]

@@ -15,8 +15,7 @@ from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
-from stream_persona.worker.worker import Worker
-from tests.support.workers import InMemoryLog, RecordingPublisher, settle
+from tests.support.workers import InMemoryLog, PatientWorker, RecordingPublisher, settle
 
 TAXONOMY = taxonomy.load(None)
 CUSTOMER = "CUST-04812"
@@ -31,7 +30,7 @@ BEGAN = 1_764_000_000_000
 async def fill(settings: Settings) -> bytes:
     """Fold the shoppers' events and publish all that is learned of them; one of their changes."""
     tables, outbox = RedisTables.connect(settings.redis_url, settings.prefix), RecordingPublisher()
-    worker = Worker(settings, TAXONOMY, tables, outbox, InMemoryLog(), Metrics())
+    worker = PatientWorker(settings, TAXONOMY, tables, outbox, InMemoryLog(), Metrics())
     await worker.assign(range(settings.partitions))
     for batch in batches(settings):
         await worker.process(batch)

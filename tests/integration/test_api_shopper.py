@@ -30,7 +30,6 @@ from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
-from stream_persona.worker.worker import Worker
 from tests.support.api import CATEGORIES, NOW, basket, becomes_ready, calling, has_model
 from tests.support.servers import (
     EmbeddedKafka,
@@ -41,7 +40,7 @@ from tests.support.servers import (
     topics_of,
 )
 from tests.support.shop import Shop
-from tests.support.workers import settle
+from tests.support.workers import PatientWorker, settle
 
 DAY = 86_400_000
 
@@ -49,7 +48,7 @@ DAY = 86_400_000
 class Floor:
     """A shop whose one worker, stepped by tests, reads from Kafka and publishes to it."""
 
-    def __init__(self, settings: Settings, worker: Worker) -> None:
+    def __init__(self, settings: Settings, worker: PatientWorker) -> None:
         self.settings, self.worker = settings, worker
         self.shop = Shop(settings, None)  # type: ignore[arg-type]  # it asks Kafka only
         self._seen: set[tuple[str, int, int]] = set()
@@ -77,7 +76,7 @@ async def opened(kafka: Kafka, settings: Settings) -> AsyncIterator[Floor]:
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
     publisher, history = KafkaPublisher(settings), KafkaEventLog(settings, taxonomy)
     await publisher.start()
-    worker = Worker(settings, taxonomy, tables, publisher, history, Metrics())
+    worker = PatientWorker(settings, taxonomy, tables, publisher, history, Metrics())
     await worker.assign(range(settings.partitions))
     yield Floor(settings, worker)
     await publisher.stop()

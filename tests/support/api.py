@@ -19,11 +19,10 @@ from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
-from stream_persona.worker.worker import Worker
 from tests.support.constants import RECENT
 from tests.support.servers import eventually, wait_until
 from tests.support.shop import environment
-from tests.support.workers import InMemoryLog, RecordingPublisher, settle
+from tests.support.workers import InMemoryLog, PatientWorker, RecordingPublisher, settle
 
 NOW = RECENT
 #: A category that the seeds of each of these personas name.
@@ -35,7 +34,7 @@ class ManualWorker:
 
     def __init__(self, settings: Settings, tables: RedisTables) -> None:
         self.taxonomy = taxonomies.load(settings.taxonomy)
-        self.worker = Worker(
+        self.worker = PatientWorker(
             settings, self.taxonomy, tables, RecordingPublisher(), InMemoryLog(), Metrics()
         )
         self._settings = settings

@@ -35,6 +35,13 @@ def quick_shop(**features: Any) -> Taxonomy:
     return shop(features={"half_life_days": 0.01, **features})
 
 
+def event_id(event: Event) -> str:
+    """The id that the producer gave an event of any kind."""
+    if isinstance(event, Assignment):
+        return event.assignment_id
+    return event.request_id if isinstance(event, Deletion) else event.event_id
+
+
 def purchase(
     name: str, at: datetime | int = NOW, customer: str = "c", categories: Iterable[str] = ("food",)
 ) -> Purchase:

@@ -5,8 +5,9 @@ from typing import Any
 
 from stream_persona.domain.events import encode
 from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.report import make_report
-from stream_persona.inspection.sample import KIND_NAMES, Message, Sample, TopicFacts
+from stream_persona.inspection.sample import Message, Sample, TopicFacts
 from tests.support.constants import NOW
 from tests.support.events import shop
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from stream_persona.domain import record_codec
+from stream_persona.domain.due import find_all_due
 from stream_persona.domain.events import Event
 from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.domain.record import Record
@@ -20,6 +21,11 @@ from stream_persona.pipeline.process import Delivery, Histories, Outcome
 from tests.support.constants import NOW
 from tests.support.events import deliver
 from tests.support.names import show_names_of
+
+
+def find_due(record: Record, taxonomy: Taxonomy) -> int | None:
+    """When something of one record ends next, if it does."""
+    return find_all_due({"": record}, taxonomy)[""]
 
 
 def fold_batches(

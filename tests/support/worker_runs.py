@@ -17,10 +17,16 @@ from stream_persona.pipeline import training
 from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.clocks import Clocks
 from stream_persona.worker.metrics import Metrics
-from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
-from tests.support.workers import InMemoryLog, RecordingPublisher, settle, worker, worker_settings
+from tests.support.workers import (
+    InMemoryLog,
+    PatientWorker,
+    RecordingPublisher,
+    settle,
+    worker,
+    worker_settings,
+)
 
 SHOP = shop()
 CHANGES = "persona-changes"
@@ -44,13 +50,13 @@ def clocked(
     taxonomy: Taxonomy = SHOP,
     outbox: RecordingPublisher | None = None,
     **settings: Any,
-) -> Worker:
+) -> PatientWorker:
     """A new worker with this clock."""
     own, published = worker_settings(**settings), outbox or RecordingPublisher()
-    return Worker(own, taxonomy, tables, published, InMemoryLog(), Metrics(), clock.clocks)
+    return PatientWorker(own, taxonomy, tables, published, InMemoryLog(), Metrics(), clock.clocks)
 
 
-async def assigned(tables: MemoryTables, outbox: RecordingPublisher) -> Worker:
+async def assigned(tables: MemoryTables, outbox: RecordingPublisher) -> PatientWorker:
     """A new worker that owns the one partition."""
     working = worker(tables, outbox, SHOP)
     await working.assign([0])

@@ -32,6 +32,14 @@ class Crash(Exception):  # noqa: N818 - it is no error of the package's
     """The process ends here."""
 
 
+class PatientWorker(Worker):
+    """A worker that can be given one batch after the other."""
+
+    async def process(self, batch: Sequence[ConsumerRecord]) -> None:
+        """Process a batch, and wait until all of it is written."""
+        await (await self.process_batch(batch, lambda: None))
+
+
 class RecordingPublisher:
     """A publisher that keeps what it was given; its next ``crashes`` calls end the process."""
 
@@ -155,11 +163,11 @@ def worker(
     settings: Settings | None = None,
     log: InMemoryLog | None = None,
     now: Callable[[], int] = MACHINE_CLOCKS.epoch_ms,
-) -> Worker:
+) -> PatientWorker:
     """Make a worker of these parts; it has one partition unless ``settings`` are given."""
     settings, clocks = settings or worker_settings(), replace(MACHINE_CLOCKS, epoch_ms=now)
     log = log or InMemoryLog()
-    return Worker(settings, taxonomy, tables, publisher, log, Metrics(), clocks)
+    return PatientWorker(settings, taxonomy, tables, publisher, log, Metrics(), clocks)
 
 
 async def settle(worker: Worker) -> None:

@@ -1,12 +1,13 @@
-"""What fails for now is tried again with backoff until a deadline, and not after it."""
+"""What fails for now is tried again with backoff: until a deadline, or until it succeeds."""
 
 import asyncio
 import itertools
+import random
 from collections.abc import Sequence
 
 import pytest
 
-from stream_persona.retrying import retry_until
+from stream_persona.retrying import retry_endlessly, retry_until
 from tests.support.waiting import eventually
 
 
@@ -88,3 +89,74 @@ async def test_an_outer_timeout_is_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await retry_until(within(60), Flaky(*[OSError()] * 1_000), on=OSError)
+
+
+class Waits:
+    """Sleeps for no time, and notes for how long it was to be; ``chance`` is of every wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
+        self.seconds: list[float] = []
+        self._sleep = asyncio.sleep
+        monkeypatch.setattr(asyncio, "sleep", self)
+        monkeypatch.setattr(random, "uniform", lambda least, most: least + chance * (most - least))
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await self._sleep(0)
+
+
+async def test_endless_tries_go_on_until_one_succeeds_and_each_error_is_noted() -> None:
+    errors = [OSError(n) for n in range(5)]
+    noted: list[Exception] = []
+    call = Flaky(*errors)
+    assert await retry_endlessly(call, OSError, noted.append, first_wait=0.001) == "answer"
+    assert noted == errors
+
+
+@pytest.mark.parametrize(("chance", "share"), [(0.0, 0.5), (1.0, 1.0)])
+async def test_waits_between_endless_tries_grow_to_a_bound_and_all_of_them_are_spread(
+    monkeypatch: pytest.MonkeyPatch, chance: float, share: float
+) -> None:
+    waits = Waits(monkeypatch, chance)
+
+    await retry_endlessly(Flaky(*[OSError()] * 2_000), OSError, lambda _: None)
+    shares = [seconds / share for seconds in waits.seconds if seconds]
+    assert shares[:8] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
+    assert set(shares[8:]) == {5.0}
+    assert len(shares) == 2_000
+
+
+async def test_waits_between_endless_tries_begin_anew_after_a_call_that_held_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = Waits(monkeypatch, chance=1.0)
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    lasting = iter([0.0, 0.0, 0.0, 6.0, 0.0])
+
+    async def hold() -> str:
+        nonlocal now
+        if (seconds := next(lasting, None)) is None:
+            return "answer"
+        now += seconds
+        raise OSError
+
+    await retry_endlessly(hold, OSError, lambda _: None)
+    assert waits.seconds == pytest.approx([0.1, 0.2, 0.4, 0.1, 0.2])
+
+
+async def test_an_error_of_another_type_ends_endless_tries_and_is_not_noted() -> None:
+    noted: list[Exception] = []
+    with pytest.raises(KeyError):
+        await retry_endlessly(Flaky(OSError(), KeyError()), OSError, noted.append, 0.001)
+    assert [type(error) for error in noted] == [OSError]
+
+
+async def test_a_cancellation_ends_endless_tries() -> None:
+    call = Flaky(*[OSError()] * 1_000)
+    task = asyncio.create_task(retry_endlessly(call, OSError, lambda _: None, 0.001))
+    await eventually(lambda: len(call.calls) > 2, 5, "it was not called")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

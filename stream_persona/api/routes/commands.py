@@ -16,22 +16,17 @@ from starlette.requests import Request
 from stream_persona.api.customer_ids import refuse_two_ids
 from stream_persona.api.routes.common import ANY, as_json
 from stream_persona.api.schemas import queries as documents
+from stream_persona.api.schemas.collect import TIME_FORMS
 from stream_persona.api.schemas.queries import gives, problems
 from stream_persona.api.security.audit import note_command
 from stream_persona.domain.events import Time
-from stream_persona.domain.time import END, FORMS, as_field
+from stream_persona.domain.time import FORMS, as_field
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
 
-#: As in events; a number is less than the nanoseconds of the year 10000.
-_TIME: Final[dict[str, Any]] = {
-    "anyOf": [
-        {"type": "string", "format": "date-time"},
-        {"type": "number", "minimum": 0, "exclusiveMaximum": END * 1_000_000},
-        {"type": "null"},
-    ]
-}
+#: As in events.
+_TIME: Final[dict[str, Any]] = {"anyOf": [*TIME_FORMS, {"type": "null"}]}
 
 
 def _parse_expiry(value: object) -> datetime | int | None:

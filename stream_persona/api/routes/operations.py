@@ -29,7 +29,12 @@ _METRICS: Final[dict[int | str, Any]] = {
 def router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. Those of probes need no key."""
     routes = APIRouter(tags=["operations"])
+    _add_probes(routes, dependencies)
+    _add_metrics(routes, dependencies)
+    return routes
 
+
+def _add_probes(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/healthz", summary="The process runs",
         responses=gives(documents.Status, "It runs.") | problems(413),
@@ -55,6 +60,8 @@ def router(dependencies: Dependencies) -> APIRouter:
             message = f"not ready: {fault if may_operate(request.scope) else DISAGREEMENT}"
         return as_json({"message": message, "missing": missing}, 503)
 
+
+def _add_metrics(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/metrics", summary="Figures for Prometheus", response_class=Response,
         responses=ANY | _METRICS,
@@ -68,5 +75,3 @@ def router(dependencies: Dependencies) -> APIRouter:
         metrics.changes.set(dependencies.feed.ring.end)
         metrics.labelled.set(dependencies.reader.model.weights.customers)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return routes

@@ -82,11 +82,13 @@ class LibrarySettings(BaseModel):
     remotePlugins: list[Any]  # noqa: N815
 
 
+#: The forms of a time; a number is less than the nanoseconds of the year 10000.
+TIME_FORMS: Final[list[dict[str, Any]]] = [
+    {"type": "string", "format": "date-time"},
+    {"type": "number", "minimum": 0, "exclusiveMaximum": END * 1_000_000},
+]
 _TIME: Final[dict[str, Any]] = {
-    "anyOf": [
-        {"type": "string", "format": "date-time"},
-        {"type": "number", "minimum": 0, "exclusiveMaximum": END * 1_000_000},
-    ],
+    "anyOf": TIME_FORMS,
     "description": "When it happened; when it came in, if it is missing.",
 }
 _ID: Final[dict[str, Any]] = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.api.security.logins import Login, check_login, logins_of
 from stream_persona.api.security.scopes import SCOPES
-from stream_persona.domain.toml_lines import find_lines, line_of
+from stream_persona.domain.toml_lines import find_lines, find_wrong_line, line_of
 from stream_persona.errors import SettingsError
 from stream_persona.setting_forms import LEAST_KEY_BYTES
 
@@ -101,8 +101,7 @@ def parse_keys(text: str, source: str, taken: Iterable[Key] = ()) -> KeyRing:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
+        line = find_wrong_line(text, error)
         # What the parser says may repeat a piece of the file.
         raise SettingsError(f"{source}:{line}: this is not valid TOML; write [[key]] tables with "
                             "name, sha256 and scopes") from None  # fmt: skip

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from stream_persona.domain.events import KINDS, Item
 from stream_persona.domain.mapping.expressions import Expression
-from stream_persona.domain.toml_lines import find_lines, line_of
+from stream_persona.domain.toml_lines import find_lines, find_wrong_line, line_of
 from stream_persona.errors import SourcesError
 
 if TYPE_CHECKING:
@@ -191,8 +191,7 @@ class Sources(BaseModel):
         try:
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            found = re.search(r"line (\d+)", str(error))
-            line = int(found[1]) if found else text.count("\n") + 1
+            line = find_wrong_line(text, error)
             raise SourcesError(source, [(line, f"not valid TOML: {error}")]) from None
         except ValidationError as error:
             lines = find_lines(text)

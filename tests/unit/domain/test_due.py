@@ -13,7 +13,6 @@ from stream_persona.domain.due import (
     advance_all,
     decay_evidence,
     find_all_due,
-    find_due,
 )
 from stream_persona.domain.events import Event
 from stream_persona.domain.features import EPOCH_HALF_LIVES, compute_profiles, fold
@@ -36,7 +35,7 @@ from tests.support.events import (
     shop,
     split_into_batches,
 )
-from tests.support.processing import record_of
+from tests.support.processing import find_due, record_of
 
 SHOP = shop(features={"half_life_days": 1.0})
 

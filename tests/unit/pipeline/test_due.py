@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 
-from stream_persona.domain.due import find_due
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
@@ -14,7 +13,7 @@ from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.process import Outcome
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import assignment, deliver, labelled_shoppers, purchase, shop
-from tests.support.processing import model_of, process_batch
+from tests.support.processing import find_due, model_of, process_batch
 
 SHOP = shop(features={"half_life_days": 30.0}, policy={"min_confidence": 0.25})
 LEARNED = derive(model_of(labelled_shoppers(SHOP, customers=20), SHOP), SHOP.names)

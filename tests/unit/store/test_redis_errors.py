@@ -7,7 +7,7 @@ from redis import exceptions as redis
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.redis_errors import raise_if_permanent, refuse_foreign
+from stream_persona.store.redis_errors import raise_if_permanent
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,6 @@ def test_an_error_that_may_pass_is_left_to_another_try(error: Exception) -> None
 def test_any_other_refusal_is_no_fault_of_the_settings() -> None:
     with pytest.raises(UnavailableError, match="Redis refused a command: ERR strange"):
         raise_if_permanent(redis.ResponseError("ERR strange"))
-
-
-def test_content_that_is_not_ours_names_the_key() -> None:
-    with (
-        pytest.raises(TopologyError, match=r"STREAM_PERSONA_PREFIX.*shop:persona-names holds"),
-        refuse_foreign("shop:persona-names"),
-    ):
-        int("theirs")
 
 
 async def test_a_server_that_hangs_up_may_be_one_that_takes_tls() -> None:

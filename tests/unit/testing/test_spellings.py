@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from stream_persona.client.ranking import Affinities, rank
+from stream_persona.domain.binning import split_values
 from stream_persona.domain.record_codec import decode_records
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.testing.shop import START, MemoryShop
@@ -99,6 +100,8 @@ def test_affinities_are_found_by_items_in_any_spelling() -> None:
 def test_caches_of_spellings_hold_what_is_computed_without_them() -> None:
     shop = MemoryShop()
     tokenizer = Tokenizer(shop.taxonomy)
+    separator = shop.taxonomy.features.category_separator
     for category in CATEGORIES * 2:
-        path = tokenizer.find_slots("category", category)
-        assert path == Tokenizer(shop.taxonomy).find_slots("category", category)
+        for text in split_values("category", category, separator):
+            slot = tokenizer.slots.find("category", text)
+            assert slot == Tokenizer(shop.taxonomy).slots.find("category", text)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from stream_persona.domain import record_codec
-from stream_persona.domain.due import find_due
 from stream_persona.domain.events import Event
 from stream_persona.errors import FencedError
 from stream_persona.kafka.partitioner import home_partition
@@ -14,15 +13,16 @@ from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Write
 from stream_persona.worker.due import CHUNK
 from stream_persona.worker.metrics import Metrics, bounds_and_counts
-from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW, SECOND
 from tests.support.events import assignment, deletion, purchase, shop
 from tests.support.faulty_tables import FaultyTables
+from tests.support.processing import find_due
 from tests.support.worker_runs import FakeClock, changes, folded, published_sum, sum_of, turns
 from tests.support.workers import (
     Crash,
     CrashingTables,
     InMemoryLog,
+    PatientWorker,
     RecordingPublisher,
     fetch,
     settle,
@@ -45,9 +45,9 @@ class Place:
         self.tables, self.outbox, self.clock = tables, RecordingPublisher(), FakeClock()
         self.metrics, self._partitions = Metrics(), partitions
 
-    async def start(self) -> Worker:
+    async def start(self) -> PatientWorker:
         """Let a new worker own all partitions."""
-        working = Worker(
+        working = PatientWorker(
             worker_settings(self._partitions), SHOP, self.tables, self.outbox, InMemoryLog(),
             self.metrics, self.clock.clocks,
         )  # fmt: skip

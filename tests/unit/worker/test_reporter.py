@@ -12,7 +12,6 @@ from stream_persona.store.memory import MemoryTables
 from stream_persona.store.worker_status import WorkerStatus, decode
 from stream_persona.worker.metrics import Metrics, bounds_and_counts, numbers_by_label
 from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
-from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW
 from tests.support.events import (
     assignment,
@@ -25,7 +24,14 @@ from tests.support.events import (
 from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit
 from tests.support.worker_runs import SHOP, FakeClock
-from tests.support.workers import InMemoryLog, RecordingPublisher, fetch, raw, worker_settings
+from tests.support.workers import (
+    InMemoryLog,
+    PatientWorker,
+    RecordingPublisher,
+    fetch,
+    raw,
+    worker_settings,
+)
 
 
 class Reporting:
@@ -34,7 +40,7 @@ class Reporting:
     def __init__(self, tables: MemoryTables | None = None, taxonomy: Taxonomy = SHOP) -> None:
         self.tables, self.metrics, self.clock = tables or MemoryTables(), Metrics(), FakeClock()
         clocks = self.clock.clocks
-        self.worker = Worker(
+        self.worker = PatientWorker(
             worker_settings(),
             taxonomy,
             self.tables,

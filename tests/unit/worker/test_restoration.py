@@ -15,7 +15,6 @@ from stream_persona.errors import DamagedOutboxError
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.worker.metrics import Metrics, numbers_by_label
 from stream_persona.worker.sweep import THOROUGH_SECONDS
-from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
 from tests.support.faulty_tables import FaultyTables
@@ -30,7 +29,14 @@ from tests.support.worker_runs import (
     story,
     sum_of,
 )
-from tests.support.workers import InMemoryLog, RecordingPublisher, fetch, settle, worker_settings
+from tests.support.workers import (
+    InMemoryLog,
+    PatientWorker,
+    RecordingPublisher,
+    fetch,
+    settle,
+    worker_settings,
+)
 
 #: Of the story: labelled, with a withdrawn label, and deleted.
 LABELLED, WITHDRAWN, DELETED = "gamer-0", "parent-0", "parent-1"
@@ -46,8 +52,8 @@ class Scene:
         self._sent = 0
         self.working = self._make_worker()
 
-    def _make_worker(self) -> Worker:
-        return Worker(
+    def _make_worker(self) -> PatientWorker:
+        return PatientWorker(
             worker_settings(), self._taxonomy, self.tables, self.outbox, self.log, self.metrics,
             self.clock.clocks,
         )  # fmt: skip
@@ -356,7 +362,7 @@ async def test_a_damaged_record_with_an_unpublished_change_does_not_keep_a_worke
     assert changes(scene.outbox)[-1]["current"]["source"] == "assigned"
 
 
-def forget_cache(working: Worker) -> None:
+def forget_cache(working: PatientWorker) -> None:
     for owned in working.partitions.held.values():
         owned.cache._known.clear()
 

