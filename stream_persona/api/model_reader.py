@@ -61,7 +61,7 @@ class ModelReader:
         self._taxonomy = taxonomy
         self._tables = tables
         self._shards: dict[int, tuple[bytes, Shard]] = {}
-        self._follower = make_replica(settings, taxonomy, tables)
+        self._follower = make_replica(settings, taxonomy, tables, clock)
         self._followed: dict[int, bytes] = {}
         self.names = TokenNames(public_names(taxonomy))
         self._listing = ListingReader(tables)

@@ -32,6 +32,7 @@ from stream_persona.kafka.source_topics import find_source_topics
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
 from stream_persona.store import redis_health
+from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
@@ -61,6 +62,7 @@ class PersonaApp(BatchApp):
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
+        limit_blas_threads()
         self._metrics = metrics = Metrics()
         self._reading_again = asyncio.Lock()
         self._tables = RedisTables.connect(
