@@ -15,6 +15,7 @@ from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
 
+from stream_persona.clocks import MACHINE_CLOCKS
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import RolledBackError, TopologyError
 from stream_persona.kafka.batch import Batch
@@ -37,7 +38,6 @@ from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
 from stream_persona.worker import startup
-from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
 from stream_persona.worker.due import DUE_SECONDS
 from stream_persona.worker.metrics import Metrics

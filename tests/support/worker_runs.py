@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
+from stream_persona.clocks import Clocks
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
@@ -15,7 +16,6 @@ from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import training
 from stream_persona.store.memory import MemoryTables
-from stream_persona.worker.clocks import Clocks
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
