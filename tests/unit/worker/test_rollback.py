@@ -1,12 +1,14 @@
 """A worker whose tables come back older reads again what they lack, and ends as if they had not."""
 
 import copy
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream_persona.domain.events import Event
 from stream_persona.errors import RolledBackError
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.store.memory import MemoryTables
@@ -14,6 +16,7 @@ from stream_persona.worker.behind import LONGEST_SECONDS
 from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
+from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import (
     SHOP,
     FakeClock,
@@ -26,6 +29,7 @@ from tests.support.worker_runs import (
     sum_of,
 )
 from tests.support.workers import (
+    Crash,
     InMemoryLog,
     RecordingPublisher,
     fetch,
@@ -46,6 +50,24 @@ class Tables(MemoryTables):
 
     def put_back(self, saved: dict[str, Any]) -> None:
         vars(self).update(copy.deepcopy(saved))
+
+
+class CachingClient:
+    """A client that has looked all customers up by now, and keeps each until it is announced."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+        self._kept = dict(tables.public_records)
+        self._received = len(tables.announced)
+
+    def find_stale(self) -> set[str]:
+        """Find the customers that it goes on showing as they are no more; unknown ones, too."""
+        announced = self._tables.announced[self._received :]
+        dropped = {json.loads(copy)["customer_id"] for copy in announced}
+        now = self._tables.public_records
+        return {
+            n for n in self._kept.keys() | now.keys() if self._kept.get(n) != now.get(n)
+        } - dropped
 
 
 def committed(batch: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int | None]:
@@ -85,6 +107,7 @@ async def test_whatever_tables_have_lost_is_read_again(kept: int, known: int, li
     await working.process(happened[kept:known])
     await working.refresh()
     tables.put_back(older)
+    client = CachingClient(tables)
     if lives:
         with pytest.raises(RolledBackError):
             await working.process(happened[known:] or happened[-1:])
@@ -102,6 +125,7 @@ async def test_whatever_tables_have_lost_is_read_again(kept: int, known: int, li
     last = {change["customer_id"]: change for change in changes(outbox) if change}
     for name, public in tables.public_records.items():
         assert b'"revision":%d,' % last[name]["revision"] in public
+    assert client.find_stale() == set()
 
 
 async def test_a_worker_without_events_finds_out_that_its_tables_are_older() -> None:
@@ -156,12 +180,61 @@ async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     sent = len(outbox.sent)
     tables.put_back(older)
     assert set(tables.public_records) == {"c"}
+    client = CachingClient(tables)
     working = worker(tables, outbox, SHOP, log=log)
     await working.assign([0])
     assert (tables.public_records, tables.states, set(tables.markers)) == ({}, {}, {"c"})
     await read_again(working, batch)
     assert tables.public_records == {}
     assert [m.value for m in outbox.sent[sent:]] == []
+    assert client.find_stale() == set()
+    assert json.loads(tables.announced[-1]) == {"customer_id": "c", "deleted": True}
+
+
+async def test_a_restored_change_is_announced_as_the_topic_has_it_and_with_its_id() -> None:
+    tables, outbox = Tables(), RecordingPublisher()
+    batch = fetch(purchase("p"), assignment("a"), purchase("o", customer="other"))
+    working = worker(tables, outbox, SHOP, log=log_of(batch))
+    await working.assign([0])
+    await working.process(batch[:1])
+    older = tables.save()
+    await working.process(batch[1:])
+    tables.put_back(older)
+    before = len(tables.announced)
+    await worker(tables, outbox, SHOP, log=log_of(batch)).assign([0])
+    last = {m.key: m.value for m in outbox.sent if m.topic == "persona-changes"}
+    assert sorted(tables.announced[before:]) == sorted(last.values())
+
+
+@pytest.mark.parametrize("last", [assignment("a"), deletion("d", NOW + DAY)])
+async def test_what_was_published_and_not_announced_is_announced_by_the_next_owner(
+    last: Event,
+) -> None:
+    tables, outbox = FaultyTables(), RecordingPublisher()
+    first, second = fetch(purchase("p")), fetch(last)
+    working = worker(tables, outbox, SHOP)
+    await working.assign([0])
+    await working.process(first)
+    client = CachingClient(tables)
+    tables.fail("announce", Crash(), times=1)
+    with pytest.raises(Crash):
+        await working.process(second)
+    assert client.find_stale() == {"c"}
+    published = len(outbox.sent)
+    await worker(tables, outbox, SHOP).assign([0])
+    assert client.find_stale() == set()
+    assert len(outbox.sent) == published
+
+
+async def test_nothing_is_announced_when_a_partition_changes_hands_with_all_published() -> None:
+    tables, outbox = MemoryTables(), RecordingPublisher()
+    for _ in range(2):  # the first one has the last batch's, whose end no write has stored
+        working = worker(tables, outbox, SHOP)
+        await working.assign([0])
+        await working.process(fetch(purchase("p")))
+    before = len(tables.announced)
+    await worker(tables, outbox, SHOP).assign([0])
+    assert len(tables.announced) == before
 
 
 async def test_a_deletion_without_a_published_tombstone_gets_one_when_it_is_found() -> None:
