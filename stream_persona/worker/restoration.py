@@ -14,7 +14,7 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.due import find_all_due
 from stream_persona.domain.record_seal import is_sealed
 from stream_persona.kafka.partitioner import home_partition
-from stream_persona.pipeline.messages import decode_public_record
+from stream_persona.pipeline.messages import decode_public_record, encode_last_copy
 from stream_persona.pipeline.process import Outcome
 from stream_persona.worker.refolding import encode_public
 
@@ -70,6 +70,7 @@ class Restorer:
         await self._write(outcome, homes, owned)
         for home in counted:
             await self._partitions.fold_again(owned[home])
+        await self._announce(outcome.records)
         return outcome.records
 
     async def check(self, homes: Homes, owned: Owned) -> None:
@@ -89,6 +90,7 @@ class Restorer:
         if wrong or unsealed or unfiled:
             anew = {name: records[name] for name in wrong.keys() | unsealed | unfiled}
             await self._write(Outcome(anew, public_records=wrong), homes, owned)
+            await self._announce({name: records[name] for name in wrong})
 
     async def find_noted(self, partitions: int) -> dict[str, int]:
         """Find the customers of our partitions with something that is noted as damaged."""
@@ -104,6 +106,11 @@ class Restorer:
         await self._tables.remove_suspects(list(homes))
         for each in owned.values():
             each.damaged -= homes.keys()
+
+    async def _announce(self, records: Mapping[str, Record]) -> None:
+        """Announce the last messages about customers: clients may keep what was there before."""
+        copies = [encode_last_copy(name, record) for name, record in records.items()]
+        await self._tables.announce([copy for copy in copies if copy is not None])
 
     async def _find_unfiled(self, records: Mapping[str, Record], homes: Homes) -> set[str]:
         """Find the customers that are due before their entry says so: older versions had none."""

@@ -37,6 +37,24 @@ class FakeClock:
         return self.now
 
 
+class CachingClient:
+    """A client that has looked all customers up by now, and keeps each until it is announced."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+        self._kept = dict(tables.public_records)
+        self._received = len(tables.announced)
+
+    def find_stale(self) -> set[str]:
+        """Find the customers that it goes on showing as they are no more; unknown ones, too."""
+        announced = self._tables.announced[self._received :]
+        dropped = {json.loads(copy)["customer_id"] for copy in announced}
+        now = self._tables.public_records
+        return {
+            n for n in self._kept.keys() | now.keys() if self._kept.get(n) != now.get(n)
+        } - dropped
+
+
 def clocked(
     tables: MemoryTables,
     clock: FakeClock,

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at what Redis says of itself.
 LOOK_SECONDS: Final = 10.0
+#: Milliseconds after which a change is none of now. Workers' clocks may differ by nearly as much.
+OLD_MS: Final = 3_600_000
 
 
 class DashboardService:
@@ -81,9 +83,14 @@ class DashboardService:
         """
         change = msgspec.convert(message, CountedChange)
         self._population.apply(change)
-        if not change.deleted:
+        if not change.deleted and not self._is_old(change):
             self._change_rate.add()
             self._recorder.add(change)
+
+    def _is_old(self, change: CountedChange) -> bool:
+        """Whether a change was published long ago: a Redis that was restored announces it again."""
+        at = change.published_at
+        return at is not None and 1_000 * at.timestamp() < self._wall_clock() - OLD_MS
 
     def background(self, receiving: Callable[[], bool]) -> dict[str, Coroutine[Any, Any, None]]:
         """Return endless background work, by name.

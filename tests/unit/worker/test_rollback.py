@@ -19,6 +19,7 @@ from tests.support.events import assignment, deletion, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import (
     SHOP,
+    CachingClient,
     FakeClock,
     assert_changes_have_no_hole,
     changes,
@@ -50,24 +51,6 @@ class Tables(MemoryTables):
 
     def put_back(self, saved: dict[str, Any]) -> None:
         vars(self).update(copy.deepcopy(saved))
-
-
-class CachingClient:
-    """A client that has looked all customers up by now, and keeps each until it is announced."""
-
-    def __init__(self, tables: MemoryTables) -> None:
-        self._tables = tables
-        self._kept = dict(tables.public_records)
-        self._received = len(tables.announced)
-
-    def find_stale(self) -> set[str]:
-        """Find the customers that it goes on showing as they are no more; unknown ones, too."""
-        announced = self._tables.announced[self._received :]
-        dropped = {json.loads(copy)["customer_id"] for copy in announced}
-        now = self._tables.public_records
-        return {
-            n for n in self._kept.keys() | now.keys() if self._kept.get(n) != now.get(n)
-        } - dropped
 
 
 def committed(batch: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int | None]:

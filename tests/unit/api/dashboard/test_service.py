@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from stream_persona.api.agreement import Agreement
-from stream_persona.api.dashboard.service import DashboardService
+from stream_persona.api.dashboard.service import OLD_MS, DashboardService
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.schemas.dashboard import Overview
 from stream_persona.clocks import MACHINE_CLOCKS, Clocks
+from stream_persona.domain.events import rfc3339
 from stream_persona.settings import Settings
 from stream_persona.store import worker_status
 from stream_persona.store.last_hour import LastHour
@@ -62,6 +63,18 @@ async def test_all_figures_go_by_the_clocks_that_the_service_is_given() -> None:
     later = service.overview(stream=True)
     assert (later["changes_per_minute"], later["workers"]) == (0, 0)
     assert later["at"] == NOW + 120_000
+
+
+async def test_a_change_that_is_announced_again_long_after_it_was_published_is_none_of_now() -> (
+    None
+):
+    clock = FakeClock()
+    service = service_of(MemoryTables(), clock.clocks)
+    for age in (0, OLD_MS - 1, OLD_MS + 1):
+        change = message(f"c{age}", posterior("student"), UNSURE)
+        service.receive({**change, "published_at": rfc3339(NOW - age)})
+    assert service.overview(stream=True)["changes_per_minute"] == 2
+    assert (await service.history(60))["changes"] == [2]
 
 
 @pytest.mark.parametrize(
