@@ -199,7 +199,8 @@ class Worker:
 
     async def challenge(self) -> None:
         """Let the challengers judge what waits for them, and fold again what they can't unlearn."""
-        await self.challengers.work(self._tables, self.weights.customers, self._now())
+        weights = self.weights
+        await self.challengers.work(self._tables, weights.customers, self._now(), weights.version)
 
     async def sweep(self) -> int:
         """Score the next idle customers again if the model has moved; return how many."""
