@@ -106,7 +106,8 @@ class StoredRecords:
         for home, share in shares.items():
             if share.records:
                 owned[home].cache.keep(share.records, most)
-                owned[home].note_labels(share.records, self._taxonomy)
+                if owned[home].note_labels(share.records, self._taxonomy):
+                    self._partitions.warn_of_unknown_labels()
         return self._writer.start(ProcessedBatch(shares, owned), done)
 
     def _update_names(
