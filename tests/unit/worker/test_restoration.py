@@ -10,7 +10,6 @@ import pytest
 from stream_persona.domain import record_codec, record_head
 from stream_persona.domain.events import Event
 from stream_persona.domain.record_seal import is_sealed
-from stream_persona.domain.taste_bytes import decode_tastes
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import DamagedOutboxError
 from stream_persona.kafka.router import MessageRouter
@@ -19,7 +18,6 @@ from stream_persona.worker.metrics import Metrics, numbers_by_label
 from stream_persona.worker.sweep import THOROUGH_SECONDS
 from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
-from tests.support.deployments import CHANGED
 from tests.support.events import assignment, deletion, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.processing import record_content
@@ -29,7 +27,6 @@ from tests.support.worker_runs import (
     CachingClient,
     FakeClock,
     changes,
-    clocked,
     folded,
     published_sum,
     story,
@@ -288,26 +285,6 @@ async def test_records_of_the_format_before_are_written_anew(
     after = folded(scene.tables)
     assert {name for name in after if after[name] != before[name]} == {LABELLED}
     assert scene.damaged == {}
-
-
-@pytest.mark.parametrize("before", [{"taxonomy": SHOP, "tastes": True}, {"tastes": False}])
-async def test_a_thorough_sweep_gives_idle_customers_the_tastes_of_todays_taxonomy(
-    before: dict[str, Any],
-) -> None:
-    clock, tables = FakeClock(), FaultyTables()
-    earlier = clocked(tables, clock, **before)
-    await earlier.assign([0])
-    await earlier.process(fetch(purchase("p"), purchase("o", customer="other"), deletion("d")))
-    states, stale = dict(tables.states), dict(tables.tastes)
-    tables.tastes["c"] = b"of before a deletion that a master has lost"
-    working = clocked(tables, clock, taxonomy=CHANGED, tastes=True)
-    await working.assign([0])
-    while await working.sweep() or working.sweeping:
-        clock.now += 60.0
-    assert tables.tastes.keys() == {"other"}
-    assert decode_tastes("other", tables.tastes["other"]).taxonomy == CHANGED.version
-    assert tables.tastes != stale
-    assert tables.states == states
 
 
 async def damage_public(tables: FaultyTables) -> None:

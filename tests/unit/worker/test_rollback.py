@@ -1,61 +1,37 @@
 """A worker whose tables come back older reads again what they lack, and ends as if they had not."""
 
-import copy
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
-from stream_persona.domain.events import Event
 from stream_persona.errors import RolledBackError
-from stream_persona.kafka.router import MessageRouter
-from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.behind import LONGEST_SECONDS
 from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
-from tests.support.faulty_tables import FaultyTables
 from tests.support.worker_runs import (
     SHOP,
     CachingClient,
     FakeClock,
+    Tables,
     assert_changes_have_no_hole,
     changes,
     clocked,
+    committed,
     folded,
+    log_of,
     published_sum,
     story,
     sum_of,
 )
 from tests.support.workers import (
-    Crash,
-    InMemoryLog,
     RecordingPublisher,
     fetch,
     settle,
     worker,
-    worker_settings,
 )
-
-#: What a client of the tables knows by itself, whatever becomes of them.
-KNOWN_OUTSIDE = {"_acked", "_last_token", "_clock"}
-
-
-class Tables(MemoryTables):
-    """Tables that can be put back."""
-
-    def save(self) -> dict[str, Any]:
-        return copy.deepcopy({k: v for k, v in vars(self).items() if k not in KNOWN_OUTSIDE})
-
-    def put_back(self, saved: dict[str, Any]) -> None:
-        vars(self).update(copy.deepcopy(saved))
-
-
-def committed(batch: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int | None]:
-    """What a group has committed that has read a batch to its end."""
-    return {(raw.topic, raw.partition): raw.offset + 1 for raw in batch}
 
 
 async def read_again(working: Worker, batch: Sequence[ConsumerRecord]) -> None:
@@ -64,14 +40,6 @@ async def read_again(working: Worker, batch: Sequence[ConsumerRecord]) -> None:
     again = [raw for raw in batch if raw.offset >= starts.get((raw.topic, raw.partition), 10**9)]
     if again:
         await working.process(again)
-
-
-def log_of(batch: Sequence[ConsumerRecord]) -> InMemoryLog:
-    """A log of a batch, which is all that there is."""
-    log = InMemoryLog(end=0)
-    log.deliveries = MessageRouter(worker_settings(), SHOP).route(batch).deliveries
-    log.ends = {TopicPartition(*at): end or 0 for at, end in committed(batch).items()}
-    return log
 
 
 @pytest.mark.parametrize("lives", [True, False])
@@ -172,52 +140,6 @@ async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     assert [m.value for m in outbox.sent[sent:]] == []
     assert client.find_stale() == set()
     assert json.loads(tables.announced[-1]) == {"customer_id": "c", "deleted": True}
-
-
-async def test_a_restored_change_is_announced_as_the_topic_has_it_and_with_its_id() -> None:
-    tables, outbox = Tables(), RecordingPublisher()
-    batch = fetch(purchase("p"), assignment("a"), purchase("o", customer="other"))
-    working = worker(tables, outbox, SHOP, log=log_of(batch))
-    await working.assign([0])
-    await working.process(batch[:1])
-    older = tables.save()
-    await working.process(batch[1:])
-    tables.put_back(older)
-    before = len(tables.announced)
-    await worker(tables, outbox, SHOP, log=log_of(batch)).assign([0])
-    last = {m.key: m.value for m in outbox.sent if m.topic == "persona-changes"}
-    assert sorted(tables.announced[before:]) == sorted(last.values())
-
-
-@pytest.mark.parametrize("last", [assignment("a"), deletion("d", NOW + DAY)])
-async def test_what_was_published_and_not_announced_is_announced_by_the_next_owner(
-    last: Event,
-) -> None:
-    tables, outbox = FaultyTables(), RecordingPublisher()
-    first, second = fetch(purchase("p")), fetch(last)
-    working = worker(tables, outbox, SHOP)
-    await working.assign([0])
-    await working.process(first)
-    client = CachingClient(tables)
-    tables.fail("announce", Crash(), times=1)
-    with pytest.raises(Crash):
-        await working.process(second)
-    assert client.find_stale() == {"c"}
-    published = len(outbox.sent)
-    await worker(tables, outbox, SHOP).assign([0])
-    assert client.find_stale() == set()
-    assert len(outbox.sent) == published
-
-
-async def test_nothing_is_announced_when_a_partition_changes_hands_with_all_published() -> None:
-    tables, outbox = MemoryTables(), RecordingPublisher()
-    for _ in range(2):  # the first one has the last batch's, whose end no write has stored
-        working = worker(tables, outbox, SHOP)
-        await working.assign([0])
-        await working.process(fetch(purchase("p")))
-    before = len(tables.announced)
-    await worker(tables, outbox, SHOP).assign([0])
-    assert len(tables.announced) == before
 
 
 async def test_a_deletion_without_a_published_tombstone_gets_one_when_it_is_found() -> None:
