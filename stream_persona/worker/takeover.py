@@ -277,13 +277,15 @@ def _find_suspects(
 def _find_copy(
     name: str, record: Record | None, published: Mapping[str, bytes | None]
 ) -> bytes | None:
-    """Find the copy of a customer's last message; None where the topic has another one."""
-    copy = None if record is None else encode_last_copy(name, record)
+    """Find the copy of a customer's last message, as the topic has it where that is known.
+
+    None where that is of before a deletion, or where the customer has come back since.
+    """
     if name not in published:
-        return copy
-    last = encode_copy(name, published[name])
-    is_gone = published[name] is None and record is None
-    return last if is_gone or copy == last else None
+        return None if record is None else encode_last_copy(name, record)
+    value, record = published[name], record or Record()
+    is_own = record.published is None if value is None else is_of_same_life(name, record, value)
+    return encode_copy(name, value) if is_own else None
 
 
 def _adopt(

@@ -1,5 +1,7 @@
 """Clients with a cache learn of what a takeover writes back, and of what nobody has announced."""
 
+import json
+
 import pytest
 
 from stream_persona.domain.events import Event
@@ -55,3 +57,16 @@ async def test_nothing_is_announced_when_a_partition_changes_hands_with_all_publ
     before = len(tables.announced)
     await worker(tables, outbox, SHOP).assign([0])
     assert len(tables.announced) == before
+
+
+async def test_no_change_is_announced_of_a_customer_whose_tombstone_is_left_over() -> None:
+    tables, outbox = MemoryTables(), RecordingPublisher()
+    working = worker(tables, outbox, SHOP)
+    await working.assign([0])
+    await working.process(fetch(purchase("p")))
+    before, outbox.crashes = len(tables.announced), 1
+    with pytest.raises(Crash):
+        await working.process(fetch(deletion("d", NOW + DAY), first=1))
+    await worker(tables, outbox, SHOP).assign([0])
+    (copy,) = tables.announced[before:]
+    assert json.loads(copy) == {"customer_id": "c", "deleted": True}
