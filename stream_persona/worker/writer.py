@@ -150,7 +150,9 @@ class Writer:
         lost |= {result.partition for result in results if isinstance(result, FencedError)}
         for home in lost:
             self._partitions.lose(batch.owned[home])
-        lost_now, failure = await self._forget_pending(batch, written, lost)
+        # Where publishing failed, the next owner has to know of tombstones, and publishes them.
+        kept = {h for h, r in zip(written, results, strict=True) if isinstance(r, BaseException)}
+        lost_now, failure = await self._forget_pending(batch, written, lost | kept)
         copies = [
             messages.encode_copy(*change)
             for share, result in zip(written.values(), results, strict=True)

@@ -70,3 +70,5 @@ async def test_no_change_is_announced_of_a_customer_whose_tombstone_is_left_over
     await worker(tables, outbox, SHOP).assign([0])
     (copy,) = tables.announced[before:]
     assert json.loads(copy) == {"customer_id": "c", "deleted": True}
+    assert outbox.values(CHANGES)[-1] is None, "it is published first"
+    assert await tables.load_pending(0) == []
