@@ -12,14 +12,15 @@ import logging
 import sys
 import syslog
 from contextlib import suppress
-from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.clocks import utc_now
 from stream_persona.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
 logger: Final = logging.getLogger("stream_persona.audit")
@@ -72,7 +73,7 @@ def write(
     who: str,
     outcome: str,
     facts: Mapping[str, object],
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> None:
     """Write a line; of the facts, ``customer_id`` is left out at all levels but DEBUG."""
     hidden = () if logger.isEnabledFor(logging.DEBUG) else ("customer_id",)

@@ -48,7 +48,8 @@ _REFILL_SECONDS: Final = 5.0
 class ChangeFeed:
     """Receives the channel of changes for any number of listeners.
 
-    ``receive`` is called with each change, before listeners get it. It may raise what a message
+    ``receive`` is called with each change, before listeners get it, and not again with one that is
+    held: it may come twice. It may raise what a message
     that is no change raises; then nothing is passed on. ``subscriptions`` counts how often the
     channel was subscribed to.
     """
@@ -87,7 +88,8 @@ class ChangeFeed:
         try:
             change = msgspec.json.decode(data)
             event = _format_event(change)
-            self._receive(change)
+            if not self.ring.holds(event):
+                self._receive(change)
         except _NO_CHANGE as error:
             logger.warning("a message on %s is no change: %r", self._channel, error)
             return

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stream_persona.api import predict
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
 from stream_persona.domain.public_names import public_names
@@ -52,7 +53,7 @@ class ModelReader:
         taxonomy: Taxonomy,
         tables: Tables,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        wall_clock: Callable[[], int] = epoch_ms,
     ) -> None:
         self._clock = clock
         self._wall_clock = wall_clock
@@ -61,7 +62,7 @@ class ModelReader:
         self._taxonomy = taxonomy
         self._tables = tables
         self._shards: dict[int, tuple[bytes, Shard]] = {}
-        self._follower = make_replica(settings, taxonomy, tables)
+        self._follower = make_replica(settings, taxonomy, tables, clock)
         self._followed: dict[int, bytes] = {}
         self.names = TokenNames(public_names(taxonomy))
         self._listing = ListingReader(tables)

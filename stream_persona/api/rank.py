@@ -7,6 +7,7 @@ workers write to ``persona-affinity:*``.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr
@@ -23,16 +24,17 @@ from stream_persona.errors import DamagedRecordError, QueryError
 from stream_persona.model.explain import affinities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stream_persona.api.model_reader import ModelReader
     from stream_persona.client.decision import Ranking
     from stream_persona.client.ranking import Ranked, Reason
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.domain.token_names import TokenNames
     from stream_persona.model.predictor import Predictor
     from stream_persona.settings import Settings
     from stream_persona.store.tables import Tables
+
+logger = logging.getLogger(__name__)
 
 #: Most items of a request.
 MOST_ITEMS: Final = 1_000
@@ -209,19 +211,31 @@ class Ranker:
         weights, names = self._reader.model.weights, self._reader.names
         source = (weights.version, names.learned)
         if self._derived_from != source and self._derivation is None:
-            self._derivation = asyncio.create_task(self._derive(source, weights, names))
-        if self._derivation is not None:
+            # Other names may be shown while the thread runs, which would move what it reads.
+            shown = {slot: names.key(slot) for slot in weights.weighted_slots.tolist()}
+            self._derivation = asyncio.create_task(self._derive(source, weights, shown))
+            self._derivation.add_done_callback(_log_failure)
+        if (derivation := self._derivation) is not None:
             timeout = PATIENCE if self._derived_from else None
-            await asyncio.wait([self._derivation], timeout=timeout)
+            await asyncio.wait([derivation], timeout=timeout)
+            if self._derived_from is None:
+                derivation.result()  # it has failed, and there is nothing else to rank by
 
-    async def _derive(self, source: tuple[str, int], weights: Predictor, names: TokenNames) -> None:
+    async def _derive(
+        self, source: tuple[str, int], weights: Predictor, names: Mapping[int, str]
+    ) -> None:
         try:  # a large model takes a fraction of a second: off the event loop
             self._affinities = await asyncio.to_thread(
-                lambda: Affinities(affinities(weights, names.key))
+                lambda: Affinities(affinities(weights, names.__getitem__))
             )
             self._derived_from = source
         finally:
             self._derivation = None
+
+
+def _log_failure(derivation: asyncio.Task[None]) -> None:
+    if not derivation.cancelled() and (error := derivation.exception()):
+        logger.warning("the affinities of the model in use can't be derived: %s", error)
 
 
 def _encode(ranking: Ranking, choice: Choice) -> bytes:

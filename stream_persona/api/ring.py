@@ -79,6 +79,11 @@ class Ring:
         for each in fresh:
             self._of_customer.setdefault(each.customer_id, []).append(each)
 
+    def holds(self, change: HeldChange) -> bool:
+        """Whether this change is held, not emptied by a deletion; a tombstone is new each time."""
+        own = self._of_customer.get(change.customer_id, ())
+        return any(each.event and each.change_id == change.change_id != "" for each in own)
+
     def forget(self, customer_id: str, but: Collection[str] = ()) -> None:
         """Empty a customer's changes, ``but`` those of these ids, which are of a later life."""
         for each in self._of_customer.get(customer_id, ()):

@@ -23,6 +23,7 @@ from stream_persona.kafka.rights import check_rights, rights_of_api
 from stream_persona.kafka.topics import ask
 from stream_persona.listening import explain_listening
 from stream_persona.model.river_trial import check_models
+from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.stored_check import check_store
 
@@ -57,6 +58,7 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
             the file of keys, or that of the catalogue, can't be used.
         TopologyError: the address of Redis is malformed.
     """
+    limit_blas_threads()
     check_door(settings)
     check_models(settings.model, "", taxonomy.names)
     asyncio.run(_check_store(settings, taxonomy))

@@ -68,7 +68,6 @@ def demo(
         shoppers=shoppers,
         rate=rate,
         seed=seed,
-        started=time.monotonic(),
     )
     asyncio.run(run(options))
 
@@ -98,7 +97,7 @@ def simulate(
     settings, taxonomy = load_configuration()
     run_command(check_before_sending(settings, taxonomy))
     simulator = Simulator(taxonomy, shoppers=shoppers, seed=seed, drift_after=drift_after)
-    began, sent = time.monotonic(), 0
+    sent = 0
     total = count if count is not None else None if bound is None else int(rate * bound)
 
     async def produce(advance: Callable[[int], None]) -> None:
@@ -108,9 +107,15 @@ def simulate(
             sent += number
             advance(number)
 
-    # Ctrl-C is how an unbounded run is meant to end.
-    with progress("events", total) as advance, contextlib.suppress(KeyboardInterrupt):
-        run_command(produce(advance))
-    seconds = time.monotonic() - began
+    with progress("events", total) as advance:
+        seconds = _measure(lambda: run_command(produce(advance)))
     summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
     print_result(summary, as_json=as_json)
+
+
+def _measure(run: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> float:
+    """Return the seconds of a run, which Ctrl-C is meant to end where it has no bound."""
+    began = clock()
+    with contextlib.suppress(KeyboardInterrupt):
+        run()
+    return clock() - began

@@ -12,6 +12,8 @@ from stream_persona.cli.options import Json, load_configuration
 from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.inspection.sample import Sample
     from stream_persona.settings import Settings
@@ -88,13 +90,16 @@ def inspect(
 
 
 def _make_reports(
-    samples: list[Sample], settings: Settings, taxonomy: Taxonomy
+    samples: list[Sample],
+    settings: Settings,
+    taxonomy: Taxonomy,
+    clock: Callable[[], int] = time.time_ns,
 ) -> list[dict[str, Any]]:
     from stream_persona.cli.terminal import progress
     from stream_persona.inspection.reading import kinds_by_name
     from stream_persona.inspection.report import make_report
 
-    topics, now = kinds_by_name(settings), time.time_ns() // 1_000_000
+    topics, now = kinds_by_name(settings), clock() // 1_000_000
     with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
         return [
             make_report(

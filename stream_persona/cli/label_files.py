@@ -21,6 +21,7 @@ from stream_persona.ingestion.labels import LabelReader
 from stream_persona.kafka.sender import Receipt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from stream_persona.domain.taxonomy import Taxonomy
@@ -43,7 +44,12 @@ class Request:
     as_json: bool
 
 
-def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> None:
+def assign_file(
+    settings: Settings,
+    taxonomy: Taxonomy,
+    request: Request,
+    clock: Callable[[], int] = time.time_ns,
+) -> None:
     """Send the labels of a file; end with 2 if mistakes keep that from being done, 3 if skipped.
 
     Raises:
@@ -52,7 +58,7 @@ def assign_file(settings: Settings, taxonomy: Taxonomy, request: Request) -> Non
         UnavailableError: the broker did not confirm all; what it did is printed.
     """
     reader = LabelReader(
-        taxonomy, NobodyIds(settings.nobody), request.source, time.time_ns() // 1_000_000,
+        taxonomy, NobodyIds(settings.nobody), request.source, clock() // 1_000_000,
         withdraw_empty=request.withdraw_empty,
     )  # fmt: skip
     facts: dict[str, object] = {"file": str(request.path)}

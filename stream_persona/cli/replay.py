@@ -19,6 +19,9 @@ from stream_persona.cli.options import (
 from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from stream_persona.replay.summary import Summary
     from stream_persona.settings import Settings
 
@@ -111,7 +114,7 @@ def replay(
     named = [str(path) for path in files or ()] or topic or all_topics
     facts: dict[str, object] = {"files" if files else "topics": named}
     with auditing(settings, "replay", facts):
-        summary = run(backfill(settings, taxonomy, request, progress))
+        summary = _fold(backfill(settings, taxonomy, request, progress))
         facts["applied"] = summary.applied
     _conclude(summary, as_json=as_json)
 
@@ -141,9 +144,17 @@ def rebuild(as_json: Json = False) -> None:
     settings, taxonomy = load_configuration()
     facts: dict[str, object] = {}
     with auditing(settings, "rebuild", facts):
-        summary = run(fold_again(settings, taxonomy, progress))
+        summary = _fold(fold_again(settings, taxonomy, progress))
         facts["applied"] = summary.applied
     _conclude(summary, as_json=as_json)
+
+
+def _fold(work: Coroutine[Any, Any, Summary]) -> Summary:
+    """Run a replay or a rebuild, with BLAS as workers have it: they fit the same model."""
+    from stream_persona.store.blas import limit_blas_threads
+
+    limit_blas_threads()
+    return run(work)
 
 
 def _conclude(summary: Summary, *, as_json: bool) -> None:

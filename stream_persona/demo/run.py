@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from redis.asyncio import Redis
 from rich.console import Console
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.demo.catalogue import prepare_catalogue
 from stream_persona.demo.children import ChildProcess, run_child
 from stream_persona.demo.display import Display, choose_display
@@ -83,7 +84,7 @@ class Options:
     seed: int = 1
     started: float = field(default_factory=time.monotonic)
     clock: Callable[[], float] = time.monotonic
-    now: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    now: Callable[[], int] = epoch_ms
 
 
 async def run(options: Options) -> Report | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka import ConsumerRecord
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.mapping.configured import load_sources
@@ -20,7 +21,7 @@ from stream_persona.files.formats import Format, recognise
 from stream_persona.files.rows import read_rows
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.ingestion.events import EventFiles
-from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.mapped_reroutes import make_reroute
 from stream_persona.kafka.sender import Outgoing, check_topics
 from stream_persona.kafka.source_reader import SourceReader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, decode_for_taxonomy, event_time
 from stream_persona.domain.identity import NobodyIds
@@ -11,7 +12,7 @@ from stream_persona.errors import DecodeError
 from stream_persona.files.formats import recognise
 from stream_persona.files.row_reader import KIND_NAMES, RowReader
 from stream_persona.files.unreadable import Unreadable
-from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.sender import Outgoing, check_topics, command_of
 
 if TYPE_CHECKING:

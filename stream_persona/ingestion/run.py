@@ -8,7 +8,6 @@ more of them in a chunk than are known of an input (``domain.deduplication``).
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.deduplication import MAX_RECENT
 from stream_persona.errors import UnavailableError
@@ -24,7 +24,6 @@ from stream_persona.files.unreadable import Unreadable, open_dead_letters
 from stream_persona.ingestion.documents import DocumentFiles
 from stream_persona.ingestion.events import EventFiles
 from stream_persona.ingestion.notes import Notes
-from stream_persona.kafka.arrivals import epoch_ms
 from stream_persona.kafka.sender import (
     FileSender,
     Note,
@@ -83,6 +82,7 @@ async def ingest(
     summary: Summary,
     progress: Progress,
     warn: Callable[[str], None],
+    clocks: Clocks = MACHINE_CLOCKS,
 ) -> None:
     """Send the events of files; ``summary`` is right also when this raises.
 
@@ -91,7 +91,7 @@ async def ingest(
         TopologyError: a topic is missing, or of another size.
         UnavailableError: the broker or Redis stayed away.
     """
-    began = time.monotonic()
+    began = clocks.monotonic()
     summary.dry_run = request.dry_run
     files, pace = _make_files(settings, taxonomy, request), Pace(request.rate)
     found = [files.open(path) for path in request.files]
@@ -106,11 +106,11 @@ async def ingest(
                 sender = await stack.enter_async_context(FileSender(settings, pace, request.note))
             total = sum(content.rows for _, content in contents)
             advance = stack.enter_context(progress("rows", total))
-            run = _Run(files, notes, sender, summary, note, pace.chunk)
+            run = _Run(files, notes, sender, summary, note, pace.chunk, clocks.epoch_ms)
             for file, content in contents:
                 await run.ingest(file, content, advance)
     finally:
-        summary.seconds = time.monotonic() - began
+        summary.seconds = clocks.monotonic() - began
 
 
 def _make_files(settings: Settings, taxonomy: Taxonomy, request: Request) -> EventFiles:
@@ -167,6 +167,7 @@ class _Run:
         summary: Summary,
         note_unreadable: Callable[[Unreadable], None],
         chunk: int,
+        now: Callable[[], int],
     ) -> None:
         self._files = files
         self._notes = notes
@@ -174,6 +175,7 @@ class _Run:
         self._summary = summary
         self._note_unreadable = note_unreadable
         self._chunk = chunk
+        self._now = now
 
     async def ingest(
         self, file: EventFile, content: Content, advance: Callable[[int], None]
@@ -189,7 +191,7 @@ class _Run:
             if self._sender is not None:
                 if messages:
                     await self._sender.send(messages, receipt)
-                how_far = _go_on(how_far, chunk)
+                how_far = _go_on(how_far, chunk, self._now())
                 if how_far.events:  # nothing was sent so far: another kind may be meant
                     await self._notes.add(content, how_far)
             advance(len(chunk))
@@ -241,8 +243,8 @@ def cut(
         yield chunk
 
 
-def _go_on(how_far: Ingested, chunk: Sequence[tuple[int, list[Found]]]) -> Ingested:
-    """Return how far a file was sent once a chunk of it was."""
+def _go_on(how_far: Ingested, chunk: Sequence[tuple[int, list[Found]]], now: int) -> Ingested:
+    """Return how far a file was sent once a chunk of it was, at this time."""
     every = [each for _, found in chunk for each in found]
     kinds = Counter(type(each) for each in every)
     return Ingested(
@@ -251,5 +253,5 @@ def _go_on(how_far: Ingested, chunk: Sequence[tuple[int, list[Found]]]) -> Inges
         + sum(len(each.events) for each in every if isinstance(each, Outgoing)),
         unreadable=how_far.unreadable + kinds[Unreadable],
         nobody=how_far.nobody + every.count(Anomaly.NOBODY),
-        at=epoch_ms(),
+        at=now,
     )

@@ -9,9 +9,9 @@ since it must not be left out.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain.events import DELETION, KINDS, decode_for_taxonomy, rfc3339
 from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
 from stream_persona.errors import DecodeError
@@ -32,11 +32,6 @@ NO_ARRIVAL: Final = -1
 #: Milliseconds by which the clocks of two machines may differ, and by which Kafka itself lets a
 #: producer's time lie ahead.
 CLOCKS_MS: Final = 3_600_000
-
-
-def epoch_ms() -> int:
-    """Read the machine's clock, in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def find_arrival(raw: ConsumerRecord) -> int:

@@ -15,12 +15,13 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain.events import DELETION
 from stream_persona.domain.identity import NobodyIds, is_customer
 from stream_persona.domain.inputs import is_of_file, is_of_source
 from stream_persona.errors import DecodeError, UnavailableError
 from stream_persona.kafka import whole_log
-from stream_persona.kafka.arrivals import BY_BROKER, EventReader, epoch_ms
+from stream_persona.kafka.arrivals import BY_BROKER, EventReader
 from stream_persona.kafka.log_ends import LogEndFinder
 from stream_persona.kafka.mapped_reroutes import drop_mapped
 from stream_persona.kafka.origins import Origins, is_mapped

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
@@ -112,17 +112,13 @@ class KafkaPublisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seconds = settings.retry_seconds
-        self._options = {
-            **connection_options(settings),
-            "acks": "all",
-            "max_request_size": 8_388_608,
-            "request_timeout_ms": round(1_000 * min(self._seconds, 30.0)),
-        }
         # Not an idempotent one: after a message that is too large, brokers refuse all that it sends
         # to that partition, as out of order. A message that comes twice does no harm here.
-        self._producer = AIOKafkaProducer(**self._options)
+        self._producer = AIOKafkaProducer(**self._make_options())
         self._epochs = Epochs()
-        self._changes = with_epochs(self._epochs, max_batch_size=_BATCH_BYTES, **self._options)
+        self._changes = with_epochs(
+            self._epochs, max_batch_size=_BATCH_BYTES, **self._make_options()
+        )
         self._fenced: set[int] = set()
         self._sending: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Brokers have been seen (4.2) to lose the markers of transactions that end together: the
@@ -238,8 +234,17 @@ class KafkaPublisher:
             enable_idempotence=True,
             transactional_id=f"{self._settings.group}-changes-{partition}",
             transaction_timeout_ms=_TRANSACTION_MS,
-            **self._options,
+            **self._make_options(),
         )
+
+    def _make_options(self) -> dict[str, Any]:
+        """Return a client's options; its certificates are read now, and may have been replaced."""
+        return {
+            **connection_options(self._settings),
+            "acks": "all",
+            "max_request_size": 8_388_608,
+            "request_timeout_ms": round(1_000 * min(self._seconds, 30.0)),
+        }
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return the call's result, tried again with backoff while the broker is away."""

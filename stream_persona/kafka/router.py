@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain import events
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BEHAVIOURAL, event_time
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
-from stream_persona.kafka.arrivals import EventReader, epoch_ms, find_arrival
+from stream_persona.kafka.arrivals import EventReader, find_arrival
 from stream_persona.kafka.letters import make_letter
 from stream_persona.kafka.mapped_reroutes import deliver_mapped, make_reroute, read_reroute
 from stream_persona.kafka.origins import check_origin, is_mapped, parse_origin

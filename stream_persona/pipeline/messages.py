@@ -25,6 +25,13 @@ def encode_copy(customer_id: str, change: bytes | None) -> bytes:
     return change if change is not None else encode({"customer_id": customer_id, "deleted": True})
 
 
+def encode_last_copy(customer_id: str, record: Record) -> bytes | None:
+    """Encode the copy of the last message about a customer; None where there was none."""
+    if record.published is not None:
+        return encode_change(customer_id, record)
+    return encode_copy(customer_id, None) if record.deleted_at else None
+
+
 class PublicRecord(Struct, frozen=True):
     """The public record of a customer, as far as it is read again."""
 

@@ -17,6 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
@@ -34,7 +35,7 @@ from stream_persona.files.identity import (
 )
 from stream_persona.files.row_reader import KIND_NAMES, RowReader
 from stream_persona.files.unreadable import Unreadable
-from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.kafka.arrivals import EventReader
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ would be fenced out, so there must be none.
 
 from __future__ import annotations
 
-import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
@@ -57,10 +57,7 @@ _NONE: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 class Replay:
-    """One replay, on tables that are written by nothing else meanwhile.
-
-    ``clock`` gives epoch nanoseconds.
-    """
+    """One replay, on tables that are written by nothing else meanwhile."""
 
     def __init__(
         self,
@@ -71,9 +68,9 @@ class Replay:
         history: EventLog,
         *,
         publish: bool = True,
-        clock: Callable[[], int] = time.time_ns,
+        clocks: Clocks = MACHINE_CLOCKS,
     ) -> None:
-        self._clock = clock
+        self._clocks = clocks
         self._settings = settings
         self._taxonomy = taxonomy
         self._tables = tables
@@ -220,7 +217,7 @@ class Replay:
         if now:
             writer = ListingWriter(
                 self._tables, self._settings.partitions, self._tokenizer.names.public,
-                time.monotonic,
+                self._clocks.monotonic,
             )  # fmt: skip
             await writer.write(self._names, now=True)
         listing = await self._listing.read()
@@ -241,7 +238,9 @@ class Replay:
         if damaged_shards:
             raise DamagedShardError(damaged_shards)
         shards_read = [shard for _, shard in stored.values()]
-        follower = make_replica(self._settings, self._taxonomy, self._tables)
+        follower = make_replica(
+            self._settings, self._taxonomy, self._tables, self._clocks.monotonic
+        )
         await follower.follow(shards_read, changed=True)
         weights = follower.weights
         if self._claims:
@@ -270,7 +269,7 @@ class Replay:
         self.summary.changes += len(outcome.messages)
 
     def _now(self) -> int:
-        return self._clock() // 1_000_000
+        return self._clocks.epoch_ms()
 
     async def _publish(self, partition: int, changes: Sequence[ChangeMessage]) -> None:
         offsets, topic = self._offsets[partition], self._settings.topic_changes

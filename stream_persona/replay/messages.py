@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.domain import events
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
-from stream_persona.kafka.arrivals import EventReader, epoch_ms
+from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.mapped_reroutes import MappedEvents, deliver_mapped, read_reroute
 from stream_persona.kafka.origins import Origins, check_origin, is_mapped
 from stream_persona.kafka.source_reader import SourceReader

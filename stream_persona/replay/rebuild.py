@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.domain.events import KINDS
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.connection import connection_options, start_client
@@ -27,8 +27,6 @@ from stream_persona.store.deployment import Deployment
 from stream_persona.worker import preflight, startup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.replay.run import Progress
     from stream_persona.settings import Settings
@@ -39,7 +37,7 @@ async def rebuild(
     settings: Settings,
     taxonomy: Taxonomy,
     progress: Progress = hide,
-    clock: Callable[[], float] = time.monotonic,
+    clocks: Clocks = MACHINE_CLOCKS,
 ) -> Summary:
     """Fold all that the topics hold into Redis, and let the group go on behind it.
 
@@ -65,12 +63,12 @@ async def rebuild(
         )  # fmt: skip
         source = await stack.enter_async_context(topics)
         advance = stack.enter_context(progress("events", source.total))
-        replay = Replay(settings, taxonomy, tables, publisher, history)
-        began = clock()
+        replay = Replay(settings, taxonomy, tables, publisher, history, clocks=clocks)
+        began = clocks.monotonic()
         summary = await replay.run(source.chunks(), progress=advance)
         await replay.store_offsets({(tp.topic, tp.partition): end for tp, end in ends.items()})
         await _commit(settings, ends, deployment.id)
-        summary.seconds = clock() - began
+        summary.seconds = clocks.monotonic() - began
         return summary
 
 

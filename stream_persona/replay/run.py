@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.files.unreadable import open_dead_letters
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
@@ -78,11 +78,9 @@ async def backfill(
     taxonomy: Taxonomy,
     request: Request,
     progress: Progress = hide,
-    clock: Callable[[], float] = time.monotonic,
+    clocks: Clocks = MACHINE_CLOCKS,
 ) -> Summary:
     """Replay files or topics; ``progress`` is entered once their number of events is known.
-
-    ``clock`` gives seconds that never go back.
 
     Raises:
         InputError: a file cannot be read, a range leaves out what workers have not consumed.
@@ -105,12 +103,14 @@ async def backfill(
         advance = stack.enter_context(progress("events", source.total))
         history = KafkaEventLog(settings, taxonomy)
         earlier = {} if files is None else await _identify(files, tables, settings)
-        replay = Replay(settings, taxonomy, tables, publisher, history, publish=request.publish)
-        began = clock()
+        replay = Replay(
+            settings, taxonomy, tables, publisher, history, publish=request.publish, clocks=clocks
+        )
+        began = clocks.monotonic()
         summary = await replay.run(
             source.chunks(), unreadable=note, progress=advance, earlier=earlier
         )
-        summary.seconds = clock() - began
+        summary.seconds = clocks.monotonic() - began
         return summary
 
 

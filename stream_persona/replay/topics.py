@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Self
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.errors import InputError, TopologyError, UnavailableError
-from stream_persona.kafka.arrivals import epoch_ms
 from stream_persona.kafka.group import count_members
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.kafka.source_topics import count_source_partitions

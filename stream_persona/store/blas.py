@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 
 def limit_blas_threads() -> None:
-    """Give BLAS one thread in this process, from now on.
+    """Give BLAS one thread in this process, from now on: each that follows the model begins so.
 
     Its threads wait by spinning, so matrices as small as the model's take several of them twice as
     long as one. And each number of threads rounds differently: processes that derive the same

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,6 @@ from stream_persona.model.river_adapter import ADDITIVE
 from stream_persona.model.river_model import fit
 from stream_persona.model.shard import merge_shards
 from stream_persona.store import examples
-from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.duty_cycle import DutyCycle
 
 if TYPE_CHECKING:
@@ -81,11 +79,12 @@ class ModelReplica:
         if not (calibrate or self._may_derive(changed=changed)):
             return False
         self._moved, began = False, self._clock()
-        total, panel = merge_shards(shards)
+        # Shards go on growing in the time that the thread takes.
+        (total, panel), evidence = merge_shards(shards), _sum_evidence(shards)
         await asyncio.to_thread(self._fitter.update, total, panel, calibrate=calibrate)
         self._record(self._clock() - began, calibrated=calibrate)
         if calibrate:
-            self._calibrated_evidence = _sum_evidence(shards)
+            self._calibrated_evidence = evidence
         return True
 
     def awaits_panels(self, shards: Sequence[Shard]) -> bool:
@@ -168,17 +167,16 @@ class RiverReplica:
 
 
 def make_replica(
-    settings: Settings,
-    taxonomy: Taxonomy,
-    tables: Tables,
-    clock: Callable[[], float] = time.monotonic,
+    settings: Settings, taxonomy: Taxonomy, tables: Tables, clock: Callable[[], float]
 ) -> ModelReplica | RiverReplica:
-    """Make the replica of the model in the settings; from now on BLAS has one thread.
+    """Make the replica of the model in the settings.
+
+    A process that follows it has called ``limit_blas_threads``. ``clock`` gives seconds that never
+    go back.
 
     Raises:
         SettingsError: there is no such model.
     """
-    limit_blas_threads()
     if settings.model == ADDITIVE:
         return ModelReplica(taxonomy, clock)
     return RiverReplica(settings, taxonomy, tables, clock)

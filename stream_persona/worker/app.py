@@ -15,6 +15,7 @@ from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from mode import Service
 
+from stream_persona.clocks import MACHINE_CLOCKS
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import RolledBackError, TopologyError
 from stream_persona.kafka.batch import Batch
@@ -32,11 +33,11 @@ from stream_persona.kafka.source_topics import find_source_topics
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
 from stream_persona.store import redis_health
+from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.deployment import Deployment
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
 from stream_persona.worker import startup
-from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.deployment_guard import GUARD_SECONDS, DeploymentGuard
 from stream_persona.worker.due import DUE_SECONDS
 from stream_persona.worker.metrics import Metrics
@@ -61,6 +62,7 @@ class PersonaApp(BatchApp):
 
     async def on_first_start(self) -> None:
         """Connect, read the model, serve metrics; then let Faust join the consumer group."""
+        limit_blas_threads()
         self._metrics = metrics = Metrics()
         self._reading_again = asyncio.Lock()
         self._tables = RedisTables.connect(

@@ -5,7 +5,8 @@ The model in use is evaluated at once. Challengers take their trials from a queu
 thread, so that a slow one does not keep the stream waiting; one that fails is dropped with one
 sentence in the log. They can't unlearn: when a labelled customer leaves, they are folded again from
 the stored records of all labelled customers. In between they learn from this worker's own
-partitions.
+partitions. Who leaves another worker's is found among the stored labels, once the model has moved;
+who was labelled otherwise there, with the fold of the hour.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from stream_persona.store.worker_status import CURRENT, ModelStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.model.river_adapter import Classifier
@@ -45,8 +47,14 @@ _MOST_WAITING: Final = 10_000
 #: two folds.
 _REFOLD_DUTY_CYCLE: Final = 1 / 10
 _REFOLD_SECONDS: Final = 10.0
-#: They are also folded again once there are so many times the labelled customers of the last fold.
+#: Looking whether another worker's customers have left takes at most this share of the time; and so
+#: many seconds lie between two looks.
+_LOOK_DUTY_CYCLE: Final = 1 / 100
+_LOOK_SECONDS: Final = 10.0
+#: They are also folded again once there are so many times the labelled customers of the last fold,
+#: and after so many seconds in which the model has moved.
 _GROWTH: Final = 1.1
+_LONGEST_SECONDS: Final = 3_600.0
 
 
 class Challenger:
@@ -66,6 +74,10 @@ class Challenger:
     def customers(self) -> int:
         """The number of customers that it has learned."""
         return len(self._learned)
+
+    def knows_others_than(self, labelled: AbstractSet[str]) -> bool:
+        """Whether it has learned a customer who is not among these."""
+        return not self._learned.keys() <= labelled
 
     def judge(self, trial: PrequentialTrial | Example, at: int = 0) -> bool | None:
         """Predict a trial, evaluate the prediction, and learn from the trial.
@@ -136,6 +148,10 @@ class ChallengerPanel:
         self._metrics = metrics
         self._clock = clock
         self._refolding = DutyCycle(_REFOLD_DUTY_CYCLE, clock, _REFOLD_SECONDS)
+        self._looking = DutyCycle(_LOOK_DUTY_CYCLE, clock, _LOOK_SECONDS)
+        self._folded_at = clock()
+        #: The models at the last fold and at the last look at who is labelled.
+        self._folded_version = self._looked_version = ""
         self._waiting: deque[PrequentialTrial] = deque(maxlen=_MOST_WAITING)
         self._working = asyncio.Lock()
         self._stale = True  # the challengers of a new process know nothing
@@ -159,10 +175,11 @@ class ChallengerPanel:
             self._stale = True
         self._waiting.extend(trials)
 
-    async def work(self, tables: Tables, customers: int, now: int = 0) -> None:
+    async def work(self, tables: Tables, customers: int, now: int = 0, version: str = "") -> None:
         """Evaluate the challengers on what waits; fold them again when customers have left.
 
-        ``customers`` is the number of labelled ones, of all partitions.
+        ``customers`` is the number of labelled ones, of all partitions, as the model of ``version``
+        knows them.
 
         Raises:
             UnavailableError: Redis stayed away.
@@ -173,22 +190,39 @@ class ChallengerPanel:
             waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
             for challenger in self.challengers:
                 await asyncio.to_thread(self._judge, challenger, waiting, now)
-            stale = self._stale or customers > self._known * _GROWTH
-            if stale and self._refolding.is_due():
-                await self._refold(tables, customers)
+            await self._look_for_departed(tables, version)
+            is_due = self._stale or customers > self._known * _GROWTH or self._is_old(version)
+            if is_due and self._refolding.is_due():
+                await self._refold(tables, customers, version)
 
     def statuses(self) -> list[ModelStatus]:
         """The counts of the model in use, and then those of its challengers."""
         rivals = (ModelStatus.of(c.name, c.quality.counts(), c.failure) for c in self.challengers)
         return [ModelStatus.of(CURRENT, self.current.counts()), *rivals]
 
-    async def _refold(self, tables: Tables, customers: int) -> None:
+    async def _look_for_departed(self, tables: Tables, version: str) -> None:
+        """Look whether a customer of any worker has left whom a challenger has learned."""
+        if self._stale or version == self._looked_version or not self._looking.is_due():
+            return
+        began, self._looked_version = self._clock(), version
+        labelled = set[str]()
+        for partition in range(self._partitions):
+            labelled.update(await tables.load_labelled(partition))
+        self._stale |= any(each.knows_others_than(labelled) for each in self.challengers)
+        self._looking.record(self._clock() - began)
+
+    def _is_old(self, version: str) -> bool:
+        """Whether the last fold is of another model, and long ago."""
+        is_late = self._clock() >= self._folded_at + _LONGEST_SECONDS
+        return is_late and version != self._folded_version
+
+    async def _refold(self, tables: Tables, customers: int, version: str) -> None:
         began = self._clock()
         self._stale = False  # a customer who leaves from here on makes it so again
         known = await examples.read(tables, self._partitions, self._taxonomy)
         for challenger in self.challengers:
             await asyncio.to_thread(challenger.refold, known)
-        self._known = customers
+        self._known, self._folded_version, self._folded_at = customers, version, began
         self._refolding.record(self._clock() - began)
 
     def _judge(self, challenger: Challenger, trials: Sequence[PrequentialTrial], now: int) -> None:

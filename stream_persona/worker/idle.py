@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from stream_persona.clocks import Clocks
     from stream_persona.domain.record import Record
     from stream_persona.pipeline.types import Outcome
     from stream_persona.worker.challengers import ChallengerPanel
-    from stream_persona.worker.clocks import Clocks
     from stream_persona.worker.nobody import NobodyForgetter
     from stream_persona.worker.owned_partition import OwnedPartition
     from stream_persona.worker.partitions import OwnedPartitions

@@ -11,9 +11,9 @@ from stream_persona.store.last_hour import LastHour
 from stream_persona.worker.heavy_customers import HeavyCustomers
 
 if TYPE_CHECKING:
+    from stream_persona.clocks import Clocks
     from stream_persona.kafka.router import RoutedBatch
     from stream_persona.pipeline.types import Outcome
-    from stream_persona.worker.clocks import Clocks
 
 _MINUTE: Final = 60
 _MINUTES: Final = 60

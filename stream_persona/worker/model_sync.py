@@ -76,48 +76,47 @@ class ModelSync:
         self._writing_affinities = DutyCycle(1, clock, _AFFINITY_SECONDS)
         #: The claim and the version of the weights that the affinities were last written for.
         self._affinities_of = (0, "")
-        self.follower = make_replica(settings, taxonomy, tables)
+        #: Whether a shard has moved that the follower was not given yet.
+        self._has_changed = False
+        self.follower = make_replica(settings, taxonomy, tables, clock)
 
     async def refresh(self) -> None:
         """Publish our shards, read the others', derive new weights when anything has changed."""
         started = self._clock()
         stamps = await self._tables.load_stamps(list(range(self._settings.partitions)))
         held = self._partitions.held
-        changed = await self._read_shards({p: s for p, s in stamps.items() if p not in held})
-        changed |= await self._save_shards(stamps)
+        await self._read_shards({p: s for p, s in stamps.items() if p not in held})
+        await self._save_shards(stamps)
         await self._check_saved()
         await self._share_names()
-        if await self._follow(changed=changed):
+        if await self._follow():
             self._metrics.model_refresh.observe(self._clock() - started)
             self._show_weights(self.follower.weights)
         self._show_sizes()
         await self._save_affinities()
 
-    async def _read_shards(self, stamps: dict[int, bytes]) -> bool:
-        """Read the shards of other workers that have moved; whether any has."""
+    async def _read_shards(self, stamps: dict[int, bytes]) -> None:
+        """Read the shards of other workers that have moved."""
         self._others, changed, damaged = await shards.read_shards(
             self._tables, stamps, self._others, self._taxonomy
         )
         if damaged and damaged != self._damaged:
             logger.warning("%s", DamagedShardError(damaged))
         self._damaged = damaged
-        return changed
+        self._has_changed |= changed
 
-    async def _save_shards(self, stamps: dict[int, bytes]) -> bool:
-        """Publish the shards that are due, given the published stamps; whether any has moved.
+    async def _save_shards(self, stamps: dict[int, bytes]) -> None:
+        """Publish the shards that are due, given the published stamps.
 
         A shard at rest is published at once; of those that keep moving, the one first that was
         published longest ago.
         """
-        changed = False
         for partition, owned in self._by_last_save():
             due = not owned.moved or self._may_save(owned)
-            changed |= owned.moved
+            self._has_changed |= owned.moved
             owned.moved = False
             if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
                 await self._save_shard(owned)
-                changed = True  # the panel has moved with it
-        return changed
 
     def _by_last_save(self) -> list[tuple[int, OwnedPartition]]:
         return sorted(self._partitions.held.items(), key=lambda each: each[1].saved_at)
@@ -143,6 +142,7 @@ class ModelSync:
     async def _save_shard(self, owned: OwnedPartition) -> None:
         owned.unsaved, began = False, self._clock()
         known = await self._read_panel(owned)
+        self._has_changed = True  # the panel has moved
         try:
             owned.stamp = await shards.publish_shard(
                 self._tables, owned.claim, owned.shard.sums, known, self._taxonomy
@@ -161,14 +161,19 @@ class ModelSync:
         if listing is not None:
             self._tokenizer.show_names(listing)
 
-    async def _follow(self, *, changed: bool) -> bool:
-        """Derive weights of all shards if it is time; whether they are new."""
+    async def _follow(self) -> bool:
+        """Derive weights of all shards if it is time; whether they are new.
+
+        A refresh that failed half-way had read what has changed: then it is the next one's.
+        """
         held = self._partitions.held
         shards_of_all = [own.shard for own in held.values()]
         shards_of_all += [shard for p, (_, shard) in self._others.items() if p not in held]
         if self.follower.awaits_panels(shards_of_all):
             await self._read_panels()
-        return await self.follower.follow(shards_of_all, changed=changed)
+        are_new = await self.follower.follow(shards_of_all, changed=self._has_changed)
+        self._has_changed = False
+        return are_new
 
     async def _read_panels(self) -> None:
         """Read our panels whose sums have grown by ``GROWTH``; publishing them may take longer."""
@@ -214,5 +219,7 @@ class ModelSync:
         self._writing_affinities.record(0.0)
 
     def _used_slots(self) -> set[int]:
-        """The slots of all tokens that the weights have learned."""
-        return set(self.follower.weights.weighted_slots.tolist())
+        """The slots of all tokens with a weight or a common share: a River model has the latter."""
+        weights = self.follower.weights
+        shown, _ = weights.common_shares()
+        return {*weights.weighted_slots.tolist(), *shown.tolist()}

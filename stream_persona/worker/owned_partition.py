@@ -62,14 +62,16 @@ class OwnedPartition:
             shards.update_sums(self.shard.sums, self.labelled, model_updates)
             self.moved = self.unsaved = True
 
-    def note_labels(self, records: Mapping[str, Record], taxonomy: Taxonomy) -> None:
-        """Note which of the new records have a label that the taxonomy does not know."""
+    def note_labels(self, records: Mapping[str, Record], taxonomy: Taxonomy) -> bool:
+        """Note which of the new records have a label that the taxonomy does not know; if any."""
+        found = False
         for customer, record in records.items():
             label = training.find_unknown_label(record, taxonomy)
             if label is not None:
-                self.unknown_labels[customer] = label
+                self.unknown_labels[customer], found = label, True
             elif customer in self.unknown_labels:
                 del self.unknown_labels[customer]
+        return found
 
     def advance(self, offsets: Mapping[str, int], forwarded: Collection[str]) -> None:
         """Note that a batch was processed, after which reading goes on at these offsets.

@@ -90,10 +90,10 @@ class OwnedPartitions:
             for owned in await asyncio.gather(*(self._claim(p) for p in fresh)):
                 self.held[owned.claim.partition] = owned
         self._metrics.partitions.set(len(self.held))
-        self._warn_of_unknown_labels()
+        self.warn_of_unknown_labels()
         return fresh
 
-    def _warn_of_unknown_labels(self) -> None:
+    def warn_of_unknown_labels(self) -> None:
         """Say once of each unknown persona that labels of it have no effect, and what helps."""
         unknown = self.unknown_labels
         if unknown.keys() <= self._warned_of:
@@ -257,3 +257,4 @@ class OwnedPartitions:
         self._metrics.fenced.inc()
         if self.held.get(owned.claim.partition) is owned:
             del self.held[owned.claim.partition]
+            self._metrics.partitions.set(len(self.held))

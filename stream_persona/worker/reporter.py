@@ -13,9 +13,9 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Final
 
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.errors import StreamPersonaError
 from stream_persona.store.worker_status import WorkerStatus, encode
-from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.metrics import bounds_and_counts, numbers_by_label
 
 if TYPE_CHECKING:

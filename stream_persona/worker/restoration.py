@@ -11,12 +11,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
-from stream_persona.domain.due import find_all_due
 from stream_persona.domain.record_seal import is_sealed
 from stream_persona.kafka.partitioner import home_partition
-from stream_persona.pipeline.messages import decode_public_record
+from stream_persona.pipeline.messages import encode_last_copy
 from stream_persona.pipeline.process import Outcome
-from stream_persona.worker.refolding import encode_public
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import Record
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.store.tables import Tables
-    from stream_persona.worker.metrics import Metrics
+    from stream_persona.worker.derived_values import DerivedValues
     from stream_persona.worker.owned_partition import OwnedPartition
     from stream_persona.worker.partitions import OwnedPartitions
     from stream_persona.worker.refolding import Refolding
@@ -47,7 +45,7 @@ class Restorer:
         tables: Tables,
         partitions: OwnedPartitions,
         refolding: Refolding,
-        metrics: Metrics,
+        derived: DerivedValues,
         drain: Callable[[], Awaitable[None]],
         write: Callable[[Outcome, Homes, Owned], Awaitable[None]],
     ) -> None:
@@ -55,7 +53,7 @@ class Restorer:
         self._tables = tables
         self._partitions = partitions
         self._refolding = refolding
-        self._metrics = metrics
+        self._derived = derived
         self._drain = drain
         self._write = write
 
@@ -70,25 +68,29 @@ class Restorer:
         await self._write(outcome, homes, owned)
         for home in counted:
             await self._partitions.fold_again(owned[home])
+        await self._announce(outcome.records)
         return outcome.records
 
     async def check(self, homes: Homes, owned: Owned) -> None:
         """Restore what is damaged of customers, their public records too.
 
         What is stored is read, whatever is in memory; what has no seal yet is written anew, and so
-        is who is not filed by the time at which something of them ends.
+        is who is not filed by the time at which something of them ends, or has other tastes stored
+        than those by today's taxonomy.
         """
         await self._drain()
         blobs = await self._tables.load(list(homes))
         records, damaged = record_codec.decode_intact(blobs, self._taxonomy.fingerprint)
         if damaged:
             await self.restore({name: homes[name] for name in damaged}, owned)
-        wrong = await self._compare_public(records)
+        wrong = await self._derived.find_wrong_public(records)
         unsealed = {name for name in records if not is_sealed(blobs[name])}
-        unfiled = await self._find_unfiled(records, homes)
-        if wrong or unsealed or unfiled:
-            anew = {name: records[name] for name in wrong.keys() | unsealed | unfiled}
+        unfiled = await self._derived.find_unfiled(records, homes)
+        outdated = await self._derived.find_wrong_tastes(records)
+        if wrong or unsealed or unfiled or outdated:
+            anew = {name: records[name] for name in wrong.keys() | unsealed | unfiled | outdated}
             await self._write(Outcome(anew, public_records=wrong), homes, owned)
+            await self._announce({name: records[name] for name in wrong})
 
     async def find_noted(self, partitions: int) -> dict[str, int]:
         """Find the customers of our partitions with something that is noted as damaged."""
@@ -105,24 +107,7 @@ class Restorer:
         for each in owned.values():
             each.damaged -= homes.keys()
 
-    async def _find_unfiled(self, records: Mapping[str, Record], homes: Homes) -> set[str]:
-        """Find the customers that are due before their entry says so: older versions had none."""
-        stored: dict[str, int] = {}
-        for home in set(homes.values()):
-            names = [name for name in records if homes[name] == home]
-            stored |= await self._tables.load_due_times(home, names)
-        due = find_all_due(records, self._taxonomy)
-        return {
-            name for name, at in due.items() if at and (name not in stored or stored[name] > at)
-        }
-
-    async def _compare_public(self, records: Mapping[str, Record]) -> dict[str, bytes | None]:
-        """Find the public records that are not what the private ones say, as they ought to be."""
-        names = list(records)
-        expected, stored = encode_public(records), await self._tables.load_public_records(names)
-        wrong = {name: each for name, each in expected.items() if stored.get(name) != each}
-        for name in wrong:
-            if name in stored and decode_public_record(name, stored[name]) is None:
-                logger.warning("the public record of %r was damaged: it is written again", name)
-                self._metrics.damaged.labels("public record").inc()
-        return wrong
+    async def _announce(self, records: Mapping[str, Record]) -> None:
+        """Announce the last messages about customers: clients may keep what was there before."""
+        copies = [encode_last_copy(name, record) for name, record in records.items()]
+        await self._tables.announce([copy for copy in copies if copy is not None])

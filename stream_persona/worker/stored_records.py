@@ -12,6 +12,7 @@ from stream_persona.errors import RolledBackError
 from stream_persona.store import repository, writes
 from stream_persona.store.tables import Write
 from stream_persona.store.writes import PartitionWrite
+from stream_persona.worker.derived_values import DerivedValues
 from stream_persona.worker.restoration import Restorer
 from stream_persona.worker.writer import ProcessedBatch, Writer
 
@@ -63,8 +64,9 @@ class StoredRecords:
         self._metrics = metrics
         self._tokenizer = refolding.tokenizer
         self._writer = self._open_writer()
+        derived = DerivedValues(settings, taxonomy, tables, metrics)
         self.restorer = Restorer(
-            taxonomy, tables, partitions, refolding, metrics, self.drain, self.write_now
+            taxonomy, tables, partitions, refolding, derived, self.drain, self.write_now
         )
 
     async def load(self, homes: Homes, owned: Owned) -> dict[str, Record]:
@@ -104,7 +106,8 @@ class StoredRecords:
         for home, share in shares.items():
             if share.records:
                 owned[home].cache.keep(share.records, most)
-                owned[home].note_labels(share.records, self._taxonomy)
+                if owned[home].note_labels(share.records, self._taxonomy):
+                    self._partitions.warn_of_unknown_labels()
         return self._writer.start(ProcessedBatch(shares, owned), done)
 
     def _update_names(

@@ -9,6 +9,8 @@ The steps, in their order:
    and records take the last changes over (``pipeline.adoption``). Where only a part of a Cluster
    came back older, all that is stored of a customer is written again: the record may be on one
    master, and what was derived from it on another.
+   Copies of these changes, and of the last that the topic has, are announced again: clients keep
+   what they have looked up until its customer is announced, and it may have been the older one.
 4. Publish what the last owner had written and could not publish any more.
 5. Store where reading goes on, and that nothing is pending.
 
@@ -30,7 +32,7 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.pipeline import process
 from stream_persona.pipeline.adoption import adopt_change, is_of_same_life
-from stream_persona.pipeline.messages import encode_copy, encode_public_record
+from stream_persona.pipeline.messages import encode_copy, encode_last_copy, encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from stream_persona.pipeline.types import Outcome
 from stream_persona.store.names import load_carried
@@ -169,22 +171,44 @@ class PartitionTaker:
         names = [name for name in names if name not in broken]
         adopted = dict(_adopt(names, stored, published))
         suspects = set(_find_suspects(names, stored, published)) - adopted.keys()
-        if suspects and (forgotten := await self._forget_again(claim, known, suspects, stored)):
-            stored |= forgotten
-            adopted |= _adopt(sorted(forgotten), stored, published)
+        forgotten = await self._forget_again(claim, known, suspects, stored) if suspects else {}
+        stored |= forgotten
+        adopted |= _adopt(sorted(forgotten), stored, published)
         records = {name: stored[name] for name in names if name in stored and name in doubtful}
         write = self._build_write(records | adopted)
-        for name in doubtful.intersection(names):
-            record = adopted.get(name) or stored.get(name)
+        self._add_doubtful(write, doubtful.intersection(names), stored | adopted)
+        write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
+        if write.states or write.markers or write.names:
+            await self._tables.commit(claim, write)
+        if claim.offsets is None:  # the topic was read from its beginning
+            names = [name for name in names if name in adopted or name in forgotten]
+        await self._announce(names, stored | adopted, published)
+        return adopted.keys()
+
+    def _add_doubtful(
+        self, write: Write, names: Iterable[str], records: Mapping[str, Record]
+    ) -> None:
+        """Add what a record leads to beside its own, or its absence, of doubtful customers."""
+        for name in names:
+            record = records.get(name)
             if record is None:
                 write.states[name] = write.public[name] = write.due[name] = None
                 write.tastes[name] = None
             joins = record is not None and is_training_example(record, self._taxonomy)
             (write.labelled if joins else write.unlabelled).add(name)
-        write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
-        if write.states or write.markers or write.names:
-            await self._tables.commit(claim, write)
-        return adopted.keys()
+
+    async def _announce(
+        self,
+        names: Iterable[str],
+        records: Mapping[str, Record],
+        published: Mapping[str, bytes | None],
+    ) -> None:
+        """Announce what is stored of customers by now, as far as the topic has it.
+
+        What it has not is left over, and announced once it is published.
+        """
+        copies = [_find_copy(name, records.get(name), published) for name in names]
+        await self._tables.announce([copy for copy in copies if copy is not None])
 
     async def _forget_again(
         self, claim: Claim, known: CarriedNames, suspects: set[str], stored: Mapping[str, Record]
@@ -248,6 +272,20 @@ def _find_suspects(
                 yield name
         elif not is_of_same_life(name, record or Record(), value):
             yield name
+
+
+def _find_copy(
+    name: str, record: Record | None, published: Mapping[str, bytes | None]
+) -> bytes | None:
+    """Find the copy of a customer's last message, as the topic has it where that is known.
+
+    None where that is of before a deletion, or where the customer has come back since.
+    """
+    if name not in published:
+        return None if record is None else encode_last_copy(name, record)
+    value, record = published[name], record or Record()
+    is_own = record.published is None if value is None else is_of_same_life(name, record, value)
+    return encode_copy(name, value) if is_own else None
 
 
 def _adopt(

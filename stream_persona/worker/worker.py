@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import RolledBackError
 from stream_persona.kafka.batch import next_offsets
@@ -18,7 +19,6 @@ from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.worker.challengers import ChallengerPanel
-from stream_persona.worker.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.worker.due import DueCustomers
 from stream_persona.worker.idle import IdleCustomers
 from stream_persona.worker.last_hour import LastHourTracker
@@ -199,7 +199,8 @@ class Worker:
 
     async def challenge(self) -> None:
         """Let the challengers judge what waits for them, and fold again what they can't unlearn."""
-        await self.challengers.work(self._tables, self.weights.customers, self._now())
+        weights = self.weights
+        await self.challengers.work(self._tables, weights.customers, self._now(), weights.version)
 
     async def sweep(self) -> int:
         """Score the next idle customers again if the model has moved; return how many."""

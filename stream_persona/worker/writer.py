@@ -142,7 +142,8 @@ class Writer:
         lost |= {each.partition for each in errors.values() if isinstance(each, FencedError)}
         for home in lost:
             self._partitions.lose(batch.owned[home])
-        lost_now, failure = await self._forget_pending(batch, written, lost)
+        # Where publishing failed, the next owner has to know of tombstones, and publishes them.
+        lost_now, failure = await self._forget_pending(batch, written, lost | errors.keys())
         published = [share for home, share in written.items() if home not in errors]
         copies = [messages.encode_copy(*each) for share in published for each in share.changes]
         failures = [*errors.values(), *map(FencedError, lost | lost_now)]

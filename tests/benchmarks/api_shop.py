@@ -13,6 +13,7 @@ from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode,
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
+from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from tests.support.workers import InMemoryLog, PatientWorker, RecordingPublisher, settle
@@ -29,6 +30,7 @@ BEGAN = 1_764_000_000_000
 
 async def fill(settings: Settings) -> bytes:
     """Fold the shoppers' events and publish all that is learned of them; one of their changes."""
+    limit_blas_threads()
     tables, outbox = RedisTables.connect(settings.redis_url, settings.prefix), RecordingPublisher()
     worker = PatientWorker(settings, TAXONOMY, tables, outbox, InMemoryLog(), Metrics())
     await worker.assign(range(settings.partitions))

@@ -27,6 +27,7 @@ from stream_persona.model.estimator import derive
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
+from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
@@ -98,6 +99,7 @@ async def swept(worker: Worker, *, paced: bool) -> dict[str, float]:
 
 
 async def measure(number: int, url: str) -> dict[str, dict[str, float]]:
+    limit_blas_threads()
     settings = Settings(_env_file=None, redis_url=url)
     tables = RedisTables.connect(url)
     worker = Worker(settings, TAXONOMY, tables, RecordingPublisher(), InMemoryLog(), Metrics())

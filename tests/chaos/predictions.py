@@ -11,6 +11,7 @@ from stream_persona.api.predict import PersonaQuery, answer, describe_customer
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.weights import Weights
+from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.redis import RedisTables
 from tests.chaos.verdict import Verdict
 from tests.support.shop import Shop
@@ -22,6 +23,7 @@ OVER_HTTP = 10
 
 async def check_predictions(shop: Shop, oracle: Mapping[str, Record], verdict: Verdict) -> None:
     """Check the answer for every customer, read from Redis as the API does; a few over HTTP too."""
+    limit_blas_threads()
     tables = RedisTables.connect(shop.settings.redis_url, shop.settings.prefix)
     reader = ModelReader(shop.settings, shop.taxonomy, tables)
     await reader.refresh()

@@ -1,21 +1,23 @@
 """Workers on tables in memory: what they are given, and what they leave behind."""
 
 import asyncio
+import copy
 import json
 import random
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream_persona.clocks import Clocks
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.kafka.router import MessageRouter
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.shard import unpack
 from stream_persona.pipeline import training
 from stream_persona.store.memory import MemoryTables
-from stream_persona.worker.clocks import Clocks
 from stream_persona.worker.metrics import Metrics
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
@@ -41,6 +43,51 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.now
+
+
+#: What a client of the tables knows by itself, whatever becomes of them.
+KNOWN_OUTSIDE = {"_acked", "_last_token", "_clock"}
+
+
+class Tables(MemoryTables):
+    """Tables that can be put back."""
+
+    def save(self) -> dict[str, Any]:
+        return copy.deepcopy({k: v for k, v in vars(self).items() if k not in KNOWN_OUTSIDE})
+
+    def put_back(self, saved: dict[str, Any]) -> None:
+        vars(self).update(copy.deepcopy(saved))
+
+
+def committed(batch: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int | None]:
+    """What a group has committed that has read a batch to its end."""
+    return {(raw.topic, raw.partition): raw.offset + 1 for raw in batch}
+
+
+def log_of(batch: Sequence[ConsumerRecord]) -> InMemoryLog:
+    """A log of a batch, which is all that there is."""
+    log = InMemoryLog(end=0)
+    log.deliveries = MessageRouter(worker_settings(), SHOP).route(batch).deliveries
+    log.ends = {TopicPartition(*at): end or 0 for at, end in committed(batch).items()}
+    return log
+
+
+class CachingClient:
+    """A client that has looked all customers up by now, and keeps each until it is announced."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+        self._kept = dict(tables.public_records)
+        self._received = len(tables.announced)
+
+    def find_stale(self) -> set[str]:
+        """Find the customers that it goes on showing as they are no more; unknown ones, too."""
+        announced = self._tables.announced[self._received :]
+        dropped = {json.loads(copy)["customer_id"] for copy in announced}
+        now = self._tables.public_records
+        return {
+            n for n in self._kept.keys() | now.keys() if self._kept.get(n) != now.get(n)
+        } - dropped
 
 
 def clocked(

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream_persona.clocks import MACHINE_CLOCKS
 from stream_persona.domain import events
 from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
@@ -20,7 +21,6 @@ from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write
-from stream_persona.worker.clocks import MACHINE_CLOCKS
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW

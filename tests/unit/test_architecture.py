@@ -19,7 +19,7 @@ GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 #: What everything may import.
 FOUNDATION: Final = frozenset({
-    "audit_log", "connection_settings", "errors", "listening", "retrying", "secret_files",
+    "audit_log", "clocks", "connection_settings", "errors", "listening", "retrying", "secret_files",
     "setting_forms", "settings", "tls_files",
 })  # fmt: skip
 _CORE = frozenset({"domain", "model", "pipeline"})
@@ -53,6 +53,12 @@ IMPURE_LIBRARIES: Final = frozenset({
 })  # fmt: skip
 #: Attributes that ask a clock, of ``datetime`` and ``date``.
 CLOCKS: Final = frozenset({"now", "today", "utcnow"})
+#: Functions of ``time`` that ask one.
+TIMES: Final = frozenset({
+    "clock_gettime", "clock_gettime_ns", "gmtime", "localtime", "monotonic", "monotonic_ns",
+    "perf_counter", "perf_counter_ns", "process_time", "process_time_ns", "thread_time",
+    "thread_time_ns", "time", "time_ns",
+})  # fmt: skip
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -104,7 +110,8 @@ def test_a_package_imports_what_it_may_and_may_import_no_more(package: str) -> N
 def test_the_foundation_imports_nothing_of_the_packages() -> None:
     found = {each for name in FOUNDATION for each in imports_of_ours(PACKAGE / f"{name}.py")}
     assert found <= {
-        ("connection_settings",), ("errors",), ("secret_files",), ("setting_forms",), ("tls_files",)
+        ("clocks",), ("connection_settings",), ("errors",), ("secret_files",),
+        ("setting_forms",), ("tls_files",),
     }  # fmt: skip
 
 
@@ -173,6 +180,45 @@ def test_inspection_does_no_input_or_output_but_where_it_reads() -> None:
 def test_the_core_asks_no_calendar_what_day_it_is(package: str) -> None:
     nodes = [node for path in files_of(package) for node in ast.walk(ast.parse(path.read_text()))]
     assert {node.attr for node in nodes if isinstance(node, ast.Attribute)} & CLOCKS == set()
+
+
+def test_clocks_are_given_as_arguments_and_asked_in_one_module_alone() -> None:
+    """All else is handed a clock, or one by default, so that a test can set it."""
+    found = {".".join(module) for module, path in MODULES.items() if any(find_clock_calls(path))}
+    assert found == {"clocks"}
+
+
+def find_clock_calls(path: Path) -> Iterator[str]:
+    """Yield each call of a clock of the machine in a file.
+
+    The time of an event loop, by which asyncio counts deadlines, is none.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (alias.name for alias in node.names if alias.name in TIMES)
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        module, _, clock = name.rpartition(".")
+        is_calendar = clock in CLOCKS and module.rpartition(".")[2] in {"datetime", "date"}
+        if is_calendar or (module == "time" and clock in TIMES) or clock == "epoch_ms" == name:
+            yield name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import time\nlambda: time.time_ns() // 1_000",
+        "from time import monotonic",
+        "from datetime import date\ndate.today()",
+        "import datetime\ndatetime.datetime.now(datetime.UTC)",
+        "from stream_persona.clocks import epoch_ms\nepoch_ms()",
+    ],
+)
+def test_a_call_of_a_clock_is_found(line: str, tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text(line, encoding="utf-8")
+    assert any(find_clock_calls(tmp_path / "asks.py"))
 
 
 def test_a_client_imports_what_names_tokens_and_ids_alone_from_the_rest_of_the_package() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -46,6 +47,7 @@ class CountedChange(Struct, gc=False):
     current: CountedPosterior | None = None
     previous: CountedPosterior | None = None
     deleted: bool = False
+    published_at: datetime | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is neither a change nor a deletion.

@@ -23,7 +23,7 @@ from stream_persona.model.shard import merge_shards
 from stream_persona.model.statistics import E
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,15 +106,18 @@ class PersonaProfiles:
             if self._derived_from != version:
                 # A large model takes a fraction of a second: off the event loop.
                 shards, weights = reader.shards, reader.model.weights
-                self._features = await asyncio.to_thread(self._derive, shards, weights)
+                # Other names may be shown while the thread runs, which would move what it reads.
+                names = {slot: reader.names.alone(slot) for slot in reader.names.tokens}
+                self._features = await asyncio.to_thread(self._derive, shards, weights, names)
                 self._derived_from = version
         return self._features
 
-    def _derive(self, shards: Sequence[Shard], weights: Predictor) -> DefiningFeatures:
+    def _derive(
+        self, shards: Sequence[Shard], weights: Predictor, names: Mapping[int, str | None]
+    ) -> DefiningFeatures:
         total, _ = merge_shards(shards)
         total.merge(self._seeds)
-        sums, names = total.stack(weights.classes), self._reader.names
-        return find_defining_features(weights, sums, names.alone)
+        return find_defining_features(weights, total.stack(weights.classes), names.get)
 
 
 def reliability(bins: Sequence[Any]) -> list[dict[str, Any]]:

@@ -175,18 +175,22 @@ class WorkBudget:
 
 
 class PopulationScan:
-    """Counts a population in passes over the tables; ``cpu_clock`` gives seconds of CPU time."""
+    """Counts a population in passes over the tables.
+
+    ``clock`` gives seconds that never go back, ``cpu_clock`` seconds of CPU time.
+    """
 
     def __init__(
         self,
         population: Population,
         tables: Tables,
+        clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._population = population
         self._tables = tables
         self._cpu_clock = cpu_clock
-        self._budget = WorkBudget()
+        self._budget = WorkBudget(clock=clock)
 
     async def run_pass(self) -> None:
         """Read and count every public record once.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream_persona.api.dashboard.history import STEP_MS, Bucket, Sample, Snapshot, bucket_of
+from stream_persona.clocks import epoch_ms
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store.tables import HISTORY
 
@@ -43,7 +44,7 @@ class SampleRecorder:
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = epoch_ms,
     ) -> None:
         self._snapshot, self._clock = snapshot, clock
         self._bucket = Bucket(bucket_of(clock()), whole=False)

@@ -7,7 +7,6 @@ No other route needs it. Where a server of it is away, figures are unknown, and 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -28,6 +27,7 @@ from stream_persona.api.dashboard.personas import PersonaProfiles
 from stream_persona.api.dashboard.population_scan import PERIOD, Population, PopulationScan
 from stream_persona.api.dashboard.recorder import SampleRecorder, StoredSamples
 from stream_persona.api.dashboard.workers import WorkerReports
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at what Redis says of itself.
 LOOK_SECONDS: Final = 10.0
+#: Milliseconds after which a change is none of now. Workers' clocks may differ by nearly as much.
+OLD_MS: Final = 3_600_000
 
 
 class DashboardService:
-    """The state behind the dashboard's routes. ``wall_clock`` gives epoch milliseconds."""
+    """The state behind the dashboard's routes."""
 
     def __init__(
         self,
@@ -55,21 +57,22 @@ class DashboardService:
         reader: ModelReader,
         agreement: Agreement,
         redis_watch: RedisWatch,
-        wall_clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clocks: Clocks = MACHINE_CLOCKS,
     ) -> None:
         self._taxonomy = taxonomy
         self._tables = tables
         self._reader = reader
         self._agreement = agreement
         self._redis_watch = redis_watch
-        self._wall_clock = wall_clock
+        clock, wall_clock = clocks.monotonic, clocks.epoch_ms
+        self._clock, self._wall_clock = clock, wall_clock
         self._population = Population()
-        self._scan = PopulationScan(self._population, tables)
-        self._change_rate = ChangeRate()
-        self._reports = WorkerReports(tables, taxonomy.names)
-        self._lag = LagMonitor(settings)
+        self._scan = PopulationScan(self._population, tables, clock)
+        self._change_rate = ChangeRate(clock)
+        self._reports = WorkerReports(tables, taxonomy.names, clock, wall_clock)
+        self._lag = LagMonitor(settings, clock)
         self._recorder = SampleRecorder(self._snapshot, wall_clock)
-        self._stored = StoredSamples(tables)
+        self._stored = StoredSamples(tables, clock)
         self._profiles = PersonaProfiles(taxonomy, reader)
 
     def receive(self, message: dict[str, Any]) -> None:
@@ -80,9 +83,14 @@ class DashboardService:
         """
         change = msgspec.convert(message, CountedChange)
         self._population.apply(change)
-        if not change.deleted:
+        if not change.deleted and not self._is_old(change):
             self._change_rate.add()
             self._recorder.add(change)
+
+    def _is_old(self, change: CountedChange) -> bool:
+        """Whether a change was published long ago: a Redis that was restored announces it again."""
+        at = change.published_at
+        return at is not None and 1_000 * at.timestamp() < self._wall_clock() - OLD_MS
 
     def background(self, receiving: Callable[[], bool]) -> dict[str, Coroutine[Any, Any, None]]:
         """Return endless background work, by name.
@@ -101,7 +109,10 @@ class DashboardService:
             (PERIOD, "census", self._scan.run_pass),
             (1.0, "history", record),
         )
-        return {name: run_periodically(seconds, name, work) for seconds, name, work in works}
+        return {
+            name: run_periodically(seconds, name, work, self._clock)
+            for seconds, name, work in works
+        }
 
     async def close(self) -> None:
         """Disconnect."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from stream_persona.clocks import epoch_ms
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store import worker_status
 from stream_persona.store.last_hour import merge_hours
@@ -171,7 +172,7 @@ class WorkerReports:
     """The workers' reports as Redis last had them. ``away``: it is; None before the first refresh.
 
     ``models`` are those of the workers that are alive, added up. ``clock`` gives seconds that
-    never go back, ``wall_clock`` epoch seconds.
+    never go back, ``wall_clock`` epoch milliseconds.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class WorkerReports:
         tables: Tables,
         personas: Sequence[str],
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], int] = epoch_ms,
     ) -> None:
         self._tables = tables
         self._personas = personas
@@ -200,7 +201,7 @@ class WorkerReports:
             self.away = True
             return
         now = self._clock()
-        self._workers.update(self._decode(blobs), now, round(1_000 * self._wall_clock()))
+        self._workers.update(self._decode(blobs), now, self._wall_clock())
         self.away, self._last_alive = False, self._workers.alive(now)
         self.models = worker_status.merge_models(self._last_alive, self._personas)
 

@@ -15,7 +15,7 @@ from stream_persona.files.formats import EventFile, Format, recognise
 from stream_persona.files.rows import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from stream_persona.api.shop.catalogue import Catalogue, Facts
@@ -44,14 +44,17 @@ class CatalogueFile:
     Where the file can't be used the catalogue of before stays in use meanwhile.
     """
 
-    def __init__(self, file: Path | None, separator: str) -> None:
-        """Read the file.
+    def __init__(
+        self, file: Path | None, separator: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read the file; ``clock`` gives seconds that never go back.
 
         Raises:
             SettingsError: it can't be read, or has no product.
         """
         self._file = file
         self._separator = separator
+        self._clock = clock
         self._trouble: str | None = None
         #: How the file was when it was last looked at, was read, and was read without mistakes.
         self._seen: _Signature | None = None
@@ -60,7 +63,7 @@ class CatalogueFile:
         self.current: Catalogue | None = None
         if file is not None:
             self._seen = self._read = self._used = _sign(file)
-            self.current = read_catalogue(file, separator)
+            self.current = read_catalogue(file, separator, clock)
 
     @property
     def troubles(self) -> list[str]:
@@ -104,7 +107,7 @@ class CatalogueFile:
         """
         found = error = None
         try:
-            found = await asyncio.to_thread(read_catalogue, file, self._separator)
+            found = await asyncio.to_thread(read_catalogue, file, self._separator, self._clock)
         except SettingsError as caught:
             error = caught
         if await asyncio.to_thread(_sign, file) != signature:
@@ -122,13 +125,15 @@ class CatalogueFile:
         self._trouble = sentence
 
 
-def read_catalogue(file: Path, separator: str) -> Catalogue:
+def read_catalogue(
+    file: Path, separator: str, clock: Callable[[], float] = time.monotonic
+) -> Catalogue:
     """Read a catalogue's file.
 
     Raises:
         SettingsError: it can't be read, or has no product.
     """
-    began, builder = time.monotonic(), CatalogueBuilder(separator)
+    began, builder = clock(), CatalogueBuilder(separator)
     try:
         for number, (_, row) in enumerate(read_rows(_recognise(file))):
             builder.add(row)
@@ -140,7 +145,7 @@ def read_catalogue(file: Path, separator: str) -> Catalogue:
     if not len(catalogue):
         left_out = _count_reasons(builder.skipped) or "it has no rows"
         raise SettingsError(f"{_SETTING}: {file} has no product in it ({left_out})")
-    _log(file, catalogue.facts, time.monotonic() - began)
+    _log(file, catalogue.facts, clock() - began)
     return catalogue
 
 

@@ -95,6 +95,14 @@ async def test_an_id_published_twice_is_caught_up_on_from_its_first_appearance()
     assert received(await anext(stream)) == [change(2), change(1), change(3)]
 
 
+async def test_a_change_that_comes_twice_is_received_once_and_a_deletion_each_time() -> None:
+    seen: list[Message] = []
+    feed = ChangeFeed(Redis(), "channel", seen.append)
+    gone = {"customer_id": "c1", "deleted": True}
+    publish(feed, change(1), change(2), change(1), gone, gone, change(3, customer="c1"))
+    assert seen == [change(1), change(2), gone, gone, change(3, customer="c1")]
+
+
 async def test_an_id_no_longer_held_is_answered_with_a_gap_and_everything_held() -> None:
     feed = feed_of(size=2)
     publish(feed, *map(change, range(5)))

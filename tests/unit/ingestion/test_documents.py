@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stream_persona.clocks import Clocks
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.errors import InputError, SettingsError
 from stream_persona.files.unreadable import Unreadable
@@ -130,9 +131,11 @@ async def test_a_dry_run_counts_all_that_comes_of_documents(
     batch = {"batch": [order("1"), search("2"), {"type": "page"}, {"type": "track"}, IDENTIFY]}
     summary, path = Summary(), write(tmp_path, batch, {"type": "screen"}, IDENTIFY)
     request = Request([path], dry_run=True, source=TOPIC)
-    await ingest(settings, shop(), request, summary, hide, print)
+    seconds = iter([10.0, 12.5])
+    clocks = Clocks(lambda: next(seconds), lambda: NOW)
+    await ingest(settings, shop(), request, summary, hide, print, clocks)
     facts = summary.plain()
     assert facts["events"] == {"purchase": 1, "browse": 1}
     assert facts["left_out"] == {"not_of_interest": 2, "identity_link": 2}
     assert facts["unreadable"] == {"invalid_field": 1}
-    assert (facts["read"], facts["sent"]) == (7, 0)
+    assert (facts["read"], facts["sent"], facts["seconds"]) == (7, 0, 2.5)

@@ -126,6 +126,22 @@ async def test_a_folded_shard_names_the_labels_that_it_does_not_know() -> None:
     assert renamed.sums.labels()["Mum or Dad"] == 4
 
 
+async def test_a_worker_warns_of_a_label_without_effect_that_behaviour_brings_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A label of somebody who has done nothing yet would have none, known or not."""
+    tables = MemoryTables()
+    await commit(tables, SHOP, assignment("a", persona=PERSONAS[0]))
+    working = worker(tables, RecordingPublisher(), FORGETFUL)
+    with caplog.at_level(logging.WARNING):
+        await working.assign([0])
+        assert not [each for each in caplog.messages if "renamed_from" in each]
+        await working.process(fetch(purchase("p"), first=10_000))
+        await working.process(fetch(purchase("q"), first=20_000))
+    (warning,) = [each for each in caplog.messages if "renamed_from" in each]
+    assert warning.startswith("1 labels have no effect")
+
+
 async def test_a_worker_warns_once_of_labels_without_effect_and_counts_them(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -42,10 +42,14 @@ class Clock:
 
 def test_the_settings_choose_the_model() -> None:
     tables = MemoryTables()
-    assert isinstance(make_replica(worker_settings(), SHOP, tables), ModelReplica)
-    assert isinstance(make_replica(worker_settings(model=BAYES), SHOP, tables), RiverReplica)
+
+    def make(**values: str) -> ModelReplica | RiverReplica:
+        return make_replica(worker_settings(**values), SHOP, tables, Clock())
+
+    assert isinstance(make(), ModelReplica)
+    assert isinstance(make(model=BAYES), RiverReplica)
     with pytest.raises(SettingsError, match="'nope' is no River classifier"):
-        make_replica(worker_settings(model="nope"), SHOP, tables)
+        make(model="nope")
 
 
 # --- our own model ---
@@ -99,6 +103,21 @@ async def test_a_shop_whose_evidence_has_doubled_is_calibrated_soon() -> None:
     assert not await replica.follow([some_more], changed=True), "half as much more does not pay"
     assert await replica.follow([much_more], changed=True)
     assert replica.calibrated == [True, True]
+
+
+async def test_what_a_shard_gains_while_it_is_calibrated_counts_for_the_next_calibration() -> None:
+    clock, growing = Clock(), shard_of(labelled_records(SHOP), SHOP)
+    replica = Timed(clock)
+    update = replica._fitter.update
+
+    def update_slowly(*given: object, calibrate: bool) -> None:
+        update(*given, calibrate=calibrate)
+        growing.sums.merge(SHARD.sums)  # as live events do, meanwhile
+
+    replica._fitter.update = update_slowly
+    await replica.follow([growing], changed=True)
+    clock.now += 20.0
+    assert replica.awaits_panels([growing]), "its evidence has doubled"
 
 
 async def test_once_shards_rest_their_calibration_follows_soon() -> None:

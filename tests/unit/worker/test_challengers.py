@@ -1,20 +1,23 @@
 """Challengers publish nothing, predict before they learn, and are dropped when they fail."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
+from stream_persona.domain.events import Event
 from stream_persona.errors import SettingsError
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.river_adapter import Example, classifier
 from stream_persona.pipeline.process import ModelUpdate
+from stream_persona.store import examples
 from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.challengers import CURRENT, Challenger, ChallengerPanel, find_departed
 from stream_persona.worker.metrics import Metrics
 from tests.support.constants import NOW
 from tests.support.events import assignment, deletion, deliver, labelled_shoppers, purchase, shop
+from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import Broken, commit, labelled_examples, trials_of
 from tests.support.processing import process_batch, profile_after
 from tests.support.worker_runs import FakeClock
@@ -175,6 +178,57 @@ async def test_a_challenger_forgets_a_customer_who_left_at_the_next_fold() -> No
     gone, clock.now = happened[0].customer_id, 60.0
     await worked(known, tables, [deletion("d", NOW + 10**11, gone)])
     assert known.challengers[0].customers == 29
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [lambda name: deletion("d", NOW + 10**11, name),
+     lambda name: assignment("w", NOW + 1, name, None)],
+    ids=["deletion", "withdrawal"],
+)  # fmt: skip
+async def test_a_challenger_forgets_a_customer_whom_another_worker_has_unlearned(
+    gone: Callable[[str], Event],
+) -> None:
+    """Somebody else was labelled at the same time, so that the number of labels is as before."""
+    clock = FakeClock()
+    known, tables = panel(BAYES, clock=clock), MemoryTables()
+    happened = labelled_shoppers(SHOP, 6)
+    await worked(known, tables, happened)
+    await known.work(tables, 30, version="before")
+    left = happened[0].customer_id
+    joins = assignment("n", NOW, "new"), purchase("p", NOW, "new")
+    await commit(tables, SHOP, gone(left), *joins, first=10_000)  # by another worker
+    clock.now = 60.0
+    await known.work(tables, 30, version="after")
+    (rival,) = known.challengers
+    labelled = set(await tables.load_labelled(0))
+    assert left not in labelled
+    assert not rival.knows_others_than(labelled)
+    assert rival.customers == 30
+
+
+async def test_a_challenger_learns_within_the_hour_who_was_labelled_otherwise_elsewhere() -> None:
+    clock = FakeClock()
+    known, tables = panel(BAYES, clock=clock), MemoryTables()
+    happened = labelled_shoppers(SHOP, 6)
+    await worked(known, tables, happened)
+    name = happened[0].customer_id
+    await commit(tables, SHOP, assignment("o", NOW + 1, name, SHOP.names[1]), first=10_000)
+    fresh = challenger()
+    fresh.refold(await examples.read(tables, 1, SHOP))
+    for clock.now, is_learned in ((1_800.0, False), (3_601.0, True), (7_300.0, True)):
+        await known.work(tables, 30, version="after")
+        assert (known.challengers[0]._learned == fresh._learned) is is_learned
+
+
+async def test_the_labels_are_looked_at_once_for_each_model() -> None:
+    clock, tables = FakeClock(), FaultyTables()
+    known = panel(BAYES, clock=clock)
+    await worked(known, tables, labelled_shoppers(SHOP, 6))
+    tables.at("load_labelled", lambda: None)
+    for clock.now, version in ((20.0, "a"), (40.0, "a"), (60.0, "b"), (61.0, "c")):
+        await known.work(tables, 30, version=version)
+    assert tables.calls["load_labelled"] == 2
 
 
 async def test_a_worker_that_starts_anew_folds_what_is_stored_before_it_judges_again() -> None:

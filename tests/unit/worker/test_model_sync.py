@@ -2,15 +2,18 @@
 
 import pytest
 
+from stream_persona.domain.common_tastes import decode_common
 from stream_persona.domain.events import Event
 from stream_persona.domain.slots import slot_of
 from stream_persona.domain.taxonomy import Taxonomy
+from stream_persona.errors import RolledBackError
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker.worker import Worker
 from tests.support.constants import PERSONAS
 from tests.support.events import assignment, deletion, labelled_shoppers, purchase
+from tests.support.faulty_tables import FaultyTables
 from tests.support.names import CARRIERS, carry, load_shown, slot_mate
 from tests.support.worker_runs import (
     SHOP,
@@ -171,6 +174,35 @@ async def test_a_slot_mate_that_another_worker_has_forgotten_gives_the_name_back
     assert first._tokenizer.names.name(slot) == "category:toys"
 
 
+@pytest.mark.parametrize("model", ["additive", "river.naive_bayes:MultinomialNB"])
+async def test_common_tastes_are_renewed_when_only_the_name_of_a_token_comes_or_goes(
+    model: str,
+) -> None:
+    """A River classifier gives no token a weight, and tokens have common shares all the same."""
+    clock, tables = FakeClock(), MemoryTables()
+    working = clocked(tables, clock, tastes=True, model=model)
+    await working.assign([0])
+    await working.process(fetch(*labelled_shoppers(SHOP, customers=4)))
+    await moved_on(working, clock)
+    await moved_on(working, clock)
+    version, mate = working.weights.version, slot_mate("category:food")
+    assert is_reason(tables, "category:food")
+    await working.process(fetch(*carry(mate.removeprefix("category:")), first=10_000))
+    await moved_on(working, clock)
+    assert mate in tables.common_tastes
+    assert not is_reason(tables, "category:food")
+    await working.process(fetch(deletion("d", customer=CARRIERS[2]), first=20_000))
+    await moved_on(working, clock)
+    assert working.weights.version == version
+    assert mate not in tables.common_tastes
+
+
+def is_reason(tables: MemoryTables, token: str) -> bool:
+    """Whether a common taste that is stored may be shown as a reason."""
+    fields = {name.encode(): text.encode() for name, text in tables.common_tastes.items()}
+    return decode_common(fields)[0][token].is_reason
+
+
 async def test_names_are_shown_once_the_customers_of_all_workers_are_enough() -> None:
     clock, tables = FakeClock(), MemoryTables()
     first, second = (clocked(tables, clock, partitions=2) for _ in range(2))
@@ -241,11 +273,24 @@ async def test_a_listing_of_names_that_is_damaged_is_written_again() -> None:
     assert await load_shown(tables) == {"category:toys"}
 
 
-async def test_a_calibration_that_growth_calls_for_knows_all_who_are_labelled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize("is_own", [True, False], ids=["its own shard", "another's"])
+async def test_a_worker_follows_what_a_refresh_has_read_that_failed_half_way(is_own: bool) -> None:
+    clock, tables = FakeClock(), FaultyTables()
+    working, other = clocked(tables, clock), clocked(tables, clock)
+    await working.refresh()
+    owner = working if is_own else other
+    await owner.assign([0])
+    await owner.process(fetch(*labelled_shoppers(SHOP)))
+    await other.refresh()  # publishes the shard, if it is the owner
+    tables.fail("load_listing_stamp", RolledBackError(0), times=1)
+    with pytest.raises(RolledBackError):
+        await working.refresh()
+    await moved_on(working, clock)
+    assert working.weights.customers == 4 * len(SHOP.names)
+
+
+async def test_a_calibration_that_growth_calls_for_knows_all_who_are_labelled() -> None:
     """Publishing shards is paced, and a panel is read with it; first names would wait for it."""
-    monkeypatch.setattr("stream_persona.store.model_replica.SOON_DUTY_CYCLE", 1.0)
     clock = FakeClock()
     working = clocked(CostlyTables(clock), clock, partitions=1)
     await working.assign([0])

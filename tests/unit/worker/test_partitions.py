@@ -42,9 +42,11 @@ async def test_a_worker_that_lost_its_partition_is_refused_and_writes_nothing() 
     old, new = worker(tables, outbox, SHOP), worker(tables, outbox, SHOP)
     await old.assign([0])
     await new.assign([0])
+    assert old._metrics.partitions._value.get() == 1
     with pytest.raises(FencedError):
         await old.process(fetch(purchase("p")))
     assert (tables.states, outbox.sent) == ({}, [])
+    assert old._metrics.partitions._value.get() == 0
 
 
 async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batch() -> None:

@@ -13,6 +13,7 @@ from stream_persona.domain.record_seal import is_sealed
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import DamagedOutboxError
 from stream_persona.kafka.router import MessageRouter
+from stream_persona.pipeline.messages import encode_copy
 from stream_persona.worker.metrics import Metrics, numbers_by_label
 from stream_persona.worker.sweep import THOROUGH_SECONDS
 from tests.support.constants import DAY, NOW
@@ -22,6 +23,7 @@ from tests.support.processing import record_content
 from tests.support.worker_runs import (
     CHANGES,
     SHOP,
+    CachingClient,
     FakeClock,
     changes,
     folded,
@@ -318,10 +320,28 @@ async def test_a_public_record_that_is_not_the_last_change_is_written_again(
     )  # fmt: skip
     before = dict(scene.tables.public_records)
     await harm(scene.tables)
-    sent = len(scene.outbox.sent)
+    client, sent = CachingClient(scene.tables), len(scene.outbox.sent)
+    announced = len(scene.tables.announced)
     await scene.sweep()
     assert scene.tables.public_records == before
     assert len(scene.outbox.sent) == sent
+    assert client.find_stale() == set()
+    published = {m.value or encode_copy(m.key.decode(), None) for m in scene.outbox.sent if m.key}
+    assert set(scene.tables.announced[announced:]) <= published
+    announced = len(scene.tables.announced)
+    await scene.sweep()
+    assert len(scene.tables.announced) == announced, "all is as it ought to be"
+
+
+async def test_a_client_learns_of_what_is_restored_with_a_damaged_record() -> None:
+    scene = Scene()
+    await scene.begin(purchase("p"), purchase("o", customer="other"))
+    scene.damage("c")
+    await swap_public(scene.tables)
+    client = CachingClient(scene.tables)
+    await scene.restart()
+    await scene.sweep()
+    assert client.find_stale() == set()
 
 
 async def test_a_damaged_shard_is_published_again_by_its_owner() -> None:

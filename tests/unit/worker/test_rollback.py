@@ -1,56 +1,37 @@
 """A worker whose tables come back older reads again what they lack, and ends as if they had not."""
 
-import copy
+import json
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from stream_persona.errors import RolledBackError
-from stream_persona.kafka.router import MessageRouter
-from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.behind import LONGEST_SECONDS
 from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
 from tests.support.worker_runs import (
     SHOP,
+    CachingClient,
     FakeClock,
+    Tables,
     assert_changes_have_no_hole,
     changes,
     clocked,
+    committed,
     folded,
+    log_of,
     published_sum,
     story,
     sum_of,
 )
 from tests.support.workers import (
-    InMemoryLog,
     RecordingPublisher,
     fetch,
     settle,
     worker,
-    worker_settings,
 )
-
-#: What a client of the tables knows by itself, whatever becomes of them.
-KNOWN_OUTSIDE = {"_acked", "_last_token", "_clock"}
-
-
-class Tables(MemoryTables):
-    """Tables that can be put back."""
-
-    def save(self) -> dict[str, Any]:
-        return copy.deepcopy({k: v for k, v in vars(self).items() if k not in KNOWN_OUTSIDE})
-
-    def put_back(self, saved: dict[str, Any]) -> None:
-        vars(self).update(copy.deepcopy(saved))
-
-
-def committed(batch: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int | None]:
-    """What a group has committed that has read a batch to its end."""
-    return {(raw.topic, raw.partition): raw.offset + 1 for raw in batch}
 
 
 async def read_again(working: Worker, batch: Sequence[ConsumerRecord]) -> None:
@@ -59,14 +40,6 @@ async def read_again(working: Worker, batch: Sequence[ConsumerRecord]) -> None:
     again = [raw for raw in batch if raw.offset >= starts.get((raw.topic, raw.partition), 10**9)]
     if again:
         await working.process(again)
-
-
-def log_of(batch: Sequence[ConsumerRecord]) -> InMemoryLog:
-    """A log of a batch, which is all that there is."""
-    log = InMemoryLog(end=0)
-    log.deliveries = MessageRouter(worker_settings(), SHOP).route(batch).deliveries
-    log.ends = {TopicPartition(*at): end or 0 for at, end in committed(batch).items()}
-    return log
 
 
 @pytest.mark.parametrize("lives", [True, False])
@@ -85,6 +58,7 @@ async def test_whatever_tables_have_lost_is_read_again(kept: int, known: int, li
     await working.process(happened[kept:known])
     await working.refresh()
     tables.put_back(older)
+    client = CachingClient(tables)
     if lives:
         with pytest.raises(RolledBackError):
             await working.process(happened[known:] or happened[-1:])
@@ -102,6 +76,7 @@ async def test_whatever_tables_have_lost_is_read_again(kept: int, known: int, li
     last = {change["customer_id"]: change for change in changes(outbox) if change}
     for name, public in tables.public_records.items():
         assert b'"revision":%d,' % last[name]["revision"] in public
+    assert client.find_stale() == set()
 
 
 async def test_a_worker_without_events_finds_out_that_its_tables_are_older() -> None:
@@ -156,12 +131,15 @@ async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     sent = len(outbox.sent)
     tables.put_back(older)
     assert set(tables.public_records) == {"c"}
+    client = CachingClient(tables)
     working = worker(tables, outbox, SHOP, log=log)
     await working.assign([0])
     assert (tables.public_records, tables.states, set(tables.markers)) == ({}, {}, {"c"})
     await read_again(working, batch)
     assert tables.public_records == {}
     assert [m.value for m in outbox.sent[sent:]] == []
+    assert client.find_stale() == set()
+    assert json.loads(tables.announced[-1]) == {"customer_id": "c", "deleted": True}
 
 
 async def test_a_deletion_without_a_published_tombstone_gets_one_when_it_is_found() -> None:

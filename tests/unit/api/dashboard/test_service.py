@@ -9,18 +9,22 @@ import msgspec
 import pytest
 
 from stream_persona.api.agreement import Agreement
-from stream_persona.api.dashboard.service import DashboardService
+from stream_persona.api.dashboard.service import OLD_MS, DashboardService
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.schemas.dashboard import Overview
+from stream_persona.clocks import MACHINE_CLOCKS, Clocks
+from stream_persona.domain.events import rfc3339
 from stream_persona.settings import Settings
 from stream_persona.store import worker_status
 from stream_persona.store.last_hour import LastHour
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import RedisWatch
+from tests.support.constants import NOW
 from tests.support.events import shop
 from tests.support.public_records import message, posterior
 from tests.support.reports import report
+from tests.support.worker_runs import FakeClock
 
 UNSURE = posterior(None, 0.3)
 
@@ -29,12 +33,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def service_of(tables: MemoryTables) -> DashboardService:
+def service_of(tables: MemoryTables, clocks: Clocks = MACHINE_CLOCKS) -> DashboardService:
     settings, taxonomy = Settings(_env_file=None), shop()
     reader = ModelReader(settings, taxonomy, tables)
     agreement = Agreement(settings, taxonomy, tables)
     elsewhere = RedisWatch(RedisTables.connect(settings.redis_url))  # which is not looked at
-    return DashboardService(settings, taxonomy, tables, reader, agreement, elsewhere)
+    return DashboardService(settings, taxonomy, tables, reader, agreement, elsewhere, clocks)
 
 
 async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
@@ -45,6 +49,32 @@ async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
     history = await service.history(60)
     assert (history["changes"], len(history["at"])) == ([1], 1)
     assert history["flows"] == [{"from": None, "to": "student", "count": 1}]
+
+
+async def test_all_figures_go_by_the_clocks_that_the_service_is_given() -> None:
+    clock, tables = FakeClock(), MemoryTables()
+    service = service_of(tables, clock.clocks)
+    service.receive(message("a", posterior("student"), UNSURE))
+    assert service.overview(stream=True)["changes_per_minute"] == 1
+    await tables.save_report("w", worker_status.encode(report(at=NOW)))
+    await service._reports.refresh()
+    assert service.overview(stream=True)["workers"] == 1
+    clock.now += 120.0
+    later = service.overview(stream=True)
+    assert (later["changes_per_minute"], later["workers"]) == (0, 0)
+    assert later["at"] == NOW + 120_000
+
+
+async def test_a_change_that_is_announced_again_long_after_it_was_published_is_none_of_now() -> (
+    None
+):
+    clock = FakeClock()
+    service = service_of(MemoryTables(), clock.clocks)
+    for age in (0, OLD_MS - 1, OLD_MS + 1):
+        change = message(f"c{age}", posterior("student"), UNSURE)
+        service.receive({**change, "published_at": rfc3339(NOW - age)})
+    assert service.overview(stream=True)["changes_per_minute"] == 2
+    assert (await service.history(60))["changes"] == [2]
 
 
 @pytest.mark.parametrize(

@@ -210,8 +210,8 @@ async def test_what_changes_while_it_is_read_is_not_used(
 ) -> None:
     read = catalogue_file.read_catalogue
 
-    def read_and_write(path: Path, separator: str) -> Any:
-        found = read(path, separator)
+    def read_and_write(path: Path, *given: Any) -> Any:
+        found = read(path, *given)
         write(path, lines([row(7), row(8), row(9)]))
         return found
 
@@ -222,3 +222,17 @@ async def test_what_changes_while_it_is_read_is_not_used(
     monkeypatch.setattr(catalogue_file, "read_catalogue", read)
     await kept.look(2)
     assert kept.products == 3
+
+
+async def test_the_time_that_a_catalogue_took_is_of_the_clock_that_its_reader_is_given(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    path, seconds = tmp_path / "catalogue", iter([0.0, 3.0, 10.0, 17.5])
+    write(path, lines(ROWS))
+    file = CatalogueFile(path, "/", lambda: next(seconds))
+    write(path, lines(ROWS[:1]))
+    for _ in range(2):  # it has changed, and stays as it is
+        await file.refresh()
+    took = [text for text in caplog.messages if "read in" in text]
+    assert ["3.0 s" in took[0], "7.5 s" in took[1]] == [True, True]
