@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
-from river import base, compose
+from river import base
 
 from stream_persona.domain.features import SCALE
 from stream_persona.errors import SettingsError
@@ -203,6 +203,8 @@ def _parse(specification: str) -> tuple[str, str, dict[str, Any]]:
 
 def _construct(found: object, arguments: dict[str, Any], specification: str) -> Any:  # noqa: ANN401
     """Construct a new classifier of what was found, if that is one."""
+    from river import compose  # noqa: PLC0415 - the same
+
     is_class = inspect.isclass(found) and issubclass(found, base.Classifier)
     if not is_class and not isinstance(found, base.Classifier | compose.Pipeline):
         raise _wrong(specification, "neither a class nor an estimator for classes bears this name")
@@ -227,6 +229,8 @@ def _with_seed(found: object, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such base
+    from river import compose  # noqa: PLC0415 - the same
+
     return list(made.steps.values())[-1] if isinstance(made, compose.Pipeline) else made
 
 

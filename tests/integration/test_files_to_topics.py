@@ -257,6 +257,11 @@ async def test_a_killed_run_goes_on_where_it_was(
     sent = [orjson.loads(each.value)["event_id"] for each in await shop.read(topic)]
     assert set(sent) == {event.event_id for event in events}
     assert len(sent) <= 2_000 + 2 * rate // 10  # a tenth of a second of the rate, each time
+    await count_once(shop)
+
+
+async def count_once(shop: Shop) -> None:
+    """Compare the customers of the file with others, of whom the same was sent once."""
     await shop.at_rest()
     other = [Browse(f"o{n}", f"d{n % 5}", NOW + n, "search", query="dog") for n in range(2_000)]
     await shop.produce(*other)

@@ -6,7 +6,15 @@ import sys
 import pytest
 
 #: All of them together take longer to import than a worker's or an API's own modules.
-SLOW = ("river.metrics", "river.drift", "river.naive_bayes", "scipy.stats", "pandas", "sklearn")
+SLOW = (
+    "river.metrics",
+    "river.drift",
+    "river.naive_bayes",
+    "scipy.stats",
+    "scipy.optimize",
+    "pandas",
+    "sklearn",
+)
 
 
 @pytest.mark.parametrize(
