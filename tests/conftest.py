@@ -25,6 +25,7 @@ from tests.support.servers import (
     topics_of,
 )
 from tests.support.shared_servers import SharedServers
+from tests.support.used_topics import UsedTopics
 
 hypothesis_settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis_settings.register_profile("random", deadline=None, print_blob=True)
@@ -144,13 +145,24 @@ def redis_kind(request: pytest.FixtureRequest) -> str:
     return getattr(request, "param", "server")
 
 
+@pytest.fixture(scope="session")
+def used_topics(kafka: Kafka) -> UsedTopics:
+    return UsedTopics(kafka)
+
+
 @pytest.fixture
 def settings(
-    kafka: Kafka, redis_server: Redis, redis_kind: str, request: pytest.FixtureRequest
-) -> Settings:
+    kafka: Kafka,
+    redis_server: Redis,
+    redis_kind: str,
+    used_topics: UsedTopics,
+    request: pytest.FixtureRequest,
+) -> Iterator[Settings]:
     """Settings with a group, a prefix and topics that only this test has, on the two servers."""
     redis = request.getfixturevalue("redis_cluster") if redis_kind == "cluster" else redis_server
-    return settings_for(kafka, redis.url)
+    own = settings_for(kafka, redis.url)
+    yield own
+    used_topics.delete(own)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ The exit code is 0 after SIGTERM or SIGINT, whenever it comes; otherwise it is n
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import logging
 import os
@@ -176,6 +177,8 @@ def end_politely() -> None:
     """Let SIGTERM and SIGINT end the process with 0, also before a service handles them itself."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
+    # What is left of an exit has no handlers any more: an alarm then would be the exit code.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0)
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

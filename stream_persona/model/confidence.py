@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from stream_persona.model.gains import BIAS_EVENTS, saturate
@@ -98,5 +97,7 @@ def fit_confidence(
 
     start = np.concatenate([[0.0, 0.0], np.ones(classes)])
     bounds = [(None, None)] * 2 + [(0.0, None)] * classes
+    from scipy.optimize import minimize  # noqa: PLC0415 - slow: only labelled customers need it
+
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return ConfidenceStep(float(found[0]), float(found[1]), tuple(found[2:].tolist()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.optimize import minimize
 
 from stream_persona.model.gains import BIAS_EVENTS, HALF_HEIGHTS, Gains, saturate
 
@@ -45,6 +44,8 @@ def fit_gains(scores: CrossFit, log_prior: Floats) -> Gains:
     columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
     scale = _scale(columns, scores.weights)
     columns /= scale[:, None, None]
+    from scipy.optimize import minimize  # noqa: PLC0415 - slow: only labelled customers need it
+
     problem = _Problem(columns, saturate(n, BIAS_EVENTS), scores, log_prior)
     size = len(columns) * classes
     found = minimize(

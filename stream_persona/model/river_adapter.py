@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
-from river import base, compose, multiclass, naive_bayes
+from river import base
 
 from stream_persona.domain.features import SCALE
 from stream_persona.errors import SettingsError
@@ -33,7 +33,6 @@ ADDITIVE: Final = "additive"
 #: Drawn from where a specification sets no seed: every process must learn the same.
 _SEED: Final = 1
 _FORM: Final = "write module:Class or module:Class(name=value, ...)"
-_COUNTING: Final = (naive_bayes.MultinomialNB, naive_bayes.ComplementNB, naive_bayes.BernoulliNB)
 
 Form = Literal["counts", "logs", "whole"]
 
@@ -113,7 +112,10 @@ def form_of(classifier: object) -> Form:
     last = _last(classifier)
     if isinstance(last, PersonaClassifier):
         return "whole"
-    return "counts" if isinstance(last, _COUNTING) else "logs"
+    from river import naive_bayes  # noqa: PLC0415 - slow: only where a River classifier is used
+
+    counting = (naive_bayes.MultinomialNB, naive_bayes.ComplementNB, naive_bayes.BernoulliNB)
+    return "counts" if isinstance(last, counting) else "logs"
 
 
 def features_of(profile: Profiles, form: Form) -> dict[Any, float]:
@@ -177,6 +179,8 @@ def classifier(specification: str) -> Classifier:
     last = _last(made)
     if last._multiclass:  # noqa: SLF001 - River's own mark
         return cast("Classifier", made)
+    from river import multiclass  # noqa: PLC0415 - the same
+
     return cast("Classifier", multiclass.OneVsRestClassifier(made))
 
 
@@ -199,6 +203,8 @@ def _parse(specification: str) -> tuple[str, str, dict[str, Any]]:
 
 def _construct(found: object, arguments: dict[str, Any], specification: str) -> Any:  # noqa: ANN401
     """Construct a new classifier of what was found, if that is one."""
+    from river import compose  # noqa: PLC0415 - the same
+
     is_class = inspect.isclass(found) and issubclass(found, base.Classifier)
     if not is_class and not isinstance(found, base.Classifier | compose.Pipeline):
         raise _wrong(specification, "neither a class nor an estimator for classes bears this name")
@@ -223,6 +229,8 @@ def _with_seed(found: object, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such base
+    from river import compose  # noqa: PLC0415 - the same
+
     return list(made.steps.values())[-1] if isinstance(made, compose.Pipeline) else made
 
 

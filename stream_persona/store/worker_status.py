@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import msgspec
 from msgspec import Struct, field
 
-from stream_persona.model.evaluation import (
+from stream_persona.model.quality_counts import (
     ALARMS,
     BINS,
     Bin,
@@ -32,7 +32,7 @@ CURRENT: Final = "current"
 
 
 class ModelStatus(Struct):
-    """How good one model's predictions were: its name and its ``evaluation.QualityCounts``.
+    """How good one model's predictions were: its name and its ``quality_counts.QualityCounts``.
 
     ``alarms`` are pairs of epoch ms and number of the trial. ``failure`` is empty, or the reason
     why the model has been taken out.

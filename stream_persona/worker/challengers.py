@@ -16,7 +16,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.model.evaluation import Prequential
+from stream_persona.model.evaluation import Prequential, import_figures
 from stream_persona.model.river_adapter import (
     Example,
     Learner,
@@ -156,6 +156,7 @@ class ChallengerPanel:
         self._working = asyncio.Lock()
         self._stale = True  # the challengers of a new process know nothing
         self._known = 0  # labelled customers at the last fold
+        self._prepared = False  # the figures are imported
 
     def judge(
         self, trials: Sequence[PrequentialTrial], model_updates: Sequence[ModelUpdate], now: int = 0
@@ -184,6 +185,9 @@ class ChallengerPanel:
         Raises:
             UnavailableError: Redis stayed away.
         """
+        if customers and not self._prepared:  # there may be trials soon, which would wait for it
+            await asyncio.to_thread(import_figures)
+            self._prepared = True
         if not self.challengers:
             return
         async with self._working:

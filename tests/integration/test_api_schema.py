@@ -28,7 +28,7 @@ from tests.support.waiting import wait_until
 KEY = {"Authorization": "Bearer some-key-of-a-shop"}
 #: Its answer never ends, and so cannot be checked as a whole; test_api.py reads it.
 ENDLESS = "/v1/changes"
-#: Calls of Segment's libraries are read by one code; test_collector.py makes all of them.
+#: Calls of Segment's libraries are read by one code; collector/test_calls.py makes all of them.
 LIKE_TRACK_AND_BATCH = [
     "/v1/identify", "/v1/alias", "/v1/page", "/v1/screen", "/v1/group", "/v1/import",
 ]  # fmt: skip

@@ -150,7 +150,7 @@ async def test_a_changed_file_is_in_use_without_a_restart_and_a_broken_one_is_a_
     assert 'stream_persona_api_catalogue_skipped_rows{reason="invalid_price"} 1.0' in metrics
 
 
-async def test_without_a_catalogue_its_routes_are_not_there_and_say_how(
+async def test_the_routes_of_a_catalogue_that_is_not_set_are_404_and_say_how(
     client: httpx.AsyncClient,
 ) -> None:
     facts = (await client.get("/v1/catalogue")).json()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import schedule, trial
-from tests.chaos.trial import Size
+from tests.chaos.places import Size
 from tests.chaos.verdict import describe
 from tests.support.kafka_node import can_run_kafka
 from tests.support.servers import require_no_real
 
-SIZE = Size(events=12_000, customers=300, session=4.0)
+SIZE = Size(events=8_000, customers=200, session=4.0)
 SEED = 1
 
 

@@ -56,10 +56,8 @@ async def test_assign_show_withdraw_and_delete_go_through_a_worker(
         await shop.produce(Purchase("e1", "c1", NOW, (Item("p", "pets/dog"),)))
         await eventually(lambda: shop.public("c1"), 60, "the purchase did not arrive")
         receipt = await answer(shop, "assign", "c1", "pet_owner", "--source", "survey")
-        assert (receipt["persona"], receipt["topic"]) == (
-            "pet_owner",
-            shop.settings.topic_assignments,
-        )
+        assert receipt["persona"] == "pet_owner"
+        assert receipt["topic"] == shop.settings.topic_assignments
 
         async def assigned() -> bool:
             found = await shop.public("c1")
@@ -68,16 +66,7 @@ async def test_assign_show_withdraw_and_delete_go_through_a_worker(
         await eventually(assigned, 60, "the assignment did not arrive")
         shown = await answer(shop, "show", "c1", "--tokens", "3")
         assert shown["public"] == await shop.public("c1")
-        private = shown["private"]
-        assert private["label"]["assignment_id"] == receipt["assignment_id"]
-        assert private["label"]["source"] == "survey"
-        assert private["revision"] == shown["public"]["revision"]
-        assert private["evidence"] == 1
-        assert len(private["heaviest_tokens"]) == 3
-        assert {key.partition("/")[0] for key in private["positions"]} == {
-            shop.settings.topic_purchases,
-            shop.settings.topic_assignments,
-        }
+        is_of_the_survey(shown, receipt["assignment_id"], shop.settings)
         audit = tmp_path / "audit.log"
         shop.settings = shop.settings.model_copy(update={"audit_file": audit})
         withdrawal = await answer(shop, "assign", "c1", "--withdraw")
@@ -88,14 +77,7 @@ async def test_assign_show_withdraw_and_delete_go_through_a_worker(
 
         await eventually(predicted, 30, "the withdrawal did not arrive")
         deletion = await answer(shop, "delete", "c1", "--yes")
-        lines = [orjson.loads(line) for line in audit.read_text().splitlines()]
-        assert [(each["action"], each["event_id"], each["outcome"]) for each in lines] == [
-            ("assignment", withdrawal["assignment_id"], "accepted"),
-            ("deletion", deletion["request_id"], "accepted"),
-        ]
-        user = pwd.getpwuid(os.getuid()).pw_name
-        assert {each["who"] for each in lines} == {f"user {user}"}
-        assert "c1" not in {*lines[1].values()}
+        has_both_commands(audit, withdrawal["assignment_id"], deletion["request_id"])
 
         async def gone() -> bool:
             return await shop.public("c1") is None
@@ -106,6 +88,28 @@ async def test_assign_show_withdraw_and_delete_go_through_a_worker(
         assert err.startswith("nothing is known of customer 'c1'")
     finally:
         assert worker.stop() == 0
+
+
+def is_of_the_survey(shown: dict[str, Any], assignment: str, settings: Settings) -> None:
+    private = shown["private"]
+    assert private["label"]["assignment_id"] == assignment
+    assert private["label"]["source"] == "survey"
+    assert private["revision"] == shown["public"]["revision"]
+    assert private["evidence"] == 1
+    assert len(private["heaviest_tokens"]) == 3
+    topics = {key.partition("/")[0] for key in private["positions"]}
+    assert topics == {settings.topic_purchases, settings.topic_assignments}
+
+
+def has_both_commands(audit: Path, assignment: str, deletion: str) -> None:
+    lines = [orjson.loads(line) for line in audit.read_text().splitlines()]
+    assert [(each["action"], each["event_id"], each["outcome"]) for each in lines] == [
+        ("assignment", assignment, "accepted"),
+        ("deletion", deletion, "accepted"),
+    ]
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert {each["who"] for each in lines} == {f"user {user}"}
+    assert "c1" not in {*lines[1].values()}
 
 
 async def test_show_for_people_names_the_heaviest_tokens(shop: Shop, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ async def test_no_token_is_given_twice_even_when_a_failover_forgets_one(
     assert (await tables().claim([1]))[1].token > lost
 
 
-async def test_without_crashes_there_are_no_fences_and_those_there_are_do_not_stay(
+async def test_fences_come_with_crashes_alone_and_do_not_stay(
     redis_cluster: RedisCluster, tables: Tables
 ) -> None:
     ours = tables()

@@ -100,7 +100,7 @@ async def refusal(client: httpx.AsyncClient, status: int) -> httpx.Response:
     return answers[-1]
 
 
-async def test_without_a_broker_events_are_503(settings: Settings) -> None:
+async def test_a_collector_without_a_broker_answers_503(settings: Settings) -> None:
     async with calling(settings.model_copy(update={"brokers": "127.0.0.1:1"})) as client:
         answer = await client.post("/v1/events", json=looks("c1"))
         assert answer.status_code == 503

@@ -203,16 +203,8 @@ async def test_damaged_records_are_restored_from_the_topics(
     assert await shop.keys("persona-damaged:*") == []
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.faults
-async def test_whatever_else_is_damaged_is_written_again_or_left_out(
-    shop: Shop, start_worker: Callable[[], WorkerProcess], tmp_path: Path
-) -> None:
-    worker = start_worker()
-    await shop.produce(*story())
-    await equals_the_oracle(shop)
-    await public_records_are_the_last_changes(shop)
-    assert worker.stop() == 0
+async def damage_all_but_records(shop: Shop) -> None:
+    """Damage what is derived from records, and put a record of nobody beside them."""
     prefix, redis = shop.settings.prefix, shop.redis
     shards = [key.removeprefix(prefix) for key in await shop.keys("persona-model:*")]
     await damage(shop, *shards, f"persona:{IDLE}", f"persona:{LABELLED}")
@@ -227,13 +219,26 @@ async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     for at, field in enumerate(["v", "w"]):
         await redis.xadd(f"{prefix}persona-history", {field: b'{"state": "\xff'}, id=f"{at + 1}-0")
     await redis.set(f"{prefix}persona-state:\xff".encode("latin-1"), b"what")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.faults
+async def test_whatever_else_is_damaged_is_written_again_or_left_out(
+    shop: Shop, start_worker: Callable[[], WorkerProcess], tmp_path: Path
+) -> None:
+    worker = start_worker()
+    await shop.produce(*story())
+    await equals_the_oracle(shop)
+    await public_records_are_the_last_changes(shop)
+    assert worker.stop() == 0
+    await damage_all_but_records(shop)
     with api_process(shop.settings, tmp_path / "api.log") as (_, address):
         async with httpx.AsyncClient(base_url=address, timeout=20) as client:
             for path in ("overview", "history", "portraits", "model", "queue"):
                 assert (await client.get(f"/v1/{path}")).status_code == 200
             assert await ask(client, [IDLE, LABELLED]) == {200}
             worker = start_worker()
-            await redis.delete(f"{prefix}persona-state:\xff".encode("latin-1"))
+            await shop.redis.delete(f"{shop.settings.prefix}persona-state:\xff".encode("latin-1"))
             await equals_the_oracle(shop)
 
             await public_records_are_the_last_changes(shop)

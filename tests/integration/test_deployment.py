@@ -1,68 +1,22 @@
 """Redis and the consumer group belong together, or a worker ends with 2 and says what to do."""
 
-import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from stream_persona.domain import taxonomy as taxonomies
-from stream_persona.domain.events import Assignment, Item, Purchase
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.topics import ask
-from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment
 from stream_persona.worker.joining import join
-from tests.support.constants import RECENT as NOW
+from tests.support.deployed_workers import KEY, Start, ends, purchases, stopped, stored, work
 from tests.support.deployments import THEIRS
 from tests.support.groups import commit_with, group_of
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("real_kafka")
-
-Start = Callable[..., WorkerProcess]
-KEY = "persona-deployment"
-
-
-def purchases(number: int, start: int = 0) -> list[Purchase]:
-    item = Item("p", "pets/dog", price=4.0)
-    return [Purchase(f"e{n}", f"c{n}", NOW + n, (item,)) for n in range(start, start + number)]
-
-
-async def stored(shop: Shop) -> Deployment | None:
-    blob = await shop.redis.get(f"{shop.settings.prefix}{KEY}")
-    return None if blob is None else deployments.decode(blob)
-
-
-async def stopped(worker: WorkerProcess) -> None:
-    """Stop a worker as an operator does."""
-    assert await asyncio.to_thread(worker.stop) == 0
-
-
-async def ends(worker: WorkerProcess, *words: str) -> None:
-    """Wait until it ends by itself, with 2 and a last line that has these words."""
-    await eventually(
-        lambda: worker.process.poll() is not None, 60, lambda: worker.log.read_text()[-2_000:]
-    )
-    log = worker.log.read_text()
-    assert worker.process.returncode == 2, log[-2_000:]
-    last = log.splitlines()[-1]
-    assert all(word in last for word in words), log[-2_000:]
-    assert "Traceback" not in log
-
-
-async def work(shop: Shop, start: Start) -> Deployment:
-    """Let a worker fold some events and stop; return the deployment that it has made."""
-    worker = start()
-    await shop.produce(*purchases(20))
-    await shop.at_rest()
-    await stopped(worker)
-    made = await stored(shop)
-    assert made is not None
-    return made
 
 
 async def clear(shop: Shop) -> None:
@@ -252,97 +206,3 @@ async def test_two_prefixes_that_start_at_once_in_one_group_divide_no_customers(
         assert len(await shop.keys("persona-state:*")) == 100
         shop.settings = (two, one)[survivor]
         assert await shop.keys("persona-state:*") == []
-
-
-# --- taxonomies ---
-
-
-PERSONAS = {"one": ("student", "pet_owner"), "two": ("gamer", "chef")}
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> dict[str, Path]:
-    """The files of two taxonomies without a common persona."""
-    found = {}
-    for name, personas in PERSONAS.items():
-        found[name] = tmp_path / f"{name}.toml"
-        found[name].write_text("".join(f'[[persona]]\nname = "{each}"\n' for each in personas))
-    return found
-
-
-def use(shop: Shop, file: Path) -> None:
-    shop.settings = shop.settings.model_copy(update={"taxonomy": file})
-    shop.taxonomy = taxonomies.load(file)
-
-
-async def assign(shop: Shop, customer: str) -> None:
-    """Assign the first persona of the taxonomy in use, and wait until it is applied."""
-    persona = shop.taxonomy.names[0]
-    await shop.produce(Assignment(f"a-{customer}", customer, NOW, persona))
-
-    async def applied() -> bool:
-        found = await shop.public(customer)
-        return bool(found and (found["persona"], found["source"]) == (persona, "assigned"))
-
-    await eventually(applied, 60, f"{customer} is not assigned to {persona}")
-
-
-@pytest.mark.on_cluster_too
-@pytest.mark.faults
-async def test_another_taxonomy_holds_after_all_workers_were_stopped(
-    shop: Shop, start_worker: Start, files: dict[str, Path]
-) -> None:
-    use(shop, files["one"])
-    first, version = start_worker(), shop.taxonomy.version
-    await assign(shop, "c1")
-
-    use(shop, files["two"])
-    await ends(start_worker(), f"workers with taxonomy {version} are running", "stop all of them")
-    await stopped(first)
-    second = start_worker()
-    await assign(shop, "c2")
-    made = await stored(shop)
-    assert made is not None
-    assert made.taxonomy.version == shop.taxonomy.version
-    assert f"takes the place of {version}" in second.log.read_text()
-    assert await shop.size(shop.settings.topic_dead_letters) == 0
-    await stopped(second)
-
-
-async def test_workers_of_two_taxonomies_never_work_together(
-    shop: Shop, start_worker: Start, files: dict[str, Path]
-) -> None:
-    """Each would send the other's assignments to the dead letters."""
-    workers = {}
-    for name, file in files.items():
-        use(shop, file)
-        workers[name] = start_worker()
-
-    def running() -> list[str]:
-        return [name for name, worker in workers.items() if worker.process.poll() is None]
-
-    await eventually(lambda: len(running()) < 2, 60, "both work")
-    for name in workers.keys() - set(running()):
-        await ends(workers[name], "STREAM_PERSONA_TAXONOMY")
-    found = await stored(shop)
-    assert found is not None
-    (name,) = [n for n, f in files.items() if taxonomies.load(f).version == found.taxonomy.version]
-    use(shop, files[name])
-    if name not in running():
-        workers[name] = start_worker()
-    await assign(shop, "c1")
-    assert running() == [name]
-    assert await shop.size(shop.settings.topic_dead_letters) == 0
-
-
-@pytest.mark.faults
-async def test_another_half_life_is_refused_also_when_no_worker_runs(
-    shop: Shop, start_worker: Start, tmp_path: Path
-) -> None:
-    await work(shop, start_worker)
-    slower = tmp_path / "slower.toml"
-    generic = taxonomies.shipped_path("generic-shop").read_text()
-    assert "[features]" not in generic
-    slower.write_text(f"{generic}\n[features]\nhalf_life_days = 300\n")
-    use(shop, slower)
-    await ends(start_worker(), "another half-life", "take the one before")

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +128,20 @@ async def test_labels_of_a_file_are_what_lookups_return_and_twice_is_once(
     assert await shop.size(shop.settings.topic_changes) == changes
     sent = [orjson.loads(m.value) for m in await shop.read(shop.settings.topic_assignments)]
     assert len(sent) == 40
-    assert len(ids := {each["assignment_id"] for each in sent}) == 20
+    ids = {each["assignment_id"] for each in sent}
+    assert len(ids) == 20
+    assert {each["source"] for each in sent} == {"survey"}
+    has_each_label_twice(audit, ids, labels)
+
+
+def has_each_label_twice(audit: Path, ids: set[str], customers: Iterable[str]) -> None:
+    """Look at what the log holds of two runs of one file: no customer is named."""
     lines = [orjson.loads(each) for each in audit.read_bytes().splitlines()]
     own = [each["event_id"] for each in lines if each["action"] == "assignment"]
     assert (len(own), {*own}) == (40, ids)
     assert {each["outcome"] for each in lines} == {"accepted"}
     assert len(lines) == 42  # and one for each file
-    assert not labels.keys() & {value for each in lines for value in each.values()}
-    assert {each["source"] for each in sent} == {"survey"}
+    assert not set(customers) & {value for each in lines for value in each.values()}
 
 
 async def test_good_labels_are_sent_without_mistakes_and_end_with_3(
@@ -191,7 +197,7 @@ async def test_a_file_that_was_ingested_is_not_replayed(shop: Shop, tmp_path: Pa
         await backfill(shop.settings, shop.taxonomy, ReplayRequest([path], BROWSE))
 
 
-async def test_of_a_file_that_has_grown_the_new_rows_are_sent(shop: Shop, tmp_path: Path) -> None:
+async def test_a_file_that_has_grown_sends_its_new_rows_alone(shop: Shop, tmp_path: Path) -> None:
     rows = [encode(browse(f"e{n}", NOW)) for n in range(4)]
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\n".join(rows[:2]) + b"\n" + rows[2][:20])
@@ -247,13 +253,15 @@ async def test_a_killed_run_goes_on_where_it_was(
     line_of = orjson.loads(out)["last_confirmed_line"][str(path)]
     assert 0 < line_of < 2_000
 
-    summary = await run(shop, *words[:-1], "0")
-    assert line_of - rate // 10 <= summary["already_ingested"] <= line_of
-    assert summary["already_ingested"] + summary["confirmed"] == 2_000
-    assert summary["last_confirmed_line"] == {str(path): 2_000}
+    await ends_whole(shop, words, line_of, rate)
     sent = [orjson.loads(each.value)["event_id"] for each in await shop.read(topic)]
     assert set(sent) == {event.event_id for event in events}
     assert len(sent) <= 2_000 + 2 * rate // 10  # a tenth of a second of the rate, each time
+    await count_once(shop)
+
+
+async def count_once(shop: Shop) -> None:
+    """Compare the customers of the file with others, of whom the same was sent once."""
     await shop.at_rest()
     other = [Browse(f"o{n}", f"d{n % 5}", NOW + n, "search", query="dog") for n in range(2_000)]
     await shop.produce(*other)
@@ -262,3 +270,12 @@ async def test_a_killed_run_goes_on_where_it_was(
     assert len(records) == 10
     for name in "01234":
         assert records[f"c{name}"] == records[f"d{name}"]
+
+
+async def ends_whole(shop: Shop, words: tuple[str | Path, ...], line_of: int, rate: int) -> None:
+    """Give the command again, at any rate: it goes on behind the last line that was confirmed."""
+    path = words[1]
+    summary = await run(shop, *words[:-1], "0")
+    assert line_of - rate // 10 <= summary["already_ingested"] <= line_of
+    assert summary["already_ingested"] + summary["confirmed"] == 2_000
+    assert summary["last_confirmed_line"] == {str(path): 2_000}

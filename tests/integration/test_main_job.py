@@ -1,8 +1,6 @@
 """The whole path on real servers: events in, personas in Redis, changes on the topic."""
 
-import random
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,59 +13,17 @@ from stream_persona.domain.events import (
     BROWSE,
     Assignment,
     Browse,
-    Deletion,
-    Engagement,
-    Event,
     Item,
     Purchase,
-    event_time,
 )
 from stream_persona.kafka.partitioner import home_partition
 from stream_persona.pipeline import training
-from stream_persona.settings import Settings
 from tests.support import attentive_worker
-from tests.support.constants import CATEGORIES, DAY, GENERIC_PERSONAS, HOUR
+from tests.support.busy_shop import busy_shop, changes_of
 from tests.support.constants import RECENT as NOW
-from tests.support.servers import Kafka, declare_topics
+from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
-
-
-def behaviour(rnd: random.Random, number: int, customer: str) -> Event:
-    category = CATEGORIES[(int(customer[1:]) + rnd.randrange(2)) % len(CATEGORIES)]
-    item = Item(f"p{rnd.randrange(30)}", category, price=rnd.choice([2.5, 9.0, 80.0]))
-    at, name = NOW + rnd.randrange(30) * DAY, f"e{number}"
-    match rnd.randrange(5):
-        case 0:
-            return Purchase(name, customer, at, (item, Item("p0", "books")))
-        case 1:
-            return Engagement(name, customer, at, "email", "click", campaign="spring")
-        case _:
-            return Browse(name, customer, at, "view", item, attributes={"device": "phone"})
-
-
-def busy_shop(seed: int, customers: int, events: int) -> list[Event]:
-    rnd = random.Random(seed)
-    names = [f"c{n}" for n in range(customers)]
-    found = [behaviour(rnd, n, rnd.choice(names)) for n in range(events)]
-    for n, name in enumerate(names[: customers // 2]):
-        found.insert(
-            rnd.randrange(len(found)),
-            Assignment(f"a{n}", name, NOW + n, GENERIC_PERSONAS[n % 4], "study"),
-        )
-    for n, name in enumerate(names[: customers // 10]):
-        persona = None if n % 2 else GENERIC_PERSONAS[(n + 1) % 4]
-        found.insert(rnd.randrange(len(found)), Assignment(f"o{n}", name, NOW + 10**6 + n, persona))
-    return found
-
-
-async def changes_of(shop: Shop, customer: str) -> list[dict[str, object] | None]:
-    found = await shop.read(shop.settings.topic_changes)
-    return [
-        None if record.value is None else orjson.loads(record.value)
-        for record in found
-        if record.key == customer.encode()
-    ]
 
 
 async def test_a_new_shopper_gets_a_persona_from_the_first_signals(
@@ -161,93 +117,6 @@ async def test_revisions_have_no_hole_and_the_last_change_is_the_public_record(
         )
 
     await eventually(public_record_agrees, 60, "a public record is not the last change")
-
-
-@pytest.mark.on_cluster_too(with_faults=True)
-async def test_a_deleted_customer_leaves_nothing_and_older_events_stay_dropped(
-    shop: Shop, start_worker: Callable[[], WorkerProcess]
-) -> None:
-    start_worker()
-    events = busy_shop(seed=5, customers=20, events=600)
-    await shop.produce(*events)
-    await shop.at_rest()
-    await shop.produce(Deletion("d1", "c1", NOW + 40 * DAY))
-    await shop.at_rest()
-    await shop.produce(*(e for e in events if isinstance(e, Browse) and e.customer_id == "c1"))
-    await shop.at_rest()
-
-    assert await shop.public("c1") is None
-    assert "c1" not in await shop.folded()
-    assert await shop.keys("*:c1") == [f"{shop.settings.prefix}persona-deleted:c1"]
-    assert (await changes_of(shop, "c1"))[-1] is None
-    others = {name: r for name, r in (await shop.oracle()).items() if name != "c1"}
-
-    async def forgotten() -> bool:
-        return await shop.model() == shop.model_of(others)
-
-    await eventually(forgotten, 15, "the model still knows the deleted customer")
-
-
-@pytest.fixture
-async def undated(kafka: Kafka, settings: Settings) -> Settings:
-    """Settings of a deployment whose input topics keep their producers' times."""
-    times = {"message.timestamp.type": "CreateTime"}
-    await declare_topics(kafka, settings.input_topics, settings.partitions, times)
-    return settings
-
-
-async def test_a_late_deletion_without_arrivals_forgets_what_is_older_or_within_the_tolerance(
-    undated: Settings, shop: Shop, start_worker: Callable[[], WorkerProcess]
-) -> None:
-    assert undated.input_topics == shop.settings.input_topics
-    start_worker()
-    events = busy_shop(seed=9, customers=20, events=800)
-    await shop.produce(*events)
-    await shop.at_rest()
-    deleted = NOW + 15 * DAY
-    await shop.produce(*(Deletion(f"d{n}", f"c{n}", deleted) for n in range(6)))
-    await shop.produce(Browse("x", "c1", deleted + DAY + 1, "view", Item("p", "books")))
-    await shop.at_rest()
-
-    oracle, mark = await shop.oracle(), shop.taxonomy.fingerprint
-    assert await shop.folded() == {
-        n: record_codec.encode_folded(r, mark) for n, r in oracle.items()
-    }
-    newer = [e for e in events if e.customer_id == "c1" and event_time(e) > deleted + DAY]
-    kept = [e for e in newer if not isinstance(e, Assignment)]
-    assert 0 < len(kept) < sum(e.customer_id == "c1" for e in events) - 1
-    assert oracle["c1"].counts.clock == max(event_time(e) for e in kept)
-    changes = await changes_of(shop, "c1")
-    since = changes[len(changes) - changes[::-1].index(None) :]
-    assert since
-    assert [change and change["revision"] for change in since] == list(range(1, len(since) + 1))
-
-    async def forgotten() -> bool:
-        return await shop.model() == shop.model_of(oracle)
-
-    await eventually(forgotten, 15, "the model still knows what was forgotten")
-
-
-async def test_a_fast_clock_saves_nothing_from_a_deletion_and_who_comes_back_counts(
-    real_kafka: Kafka, shop: Shop, start_worker: Callable[[], WorkerProcess]
-) -> None:
-    """With arrivals, as our own topics have them."""
-    assert real_kafka.brokers == shop.settings.brokers
-    start_worker()
-    now = time.time_ns() // 1_000_000
-    ahead = [Browse(f"e{n}", "c1", now + 2 * HOUR, "view", Item("p", "books")) for n in range(3)]
-    await shop.produce(*ahead[:2])
-    await shop.at_rest()
-    await shop.produce(Deletion("d", "c1", now))
-    await shop.at_rest()
-    assert await shop.public("c1") is None
-    await shop.produce(*ahead)
-    await shop.at_rest()
-    record = await shop.public("c1") or {}
-    assert record["evidence"] == 0.75
-    mark = shop.taxonomy.fingerprint
-    expected = {n: record_codec.encode_folded(r, mark) for n, r in (await shop.oracle()).items()}
-    assert await shop.folded() == expected
 
 
 async def test_unreadable_events_go_to_the_dead_letters_and_the_stream_goes_on(

@@ -63,6 +63,6 @@ async def test_a_listener_of_a_new_process_catches_up_with_what_it_missed(topic:
     assert b'"customer_id":"c2"' not in piece
 
 
-async def test_without_a_topic_there_is_nothing_and_nothing_is_created(settings: Settings) -> None:
+async def test_a_topic_that_is_not_there_has_nothing_and_is_not_created(settings: Settings) -> None:
     assert await read_newest(settings, 10) == []
     assert await read_newest(settings, 10) == []

@@ -5,10 +5,11 @@ or the start of a service, can tell.
 """
 
 import asyncio
-import os
 import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from stream_persona.demo.embedded import EmbeddedRedis
 from stream_persona.domain.record import Record
 from stream_persona.domain.record_codec import encode_records
 from stream_persona.settings import Settings
+from tests.support.commands import Ended
 from tests.support.events import quick_shop
 from tests.support.faulty_deployment import Worker
 from tests.support.servers import Kafka, client_of, settings_for
 from tests.support.shop import environment
 
-#: Seconds that a process may take to end: it starts in some, and these run side by side.
+#: Seconds that a process may take to end: it starts in some.
 PATIENCE = 60.0
-FOLDER = str(Path(__file__).parents[2])
 WRONG = "tests.support.wrong_classifiers"
 
 
@@ -75,41 +76,69 @@ CASES = {
 }
 
 
-async def run(command: str, case: Case, kafka: Kafka, redis_url: str) -> str:
-    """Return what is wrong with how the process of a case ends; empty when nothing is."""
-    settings = settings_for(kafka, redis_url)
+async def store(redis_url: str, values: Mapping[str, bytes]) -> None:
     async with client_of(redis_url) as redis:
-        for key, value in case.stored.items():
-            await redis.set(f"{settings.prefix}{key}", value)
+        for key, value in values.items():
+            await redis.set(key, value)
+
+
+def settings_of(case: Case, kafka: Kafka, redis_url: str) -> Settings:
+    """Store what the case says, and return its settings."""
+    settings = settings_for(kafka, redis_url)
+    asyncio.run(
+        store(redis_url, {settings.prefix + key: each for key, each in case.stored.items()})
+    )
     url = f"{redis_url.rpartition('/')[0]}/{case.database}"
-    wrong = settings.model_copy(update={"redis_url": url, **case.wrong})
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream_persona", command,
-        env=environment(wrong) | {"PYTHONPATH": FOLDER},
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    except TimeoutError:
-        process.kill()
-        return f"{case}: still running"
-    lines = err.decode().splitlines()
-    is_right = process.returncode == 2 and len(lines) == 1 and case.sentence in lines[0]
-    return "" if is_right else f"{case}: {process.returncode}, {err.decode()[-2_000:]}"
+    return settings.model_copy(update={"redis_url": url, **case.wrong})
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Give back the signals, which a service takes."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("command", "case"),
+    [(command, case) for command, cases in CASES.items() for case in cases],
+    ids=lambda given: given.sentence if isinstance(given, Case) else given,
+)
+def test_a_wrong_start_ends_with_2_and_one_sentence(
+    command: str,
+    case: Case,
+    real_kafka: Kafka,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    signals: None,
+) -> None:
+    for name, value in environment(settings_of(case, real_kafka, settings.redis_url)).items():
+        monkeypatch.setenv(name, value)
+    ended = Ended(capsys, command)
+    assert ended.code == 2, ended.err
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert case.sentence in ended.err
 
 
 @pytest.mark.parametrize("command", CASES)
-async def test_every_wrong_start_ends_with_2_and_one_sentence(
+def test_a_process_that_cannot_start_ends_by_itself(
     real_kafka: Kafka, settings: Settings, command: str
 ) -> None:
-    at_once = asyncio.Semaphore(os.cpu_count() or 2)
-
-    async def run_in_turn(case: Case) -> str:
-        async with at_once:
-            return await run(command, case, real_kafka, settings.redis_url)
-
-    found = await asyncio.gather(*map(run_in_turn, CASES[command]))
-    assert list(filter(None, found)) == []
+    case = CASES[command][-1]
+    ended = subprocess.run(
+        [sys.executable, "-m", "stream_persona", command],
+        env=environment(settings_of(case, real_kafka, settings.redis_url)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert case.sentence in ended.stderr
 
 
 #: A worker that looks at Redis all the time, not each minute.

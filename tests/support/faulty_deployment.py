@@ -5,8 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -194,3 +194,7 @@ async def faulty_deployment(
         yield deployment
     finally:
         deployment.close()
+
+
+#: Begins a deployment with settings of its own.
+Deploy = Callable[..., AbstractAsyncContextManager[FaultyDeployment]]

@@ -64,8 +64,9 @@ group.min.session.timeout.ms=1000
 log.cleaner.backoff.ms=200
 """
 
+# A node lives for minutes, and its tests share the cores with it: what pays off for hours is off.
 START = """set -e
-export CLASSPATH="$1/*"
+export CLASSPATH="$1/*" JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 java kafka.tools.StorageTool format --standalone --cluster-id "$2" --config server.properties
 exec java -Xmx768m kafka.Kafka server.properties
 """

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stream_persona.model.evaluation import BINS, Bin
+from stream_persona.model.quality_counts import BINS, Bin
 from stream_persona.store.worker_status import ModelStatus, WorkerStatus
 from tests.support.constants import PERSONAS
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from stream_persona.domain import record_codec, taxonomy
@@ -110,27 +112,28 @@ class Shop:
         settings = self.settings
         inputs = await self._partitions(*settings.input_topics, *find_source_topics(settings))
         reroutes = await self._partitions(settings.topic_reroutes)
-        tps = [*inputs, *reroutes]
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.brokers,
-            group_id=self.settings.group,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
+            bootstrap_servers=settings.brokers, isolation_level="read_committed"
         )
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers)
         await consumer.start()
-        consumer.assign(tps)
+        await admin.start()
 
         async def settled() -> bool:
             for some in (inputs, reroutes):  # of which there is no more once inputs are done
                 ends = await consumer.end_offsets(some)
-                done = [(await consumer.committed(tp) or 0) >= ends[tp] for tp in some if ends[tp]]
-                if not all(done):
+                try:  # for all of them at once: it is asked for while others want the cores
+                    found = await admin.list_consumer_group_offsets(settings.group, partitions=some)
+                except KafkaError:
+                    return False
+                if not all(found[tp].offset >= ends[tp] for tp in some if ends[tp]):
                     return False
             return True
 
         try:
             await eventually(settled, seconds, "the group did not commit to the end")
         finally:
+            await admin.close()
             await consumer.stop()
 
     async def _partitions(self, *topics: str) -> list[TopicPartition]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.model.evaluation import ALARMS, BINS, Bin, Prequential
+from stream_persona.model.evaluation import Prequential
+from stream_persona.model.quality_counts import ALARMS, BINS, Bin
 from stream_persona.store.worker_status import (
     ModelStatus,
     WorkerStatus,

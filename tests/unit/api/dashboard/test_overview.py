@@ -17,7 +17,7 @@ from stream_persona.api.model_reader import CurrentModel
 from stream_persona.errors import UnavailableError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
-from stream_persona.model.evaluation import BINS, Bin
+from stream_persona.model.quality_counts import BINS, Bin
 from stream_persona.model.weights import Weights
 from stream_persona.store import worker_status
 from stream_persona.store.memory import MemoryTables
