@@ -13,7 +13,6 @@ fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.sparse import csr_array
 from stream_persona.domain.features import SCALE, Profiles
 from stream_persona.domain.log_share import log_share
 from stream_persona.domain.slots import COARSE_SLOTS
+from stream_persona.model import one_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,14 +88,15 @@ class Weights:
         halves = np.empty(2 * rows + 1, np.int64)
         halves[0::2], halves[1::2] = starts, middles
         q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
-        add_up = _sum_row if rows == 1 else _sum_rows
-        first = add_up(q, position, starts, self.shares_w)
-        second = add_up(p, position, halves, self.logs_w)
+        first = _sum_rows(q, position, starts, self.shares_w)
+        second = _sum_rows(p, position, halves, self.logs_w)
         coarse, fine = second[0::2] / unit, second[1::2] / unit
         return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
 
     def probabilities(self, profiles: Profiles) -> Floats:
         """Return the posterior over ``classes``, (rows, classes); each row sums to 1."""
+        if len(profiles) == 1:
+            return one_row.probabilities(self, one_row.read(self, profiles))[None]
         logits = self.logits(profiles)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = odds / odds.sum(axis=1, keepdims=True)
@@ -103,6 +104,9 @@ class Weights:
 
     def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
         """Return row and slot of each weighted token; what it adds to logits, (tokens, classes)."""
+        if len(profiles) == 1:
+            seen = one_row.read(self, profiles)
+            return np.zeros(len(seen.slots), np.int64), seen.slots, one_row.evidence(self, seen)
         position = self.index[profiles.slots]
         kept = position >= 0
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
@@ -119,6 +123,11 @@ class Weights:
         view *= self.logs_w[position]
         added += view
         return rows, slots, added
+
+    def predict_one(self, profile: Profiles) -> tuple[Floats, Ints, Floats]:
+        """Return the posterior of one row; its weighted tokens, and what each adds to logits."""
+        seen = one_row.read(self, profile)
+        return one_row.probabilities(self, seen), seen.slots, one_row.evidence(self, seen)
 
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-lifts of weighted tokens under the classes, (slots, classes)."""
@@ -141,12 +150,6 @@ def _sum_rows(values: Floats, position: Positions, starts: Ints, weights: Ints) 
     """
     shape = (len(starts) - 1, len(weights))
     return np.asarray(csr_array((values, position, starts), shape=shape) @ weights)
-
-
-def _sum_row(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
-    """As ``_sum_rows``, with the same bits: a matrix takes longer to make than one row to sum."""
-    products = values[:, None] * weights[position]
-    return np.stack([products[a:b].sum(axis=0) for a, b in pairwise(starts.tolist())])
 
 
 def _fine(slots: Ints) -> Ints:
