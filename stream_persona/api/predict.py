@@ -174,12 +174,13 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
 
 def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
     """Answer with hits by falling probability; ties are in the order of the taxonomy."""
-    exact, *seen = weights.predict_one(about.profile)
+    exact, slots, added = weights.predict_one(about.profile)
     ranked = (-exact).argsort(kind="stable")[query.offset : query.offset + query.limit].tolist()
     shown = (apportion(exact[None], _PARTS)[0] / _PARTS).tolist()
     why: dict[int, dict[str, Any]] = {}
     if "$why" in query.select:
-        found = trees(weights, [weights.classes[i] for i in ranked], exact, *seen, about.name)
+        personas = [weights.classes[i] for i in ranked]
+        found = trees(weights, personas, exact, slots, added, about.name)
         why = dict(zip(ranked, found, strict=True))
         _show_product(why, exact.tolist(), shown)
     return {

@@ -39,7 +39,7 @@ def quick_route(read: Read) -> type[APIRoute]:
     class QuickRoute(APIRoute):
         async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
             kinds = [value for name, value in scope["headers"] if name == b"content-type"]
-            if scope["method"] not in self.methods or not kinds or kinds[0] not in _JSON:
+            if scope["method"] not in (self.methods or ()) or not kinds or kinds[0] not in _JSON:
                 await super().handle(scope, receive, send)
                 return
             messages = await _receive_body(receive)

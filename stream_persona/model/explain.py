@@ -119,8 +119,8 @@ def tree(
     predictor: Predictor, profile: Profiles, persona: str, name: Callable[[int], str]
 ) -> dict[str, Any]:
     """Return ``$why``: the product of the values of all factors is the persona's probability."""
-    posterior, *seen = predictor.predict_one(profile)
-    return trees(predictor, [persona], posterior, *seen, name)[0]
+    posterior, slots, added = predictor.predict_one(profile)
+    return trees(predictor, [persona], posterior, slots, added, name)[0]
 
 
 def trees(

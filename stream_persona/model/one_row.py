@@ -31,8 +31,8 @@ _UNIT = 1.0 / float(SCALE) ** 2
 class Reading(NamedTuple):
     """The weighted tokens of one shopper.
 
-    The first ``coarse`` ones are coarse. ``shares`` and ``logs`` (tokens,) are what the views see of
-    them, ``shares_w`` and ``logs_w`` (tokens, classes) their weights, all of them whole numbers.
+    The first ``coarse`` ones are coarse. ``shares`` and ``logs`` (tokens,) are what the views see
+    of them, ``shares_w`` and ``logs_w`` (tokens, classes) their weights, all of them whole numbers.
     ``gains`` are (3, classes).
     """
 
