@@ -13,11 +13,12 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
-        self.may_answer = asyncio.Event()
+        self.was_asked, self.may_answer = asyncio.Event(), asyncio.Event()
         self.may_answer.set()
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         self.asked.append(list(keys))
+        self.was_asked.set()
         await self.may_answer.wait()
         if "broken" in keys:
             raise ConnectionError("the server is away")
@@ -56,8 +57,7 @@ async def test_a_read_that_is_given_up_leaves_the_others_alone() -> None:
     server.may_answer.clear()
     gets = GatheredGets(server.get)
     given_up, other = asyncio.create_task(gets.get(["a"])), asyncio.create_task(gets.get(["b"]))
-    while not server.asked:
-        await asyncio.sleep(0)
+    await server.was_asked.wait()
     given_up.cancel()
     with pytest.raises(asyncio.CancelledError):
         await given_up
@@ -70,8 +70,7 @@ async def test_those_who_wait_are_cancelled_with_what_asks_for_them() -> None:
     server.may_answer.clear()
     gets = GatheredGets(server.get)
     waiting = asyncio.create_task(gets.get(["a"]))
-    while not server.asked:
-        await asyncio.sleep(0)
+    await server.was_asked.wait()
     (asking,) = gets._asking
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
