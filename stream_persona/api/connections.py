@@ -19,6 +19,7 @@ import orjson
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stream_persona.api import bounds as limits
+from stream_persona.api.joined_writes import JoinedWrites
 
 if TYPE_CHECKING:
     import asyncio
@@ -136,7 +137,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Hold the connection, or refuse it."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
         if not self._all.admit(self):
             self._refuse(503, "all connections are in use: try again in a second", retry=1)
 

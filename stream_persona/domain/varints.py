@@ -36,23 +36,25 @@ def decode_varints(blob: bytes) -> Ints:
     [0, 127, 128, 4611686018427387904]
     """
     raw = np.frombuffer(blob, np.uint8)
-    ends = np.flatnonzero(raw < 128)  # noqa: PLR2004
-    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
+    ends = (raw < 128).nonzero()[0]  # noqa: PLR2004
+    starts = np.zeros_like(ends)
+    np.add(ends[:-1], 1, out=starts[1:])
     return (_join_few if 0 < len(raw) <= _FEW_BYTES else _join_many)(raw, starts, ends)
 
 
 #: Up to so many bytes, to call numpy takes longer than what it does then.
 _FEW_BYTES: Final = 4_096
+#: How far each byte would be shifted, were all of one number.
+_SHIFTS: Final = np.arange(_FEW_BYTES, dtype=np.int64) * 7
 
 
 def _join_few(raw: Bytes, starts: Ints, ends: Ints) -> Ints:
     """Join the bytes of numbers, all at once."""
     if not len(ends):
         return ends
-    number_of = np.repeat(starts, ends - starts + 1)
-    shifts = (np.arange(len(number_of)) - number_of) * 7
-    parts = (raw[: len(number_of)] & 127).astype(np.int64) << shifts
-    return np.asarray(np.bitwise_or.reduceat(parts, starts))
+    before = (starts * 7).repeat(ends - starts + 1)
+    shifts = _SHIFTS[: len(before)] - before
+    return np.asarray(np.bitwise_or.reduceat((raw[: len(before)] & 127) << shifts, starts))
 
 
 def _join_many(raw: Bytes, starts: Ints, _: Ints) -> Ints:

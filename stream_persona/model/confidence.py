@@ -58,6 +58,20 @@ class ConfidenceStep:
         found[each, top] = after
         return np.asarray(found)
 
+    def apply_to_one(self, probabilities: Floats, events: float) -> Floats:
+        """As ``apply``, for the probabilities (C,) of one row: single numbers need no arrays."""
+        top = int(probabilities.argmax())
+        before = float(probabilities[top])
+        line = self.intercept + self.size * (events / (events + BIAS_EVENTS) - 0.5)
+        line += self.slopes[top] * float(np.log(before / max(1.0 - before, _LEAST)))
+        others = np.maximum(probabilities, _LEAST)
+        others[top] = 0.0
+        rest, second = float(others.sum()), float(others.max())
+        after = max(min(float(expit(line)), MOST), second / (rest + second))
+        others *= (1.0 - after) / rest
+        others[top] = after
+        return np.asarray(others)
+
 
 def _size(events: Floats) -> Floats:
     return saturate(events, BIAS_EVENTS) - 0.5

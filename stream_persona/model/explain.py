@@ -46,13 +46,18 @@ def log_lifts(predictor: Predictor, profiles: Profiles) -> tuple[Ints, Ints, Flo
     The rows ascend.
     """
     rows, slots, added = predictor.evidence(profiles)
-    prior = np.exp(predictor.log_prior)
+    return rows, slots, _log_lifts_of(added, predictor.log_prior)
+
+
+def _log_lifts_of(added: Floats, log_prior: Floats) -> Floats:
+    """Return the log-lift of tokens by what each adds to logits, both (tokens, classes)."""
+    prior = np.exp(log_prior)
     # Subtracted so that no exponential overflows; numpy is quickest down long columns.
     most = np.ascontiguousarray(added.T).max(axis=0, initial=-np.inf)
     # Not a matrix product, whose last bits may depend on the rows around.
     odds = np.exp(added - most[:, None]) * (prior / prior.sum())
     mean = most + np.log(odds.sum(axis=1))
-    return rows, slots, added - mean[:, None]
+    return np.asarray(added - mean[:, None])
 
 
 def split(token: str) -> tuple[str, str]:
@@ -114,22 +119,24 @@ def tree(
     predictor: Predictor, profile: Profiles, persona: str, name: Callable[[int], str]
 ) -> dict[str, Any]:
     """Return ``$why``: the product of the values of all factors is the persona's probability."""
-    return trees(predictor, profile, [persona], predictor.probabilities(profile)[0], name)[0]
+    posterior, slots, added = predictor.predict_one(profile)
+    return trees(predictor, [persona], posterior, slots, added, name)[0]
 
 
 def trees(
     predictor: Predictor,
-    profile: Profiles,
     personas: Sequence[str],
     posterior: Floats,
+    slots: Ints,
+    added: Floats,
     name: Callable[[int], str],
 ) -> list[dict[str, Any]]:
     """Return ``$why`` of each of some personas: the product of its factors is the probability.
 
-    ``profile`` has one row, ``posterior`` are its probabilities. Factors are ordered from the one
+    ``posterior``, ``slots`` and ``added`` are of ``predict_one``. Factors are ordered from the one
     most for the persona to the one most against it.
     """
-    _, slots, lifts = log_lifts(predictor, profile)
+    lifts = _log_lifts_of(added, predictor.log_prior)
     columns = [predictor.classes.index(persona) for persona in personas]
     logs = np.ascontiguousarray(lifts.T[columns])
     # The product of all must be a number; overwhelming lifts are shown in proportion.
@@ -144,23 +151,23 @@ def trees(
     figures = (priors, rests, orders, lift)
     rows = zip(personas, *[each.tolist() for each in figures], strict=True)
     return [
-        _product(persona, prior, rest, [(propositions[i], own[i]) for i in order])
+        _product(persona, prior, rest, [
+            {"type": "relatedPropositionLift", "proposition": propositions[i], "value": own[i]}
+            for i in order
+        ])
         for persona, prior, rest, order, own in rows
-    ]
+    ]  # fmt: skip
 
 
 def _product(
-    persona: str, prior: float, rest: float, factors: Sequence[tuple[dict[str, Any], float]]
+    persona: str, prior: float, rest: float, lifts: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "type": "product",
         "factors": [
             {"type": "baseP", "value": prior, "proposition": {"persona": {"$has": persona}}},
             {"type": "normalizer", "name": "allPersonas", "value": rest},
-            *(
-                {"type": "relatedPropositionLift", "proposition": proposition, "value": lift}
-                for proposition, lift in factors
-            ),
+            *lifts,
         ],
     }
 

@@ -36,10 +36,12 @@ class Gains:
     heights: tuple[tuple[tuple[float, ...], ...], ...]
     bias: tuple[float, ...]
     _columns: Floats = field(init=False, repr=False, compare=False)
+    _bias: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Hold the heights as an array as well, (views, curves, 1, personas)."""
+        """Hold the heights as an array as well, (views, curves, 1, personas), and the biases."""
         object.__setattr__(self, "_columns", np.array(self.heights)[:, :, None, :])
+        object.__setattr__(self, "_bias", np.array(self.bias))
 
     @classmethod
     def default(cls, classes: int) -> Self:
@@ -56,9 +58,21 @@ class Gains:
         ]
         return np.asarray(sum(terms))
 
+    def at_one(self, events: float) -> Floats:
+        """As ``at``, for one number of events, (3, C)."""
+        columns = self._columns
+        found = columns[:, 0, 0] * (events / (events + HALF_HEIGHTS[0]))
+        for curve, half in enumerate(HALF_HEIGHTS[1:], 1):
+            found += columns[:, curve, 0] * (events / (events + half))
+        return np.asarray(found)
+
     def bias_at(self, events: Floats) -> Floats:
         """Return what the biases add to the logits after n events, (rows, C)."""
-        return np.asarray(np.array(self.bias) * saturate(events, BIAS_EVENTS)[:, None])
+        return np.asarray(self._bias * saturate(events, BIAS_EVENTS)[:, None])
+
+    def bias_at_one(self, events: float) -> Floats:
+        """As ``bias_at``, for one number of events, (C,)."""
+        return np.asarray(self._bias * (events / (events + BIAS_EVENTS)))
 
 
 def saturate(events: Floats, half: float) -> Floats:

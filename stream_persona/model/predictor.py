@@ -71,6 +71,13 @@ class Predictor(Protocol):
         """
         ...
 
+    def predict_one(self, profile: Profiles) -> tuple[Floats, Ints, Floats]:
+        """Return ``probabilities`` and ``evidence`` of one row, worked out together.
+
+        The posterior is (classes,), the slots are (tokens,), what they add is (tokens, classes).
+        """
+        ...
+
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-ratio of each class's share of a token to the common one.
 

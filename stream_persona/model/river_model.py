@@ -82,6 +82,10 @@ class RiverPredictor:
         """Return no token: see ``Predictor``."""
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, len(self.classes)))
 
+    def predict_one(self, profile: Profiles) -> tuple[Floats, Ints, Floats]:
+        """Return the posterior of one row, and no token."""
+        return self.probabilities(profile)[0], *self.evidence(profile)[1:]
+
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return zeros, (slots, classes)."""
         return np.zeros((len(slots), len(self.classes)))

@@ -13,8 +13,7 @@ fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -32,6 +31,11 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
     Positions = NDArray[np.int32]
+
+
+#: The unit of the products of two fixed-point numbers; a power of two, so that to divide by it
+#: changes no bits.
+_UNIT: Final = 1.0 / float(SCALE) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +92,15 @@ class Weights:
         halves = np.empty(2 * rows + 1, np.int64)
         halves[0::2], halves[1::2] = starts, middles
         q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
-        add_up = _sum_row if rows == 1 else _sum_rows
-        first = add_up(q, position, starts, self.shares_w)
-        second = add_up(p, position, halves, self.logs_w)
+        first = _sum_rows(q, position, starts, self.shares_w)
+        second = _sum_rows(p, position, halves, self.logs_w)
         coarse, fine = second[0::2] / unit, second[1::2] / unit
         return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
 
     def probabilities(self, profiles: Profiles) -> Floats:
         """Return the posterior over ``classes``, (rows, classes); each row sums to 1."""
+        if len(profiles) == 1:
+            return _predict_row(self, _read_row(self, profiles))[None]
         logits = self.logits(profiles)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = odds / odds.sum(axis=1, keepdims=True)
@@ -103,6 +108,9 @@ class Weights:
 
     def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
         """Return row and slot of each weighted token; what it adds to logits, (tokens, classes)."""
+        if len(profiles) == 1:
+            seen = _read_row(self, profiles)
+            return np.zeros(len(seen.slots), np.int64), seen.slots, _weigh_row(self, seen)
         position = self.index[profiles.slots]
         kept = position >= 0
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
@@ -119,6 +127,11 @@ class Weights:
         view *= self.logs_w[position]
         added += view
         return rows, slots, added
+
+    def predict_one(self, profile: Profiles) -> tuple[Floats, Ints, Floats]:
+        """Return the posterior of one row; its weighted tokens, and what each adds to logits."""
+        seen = _read_row(self, profile)
+        return _predict_row(self, seen), seen.slots, _weigh_row(self, seen)
 
     def share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-lifts of weighted tokens under the classes, (slots, classes)."""
@@ -143,12 +156,81 @@ def _sum_rows(values: Floats, position: Positions, starts: Ints, weights: Ints) 
     return np.asarray(csr_array((values, position, starts), shape=shape) @ weights)
 
 
-def _sum_row(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
-    """As ``_sum_rows``, with the same bits: a matrix takes longer to make than one row to sum."""
-    products = values[:, None] * weights[position]
-    return np.stack([products[a:b].sum(axis=0) for a, b in pairwise(starts.tolist())])
-
-
 def _fine(slots: Ints) -> Ints:
     """Return 1 for each slot of a fine token, 0 for a coarse one's."""
     return (slots >= COARSE_SLOTS).astype(np.int64)
+
+
+class _Row(NamedTuple):
+    """The weighted tokens of one shopper.
+
+    The first ``coarse`` ones are coarse. ``shares`` and ``logs`` (tokens,) are what the views see
+    of them, ``shares_w`` and ``logs_w`` (tokens, classes) their weights, all of them whole numbers.
+    ``gains`` are (3, classes).
+    """
+
+    events: float
+    slots: Ints
+    coarse: int
+    shares: Floats
+    logs: Floats
+    shares_w: Floats
+    logs_w: Floats
+    gains: Floats
+
+
+def _read_row(weights: Weights, profile: Profiles) -> _Row:
+    """Look up the tokens of a profile of one row.
+
+    A request is about some dozen tokens, for which to call numpy takes longer than what it does
+    then. So they are looked up once for the probabilities and for their reasons, there are no rows
+    to keep apart, and what is one number is a number of Python's. Both together take 60 us instead
+    of 160, to the same bits.
+    """
+    position = weights.index.take(profile.slots)
+    kept = (position >= 0).nonzero()[0]
+    position, shares = position.take(kept), profile.shares.take(kept)
+    events = float(profile.events[0])
+    return _Row(
+        events,
+        profile.slots.take(kept),
+        int(kept.searchsorted(profile.middles[0])),
+        np.rint(shares * SCALE),
+        np.rint(log_share(shares) * SCALE),
+        weights.shares_w.take(position, axis=0).astype(np.float64),
+        weights.logs_w.take(position, axis=0).astype(np.float64),
+        weights.gains.at_one(events),
+    )
+
+
+def _predict_row(weights: Weights, seen: _Row) -> Floats:
+    """Return the posterior over ``classes``, (classes,)."""
+    views, coarse = np.empty_like(seen.gains), seen.coarse
+    # Sums of whole numbers below 2**53, which are exact in any order.
+    np.matmul(seen.shares, seen.shares_w, out=views[0])
+    np.matmul(seen.logs[:coarse], seen.logs_w[:coarse], out=views[1])
+    np.matmul(seen.logs[coarse:], seen.logs_w[coarse:], out=views[2])
+    views *= _UNIT
+    views[1:] += weights.offsets
+    views *= seen.gains
+    evidence = weights.gains.bias_at_one(seen.events)
+    evidence += views.sum(axis=0)
+    logits = weights.log_prior + weights.evidence_scale * evidence
+    odds = np.exp(logits - logits.max())
+    found: Floats = odds / odds.sum()
+    step = weights.confidence
+    return found if step is None else step.apply_to_one(found, seen.events)
+
+
+def _weigh_row(weights: Weights, seen: _Row) -> Floats:
+    """Return what each token adds to the logits, (tokens, classes)."""
+    first, second, third = weights.evidence_scale * seen.gains
+    coarse, logs = seen.coarse, (seen.logs * _UNIT)[:, None]
+    added: Floats = first * (seen.shares * _UNIT)[:, None]
+    added *= seen.shares_w
+    view = np.empty_like(added)
+    np.multiply(second, logs[:coarse], out=view[:coarse])
+    np.multiply(third, logs[coarse:], out=view[coarse:])
+    view *= seen.logs_w
+    added += view
+    return added

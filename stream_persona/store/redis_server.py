@@ -11,6 +11,7 @@ import hiredis
 import orjson
 from redis.exceptions import NoPermissionError, NoScriptError
 
+from stream_persona.store.gathered_gets import GatheredGets
 from stream_persona.store.redis_port import (
     SINCE,
     WRITE,
@@ -44,6 +45,7 @@ class OneServer:
         self._keys = keys
         self._claim_script = redis.register_script(script("claim"))
         self._script = redis.register_script(script("commit"))
+        self._gets = GatheredGets(self._get)
         self._turns = count(1)
         #: Token and turn of the last write of each partition that was acknowledged.
         self._acked: dict[int, tuple[int, int]] = {}
@@ -90,7 +92,10 @@ class OneServer:
         return types | {of("offsets", partition): b"hash"}
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        found: list[bytes | None] = (await self.run(("MGET", *keys)))[0] if keys else []
+        return await self._gets.get(keys) if keys else []
+
+    async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
+        found: list[bytes | None] = (await self.run(("MGET", *keys)))[0]
         return found
 
     async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:

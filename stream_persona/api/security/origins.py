@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
@@ -49,7 +50,7 @@ def find_stranger(scope: Scope, *, is_page: bool) -> str | None:
     host = _single(headers, "host")
     if not _is_loopback_client(scope):
         return _explain("the client's address is not a loopback one")
-    if scope.get("http_version") == "1.0" or any(map(_OF_PROXIES.fullmatch, headers)):
+    if scope.get("http_version") == "1.0" or any(map(_is_of_proxies, headers)):
         return _explain("the request came through a proxy")
     if host is None or not scope["path"].startswith("/") or not _is_own_host(host, scope):
         return _explain("the Host must be that of the address which is listened on, as 127.0.0.1")
@@ -95,6 +96,14 @@ def _is_own_referrer(scope: Scope, headers: Headers, *, is_page: bool) -> bool:
     return _split(authority, own) == _split(host, own) is not None
 
 
+# A caller's headers have the same names each time: to match them takes as long as all else here.
+@lru_cache(maxsize=256)
+def _is_of_proxies(name: str) -> bool:
+    return _OF_PROXIES.fullmatch(name) is not None
+
+
+# Callers on this machine have two or three addresses, which take 2 us to parse.
+@lru_cache(maxsize=64)
 def is_loopback(address: str) -> bool:
     """Whether an address, without brackets, is one of this machine alone."""
     try:

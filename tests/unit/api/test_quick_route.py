@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from fastapi.responses import Response
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from stream_persona.api import problems
 from stream_persona.api.plain_rank import PlainRankRequest, read_rank_request
@@ -183,6 +185,41 @@ async def test_both_ways_give_the_same_answer(
     slow = await routes.client.post(f"/long/{path}", content=body, headers=headers)
     assert (quick.status_code, quick.content) == (slow.status_code, slow.content)
     assert (quick.status_code == 200) or not is_quick
+
+
+async def test_a_body_that_its_caller_does_not_end_is_not_answered() -> None:
+    """What came of it could be read as a whole one."""
+    asked: list[dict[str, Any]] = []
+
+    def read(body: dict[str, Any]) -> None:
+        asked.append(body)
+
+    async def predict(query: PersonaQuery) -> Response:
+        return Response(repr(query))
+
+    app = FastAPI()
+    app.router.add_api_route(
+        "/quick", predict, methods=["POST"], route_class_override=quick_route(read)
+    )
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": QUERY, "more_body": True}, {"type": "http.disconnect"},
+    ]  # fmt: skip
+    left, sent = iter(messages), []
+
+    async def receive() -> dict[str, Any]:
+        return next(left)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/quick", "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }  # fmt: skip
+    with suppress(ClientDisconnect):
+        await app(scope, receive, send)
+    assert asked == []
+    assert all(message.get("status") != 200 for message in sent)
 
 
 def test_what_is_wrong_is_never_taken() -> None:

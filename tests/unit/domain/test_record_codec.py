@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream_persona.domain import record_seal, varints
-from stream_persona.domain.features import NO_EPOCH, Counts
+from stream_persona.domain.features import NO_EPOCH, Counts, compute_profiles
 from stream_persona.domain.record import Label, PublishedChange, PublishedPosterior, Record
 from stream_persona.domain.record_codec import (
     decode_counts_and_labels,
@@ -106,6 +106,22 @@ def exchanges(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
 
 MUTATIONS = mutations() | exchanges()
+
+
+@given(counts())
+def test_counts_by_themselves_are_those_among_others(own: Counts) -> None:
+    """Those of one record are decoded, and a profile computed, another way than those of many."""
+    blobs = encode_records({"a": Record(own), "b": Record(own)}, MARK)
+    alone = decode_records({"a": blobs["a"]}, MARK)["a"].counts
+    assert alone == decode_records(blobs, MARK)["a"].counts == own
+    profile = compute_profiles([own], shop().features)
+    among = compute_profiles([own, own], shop().features).row(0)
+    for one, other in (
+        (profile.starts, among.starts), (profile.middles, among.middles),
+        (profile.slots, among.slots), (profile.shares, among.shares),
+        (profile.events, among.events),
+    ):  # fmt: skip
+        assert (one.dtype, one.tobytes()) == (other.dtype, other.tobytes())
 
 
 def plain(record: Record) -> tuple[object, ...]:

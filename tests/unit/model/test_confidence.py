@@ -1,5 +1,7 @@
 """The last step of calibration: it keeps the order, the sum, and what is right already."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,18 @@ def test_rows_sum_to_one_and_their_order_stays(
     assert after[each, before.argmax(axis=1)] == pytest.approx(after.max(axis=1))
     others = np.argsort(before, axis=1)[:, :-1]
     assert (np.diff(np.take_along_axis(after, others, axis=1), axis=1) >= -1e-12).all()
+
+
+@given(steps, st.integers(0, 2**32), st.integers(2, 12), st.floats(0, 1e4))
+@hypothesis(max_examples=100, deadline=None)
+def test_a_row_by_itself_has_the_bits_that_it_has_among_others(
+    step: ConfidenceStep, seed: int, classes: int, events: float
+) -> None:
+    step = replace(step, slopes=(step.slopes * 3)[:classes])
+    rows = np.vstack([rows_of(seed, 8, classes), np.eye(classes)[:1]])
+    together = step.apply(rows, np.full(len(rows), events))
+    for row, expected in zip(rows, together, strict=True):
+        assert step.apply_to_one(row, events).tobytes() == expected.tobytes()
 
 
 @given(steps, st.floats(0.1, 1e4))

@@ -44,6 +44,19 @@ def test_no_gain_is_below_nought_and_none_falls_as_events_come() -> None:
     assert not grown[:, 0].any()
 
 
+@given(st.integers(0, 2**32), st.lists(st.floats(0, 1e6), min_size=2, max_size=5))
+def test_gains_of_one_number_of_events_have_the_bits_that_they_have_among_others(
+    seed: int, events: list[float]
+) -> None:
+    rng = np.random.default_rng(seed)
+    heights = tuple(tuple(map(tuple, view)) for view in rng.gamma(1, 1, (3, 3, CLASSES)).tolist())
+    gains = Gains(heights, tuple(rng.normal(size=CLASSES).tolist()))
+    at, bias = gains.at(np.array(events)), gains.bias_at(np.array(events))
+    for row, number in enumerate(events):
+        assert gains.at_one(number).tobytes() == at[:, row].tobytes()
+        assert gains.bias_at_one(number).tobytes() == bias[row].tobytes()
+
+
 def test_a_view_that_tells_counts_more_than_one_of_noise() -> None:
     gains = fit_gains(scores_of(np.random.default_rng(2), 300, strength=2.0), UNIFORM)
     telling, *noise = gains.at(np.array([300.0])).mean(axis=2).ravel().tolist()

@@ -63,8 +63,7 @@ def tree_by_itself(weights: Weights, profile: Profiles, persona: str) -> dict[st
 
 
 def assert_same(weights: Weights, profile: Profiles) -> None:
-    posterior = weights.probabilities(profile)[0]
-    found = trees(weights, profile, weights.classes, posterior, str)
+    found = trees(weights, weights.classes, *weights.predict_one(profile), str)
     assert found == [tree_by_itself(weights, profile, each) for each in weights.classes]
 
 
@@ -90,7 +89,7 @@ def test_trees_of_overwhelming_evidence_are_those_of_each(own: int) -> None:
 
 def test_no_hits_have_no_trees() -> None:
     profile, weights = profile_of({"category:food": 1.0}), MODELS["seeds"]
-    assert trees(weights, profile, [], weights.probabilities(profile)[0], str) == []
+    assert trees(weights, [], *weights.predict_one(profile), str) == []
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -98,7 +97,7 @@ def test_no_hits_have_no_trees() -> None:
 def test_a_row_by_itself_has_the_bits_that_it_has_among_others(
     model: str, rows: list[tuple[float, dict[int | str, float]]]
 ) -> None:
-    """One row is summed another way than several are."""
+    """What is asked of one row is worked out another way than that of several."""
     parts = [profile_of({"events": events, **x}) for events, x in rows]
     ends = np.cumsum([0, *(len(each.slots) for each in parts)])
     joined = Profiles(
@@ -108,6 +107,10 @@ def test_a_row_by_itself_has_the_bits_that_it_has_among_others(
         np.concatenate([each.shares for each in parts]),
         np.concatenate([each.events for each in parts]),
     )
-    together = MODELS[model].views(joined)
+    weights = MODELS[model]
+    together, (own, slots, added) = weights.probabilities(joined), weights.evidence(joined)
     for i, each in enumerate(parts):
-        assert MODELS[model].views(each)[:, 0].tobytes() == together[:, i].tobytes()
+        alone, found, adds = weights.predict_one(each)
+        assert alone.tobytes() == weights.probabilities(each)[0].tobytes() == together[i].tobytes()
+        assert found.tobytes() == weights.evidence(each)[1].tobytes() == slots[own == i].tobytes()
+        assert adds.tobytes() == weights.evidence(each)[2].tobytes() == added[own == i].tobytes()
