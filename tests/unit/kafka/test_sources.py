@@ -152,7 +152,7 @@ async def test_a_worker_forwards_and_another_one_applies(tmp_path: Path) -> None
     await working.assign([0], [TOPIC])
     await working.process([message(3, order("a"), search("b"), partition=7)])
     assert tables.states == {}
-    (sent,) = [each for each in outbox.sent if each.topic == settings.topic_reroutes]
+    (sent,) = [each for each in outbox.messages if each.topic == settings.topic_reroutes]
     await working.process([raw(sent.topic, sent.value, 0, 0, sent.headers)])
     assert tables.states.keys() == {"c"}
 

@@ -144,7 +144,7 @@ async def test_each_customer_has_one_change_that_equals_the_public_record(
     )
     summary = await replayed(tables, path, outbox=outbox)
     published = {change["customer_id"]: change for change in changes(outbox) if change}
-    assert len(published) == len(outbox.sent) == len(tables.announced) == summary.customers
+    assert len(published) == len(outbox.messages) == len(tables.announced) == summary.customers
     for name, change in published.items():
         public = json.loads(tables.public_records[name])
         assert public["revision"] == change["revision"] == 1
@@ -331,7 +331,7 @@ async def test_a_deletion_is_published_and_leaves_its_memory_alone(tmp_path: Pat
     summary = await replayed(tables, path, outbox=outbox)
     assert gone not in tables.states.keys() | tables.public_records.keys()
     assert gone in tables.markers
-    assert (gone.encode(), None) in [(message.key, message.value) for message in outbox.sent]
+    assert (gone.encode(), None) in [(message.key, message.value) for message in outbox.messages]
     assert summary.dropped_by_deletion == 1
     assert gone not in {name for p in range(4) for name in await tables.load_labelled(p)}
 
@@ -340,7 +340,7 @@ async def test_nothing_is_published_when_that_was_not_asked_for(tmp_path: Path) 
     tables, outbox = MemoryTables(), RecordingPublisher()
     path = file_of(tmp_path / "h.jsonl", [*HISTORY, deletion("d", NOW, "nobody")])
     summary = await replayed(tables, path, outbox=outbox, publish=False)
-    assert (outbox.sent, tables.announced, summary.published) == ([], [], 0)
+    assert (outbox.messages, tables.announced, summary.published) == ([], [], 0)
     assert len(tables.public_records) == summary.changes > 0
 
 

@@ -18,10 +18,11 @@ from stream_persona.store.model_replica import (
 )
 from tests.support.constants import NOW
 from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
+from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit, labelled_examples
 from tests.support.processing import record_of
 from tests.support.shards import labelled_records, shard_of
-from tests.support.workers import LostTables, worker_settings
+from tests.support.workers import worker_settings
 
 SHOP = shop()
 BAYES = "river.naive_bayes:MultinomialNB"
@@ -181,12 +182,11 @@ async def test_a_change_that_comes_too_early_for_a_fold_is_not_missed() -> None:
 
 
 async def test_a_server_that_is_away_delays_a_fold_and_does_not_cancel_it() -> None:
-    tables = MemoryTables()
+    tables = FaultyTables()
     await commit(tables, SHOP, *labelled_shoppers(SHOP, 2))
     model = foreign(tables)
-    model._tables = LostTables()
-    model._tables._labelled = tables._labelled
+    tables.fail("load", UnavailableError("Redis stayed away"))
     with pytest.raises(UnavailableError):
         await model.follow((), changed=True)
-    model._tables = tables
+    tables.recover("load")
     assert await model.follow((), changed=False)

@@ -44,7 +44,7 @@ async def test_a_worker_that_lost_its_partition_is_refused_and_writes_nothing() 
     await new.assign([0])
     with pytest.raises(FencedError):
         await old.process(fetch(purchase("p")))
-    assert (tables.states, outbox.sent) == ({}, [])
+    assert (tables.states, outbox.messages) == ({}, [])
 
 
 async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batch() -> None:
