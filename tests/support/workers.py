@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -35,7 +36,7 @@ class RecordingPublisher(Outbox):
     """The outbox that users test with; its next ``crashes`` calls end the process."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(worker_settings())
         self.crashes = 0
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -116,7 +117,13 @@ class InMemoryLog:
 
 
 def worker_settings(partitions: int = 1, **values: Any) -> Settings:
-    return Settings(partitions=partitions, **values)
+    return Settings(partitions=partitions, **values) if values else _plain_settings(partitions)
+
+
+@cache
+def _plain_settings(partitions: int) -> Settings:
+    """Read once what hundreds of tests have: reading settings takes some milliseconds."""
+    return Settings(partitions=partitions)
 
 
 def worker(

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
@@ -66,9 +67,15 @@ def module_of(path: Path) -> tuple[str, ...]:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All that a file's source consists of: many rules look at it."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imported(path: Path) -> Iterator[tuple[str, ...]]:
     """Every module that a file imports anywhere, as the parts of its name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -112,7 +119,7 @@ def test_one_module_alone_names_brokers_to_clients() -> None:
     found = {
         ".".join(module_of(path))
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if (isinstance(node, ast.keyword) and node.arg in named)
         or (isinstance(node, ast.Constant) and node.value in named)
     }
@@ -124,7 +131,7 @@ def test_every_client_is_made_with_the_options_of_the_settings(client: str) -> N
     made = {
         ".".join(module_of(path)): [
             node
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for node in nodes_of(path)
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == client
         ]
         for path in FILES
@@ -162,7 +169,7 @@ def test_the_core_imports_no_clock_and_nothing_that_does_input_or_output(package
 
 @pytest.mark.parametrize("package", PURE)
 def test_the_core_asks_no_calendar_what_day_it_is(package: str) -> None:
-    nodes = [node for path in files_of(package) for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in files_of(package) for node in nodes_of(path)]
     assert {node.attr for node in nodes if isinstance(node, ast.Attribute)} & CLOCKS == set()
 
 

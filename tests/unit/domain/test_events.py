@@ -35,6 +35,7 @@ from tests.support.events import (
     quick_shop,
     shop,
 )
+from tests.support.examples import count_examples
 from tests.support.processing import process_batch
 
 BASE: dict[str, Any] = {"event_id": "e", "customer_id": "c", "occurred_at": NOW}
@@ -240,7 +241,7 @@ def test_the_last_moment_of_the_year_9999_is_readable() -> None:
 
 
 @given(st.integers(0, 4), st.binary(max_size=200))
-@hypothesis(max_examples=300)
+@hypothesis(max_examples=count_examples(300))
 def test_arbitrary_bytes_are_an_event_or_a_decode_error(kind: int, blob: bytes) -> None:
     read_or_refused(kind, blob)
 
@@ -249,7 +250,7 @@ def test_arbitrary_bytes_are_an_event_or_a_decode_error(kind: int, blob: bytes) 
     st.sampled_from(EXAMPLES),
     st.data(),
 )
-@hypothesis(max_examples=400)
+@hypothesis(max_examples=count_examples(400))
 def test_a_damaged_event_is_an_event_or_a_decode_error(
     event: events.Event, data: st.DataObject
 ) -> None:
@@ -303,7 +304,7 @@ MESSAGES = st.one_of(
 @example((1, {**VIEW, "occurred_at": 0}), -14.0)
 @example((3, {"assignment_id": "a", "customer_id": "c", "persona": None,
               "occurred_at": "9999-12-31T23:59:59-14:00"}), 0.0)  # fmt: skip
-@hypothesis(max_examples=150)
+@hypothesis(max_examples=count_examples(150))
 def test_every_readable_event_can_be_processed(
     message: tuple[int, dict[str, object]], offset_hours: float
 ) -> None:

@@ -21,6 +21,7 @@ from stream_persona.domain.features import (
 from stream_persona.domain.log_share import log_share
 from tests.support.constants import DAY, NOW
 from tests.support.events import observation, quick_shop, shop
+from tests.support.examples import count_examples
 
 FEATURES = quick_shop().features
 HALF_LIFE = FEATURES.half_life_ms
@@ -157,7 +158,7 @@ def test_sums_stay_exact_for_a_million_baskets_of_a_thousand_items() -> None:
 
 
 @given(st.floats(0, 64))
-@hypothesis(max_examples=300)
+@hypothesis(max_examples=count_examples(300))
 def test_log_share_is_the_logarithm(q: float) -> None:
     assert float(log_share(np.array([q]))[0]) == pytest.approx(np.log1p(200 * q), abs=1e-6)
 

@@ -24,6 +24,7 @@ from stream_persona.domain.tastes import encode_all_tastes, taste_features
 from stream_persona.domain.taxonomy import Taxonomy
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import deletion, deliver, purchase, shop
+from tests.support.examples import count_examples
 from tests.support.histories import SHOP, random_events
 from tests.support.processing import process_batch
 
@@ -70,7 +71,7 @@ def test_what_a_closed_vocabulary_holds_is_no_taste() -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=40)
+@hypothesis(max_examples=count_examples(40))
 def test_the_order_of_events_leaves_no_trace(seed: int) -> None:
     rng = random.Random(seed)
     happened = random_events(rng, "c", NOW - 12 * HOUR, NOW)
@@ -81,7 +82,7 @@ def test_the_order_of_events_leaves_no_trace(seed: int) -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=20)
+@hypothesis(max_examples=count_examples(20))
 def test_other_customers_leave_no_trace(seed: int) -> None:
     rng = random.Random(seed)
     happened = [e for c in "cde" for e in random_events(rng, c, NOW - 12 * HOUR, NOW)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -41,7 +42,7 @@ from tests.support.events import (
     shop,
 )
 from tests.support.names import load_all_carried, load_shown
-from tests.support.workers import Crash, InMemoryLog, RecordingPublisher, worker_settings
+from tests.support.workers import Crash, InMemoryLog, RecordingPublisher
 
 TAXONOMY = shop()
 #: By tables, the files that were replayed into them.
@@ -101,11 +102,18 @@ async def test_a_replayed_file_leaves_the_records_that_a_worker_leaves(tmp_path:
     assert summary.applied.total() == len(HISTORY)
 
 
+@cache
+def whole_run() -> tuple[list[Delivery], dict[str, bytes]]:
+    """The history as one run, and what its records are."""
+    run = deliveries(Path("history"), HISTORY)
+    return run, oracle(run)
+
+
 @given(st.lists(st.integers(1, 60), max_size=8), st.integers(1, 40))
 async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
     sizes: list[int], cached: int
 ) -> None:
-    run = deliveries(Path("history"), HISTORY)
+    run, expected = whole_run()
     chunks, at = [], 0
     for size in sizes:
         chunks.append(run[at : at + size])
@@ -116,9 +124,9 @@ async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
         for chunk in [*chunks, run[at:]]:
             yield chunk
 
-    settings = worker_settings(partitions=4, cached_customers=cached)
+    settings = SETTINGS.model_copy(update={"cached_customers": cached})
     await Replay(settings, TAXONOMY, tables, RecordingPublisher(), InMemoryLog()).run(found())
-    assert folded(tables) == oracle(run)
+    assert folded(tables) == expected
 
 
 async def test_the_shards_of_the_model_are_the_fold_of_the_records(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+import trustme
 from fastapi import FastAPI
 from joserfc.jwk import RSAKey
 from starlette.datastructures import Headers
@@ -27,6 +28,16 @@ from tests.support.openid_provider import CLIENT, REDIRECT, SECRET, OpenIdProvid
 OF_DOMAIN = '[[login]]\ndomain = "shop.example"\nscopes = ["read"]\n'
 OF_GROUP = '[[login]]\ngroup = "crm"\nscopes = ["read", "assign"]\n'
 OWN = {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One authority in place of the world's: they are read for each client that is made."""
+    file = tmp_path_factory.mktemp("authorities") / "one.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
 
 
 @pytest.fixture
