@@ -93,7 +93,7 @@ async def test_a_heavy_id_is_forgotten_after_its_id_was_typed(
         await expect(dashboard.part("banner")).not_to_contain_text("retries")
 
 
-async def test_there_is_nothing_where_nothing_was_odd(browser: Browser, shop: StandIn) -> None:
+async def test_nothing_is_shown_where_nothing_was_odd(browser: Browser, shop: StandIn) -> None:
     shop.answers = answers_of(LastHour(500))
     async with stand_in(browser, shop) as dashboard:
         await dashboard.open("now")

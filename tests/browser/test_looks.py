@@ -84,7 +84,7 @@ async def test_the_two_themes_differ(look: Look) -> None:
     assert len(grounds) == len(THEMES)
 
 
-async def test_where_motion_is_unwanted_nothing_moves(look: Look, a_shopper: str) -> None:
+async def test_nothing_moves_where_motion_is_unwanted(look: Look, a_shopper: str) -> None:
     async with look(reduced_motion="reduce") as dashboard:
         for view in VIEWS:
             await dashboard.open(view, a_shopper if view == "shopper" else None)

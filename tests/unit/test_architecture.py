@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 import stream_persona
+from tests.support.waiting import patience
 
 PACKAGE = Path(stream_persona.__file__).parent
 GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -206,7 +207,11 @@ def imported_by(statement: str, *names: str) -> set[str]:
 def printed(program: str) -> list[str]:
     """The words that a fresh process prints."""
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(60),
     )
     assert not run.stderr
     return run.stdout.split()

@@ -20,6 +20,7 @@ from stream_persona.cli import main
 from stream_persona.cli.options import parse_duration, parse_time
 from stream_persona.domain import taxonomy
 from tests.support.commands import Ended
+from tests.support.waiting import patience
 
 COMMANDS = (
     "worker", "api", "demo", "simulate", "replay", "rebuild", "ingest", "inspect", "sources check",
@@ -177,7 +178,7 @@ def test_servers_that_are_away_end_a_command_with_1_and_a_sentence(line: str) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=patience(60),
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
@@ -192,7 +193,7 @@ def test_an_unknown_log_level_is_a_wrong_setting() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=patience(60),
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("STREAM_PERSONA_LOG_LEVEL: expected DEBUG, INFO")

@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_bytes(tmp_path: Path, val
     assert dict(letter.headers)["topic"] == TOPIC.encode()
 
 
-def test_of_a_message_the_wrong_event_is_a_dead_letter_and_the_others_count(tmp_path: Path) -> None:
+def test_the_wrong_event_of_a_message_is_a_dead_letter_and_the_others_count(tmp_path: Path) -> None:
     wrong = {**order("bad"), "timestamp": "yesterday"}
     reroutes, routed = forward(source_settings(tmp_path), [message(4, order("a"), wrong)])
     assert (len(reroutes), len(routed.letters)) == (1, 1)

@@ -135,7 +135,7 @@ def test_an_unknown_persona_has_no_reasons_and_a_count_of_none_gives_none() -> N
     assert reasons(TASTES, bought("parent"), ["parent"], named().name, 0) == [()]
 
 
-def test_without_events_the_prior_is_all_there_is() -> None:
+def test_the_prior_is_all_there_is_without_events() -> None:
     empty = Profiles(
         np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0),
         np.zeros(1),

@@ -102,7 +102,7 @@ def test_a_persona_of_too_few_names_is_never_named(
     assert found == (0.6, 0.6 if named else NEVER)
 
 
-def test_where_nobody_can_be_named_no_persona_is() -> None:
+def test_no_persona_is_named_where_nobody_can_be() -> None:
     confidence = np.full(60, 0.7)
     rows = np.column_stack([confidence, 1.0 - confidence])
     assert persona_thresholds(rows, np.zeros(60, int), 0.8, NEVER) == (NEVER, NEVER)

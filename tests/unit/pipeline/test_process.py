@@ -129,7 +129,7 @@ TIES = (
 
 
 @given(st.permutations(TIES), st.integers(2, len(TIES)))
-def test_of_assignments_with_equal_times_the_one_that_arrived_last_holds(
+def test_the_last_to_arrive_of_assignments_with_equal_times_holds(
     tied: list[tuple[int | None, int, int]], number: int
 ) -> None:
     came = [

@@ -324,7 +324,7 @@ def test_what_was_odd_is_in_the_summary_by_reason() -> None:
     assert summary.plain()["anomalies"] == {"retry": 5, "faded": 1}
 
 
-async def test_with_a_kind_given_lines_need_no_topic(tmp_path: Path) -> None:
+async def test_lines_need_no_topic_where_a_kind_is_given(tmp_path: Path) -> None:
     path = tmp_path / "purchases.jsonl"
     path.write_bytes(encode(purchase("e1")))
     summary = await replayed(MemoryTables(), path, kind=0)

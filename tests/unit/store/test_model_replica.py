@@ -77,7 +77,7 @@ class Timed(ModelReplica):
         self._fitter.update = update
 
 
-async def test_while_shards_move_each_kind_of_work_keeps_its_share_of_the_time() -> None:
+async def test_each_kind_of_work_keeps_its_share_of_the_time_while_shards_move() -> None:
     clock = Clock()
     replica = Timed(clock)
     while clock.now < 1_000:
@@ -102,7 +102,7 @@ async def test_a_shop_whose_evidence_has_doubled_is_calibrated_soon() -> None:
     assert replica.calibrated == [True, True]
 
 
-async def test_once_shards_rest_their_calibration_follows_soon() -> None:
+async def test_the_calibration_of_shards_follows_soon_once_they_rest() -> None:
     clock = Clock()
     replica = Timed(clock)
     await replica.follow([SHARD], changed=True)
@@ -152,7 +152,7 @@ async def test_a_classifier_is_folded_from_the_stored_records_when_shards_have_c
     assert not await model.follow((), changed=True), "the same customers are the same model"
 
 
-async def test_after_a_deletion_a_classifier_is_as_if_the_customer_had_never_been() -> None:
+async def test_a_classifier_is_after_a_deletion_as_if_the_customer_had_never_been() -> None:
     tables, never = MemoryTables(), MemoryTables()
     happened = labelled_shoppers(SHOP, 6)
     gone = happened[0].customer_id

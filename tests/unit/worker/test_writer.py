@@ -12,7 +12,7 @@ from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW
 from tests.support.events import assignment, purchase
 from tests.support.faulty_tables import FaultyTables
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 from tests.support.worker_runs import (
     CHANGES,
     SHOP,
@@ -188,7 +188,7 @@ async def test_a_write_that_is_cancelled_closes_the_writer_and_holds_up_nothing(
     second = asyncio.ensure_future(working.process(fetch(purchase("q", NOW + 1), first=1)))
     await turns()
     first.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         await working.drain()
         with pytest.raises(asyncio.CancelledError):
             await second

@@ -267,7 +267,7 @@ async def test_a_provider_that_names_another_issuer_is_not_used(
         assert (await client.get("/login")).status_code == 503
 
 
-async def test_without_a_provider_there_is_no_login() -> None:
+async def test_an_api_without_a_provider_has_no_login() -> None:
     transport = httpx.ASGITransport(create_api(Settings(_env_file=None), taxonomy.load(None)))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         assert (await client.get("/login")).status_code == 404
