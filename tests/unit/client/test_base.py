@@ -1,8 +1,5 @@
 """What both clients do between two questions, with a stub's records and a clock of the test's."""
 
-import doctest
-from importlib import import_module
-
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -10,12 +7,6 @@ from stream_persona.client import AMBIGUOUS, HOLDOUT, UNKNOWN, UNREACHABLE, Pers
 from stream_persona.client.base import AFFINITY_SECONDS, BaseClient
 from stream_persona.testing.client import StubPersonaClient
 from tests.support.clients import ITEMS
-
-
-@pytest.mark.parametrize("module", ["models", "item_features"])
-def test_the_examples_of_a_module_hold(module: str) -> None:
-    found = doctest.testmod(import_module(f"stream_persona.client.{module}"))
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import doctest
 import random
 from fractions import Fraction
 
@@ -8,7 +7,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.domain import log_share as log_share_module
 from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
@@ -187,7 +185,3 @@ def test_a_customer_without_events_has_an_empty_profile() -> None:
 def test_a_far_event_ages_the_rest() -> None:
     counts = folded((NOW, [(0, 4), (7, 4)]), (NOW + 400 * DAY, [(0, 4), (9, 4)]))
     assert compute_profiles([counts], FEATURES).slots.tolist() == [0, 9]
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(log_share_module) == (0, 1)

@@ -1,6 +1,4 @@
-import doctest
 from collections.abc import Callable, Mapping
-from types import ModuleType
 
 import msgspec
 import numpy as np
@@ -10,7 +8,6 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from stream_persona.domain import record_seal, varints
 from stream_persona.domain.features import NO_EPOCH, Counts
 from stream_persona.domain.record import Label, PublishedChange, PublishedPosterior, Record
 from stream_persona.domain.record_codec import (
@@ -265,8 +262,3 @@ def test_a_record_is_encoded_as_the_present_format_has_it() -> None:
 def test_a_record_of_the_format_before_is_damaged_when_it_was_cut(length: int) -> None:
     blobs = {"c": stored_records.stored(5)[:length]}
     assert decode_intact(blobs, stored_records.FINGERPRINT) == ({}, blobs)
-
-
-@pytest.mark.parametrize(("module", "examples"), [(record_seal, 1), (varints, 1)])
-def test_the_examples_of_the_documentation_hold(module: ModuleType, examples: int) -> None:
-    assert doctest.testmod(module) == (0, examples)

@@ -1,8 +1,6 @@
 """A shopper's own tastes from the record: a pure function of the counts, bounded, without names."""
 
-import doctest
 import random
-from importlib import import_module
 
 import pytest
 from hypothesis import given
@@ -39,12 +37,6 @@ def tastes_of(*happened: object, taxonomy: Taxonomy = SHOP) -> bytes | None:
 def decoded(blob: bytes | None) -> StoredTastes:
     assert blob is not None
     return decode_tastes("c", blob)
-
-
-@pytest.mark.parametrize("module", ["taste_bytes", "common_tastes"])
-def test_the_examples_of_a_module_hold(module: str) -> None:
-    found = doctest.testmod(import_module(f"stream_persona.domain.{module}"))
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_shares_are_those_of_events_with_a_category_or_type() -> None:

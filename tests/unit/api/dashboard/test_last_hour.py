@@ -1,12 +1,10 @@
 """What was odd about the last hour is told in words, and is a trouble from a share on."""
 
-import doctest
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from stream_persona.api.dashboard import last_hour
 from stream_persona.api.dashboard.last_hour import (
     LEAST,
     LETTERS,
@@ -163,7 +161,3 @@ def test_unknown_labels_are_told_with_what_to_add_to_the_taxonomy() -> None:
 
 def test_nothing_is_told_without_unknown_labels() -> None:
     assert list(describe_unknown_labels({})) == list(describe_unknown_labels({"old": 0})) == []
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(last_hour).failed == 0
