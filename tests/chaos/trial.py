@@ -5,8 +5,8 @@ import itertools
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -14,18 +14,15 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from stream_persona.settings import Settings
-from stream_persona.worker.startup import prepare
-from tests.chaos.bundles import PARTITIONS, sources_of, topic_of
 from tests.chaos.carrier import carry, count_notes
 from tests.chaos.feeder import Feeder, Progress
 from tests.chaos.judge import Log, judge
 from tests.chaos.machines import Broker, Store
 from tests.chaos.schedule import Fault, Plan
+from tests.chaos.shop_servers import Size, servers
 from tests.chaos.shopfloor import Shopfloor
 from tests.chaos.verdict import Verdict
 from tests.chaos.worker_pool import PooledWorker, WorkerPool
-from tests.support.servers import create_topics, settings_for
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
 
@@ -41,19 +38,6 @@ FEWEST = 2
 LOST = 0.02
 #: Seconds for which a server is paused.
 PAUSE = 3.0
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a trial is: events of how many customers, seconds of a session.
-
-    With ``sources``, a part of the events comes through another tool's topic (``bundles``).
-    """
-
-    events: int
-    customers: int
-    session: float = 6.0
-    sources: bool = False
 
 
 @dataclass
@@ -282,54 +266,9 @@ class Trial:
         return condition()
 
 
-@asynccontextmanager
-async def servers(
-    plan: Plan, size: Size, directory: Path
-) -> AsyncIterator[tuple[Broker, Store, Shop]]:
-    """Yield a broker, a Redis, and a shop on them with its topics."""
-    broker = Broker()
-    try:
-        store = Store()
-        try:
-            await asyncio.to_thread(broker.wait_until_ready)
-            settings = settings_for(broker, store.url, session_timeout=size.session, tastes=True)
-            if size.sources:
-                settings = await add_source(settings, plan.seed, directory)
-            await declare(settings, plan.seed)
-            async with Redis.from_url(settings.redis_url) as redis:
-                yield broker, store, Shop(settings, redis)
-        finally:
-            store.close()
-    finally:
-        broker.close()
-
-
 def most_ahead(size: Size) -> int:
     """Return how many messages may be uncommitted, so that each fault finds workers amid work."""
     return min(12_000, size.events // 6)
-
-
-async def add_source(settings: Settings, seed: int, directory: Path) -> Settings:
-    """Make a source's topic; every second seed knows nothing of arrivals there."""
-    path = directory / "sources.toml"
-    path.write_text(sources_of(settings))
-    times = {"message.timestamp.type": "LogAppendTime" if seed % 2 else "CreateTime"}
-    await create_topics(settings.brokers, [topic_of(settings)], PARTITIONS, times)
-    return settings.model_copy(update={"sources": path})
-
-
-async def declare(settings: Settings, seed: int) -> None:
-    """Make the topics; no change may be compacted away before it was checked.
-
-    Every second seed has no arrivals of browses and deletions.
-    """
-    if seed % 2 == 0:
-        times = {"message.timestamp.type": "CreateTime"}
-        undated = [settings.topic_browses, settings.topic_deletions]
-        await create_topics(settings.brokers, undated, settings.partitions, times)
-    kept = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(86_400_000)}
-    await create_topics(settings.brokers, [settings.topic_changes], settings.partitions, kept)
-    await prepare(settings)
 
 
 async def run(plan: Plan, size: Size, directory: Path, log: Log) -> Result:
