@@ -21,6 +21,8 @@ from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_nodes import Nodes
 from stream_persona.store.tables import Keyspace
 
+pytestmark = pytest.mark.usefixtures("empty_place")
+
 SASL = {
     "kafka_security": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "SCRAM-SHA-512",
     "kafka_username": "worker", "kafka_password": "hidden",
@@ -30,14 +32,6 @@ PASSWORDS = [
     "zq#zq", "zq@zq", "zq%zq", "zq?zq", "zq/zq", "zq zq", "zq:zq", "zq%41zq", "zq&zq", "zq[zq]",
     "zq\\zq", "zq'zq", 'zq"zq', "zqäzq", "#zq", "?zq", "/zq", "zq{zq}",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A folder without ``.env`` and an environment without settings."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("STREAM_PERSONA_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="module")

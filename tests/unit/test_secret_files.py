@@ -8,6 +8,8 @@ import pytest
 from stream_persona.errors import SettingsError
 from stream_persona.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("empty_place")
+
 
 @pytest.mark.parametrize("name", ["KAFKA_PASSWORD", "REDIS_URL", "REDIS_PASSWORD"])
 @pytest.mark.parametrize(

@@ -169,10 +169,19 @@ def test_a_wrong_setting_is_named(
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["show C-1", "assign C-1 student", "delete C-1 --yes", "worker", "replay", "model compare"],
+    "line", ["show C-1", "assign C-1 student", "delete C-1 --yes", "model compare"]
 )
-def test_servers_that_are_away_end_a_command_with_1_and_a_sentence(line: str) -> None:
+def test_servers_that_are_away_end_a_command_with_1_and_a_sentence(
+    capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    ended = Ended(capsys, *shlex.split(line))
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert re.search(r"Redis was not usable|no Kafka broker answered", ended.err)
+
+
+@pytest.mark.parametrize("line", ["worker", "replay"])
+def test_servers_that_are_away_end_a_process_with_1_and_a_sentence(line: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "stream_persona", *shlex.split(line)],
         capture_output=True,
