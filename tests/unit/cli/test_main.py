@@ -184,11 +184,8 @@ def test_servers_that_are_away_end_a_command_with_1_and_a_sentence(
 def test_servers_that_are_away_end_a_process_with_1_and_a_sentence(line: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "stream_persona", *shlex.split(line)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=patience(60),
-    )
+        capture_output=True, text=True, check=False, timeout=patience(60),
+    )  # fmt: skip
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert re.search(r"Redis was not usable|no Kafka broker answered", ended.stderr)
@@ -199,11 +196,8 @@ def test_an_unknown_log_level_is_a_wrong_setting() -> None:
         [sys.executable, "-m", "stream_persona", "worker"],
         env={"STREAM_PERSONA_LOG_LEVEL": "loud"},
         cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=patience(60),
-    )
+        capture_output=True, text=True, check=False, timeout=patience(60),
+    )  # fmt: skip
     assert ended.returncode == 2
     assert ended.stderr.startswith("STREAM_PERSONA_LOG_LEVEL: expected DEBUG, INFO")
 

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-import trustme
 from fastapi import FastAPI
 from joserfc.jwk import RSAKey
 from starlette.datastructures import Headers
@@ -25,19 +24,10 @@ from stream_persona.settings import Settings, load_settings
 from tests.support.doors import audited, key_of, table_of
 from tests.support.openid_provider import CLIENT, REDIRECT, SECRET, OpenIdProvider, openid_provider
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
 OF_DOMAIN = '[[login]]\ndomain = "shop.example"\nscopes = ["read"]\n'
 OF_GROUP = '[[login]]\ngroup = "crm"\nscopes = ["read", "assign"]\n'
 OWN = {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One authority in place of the world's: they are read for each client that is made."""
-    file = tmp_path_factory.mktemp("authorities") / "one.pem"
-    trustme.CA().cert_pem.write_to_path(str(file))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(file))
-        yield
 
 
 @pytest.fixture
@@ -48,8 +38,7 @@ def provider() -> Iterator[OpenIdProvider]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "keys.toml"
-    made.write_text(OF_DOMAIN + OF_GROUP)
+    (made := tmp_path / "keys.toml").write_text(OF_DOMAIN + OF_GROUP)
     return made
 
 
