@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_persona.client.changes import ChangeReader
@@ -50,6 +51,7 @@ class Outbox:
         self.messages: list[Message] = []
         #: The keys and values on ``persona-changes``; a value None is a tombstone.
         self.change_messages: list[tuple[bytes, bytes | None]] = []
+        self._by_partition = defaultdict[int, list["ChangeMessage"]](list)
 
     @property
     def changes(self) -> list[Change]:
@@ -89,22 +91,19 @@ class Outbox:
         await self.publish_changes(partition, changes)
 
     async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
-        """Keep changes."""
+        """Keep changes, and return where their partition ends."""
         for customer, value in changes:
             key = customer.encode()
             self.change_messages.append((key, value))
             self.messages.append(Message(self._settings.topic_changes, key, value, (), partition))
-        return len(self.change_messages)
+        self._by_partition[partition] += changes
+        return len(self._by_partition[partition])
 
-    async def load_published(
-        self,
-        partition: int,  # noqa: ARG002 - there is one
-        start: int | None,
-    ) -> Published:
-        """Return the last change of each customer since then."""
-        end = len(self.change_messages)
-        since = self.change_messages[end if start is None else start :]
-        return Published({key.decode(): value for key, value in since}, end)
+    async def load_published(self, partition: int, start: int | None) -> Published:
+        """Return the last change of each customer of a partition since then."""
+        kept = self._by_partition[partition]
+        end = len(kept)
+        return Published(dict(kept[end if start is None else start :]), end)
 
     async def release(self, partitions: Collection[int]) -> None:
         """Do nothing: no other process publishes here."""

@@ -12,6 +12,7 @@ from stream_persona.kafka.partitioner import home_partition
 from stream_persona.settings import Settings
 from tests.chaos.bundles import PARTITIONS, Bundler, topic_of
 from tests.chaos.shopfloor import Sent
+from tests.support.waiting import patience
 
 CHUNK = 250
 #: The share of messages after which they trickle, so many every 0.2 s, while faults are busy.
@@ -46,7 +47,7 @@ class Progress:
 
     def _read(self) -> int:
         try:
-            found = self._consumer.committed(self._partitions, timeout=2.0)
+            found = self._consumer.committed(self._partitions, timeout=patience(2.0))
         except KafkaException:
             return 0
         return sum(max(0, tp.offset) for tp in found)

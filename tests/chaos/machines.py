@@ -20,7 +20,7 @@ import redis
 
 from stream_persona.demo.embedded import find_free_port
 from tests.support.kafka_node import START_SECONDS, RealKafka, answers, kafka_libraries, version
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 START_AGAIN = """export CLASSPATH="$1/*"
 exec java -Xmx768m kafka.Kafka server.properties
@@ -34,7 +34,7 @@ class Broker(RealKafka):
         """Send SIGTERM or SIGKILL, and wait for the end."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=patience(60))
 
     def start_again(self) -> None:
         """On the same directory and port; ready when it returns."""
@@ -130,7 +130,7 @@ class Store:
         with redis.Redis(port=port) as replica:
             replica.replicaof("NO", "ONE")
             replica.shutdown(nosave=True)
-        self._replica.wait(timeout=60)
+        self._replica.wait(timeout=patience(60))
         self._replica = None
         self.put_back(directory / "appendonlydir")
 
@@ -155,7 +155,7 @@ class Store:
             self._says("SHUTDOWN")
         else:
             self._process.kill()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=patience(60))
 
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)

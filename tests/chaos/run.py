@@ -17,9 +17,9 @@ from rich.console import Console
 
 from stream_persona.cli.options import parse_duration
 from tests.chaos import schedule, trial
-from tests.chaos.places import Size
 from tests.chaos.report import report, report_of, show
 from tests.chaos.schedule import Plan
+from tests.chaos.shop_servers import Size
 from tests.chaos.trial import Result
 from tests.chaos.verdict import describe
 

@@ -18,8 +18,8 @@ from tests.chaos.carrier import carry, count_notes
 from tests.chaos.feeder import Feeder, Progress
 from tests.chaos.judge import Log, judge
 from tests.chaos.machines import Broker, Store
-from tests.chaos.places import Size, servers
 from tests.chaos.schedule import Fault, Plan
+from tests.chaos.shop_servers import Size, servers
 from tests.chaos.shopfloor import Shopfloor
 from tests.chaos.verdict import Verdict
 from tests.chaos.worker_pool import PooledWorker, WorkerPool

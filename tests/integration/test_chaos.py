@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import schedule, trial
-from tests.chaos.places import Size
+from tests.chaos.shop_servers import Size
 from tests.chaos.verdict import describe
 from tests.support.kafka_node import can_run_kafka
 from tests.support.servers import require_no_real

@@ -28,6 +28,7 @@ from stream_persona.settings import Settings
 
 #: Keys that are long enough.
 MASTER = "a-key-that-is-good-for-everything"
+KEY = {"X-API-Key": MASTER}
 PORT = 8000
 OWN = f"127.0.0.1:{PORT}"
 
@@ -113,3 +114,7 @@ def _route_of(name: str) -> BaseRoute:
     if not method:
         return Mount(path, routes=[Route("/{path:path}", answer)])
     return Route(path, answer, methods=[method])
+
+
+async def enter(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"/?key={MASTER}")).status_code == 303

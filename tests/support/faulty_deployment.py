@@ -20,7 +20,7 @@ from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.support.shop import Shop, WorkerProcess, environment
 from tests.support.shoppers import events
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 #: Seconds that a worker may take to start, or to go on.
 PATIENCE = 40.0
@@ -69,7 +69,7 @@ async def api(settings: Settings, log: Path) -> AsyncIterator[httpx.AsyncClient]
         listening = re.compile(r"listening on (http://\S+)")
         await eventually(lambda: listening.search(log.read_text()), PATIENCE, "no API")
         address = listening.findall(log.read_text())[0]
-        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=patience(20)) as client:
             yield client
     finally:
         process.kill()
@@ -132,7 +132,7 @@ class FaultyDeployment:
         finally:
             flow.cancel()
             await asyncio.gather(flow, return_exceptions=True)
-            await asyncio.wait_for(asyncio.gather(*sending), PATIENCE)
+            await asyncio.wait_for(asyncio.gather(*sending), patience(PATIENCE))
             await producer.stop()
 
     async def _feed(

@@ -1,118 +1,22 @@
 """What producers really send, and how it is to be read: the rows of ``test_first_day``."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from tests.support.constants import DAY, HOUR
-
-#: The kinds of input, by the names of their topics in ``Settings``.
-PURCHASES, BROWSES, ASSIGNMENTS = "purchases", "browses", "assignments"
-#: A clock that was never set: the middle of 2045, in milliseconds.
-FAR: Final = 2_382_000_000_000
-DOG_FOOD: Final = {"product_id": "P1", "category": "dog/food", "price": 3.0}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A message of a row: ``value`` is JSON unless it is bytes; ``at`` is the producer's clock."""
-
-    topic: str
-    key: str | None
-    value: Any
-    at: int | None = None
-
-    @property
-    def data(self) -> bytes | None:
-        return (
-            self.value
-            if self.value is None or isinstance(self.value, bytes)
-            else orjson.dumps(self.value)
-        )
-
-
-#: Makes the messages of a time and of the taxonomy's personas.
-Sender = Callable[[int, Sequence[str]], list[Sent]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was tried, as messages at a time (epoch ms), and what is right for the customers.
-
-    ``send`` makes the messages of a time and the taxonomy's personas. ``evidence`` are effective
-    events, ``at_least`` so many or more, ``absent`` have no record, ``label`` are indices of
-    the taxonomy's personas, ``alike`` have equal tokens and ``apart`` have not, ``holds`` and
-    ``lacks`` are tokens of a customer, ``letters`` are reasons of dead letters by customer,
-    ``anomalies`` are reasons that count at least so many, and ``forgotten`` are gone after a
-    deletion of now. ``codec`` is that of the producer.
-    """
-
-    tried: str
-    send: Sender
-    evidence: Mapping[str, float] = field(default_factory=dict)
-    at_least: Mapping[str, float] = field(default_factory=dict)
-    absent: tuple[str, ...] = ()
-    label: Mapping[str, int] = field(default_factory=dict)
-    alike: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
-    holds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    letters: Mapping[str, str] = field(default_factory=dict)
-    anomalies: Mapping[str, int] = field(default_factory=dict)
-    forgotten: tuple[str, ...] = ()
-    codec: str = "none"
-
-
-def order(customer: str, name: str, at: Any, *items: dict[str, Any], **more: Any) -> Sent:
-    value = {
-        "event_id": name,
-        "customer_id": customer,
-        "occurred_at": at,
-        "items": list(items) or [DOG_FOOD],
-        **more,
-    }
-    return Sent(PURCHASES, customer, value)
-
-
-def look(customer: str, name: str, at: Any, action: str = "view", **more: Any) -> Sent:
-    value = {"event_id": name, "customer_id": customer, "occurred_at": at, "action": action, **more}
-    return Sent(BROWSES, customer, value)
-
-
-def assign(customer: str, name: str, at: Any, persona: str, **more: Any) -> Sent:
-    value = {
-        "assignment_id": name,
-        "customer_id": customer,
-        "occurred_at": at,
-        "persona": persona,
-        **more,
-    }
-    return Sent(ASSIGNMENTS, customer, value)
-
-
-def _in_every_unit(now: int, _: Sequence[str]) -> list[Sent]:
-    units = [now, now // 1_000, now / 1_000, now * 1_000, now * 1_000_000]
-    return [order("C1", f"u{number}", at) for number, at in enumerate(units)]
-
-
-def _spelled(
-    customer: str, key: str, *spellings: str
-) -> Callable[[int, Sequence[str]], list[Sent]]:
-    def send(now: int, _: Sequence[str]) -> list[Sent]:
-        return [
-            order(f"{customer}-{number}", "s", now, {"product_id": "P", key: spelling})
-            for number, spelling in enumerate(spellings)
-        ]
-
-    return send
-
-
-def _widen(text: str) -> str:
-    """Write ASCII letters in full width, as Japanese keyboards do."""
-    return "".join(chr(ord(each) + 0xFEE0) if each.isascii() else each for each in text)
+from tests.support.field_messages import (
+    DOG_FOOD,
+    FAR,
+    PURCHASES,
+    Row,
+    Sent,
+    assign,
+    in_every_unit,
+    look,
+    order,
+    spelled,
+    widen,
+)
 
 
 def now_ms() -> int:
@@ -141,7 +45,7 @@ NOBODIES: Final = (
 ROWS: Final = (
     Row(
         "orders in epoch seconds, with fractions, in micro- and nanoseconds",
-        _in_every_unit,
+        in_every_unit,
         evidence={"C1": 5},
     ),
     Row(
@@ -212,7 +116,7 @@ ROWS: Final = (
     ),
     Row(
         "one category in many spellings",
-        _spelled(
+        spelled(
             "C10",
             "category",
             "Élevage/Pâtée",
@@ -227,7 +131,7 @@ ROWS: Final = (
     ),
     Row(
         "an entity in a brand",
-        _spelled("C11", "brand", "Food &amp; Treats", "food & treats", "Food &amp;amp; Treats"),
+        spelled("C11", "brand", "Food &amp; Treats", "food & treats", "Food &amp;amp; Treats"),
         alike=("C11-0", "C11-1", "C11-2"),
     ),
     Row(
@@ -284,7 +188,7 @@ ROWS: Final = (
     ),
     Row(
         "a persona in another Unicode form and case",
-        lambda now, personas: [assign("C17", "x", now, f" {_widen(personas[0]).upper()}\xa0")],
+        lambda now, personas: [assign("C17", "x", now, f" {widen(personas[0]).upper()}\xa0")],
         label={"C17": 0},
     ),
     Row(

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream_persona.demo.embedded import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 KAFKA_VERSION = "4.2.0"
 JAVA_VERSION = 17
@@ -167,7 +167,9 @@ def kafka_libraries() -> Path:
 
 def answers(brokers: str) -> bool:
     try:
-        AdminClient({"bootstrap.servers": brokers, "log_level": 0}).list_topics(timeout=1.0)
+        AdminClient({"bootstrap.servers": brokers, "log_level": 0}).list_topics(
+            timeout=patience(1.0)
+        )
     except KafkaException:
         return False
     return True

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.kafka_node import cache_folder
+from tests.support.waiting import patience
 
 ANALYTICS = "@segment/analytics-next"
 ANALYTICS_VERSION = "1.84.3"
@@ -30,7 +31,7 @@ def analytics_script() -> Path:
             package = f"{ANALYTICS}@{ANALYTICS_VERSION}"
             subprocess.run(
                 ["npm", "pack", "--silent", package], cwd=unfinished, check=True,
-                stdout=subprocess.DEVNULL, timeout=100,
+                stdout=subprocess.DEVNULL, timeout=patience(100),
             )  # fmt: skip
             (archive,) = Path(unfinished).glob("*.tgz")
             with tarfile.open(archive) as opened:

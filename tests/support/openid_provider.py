@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,11 +21,17 @@ CLIENT, SECRET = "dashboard", "a-secret-of-the-provider"
 REDIRECT = "http://127.0.0.1/login/callback"
 
 
+@cache
+def _make_key() -> RSAKey:
+    """The key of all providers of a process: to make one takes long."""
+    return RSAKey.generate_key(2048, {"kid": "one"})
+
+
 class OpenIdProvider:
     """What it says of the person who logs in is ``person``; ``alter`` changes identity tokens."""
 
     def __init__(self) -> None:
-        self.key = RSAKey.generate_key(2048, {"kid": "one"})
+        self.key = _make_key()
         self.signed_by = self.key
         self.person: dict[str, Any] = {
             "sub": "7",
@@ -105,7 +112,7 @@ def openid_provider() -> Iterator[OpenIdProvider]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     provider.issuer = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield provider
     server.shutdown()

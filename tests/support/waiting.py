@@ -18,9 +18,14 @@ POLL: Final = 0.02
 Message = str | Callable[[], str]
 
 
+def patience(seconds: float) -> float:
+    """Return the seconds of a deadline by the factor of this run."""
+    return PATIENCE * seconds
+
+
 def wait_until(condition: Callable[[], object], seconds: float, message: Message = "") -> None:
     """Return as soon as ``condition()`` holds; fail with ``message`` after ``seconds``."""
-    deadline = time.monotonic() + PATIENCE * seconds
+    deadline = time.monotonic() + patience(seconds)
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(_text(message, seconds))
@@ -31,7 +36,7 @@ async def eventually(
     condition: Callable[[], object | Awaitable[object]], seconds: float, message: Message = ""
 ) -> None:
     """``wait_until`` for a running event loop; the condition may be a coroutine function."""
-    deadline = time.monotonic() + PATIENCE * seconds
+    deadline = time.monotonic() + patience(seconds)
     while True:
         holds = condition()
         if await holds if inspect.isawaitable(holds) else holds:
@@ -43,4 +48,4 @@ async def eventually(
 
 def _text(message: Message, seconds: float) -> str:
     text = message if isinstance(message, str) else message()
-    return text or f"not within {PATIENCE * seconds:g} s"
+    return text or f"not within {patience(seconds):g} s"

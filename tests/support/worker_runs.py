@@ -178,7 +178,7 @@ def assert_changes_have_no_hole(outbox: RecordingPublisher) -> None:
     """A change is the same whenever it is published, and no revision is skipped."""
     contents: dict[str, Any] = {}
     reached: dict[str, int] = {}
-    for message in (message for message in outbox.sent if message.topic == CHANGES):
+    for message in (message for message in outbox.messages if message.topic == CHANGES):
         customer = (message.key or b"").decode()
         if message.value is None:
             reached[customer] = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -10,17 +11,16 @@ from stream_persona.clocks import MACHINE_CLOCKS
 from stream_persona.domain import events
 from stream_persona.domain.events import DELETION, Event
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.errors import FencedError, UnavailableError
+from stream_persona.errors import FencedError
 from stream_persona.kafka.arrivals import BY_BROKER
 from stream_persona.kafka.producer import Message
-from stream_persona.kafka.published import Published
 from stream_persona.kafka.publisher import StillOwns
 from stream_persona.kafka.whole_log import WholeHistory
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.pipeline.process import Delivery, LateDeletion
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.tables import Claim, Write
+from stream_persona.testing.outbox import Outbox
 from stream_persona.worker.metrics import Metrics
 from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW
@@ -40,46 +40,41 @@ class PatientWorker(Worker):
         await (await self.process_batch(batch, lambda: None))
 
 
-class RecordingPublisher:
-    """A publisher that keeps what it was given; its next ``crashes`` calls end the process."""
+class RecordingPublisher(Outbox):
+    """The outbox that users test with; its next ``crashes`` calls end the process."""
 
     def __init__(self) -> None:
-        self.sent: list[Message] = []
+        super().__init__(worker_settings())
         self.crashes = 0
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        if messages and self.crashes:
-            self.crashes -= 1
-            raise Crash
-        self.sent += messages
+        self._crash_before(messages)
+        await super().publish(messages)
 
     async def take_over(
         self, partition: int, changes: Sequence[ChangeMessage], still_owns: StillOwns
     ) -> None:
         if not await still_owns():
             raise FencedError(partition)
-        await self.publish_changes(partition, changes)
+        await super().take_over(partition, changes, still_owns)
 
     async def publish_changes(self, partition: int, changes: Sequence[ChangeMessage]) -> int:
-        topic = Settings.model_fields["topic_changes"].default
-        sent = [Message(topic, name.encode(), value, (), partition) for name, value in changes]
-        await self.publish(sent)
-        return len(self._changes(partition))
-
-    async def load_published(self, partition: int, start: int | None) -> Published:
-        sent = self._changes(partition)
-        since = sent[len(sent) if start is None else start :]
-        return Published({(m.key or b"").decode(): m.value for m in since}, len(sent))
-
-    def _changes(self, partition: int) -> list[Message]:
-        topic = Settings.model_fields["topic_changes"].default
-        return [m for m in self.sent if (m.topic, m.partition) == (topic, partition)]
-
-    async def release(self, partitions: Collection[int]) -> None:
-        """No other worker publishes here."""
+        self._crash_before(changes)
+        return await super().publish_changes(partition, changes)
 
     def values(self, topic: str) -> list[bytes | None]:
-        return [message.value for message in self.sent if message.topic == topic]
+        return [message.value for message in self.messages if message.topic == topic]
+
+    def lose_last_change(self) -> None:
+        """Be as a crash right before the last change leaves a topic."""
+        lost = self.messages.pop()
+        self.change_messages.pop()
+        self._by_partition[lost.partition or 0].pop()
+
+    def _crash_before(self, messages: Sequence[object]) -> None:
+        if messages and self.crashes:
+            self.crashes -= 1
+            raise Crash
 
 
 class InMemoryLog:
@@ -129,31 +124,14 @@ class InMemoryLog:
         }
 
 
-class CrashingTables(MemoryTables):
-    """Tables whose next commit ends the process, before or after it is written."""
-
-    crash: str | None = None
-
-    async def commit(self, claim: Claim, write: Write) -> None:
-        crash, self.crash = self.crash, None
-        if crash == "before":
-            raise Crash
-        await super().commit(claim, write)
-        if crash == "after":
-            raise Crash
-
-
-class LostTables(MemoryTables):
-    """A server that stays away."""
-
-    async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
-        if customers:
-            raise UnavailableError("Redis stayed away")
-        return {}
-
-
 def worker_settings(partitions: int = 1, **values: Any) -> Settings:
-    return Settings(partitions=partitions, **values)
+    return Settings(partitions=partitions, **values) if values else _plain_settings(partitions)
+
+
+@cache
+def _plain_settings(partitions: int) -> Settings:
+    """Read once what hundreds of tests have: reading settings takes some milliseconds."""
+    return Settings(partitions=partitions)
 
 
 def worker(

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 import pytest
 
 import stream_persona
+from tests.support.waiting import patience
 
 PACKAGE = Path(stream_persona.__file__).parent
 GUIDE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -72,9 +74,15 @@ def module_of(path: Path) -> tuple[str, ...]:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All that a file's source consists of: many rules look at it."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imported(path: Path) -> Iterator[tuple[str, ...]]:
     """Every module that a file imports anywhere, as the parts of its name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,7 +129,7 @@ def test_one_module_alone_names_brokers_to_clients() -> None:
     found = {
         ".".join(module_of(path))
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if (isinstance(node, ast.keyword) and node.arg in named)
         or (isinstance(node, ast.Constant) and node.value in named)
     }
@@ -133,7 +141,7 @@ def test_every_client_is_made_with_the_options_of_the_settings(client: str) -> N
     made = {
         ".".join(module_of(path)): [
             node
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for node in nodes_of(path)
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == client
         ]
         for path in FILES
@@ -178,7 +186,7 @@ def test_inspection_does_no_input_or_output_but_where_it_reads() -> None:
 
 @pytest.mark.parametrize("package", PURE)
 def test_the_core_asks_no_calendar_what_day_it_is(package: str) -> None:
-    nodes = [node for path in files_of(package) for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in files_of(package) for node in nodes_of(path)]
     assert {node.attr for node in nodes if isinstance(node, ast.Attribute)} & CLOCKS == set()
 
 
@@ -280,7 +288,11 @@ def imported_by(statement: str, *names: str) -> set[str]:
 def printed(program: str) -> list[str]:
     """The words that a fresh process prints."""
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(60),
     )
     assert not run.stderr
     return run.stdout.split()

@@ -28,6 +28,7 @@ from stream_persona.model.estimator import derive
 from tests.fuzz.laws import EVENT, NOBODY, Path, examples
 from tests.support.constants import NOW
 from tests.support.events import labelled_shoppers, shop
+from tests.support.examples import count_examples
 from tests.support.processing import model_of
 from tests.support.workers import raw
 
@@ -102,19 +103,19 @@ def _containers(value: Any) -> list[Any]:
 
 
 @given(KIND, st.binary(max_size=300))
-@hypothesis(max_examples=600)
+@hypothesis(max_examples=count_examples(600))
 def test_arbitrary_bytes_are_an_event_or_a_dead_letter(path: Path, kind: int, value: bytes) -> None:
     assert path.follow(kind, value) in OUTCOMES
 
 
 @given(KIND, JSON)
-@hypothesis(max_examples=200)
+@hypothesis(max_examples=count_examples(200))
 def test_arbitrary_json_is_an_event_or_a_dead_letter(path: Path, kind: int, value: object) -> None:
     assert path.follow(kind, json.dumps(value).encode()) in OUTCOMES
 
 
 @given(mutants())
-@hypothesis(max_examples=350)
+@hypothesis(max_examples=count_examples(350))
 def test_an_event_with_wrong_parts_is_an_event_or_a_dead_letter(
     path: Path, mutant: tuple[int, bytes]
 ) -> None:
@@ -122,7 +123,7 @@ def test_an_event_with_wrong_parts_is_an_event_or_a_dead_letter(
 
 
 @given(st.sampled_from(EXAMPLES), st.data())
-@hypothesis(max_examples=400)
+@hypothesis(max_examples=count_examples(400))
 def test_flipped_bytes_make_an_event_or_a_dead_letter(
     path: Path, example: tuple[int, bytes], data: st.DataObject
 ) -> None:
@@ -156,7 +157,7 @@ MESSAGES = st.builds(
 
 
 @given(MESSAGES)
-@hypothesis(max_examples=500)
+@hypothesis(max_examples=count_examples(500))
 def test_any_envelope_holds_an_event_or_becomes_a_dead_letter(
     path: Path, message: ConsumerRecord
 ) -> None:
@@ -228,13 +229,13 @@ def outcome_of(body: object) -> str:
 
 
 @given(QUERIES)
-@hypothesis(max_examples=250)
+@hypothesis(max_examples=count_examples(250))
 def test_a_query_is_answered_or_refused(body: object) -> None:
     assert outcome_of(body) in {"answered", "refused"}
 
 
 @given(JSON)
-@hypothesis(max_examples=100)
+@hypothesis(max_examples=count_examples(100))
 def test_any_json_as_a_query_is_answered_or_refused(body: object) -> None:
     assert outcome_of(body) in {"answered", "refused"}
 

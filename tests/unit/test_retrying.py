@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from stream_persona.retrying import retry_endlessly, retry_until
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 
 class Flaky:
@@ -87,7 +87,7 @@ async def test_a_cancellation_ends_the_call_and_the_wait(failures: int) -> None:
 
 async def test_an_outer_timeout_is_a_timeout() -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(patience(0.05)):
             await retry_until(within(60), Flaky(*[OSError()] * 1_000), on=OSError)
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from stream_persona.settings import Settings
 from tests.support.rights import kafka_rights, processes, redis_rules
+from tests.support.waiting import patience
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "secured"
@@ -27,7 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs openssl")
     folder = tmp_path_factory.mktemp("secured")
     for _ in range(2):  # what is there is kept
-        subprocess.run(["sh", FOLDER / "prepare.sh", folder], check=True, timeout=60)
+        subprocess.run(["sh", FOLDER / "prepare.sh", folder], check=True, timeout=patience(60))
     return folder
 
 

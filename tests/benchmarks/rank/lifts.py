@@ -27,8 +27,8 @@ from stream_persona.model.weights import Weights
 from tests.benchmarks.rank import households as real
 from tests.benchmarks.rank.caller import TASKS, Shop
 from tests.benchmarks.rank.compare import Compared, Factors, Scoring, ask, show
+from tests.benchmarks.rank.evaluation import folds
 from tests.benchmarks.rank.households import Household, Model, Product
-from tests.benchmarks.rank.run import folds
 from tests.benchmarks.tasks import TAXONOMY, key_and_fold
 
 REPORT = Path("build/reports/bench-rank-lifts.json")

@@ -23,8 +23,8 @@ from scipy.sparse import csr_array
 from stream_persona.domain.tokenizer import Tokenizer
 from tests.benchmarks.rank.caller import Shop
 from tests.benchmarks.rank.compare import Asked, Compared, Factors, Scoring, ask, show
+from tests.benchmarks.rank.evaluation import folds
 from tests.benchmarks.rank.households import Household, Product, households, learn
-from tests.benchmarks.rank.run import folds
 from tests.benchmarks.tasks import TAXONOMY
 
 Counts = NDArray[np.float32]

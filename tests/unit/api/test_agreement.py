@@ -67,7 +67,7 @@ async def calling(agreement: Agreement) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_without_workers_there_is_nothing_to_disagree_with(agreement: Agreement) -> None:
+async def test_an_api_without_workers_has_nothing_to_disagree_with(agreement: Agreement) -> None:
     await agreement.refresh()
     assert (agreement.fault, agreement.finding) == (None, None)
 

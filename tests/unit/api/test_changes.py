@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from stream_persona.api.changes import ChangeFeed, EventStream
 from stream_persona.api.dashboard.persona_counts import CountedChange
 from stream_persona.api.ring import CHUNK, Ring
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 Message = dict[str, Any]
 
@@ -286,6 +286,6 @@ async def test_a_listener_that_takes_nothing_is_dropped() -> None:
     listening = asyncio.create_task(stream.stream_response(send))
     await eventually(lambda: feed.listeners, 10, "it did not listen")
     publish(feed, change(1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         await listening
     assert (sent, feed.listeners) == (3, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,12 @@ class Site:
         self._callers.append(writer)  # one that is forgotten is closed
         return reader, writer
 
+    async def hang_up(self) -> None:
+        for caller in self._callers:
+            caller.close()
+            with suppress(ConnectionError):
+                await caller.wait_closed()
+
     async def pass_time(self, seconds: float) -> None:
         """Let the server look at its connections after so many seconds."""
         self.now += seconds
@@ -83,6 +90,7 @@ async def site() -> AsyncIterator[Site]:
     site.port = server.servers[0].sockets[0].getsockname()[1]
     yield site
     site.go.set()
+    await site.hang_up()
     for connection in list(server.server_state.connections):
         connection.abort()  # type: ignore[union-attr]
     await server.shutdown()

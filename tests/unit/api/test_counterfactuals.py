@@ -36,6 +36,7 @@ from stream_persona.pipeline.decision import millionths
 from stream_persona.pipeline.process import Outcome
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import assignment, browse, deliver, labelled_shoppers, purchase, shop
+from tests.support.examples import count_examples
 from tests.support.names import show_names
 from tests.support.processing import model_of, process_batch, record_of
 
@@ -111,7 +112,7 @@ def published_share(posterior: Sequence[float]) -> float:
 
 
 @given(st.integers(0, 10_000))
-@examples(max_examples=40)
+@examples(max_examples=count_examples(40))
 def test_a_counterfactuals_events_make_its_persona_likeliest_as_it_predicts(
     seed: int,
 ) -> None:
@@ -126,7 +127,7 @@ def test_a_counterfactuals_events_make_its_persona_likeliest_as_it_predicts(
 
 
 @given(st.integers(0, 10_000))
-@examples(max_examples=20)
+@examples(max_examples=count_examples(20))
 def test_fewer_events_than_a_counterfactuals_do_not_make_its_persona_likeliest(seed: int) -> None:
     record = record_of(*some_shopper(seed), taxonomy=SHOP)
     for case in search(record):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote
@@ -87,11 +87,17 @@ class Api:
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
 
 
+@pytest.fixture(scope="module")
+def made() -> Api:
+    return Api()
+
+
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    made = Api()
-    async with made.client:
-        yield made
+def api(made: Api) -> Api:
+    """The one of this module, that has done nothing."""
+    made.tables.asked.clear()
+    made.commands.sent.clear()
+    return made
 
 
 @pytest.mark.parametrize("customer", IDS)

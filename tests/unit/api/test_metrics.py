@@ -18,6 +18,7 @@ from stream_persona.api.metrics import METHODS, STATUSES, ApiMetrics
 from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.settings import Settings
+from tests.support.examples import count_examples
 
 PATHS = (
     "/", "/healthz", "/docs", "/static/app.js", "/static/none", "/static/swagger/x",
@@ -88,7 +89,9 @@ async def test_thousands_of_made_up_methods_make_one_series_of_a_route(
     ),
     body=st.binary(max_size=30),
 )
-@examples(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(
+    max_examples=count_examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 async def test_no_request_can_add_a_series_outside_the_closed_lists(
     api: Any, client: httpx.AsyncClient, method: str, path: str,
     headers: dict[str, str], body: bytes,

@@ -82,7 +82,7 @@ async def test_a_damaged_listing_changes_nothing() -> None:
 async def test_a_listing_that_has_not_changed_is_not_read_again() -> None:
     tables, clock = FaultyTables(), Clock()
     await list_names(tables, "category:gamer")
-    tables.at("load_listing", lambda: None)
+    tables.watch("load_listing")
     reader = await reader_of(tables, clock)
     for _ in range(10):
         clock.now += 60

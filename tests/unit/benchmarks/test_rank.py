@@ -7,9 +7,9 @@ from stream_persona.client.ranking import Affinities, rank
 from stream_persona.domain.record import Record
 from tests.benchmarks.rank.caller import Shop
 from tests.benchmarks.rank.compare import Asked, Factors, ask, ndcg
+from tests.benchmarks.rank.evaluation import figures_of
 from tests.benchmarks.rank.households import Household
 from tests.benchmarks.rank.pairs import Pairs
-from tests.benchmarks.rank.run import figures_of
 from tests.benchmarks.tasks import TAXONOMY
 
 LIFTS = Affinities({

@@ -1,7 +1,5 @@
 """What both clients do between two questions, with a stub's records and a clock of the test's."""
 
-import doctest
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,12 +17,6 @@ from stream_persona.client import (
 from stream_persona.client.base import BaseClient
 from stream_persona.testing.client import StubPersonaClient
 from tests.support.clients import ITEMS
-
-
-@pytest.mark.parametrize("module", ["models", "item_features"])
-def test_the_examples_of_a_module_hold(module: str) -> None:
-    found = doctest.testmod(import_module(f"stream_persona.client.{module}"))
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 
 from stream_persona.client import AsyncPersonaClient
+from tests.support.waiting import patience
 
 
 async def lose_a_cancellation() -> None:
@@ -16,7 +17,7 @@ async def test_a_lost_cancellation_holds_up_no_close() -> None:
     client = AsyncPersonaClient("redis://127.0.0.1:1")
     client._listener = asyncio.create_task(lose_a_cancellation())
     await asyncio.sleep(0)  # it has begun
-    await asyncio.wait_for(client.close(), 10)
+    await asyncio.wait_for(client.close(), patience(10))
     assert client._listener.cancelled()
 
 

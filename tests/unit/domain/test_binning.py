@@ -1,13 +1,11 @@
 # ruff: noqa: RUF001 - spellings are the subject
 
-import doctest
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain import binning
 from stream_persona.domain.binning import (
     BANDS,
     canonical_token,
@@ -129,7 +127,3 @@ def test_an_id_is_trimmed_and_composed_and_keeps_its_case() -> None:
 )
 def test_nothing_is_left_of_what_nobody_sees(token: str) -> None:
     assert canonical_token(token) == ""
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(binning).failed == 0

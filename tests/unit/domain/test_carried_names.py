@@ -137,7 +137,7 @@ def test_a_partition_keeps_so_many_names_and_leaves_the_slots_of_others_crowded(
     assert stored.shown() == {"brand:acme"}
 
 
-def test_where_all_names_are_carried_by_many_a_new_one_finds_no_room() -> None:
+def test_a_new_name_finds_no_room_where_all_are_carried_by_many() -> None:
     stored = Stored(most=2)
     for number in range(3):
         stored.apply({f"c{number}": carried("a:1", "b:2")})
@@ -170,7 +170,7 @@ def test_versions_move_with_every_change_and_tell_deletions_apart() -> None:
     assert deletions_in("") == " "
 
 
-def test_there_is_room_for_names_in_any_number_of_partitions() -> None:
+def test_names_have_room_in_any_number_of_partitions() -> None:
     assert room_of(8) == 12_500
     assert room_of(4_096) == 1_000
 

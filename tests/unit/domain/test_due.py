@@ -88,7 +88,7 @@ def test_evidence_fades_at_the_first_instant_at_which_it_is_too_little() -> None
     least=st.sampled_from([0.1, 0.25, 0.7, 1.0, 1.1, 3.0]),
     half_life=st.sampled_from([0.0011, 0.37, 1.0, 180.0]),
 )
-def test_just_before_its_instant_evidence_suffices_and_at_it_not(
+def test_evidence_suffices_just_before_its_instant_and_not_at_it(
     times: list[int], least: float, half_life: float
 ) -> None:
     taxonomy = shop(policy={"min_evidence": least}, features={"half_life_days": half_life})

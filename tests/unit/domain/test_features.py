@@ -1,4 +1,3 @@
-import doctest
 import random
 from fractions import Fraction
 
@@ -8,7 +7,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from stream_persona.domain import log_share as log_share_module
 from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
@@ -21,6 +19,7 @@ from stream_persona.domain.features import (
 from stream_persona.domain.log_share import log_share
 from tests.support.constants import DAY, NOW
 from tests.support.events import observation, quick_shop, shop
+from tests.support.examples import count_examples
 
 FEATURES = quick_shop().features
 HALF_LIFE = FEATURES.half_life_ms
@@ -157,7 +156,7 @@ def test_sums_stay_exact_for_a_million_baskets_of_a_thousand_items() -> None:
 
 
 @given(st.floats(0, 64))
-@hypothesis(max_examples=300)
+@hypothesis(max_examples=count_examples(300))
 def test_log_share_is_the_logarithm(q: float) -> None:
     assert float(log_share(np.array([q]))[0]) == pytest.approx(np.log1p(200 * q), abs=1e-6)
 
@@ -186,7 +185,3 @@ def test_a_customer_without_events_has_an_empty_profile() -> None:
 def test_a_far_event_ages_the_rest() -> None:
     counts = folded((NOW, [(0, 4), (7, 4)]), (NOW + 400 * DAY, [(0, 4), (9, 4)]))
     assert compute_profiles([counts], FEATURES).slots.tolist() == [0, 9]
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(log_share_module) == (0, 1)

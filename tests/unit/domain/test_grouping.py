@@ -1,10 +1,7 @@
-import doctest
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain import grouping
 from stream_persona.domain.grouping import merge_by_key, sum_by_key
 
 COLUMNS = st.lists(st.tuples(st.integers(0, 9), st.integers(-(2**40), 2**40)), max_size=20)
@@ -22,7 +19,3 @@ def test_merging_sums_is_summing_all(
     merged = merge_by_key(*sum_by_key(*columns(one)), *sum_by_key(*columns(two)))
     together = sum_by_key(*columns(one + two))
     assert [column.tolist() for column in merged] == [column.tolist() for column in together]
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(grouping) == (0, 1)

@@ -1,12 +1,9 @@
 """Which ids stand for nobody, and which could be no customer's."""
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain import identity
 from stream_persona.domain.events import check_id
 from stream_persona.domain.identity import (
     DEFAULT_NOBODY_IDS,
@@ -19,10 +16,6 @@ from stream_persona.errors import DecodeError
 from stream_persona.settings import Settings
 
 ZERO = "00000000-0000-0000-0000-000000000000"
-
-
-def test_the_examples_of_the_module_hold() -> None:
-    assert doctest.testmod(identity).failed == 0
 
 
 @pytest.mark.parametrize(

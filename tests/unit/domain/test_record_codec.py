@@ -1,6 +1,4 @@
-import doctest
 from collections.abc import Callable, Mapping
-from types import ModuleType
 
 import msgspec
 import numpy as np
@@ -10,7 +8,6 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from stream_persona.domain import record_seal, varints
 from stream_persona.domain.features import NO_EPOCH, Counts, compute_profiles
 from stream_persona.domain.record import Label, PublishedChange, PublishedPosterior, Record
 from stream_persona.domain.record_codec import (
@@ -26,6 +23,7 @@ from stream_persona.errors import DamagedRecordError, TopologyError
 from tests.support import stored_records
 from tests.support.constants import DAY, NOW
 from tests.support.events import purchase, shop
+from tests.support.examples import count_examples
 from tests.support.processing import decode_folded, record_of
 
 MARK = 7
@@ -139,14 +137,14 @@ def decoded(record: Record) -> Record:
 
 
 @given(COMPANIES)
-@hypothesis(max_examples=40)
+@hypothesis(max_examples=count_examples(40))
 def test_any_records_survive_their_bytes(records: dict[str, Record]) -> None:
     read = decode_records(encode_records(records, MARK), MARK)
     assert {n: plain(r) for n, r in read.items()} == {n: plain(r) for n, r in records.items()}
 
 
 @given(COMPANIES)
-@hypothesis(max_examples=25)
+@hypothesis(max_examples=count_examples(25))
 def test_a_record_has_the_same_bytes_alone_and_in_company(records: dict[str, Record]) -> None:
     blobs = encode_records(records, MARK)
     for name, record in records.items():
@@ -155,7 +153,7 @@ def test_a_record_has_the_same_bytes_alone_and_in_company(records: dict[str, Rec
 
 
 @given(COMPANIES)
-@hypothesis(max_examples=25)
+@hypothesis(max_examples=count_examples(25))
 def test_counts_and_labels_are_the_same_when_they_are_decoded_alone(
     records: dict[str, Record],
 ) -> None:
@@ -233,7 +231,7 @@ def test_bytes_that_are_no_record_are_damaged_and_named(read: Read, blob: bytes)
 
 
 @given(RECORDS, MUTATIONS)
-@hypothesis(max_examples=300)
+@hypothesis(max_examples=count_examples(300))
 def test_bytes_that_have_changed_never_decode_as_a_record(
     record: Record, mutate: Callable[[bytes], bytes]
 ) -> None:
@@ -253,7 +251,7 @@ def test_no_bit_of_a_record_may_change(bit: int) -> None:
 
 
 @given(RECORDS)
-@hypothesis(max_examples=25)
+@hypothesis(max_examples=count_examples(25))
 def test_a_record_under_another_customers_key_is_damaged(record: Record) -> None:
     blobs = encode_records({"a": record, "b": record}, MARK)
     assert decode_intact({"a": blobs["b"], "b": blobs["b"]}, MARK)[1] == {"a": blobs["b"]}
@@ -280,8 +278,3 @@ def test_a_record_is_encoded_as_the_present_format_has_it() -> None:
 def test_a_record_of_the_format_before_is_damaged_when_it_was_cut(length: int) -> None:
     blobs = {"c": stored_records.stored(5)[:length]}
     assert decode_intact(blobs, stored_records.FINGERPRINT) == ({}, blobs)
-
-
-@pytest.mark.parametrize(("module", "examples"), [(record_seal, 1), (varints, 1)])
-def test_the_examples_of_the_documentation_hold(module: ModuleType, examples: int) -> None:
-    assert doctest.testmod(module) == (0, examples)

@@ -1,11 +1,9 @@
-import doctest
 import unicodedata
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain import slots
 from stream_persona.domain.binning import canonical_token
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS, SlotCache, seed_slots
 from stream_persona.domain.taxonomy import Taxonomy
@@ -21,10 +19,6 @@ def test_fine_tokens_have_slots_of_their_own() -> None:
     taxonomy = shop(features={"fine": ("attributes.sku",)})
     assert Tokenizer(taxonomy).slot("attributes.sku", "1") >= COARSE_SLOTS
     assert Tokenizer(taxonomy).slot("attributes.colour", "1") < COARSE_SLOTS
-
-
-def test_slots_are_the_same_everywhere_as_the_examples_of_the_documentation() -> None:
-    assert doctest.testmod(slots) == (0, 1)
 
 
 def test_a_cache_is_bounded_in_the_number_of_fields_too() -> None:

@@ -1,8 +1,6 @@
 """A shopper's own tastes from the record: a pure function of the counts, bounded, without names."""
 
-import doctest
 import random
-from importlib import import_module
 
 import pytest
 from hypothesis import given
@@ -24,6 +22,7 @@ from stream_persona.domain.tastes import encode_all_tastes, taste_features
 from stream_persona.domain.taxonomy import Taxonomy
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import deletion, deliver, purchase, shop
+from tests.support.examples import count_examples
 from tests.support.histories import SHOP, random_events
 from tests.support.processing import process_batch
 
@@ -38,12 +37,6 @@ def tastes_of(*happened: object, taxonomy: Taxonomy = SHOP) -> bytes | None:
 def decoded(blob: bytes | None) -> StoredTastes:
     assert blob is not None
     return decode_tastes("c", blob)
-
-
-@pytest.mark.parametrize("module", ["taste_bytes", "common_tastes"])
-def test_the_examples_of_a_module_hold(module: str) -> None:
-    found = doctest.testmod(import_module(f"stream_persona.domain.{module}"))
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_shares_are_those_of_events_with_a_category_or_type() -> None:
@@ -70,7 +63,7 @@ def test_what_a_closed_vocabulary_holds_is_no_taste() -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=40)
+@hypothesis(max_examples=count_examples(40))
 def test_the_order_of_events_leaves_no_trace(seed: int) -> None:
     rng = random.Random(seed)
     happened = random_events(rng, "c", NOW - 12 * HOUR, NOW)
@@ -81,7 +74,7 @@ def test_the_order_of_events_leaves_no_trace(seed: int) -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=20)
+@hypothesis(max_examples=count_examples(20))
 def test_other_customers_leave_no_trace(seed: int) -> None:
     rng = random.Random(seed)
     happened = [e for c in "cde" for e in random_events(rng, c, NOW - 12 * HOUR, NOW)]

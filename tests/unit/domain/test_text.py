@@ -1,6 +1,5 @@
 # ruff: noqa: RUF001 - spellings are the subject
 
-import doctest
 import time
 import unicodedata
 
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain import text
 from stream_persona.domain.text import normalize, normalize_id, words
 
 ESCAPES = st.sampled_from(
@@ -99,7 +97,3 @@ def test_a_long_word_is_cut_between_letters() -> None:
     assert "".join(parts) == "का" * 15 + "कि" + "की" * 4
     assert all(unicodedata.category(part[0]) == "Lo" for part in parts)
     assert len(words(" ".join(f"word{i}" for i in range(100)))) == 16
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(text).failed == 0

@@ -1,21 +1,15 @@
 """A number's size shows the unit of the time that it is."""
 
-import doctest
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain import time
 from stream_persona.domain.time import END, as_field, milliseconds, parse_number
 
 #: 2025-11-24, 16:00 UTC.
 SECONDS = 1_764_000_000
-
-
-def test_the_examples_of_the_module_hold() -> None:
-    assert doctest.testmod(time).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,3 @@
-import doctest
-
-from stream_persona.domain import token_names
 from stream_persona.domain.token_names import (
     MAX_NAME,
     MOST_CARRIERS,
@@ -152,7 +149,3 @@ def test_long_names_are_cut_and_stay_apart() -> None:
     first, second = names.take_found()
     assert len(first.token) == len(second.display) == MAX_NAME
     assert first.token != second.token
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(token_names) == (0, 1)

@@ -105,7 +105,7 @@ def test_rows_that_repeat_others_are_counted_once(tmp_path: Path) -> None:
     assert good(file) == [(2, "c1", "student"), (4, "c2", None)]
 
 
-def test_of_many_mistakes_the_first_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+def test_the_first_of_many_mistakes_are_shown_and_all_are_counted(tmp_path: Path) -> None:
     rows = "".join(f"c{n},wrong{n % 3}\n" for n in range(100))
     check = open_labels(tmp_path / "l", f"customer_id,persona\n{rows}").check()
     assert dict(check.mistakes) == {"unknown_persona": 100}

@@ -68,7 +68,7 @@ async def test_an_event_far_ahead_without_an_arrival_is_a_dead_letter(make: type
     for at, reasons in ((NOW + DAY, []), (NOW + DAY + 1, [b"future_time"])):
         (message,) = claimed(make("e", at))
         _, outbox = await left_by([message])
-        letters = [each for each in outbox.sent if each.topic == LETTERS]
+        letters = [each for each in outbox.messages if each.topic == LETTERS]
         assert [dict(each.headers)["reason"] for each in letters] == reasons
         assert all(each.value == message.value for each in letters)
 

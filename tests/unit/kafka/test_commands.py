@@ -69,7 +69,7 @@ def test_what_a_worker_could_not_read_is_refused(wrong: dict[str, Any]) -> None:
         assignment(**wrong)
 
 
-async def test_without_a_broker_a_command_is_refused_after_it_has_been_checked() -> None:
+async def test_a_command_without_a_broker_is_refused_after_it_has_been_checked() -> None:
     commands = Commands(worker_settings(), SHOP, clock=lambda: NOW * 1_000_000)
     assert not commands.ready
     with pytest.raises(UnavailableError, match="no Kafka broker has been reached yet"):

@@ -45,7 +45,7 @@ def test_brokers_are_asked_only_while_records_are_waited_for() -> None:
     assert fetcher._get_actions_per_node(fetcher)[:2] == ([], {})
 
 
-def test_where_a_partition_begins_is_asked_at_once() -> None:
+def test_the_beginning_of_a_partition_is_asked_for_at_once() -> None:
     fetcher: Any = Asking()
     FetchGate(fetcher)
     fetcher.has_valid_position = False

@@ -32,7 +32,7 @@ def evidence(tables: MemoryTables) -> float:
 
 
 def letters(outbox: RecordingPublisher) -> list[dict[str, bytes]]:
-    return [dict(message.headers) for message in outbox.sent if message.topic == LETTERS]
+    return [dict(message.headers) for message in outbox.messages if message.topic == LETTERS]
 
 
 @pytest.mark.parametrize(

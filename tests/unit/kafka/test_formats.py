@@ -1,45 +1,25 @@
 """Avro, Protobuf and JSON Schema become plain JSON; what cannot be read says why."""
 
-import asyncio
 import base64
-import io
 import json
-import struct
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import fastavro
 import pytest
 from google.protobuf import descriptor_pb2, timestamp_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-from stream_persona.errors import DecodeError, UnavailableError
+from stream_persona.errors import DecodeError
 from stream_persona.kafka.avro_format import make_avro_decoder
-from stream_persona.kafka.deserializers import RegistryDecoder, find_number
 from stream_persona.kafka.json_schema_format import make_json_decoder
 from stream_persona.kafka.plain_values import make_plain
 from stream_persona.kafka.protobuf_format import make_protobuf_decoder
-from tests.support.schema_registry import StandIn, standing_in
-from tests.support.workers import worker_settings
+from tests.support.avro_messages import ORDER, avro
+from tests.support.schema_registry import standing_in
 
-ORDER = {
-    "type": "record", "name": "Order", "namespace": "shop",
-    "fields": [
-        {"name": "id", "type": {"type": "string", "logicalType": "uuid"}},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "fine", "type": {"type": "long", "logicalType": "timestamp-micros"}},
-        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
-        {"name": "price", "type": {
-            "type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}},
-        {"name": "raw", "type": ["null", "bytes"]},
-        {"name": "tags", "type": {"type": "map", "values": "float"}},
-        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["NEW", "OLD"]}},
-    ],
-}  # fmt: skip
 LINKED = {
     "type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]
 }  # fmt: skip
@@ -61,16 +41,6 @@ message Order {
   google.protobuf.Int64Value total = 7;
 }
 """
-
-
-def avro(schema: Any, value: Any) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
-    return out.getvalue()
-
-
-def framed(number: int, content: bytes) -> bytes:
-    return struct.pack(">bI", 0, number) + content
 
 
 def test_logical_types_of_avro_become_numbers_and_texts() -> None:
@@ -217,93 +187,3 @@ def test_json_is_held_against_its_schema_and_no_address_is_asked() -> None:
             decode(b'{"id": 1, "other": 2}')
         assert refused.value.reason == "unknown_schema"
         assert elsewhere.asked == []
-
-
-@pytest.fixture
-def registry() -> Iterator[StandIn]:
-    with standing_in() as found:
-        found.schemas[7] = {"schema": '"string"'}
-        yield found
-
-
-def decoder(registry: StandIn, **values: Any) -> RegistryDecoder:
-    return RegistryDecoder("avro", registry.url, worker_settings(**values))
-
-
-async def test_a_schema_is_fetched_once(registry: StandIn) -> None:
-    own = decoder(registry)
-    for _ in range(3):
-        await own.prepare({7})
-        assert own.decode(framed(7, avro("string", "a"))) == "a"
-    assert len(registry.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (framed(8, b""), "unknown_schema"), (framed(9, b""), "wrong_format"),
-        (b"\x01\x00\x00\x00\x07a", "wrong_format"), (b"\x00\x00", "wrong_format"),
-        (b'{"id": 1}', "wrong_format"), (b"", "empty"), (None, "empty"),
-        (framed(7, b"\x00" * 1_000_001), "too_large"),
-    ],
-)  # fmt: skip
-async def test_a_payload_that_cannot_be_read_says_why(
-    registry: StandIn, value: bytes | None, reason: str
-) -> None:
-    registry.schemas[9] = {"schema": "{}", "schemaType": "JSON"}
-    own = decoder(registry)
-    await own.prepare({number} if (number := find_number(value)) is not None else set())
-    with pytest.raises(DecodeError) as refused:
-        own.decode(value)
-    assert refused.value.reason == reason
-
-
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-async def test_a_registry_that_does_not_answer_is_waited_for_and_never_a_dead_letter(
-    registry: StandIn, status: int
-) -> None:
-    registry.status = status
-    own = decoder(registry, retry_seconds=0.5, registry_username="us", registry_password="hunter22")
-    with pytest.raises(UnavailableError) as away:
-        await own.prepare({7})
-    assert (
-        "hunter22" not in f"{away.value!r} {own!r} {worker_settings(registry_password='hunter22')}"
-    )
-    assert len(registry.asked) > 1
-    registry.status = 0
-    await own.prepare({7})
-    assert own.decode(framed(7, avro("string", "a"))) == "a"
-    assert registry.logins == {"Basic " + base64.b64encode(b"us:hunter22").decode()}
-
-
-async def test_a_registry_that_is_gone_ends_in_a_sentence() -> None:
-    with standing_in() as gone:
-        url = gone.url
-    own = RegistryDecoder("avro", url, worker_settings(retry_seconds=0.3))
-    with pytest.raises(UnavailableError, match="no schema came from the registry at http"):
-        await own.prepare({1})
-
-
-async def test_the_event_loop_goes_on_while_a_schema_is_fetched(registry: StandIn) -> None:
-    released, seen = asyncio.Event(), []
-    loop = asyncio.get_running_loop()
-
-    def fetch(number: int) -> Any:
-        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(20)
-        seen.append(number)
-        return lambda value: value
-
-    own = RegistryDecoder("avro", registry.url, worker_settings(), fetch)
-    fetching = asyncio.create_task(own.prepare({1, 2}))
-    await asyncio.sleep(0)
-    assert seen == []
-    released.set()
-    await fetching
-    assert sorted(seen) == [1, 2]
-
-
-async def test_schemas_are_kept_within_a_bound(registry: StandIn) -> None:
-    own = RegistryDecoder("avro", registry.url, worker_settings(), lambda _: lambda value: value)
-    for first in range(0, 3_000, 500):
-        await own.prepare(range(first, first + 500))
-    assert len(own._known) == 1_000

@@ -61,7 +61,7 @@ def test_an_unknown_ack_changes_nothing() -> None:
     assert (position.committable, position.unacked_records) == (None, 10)
 
 
-def test_after_seeking_back_what_comes_again_must_be_acked_again() -> None:
+def test_what_comes_again_after_seeking_back_must_be_acked_again() -> None:
     position = delivered((0, 9), (10, 19), (20, 29))
     position.ack(9)
     position.ack(19)

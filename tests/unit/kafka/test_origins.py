@@ -63,7 +63,7 @@ async def test_a_reroute_without_its_origin_is_a_dead_letter(
 ) -> None:
     stray = raw(REROUTES, encode(purchase("p")), 3, 0, headers)
     tables, outbox = await left_by([stray, *good()], log=InMemoryLog())
-    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    (letter,) = [message for message in outbox.messages if message.topic == LETTERS]
     assert dict(letter.headers)["reason"] == b"invalid_field"
     assert tables.states.keys() == {"good"}
 
@@ -101,7 +101,7 @@ async def test_a_reroute_from_where_no_log_reaches_is_a_dead_letter_and_no_shopp
     forged: ConsumerRecord,
 ) -> None:
     tables, outbox = await left_by([forged, *good()], [reroute(7)], log=InMemoryLog(100))
-    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    (letter,) = [message for message in outbox.messages if message.topic == LETTERS]
     assert dict(letter.headers)["reason"] == b"invalid_field"
     assert (letter.key, letter.value) == (forged.key, forged.value)
     assert stored(tables).positions == {5: 8}

@@ -178,7 +178,7 @@ async def test_poison_is_a_dead_letter_and_the_stream_goes_on(
 ) -> None:
     poison = replace(raw(topic, value, 7), key=b"\xff\0")
     tables, outbox = await left_by([poison, *good()], good(first=2_000))
-    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    (letter,) = [message for message in outbox.messages if message.topic == LETTERS]
     headers = dict(letter.headers)
     assert (letter.key, letter.value) == (b"\xff\0", value)
     assert headers["reason"].decode() == reason
@@ -196,7 +196,7 @@ async def test_what_is_odd_but_readable_is_an_event_of_bounded_effect(
     topic: str, value: bytes
 ) -> None:
     tables, outbox = await left_by([raw(topic, value, 7), *good()], good(first=2_000))
-    assert LETTERS not in {message.topic for message in outbox.sent}
+    assert LETTERS not in {message.topic for message in outbox.messages}
     blobs = {**tables.states, **tables.markers}
     assert blobs.keys() == {"c", "good"}
     assert len(blobs["c"]) < 16 * MAX_TOKENS
@@ -214,14 +214,14 @@ async def test_a_message_without_a_key_is_read_by_its_value_and_refused_without_
     bad = replace(raw("browses", b"?"), key=None)
     tables, outbox = await left_by([bad, *keyless])
     assert "good" in tables.states
-    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    (letter,) = [message for message in outbox.messages if message.topic == LETTERS]
     assert (letter.key, letter.value) == (None, b"?")
 
 
 async def test_a_message_that_holds_nothing_is_a_letter_that_holds_nothing() -> None:
     nothing = replace(raw("browses", None, 7), key=None)
     tables, outbox = await left_by([nothing, *good()])
-    (letter,) = [message for message in outbox.sent if message.topic == LETTERS]
+    (letter,) = [message for message in outbox.messages if message.topic == LETTERS]
     assert (letter.key, letter.value) == (None, None)
     assert dict(letter.headers)["offset"] == b"7"
     assert tables.states.keys() == {"good"}
@@ -259,9 +259,10 @@ def test_the_largest_purchase_has_no_more_tokens_than_are_stated() -> None:
 
 def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -> None:
     tokenizer = Tokenizer(SHOP)
-    for i in range(150_000):
+    for i in range(110_000):
         tokenizer.slot(f"attributes.k{i % 3_000}", f"v{i}")
-        tokenizer.slot("brand", "x" * 1_000 + str(i % 1_000))
+        if i % 10 == 0:
+            tokenizer.slot("brand", "x" * 1_000 + str(i // 10 % 1_000))
     assert len(tokenizer.slots) <= 100_000
     assert len(tokenizer.slots._unsettled) <= 100_000
     assert tokenizer.names.found == []

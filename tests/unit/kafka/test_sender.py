@@ -46,7 +46,7 @@ async def test_time_that_was_not_used_is_not_made_up() -> None:
     assert clock.now - began == pytest.approx(1.0)
 
 
-async def test_without_a_rate_nobody_waits() -> None:
+async def test_nobody_waits_without_a_rate() -> None:
     clock = Clock()
     for _ in range(9):
         await Pace(0, clock, clock.sleep).wait(CHUNK)

@@ -152,7 +152,7 @@ async def test_a_worker_forwards_and_another_one_applies(tmp_path: Path) -> None
     await working.assign([0], [TOPIC])
     await working.process([message(3, order("a"), search("b"), partition=7)])
     assert tables.states == {}
-    (sent,) = [each for each in outbox.sent if each.topic == settings.topic_reroutes]
+    (sent,) = [each for each in outbox.messages if each.topic == settings.topic_reroutes]
     await working.process([raw(sent.topic, sent.value, 0, 0, sent.headers)])
     assert tables.states.keys() == {"c"}
 
@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_bytes(tmp_path: Path, val
     assert dict(letter.headers)["topic"] == TOPIC.encode()
 
 
-def test_of_a_message_the_wrong_event_is_a_dead_letter_and_the_others_count(tmp_path: Path) -> None:
+def test_the_wrong_event_of_a_message_is_a_dead_letter_and_the_others_count(tmp_path: Path) -> None:
     wrong = {**order("bad"), "timestamp": "yesterday"}
     reroutes, routed = forward(source_settings(tmp_path), [message(4, order("a"), wrong)])
     assert (len(reroutes), len(routed.letters)) == (1, 1)
@@ -276,30 +276,3 @@ def test_a_source_cannot_be_a_topic_that_workers_write(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="persona-reroutes is written by the workers"):
         find_source_topics(source_settings(tmp_path, SEGMENT.replace(TOPIC, "persona-reroutes")))
-
-
-CLOUD = f'[[source]]\ntopic = "{TOPIC}"\npreset = "cloudevents"\n'
-
-
-def test_a_cloudevent_in_headers_is_the_one_that_its_envelope_would_be(tmp_path: Path) -> None:
-    attributes = {"specversion": "1.0", "id": "7", "source": "/shop", "type": "order.placed"}
-    data = {"items": [{"product_id": "p"}], "customer_id": "c", "occurred_at": NOW}
-    whole = json.dumps({**attributes, "data": data}).encode()
-    headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
-    headers.append(("content-type", b"application/json"))
-    settings = source_settings(tmp_path, CLOUD)
-    messages = [raw(TOPIC, whole), raw(TOPIC, json.dumps(data).encode(), headers=headers)]
-    structured, binary = (forward(settings, [each])[0] for each in messages)
-    assert binary[0].value == structured[0].value
-    assert b"/shop 7" in binary[0].value
-
-    without = raw(TOPIC, json.dumps(data).encode(), headers=[("trace", b"1")])
-    (letter,) = forward(settings, [without])[1].letters
-    assert b"specversion" in dict(letter.headers)["detail"]
-
-
-def test_headers_of_a_cloudevent_are_nothing_to_another_preset(tmp_path: Path) -> None:
-    headers = [("ce_specversion", b"1.0"), ("ce_id", b"7"), ("ce_source", b"/shop")]
-    call = json.dumps(order("a")).encode()
-    reroutes, _ = forward(source_settings(tmp_path), [raw(TOPIC, call, headers=headers)])
-    assert b'"a"' in reroutes[0].value

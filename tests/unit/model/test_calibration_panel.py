@@ -20,6 +20,7 @@ from stream_persona.model.calibration_panel import (
     draw_histories,
 )
 from stream_persona.model.statistics import FOLDS
+from tests.support.examples import count_examples
 from tests.support.panels import as_bytes, customer, customers
 
 PANEL = customers()
@@ -32,7 +33,7 @@ def sizes_of(member: Member) -> list[int]:
 
 
 @given(st.integers(0, 2**64 - 1), st.floats(0.2, 900.0), st.integers(0, 2**32))
-@hypothesis(max_examples=30, deadline=None)
+@hypothesis(max_examples=count_examples(30), deadline=None)
 def test_pseudo_histories_are_a_pure_function_of_the_member(
     key: int, events: float, seed: int
 ) -> None:

@@ -7,6 +7,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.model.naming import NEVER
+from tests.support.examples import count_examples
 from tests.support.generated_shops import GeneratedShop, log_loss, named, predict, prior_log_loss
 
 NEW = 300
@@ -17,7 +18,7 @@ random_seed = st.integers(0, 2**32)
 
 
 @given(random_seed, st.integers(2, 12), st.integers(60, 300), st.sampled_from([0, 0.02, 0.1, 0.2]))
-@hypothesis(max_examples=25, deadline=None)
+@hypothesis(max_examples=count_examples(25), deadline=None)
 def test_a_clear_shop_is_read_as_well_as_its_rule_allows(
     seed: int, personas: int, labelled: int, noise: float
 ) -> None:
@@ -51,7 +52,7 @@ def unclear(seed: int, personas: int, kind: str) -> GeneratedShop:
 
 
 @given(random_seed, st.integers(2, 8), st.integers(1, 20), st.sampled_from(["constant", "alike"]))
-@hypothesis(max_examples=25, deadline=None)
+@hypothesis(max_examples=count_examples(25), deadline=None)
 def test_personas_that_are_all_alike_leave_the_prior_and_name_nobody(
     seed: int, personas: int, events: int, kind: str
 ) -> None:
@@ -64,7 +65,7 @@ def test_personas_that_are_all_alike_leave_the_prior_and_name_nobody(
 
 
 @given(random_seed, st.integers(2, 6), st.integers(1, 10))
-@hypothesis(max_examples=25, deadline=None)
+@hypothesis(max_examples=count_examples(25), deadline=None)
 def test_a_random_shop_is_read_better_than_by_the_prior(
     seed: int, personas: int, events: int
 ) -> None:
@@ -77,7 +78,7 @@ def test_a_random_shop_is_read_better_than_by_the_prior(
 
 
 @given(random_seed, st.integers(3, 8), st.sampled_from([0, 0.02]))
-@hypothesis(max_examples=20, deadline=None)
+@hypothesis(max_examples=count_examples(20), deadline=None)
 def test_a_persona_without_labels_or_with_one_swallows_nobody(
     seed: int, personas: int, noise: float
 ) -> None:
@@ -94,7 +95,7 @@ def test_a_persona_without_labels_or_with_one_swallows_nobody(
 
 
 @given(random_seed, st.integers(3, 7), st.sampled_from([0, 0.02, 0.1]))
-@hypothesis(max_examples=20, deadline=None)
+@hypothesis(max_examples=count_examples(20), deadline=None)
 def test_two_personas_that_behave_alike_are_not_named_and_the_others_are(
     seed: int, personas: int, noise: float
 ) -> None:
@@ -109,7 +110,7 @@ def test_two_personas_that_behave_alike_are_not_named_and_the_others_are(
 
 
 @given(random_seed)
-@hypothesis(max_examples=20, deadline=None)
+@hypothesis(max_examples=count_examples(20), deadline=None)
 def test_a_persona_that_is_a_mixture_of_others_does_not_make_it_worse_than_the_prior(
     seed: int,
 ) -> None:
@@ -123,7 +124,7 @@ def test_a_persona_that_is_a_mixture_of_others_does_not_make_it_worse_than_the_p
 
 
 @given(random_seed)
-@hypothesis(max_examples=20, deadline=None)
+@hypothesis(max_examples=count_examples(20), deadline=None)
 def test_a_token_that_tells_all_of_one_persona_does_not_silence_the_rest(seed: int) -> None:
     """The first persona always buys a thing of its own; the others differ by degrees."""
     rng = np.random.default_rng(seed)

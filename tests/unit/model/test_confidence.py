@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_persona.model.confidence import MOST, ConfidenceStep, fit_confidence
+from tests.support.examples import count_examples
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ def drawn(seed: int, rows: int, boast: float) -> tuple[Floats, NDArray[np.int64]
 
 
 @given(steps, st.integers(0, 2**32), st.floats(0.1, 1e4))
-@hypothesis(max_examples=100, deadline=None)
+@hypothesis(max_examples=count_examples(100), deadline=None)
 def test_rows_sum_to_one_and_their_order_stays(
     step: ConfidenceStep, seed: int, events: float
 ) -> None:
@@ -63,7 +64,7 @@ def test_a_row_by_itself_has_the_bits_that_it_has_among_others(
 
 
 @given(steps, st.floats(0.1, 1e4))
-@hypothesis(max_examples=100, deadline=None)
+@hypothesis(max_examples=count_examples(100), deadline=None)
 def test_more_confidence_never_comes_out_as_less(step: ConfidenceStep, events: float) -> None:
     top = np.linspace(0.3, 1.0, 200)
     before = np.column_stack([top, *[(1.0 - top) / 3] * 3])

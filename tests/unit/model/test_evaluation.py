@@ -36,7 +36,7 @@ def alarms(trials: Trials) -> Iterator[int]:
             yield number
 
 
-def test_before_the_first_trial_nothing_is_claimed() -> None:
+def test_nothing_is_claimed_before_the_first_trial() -> None:
     figures = Prequential(NAMES).snapshot()
     assert (figures.trials, figures.alarms, figures.last_alarm_at_trial) == (0, 0, 0)
     for figure in (figures.log_loss, figures.accuracy, figures.ece, figures.prior_log_loss):
@@ -122,7 +122,7 @@ def test_a_model_that_learns_raises_no_alarm() -> None:
 # --- counts and sums ---
 
 
-def test_before_the_first_trial_all_counts_are_zero() -> None:
+def test_all_counts_are_zero_before_the_first_trial() -> None:
     counts = Prequential("ab").counts()
     assert (counts.trials, counts.loss, counts.recent, counts.recent_right) == (0, 0, 0, 0)
     assert (counts.confusion, counts.alarms) == ([[0, 0], [0, 0]], [])

@@ -23,6 +23,7 @@ from stream_persona.model.statistics import contribution
 from stream_persona.model.weights import Weights
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import labelled_shoppers, purchase, shop
+from tests.support.examples import count_examples
 from tests.support.names import show_names
 from tests.support.processing import model_of, profile_after, record_of
 from tests.support.shards import labelled_records, shard_of
@@ -67,14 +68,14 @@ def product_is_probability(weights: Weights, profile: Profiles, persona: str) ->
 
 
 @given(st.lists(st.sampled_from([*PERSONAS, "food", "new"]), min_size=1), st.integers(1, 40))
-@hypothesis(max_examples=40)
+@hypothesis(max_examples=count_examples(40))
 def test_the_product_of_all_leaves_is_the_probability(categories: list[str], times: int) -> None:
     for persona in PERSONAS:
         product_is_probability(TASTES, bought(*categories, times=times), persona)
 
 
 @given(st.lists(st.sampled_from([*PERSONAS, "food", "new"]), min_size=1), st.integers(1, 40))
-@hypothesis(max_examples=40)
+@hypothesis(max_examples=count_examples(40))
 def test_the_product_holds_with_a_measured_calibration(categories: list[str], times: int) -> None:
     for persona in PERSONAS:
         product_is_probability(calibrated(), bought(*categories, times=times), persona)
@@ -134,7 +135,7 @@ def test_an_unknown_persona_has_no_reasons_and_a_count_of_none_gives_none() -> N
     assert reasons(TASTES, bought("parent"), ["parent"], named().name, 0) == [()]
 
 
-def test_without_events_the_prior_is_all_there_is() -> None:
+def test_the_prior_is_all_there_is_without_events() -> None:
     empty = Profiles(
         np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0),
         np.zeros(1),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stream_persona.model.cross_fitting import CrossFit
 from stream_persona.model.gain_fitting import fit_gains
 from stream_persona.model.gains import Gains
+from tests.support.examples import count_examples
 
 Floats = NDArray[np.float64]
 CLASSES = 3
@@ -65,7 +66,7 @@ def test_a_view_that_tells_counts_more_than_one_of_noise() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 2), st.floats(1e-9, 1e9))
-@hypothesis(max_examples=30, deadline=None)
+@hypothesis(max_examples=count_examples(30), deadline=None)
 def test_the_scale_of_a_view_does_not_change_what_is_fitted(
     seed: int, view: int, factor: float
 ) -> None:
@@ -77,7 +78,7 @@ def test_the_scale_of_a_view_does_not_change_what_is_fitted(
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 1e6))
-@hypothesis(max_examples=30, deadline=None)
+@hypothesis(max_examples=count_examples(30), deadline=None)
 def test_a_fit_is_never_worse_than_the_prior_on_its_own_scores(seed: int, strength: float) -> None:
     scores = scores_of(np.random.default_rng(seed), 30, strength)
     nothing = loss(scores, replace(Gains.default(CLASSES), heights=(((0.0,) * 3,) * 3,) * 3))

@@ -16,6 +16,7 @@ from stream_persona.model.naming import (
     naming_threshold,
     persona_thresholds,
 )
+from tests.support.examples import count_examples
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ def spread(rng: np.random.Generator, rows: int) -> Floats:
 
 
 @given(st.integers(0, 2**32), st.floats(0.55, 0.95))
-@hypothesis(max_examples=50, deadline=None)
+@hypothesis(max_examples=count_examples(50), deadline=None)
 def test_the_mean_confidence_from_the_threshold_on_reaches_the_target(
     seed: int, precision: float
 ) -> None:
@@ -43,7 +44,7 @@ def test_nobody_is_named_who_is_likelier_of_another_persona() -> None:
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 1.0))
-@hypothesis(max_examples=50, deadline=None)
+@hypothesis(max_examples=count_examples(50), deadline=None)
 def test_one_account_moves_the_threshold_by_little(seed: int, confidence: float) -> None:
     known = spread(np.random.default_rng(seed), 1_000)
     poisoned = known.copy()
@@ -101,7 +102,7 @@ def test_a_persona_of_too_few_names_is_never_named(
     assert found == (0.6, 0.6 if named else NEVER)
 
 
-def test_where_nobody_can_be_named_no_persona_is() -> None:
+def test_no_persona_is_named_where_nobody_can_be() -> None:
     confidence = np.full(60, 0.7)
     rows = np.column_stack([confidence, 1.0 - confidence])
     assert persona_thresholds(rows, np.zeros(60, int), 0.8, NEVER) == (NEVER, NEVER)

@@ -108,7 +108,7 @@ def test_a_model_that_fails_is_an_error_and_no_other_takes_its_place() -> None:
         failing.probabilities(several())
 
 
-def test_it_has_the_surface_of_our_own_weights_without_any_of_its_tokens() -> None:
+def test_a_river_model_has_the_surface_of_our_own_weights_without_any_of_its_tokens() -> None:
     predictor = fit(BAYES, KNOWN, SHOP.names)
     assert predictor.weighted_slots.tolist() == []
     rows, slots, added = predictor.evidence(several())

@@ -14,6 +14,7 @@ from stream_persona.model.estimator import derive
 from stream_persona.model.statistics import Contribution, contribution
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import purchase, shop
+from tests.support.examples import count_examples
 from tests.support.processing import profile_after
 
 SHOP = shop()
@@ -63,7 +64,7 @@ def predictions(model: PersonaClassifier) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32))
-@hypothesis(max_examples=15)
+@hypothesis(max_examples=count_examples(15))
 def test_any_split_in_any_order_merges_to_the_whole(seed: int) -> None:
     rng = random.Random(seed)
     updates = updates_of(rng, 30)
@@ -77,7 +78,7 @@ def test_any_split_in_any_order_merges_to_the_whole(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-@hypothesis(max_examples=30)
+@hypothesis(max_examples=count_examples(30))
 def test_many_added_at_once_are_those_added_one_by_one(seed: int) -> None:
     rng = random.Random(seed)
     parts = [(*update, rng.choice([1, 1, -1])) for update in updates_of(rng, rng.randint(0, 40))]

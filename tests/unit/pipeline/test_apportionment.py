@@ -73,13 +73,13 @@ def test_a_row_does_not_depend_on_the_others(several: list[np.ndarray]) -> None:
         ([1 - 2e-7, 1e-7, 1e-7], (1_000_000, 0, 0)),
     ],
 )
-def test_of_equal_remainders_the_first_is_rounded_up(
+def test_the_first_of_equal_remainders_is_rounded_up(
     row: list[float], expected: tuple[int, ...]
 ) -> None:
     assert millionths(np.array([row])) == [expected]
 
 
-def test_of_two_probabilities_with_one_product_the_greater_is_rounded_up() -> None:
+def test_the_greater_of_two_probabilities_with_one_product_is_rounded_up() -> None:
     near = [0.3000004]
     while near[-1] * MILLION != near[-2:][0] * MILLION or len(near) == 1:
         near.append(float(np.nextafter(near[-1], 1)))

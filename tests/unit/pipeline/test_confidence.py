@@ -1,9 +1,6 @@
-import doctest
-
 import pytest
 
 from stream_persona.domain.taxonomy import Policy
-from stream_persona.pipeline import decision
 from stream_persona.pipeline.decision import find_candidates, is_ambiguous
 
 POLICY = Policy(min_confidence=0.5, switch_margin=0.05, min_evidence=2.0)
@@ -40,7 +37,3 @@ def test_candidates_are_the_personas_that_remain_possible_the_likeliest_first(
     distribution: tuple[int, ...], floor: int, expected: list[str]
 ) -> None:
     assert find_candidates("abc", distribution, floor) == expected
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(decision) == (0, 2)

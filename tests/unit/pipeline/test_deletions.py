@@ -24,6 +24,7 @@ from tests.support.events import (
     shop,
     split_into_batches,
 )
+from tests.support.examples import count_examples
 from tests.support.histories import (
     SHOP,
     STRICT,
@@ -40,7 +41,7 @@ DELETED = NOW - 10 * HOUR
 
 
 @given(SEEDS)
-@hypothesis(max_examples=100)
+@hypothesis(max_examples=count_examples(100))
 def test_deletions_among_older_and_newer_events_leave_no_trace_of_order(seed: int) -> None:
     rng = random.Random(seed)
     inputs = random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW))
@@ -50,7 +51,7 @@ def test_deletions_among_older_and_newer_events_leave_no_trace_of_order(seed: in
 
 
 @given(SEEDS)
-@hypothesis(max_examples=200)
+@hypothesis(max_examples=count_examples(200))
 def test_arrivals_retries_and_crowds_among_deletions_leave_no_trace_of_order(seed: int) -> None:
     rng = random.Random(seed)
     inputs, deletions = odd_life(rng)
@@ -58,7 +59,7 @@ def test_arrivals_retries_and_crowds_among_deletions_leave_no_trace_of_order(see
 
 
 @given(SEEDS)
-@hypothesis(max_examples=200)
+@hypothesis(max_examples=count_examples(200))
 def test_a_deletion_leaves_the_record_that_later_events_alone_give(seed: int) -> None:
     rng = random.Random(seed)
     inputs, deletions = odd_life(rng)

@@ -23,6 +23,7 @@ from tests.support.events import (
     quick_shop,
     shop,
 )
+from tests.support.examples import count_examples
 from tests.support.histories import folded_in_any_order, random_events, random_inputs
 from tests.support.processing import fold_batches, process_batch
 
@@ -30,7 +31,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @given(SEEDS)
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=count_examples(60))
 def test_a_producers_retries_leave_no_trace_whatever_the_other_topics_do(seed: int) -> None:
     rng = random.Random(seed)
     inputs = random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW))

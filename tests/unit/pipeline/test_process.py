@@ -29,6 +29,7 @@ from tests.support.events import (
     shop,
     split_into_batches,
 )
+from tests.support.examples import count_examples
 from tests.support.histories import SHOP, folded_in_any_order, random_events, random_inputs
 from tests.support.processing import process_batch
 
@@ -36,7 +37,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @given(SEEDS)
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=count_examples(60))
 def test_order_batches_and_redeliveries_leave_no_trace(seed: int) -> None:
     rng = random.Random(seed)
     happened = [e for c in "xyz" for e in random_events(rng, c, NOW - 12 * HOUR, NOW)]
@@ -44,7 +45,7 @@ def test_order_batches_and_redeliveries_leave_no_trace(seed: int) -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=count_examples(60))
 def test_any_order_of_offsets_gives_equal_counts_and_label(seed: int) -> None:
     rng = random.Random(seed)
     happened = random_events(rng, "x", NOW - 12 * HOUR, NOW)
@@ -57,7 +58,7 @@ def test_any_order_of_offsets_gives_equal_counts_and_label(seed: int) -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=40)
+@hypothesis(max_examples=count_examples(40))
 def test_a_redelivery_changes_nothing_and_publishes_nothing(seed: int) -> None:
     rng = random.Random(seed)
     order = interleave(random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW)), rng)
@@ -69,7 +70,7 @@ def test_a_redelivery_changes_nothing_and_publishes_nothing(seed: int) -> None:
 
 
 @given(SEEDS)
-@hypothesis(max_examples=30)
+@hypothesis(max_examples=count_examples(30))
 def test_revisions_have_no_hole_and_each_follows_from_the_last(seed: int) -> None:
     rng = random.Random(seed)
     order = interleave(random_inputs(rng, random_events(rng, "x", NOW - 12 * HOUR, NOW)), rng)
@@ -128,7 +129,7 @@ TIES = (
 
 
 @given(st.permutations(TIES), st.integers(2, len(TIES)))
-def test_of_assignments_with_equal_times_the_one_that_arrived_last_holds(
+def test_the_last_to_arrive_of_assignments_with_equal_times_holds(
     tied: list[tuple[int | None, int, int]], number: int
 ) -> None:
     came = [

@@ -20,6 +20,7 @@ from tests.support.events import (
     shop,
     split_into_batches,
 )
+from tests.support.examples import count_examples
 from tests.support.histories import SHOP, random_events, random_inputs
 from tests.support.processing import process_batch
 
@@ -27,7 +28,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @given(SEEDS)
-@hypothesis(max_examples=30)
+@hypothesis(max_examples=count_examples(30))
 def test_the_models_part_is_the_fold_of_its_records(seed: int) -> None:
     rng = random.Random(seed)
     customers = [f"c{i}" for i in range(4)]

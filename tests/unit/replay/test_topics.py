@@ -47,7 +47,7 @@ def test_a_time_after_the_last_arrival_is_the_end_of_the_log() -> None:
     assert resolved(Range(to_time=100), {100: {ONE: 9}}) == [range(5, 9), range(8)]
 
 
-def test_of_an_offset_and_a_time_the_narrower_one_bounds() -> None:
+def test_the_narrower_one_of_an_offset_and_a_time_bounds() -> None:
     by_time = {100: {ONE: 9, TWO: 1}}
     assert resolved(Range(from_offset=12, from_time=100), by_time)[0] == range(12, 20)
     assert resolved(Range(to_offset=12, to_time=100), by_time)[0] == range(5, 9)

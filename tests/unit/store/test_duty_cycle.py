@@ -1,12 +1,9 @@
 """Repeated work takes no more than its share of the time."""
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.store import duty_cycle
 from stream_persona.store.duty_cycle import DutyCycle
 
 
@@ -56,7 +53,3 @@ def test_the_seconds_left_are_those_until_work_is_due() -> None:
 def test_a_share_that_cannot_be_one_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share"):
         DutyCycle(share, Clock())
-
-
-def test_the_example_holds() -> None:
-    assert doctest.testmod(duty_cycle).failed == 0

@@ -1,11 +1,8 @@
 """The last hours of several workers add up."""
 
-import doctest
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.store import last_hour
 from stream_persona.store.last_hour import HEAVIEST, LastHour, merge_hours
 
 numbers = st.integers(1, 1_000)
@@ -42,7 +39,3 @@ def test_only_the_heaviest_of_all_are_kept() -> None:
 
 def test_no_worker_has_read_nothing() -> None:
     assert merge_hours([]) == LastHour()
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(last_hour).failed == 0

@@ -18,10 +18,11 @@ from stream_persona.store.model_replica import (
 )
 from tests.support.constants import NOW
 from tests.support.events import assignment, deletion, labelled_shoppers, purchase, shop
+from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit, labelled_examples
 from tests.support.processing import record_of
 from tests.support.shards import labelled_records, shard_of
-from tests.support.workers import LostTables, worker_settings
+from tests.support.workers import worker_settings
 
 SHOP = shop()
 BAYES = "river.naive_bayes:MultinomialNB"
@@ -80,7 +81,7 @@ class Timed(ModelReplica):
         self._fitter.update = update
 
 
-async def test_while_shards_move_each_kind_of_work_keeps_its_share_of_the_time() -> None:
+async def test_each_kind_of_work_keeps_its_share_of_the_time_while_shards_move() -> None:
     clock = Clock()
     replica = Timed(clock)
     while clock.now < 1_000:
@@ -120,7 +121,7 @@ async def test_what_a_shard_gains_while_it_is_calibrated_counts_for_the_next_cal
     assert replica.awaits_panels([growing]), "its evidence has doubled"
 
 
-async def test_once_shards_rest_their_calibration_follows_soon() -> None:
+async def test_the_calibration_of_shards_follows_soon_once_they_rest() -> None:
     clock = Clock()
     replica = Timed(clock)
     await replica.follow([SHARD], changed=True)
@@ -170,7 +171,7 @@ async def test_a_classifier_is_folded_from_the_stored_records_when_shards_have_c
     assert not await model.follow((), changed=True), "the same customers are the same model"
 
 
-async def test_after_a_deletion_a_classifier_is_as_if_the_customer_had_never_been() -> None:
+async def test_a_classifier_is_after_a_deletion_as_if_the_customer_had_never_been() -> None:
     tables, never = MemoryTables(), MemoryTables()
     happened = labelled_shoppers(SHOP, 6)
     gone = happened[0].customer_id
@@ -200,12 +201,11 @@ async def test_a_change_that_comes_too_early_for_a_fold_is_not_missed() -> None:
 
 
 async def test_a_server_that_is_away_delays_a_fold_and_does_not_cancel_it() -> None:
-    tables = MemoryTables()
+    tables = FaultyTables()
     await commit(tables, SHOP, *labelled_shoppers(SHOP, 2))
     model = foreign(tables)
-    model._tables = LostTables()
-    model._tables._labelled = tables._labelled
+    tables.fail("load", UnavailableError("Redis stayed away"))
     with pytest.raises(UnavailableError):
         await model.follow((), changed=True)
-    model._tables = tables
+    tables.recover("load")
     assert await model.follow((), changed=False)

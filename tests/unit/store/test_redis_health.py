@@ -22,7 +22,7 @@ def test_a_server_that_is_well_has_no_findings() -> None:
     assert topics_of() == []
 
 
-def test_of_a_server_that_says_nothing_nothing_is_said() -> None:
+def test_nothing_is_said_of_a_server_that_says_nothing() -> None:
     assert judge("a:1", {}, None) == []
 
 

@@ -1,32 +1,20 @@
 """Published shards: only what has moved is read again, and what is gone is left out."""
 
-from collections.abc import Sequence
-
 from stream_persona.model.shard import pack
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
 from tests.support.events import labelled_shoppers, shop
+from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit
 from tests.support.shards import keyed, labelled_records, shard_of
 
 SHOP = shop()
 
 
-class CountingTables(MemoryTables):
-    """Remembers whose shards were read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: list[int] = []
-
-    async def load_shards(self, partitions: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
-        self.read += partitions
-        return await super().load_shards(partitions)
-
-
-async def published(*customers: int) -> CountingTables:
+async def published(*customers: int) -> FaultyTables:
     """Tables with a shard of so many customers of each persona in each partition."""
-    tables = CountingTables()
+    tables = FaultyTables()
+    tables.watch("load_shards")
     for partition, number in enumerate(customers):
         await publish(tables, partition, number)
     return tables
@@ -50,7 +38,8 @@ async def test_shards_are_read_once_and_then_only_those_that_have_moved() -> Non
     assert changed
     assert moved[0] is first[0]
     assert moved[1][1].sums.customers == 15
-    assert tables.read == [0, 1, 1]
+    read = [p for (partitions,) in tables.arguments["load_shards"] for p in partitions]
+    assert read == [0, 1, 1]
 
 
 async def test_shards_without_a_stamp_are_left_out() -> None:

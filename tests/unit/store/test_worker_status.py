@@ -129,7 +129,7 @@ def test_figures_are_those_of_the_river_metrics() -> None:
         assert figure == pytest.approx(getattr(expected, name)), name
 
 
-def test_without_trials_there_are_no_figures() -> None:
+def test_figures_without_trials_are_none() -> None:
     assert compute_figures(model_of([])) == dict.fromkeys(FIGURES) | {"trials": 0}
 
 

@@ -24,7 +24,7 @@ async def test_a_restored_change_is_announced_as_the_topic_has_it_and_with_its_i
     tables.put_back(older)
     before = len(tables.announced)
     await worker(tables, outbox, SHOP, log=log_of(batch)).assign([0])
-    last = {m.key: m.value for m in outbox.sent if m.topic == CHANGES}
+    last = {m.key: m.value for m in outbox.messages if m.topic == CHANGES}
     assert sorted(tables.announced[before:]) == sorted(last.values())
 
 
@@ -42,10 +42,10 @@ async def test_what_was_published_and_not_announced_is_announced_by_the_next_own
     with pytest.raises(Crash):
         await working.process(second)
     assert client.find_stale() == {"c"}
-    published = len(outbox.sent)
+    published = len(outbox.messages)
     await worker(tables, outbox, SHOP).assign([0])
     assert client.find_stale() == set()
-    assert len(outbox.sent) == published
+    assert len(outbox.messages) == published
 
 
 async def test_nothing_is_announced_when_a_partition_changes_hands_with_all_published() -> None:

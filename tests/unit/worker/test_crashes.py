@@ -40,7 +40,7 @@ async def test_a_crash_anywhere_loses_nothing_and_changes_nothing(point: str) ->
     assert folded(tables) == folded(whole)
     assert await published_sum(tables) == sum_of(tables) == sum_of(whole)
     assert_changes_have_no_hole(outbox)
-    assert {m.key for m in outbox.sent} == {m.key for m in quiet.sent}
+    assert {m.key for m in outbox.messages} == {m.key for m in quiet.messages}
 
 
 async def test_a_change_survives_a_crash_though_another_topic_comes_first_afterwards() -> None:
@@ -77,7 +77,7 @@ async def test_a_crash_between_a_tombstone_and_the_first_change_since_leaves_bot
     tables.fail("commit", Crash(), times=1, after=True)
     with pytest.raises(Crash):
         await dying.process(fetch(deletion("d", NOW)))
-    published = len(outbox.sent)
+    published = len(outbox.messages)
     await worker(tables, outbox, SHOP).assign([0])
     tombstone, change = changes(outbox)[published:]
     assert tombstone is None

@@ -20,7 +20,6 @@ from tests.support.processing import find_due
 from tests.support.worker_runs import FakeClock, changes, folded, published_sum, sum_of, turns
 from tests.support.workers import (
     Crash,
-    CrashingTables,
     InMemoryLog,
     PatientWorker,
     RecordingPublisher,
@@ -102,11 +101,12 @@ async def test_faded_evidence_is_known_and_next_due_never() -> None:
 
 @pytest.mark.parametrize("crash", ["before", "after"])
 async def test_a_worker_that_dies_with_its_write_leaves_the_change_to_the_next(crash: str) -> None:
-    tables = CrashingTables()
+    tables = FaultyTables()
     place = Place(tables)
     working = await place.start()
     await working.process(fetch(*ending()))
-    place.clock.now, tables.crash = 8.0, crash
+    place.clock.now = 8.0
+    tables.fail("commit", Crash(), times=1, after=crash == "after")
     with pytest.raises(Crash):
         await working.end_due()
     assert place.causes == ["assignment"]
@@ -167,7 +167,7 @@ async def test_all_partitions_are_asked_in_one_call_and_many_customers_come_in_p
         happened = [assignment(f"a-{n}", NOW, n, expires_at=ENDS) for n in own]
         await working.process(fetch(*happened, partition=partition))
     place.clock.now = 9.0
-    tables.at("load_due", lambda: None)
+    tables.watch("load_due")
     assert [await working.end_due() for _ in range(3)] == [CHUNK, 50, 0]
     assert tables.calls["load_due"] == 3
     assert place.causes.count("expiry") == len(names)

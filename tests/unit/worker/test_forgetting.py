@@ -13,21 +13,14 @@ from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim, Write
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import browse, deletion, purchase
+from tests.support.faulty_tables import FaultyTables
 from tests.support.names import CARRIERS, carry, load_all_carried, load_shown, slot_mate
 from tests.support.worker_runs import CHANGES, SHOP, assigned, processed
 from tests.support.workers import InMemoryLog, RecordingPublisher, fetch, worker, worker_settings
 
 
-class Interrupted(MemoryTables):
-    """Tables that are away for the next write that only says that nothing is pending."""
-
-    away = True
-
-    async def commit(self, claim: Claim, write: Write) -> None:
-        if write == Write(pending=[]) and self.away:
-            self.away = False
-            raise UnavailableError("Redis stayed away")
-        await super().commit(claim, write)
+def says_that_nothing_is_pending(claim: Claim, write: Write) -> bool:
+    return write == Write(pending=[])
 
 
 class HalfOlder(MemoryTables):
@@ -49,7 +42,7 @@ async def test_nothing_is_pending_of_a_deleted_customer_once_their_tombstone_is_
     happened = fetch(purchase("p"), purchase("q", customer="other"))
     tables, outbox = await processed(happened, fetch(deletion("d", NOW + 1)))
     assert await tables.load_pending(0) == []
-    assert outbox.sent[-1].value is None
+    assert outbox.messages[-1].value is None
 
 
 async def test_what_is_pending_of_others_stays_until_it_is_published() -> None:
@@ -58,7 +51,8 @@ async def test_what_is_pending_of_others_stays_until_it_is_published() -> None:
 
 
 async def test_whoever_takes_over_lets_nothing_pend_that_a_dying_worker_left_so() -> None:
-    tables, outbox = Interrupted(), RecordingPublisher()
+    tables, outbox, away = FaultyTables(), RecordingPublisher(), UnavailableError("Redis is away")
+    tables.fail("commit", away, times=1, when=says_that_nothing_is_pending)
     dying = await assigned(tables, outbox)
     await dying.process(fetch(purchase("p")))
     with pytest.raises(UnavailableError):

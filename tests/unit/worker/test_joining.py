@@ -180,7 +180,7 @@ async def test_a_worker_that_joins_while_the_taxonomy_changes_keeps_its_own() ->
     assert await tables.load_deployment() == descriptor()
 
 
-async def test_of_two_that_change_the_taxonomy_at_once_one_is_refused() -> None:
+async def test_one_of_two_that_change_the_taxonomy_at_once_is_refused() -> None:
     tables = await tables_with(descriptor())
 
     async def another_one() -> int:

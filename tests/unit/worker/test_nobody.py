@@ -70,7 +70,7 @@ async def test_nobody_leaves_nothing_and_the_stream_goes_on() -> None:
     tables, outbox = await left_by(*batches, good())
     assert tables.states.keys() == {"good"}
     assert tables.markers == {}
-    assert {message.key for message in outbox.sent} == {b"good"}
+    assert {message.key for message in outbox.messages} == {b"good"}
 
 
 async def test_what_an_earlier_version_made_of_nobody_is_forgotten_by_a_thorough_sweep() -> None:
@@ -104,7 +104,7 @@ async def test_what_an_earlier_version_made_of_nobody_is_forgotten_by_a_thorough
     left = folded(tables)
     assert {name: left[name] for name in folded(clean)} == folded(clean)
     assert working.weights.customers == alone.weights.customers
-    (last,) = {m.value for m in outbox.sent[-200:] if m.key == b"undefined" and m.value is None}
+    (last,) = {m.value for m in outbox.messages[-200:] if m.key == b"undefined" and m.value is None}
     assert last is None
     assert all(json.loads(each)["customer_id"] for each in tables.public_records.values())
 

@@ -45,7 +45,7 @@ async def test_a_worker_that_lost_its_partition_is_refused_and_writes_nothing() 
     assert old._metrics.partitions._value.get() == 1
     with pytest.raises(FencedError):
         await old.process(fetch(purchase("p")))
-    assert (tables.states, outbox.sent) == ({}, [])
+    assert (tables.states, outbox.messages) == ({}, [])
     assert old._metrics.partitions._value.get() == 0
 
 

@@ -23,6 +23,7 @@ from tests.support.events import (
 )
 from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit
+from tests.support.waiting import patience
 from tests.support.worker_runs import SHOP, FakeClock
 from tests.support.workers import (
     InMemoryLog,
@@ -178,7 +179,7 @@ async def test_a_redis_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFix
     tables.hold("save_report", times=1)
     tables.hold("remove_reports", times=1)
     reporting.reporter.patience = 0.02
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         assert not await reporting.reporter.report()
         assert not await reporting.reporter.retire()
     assert tables.calls == {"save_report": 1, "remove_reports": 1}

@@ -1,125 +1,39 @@
 """Damaged records: a worker that meets one restores it, and goes on as if nothing had been."""
 
-import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from stream_persona.domain import record_codec, record_head
-from stream_persona.domain.events import Event
 from stream_persona.domain.record_seal import is_sealed
-from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import DamagedOutboxError
-from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline.messages import encode_copy
-from stream_persona.worker.metrics import Metrics, numbers_by_label
-from stream_persona.worker.sweep import THOROUGH_SECONDS
+from stream_persona.worker.metrics import numbers_by_label
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
 from tests.support.faulty_tables import FaultyTables
 from tests.support.processing import record_content
+from tests.support.restoration import (
+    DELETED,
+    LABELLED,
+    LATER,
+    WITHDRAWN,
+    Scene,
+    assert_public_records_are_the_last_changes,
+    broken,
+    forget_cache,
+    never_damaged,
+)
 from tests.support.worker_runs import (
-    CHANGES,
     SHOP,
     CachingClient,
-    FakeClock,
     changes,
     folded,
     published_sum,
     story,
     sum_of,
 )
-from tests.support.workers import (
-    InMemoryLog,
-    PatientWorker,
-    RecordingPublisher,
-    fetch,
-    settle,
-    worker_settings,
-)
-
-#: Of the story: labelled, with a withdrawn label, and deleted.
-LABELLED, WITHDRAWN, DELETED = "gamer-0", "parent-0", "parent-1"
-LATER = [purchase(f"later-{name}", NOW + 50 * DAY, name) for name in (LABELLED, WITHDRAWN, DELETED)]
-
-
-class Scene:
-    """One worker on tables in memory, and the log of everything that it was sent."""
-
-    def __init__(self, taxonomy: Taxonomy = SHOP) -> None:
-        self.tables, self.outbox, self.log = FaultyTables(), RecordingPublisher(), InMemoryLog()
-        self.metrics, self.clock, self._taxonomy = Metrics(), FakeClock(), taxonomy
-        self._sent = 0
-        self.working = self._make_worker()
-
-    def _make_worker(self) -> PatientWorker:
-        return PatientWorker(
-            worker_settings(), self._taxonomy, self.tables, self.outbox, self.log, self.metrics,
-            self.clock.clocks,
-        )  # fmt: skip
-
-    async def begin(self, *happened: Event) -> None:
-        """Let the worker process what has happened until now."""
-        await self.working.assign([0])
-        await self.send(*happened)
-        await self.rest()
-
-    async def rest(self) -> None:
-        """Let the worker publish everything: a shard that has moved is due at the next refresh."""
-        await settle(self.working)
-        await self.working.refresh()
-
-    async def restart(self) -> None:
-        """Let another worker take the partition: nothing is in its memory."""
-        self.working = self._make_worker()
-        await self.working.assign([0])
-
-    async def send(self, *happened: Event) -> None:
-        batch = fetch(*happened, first=self._sent)
-        self.log.deliveries += MessageRouter(worker_settings(), SHOP).route(batch).deliveries
-        self._sent += 10_000
-        self.log.changes = self._last_changes()
-        await self.working.process(batch)
-
-    def damage(self, *names: str) -> None:
-        for name in names:
-            if name in self.tables.states:
-                self.tables.states[name] = broken(self.tables.states[name])
-            else:
-                ends, marker = self.tables._markers[name]
-                self.tables._markers[name] = ends, broken(marker)
-        self.log.changes = self._last_changes()
-
-    def _last_changes(self) -> dict[str, bytes]:
-        last = {m.key.decode(): m.value for m in self.outbox.sent if m.topic == CHANGES and m.key}
-        return {name: change for name, change in last.items() if change is not None}
-
-    async def sweep(self) -> None:
-        """Sweep thoroughly."""
-        self.clock.now += THOROUGH_SECONDS
-        while await self.working.sweep() or self.working.sweeping:
-            pass
-
-    @property
-    def damaged(self) -> dict[str, int]:
-        """What was found damaged."""
-        return numbers_by_label(self.metrics.damaged)
-
-
-def broken(blob: bytes) -> bytes:
-    return bytes([*blob[:20], blob[20] ^ 16, *blob[21:]])
-
-
-async def never_damaged(*batches: Sequence[Event]) -> Scene:
-    """What would be without any damage."""
-    scene = Scene()
-    await scene.begin(*batches[0])
-    for batch in batches[1:]:
-        await scene.send(*batch)
-    await scene.rest()
-    return scene
 
 
 @pytest.mark.parametrize("names", [[LABELLED], [WITHDRAWN], [DELETED], [LABELLED, DELETED]])
@@ -320,13 +234,15 @@ async def test_a_public_record_that_is_not_the_last_change_is_written_again(
     )  # fmt: skip
     before = dict(scene.tables.public_records)
     await harm(scene.tables)
-    client, sent = CachingClient(scene.tables), len(scene.outbox.sent)
+    client, sent = CachingClient(scene.tables), len(scene.outbox.messages)
     announced = len(scene.tables.announced)
     await scene.sweep()
     assert scene.tables.public_records == before
-    assert len(scene.outbox.sent) == sent
+    assert len(scene.outbox.messages) == sent
     assert client.find_stale() == set()
-    published = {m.value or encode_copy(m.key.decode(), None) for m in scene.outbox.sent if m.key}
+    published = {
+        m.value or encode_copy(m.key.decode(), None) for m in scene.outbox.messages if m.key
+    }
     assert set(scene.tables.announced[announced:]) <= published
     announced = len(scene.tables.announced)
     await scene.sweep()
@@ -371,31 +287,11 @@ async def test_a_damaged_list_of_unpublished_changes_does_not_keep_a_worker_from
 async def test_a_damaged_record_with_an_unpublished_change_does_not_keep_a_worker_either() -> None:
     scene, expected = Scene(), await never_damaged([purchase("p")], [assignment("a")])
     await scene.begin(purchase("p"))
-    sent = list(scene.outbox.sent)
     await scene.send(assignment("a"))
-    scene.outbox.sent = sent  # it crashed before it had published that
+    scene.outbox.lose_last_change()
     scene.damage("c")
     await scene.restart()
     await scene.rest()
     assert folded(scene.tables) == folded(expected.tables)
     assert [c["revision"] for c in changes(scene.outbox)] == [1, 2]
     assert changes(scene.outbox)[-1]["current"]["source"] == "assigned"
-
-
-def forget_cache(working: PatientWorker) -> None:
-    for owned in working.partitions.held.values():
-        owned.cache._known.clear()
-
-
-def assert_public_records_are_the_last_changes(scene: Scene) -> None:
-    last: dict[str, Any] = {}
-    for message in scene.outbox.sent:
-        if message.topic == CHANGES:
-            last[(message.key or b"").decode()] = message.value
-    for name, change in last.items():
-        public = scene.tables.public_records.get(name)
-        assert (public is None) == (change is None)
-        if public is not None and change is not None:
-            shown, told = json.loads(public), json.loads(change)
-            assert {key: shown[key] for key in told["current"]} == told["current"]
-            assert (shown["revision"], shown["why"]) == (told["revision"], told["why"])

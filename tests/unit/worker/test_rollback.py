@@ -128,7 +128,7 @@ async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     older = tables.save()
     await working.process(batch[1:])
     assert tables.public_records == {}
-    sent = len(outbox.sent)
+    sent = len(outbox.messages)
     tables.put_back(older)
     assert set(tables.public_records) == {"c"}
     client = CachingClient(tables)
@@ -137,7 +137,7 @@ async def test_a_customer_whose_deletion_was_lost_is_not_seen_again() -> None:
     assert (tables.public_records, tables.states, set(tables.markers)) == ({}, {}, {"c"})
     await read_again(working, batch)
     assert tables.public_records == {}
-    assert [m.value for m in outbox.sent[sent:]] == []
+    assert [m.value for m in outbox.messages[sent:]] == []
     assert client.find_stale() == set()
     assert json.loads(tables.announced[-1]) == {"customer_id": "c", "deleted": True}
 
@@ -160,7 +160,7 @@ async def test_a_deletion_without_a_published_tombstone_gets_one_when_it_is_foun
     working = worker(tables, outbox, SHOP, log=log)
     await working.assign([0])
     await working.process(batch[2:])
-    own = [c for c, m in zip(changes(outbox), outbox.sent, strict=True) if m.key == b"c"]
+    own = [c for c, m in zip(changes(outbox), outbox.messages, strict=True) if m.key == b"c"]
     lives = [change and change["revision"] for change in own]
     assert lives == [1, None, 1, None, 1]
 

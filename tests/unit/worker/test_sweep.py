@@ -69,9 +69,9 @@ async def test_a_model_that_stands_still_is_not_swept_for_again() -> None:
     tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox)
     await swept(working)
-    sent = len(outbox.sent)
+    sent = len(outbox.messages)
     assert await working.sweep() == 0
-    assert len(outbox.sent) == sent
+    assert len(outbox.messages) == sent
 
 
 async def test_a_sweep_goes_on_where_it_was_when_a_partition_leaves() -> None:

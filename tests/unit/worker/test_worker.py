@@ -34,7 +34,7 @@ async def test_a_message_that_cannot_be_read_goes_to_the_dead_letters_untouched(
     bad = [raw("browses", b"\xff", 5), raw("purchases", None, 6), *fetch(purchase("p"), first=7)]
     bad += fetch(assignment("a", persona="nobody"))
     tables, outbox = await processed(bad)
-    letters = [message for message in outbox.sent if message.topic == LETTERS]
+    letters = [message for message in outbox.messages if message.topic == LETTERS]
     assert [(m.key, m.value) for m in letters[:2]] == [(b"key", b"\xff"), (b"key", None)]
     assert dict(letters[0].headers)["reason"] == b"not_json"
     assert {name for name, _ in letters[0].headers} == {
@@ -64,7 +64,7 @@ async def test_an_unavailable_server_ends_the_batch_unpublished() -> None:
     tables.fail("load", UnavailableError("Redis stayed away"))
     with pytest.raises(UnavailableError):
         await working.process(fetch(purchase("p")))
-    assert not outbox.sent
+    assert not outbox.messages
 
 
 def away_from_home(partitions: int) -> Event:
@@ -81,7 +81,7 @@ async def test_an_event_off_its_home_is_forwarded_and_applied_there_under_its_fi
     working = worker(tables, outbox, SHOP, settings)
     await working.assign([0, 1])
     await working.process([raw("purchases", encode(event), 17, 0)])
-    (forwarded,) = outbox.sent
+    (forwarded,) = outbox.messages
     assert (forwarded.topic, forwarded.partition) == (REROUTES, 1)
     assert not tables.states
     there = raw(REROUTES, forwarded.value, 3, 1, forwarded.headers, at=NOW + DAY)

@@ -12,7 +12,7 @@ from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW
 from tests.support.events import assignment, purchase
 from tests.support.faulty_tables import FaultyTables
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 from tests.support.worker_runs import (
     CHANGES,
     SHOP,
@@ -70,7 +70,7 @@ async def test_batches_that_overlap_end_as_those_that_wait_for_each_other(cached
     assert folded(tables) == folded(whole)
     assert await published_sum(tables) == sum_of(tables) == sum_of(whole)
     assert_changes_have_no_hole(outbox)
-    assert {m.key for m in outbox.sent} == {m.key for m in quiet.sent}
+    assert {m.key for m in outbox.messages} == {m.key for m in quiet.messages}
 
 
 async def test_the_next_batch_is_written_after_the_last_one_and_builds_upon_it() -> None:
@@ -145,7 +145,7 @@ async def test_a_batch_that_builds_upon_a_failed_write_is_never_written() -> Non
         await working.process(fetch(purchase("q", NOW + 1), first=1))
     with pytest.raises(Crash):
         await first
-    assert (tables.states, outbox.sent, acks.done) == ({}, [], [])
+    assert (tables.states, outbox.messages, acks.done) == ({}, [], [])
 
 
 async def test_a_batch_whose_copies_were_not_announced_is_the_last_one_written() -> None:
@@ -188,7 +188,7 @@ async def test_a_write_that_is_cancelled_closes_the_writer_and_holds_up_nothing(
     second = asyncio.ensure_future(working.process(fetch(purchase("q", NOW + 1), first=1)))
     await turns()
     first.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         await working.drain()
         with pytest.raises(asyncio.CancelledError):
             await second

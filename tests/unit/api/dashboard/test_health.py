@@ -1,8 +1,5 @@
 """What is damaged in Redis is among the troubles, in sentences."""
 
-import doctest
-
-from stream_persona.api.dashboard import health
 from stream_persona.api.dashboard.health import Damage, check_health
 
 
@@ -25,7 +22,3 @@ def test_what_is_damaged_is_counted_and_the_logs_are_named() -> None:
         "The topics may not hold all of 1 customer whose record was damaged.",
         "2 public records can't be read: workers write such ones again within the hour.",
     ]
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(health) == (0, 2)

@@ -12,11 +12,13 @@ from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, char
 from stream_persona.api.dashboard.recorder import FRESH, SampleRecorder, StoredSamples
 from stream_persona.errors import UnavailableError
 from stream_persona.store.memory import MemoryTables
+from tests.support.faulty_tables import FaultyTables
 from tests.support.public_records import assigned_posterior, change, posterior
 
 #: The beginning of a bucket, in epoch ms.
 START = 1_764_000_000_000
 UNSURE = posterior(None, 0.3)
+AWAY = UnavailableError("Redis was not usable for 2 s")
 
 
 class Clock:
@@ -27,24 +29,12 @@ class Clock:
         return self.now
 
 
-class Away(MemoryTables):
-    """Tables whose Redis is away while ``away`` is set."""
-
-    away = True
-    reads = 0
-
-    async def add_sample(self, at_ms: int, sample: bytes) -> bool:
-        self._check_there()
-        return await super().add_sample(at_ms, sample)
-
-    async def load_samples(self, since_ms: int) -> list[tuple[int, bytes]]:
-        self.reads += 1
-        self._check_there()
-        return await super().load_samples(since_ms)
-
-    def _check_there(self) -> None:
-        if self.away:
-            raise UnavailableError("Redis was not usable for 2 s")
+def away(*methods: str) -> FaultyTables:
+    """Tables that are away for these calls, until they recover."""
+    tables = FaultyTables()
+    for method in methods:
+        tables.fail(method, AWAY)
+    return tables
 
 
 def recorder(clock: Clock) -> SampleRecorder:
@@ -139,13 +129,13 @@ async def test_each_bucket_is_stored_by_one_of_two_processes() -> None:
 
 
 async def test_a_sample_that_could_not_be_stored_is_when_redis_is_back() -> None:
-    clock, tables = Clock(START), Away()
+    clock, tables = Clock(START), away("add_sample")
     made = recorder(clock)
     for step in (1, 2):
         clock.now = START + step * STEP_MS
         with pytest.raises(UnavailableError):
             await made.store(tables, receiving=True)
-    tables.away = False
+    tables.recover("add_sample")
     assert await ticked(made, tables) == [START, START + STEP_MS]
 
 
@@ -153,30 +143,31 @@ async def test_a_sample_that_could_not_be_stored_is_when_redis_is_back() -> None
 
 
 async def test_all_requests_are_served_by_one_read() -> None:
-    clock, tables = Clock(100.0), Away()
-    tables.away = False
+    clock, tables = Clock(100.0), FaultyTables()
+    tables.watch("load_samples")
     await tables.add_sample(START, msgspec.json.encode(Sample(Snapshot(), 3)))
     stored = StoredSamples(tables, clock)
     found = await asyncio.gather(*(stored.load() for _ in range(20)))
-    assert (tables.reads, {each[START].changes for each in found}) == (1, {3})
+    assert (tables.calls["load_samples"], {each[START].changes for each in found}) == (1, {3})
     clock.now += FRESH + 0.1
     await tables.add_sample(START + STEP_MS, msgspec.json.encode(Sample(Snapshot(), 4)))
     assert list(await stored.load()) == [START, START + STEP_MS]
-    assert tables.reads == 2
+    assert tables.calls["load_samples"] == 2
 
 
 async def test_samples_that_were_read_are_still_returned_while_redis_is_away() -> None:
-    clock, tables = Clock(100.0), Away()
+    clock, tables = Clock(100.0), away("load_samples")
     stored = StoredSamples(tables, clock)
     for _ in range(3):
         with pytest.raises(UnavailableError):
             await stored.load()
-    assert tables.reads == 1  # no request waits for what another has just waited for
-    tables.away = False
+    # No request waits for what another has just waited for.
+    assert tables.calls["load_samples"] == 1
+    tables.recover("load_samples")
     await tables.add_sample(START, msgspec.json.encode(Sample(Snapshot(), 3)))
     clock.now += FRESH + 0.1
     assert list(await stored.load()) == [START]
-    tables.away = True
+    tables.fail("load_samples", AWAY)
     clock.now += FRESH + 0.1
     assert list(await stored.load()) == [START]
 

@@ -1,12 +1,10 @@
 """What was odd about the last hour is told in words, and is a trouble from a share on."""
 
-import doctest
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from stream_persona.api.dashboard import last_hour
 from stream_persona.api.dashboard.last_hour import (
     LEAST,
     LETTERS,
@@ -140,14 +138,14 @@ def test_rollbacks_that_several_workers_saw_are_one() -> None:
     assert sentence == ("Redis came back older at 12:00 and 12:40 UTC; 345 events were read again")
 
 
-def test_of_many_rollbacks_the_last_times_are_told() -> None:
+def test_the_last_times_of_many_rollbacks_are_told() -> None:
     each = [(n * 5 * MINUTE, 1) for n in range(5)]
     assert only(describe_rollbacks(each)).startswith(
         "Redis came back older at 00:10 and 00:15 and 00:20 UTC, and 2 times before; 5 events"
     )
 
 
-def test_without_a_rollback_nothing_is_told() -> None:
+def test_nothing_is_told_without_a_rollback() -> None:
     assert list(describe_rollbacks([])) == []
 
 
@@ -161,9 +159,5 @@ def test_unknown_labels_are_told_with_what_to_add_to_the_taxonomy() -> None:
     )
 
 
-def test_without_unknown_labels_nothing_is_told() -> None:
+def test_nothing_is_told_without_unknown_labels() -> None:
     assert list(describe_unknown_labels({})) == list(describe_unknown_labels({"old": 0})) == []
-
-
-def test_the_examples_of_the_documentation_hold() -> None:
-    assert doctest.testmod(last_hour).failed == 0

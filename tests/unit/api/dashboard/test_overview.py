@@ -23,6 +23,7 @@ from stream_persona.store import worker_status
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import PERSONAS
 from tests.support.events import shop
+from tests.support.faulty_tables import FaultyTables
 from tests.support.public_records import assigned_posterior, change, posterior, record
 from tests.support.reports import model_status, report
 
@@ -117,21 +118,15 @@ async def test_reports_of_another_release_are_left_out() -> None:
 
 
 async def test_workers_stay_as_they_were_and_rates_are_unknown_while_redis_is_away() -> None:
-    class Away(MemoryTables):
-        away = False
-
-        async def load_reports(self) -> dict[str, bytes]:
-            if self.away:
-                raise UnavailableError("Redis was not usable for 2 s")
-            return await super().load_reports()
-
-    tables = Away()
+    tables = FaultyTables()
     await tables.save_report("w", worker_status.encode(report(at=now_ms())))
     reports = WorkerReports(tables, PERSONAS)
     assert reports.away is None
-    for tables.away in (False, True):
-        await reports.refresh()
-        assert (reports.away, len(reports.alive)) == (tables.away, 1)
+    await reports.refresh()
+    assert (reports.away, len(reports.alive)) == (False, 1)
+    tables.fail("load_reports", UnavailableError("Redis was not usable for 2 s"))
+    await reports.refresh()
+    assert (reports.away, len(reports.alive)) == (True, 1)
     assert (reports.events_per_second, reports.change_p99_ms) == (None, None)
 
 

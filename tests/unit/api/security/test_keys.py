@@ -237,7 +237,7 @@ async def test_a_broken_file_keeps_the_keys_of_before_and_is_shown_until_it_is_m
     assert (door.keys.troubles, await status(door, "old")) == ([], 200)
 
 
-async def test_without_any_key_left_nobody_is_let_in_rather_than_everybody(tmp_path: Path) -> None:
+async def test_nobody_is_let_in_rather_than_everybody_once_no_key_is_left(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     write_keys(file, old="read")
     door = Door(api_keys_file=file)

@@ -24,6 +24,7 @@ from stream_persona.settings import Settings, load_settings
 from tests.support.doors import audited, key_of, table_of
 from tests.support.openid_provider import CLIENT, REDIRECT, SECRET, OpenIdProvider, openid_provider
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
 OF_DOMAIN = '[[login]]\ndomain = "shop.example"\nscopes = ["read"]\n'
 OF_GROUP = '[[login]]\ngroup = "crm"\nscopes = ["read", "assign"]\n'
 OWN = {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
@@ -37,8 +38,7 @@ def provider() -> Iterator[OpenIdProvider]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "keys.toml"
-    made.write_text(OF_DOMAIN + OF_GROUP)
+    (made := tmp_path / "keys.toml").write_text(OF_DOMAIN + OF_GROUP)
     return made
 
 
@@ -256,7 +256,7 @@ async def test_a_provider_that_names_another_issuer_is_not_used(
         assert (await client.get("/login")).status_code == 503
 
 
-async def test_without_a_provider_there_is_no_login() -> None:
+async def test_an_api_without_a_provider_has_no_login() -> None:
     transport = httpx.ASGITransport(create_api(Settings(_env_file=None), taxonomy.load(None)))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         assert (await client.get("/login")).status_code == 404

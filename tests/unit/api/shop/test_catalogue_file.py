@@ -128,7 +128,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         CatalogueFile(tmp_path, "/")
 
 
-async def test_without_a_file_there_is_no_catalogue_and_a_sentence_says_so() -> None:
+async def test_an_api_without_a_file_has_no_catalogue_and_a_sentence_says_so() -> None:
     none = CatalogueFile(None, "/")
     await none.refresh()
     with pytest.raises(HTTPException, match="STREAM_PERSONA_CATALOGUE") as caught:

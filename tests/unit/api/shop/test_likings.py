@@ -51,7 +51,7 @@ class Model:
             await asyncio.wait([task])
 
 
-async def test_they_are_computed_once_for_a_model_and_a_catalogue() -> None:
+async def test_likings_are_computed_once_for_a_model_and_a_catalogue() -> None:
     model = Model()
     first, second = await asyncio.gather(model.find(), model.find())
     assert first is second is await model.find()

@@ -67,7 +67,7 @@ def test_the_answer_is_the_beginning_of_a_ranking_of_all_products(
     shares=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     strength=st.sampled_from([0.5, 1.0, 3.0]), exclude=st.sets(st.integers(0, 70), max_size=30),
 )  # fmt: skip
-def test_it_is_so_for_any_catalogue_shopper_and_exclusion(
+def test_the_answer_is_that_beginning_for_any_catalogue_shopper_and_exclusion(
     seed: int, size: int, limit: int, shares: list[float], strength: float, exclude: set[int]
 ) -> None:
     catalogue = build(shop_rows(size, seed))

@@ -1,4 +1,4 @@
-"""Servers of a trial's own, and a shop on them with its topics."""
+"""The servers of a trial, as large as it needs them."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -16,25 +16,19 @@ from stream_persona.api.routes import operations
 from stream_persona.demo.embedded import find_free_port
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
-from stream_persona.store.memory import MemoryTables
 from stream_persona.store.redis import RedisTables
 from tests.support.events import shop
-
-
-class Pinged(MemoryTables):
-    away = False
-
-    async def ping(self) -> None:
-        if self.away:
-            raise UnavailableError("Redis was not usable for 2 s")
+from tests.support.faulty_tables import FaultyTables
 
 
 @pytest.mark.parametrize(("away", "ready"), [(False, "1.0"), (True, "0.0")])
 async def test_metrics_show_what_is_ready_as_of_the_scrape_without_any_probe(
     away: bool, ready: str
 ) -> None:
-    tables = Pinged()
-    tables.away = away
+    tables = FaultyTables()
+    tables.watch("ping")
+    if away:
+        tables.fail("ping", UnavailableError("Redis was not usable for 2 s"))
     settings = Settings(_env_file=None, brokers=f"127.0.0.1:{find_free_port()}")
     readiness = Readiness(settings, cast("RedisTables", tables))
     built = replace(Dependencies.build(settings, shop()), readiness=readiness)
