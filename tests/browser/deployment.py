@@ -19,7 +19,7 @@ from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.support.servers import client_of
 from tests.support.shop import Shop, WorkerProcess, environment
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 #: Seconds that a process may take to start, and a change to come through.
 START_SECONDS = 40.0
@@ -143,7 +143,7 @@ async def deployed(settings: Settings, folder: Path) -> AsyncIterator[Deployment
     await prepare(settings)
     worker = WorkerProcess(settings, folder / "worker.log")
     api = ApiProcess(settings, folder / "api.log")
-    redis, http = client_of(settings.redis_url), httpx.AsyncClient(timeout=20)
+    redis, http = client_of(settings.redis_url), httpx.AsyncClient(timeout=patience(20))
     try:
         await api.start()
         made = Deployment(Shop(settings, redis), worker, api, http)

@@ -23,7 +23,7 @@ from rich.console import Console
 from tests.browser import film
 from tests.browser.dashboard import Dashboard, dashboard_of
 from tests.browser.looking import chromium, find_chromium
-from tests.support.waiting import eventually, wait_until
+from tests.support.waiting import eventually, patience, wait_until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy"
@@ -51,7 +51,7 @@ def demo(folder: Path) -> Iterator[str]:
         yield address(process, log)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(patience(60))
 
 
 def address(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -69,7 +69,7 @@ def address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 async def is_worth_seeing(url: str) -> None:
     """Wait until there is a mix over some time, and lately changes."""
-    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=patience(20)) as client:
 
         async def drawn() -> bool:
             history = (await client.get("/v1/history?seconds=3600")).json()

@@ -31,6 +31,7 @@ from tests.support.api import (
     becomes_ready,
     has_model,
 )
+from tests.support.waiting import patience
 
 SEED_QUERY = {
     "from": "customer_purchases",
@@ -191,7 +192,7 @@ async def test_changes_are_heard_caught_up_on_and_end_with_the_process(
     settings: Settings, manual_worker: ManualWorker, tmp_path: Path
 ) -> None:
     with api_process(settings, tmp_path / "api.log") as (popen, address):
-        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=patience(30)) as client:
             await becomes_ready(client)
             async with listening(client) as first:
                 await manual_worker.feed(basket("e1", "c1", "pets/dog"))
@@ -208,4 +209,4 @@ async def test_changes_are_heard_caught_up_on_and_end_with_the_process(
 
                 popen.send_signal(signal.SIGTERM)
                 assert await second.ends()
-        assert popen.wait(timeout=20) == 0
+        assert popen.wait(timeout=patience(20)) == 0

@@ -19,6 +19,7 @@ from tests.support.api import (
     api_process,
     calling,
 )
+from tests.support.waiting import patience
 
 KEYS = {"api_keys": "first-key-of-a-shop, second-key-of-a-shop"}
 PRIVATE = (
@@ -207,7 +208,7 @@ def test_an_endless_body_is_answered_before_it_ends(settings: Settings, tmp_path
         address,
     ):
         url = httpx.URL(address)
-        with socket.create_connection((url.host, url.port), timeout=30) as connection:
+        with socket.create_connection((url.host, url.port), timeout=patience(30)) as connection:
             connection.sendall(
                 head.format(url.netloc.decode()).encode() + 2 * chunk
             )  # and never the last one

@@ -21,6 +21,7 @@ from tests.support.attacks import (
     statuses,
 )
 from tests.support.servers import Kafka, Redis, client_of, settings_for, wait_until
+from tests.support.waiting import patience
 
 OPEN_FILES = 256
 BOUNDS = Bounds.of(OPEN_FILES)
@@ -38,7 +39,7 @@ class Attacked(NamedTuple):
 
     def get(self, path: str) -> httpx.Response:
         """Ask on a connection of its own."""
-        return httpx.get(f"{self.address}{path}", timeout=10)
+        return httpx.get(f"{self.address}{path}", timeout=patience(10))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_health_and_lookups_are_answered_while_requests_are_begun_and_never_ende
     assert memory_of(api.pid) - memory < MOST_MEMORY
 
 
-async def test_so_many_listeners_of_one_address_are_served_and_no_more(api: Attacked) -> None:
+async def test_the_listeners_of_one_address_are_served_up_to_their_number(api: Attacked) -> None:
     written, memory = api.log.stat().st_size, memory_of(api.pid)
     with connections(api.address, 200, LISTEN) as held:
         answers = statuses(held)

@@ -11,6 +11,7 @@ from tests.chaos.shop_servers import Size
 from tests.chaos.verdict import describe
 from tests.support.kafka_node import can_run_kafka
 from tests.support.servers import require_no_real
+from tests.support.waiting import patience
 
 SIZE = Size(events=8_000, customers=200, session=4.0)
 SEED = 1
@@ -26,7 +27,7 @@ def restartable() -> None:
 
 @pytest.mark.chaos
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 @pytest.mark.parametrize(
     "sources", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["ours", "sources"]
 )

@@ -18,7 +18,7 @@ from stream_persona.worker.startup import prepare
 from tests.support.constants import RECENT as NOW
 from tests.support.servers import client_of
 from tests.support.shop import Shop, WorkerProcess, environment
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def run(shop: Shop, *arguments: str | Path) -> tuple[int, bytes, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), patience(60))
     return process.returncode or 0, out, err.decode()
 
 

@@ -11,6 +11,7 @@ from stream_persona.store import deployment as deployments
 from stream_persona.worker.joining import join
 from tests.support.constants import RECENT as NOW
 from tests.support.shop import Shop, environment
+from tests.support.waiting import patience
 
 COMMANDS = (
     ("assign", "c1", "student"),
@@ -39,7 +40,7 @@ async def run(shop: Shop, folder: Path, *command: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    _, err = await asyncio.wait_for(process.communicate(), 90)
+    _, err = await asyncio.wait_for(process.communicate(), patience(90))
     return process.returncode or 0, err.decode()
 
 

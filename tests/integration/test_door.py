@@ -17,7 +17,7 @@ from tests.support.api import api_process
 from tests.support.doors import key_of, write_keys
 from tests.support.reverse_proxy import Rewrite, proxy
 from tests.support.servers import Kafka, Redis, declare_topics, settings_for, topics_of
-from tests.support.waiting import eventually, wait_until
+from tests.support.waiting import eventually, patience, wait_until
 
 CUSTOMER = "/v1/customers/CUST-1"
 
@@ -81,7 +81,7 @@ def test_a_server_looks_at_the_host_as_it_stands_on_the_wire(
 ) -> None:
     host, _, port = served[0].rpartition(":")
     text = head.format(path=CUSTOMER, host=served[0], port=port)
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=patience(30)) as connection:
         connection.sendall(f"{text}Connection: close\r\n\r\n".encode())
         assert connection.recv(1_000).startswith(f"HTTP/1.1 {status} ".encode())
 
@@ -107,7 +107,7 @@ async def keyed(
     write_keys(file, old="read operate", reader="read")
     settings = settings_for(kafka, redis_server.url, api_keys_file=file)
     with api_process(settings, tmp_path / "api.log") as (_, url):
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=patience(30)) as client:
             yield client, file
 
 
@@ -126,7 +126,7 @@ async def test_a_key_that_is_taken_away_ends_its_streams_and_cookies_without_a_r
         lines = changes.aiter_lines()
         assert (await anext(lines)).startswith("retry:")
         write_keys(file, new="read", reader="read")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience(10)):
             assert not [line async for line in lines if line.startswith("data")]
     assert [await status(name) for name in ("old", "new", "reader")] == [401, 200, 200]
 

@@ -15,6 +15,7 @@ from stream_persona.kafka.group import GroupState
 from tests.support.deployments import THEIRS
 from tests.support.groups import commit_with, group_of
 from tests.support.servers import EmbeddedKafka, declare_topics, settings_for, topics_of
+from tests.support.waiting import patience
 
 LEAVE_WITHOUT_CLOSING = """
 from stream_persona.demo.embedded import EmbeddedRedis
@@ -30,7 +31,7 @@ async def test_the_broker_makes_topics_on_first_use_and_keeps_their_records() ->
                 await producer.send_and_wait("purchases", b"%d" % number, partition=number % 4)
         options = {"bootstrap_servers": broker.address, "auto_offset_reset": "earliest"}
         async with AIOKafkaConsumer("purchases", **options) as consumer:
-            records = [await asyncio.wait_for(consumer.getone(), 10) for _ in range(8)]
+            records = [await asyncio.wait_for(consumer.getone(), patience(10)) for _ in range(8)]
         assert sorted(record.value for record in records) == [b"%d" % n for n in range(8)]
 
 

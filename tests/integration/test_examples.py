@@ -28,7 +28,7 @@ from tests.support.clients import ITEMS, published
 from tests.support.servers import Redis as Server
 from tests.support.servers import client_of
 from tests.support.shop import Shop, environment
-from tests.support.waiting import eventually, wait_until
+from tests.support.waiting import eventually, patience, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 NAMED, TORN = "CUST-04812", "CUST-00002"
@@ -68,7 +68,7 @@ def program(name: str) -> str:
 def run_example(command: list[str], variables: Mapping[str, str], code: int = 0) -> list[str]:
     done = subprocess.run(
         command, check=False, env=variables, cwd=EXAMPLES, capture_output=True, text=True,
-        timeout=60,
+        timeout=patience(60),
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     return done.stdout.splitlines()
@@ -93,7 +93,7 @@ def service(variables: Mapping[str, str], log: Path) -> Iterator[str]:
         yield found[1]
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=patience(60))
 
 
 async def wait_for_ranking(
@@ -116,7 +116,7 @@ async def test_the_service_re_ranks_for_a_named_shopper_alone(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
     with service(variables, tmp_path / "service.log") as address:
-        async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=patience(30)) as client:
             named = await wait_for_ranking(client, NAMED, None)
             assert named["persona"] == "gamer"
             assert [item["product_id"] for item in named["items"]] == ["p2", "p1", "p3"]
@@ -153,7 +153,7 @@ async def test_the_consumer_prints_a_change_once_that_came_twice(
         for number, persona in enumerate(("gamer", "student"), 1)
     )
     topic = declared_topics.topic_changes
-    async with consumer(declared_topics) as process, asyncio.timeout(90):
+    async with consumer(declared_topics) as process, asyncio.timeout(patience(90)):
         async with client_of(declared_topics.redis_url) as redis:
             shop = Shop(declared_topics, redis)
             await shop.produce_raw([(topic, NAMED, each) for each in (first, first, second)])

@@ -14,6 +14,7 @@ from tests.support.kafka_node import can_run_kafka
 from tests.support.servers import Redis, client_of, require_no_real, settings_for
 from tests.support.shop import Shop
 from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import patience
 
 pytestmark = pytest.mark.faults
 
@@ -62,7 +63,7 @@ async def test_a_broker_that_is_away_for_a_moment_gets_each_message_once_and_in_
             await sender.send(messages(settings, 1, 30), receipt)
             proxy.freeze()
             sending = asyncio.create_task(sender.send(messages(settings, 31, 600), receipt))
-            await asyncio.wait([sending], timeout=1.0)
+            await asyncio.wait([sending], timeout=patience(1.0))
             assert not sending.done()
             proxy.cut()
             proxy.unfreeze()

@@ -36,7 +36,7 @@ from tests.support.redis_faults import (
 )
 from tests.support.servers import Kafka, require_no_real, settings_for
 from tests.support.slow_proxy import SlowProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 
@@ -253,5 +253,5 @@ async def test_an_api_without_redis_says_so_and_goes_on_when_it_is_back(
             await eventually(is_ready, 20, "the API did not become ready again")
         await place.shop.worker()
         await place.shop.shop.produce(Assignment("news", "c900", NOW, GENERIC_PERSONAS[0], "study"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patience(30)):
             assert await anext(line async for line in changes.aiter_lines() if "c900" in line)

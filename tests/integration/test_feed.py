@@ -13,7 +13,7 @@ from stream_persona.domain.events import BROWSE, PURCHASE, Browse, Item, Purchas
 from stream_persona.domain.taxonomy import load
 from stream_persona.errors import UnavailableError
 from stream_persona.settings import Settings
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 NOTE = "x" * 1_000
 
@@ -43,7 +43,7 @@ async def test_an_event_goes_to_its_topic_and_its_customers_home(declared_topics
         await feeder.send(BROWSE, Browse("E-2", "C-1", 1_500_000_000_000, "view"))
         assert feeder.produced == [1, 1, 0, 0, 0]
     async with consumer_of(settings, settings.topic_browses) as consumer:
-        record = await asyncio.wait_for(consumer.getone(), 30)
+        record = await asyncio.wait_for(consumer.getone(), patience(30))
     assert record.key == b"C-1"
     assert record.partition == (murmur2(b"C-1") & 0x7FFFFFFF) % settings.partitions
 
@@ -81,7 +81,7 @@ async def test_a_feeder_without_a_limit_waits_for_no_worker(declared_topics: Set
 
 
 async def test_a_feeder_that_is_left_waits_for_no_worker(declared_topics: Settings) -> None:
-    async with asyncio.timeout(30), Feeder(declared_topics, limit=0) as feeder:
+    async with asyncio.timeout(patience(30)), Feeder(declared_topics, limit=0) as feeder:
         await feeder.send(PURCHASE, purchase(1))
     assert feeder.produced[PURCHASE] == 1
 

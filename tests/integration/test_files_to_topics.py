@@ -37,7 +37,7 @@ from tests.support.event_files import line
 from tests.support.events import browse, kind_of
 from tests.support.servers import Kafka, Redis, client_of, settings_for
 from tests.support.shop import Shop, WorkerProcess, environment
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def start(shop: Shop, *arguments: str | Path) -> asyncio.subprocess.Proces
 async def run(shop: Shop, *arguments: str | Path, code: int = 0) -> Any:
     """What a command prints as JSON."""
     process = await start(shop, *arguments)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), patience(60))
     assert process.returncode == code, err.decode()
     return orjson.loads(out)
 

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from stream_persona.settings import Settings
 from tests.support.servers import PARTITIONS, Kafka, declare_topics
 from tests.support.shop import environment
+from tests.support.waiting import patience
 
 DOG: Final = {"product_id": "P1", "category": "dog/food", "price": 3.0}
 FOREIGN: Final = {"product_id": "P", "item_category": "dog", "qty": 2, "unit_price": 3.5}
@@ -70,7 +71,7 @@ async def run(settings: Settings, *arguments: str) -> tuple[int, bytes, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), patience(60))
     return process.returncode or 0, out, err.decode()
 
 

@@ -23,6 +23,7 @@ from tests.support.constants import RECENT as NOW
 from tests.support.events import purchase
 from tests.support.servers import Kafka, declare_topics
 from tests.support.shop import Shop, WorkerProcess
+from tests.support.waiting import patience
 from tests.support.workers import raw
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class LetterBox:
         topic, found = self.settings.topic_dead_letters, dict[int, ConsumerRecord]()
         wanted = {raw.offset for raw, _ in came}
         await self.publisher.publish([make_letter(raw, error, topic) for raw, error in came])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience(20)):
             while found.keys() != wanted:
                 for batch in (await self._consumer.getmany(timeout_ms=200)).values():
                     for letter in batch:

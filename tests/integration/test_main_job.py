@@ -23,7 +23,7 @@ from tests.support.busy_shop import busy_shop, changes_of
 from tests.support.constants import RECENT as NOW
 from tests.support.servers import Kafka
 from tests.support.shop import Shop, WorkerProcess
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 
 async def test_a_new_shopper_gets_a_persona_from_the_first_signals(
@@ -158,7 +158,7 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(patience(240))
 async def test_a_topic_with_more_partitions_than_before_takes_the_detour_and_stays_correct(
     real_kafka: Kafka, shop: Shop, start_worker: Callable[..., WorkerProcess]
 ) -> None:

@@ -20,7 +20,7 @@ from stream_persona.kafka.partitioner import home_partition
 from tests.support.api import CATEGORIES, NOW, basket, becomes_ready
 from tests.support.catalogues import lines, row
 from tests.support.shop import Shop, WorkerProcess
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 GONE = "CUST-gone-5813"
 WORDS = ("zanzikibble", "brandolino", "campaigna", "johnsmith6586", "sku-unheard", "oddities")
@@ -175,7 +175,7 @@ async def tells_nothing(client: httpx.AsyncClient, feed: ChangeFeed) -> None:
     assert (await client.get(f"/v1/customers/{GONE}/persona")).status_code == 404
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(patience(180))
 async def test_a_deletion_leaves_nothing_behind_but_what_the_table_says(
     shop: Shop,
     start_worker: Callable[[], WorkerProcess],

@@ -12,6 +12,7 @@ from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, declare_topics
 from tests.support.shop import Shop
+from tests.support.waiting import patience
 
 Start = Callable[[], KafkaPublisher]
 
@@ -66,7 +67,7 @@ async def test_taking_many_partitions_over_at_once_waits_for_no_time_out_of_the_
     topics: Settings, publishers: list[KafkaPublisher]
 ) -> None:
     """Ended together, some of these transactions kept their ids busy for 30 s, again and again."""
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(patience(25)):
         for publisher in publishers * 2:
             await asyncio.gather(
                 *(publisher.take_over(p, [], yes) for p in range(topics.partitions))

@@ -16,7 +16,7 @@ from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
 from tests.support.servers import Kafka, Redis, settings_for
 from tests.support.shop import environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def services(variables: dict[str, str], tmp_path: Path) -> Iterator[None]:
     yield
     for process in running:
         process.terminate()
-    assert [process.wait(timeout=60) for process in running] == [0, 0]
+    assert [process.wait(timeout=patience(60)) for process in running] == [0, 0]
 
 
 def use_tests_servers(code: str, settings: Settings) -> str:
@@ -80,7 +80,7 @@ def use_tests_servers(code: str, settings: Settings) -> str:
 
 def run(command: list[str], variables: dict[str, str]) -> str:
     done = subprocess.run(
-        command, check=False, env=variables, capture_output=True, text=True, timeout=60
+        command, check=False, env=variables, capture_output=True, text=True, timeout=patience(60)
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -14,6 +14,7 @@ from stream_persona.store.redis_port import Reply
 from stream_persona.store.redis_server import OneServer
 from stream_persona.store.tables import Keyspace, Write
 from tests.support.servers import Redis as Server
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -99,9 +100,9 @@ async def test_announcements_reach_the_listeners_of_the_channel(
 ) -> None:
     async with redis.pubsub() as listener:
         await listener.subscribe(stored.channel)
-        await listener.get_message(timeout=5)
+        await listener.get_message(timeout=patience(5))
         await stored.announce([json.dumps({"n": n}).encode() for n in range(2)])
-        received = [await listener.get_message(timeout=5) for _ in range(2)]
+        received = [await listener.get_message(timeout=patience(5)) for _ in range(2)]
     assert [message and message["data"] for message in received] == [b'{"n": 0}', b'{"n": 1}']
 
 

@@ -19,7 +19,7 @@ from tests.support.older_redis import Snapshot
 from tests.support.processing import decode_folded
 from tests.support.redis_cluster import RedisCluster, port_of
 from tests.support.shop import Shop, WorkerProcess
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 CUSTOMERS = [f"c{number}" for number in range(60)]
 
@@ -172,10 +172,10 @@ async def test_a_redis_that_has_lost_everything_ends_a_worker_and_is_rebuilt(
     await shop.at_rest()
     before = await last_revisions(shop)
     empty.put_back_under(shop.settings.prefix)
-    assert worker.process.wait(30) == 2
+    assert worker.process.wait(patience(30)) == 2
     assert b"stream-persona rebuild" in worker.log.read_bytes()
     late = start_worker()
-    assert late.process.wait(30) == 2
+    assert late.process.wait(patience(30)) == 2
     assert b"stream-persona rebuild" in late.log.read_bytes()
 
     summary = orjson.loads(await shop.run("rebuild", "--json"))

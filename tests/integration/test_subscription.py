@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from stream_persona.api.changes import ChangeFeed
 from tests.support.servers import Redis as Server
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 CHANGE = orjson.dumps({"change_id": "a" * 24, "customer_id": "c1"})
 
@@ -44,7 +44,7 @@ async def test_a_feed_whose_channel_is_refused_is_not_ready_logs_it_once_and_fol
     redis = Redis.from_url(redis_server.url, username=user, password="secret")
     feed = ChangeFeed(redis, f"{user}-changes", lambda _: None)
     following = asyncio.create_task(feed.follow())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patience(30)):
         while refusals < 3:
             refusals = await count_refusals()
             assert not feed.ready

@@ -25,6 +25,7 @@ from tests.support.events import quick_shop
 from tests.support.faulty_deployment import Worker
 from tests.support.servers import Kafka, client_of, settings_for
 from tests.support.shop import environment
+from tests.support.waiting import patience
 
 #: Seconds that a process may take to end: it starts in some.
 PATIENCE = 60.0
@@ -134,7 +135,7 @@ def test_a_process_that_cannot_start_ends_by_itself(
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=patience(PATIENCE),
     )
     assert ended.returncode == 2, ended.stderr
     assert len(ended.stderr.splitlines()) == 1, ended.stderr

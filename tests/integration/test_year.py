@@ -13,6 +13,7 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery, ModelUpdate
+from tests.support.waiting import patience
 
 pytestmark = pytest.mark.long
 
@@ -42,7 +43,7 @@ def sum_of(model_updates: Iterable[ModelUpdate]) -> PersonaClassifier:
     return model
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record]) -> None:
     rng, model_updates = random.Random(4), training.derive_updates(year, TAXONOMY)
     assert len(model_updates) > 1_600
@@ -53,7 +54,7 @@ def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record
     assert model.canonical() == sum_of(kept).canonical()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
     rng, model_updates = random.Random(5), training.derive_updates(year, TAXONOMY)
     shares: list[list[ModelUpdate]] = [[] for _ in range(7)]

@@ -16,6 +16,7 @@ from tests.support.secured_servers import (
 )
 from tests.support.servers import create_topics
 from tests.support.shop import WorkerProcess, environment
+from tests.support.waiting import patience
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +56,7 @@ async def run(settings: Settings, *arguments: str) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        printed, _ = await asyncio.wait_for(process.communicate(), 90)
+        printed, _ = await asyncio.wait_for(process.communicate(), patience(90))
     except TimeoutError:
         process.kill()
         raise

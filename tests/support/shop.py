@@ -34,7 +34,7 @@ from stream_persona.replay.messages import TopicMessages
 from stream_persona.settings import Settings
 from stream_persona.store import shards
 from stream_persona.store.blas import limit_blas_threads
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -75,7 +75,7 @@ class WorkerProcess:
         """Send a signal, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=patience(60))
 
 
 class Shop:
@@ -179,7 +179,7 @@ class Shop:
             sys.executable, "-m", "stream_persona", *command,
             env=environment(self.settings), stdout=subprocess.PIPE,
         )  # fmt: skip
-        printed, _ = await asyncio.wait_for(process.communicate(), 90)
+        printed, _ = await asyncio.wait_for(process.communicate(), patience(90))
         assert process.returncode == 0
         return printed
 

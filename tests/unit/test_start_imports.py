@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.support.waiting import patience
+
 #: All of them together take longer to import than a worker's or an API's own modules.
 SLOW = (
     "river.metrics",
@@ -28,6 +30,10 @@ SLOW = (
 def test_a_service_starts_without_what_only_labelled_customers_need(modules: str) -> None:
     code = f"import sys, {modules}\nprint([name for name in {SLOW} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(60),
     )
     assert done.stdout == "[]\n"

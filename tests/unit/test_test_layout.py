@@ -32,10 +32,6 @@ FIELDS: Final = frozenset({
     "test_since_is_when_the_persona_began",
 })  # fmt: skip
 
-# What is left of the tests with servers: lines to take away, one by one.
-DEADLINES_LEFT: Final = ("integration/", "browser/", "support/shop.py")
-NAMES_LEFT: Final = ("integration/",)
-
 
 @cache
 def source_of(name: str) -> str:
@@ -109,7 +105,7 @@ def test_every_deadline_is_one_of_the_runs_patience() -> None:
     wrong = {
         name: lines
         for name in FILES
-        if not name.startswith((*WITHOUT_PATIENCE, *DEADLINES_LEFT))
+        if not name.startswith(WITHOUT_PATIENCE)
         and re.search(r"timeout|wait|join|communicate", source_of(name))
         and (lines := plain_deadlines(source_of(name)))
     }
@@ -136,7 +132,6 @@ def test_the_name_of_a_test_begins_with_its_subject() -> None:
     wrong = {
         (name, test)
         for name in MODULES
-        if not name.startswith(NAMES_LEFT)
         for test, word in re.findall(r"def (test_([a-z]+)\w*)\(", source_of(name))
         if word in NO_SUBJECTS and test not in FIELDS
     }

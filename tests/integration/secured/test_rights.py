@@ -22,6 +22,7 @@ from tests.support.secured_servers import (
 )
 from tests.support.servers import eventually
 from tests.support.shop import WorkerProcess
+from tests.support.waiting import patience
 
 pytestmark = pytest.mark.skipif(not can_run_kafka(), reason="needs a real Kafka")
 
@@ -109,7 +110,7 @@ async def _use(tables: RedisTables) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 @pytest.mark.parametrize("lost", ["Read on topic", "Read on group", "a right in Redis"])
 async def test_a_worker_that_loses_a_right_ends_with_2_and_names_it(
     place: Place, start: Callable[..., WorkerProcess], lost: str
@@ -134,7 +135,7 @@ async def test_a_worker_that_loses_a_right_ends_with_2_and_names_it(
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patience(300))
 async def test_the_commands_that_read_topics_work_with_their_rights_alone(place: Place) -> None:
     await declare(place)
     replaying = place.as_process("replay", redis="replay")

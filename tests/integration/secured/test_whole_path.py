@@ -26,11 +26,12 @@ from tests.support.secured_servers import (
 )
 from tests.support.servers import eventually
 from tests.support.shop import WorkerProcess
+from tests.support.waiting import patience
 
 pytestmark = pytest.mark.skipif(not can_run_kafka(), reason="needs a real Kafka")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(patience(240))
 async def test_the_whole_path_works_with_the_listed_rights_alone(
     place: Place, start: Callable[..., WorkerProcess]
 ) -> None:
@@ -38,7 +39,7 @@ async def test_the_whole_path_works_with_the_listed_rights_alone(
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(patience(400))
 async def test_the_whole_path_works_on_a_secured_cluster(
     place: Place, start: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
@@ -71,7 +72,9 @@ async def go_the_whole_path(place: Place, start: Callable[..., WorkerProcess]) -
             await producer.send_and_wait(buying.topic_purchases, encode(event), key=b"C-1")
     await eventually(lambda: has_logged(api, "listening on"), 60, api.log.read_text)
     found = re.search(r"listening on (http://\S+)", api.log.read_text())
-    async with httpx.AsyncClient(base_url=found[1] if found else "", timeout=20) as client:
+    async with httpx.AsyncClient(
+        base_url=found[1] if found else "", timeout=patience(20)
+    ) as client:
         await eventually(lambda: _is_known(client, "C-1"), 60, worker.log.read_text)
         await eventually(lambda: _is_ready(client), 60, api.log.read_text)
         sent = {"customer_id": "C-1", "items": [{"product_id": "p"}]}
@@ -105,7 +108,7 @@ async def _watch_and_delete(place: Place, client: httpx.AsyncClient) -> None:
             from_beginning=True,
             connection=connection_options(watching),
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(patience(60)):
             async for change in changes:
                 if change.customer_id == "C-3" and change.persona == "student":
                     break

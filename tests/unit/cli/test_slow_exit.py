@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.support.waiting import patience
+
 SLOW = """
 import os, signal, time
 from stream_persona.cli import services
@@ -19,5 +21,5 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_an_exit_that_takes_longer_than_the_grace_is_no_failure() -> None:
-    done = subprocess.run([sys.executable, "-c", SLOW], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", SLOW], check=False, timeout=patience(60))
     assert done.returncode == 0
